@@ -1,0 +1,1 @@
+"""Arena-Hard judging as a library: pure functions over plain data, no Snakemake in it."""

@@ -1,0 +1,35 @@
+"""The exceptions of this project, one tree.
+
+    ArenaError                  anything a user can act on; printed without a traceback
+    ├── ConfigError             a key of config.yaml, of a profile or of an Arena-Hard-Auto settings file
+    ├── DataError               a question, answer or judgment file (names file and line)
+    ├── JournalError            the journal of games: unreadable, locked by a living process, disk full
+    ├── JudgeError              the judge server: does not start, died too often, refuses the key
+    └── OpenGames               some games have no terminal state yet; asking again may close them
+
+A message says what is wrong, where (file, line or key), and what to do.
+"""
+
+
+class ArenaError(Exception):
+    """Base of every error that a user can act on."""
+
+
+class ConfigError(ArenaError):
+    """A setting is missing, unknown or contradicts another."""
+
+
+class DataError(ArenaError):
+    """A data file cannot be used as it is."""
+
+
+class JournalError(ArenaError):
+    """The journal of games cannot be read, written or locked."""
+
+
+class JudgeError(ArenaError):
+    """The judge cannot be reached, started or trusted."""
+
+
+class OpenGames(ArenaError):
+    """Games remain without a terminal state; the next attempt asks only these."""
