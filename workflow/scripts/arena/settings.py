@@ -6,7 +6,6 @@ file of the bench, its api_config.yaml, the defaults below.
 What changes a judgment is in `Settings.judgment_params`; nothing else may trigger a new judgment.
 """
 
-import difflib
 import fnmatch
 import hashlib
 import json
@@ -16,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from arena.errors import ConfigError
-from arena.names import check_model_name
-from arena.prompts import own_prompts
+from arena.names import check_model_name, did_you_mean
+from arena.prompts import check_template, own_prompts
 from arena.upstream import Upstream
 from arena.verdict import DEFAULT_PATTERNS
 
@@ -93,6 +92,13 @@ class Settings:
             "toy": self.toy,
         }
         return params | {"digest": digest(params)}
+
+    def server_settings(self) -> dict[str, Any]:
+        """What a judge server and its clients need besides: where and how fast, never what is asked."""
+        keys = ("name", "server", "path", "setup", "command", "endpoints", "api_config", "env", "parallel")
+        return {key: self.judge[key] for key in (*keys, "max_restarts", "ready_minutes")} | {
+            "seed": self.seed
+        }
 
 
 def digest(plain: Any) -> str:
@@ -241,12 +247,9 @@ def _prompts(
     template = theirs.get("prompt_template") or own.template
     if ours.get("prompt_template"):
         template = _text(ours["prompt_template"], "judge.prompt_template")
-    for marker in ("{ANSWER_A}", "{ANSWER_B}"):
-        if marker not in template:
-            raise ConfigError(f"the prompt template holds no {marker}: the judge would not see it")
     return {
         "system_prompt": system,
-        "prompt_template": template,
+        "prompt_template": check_template(template),
         "patterns": ours.get("patterns") or theirs.get("regex_patterns") or list(DEFAULT_PATTERNS),
     }
 
@@ -307,9 +310,8 @@ def _expand(entries: Iterable[str], known: Iterable[str], *, key: str, strict: b
             continue
         check_model_name(entry)
         if strict and entry not in known:
-            close = difflib.get_close_matches(entry, known, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise ConfigError(f"config: {key}: {entry} is not one of the models{hint}")
+            hint = did_you_mean(entry, known)
+            raise ConfigError(f"config: {key}: {entry!r} is not one of the models{hint}")
         names[entry] = None
     return list(names)
 

@@ -1,0 +1,43 @@
+# `make demo` and `make test` are all a newcomer needs; `make help` lists the rest.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CORES ?= 2
+
+.PHONY: help demo test check format test-slurm test-vllm clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: $(VENV)/run ## set up, judge the embedded example with the demo judge, print the leaderboard
+	$(BIN)/snakemake --cores $(CORES)
+	@cat results/arena-demo/demo-judge/leaderboard.txt
+	@echo "Leaderboard, journals and logs: results/arena-demo/demo-judge/   judgments: results/model_judgment/"
+
+test: check ## set up and run all tests and checks
+	$(BIN)/pytest -q -n $(CORES) tests
+
+check: $(VENV)/dev ## lint and formats
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+format: $(VENV)/dev ## put every file in its format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+$(VENV)/run: requirements.txt constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+	@touch $@
+
+$(VENV)/dev: $(VENV)/run requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
+	@touch $@
+
+clean: ## remove what runs and tests left, never a judgment
+	rm -rf .pytest_cache .ruff_cache report.html
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

@@ -1,0 +1,120 @@
+# Config, wildcards and input functions; nothing else. Paths:
+#   <judgments_dir>/<judge>/{model}.jsonl            the judgments
+#   <results_dir>/<bench>/<judge>/server/{batch}.json   address of a batch's judge server, gone with it
+import functools
+import os
+import re
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+
+SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+# `python` in a shell line is the one that runs Snakemake, also on a node where no environment is active.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+from arena import batches, validation
+from arena.config import check_config
+from arena.errors import ArenaError
+from arena.settings import resolve
+
+try:
+    check_config(config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
+    SETTINGS = resolve(config, Path(workflow.basedir) / "config/prompts")
+except ArenaError as error:
+    raise WorkflowError(str(error)) from None
+
+ROOT = str(SETTINGS.root)
+JUDGMENT = SETTINGS.judgment("{model}")
+PARAMS = SETTINGS.judgment_params()
+RUN = batches.run_name()
+
+
+wildcard_constraints:
+    model="|".join(map(re.escape, SETTINGS.selected)) or "(?!)",
+    batch=r"[\w-]+",
+
+
+@functools.cache
+def ready_models():
+    """The selected models whose answers can be judged; stops the run for what only the user can mend."""
+    if not workflow.is_main_process:
+        return SETTINGS.selected  # a cluster job plays what it was sent for and checks nothing
+    try:
+        checked = validation.check_settings(SETTINGS)
+        checked.raise_blocking()
+    except ArenaError as error:
+        raise WorkflowError(str(error)) from None
+    for line in checked.left_out():
+        logger.warning(line)
+    return tuple(model for model in SETTINGS.selected if model in checked.ready)
+
+
+def inputs_of(model):
+    others = [*SETTINGS.baseline_models, *filter(None, [SETTINGS.judge["reference"]])]
+    return [SETTINGS.answer(name) for name in (model, *others)] + [str(SETTINGS.questions)]
+
+
+@functools.cache
+def plan():
+    """model -> batch, made once by the main process."""
+    waiting, settled = [], []
+    for model in ready_models():
+        judgment = SETTINGS.judgment(model)
+        record = workflow.persistence.metadata(judgment)
+        due = batches.needs_judging(judgment, inputs_of(model), record, PARAMS["digest"])
+        (waiting if due else settled).append(model)
+    return batches.chunk(waiting, settled, SETTINGS.batch_size, RUN)
+
+
+@functools.cache
+def batch_of_this_job():
+    """The batch that a job of the main process was sent for; its children inherit the answer."""
+    for target in workflow.dag_settings.target_jobs:
+        if target.rulename == "judge_server":
+            os.environ["ARENA_BATCH"] = target.wildcards_dict["batch"]
+    return os.environ["ARENA_BATCH"]
+
+
+def server_of_batch(wildcards):
+    batch = plan()[wildcards.model] if workflow.is_main_process else batch_of_this_job()
+    return service(f"{ROOT}/server/{batch}.json")
+
+
+def selected_judgments(wildcards):
+    return [SETTINGS.judgment(model) for model in ready_models()]
+
+
+def all_judgments(wildcards):
+    """Of every configured model that has judgments or gets them now."""
+    ready = set(ready_models())
+    files = {model: SETTINGS.judgment(model) for model in SETTINGS.models}
+    return [file for model, file in files.items() if model in ready or Path(file).exists()]
+
+
+def batch_size_of(batch):
+    """Models of a batch: from the plan, or in a job from the file that the main process left for it."""
+    if workflow.is_main_process:
+        return list(plan().values()).count(batch)
+    return len(batches.read_batch(f"{ROOT}/batches/{batch}.json")["models"])
+
+
+def walltime(wildcards, attempt):
+    minutes = SETTINGS.walltime
+    playing = minutes["minutes_per_model"] * batch_size_of(wildcards.batch)
+    return round((minutes["start_minutes"] + playing) * attempt)
+
+
+def judge_threads(wildcards):
+    """All cores for a judge that runs elsewhere: on one machine, one batch at a time asks it."""
+    return (workflow.cores or 1) if SETTINGS.judge["server"] == "external" else 1
+
+
+def write_batches(dag):
+    """Leave batches/<batch>.json for every batch that this run judges."""
+    jobs = [job for job in dag.needrun_jobs() if job.rule.name in ("judge_server", "gen_judgment")]
+    for server in (job for job in jobs if job.rule.name == "judge_server"):
+        clients = [job.wildcards.model for job in jobs if job.input.get("server") == server.output[0]]
+        batches.write_batch(server.wildcards.batch, clients, dict(server.resources.items()), SETTINGS)

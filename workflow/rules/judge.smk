@@ -1,0 +1,50 @@
+# in:  <data_dir>/<bench>/question.jsonl, model_answer/{model}.jsonl, the baseline's answers
+# out: <judgments_dir>/<judge>/{model}.jsonl
+# One Slurm job a batch: its judge server, and a client for each of its models.
+
+
+# Serve the judge while the models of a batch play; it starts at the first real question.
+rule judge_server:
+    output:
+        service(f"{ROOT}/server/{{batch}}.json"),
+    log:
+        f"{ROOT}/logs/{{batch}}/server.log",
+    group:
+        "judge"
+    threads: judge_threads
+    resources:
+        runtime=walltime,
+    params:
+        batch=f"{ROOT}/batches/{{batch}}.json",
+        logs=f"{ROOT}/logs/{{batch}}",
+        script=str(SCRIPTS / "judge_server.py"),
+    shell:
+        "exec python {params.script:q} --batch {params.batch:q} --logs {params.logs:q} {output:q} > {log:q} 2>&1"
+
+
+# Play every game of a model that its journal does not hold, then write its judgments in question order.
+rule gen_judgment:
+    input:
+        answer=SETTINGS.answer("{model}"),
+        baseline=[SETTINGS.answer(model) for model in SETTINGS.baseline_models],
+        reference=[SETTINGS.answer(model) for model in [SETTINGS.judge["reference"]] if model],
+        questions=str(SETTINGS.questions),
+        server=server_of_batch,
+    output:
+        JUDGMENT,
+    log:
+        f"{ROOT}/logs/gen_judgment/{{model}}.log",
+    group:
+        "judge"
+    threads: 0  # waits on the network; only so do ten fit beside the server
+    resources:
+        mem_mb=300,  # said, because the default would be added ten times
+    params:
+        settings=PARAMS,
+    script:
+        "../scripts/gen_judgment.py"
+
+
+# What a job needs to know of its batch, and whoever looks on: written before the first job starts.
+onstart:
+    write_batches(workflow.dag)

@@ -1,0 +1,121 @@
+"""Which models share a judge server: the plan of a run.
+
+The models to judge come first, in full batches; the finished ones follow in batches of their own, so that a finished
+model never shares a server with a waiting one, and a change that re-judges everything still comes in full batches.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from arena.jsonl import write_atomic
+from arena.settings import Settings
+
+CHECKSUM_BYTES = 1_000_000  # Snakemake compares smaller files by checksum, larger ones by time alone
+
+
+class Record(Protocol):
+    """What Snakemake remembers of a finished output file."""
+
+    params: Any
+    input: Any
+    input_checksums: Mapping[str, str] | None
+
+
+def run_name() -> str:
+    """A name for this run that no other run has: the batches of a dead run may still be alive."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+
+
+def chunk(waiting: Iterable[str], settled: Iterable[str], size: int, run: str) -> dict[str, str]:
+    """Name the batch of every model.
+
+    Returns
+    -------
+    dict
+        model -> batch, `<run>-<number>`, numbered from 01 in the order given.
+    """
+    batches: dict[str, str] = {}
+    number = 0
+    for models in (list(waiting), list(settled)):
+        for start in range(0, len(models), size):
+            number += 1
+            batches |= dict.fromkeys(models[start : start + size], f"{run}-{number:02d}")
+    return batches
+
+
+def needs_judging(
+    judgment: str, inputs: Iterable[str], record: Record | None, digest: str
+) -> bool:
+    """Tell whether Snakemake will find a judgment missing or out of date.
+
+    The answer has to be Snakemake's own: a waiting model in a batch of finished ones makes it run them all.
+
+    Parameters
+    ----------
+    judgment
+        The judgment file.
+    inputs
+        Answer, baseline and question files it is made from.
+    record
+        What Snakemake remembers of it, None if nothing.
+    digest
+        Of the settings in use (`Settings.judgment_params`); recorded among the rule's params.
+    """
+    try:
+        made = os.stat(judgment).st_mtime  # noqa: PTH116 (1,000 models: pathlib costs 3 times as much)
+    except FileNotFoundError:
+        return True
+    inputs = list(inputs)
+    if any(_is_newer(path, made, record) for path in inputs):
+        return True
+    if record is None:
+        return False
+    known = {path for path in record.input or inputs if path != "<service>"}
+    return known != set(inputs) or (record.params is not None and digest not in str(record.params))
+
+
+def _is_newer(path: str, made: float, record: Record | None) -> bool:
+    try:
+        stat = os.stat(path)  # noqa: PTH116
+    except FileNotFoundError:
+        return True
+    if stat.st_mtime <= made:
+        return False
+    known = (record.input_checksums or {}).get(path) if record else None
+    if known is None or stat.st_size > CHECKSUM_BYTES:
+        return True
+    return known.removeprefix("sha256:") != hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def write_batch(
+    batch: str, models: list[str], resources: Mapping[str, Any], settings: Settings
+) -> Path:
+    """Describe a batch for its job and for whoever looks on. Holds no key of any server."""
+    wanted = {key: value for key, value in resources.items() if not key.startswith("_")}
+    path = settings.root / "batches" / f"{batch}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    described = {
+        "batch": batch,
+        "models": models,
+        "settings": settings.judgment_params()["digest"],
+        "resources": wanted,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "judge": settings.server_settings(),
+        "root": str(settings.root),
+        "budget": settings.budget,
+        "gpu_hour_cost": settings.gpu_hour_cost,
+    }
+    write_atomic(path, json.dumps(described, indent=1, ensure_ascii=False, default=str) + "\n")
+    return path
+
+
+def read_batch(path: str | Path) -> dict[str, Any]:
+    """What `write_batch` wrote."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
