@@ -1,0 +1,140 @@
+"""Answers in every shape and with every flaw that was seen in real files."""
+
+import json
+
+import pytest
+from arena.answers import Answer, read_answers
+from arena.errors import DataError
+
+
+def write(tmp_path, *lines, name="m", end="\n"):
+    path = tmp_path / f"{name}.jsonl"
+    texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    path.write_bytes(("\n".join(texts) + end).encode())
+    return path
+
+
+def new(uid, content, **more):
+    user = {"role": "user", "content": "?"}
+    return {
+        "uid": uid,
+        "model": "m",
+        "messages": [user, {"role": "assistant", "content": content}],
+        **more,
+    }
+
+
+def older(uid, content, **turn):
+    turns = [{"content": content, **turn}]
+    return {"question_id": uid, "model_id": "m", "choices": [{"index": 0, "turns": turns}]}
+
+
+METADATA = {"token_len": 3, "header_count": {"h1": 1}}
+
+
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        (new("a", {"answer": "x"}), Answer("a", "x", None, 1)),
+        (new("a", {"thought": "hm", "answer": "x"}), Answer("a", "x", None, 1)),
+        (new("a", "x"), Answer("a", "x", None, 1)),
+        (new("a", [{"type": "text", "text": "x"}, {"text": "y"}]), Answer("a", "xy", None, 1)),
+        (new("a", {"answer": None}), Answer("a", "", None, 1)),
+        (new("a", None), Answer("a", "", None, 1)),
+        (new("a", "x", metadata=METADATA), Answer("a", "x", METADATA, 1)),
+        (new("a", "x", metadata=None), Answer("a", "x", None, 1)),
+        (new("a", "x", finish_reason="length"), Answer("a", "x", None, 1, "length")),
+        (
+            new("a", "x", metadata={"finish_reason": "stop"}),
+            Answer("a", "x", {"finish_reason": "stop"}, 1, "stop"),
+        ),
+        (older("a", "x"), Answer("a", "x", None, 1)),
+        (older("a", "x", token_len=7), Answer("a", "x", {"token_len": 7}, 1)),
+        (older(81, "x") | {"conv_metadata": METADATA}, Answer("81", "x", METADATA, 1)),
+    ],
+)
+def test_every_shape(tmp_path, line, answer):
+    file = read_answers(write(tmp_path, line))
+    assert file.answers == {answer.uid: answer}
+    assert file.problems == []
+    assert file.model == "m"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "not JSON"),
+        ("<<<<<<< HEAD", "git conflict marker"),
+        ({"messages": []}, "neither `uid` nor `question_id`"),
+        ({"uid": "a"}, "neither `messages` nor `choices`"),
+        ({"uid": "a", "messages": []}, "does not end with the model's answer"),
+        ({"uid": "a", "messages": ["x"]}, "does not end with the model's answer"),
+        (
+            {"uid": "a", "messages": [{"role": "user", "content": "?"}]},
+            "does not end with the model's answer",
+        ),
+        (new("a", {"text": "x"}), "`messages[-1].content.answer` is not text"),
+        (new("a", 7), "`messages[-1].content.answer` is not text"),
+        (new("a", {"answer": {"x": 1}}), "`messages[-1].content.answer` is not text"),
+        (older("a", 7), "`choices[0].turns[0].content` is not text"),
+        ({"uid": "a", "choices": []}, "`choices[0].turns[0]` is missing"),
+        ({"uid": "a", "choices": None}, "`choices[0].turns[0]` is missing"),
+    ],
+)
+def test_a_bad_line_is_listed_and_the_others_are_read(tmp_path, line, message):
+    file = read_answers(write(tmp_path, new("b", "x"), line, new("c", "y")))
+    assert set(file.answers) == {"b", "c"}
+    (problem,) = file.problems
+    assert (problem.line, problem.kind) == (2, "unreadable")
+    assert message in problem.message
+
+
+def test_a_torn_last_line(tmp_path):
+    file = read_answers(write(tmp_path, new("a", "x"), '{"uid": "b", "mess', end=""))
+    assert set(file.answers) == {"a"}
+    assert file.problems[0].line == 2
+    assert file.problems[0].message == "torn: the file ends inside this line"
+
+
+def test_of_duplicates_the_last_counts(tmp_path):
+    file = read_answers(write(tmp_path, new("a", "x"), new("b", "y"), new("a", "z")))
+    assert file.answers["a"] == Answer("a", "z", None, 3)
+    (problem,) = file.problems_of("duplicate")
+    assert problem.line == 3
+    assert "already answered in line 1 (another text)" in problem.message
+
+
+def test_another_models_name_is_noted_once(tmp_path):
+    path = write(tmp_path, new("a", "x"), new("b", "y"), name="renamed")
+    (problem,) = read_answers(path).problems
+    assert (problem.kind, problem.line) == ("other_model", 1)
+    assert "'m'" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("text", "empty"), [("", True), (" \n\n", True), ("$ERROR$", True), ("0", False)]
+)
+def test_empty_answers(text, empty):
+    assert Answer("a", text, None, 1).is_empty is empty
+
+
+def test_an_empty_file_has_no_answers(tmp_path):
+    path = tmp_path / "m.jsonl"
+    path.write_bytes(b"")
+    assert read_answers(path).answers == {}
+
+
+def test_a_missing_file_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="no such file"):
+        read_answers(tmp_path / "m.jsonl")
+
+
+def test_both_shapes_of_the_real_files_hold_the_same_answers(shared_data):
+    for name in ("gpt-3.5-turbo-0125", "gpt-4-0613", "gpt-4-0314"):
+        texts = []
+        for bench in ("arena-hard-v0.1", "arena-hard-v0.1-older-shape"):
+            file = read_answers(shared_data / bench / "model_answer" / f"{name}.jsonl")
+            assert file.problems == []
+            texts.append({uid: answer.text for uid, answer in file.answers.items()})
+        assert len(texts[0]) == 500
+        assert texts[0] == texts[1]

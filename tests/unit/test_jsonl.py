@@ -1,0 +1,130 @@
+"""Lines as they are found in the wild, byte by byte."""
+
+import stat
+
+import pytest
+from arena.errors import DataError
+from arena.jsonl import dump_line, iter_lines, write_atomic
+
+
+def read(tmp_path, content: bytes):
+    path = tmp_path / "file.jsonl"
+    path.write_bytes(content)
+    return list(iter_lines(path))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"a":1}\n{"a":2}\n',
+        b'{"a":1}\r\n{"a":2}\r\n',
+        b'{"a":1}\n{"a":2}',
+        b'\xef\xbb\xbf{"a":1}\n{"a":2}\n',
+        b'{"a":1}\n \t{"a":2}\n\n\r\n  \n',
+    ],
+    ids=["plain", "crlf", "no last newline", "byte order mark", "blanks"],
+)
+def test_harmless_differences_are_accepted(tmp_path, content):
+    lines = read(tmp_path, content)
+    assert [line.obj for line in lines] == [{"a": 1}, {"a": 2}]
+    assert [line.number for line in lines] == [1, 2]
+
+
+def test_blank_lines_keep_the_numbers_of_the_others(tmp_path):
+    assert [line.number for line in read(tmp_path, b'\n{"a":1}\n\n{"a":2}\n')] == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [
+        (b'{"a": \n', "not JSON"),
+        (b"<<<<<<< HEAD\n", "git conflict marker"),
+        (b"=======\n", "git conflict marker"),
+        (b">>>>>>> theirs\n", "git conflict marker"),
+        (b'{"a":"\xff"}\n', "not UTF-8 at byte 7"),
+        (b"[1]\n", "not a JSON object but list"),
+        (b"null\n", "not a JSON object but NoneType"),
+        (b'{"a":1}{"a":2}\n', "more than one JSON value, the second at column 8"),
+        (b"\0\0\0\0\n", "only NUL bytes"),
+        (b"[" * 100_000 + b"\n", "nested too deeply"),
+        (b'{"a":' + b"9" * 5000 + b"}\n", "not JSON"),
+    ],
+)
+def test_a_bad_line_is_named_and_the_next_is_read(tmp_path, bad, error):
+    first, second = read(tmp_path, bad + b'{"a":2}\n')
+    assert first.obj is None
+    assert error in first.error
+    assert (first.number, first.torn) == (1, False)
+    assert second.obj == {"a": 2}
+
+
+@pytest.mark.parametrize("tail", [b'{"a": "b', b'{"a": "\xc3', b"\0\0"])
+def test_a_file_that_ends_inside_a_line_is_torn(tmp_path, tail):
+    first, last = read(tmp_path, b'{"a":1}\n' + tail)
+    assert first.obj == {"a": 1}
+    assert (last.number, last.torn) == (2, True)
+    assert "torn" in last.error
+
+
+def test_unicode_line_separators_do_not_end_a_line(tmp_path):
+    (line,) = read(tmp_path, '{"a":"x\u2028y\u0085z"}\n'.encode())
+    assert line.obj == {"a": "x\u2028y\u0085z"}
+
+
+def test_lone_surrogates_become_replacement_characters_and_pairs_stay(tmp_path):
+    (line,) = read(tmp_path, b'{"a":["\\ud83d\\ude00", "x\\uD800y"]}\n')
+    assert line.obj == {"a": ["😀", "x\ufffdy"]}
+
+
+def test_git_lfs_pointer_is_recognised(tmp_path):
+    first = read(tmp_path, b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n")[0]
+    assert "git lfs pull" in first.error
+
+
+def test_a_missing_file_is_an_error_that_names_it(tmp_path):
+    with pytest.raises(DataError, match=r"none\.jsonl: no such file"):
+        list(iter_lines(tmp_path / "none.jsonl"))
+
+
+def test_a_folder_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="cannot be read"):
+        list(iter_lines(tmp_path))
+
+
+def test_dump_line_keeps_text_readable():
+    assert dump_line({"a": "é\n"}) == '{"a": "é\\n"}\n'
+
+
+def test_write_atomic_writes_text_and_iterables_and_makes_folders(tmp_path):
+    path = tmp_path / "new" / "file.jsonl"
+    write_atomic(path, "one\n")
+    assert path.read_bytes() == b"one\n"
+    write_atomic(path, (f"{i}\r\n" for i in range(3)))
+    assert path.read_bytes() == b"0\r\n1\r\n2\r\n"
+    assert [item.name for item in path.parent.iterdir()] == ["file.jsonl"]
+
+
+def test_write_atomic_keeps_the_old_file_when_the_writer_fails(tmp_path):
+    path = tmp_path / "file.jsonl"
+    path.write_text("old")
+
+    def lines():
+        yield "new"
+        raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        write_atomic(path, lines())
+    assert path.read_text() == "old"
+    assert [item.name for item in tmp_path.iterdir()] == ["file.jsonl"]
+
+
+def test_write_atomic_sets_the_mode(tmp_path):
+    path = tmp_path / "key.json"
+    write_atomic(path, "{}", mode=0o600)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_write_atomic_turns_a_lone_surrogate_into_its_json_escape(tmp_path):
+    path = tmp_path / "file.jsonl"
+    write_atomic(path, dump_line({"a": "\ud800"}))
+    assert path.read_bytes() == b'{"a": "\\ud800"}\n'

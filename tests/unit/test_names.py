@@ -1,0 +1,65 @@
+"""Names that may become files, and those that may not."""
+
+import pytest
+from arena.errors import ConfigError
+from arena.names import check_model_name, did_you_mean, nearest
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Meta-Llama-3.1-8B-Instruct",
+        "allenai__OLMo-2",
+        "step_1000",
+        "gpt-4o:2024-08-06",
+        "lr=1e-5,bs=64",
+        "a+b@c",
+        "_x",
+        "a..b",
+        "a" * 200,
+    ],
+)
+def test_real_names_pass(name):
+    assert check_model_name(name) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("", "empty"),
+        ("../x", "path separator"),
+        ("a/b", "path separator"),
+        ("a\\b", "path separator"),
+        ("..", "begins with '.'"),
+        (".hidden", "begins with '.'"),
+        ("-rf", "begins with '-'"),
+        ("=x", "begins with '='"),
+        ("a b", "' '"),
+        ("a\n", r"'\\n'"),
+        ("a\0b", r"'\\x00'"),
+        ("a;b", "';'"),
+        ("$(x)", r"'\$', '\(', '\)'|'\(', '\)'"),
+        ("a{b}", "'{', '}'"),
+        ("a*", r"'\*'"),
+        ("modèle", "'è'"),
+        ("a" * 201, "201 characters"),
+        (7, "must be text, not int 7"),
+        (None, "must be text"),
+    ],
+)
+def test_unsafe_names_are_refused_with_the_rule(name, rule):
+    with pytest.raises(ConfigError, match=rule):
+        check_model_name(name)
+
+
+def test_the_error_says_where():
+    with pytest.raises(ConfigError, match=r"^models\.txt:3: 'a/b'"):
+        check_model_name("a/b", where="models.txt:3")
+
+
+def test_nearest_ignores_case_and_gives_nothing_for_noise():
+    known = ["Llama-3.1-8B-Instruct", "gpt-4o"]
+    assert nearest("llama3.1-8b-instruct", known) == "Llama-3.1-8B-Instruct"
+    assert nearest("zzz", known) is None
+    assert did_you_mean("gpt4o", known) == "; did you mean 'gpt-4o'?"
+    assert did_you_mean("zzz", known) == ""

@@ -1,0 +1,80 @@
+"""The judge's messages: what a value holds never changes the rest."""
+
+from pathlib import Path
+
+import pytest
+from arena.errors import ConfigError
+from arena.prompts import Prompts, check_template, fill, messages, own_prompts
+
+TEMPLATE = "Q {QUESTION} A {ANSWER_A} B {ANSWER_B}"
+PROMPTS = Prompts({"*": "any", "creative_writing": "creative"}, TEMPLATE)
+
+
+def test_messages():
+    assert messages(PROMPTS, "hard_prompt", "why", "yes", "no") == [
+        {"role": "system", "content": "any"},
+        {"role": "user", "content": "Q why A yes B no"},
+    ]
+    assert messages(PROMPTS, "creative_writing", "", "", "")[0]["content"] == "creative"
+
+
+def test_markers_and_braces_inside_values_stay_as_they_are():
+    question = "{ANSWER_B} {0} {} {{x}} %s \\1 \\g<0> {QUESTION}"
+    user = messages(PROMPTS, "x", question, "{QUESTION}", "{ANSWER_A}")[1]["content"]
+    assert user == f"Q {question} A {{QUESTION}} B {{ANSWER_A}}"
+
+
+def test_other_braces_of_a_template_are_text():
+    template = 'Reply {"verdict": 1} or { } ' + TEMPLATE
+    assert fill(check_template(template), {}) == template
+
+
+def test_the_older_markers_are_the_same_markers():
+    older = "{question_1}|{answer_1}|{answer_2}|{ref_answer_1}"
+    assert check_template(older) == "{QUESTION}|{ANSWER_A}|{ANSWER_B}|{REFERENCE}"
+    assert Prompts({}, older).template == "{QUESTION}|{ANSWER_A}|{ANSWER_B}|{REFERENCE}"
+
+
+@pytest.mark.parametrize(
+    ("template", "error"),
+    [
+        ("{QUESTION} {ANSWER_A}", "the marker {ANSWER_B} is missing"),
+        ("{ANSWER_A} {ANSWER_B}", "the marker {QUESTION} is missing"),
+        (TEMPLATE + "{ANSWERA}", "unknown marker {ANSWERA}; did you mean 'ANSWER_A'"),
+    ],
+)
+def test_templates_that_cannot_work_are_refused(template, error):
+    with pytest.raises(ConfigError, match=error):
+        check_template(template)
+
+
+def test_reference():
+    prompts = Prompts({"*": "s"}, TEMPLATE + " R {REFERENCE}")
+    assert prompts.wants_reference
+    assert messages(prompts, "x", "q", "a", "b", "r")[1]["content"].endswith(" R r")
+    with pytest.raises(ConfigError, match=r"judge\.reference"):
+        messages(prompts, "x", "q", "a", "b")
+    assert "r" not in messages(PROMPTS, "x", "q", "a", "b", "r")[1]["content"]
+
+
+def test_a_category_without_a_prompt_is_named_with_the_nearest():
+    prompts = Prompts({"hard_prompt": "s"}, TEMPLATE)
+    with pytest.raises(ConfigError, match=r"'hard_prompts'.*did you mean 'hard_prompt'"):
+        messages(prompts, "hard_prompts", "q", "a", "b")
+
+
+def test_our_own_prompts_name_every_verdict():
+    prompts = own_prompts(Path(__file__).parents[2] / "config" / "prompts")
+    assert list(prompts.system) == ["*"]
+    for label in ("A>>B", "A>B", "A=B", "B>A", "B>>A"):
+        assert f"[[{label}]]" in prompts.system["*"]
+    assert not prompts.wants_reference
+    assert not prompts.template.endswith("\n")
+
+
+def test_missing_and_empty_prompt_files_are_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"system\.txt: .*No such file"):
+        own_prompts(tmp_path)
+    (tmp_path / "system.txt").write_text("\n")
+    with pytest.raises(ConfigError, match=r"system\.txt: .*empty"):
+        own_prompts(tmp_path)
