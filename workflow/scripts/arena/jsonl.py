@@ -46,7 +46,7 @@ def iter_lines(path: str | Path) -> Iterator[Line]:
     try:
         with Path(path).open("rb") as file:
             for number, raw in enumerate(file, start=1):
-                line = _line(number, raw.removeprefix(_BOM) if number == 1 else raw)
+                line = parse_line(number, raw.removeprefix(_BOM) if number == 1 else raw)
                 if line is not None:
                     yield line
     except FileNotFoundError as error:
@@ -55,7 +55,7 @@ def iter_lines(path: str | Path) -> Iterator[Line]:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def _line(number: int, raw: bytes) -> Line | None:
+def parse_line(number: int, raw: bytes) -> Line | None:
     body = raw.strip()
     if not body:
         return None

@@ -1,0 +1,140 @@
+import json
+from types import SimpleNamespace
+
+import pytest
+from arena.errors import DataError
+from arena.judgments import game_dict, judgment_line, read_judgments
+
+SEEDED = '{"question_id": "q1", "games": [{"judgment": "[[A>B]]"}, {"judgment": "[[B>A]]"}]}'
+
+
+def read(tmp_path, *lines, name="some-model.jsonl", **options):
+    path = tmp_path / name
+    path.write_bytes(b"".join(line if isinstance(line, bytes) else line.encode() for line in lines))
+    return list(read_judgments(path, **options))
+
+
+def test_the_shape_of_the_scripts_this_replaces(tmp_path):
+    (line,) = read(tmp_path, SEEDED)
+    assert (line.uid, line.model, line.judge, line.category) == ("q1", "some-model", None, None)
+    assert [game.score for game in line.games] == ["A>B", "B>A"]
+    assert line.games[0].answer == "[[A>B]]"
+
+
+def test_the_shape_of_v2_and_of_v01(tmp_path):
+    new = {
+        "uid": "u",
+        "category": "hard_prompt",
+        "judge": "j",
+        "model": "m",
+        "baseline": "b",
+        "games": [
+            {"score": "A<<B", "judgment": {"answer": "so [[A<<B]]", "thought": "?"}, "prompt": []},
+            None,
+        ],
+    }
+    old = {
+        "question_id": 7,
+        "model": "m",
+        "judge": "j",
+        "games": [{"score": None, "judgment": "no verdict", "user_prompt": "..."}],
+    }
+    first, second = read(tmp_path, json.dumps(new), "\r\n\r\n", json.dumps(old))
+    assert (first.category, first.judge, first.model, first.baseline) == (
+        "hard_prompt",
+        "j",
+        "m",
+        "b",
+    )
+    assert first.games[0].score == "A<<B"
+    assert first.games[0].answer == "so [[A<<B]]"
+    assert first.games[1] is None
+    assert (second.uid, second.line) == ("7", 3)
+    assert second.games[0].score is None
+    assert second.games[0].state == "unparsed"
+    assert second.games[1] is None, "a line with one game"
+
+
+@pytest.mark.parametrize(
+    ("game", "score", "state"),
+    [
+        ({"score": "[A=B]", "judgment": "verdict is tie: [[A=B]]"}, "A=B", "ok"),
+        ({"score": "A=B", "judgment": "$ERROR$"}, "A=B", "ok"),
+        ({"score": "the whole reply, [[B>>A]]"}, "B>>A", "ok"),
+        ({"score": "", "judgement": {"answer": "[[A>B]]"}}, "A>B", "ok"),
+        ({"score": "A>>A", "judgment": "[[A>>A]]"}, None, "unparsed"),
+        ({"score": None, "judgment": {"answer": None}}, None, "unparsed"),
+        ({"score": 1.0, "judgment": {"content": "[[B>A]]"}}, "B>A", "ok"),
+        ({"judgment": {"answer": "on and on"}, "finish_reason": "length"}, None, "truncated"),
+        ({"judgment": {"answer": ""}, "state": "too_long"}, None, "too_long"),
+        ({"judgment": None, "state": "rejected"}, None, "rejected"),
+    ],
+)
+def test_a_score_that_is_no_label_means_that_the_text_decides(tmp_path, game, score, state):
+    (line,) = read(tmp_path, json.dumps({"uid": "q", "games": [game, game]}))
+    assert line.games[0].score == score
+    assert line.games[1].state == state
+    assert line.games[0].raw_score == game.get("score")
+
+
+def test_the_rule_reaches_the_parser(tmp_path):
+    text = json.dumps({"uid": "q", "games": [{"judgment": "[[A>B]] no, [[B>A]]"}]})
+    assert read(tmp_path, text)[0].games[0].score == "B>A"
+    assert read(tmp_path, text, rule="v0.1")[0].games[0].score is None
+
+
+def test_flaws_of_real_files(tmp_path):
+    nan = '{"uid": "nan", "games": [{"score": NaN, "judgment": {"answer": "[[A>B]]"}}, null]}\n'
+    lines = [
+        b"\xef\xbb\xbf" + SEEDED.encode() + b"\r\n",
+        "<<<<<<< HEAD\n",
+        nan,
+        "\n",
+        b'{"uid": "bytes", "games": [{"score": "A>B", "judgment": {"answer": "caf\xe9"}}, null]}\n',
+        '{"uid": "none", "games": []}\n',
+        '{"games": [null, null]}\n',
+        '{"uid": "shape", "games": "A>B"}\n',
+        '{"uid": "torn", "games": [{"sco',
+    ]
+    problems = []
+    read_lines = read(tmp_path, *lines, problems=problems)
+    assert [line.uid for line in read_lines] == ["q1", "nan", "bytes"]
+    assert read_lines[1].games[0].score == "A>B"
+    assert read_lines[2].games[0].answer == "caf�"
+    assert [problem.line for problem in problems] == [2, 6, 7, 8, 9]
+    assert "conflict" in problems[0].message
+    assert "torn" in problems[-1].message
+    with pytest.raises(DataError, match=r"some-model\.jsonl:2: git conflict"):
+        read(tmp_path, *lines)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(DataError, match="nowhere"):
+        list(read_judgments(tmp_path / "nowhere.jsonl"))
+
+
+def test_what_is_written_has_the_keys_of_arena_hard_auto_in_their_order(tmp_path):
+    question = SimpleNamespace(uid="u", category="hard_prompt")
+    prompt = [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]
+    games = [game_dict("A>B", "so [[A>B]]", prompt, finish_reason="stop", toy=True), None]
+    line = judgment_line(question, "judge", "m", "b", games)
+    assert list(line) == ["uid", "category", "judge", "model", "baseline", "games"]
+    assert list(line["games"][0]) == ["score", "judgment", "prompt", "finish_reason", "toy"]
+    assert line["games"][0]["judgment"] == {"answer": "so [[A>B]]"}
+    (back,) = read(tmp_path, json.dumps(line))
+    assert back.games[0].score == "A>B"
+    assert back.games[0].toy
+    assert back.games[1] is None
+    with pytest.raises(ValueError, match="two games"):
+        judgment_line(question, "judge", "m", "b", [None])
+
+
+def test_all_of_gpt_4os_judgments_are_read(shared_data):
+    folder = shared_data / "published-gpt-4o" / "model_judgment"
+    labels = {}
+    for path in sorted(folder.glob("*.jsonl")):
+        games = [game for line in read_judgments(path) for game in line.games]
+        assert len(games) == 1000
+        labels[path.stem] = sum(game.score is None for game in games)
+    assert labels["Phi-3-small-8k-instruct"] == 958
+    assert labels["Meta-Llama-3.1-70B-Instruct"] == 1

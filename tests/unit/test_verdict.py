@@ -1,0 +1,71 @@
+import json
+
+import pytest
+from arena.errors import ConfigError
+from arena.verdict import LABELS, as_label, parse_verdict, verdict_of
+
+
+@pytest.mark.parametrize(
+    ("text", "v2", "v1"),
+    [
+        ("My final verdict is: [[A>>B]]", "A>>B", "A>>B"),
+        ("first [[A>B]], on reflection [[B>A]]", "B>A", None),
+        ("twice [[A=B]] and [[A=B]]", "A=B", "A=B"),
+        ("verdict in lower case [[b>>a]]", "B>>A", None),
+        ("single brackets [A>B]", "A>B", None),
+        ("the double ones decide: [[A<B]] then [B>A]", "A<B", "A<B"),
+        ("code without a verdict: x = arr[b]", None, None),
+        ("a verdict before code [A>B] and then arr[b]", None, None),
+        ("[[A>>A]]", None, None),
+        ("[[A=B>>B]]", None, None),
+        ("[[B]]", None, None),
+        ("[[A>> B]]", None, None),
+        ("\n\n", None, None),
+        ("$ERROR$", None, None),
+        ("", None, None),
+        (None, None, None),
+    ],
+)
+def test_both_rules(text, v2, v1):
+    assert parse_verdict(text) == v2
+    assert parse_verdict(text, rule="v0.1") == v1
+
+
+def test_only_the_ten_known_labels_exist():
+    assert len(LABELS) == 10
+    assert {verdict_of(label) for label in LABELS} == {"A>>B", "A>B", "A=B", "B>A", "B>>A"}
+    assert verdict_of("A<<B") == "B>>A"
+    assert verdict_of("B<A") == "A>B"
+    assert as_label(" b>a\n") == "B>A"
+    assert as_label("[A=B]") is None
+    assert as_label(1.0) is None
+
+
+def test_patterns_are_the_users_own():
+    assert parse_verdict("Winner: B>A!", [r"Winner: ([AB<>=]+)"]) is None, (
+        "the reply is upper-cased"
+    )
+    assert parse_verdict("Winner: B>A!", [r"WINNER: ([AB<>=]+)"]) == "B>A"
+    assert parse_verdict("so A>>B", [r"A>>B|B>>A"]) == "A>>B", "a pattern without a group"
+    with pytest.raises(ConfigError, match=r"patterns: .*\(A.* is not a regular expression"):
+        parse_verdict("x", ["(A"])
+    with pytest.raises(ConfigError, match="v3"):
+        parse_verdict("x", rule="v3")
+
+
+def test_a_hundred_thousand_characters_are_no_trouble():
+    assert parse_verdict("[[A>B]]" + "[[" * 50_000) == "A>B"
+
+
+def test_real_odd_replies(shared_data):
+    files = sorted((shared_data / "odd_replies").glob("*.jsonl"))
+    cases = [json.loads(line) for file in files for line in file.open(encoding="utf-8")]
+    tagged = [case for case in cases if "v1_parse" in case]
+    assert len(cases) == 151
+    assert len(tagged) == 140
+    for case in tagged:
+        for rule, expected in (("v0.1", case["v1_parse"]), ("v2.0", case["v2_parse"])):
+            expected = expected if expected in LABELS else None  # [[A>>A]] is no vote
+            assert parse_verdict(case["text"], rule=rule) == expected, case["source"]
+    for case in cases:
+        assert parse_verdict(case.get("text")) in LABELS | {None}
