@@ -1,0 +1,362 @@
+#!/usr/bin/env python3
+"""A real Slurm on this one machine, for tests: `cluster.py install | start | stop | status | env`.
+
+Needs root on Debian 12 and nothing of Python beyond its standard library. `install` adds Debian's
+packages; `start` brings up munge, MariaDB, slurmdbd, slurmctld and five slurmd, all of them below
+ARENA_SLURM_DIR (default /var/tmp/arena-slurm) on ports that are free; `stop` ends these processes
+and no others. Every action may be repeated. Nothing under /etc is written: commands find this
+cluster by SLURM_CONF (`eval "$(cluster.py env)"`).
+
+Nodes and partitions, one line of slurm.conf each:
+
+    gpu        n1 n2   the default; 4 GPUs of type a100 a node
+    low, high  n3      high preempts low, which is requeued
+    scavenge   n3      high preempts it, and it is cancelled
+    frail      n4 n5   to be taken down by tests
+
+Its limits: jobs run as root, nodes share this machine's cores, memory and loopback (so two jobs of
+different nodes can meet, which is the harder case), GPUs are counted but are not there, memory and
+cores are accounted but not enforced, and slurmd follows processes by their tree (no cgroups).
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+STATE = Path(os.environ.get("ARENA_SLURM_DIR", "/var/tmp/arena-slurm"))
+CONF = STATE / "slurm.conf"
+PACKAGES = ("slurm-wlm", "slurmdbd", "munge", "mariadb-server")
+NODES = ("n1", "n2", "n3", "n4", "n5")
+GPUS = 4  # a node, as most GPU nodes have
+CLUSTER = "arena"
+READY_S = 60  # every service is up in two seconds here; a machine under load may need more
+PASSWORD = "arena"  # of a database that listens on loopback only and lives as long as the tests
+
+
+class ClusterError(Exception):
+    """The cluster is not in the state asked for; the message says what to look at."""
+
+
+def main(arguments: list[str]) -> int:
+    actions = {"install": install, "start": start, "stop": stop, "status": status, "env": env}
+    if len(arguments) != 1 or arguments[0] not in actions:
+        print(f"usage: cluster.py {' | '.join(actions)}", file=sys.stderr)
+        return 2
+    try:
+        return actions[arguments[0]]() or 0
+    except ClusterError as error:
+        print(f"cluster.py: {error}", file=sys.stderr)
+        return 1
+
+
+def install() -> None:
+    """Install the packages unless they are there; the services they bring are not started."""
+    if os.geteuid() != 0:
+        raise ClusterError("needs root: packages are installed and munged runs as its own user")
+    if all(
+        shutil.which(name) for name in ("slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd")
+    ):
+        return
+    apt = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "-q", "-y"]
+    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    run([*apt, "update"], env=quiet)
+    run([*apt, "install", "--no-install-recommends", *PACKAGES], env=quiet)
+
+
+def start() -> None:
+    """Bring the cluster up from nothing, or leave one that answers as it is."""
+    if up():
+        print(f"already up: {CONF}")
+        return
+    stop()
+    shutil.rmtree(STATE, ignore_errors=True)
+    for folder in ("log", "run", "ctld", "mysql", *(f"spool/{node}" for node in NODES)):
+        (STATE / folder).mkdir(parents=True)
+    ports = dict(
+        zip(("mysql", "slurmdbd", "slurmctld", *NODES), free_ports(3 + len(NODES)), strict=True)
+    )
+    start_munge()
+    start_database(ports["mysql"])
+    write_configuration(ports)
+    start_slurm()
+    print(f"up: {len(NODES)} nodes of {GPUS} GPUs; export SLURM_CONF={CONF}")
+
+
+def start_munge() -> None:
+    """munged refuses to run as root and wants its folders to be its own."""
+    munge = pwd.getpwnam("munge")
+    folder = STATE / "munge"
+    folder.mkdir()
+    (folder / "key").write_bytes(os.urandom(128))
+    (folder / "key").chmod(0o400)
+    for path in (folder, folder / "key"):
+        os.chown(path, munge.pw_uid, munge.pw_gid)
+    STATE.chmod(0o755)
+    socket_file = folder / "socket"
+    options = {"socket": socket_file, "key-file": folder / "key", "pid-file": folder / "pid"}
+    options |= {"log-file": folder / "log", "seed-file": folder / "seed"}
+    run(
+        [
+            "runuser",
+            "-u",
+            "munge",
+            "--",
+            "munged",
+            *(f"--{key}={value}" for key, value in options.items()),
+        ]
+    )
+    await_that(socket_file.exists, "munged", folder / "log")
+
+
+def start_database(port: int) -> None:
+    """A MariaDB of its own, on loopback; nobody keeps its data, so it need not survive a crash."""
+    data, log = STATE / "mysql", STATE / "log" / "mariadb.log"
+    shutil.chown(data, "mysql", "mysql")
+    run(
+        [
+            "mariadb-install-db",
+            "--no-defaults",
+            "--user=mysql",
+            f"--datadir={data}",
+            "--skip-test-db",
+            "--auth-root-authentication-method=normal",
+        ]
+    )
+    options = [
+        "--no-defaults",
+        "--user=mysql",
+        f"--datadir={data}",
+        f"--socket={data}/socket",
+        f"--port={port}",
+    ]
+    options += [
+        "--bind-address=127.0.0.1",
+        f"--pid-file={data}/pid",
+        "--innodb-buffer-pool-size=64M",
+    ]
+    options += ["--innodb-flush-log-at-trx-commit=0", "--innodb-lock-wait-timeout=900"]
+    background(["mariadbd", *options], log)
+    client = ["mariadb", "--no-defaults", f"--socket={data}/socket", "-e"]
+    await_that(lambda: quiet([*client, "select 1"]), "mariadbd", log)
+    run([*client, f"grant all on slurm_acct_db.* to slurm@'%' identified by '{PASSWORD}'"])
+
+
+def write_configuration(ports: dict[str, int]) -> None:
+    host = socket.gethostname()
+    shared = f"AuthType=auth/munge\nAuthInfo=socket={STATE}/munge/socket\nSlurmUser=root\n"
+    dbd = f"""{shared}DbdHost=localhost
+DbdPort={ports["slurmdbd"]}
+LogFile={STATE}/log/slurmdbd.log
+PidFile={STATE}/run/slurmdbd.pid
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort={ports["mysql"]}
+StorageUser=slurm
+StoragePass={PASSWORD}
+StorageLoc=slurm_acct_db
+"""
+    (STATE / "slurmdbd.conf").write_text(dbd)
+    (STATE / "slurmdbd.conf").chmod(0o600)  # slurmdbd refuses to read one that others can
+    nodes = "\n".join(
+        f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[node]} CPUs=32 "
+        f"RealMemory=256000 Gres=gpu:a100:{GPUS} Feature={'nvlink' if node == 'n2' else 'pcie'}"
+        for node in NODES
+    )
+    CONF.write_text(f"""ClusterName={CLUSTER}
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={ports["slurmctld"]}
+{shared}SlurmdUser=root
+StateSaveLocation={STATE}/ctld
+SlurmctldPidFile={STATE}/run/slurmctld.pid
+SlurmctldLogFile={STATE}/log/slurmctld.log
+SlurmdPidFile={STATE}/run/slurmd.%n.pid
+SlurmdLogFile={STATE}/log/slurmd.%n.log
+SlurmdSpoolDir={STATE}/spool/%n
+# One machine stands for five: sizes come from this file, processes are tracked by their tree.
+SlurmdParameters=config_overrides
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+MpiDefault=none
+ReturnToService=2
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+GresTypes=gpu
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=5
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort={ports["slurmdbd"]}
+# Not a password but where munge listens, as for AuthInfo.
+AccountingStoragePass={STATE}/munge/socket
+AccountingStorageTRES=gres/gpu
+# As on most clusters: SIGTERM, then SIGKILL this many seconds later (Slurm's default is 30).
+KillWait=10
+SchedulerParameters=sched_interval=2,bf_interval=2
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+{nodes}
+PartitionName=gpu Nodes=n1,n2 Default=YES MaxTime=2-00:00:00 DefaultTime=30 PreemptMode=OFF
+PartitionName=low Nodes=n3 PriorityTier=1 PreemptMode=REQUEUE
+PartitionName=scavenge Nodes=n3 PriorityTier=1 PreemptMode=CANCEL
+PartitionName=high Nodes=n3 PriorityTier=10 PreemptMode=OFF
+PartitionName=frail Nodes=n4,n5 PreemptMode=OFF
+""")
+    # A terminal stands for a GPU: it is there and makes Slurm set CUDA_VISIBLE_DEVICES.
+    (STATE / "gres.conf").write_text(
+        "".join(
+            f"NodeName={node} Name=gpu Type=a100 File=/dev/tty[0-{GPUS - 1}]\n" for node in NODES
+        )
+    )
+    (STATE / "cgroup.conf").write_text(
+        "CgroupAutomount=no\nConstrainCores=no\nConstrainRAMSpace=no\n"
+    )
+
+
+def start_slurm() -> None:
+    log = STATE / "log"
+    background(["slurmdbd", "-D"], log / "slurmdbd.out")
+    await_that(lambda: slurm("sacctmgr", "-n", "list", "cluster"), "slurmdbd", log / "slurmdbd.log")
+    slurm("sacctmgr", "-i", "add", "cluster", CLUSTER)
+    slurm("sacctmgr", "-i", "add", "account", "research", f"Cluster={CLUSTER}", "Description=tests")
+    slurm("sacctmgr", "-i", "add", "user", "root", "Account=research", "DefaultAccount=research")
+    background(["slurmctld", "-D"], log / "slurmctld.out")
+    await_that(lambda: slurm("scontrol", "ping"), "slurmctld", log / "slurmctld.log")
+    for node in NODES:
+        background(["slurmd", "-D", "-N", node], log / f"slurmd.{node}.out")
+    await_that(up, "all nodes idle", log / "slurmctld.log")
+
+
+def up() -> bool:
+    """Whether every node of this cluster takes jobs and its accounting answers."""
+    if not CONF.exists():
+        return False
+    states = slurm_out("sinfo", "-h", "-N", "-o", "%N %t").split("\n")
+    usable = {
+        line.split()[0]
+        for line in states
+        if line.split()[1:] and line.split()[1] in ("idle", "mix", "alloc")
+    }
+    return usable == set(NODES) and slurm("sacct", "-n", "-X")
+
+
+def stop() -> None:
+    """End this cluster's jobs and daemons."""
+    if CONF.exists() and slurm("scontrol", "ping"):
+        slurm("scancel", "--full", "--user=root")
+        deadline = time.monotonic() + 20  # KillWait and some
+        while slurm_out("squeue", "-h") and time.monotonic() < deadline:
+            time.sleep(0.2)
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        for pid in own_processes():
+            try:
+                os.kill(pid, sign)
+            except ProcessLookupError:
+                continue
+        deadline = time.monotonic() + 10
+        while own_processes() and time.monotonic() < deadline:
+            time.sleep(0.1)
+    if left := own_processes():
+        raise ClusterError(f"processes {left} of {STATE} survived SIGKILL")
+
+
+def status() -> int:
+    if not up():
+        print("down: start it with `tests/slurm/cluster.py start`")
+        return 1
+    print(slurm_out("sinfo", "-o", "%P %a %l %D %t %N %G"), end="")
+    print(slurm_out("squeue", "-o", "%i %P %T %M %N %b %k"), end="")
+    return 0
+
+
+def env() -> None:
+    print(f"export SLURM_CONF={CONF}")
+
+
+def own_processes() -> list[int]:
+    """Ids of this cluster's daemons, told by SLURM_CONF or by its folder in their command line."""
+    daemons = ("munged", "mariadbd", "slurmdbd", "slurmctld", "slurmd", "slurmstepd:", "slurmstepd")
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            surroundings = (entry / "environ").read_bytes().decode(errors="replace")
+        except OSError:  # it ended, or is not ours to look at
+            continue
+        name = Path(command.split(" ")[0]).name
+        if name in daemons and (f"{STATE}/" in command or f"SLURM_CONF={CONF}" in surroundings):
+            found.append(int(entry.name))
+    return found
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def slurm_env() -> dict[str, str]:
+    return os.environ | {"SLURM_CONF": str(CONF)}
+
+
+def slurm(*command: str) -> bool:
+    return quiet(command, env=slurm_env())
+
+
+def slurm_out(*command: str) -> str:
+    return subprocess.run(
+        command, env=slurm_env(), capture_output=True, text=True, timeout=60
+    ).stdout
+
+
+def quiet(command: list[str] | tuple[str, ...], **options) -> bool:
+    return subprocess.run(command, capture_output=True, timeout=60, **options).returncode == 0
+
+
+def run(command: list[str], **options) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, **options)
+    if done.returncode:
+        raise ClusterError(
+            f"{' '.join(command)}: exit {done.returncode}\n{(done.stdout + done.stderr)[-3000:]}"
+        )
+
+
+def background(command: list[str], log: Path) -> None:
+    """Start a daemon in a session of its own, so that ending the caller does not end it."""
+    with log.open("ab") as out:
+        subprocess.Popen(
+            command,
+            env=slurm_env(),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            cwd="/",
+        )
+
+
+def await_that(condition, what: str, log: Path) -> None:
+    deadline = time.monotonic() + READY_S
+    while not condition():
+        if time.monotonic() > deadline:
+            tail = log.read_text(errors="replace")[-3000:] if log.exists() else "(no log)"
+            raise ClusterError(f"{what}: not ready after {READY_S} s; end of {log}:\n{tail}")
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
