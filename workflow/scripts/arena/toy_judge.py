@@ -1,0 +1,118 @@
+"""The verdicts of the demo judge: deterministic, made from simple features of the two answers.
+
+A toy: it shows that the workflow works, and says nothing about the answers. No language model is
+involved.
+"""
+
+import hashlib
+import math
+import re
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+NAME = "toy judge, not a language model"
+# How the known templates frame an answer: ours (<reply_A>), Arena-Hard-Auto's ("start of assistant
+# A's answer").
+FRAMES = (
+    r"<(?:reply|answer)_{side}>\n?(.*?)\n?</(?:reply|answer)_{side}>",
+    r"start of assistant {side}'s answer[^\n]*\n(.*?)\n[^\n]*end of assistant {side}'s answer",
+)
+QUESTION = (
+    r"<request>\n?(.*?)\n?</request>",
+    r"user prompt[^\n]*\n(.*?)\n[^\n]*start of assistant",
+)
+BIAS = 0.12  # towards the answer shown first, so that the health figures have something to show
+NOISE = 0.55  # half the width of the noise; answers differ by about 1
+SLIGHT, CLEAR = 0.15, 1.1  # differences below are a tie, above a strong verdict
+CHARS_PER_TOKEN = 4  # of English, in the usual tokenizers
+BLOCK = 16  # tokens in a block of vLLM's prefix cache
+
+
+def answers(user: str) -> tuple[str, str] | None:
+    """The two answers in a judge's user message, or None where no known template frames them."""
+    for frame in FRAMES:
+        sides = [
+            re.search(frame.replace("{side}", side), user, re.DOTALL | re.IGNORECASE)
+            for side in "AB"
+        ]
+        if all(sides):
+            return sides[0].group(1), sides[1].group(1)
+    return None
+
+
+def merit(answer: str, question: str = "") -> float:
+    """Grows with length, structure, variety of words and words shared with the question."""
+    words = re.findall(r"\w+", answer.lower())
+    if not words:
+        return 0.0
+    structure = min(len(re.findall(r"^(?:#{1,6} |[-*+] |\d+\.|```)", answer, re.MULTILINE)), 8)
+    asked = {word for word in re.findall(r"\w+", question.lower()) if len(word) > 3}
+    shared = len(asked & set(words)) / len(asked) if asked else 0.0
+    variety = len(set(words)) / len(words)
+    return 0.5 * math.log1p(len(words)) + 0.08 * structure + shared + 0.5 * variety
+
+
+def verdict(user: str) -> tuple[str, str]:
+    """Label and reply text for a user message.
+
+    Swapping the answers swaps the verdict, but for a small bias towards the first. Noise comes
+    from a digest of the two texts, so the same pair has the same verdict in every run.
+    """
+    pair = answers(user) or (user[: len(user) // 2], user[len(user) // 2 :])
+    question = next(
+        (m.group(1) for q in QUESTION if (m := re.search(q, user, re.DOTALL | re.IGNORECASE))), ""
+    )
+    merits = [merit(answer, question) for answer in pair]
+    first, second = sorted(pair)
+    number = int.from_bytes(hashlib.sha256(f"{first}\0{second}".encode()).digest()[:4], "big")
+    noise = (number / 2**31 - 1) * NOISE * (1 if pair[0] == first else -1)
+    lead = merits[0] - merits[1] + BIAS + (noise if first != second else 0)
+    sign = ">" * (0 if abs(lead) < SLIGHT else 1 if abs(lead) < CLEAR else 2)
+    label = "A=B" if not sign else f"A{sign}B" if lead > 0 else f"B{sign}A"
+    text = (
+        f"I am a {NAME}: I count words, lists and headers. A scores {merits[0]:.2f}, "
+        f"B scores {merits[1]:.2f}.\n\n[[{label}]]"
+    )
+    return label, text
+
+
+def count_tokens(text: str) -> int:
+    """An estimate; the toy has no tokenizer."""
+    return -(-len(text) // CHARS_PER_TOKEN)
+
+
+@dataclass
+class PrefixCache:
+    """What vLLM's prefix cache would have held: blocks of 16 tokens, the least recently used go
+    first.
+
+    A block is found only if all blocks before it are, as in vLLM, so only prompts that start alike
+    share.
+    """
+
+    capacity: int  # tokens; 0 = no cache
+    queried: int = 0
+    hits: int = 0
+    _blocks: OrderedDict[int, None] = field(default_factory=OrderedDict, repr=False)
+
+    def cached_tokens(self, prompt: str) -> int:
+        """Tokens of the prompt's start that were in the cache; all of it is from now on."""
+        size = BLOCK * CHARS_PER_TOKEN
+        keys, key = [], 0
+        for start in range(0, len(prompt) - size + 1, size):
+            key = hash((key, prompt[start : start + size]))
+            keys.append(key)
+        found = 0
+        while found < len(keys) and keys[found] in self._blocks:
+            found += 1
+        # Backwards, so that the ends of prompts are dropped before the beginnings that others
+        # share.
+        for key in reversed(keys):
+            self._blocks[key] = None
+            self._blocks.move_to_end(key)
+        while len(self._blocks) * BLOCK > self.capacity:
+            self._blocks.popitem(last=False)
+        cached = found * BLOCK if self.capacity else 0
+        self.queried += count_tokens(prompt)
+        self.hits += cached
+        return cached
