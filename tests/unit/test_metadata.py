@@ -1,0 +1,123 @@
+"""Counts that must equal the official ones."""
+
+import shutil
+
+import pytest
+from arena import metadata
+from arena.answers import read_answers
+from arena.metadata import complete_metadata, count_metadata, estimate_tokens, token_counter
+
+TEXT = """# Title
+## Two
+####### seven is no header
+#none
+1. one
+  2. two
+- a
+* b
++ c
+-none
+**bold** and **also bold** but **not
+over lines** and __this__ too
+```python
+# a comment, not a header
+- 1
+**x**
+```
+"""
+
+
+def test_counts_of_a_text():
+    assert count_metadata(TEXT, token_len=5) == {
+        "token_len": 5,
+        "header_count": {"h1": 1, "h2": 1, "h3": 0, "h4": 0, "h5": 0, "h6": 0},
+        "list_count": {"ordered": 2, "unordered": 3},
+        "bold_count": {"**": 2, "__": 1},
+    }
+
+
+def test_an_empty_answer_counts_nothing():
+    counts = count_metadata("")
+    assert counts["token_len"] == 0
+    assert not any(sum(counts[kind].values()) for kind in list(counts)[1:])
+
+
+def test_the_inside_of_a_code_block_is_removed_everywhere():
+    """The official quirk: the header outside repeats the block's inside and goes with it."""
+    assert count_metadata("```\n# x\n```\n# x\n", 0)["header_count"]["h1"] == 0
+    assert count_metadata("```\n# y\n```\n# x\n", 0)["header_count"]["h1"] == 1
+
+
+@pytest.mark.parametrize("name", ["gpt-3.5-turbo-0125", "gpt-4-0314", "gpt-4-0613"])
+def test_equal_to_the_official_counts_answer_by_answer(shared_data, name):
+    folder = shared_data / "arena-hard-v0.1-older-shape" / "model_answer"
+    answers = read_answers(folder / f"{name}.jsonl").answers
+    assert len(answers) == 500
+    for uid, answer in answers.items():
+        counts = count_metadata(answer.text, answer.metadata["token_len"])
+        assert counts == answer.metadata, uid
+
+
+def test_the_estimate_is_near_the_official_number_of_tokens(shared_data):
+    """The official numbers are of an older encoding, which needs a little more tokens."""
+    folder = shared_data / "arena-hard-v0.1-older-shape" / "model_answer"
+    answers = read_answers(folder / "gpt-4-0314.jsonl").answers.values()
+    official = sum(answer.metadata["token_len"] for answer in answers)
+    assert sum(estimate_tokens(answer.text) for answer in answers) == pytest.approx(
+        official, rel=0.05
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [("", 0), ("Hello, world!", 4), ("12345", 2), ("a" * 100, 10), ("日本", 1), ("   \n\n", 1)],
+)
+def test_estimates(text, tokens):
+    assert estimate_tokens(text) == tokens
+
+
+def test_what_a_file_has_stays_and_the_rest_is_counted():
+    full = count_metadata(TEXT, 5)
+    given = full | {"token_len": 77, "list_count": {"ordered": 9, "unordered": 9}, "other": 1}
+    kept = complete_metadata(TEXT, given)
+    assert kept == full | {"token_len": 77, "list_count": {"ordered": 9, "unordered": 9}}
+    assert complete_metadata(TEXT, {"token_len": 8}) == full | {"token_len": 8}
+    assert complete_metadata("x", None) == count_metadata("x")
+    assert complete_metadata("x", {"token_len": None})["token_len"] == 1
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
+    token_counter.cache_clear()
+    yield tmp_path
+    token_counter.cache_clear()
+
+
+def test_without_the_encodings_file_the_estimate_says_so_and_downloads_nothing(cache):
+    count, name = token_counter()
+    assert count is estimate_tokens
+    assert name.startswith(f"estimate (the file of o200k_base is not in {cache}")
+    assert list(cache.iterdir()) == []
+
+
+def test_a_damaged_file_is_not_used_and_not_touched(cache):
+    file = cache / metadata._O200K_NAME
+    file.write_text("damaged")
+    assert token_counter()[1].startswith("estimate")
+    assert file.read_text() == "damaged"
+
+
+def test_with_the_encodings_file_tokens_are_exact(cache, monkeypatch):
+    """Run where tiktoken's cache holds the file; known numbers of o200k_base."""
+    monkeypatch.delenv("TIKTOKEN_CACHE_DIR")
+    file = metadata._cache_folder() / metadata._O200K_NAME
+    if not file.is_file():
+        pytest.skip(f"needs the file of o200k_base at {file}")
+    shutil.copy(file, cache)
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(cache))
+    count, name = token_counter()
+    assert name == "o200k_base"
+    assert count("Hello, world!") == 4
+    assert count("A" * 100_000) == 12_500
+    assert count("<|endoftext|>") > 1, "the mark of the end is text here"

@@ -1,0 +1,142 @@
+"""Length and markdown of an answer, counted as Arena-Hard-Auto counts them.
+
+Style control compares answers by these counts, so they must equal the official ones where a file
+has them. On the 1,500 answers of Arena-Hard v0.1 that come with official counts, all are equal.
+"""
+
+import functools
+import hashlib
+import os
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+_FENCED = re.compile(r"```([^`]*)```")
+_HEADER = re.compile(r"^(#{1,6})\s", re.MULTILINE)
+_ORDERED = re.compile(r"^\s*\d+\.\s", re.MULTILINE)
+_UNORDERED = re.compile(r"^\s*[-*+]\s", re.MULTILINE)
+_BOLD_STARS = re.compile(r"\*\*[^*\n]+\*\*")
+_BOLD_LINES = re.compile(r"__[^_\n]+__")
+
+# The file of the o200k_base encoding: tiktoken's name for it in its cache (SHA-1 of the address it
+# comes from), and its SHA-256, which tiktoken checks too: at another one it would download.
+_O200K_NAME = hashlib.sha1(
+    b"https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken"
+).hexdigest()
+_O200K_SHA256 = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
+_O200K_FETCH = "python -c \"import tiktoken; tiktoken.get_encoding('o200k_base')\""
+
+# Roughly where o200k_base cuts a text before it merges: words with the sign before them, up to
+# three digits, runs of signs, line ends, blanks.
+_PIECE = re.compile(
+    r"[^\r\n\w]?[^\W\d_]+(?:'(?:s|t|re|ve|m|ll|d)\b)?|\d{1,3}| ?[^\s\w]+[\r\n/]*|_+"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_LETTERS_PER_TOKEN = 10  # of a long word; fitted on 1,500 answers so that the total is right
+
+
+def count_metadata(text: str, token_len: int | None = None) -> dict[str, Any]:
+    """Count an answer's tokens, headers, list items and bold passages in the official shape.
+
+    token_len: the number of tokens where it is known; else it is counted (see `token_counter`).
+    """
+    prose = _without_code(text)
+    headers = Counter(len(marks) for marks in _HEADER.findall(prose))
+    return {
+        "token_len": count_tokens(text) if token_len is None else token_len,
+        "header_count": {f"h{level}": headers[level] for level in range(1, 7)},
+        "list_count": {
+            "ordered": len(_ORDERED.findall(prose)),
+            "unordered": len(_UNORDERED.findall(prose)),
+        },
+        "bold_count": {
+            "**": len(_BOLD_STARS.findall(prose)),
+            "__": len(_BOLD_LINES.findall(prose)),
+        },
+    }
+
+
+def complete_metadata(text: str, given: dict[str, Any] | None) -> dict[str, Any]:
+    """The metadata of an answer file, with what it lacks counted from the text.
+
+    A `token_len` that is given stays: it may be of another encoding than ours, but the whole file
+    is then of that encoding.
+    """
+    given = given or {}
+    kinds = ("header_count", "list_count", "bold_count")
+    token_len = given.get("token_len")
+    token_len = token_len if isinstance(token_len, int | float) else None
+    if token_len is not None and all(isinstance(given.get(kind), dict) for kind in kinds):
+        return {"token_len": token_len, **{kind: given[kind] for kind in kinds}}
+    counted = count_metadata(text, token_len)
+    return counted | {kind: given[kind] for kind in kinds if isinstance(given.get(kind), dict)}
+
+
+def _without_code(text: str) -> str:
+    """Remove the inside of fenced code blocks, the official way.
+
+    The inside of each block is taken out wherever it occurs, one after the other, and the fences
+    stay. So a short block changes the text outside too, and may keep a later one from being found.
+    Four of the 1,500 official counts are only met like this.
+    """
+    for inside in _FENCED.findall(text):
+        text = text.replace(inside, "")
+    return text
+
+
+def count_tokens(text: str) -> int:
+    """The number of tokens of a text, by the best counter at hand (see `token_counter`)."""
+    return token_counter()[0](text)
+
+
+@functools.cache
+def token_counter() -> tuple[Callable[[str], int], str]:
+    """The counter of tokens, and its name for the outputs that rest on it.
+
+    `o200k_base` (as Arena-Hard-Auto) if tiktoken and the encoding's file are at hand. Nothing is
+    downloaded: compute nodes are offline, and a run must not wait for a time-out. Without it
+    `estimate_tokens` is used, and the name says how to get the file.
+    """
+    folder = _cache_folder()
+    try:
+        import tiktoken  # here, not above: it takes 0.1 s, and most runs count nothing
+    except ImportError:
+        return estimate_tokens, "estimate (tiktoken is not installed)"
+    file = folder / _O200K_NAME
+    if file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == _O200K_SHA256:
+        encoding = tiktoken.get_encoding("o200k_base")
+        return lambda text: len(encoding.encode(text, disallowed_special=())), "o200k_base"
+    return (
+        estimate_tokens,
+        f"estimate (the file of o200k_base is not in {folder}; once online, run {_O200K_FETCH})",
+    )
+
+
+def _cache_folder() -> Path:
+    """Where tiktoken keeps its files: by its own variables, or a temporary folder."""
+    for variable in ("TIKTOKEN_CACHE_DIR", "DATA_GYM_CACHE_DIR"):
+        if os.environ.get(variable):
+            return Path(os.environ[variable])
+    return Path(tempfile.gettempdir()) / "data-gym-cache"
+
+
+def estimate_tokens(text: str) -> int:
+    """Estimate the o200k_base tokens of a text without its file.
+
+    Against the real encoding on 1,500 English answers (with code): total within 0.1 %, single
+    answers within 3.4 % (median) and 11 % (95th percentile), correlation 0.991. Text in other
+    scripts is counted as a token for four bytes.
+    """
+    count = 0
+    for match in _PIECE.finditer(text):
+        piece = match[0]
+        if not piece.isascii():
+            count += max(1, len(piece.encode(errors="replace")) // 4)
+        elif piece.isspace():
+            count += 1
+        else:
+            count += -(-len(piece) // _LETTERS_PER_TOKEN)
+    return count
