@@ -2,26 +2,28 @@
 #   <judgments_dir>/<judge>/{model}.jsonl            the judgments
 #   <results_dir>/<bench>/<judge>/server/{batch}.json   address of a batch's judge server, gone with it
 import functools
-import os
 import re
 import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import IOFile, Wildcards
+from snakemake.iocontainers import InputFiles
 from snakemake.logging import logger
 
 SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
-# `python` in a shell line is the one that runs Snakemake, also on a node where no environment is active.
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 from arena import batches, validation
 from arena.config import check_config
 from arena.errors import ArenaError
-from arena.settings import resolve
+from arena.environment import inherit_batch, put_python_first
+from arena.resolve import resolve
+
+put_python_first()  # also on a node where no environment is active
 
 try:
-    check_config(config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
+    config = check_config(config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
     SETTINGS = resolve(config, Path(workflow.basedir) / "config/prompts")
 except ArenaError as error:
     raise WorkflowError(str(error)) from None
@@ -63,19 +65,21 @@ def plan():
     waiting, settled = [], []
     for model in ready_models():
         judgment = SETTINGS.judgment(model)
-        record = workflow.persistence.metadata(judgment)
+        record = workflow.persistence.metadata(IOFile(judgment))
         due = batches.needs_judging(judgment, inputs_of(model), record, PARAMS["digest"])
         (waiting if due else settled).append(model)
-    return batches.chunk(waiting, settled, SETTINGS.batch_size, RUN)
+    named = batches.chunk(waiting, settled, SETTINGS.batch_size, RUN)
+    for line in batches.summary(named, waiting):
+        logger.info(line)
+    return named
 
 
 @functools.cache
 def batch_of_this_job():
     """The batch that a job of the main process was sent for; its children inherit the answer."""
-    for target in workflow.dag_settings.target_jobs:
-        if target.rulename == "judge_server":
-            os.environ["ARENA_BATCH"] = target.wildcards_dict["batch"]
-    return os.environ["ARENA_BATCH"]
+    targets = workflow.dag_settings.target_jobs
+    names = [job.wildcards_dict["batch"] for job in targets if job.rulename == "judge_server"]
+    return inherit_batch(names[0] if names else None)
 
 
 def server_of_batch(wildcards):
@@ -112,9 +116,19 @@ def judge_threads(wildcards):
     return (workflow.cores or 1) if SETTINGS.judge["server"] == "external" else 1
 
 
-def write_batches(dag):
+def described_batches():
+    """Every batch of the plan with its request to the scheduler, in order."""
+    server = workflow.get_rule("judge_server")
+    for batch in dict.fromkeys(plan().values()):
+        models = [model for model, name in plan().items() if name == batch]
+        wildcards = Wildcards(fromdict={"batch": batch})
+        resources = dict(server.expand_resources(wildcards, InputFiles(), attempt=1).items())
+        yield batches.describe_batch(batch, models, resources, SETTINGS)
+
+
+def write_batches(dag, log):
     """Leave batches/<batch>.json for every batch that this run judges."""
-    jobs = [job for job in dag.needrun_jobs() if job.rule.name in ("judge_server", "gen_judgment")]
-    for server in (job for job in jobs if job.rule.name == "judge_server"):
-        clients = [job.wildcards.model for job in jobs if job.input.get("server") == server.output[0]]
-        batches.write_batch(server.wildcards.batch, clients, dict(server.resources.items()), SETTINGS)
+    running = {job.wildcards.batch for job in dag.needrun_jobs() if job.rule.name == "judge_server"}
+    for described in described_batches():
+        if described["batch"] in running:
+            batches.write_batch(described, log)

@@ -22,6 +22,11 @@ rule judge_server:
         "exec python {params.script:q} --batch {params.batch:q} --logs {params.logs:q} {output:q} > {log:q} 2>&1"
 
 
+# A judge that needs no GPU asks for none, whatever the profile says: demo, external, a rehearsal.
+if SETTINGS.judge["server"] != "vllm":
+    batches.ask_for_no_gpu(workflow.get_rule("judge_server").resources)
+
+
 # Play every game of a model that its journal does not hold, then write its judgments in question order.
 rule gen_judgment:
     input:
@@ -47,4 +52,4 @@ rule gen_judgment:
 
 # What a job needs to know of its batch, and whoever looks on: written before the first job starts.
 onstart:
-    write_batches(workflow.dag)
+    write_batches(workflow.dag, log)

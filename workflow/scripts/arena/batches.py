@@ -1,7 +1,8 @@
 """Which models share a judge server: the plan of a run.
 
-The models to judge come first, in full batches; the finished ones follow in batches of their own, so that a finished
-model never shares a server with a waiting one, and a change that re-judges everything still comes in full batches.
+The models to judge come first, in full batches; the finished ones follow in batches of their own,
+so that a finished model never shares a server with a waiting one, and a change that re-judges
+everything still comes in full batches.
 """
 
 import hashlib
@@ -17,7 +18,9 @@ from typing import Any, Protocol
 from arena.jsonl import write_atomic
 from arena.settings import Settings
 
-CHECKSUM_BYTES = 1_000_000  # Snakemake compares smaller files by checksum, larger ones by time alone
+CHECKSUM_BYTES = (
+    1_000_000  # Snakemake compares smaller files by checksum, larger ones by time alone
+)
 
 
 class Record(Protocol):
@@ -50,12 +53,19 @@ def chunk(waiting: Iterable[str], settled: Iterable[str], size: int, run: str) -
     return batches
 
 
-def needs_judging(
-    judgment: str, inputs: Iterable[str], record: Record | None, digest: str
-) -> bool:
+def summary(batches: Mapping[str, str], waiting: list[str]) -> list[str]:
+    """A line a batch that has models to judge, for the terminal."""
+    members: dict[str, list[str]] = {}
+    for model in waiting:
+        members.setdefault(batches[model], []).append(model)
+    return [f"batch {name}: {len(who)} models: {', '.join(who)}" for name, who in members.items()]
+
+
+def needs_judging(judgment: str, inputs: Iterable[str], record: Record | None, digest: str) -> bool:
     """Tell whether Snakemake will find a judgment missing or out of date.
 
-    The answer has to be Snakemake's own: a waiting model in a batch of finished ones makes it run them all.
+    The answer has to be Snakemake's own: a waiting model in a batch of finished ones makes it run
+    them all.
 
     Parameters
     ----------
@@ -94,25 +104,60 @@ def _is_newer(path: str, made: float, record: Record | None) -> bool:
     return known.removeprefix("sha256:") != hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-def write_batch(
+def describe_batch(
     batch: str, models: list[str], resources: Mapping[str, Any], settings: Settings
-) -> Path:
-    """Describe a batch for its job and for whoever looks on. Holds no key of any server."""
+) -> dict[str, Any]:
+    """All that a batch's job needs to know, and whoever looks on. Holds no key of any server.
+
+    Parameters
+    ----------
+    resources
+        Of rule judge_server, as the profile completed them; without Snakemake's own (`_cores`).
+    """
     wanted = {key: value for key, value in resources.items() if not key.startswith("_")}
-    path = settings.root / "batches" / f"{batch}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    described = {
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {
         "batch": batch,
+        "run": batch.rpartition("-")[0],
         "models": models,
         "settings": settings.judgment_params()["digest"],
-        "resources": wanted,
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "resources": {**wanted, "gpus": requested_gpus(wanted)},
+        "time": now,
         "judge": settings.server_settings(),
         "root": str(settings.root),
-        "budget": settings.budget,
+        "budget": settings.budget and {**settings.budget, "since": now},
         "gpu_hour_cost": settings.gpu_hour_cost,
+        "workdir": str(Path.cwd()),
     }
-    write_atomic(path, json.dumps(described, indent=1, ensure_ascii=False, default=str) + "\n")
+
+
+def requested_gpus(resources: Mapping[str, Any]) -> int:
+    """GPUs of a job, from `gpu`, `gpus` or `gres` (gpu, gpu:2, gpu:a100:2); 0 without any."""
+    for key in ("gpu", "gpus"):
+        if str(resources.get(key) or "").strip():
+            return int(str(resources[key]).rpartition(":")[2])
+    counted = 0
+    for part in str(resources.get("gres") or "").split(","):
+        name, *rest = part.strip().split(":")
+        if name.removeprefix("gres/") == "gpu":
+            counted += int(rest[-1]) if rest and rest[-1].isdigit() else 1
+    return counted
+
+
+def ask_for_no_gpu(resources: dict[str, Any]) -> None:
+    """Empty what a profile asks of GPUs: as it beats the rule, only afterwards can that be done."""
+    nothing = {"gpu": 0, "gpus": 0, "gpu_model": "", "gres": "", "cpus_per_gpu": 0}
+    for key in nothing.keys() & set(resources):
+        resources[key] = nothing[key]
+    if "gpu" in str(resources.get("slurm_extra", "")):
+        resources["slurm_extra"] = ""
+
+
+def write_batch(described: Mapping[str, Any], log: Any = None) -> Path:
+    """Write batches/<batch>.json; `log` is Snakemake's own log of the run."""
+    path = Path(described["root"]) / "batches" / f"{described['batch']}.json"
+    text = json.dumps({**described, "log": log}, indent=1, ensure_ascii=False, default=str)
+    write_atomic(path, text + "\n")
     return path
 
 

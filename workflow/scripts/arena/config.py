@@ -11,8 +11,8 @@ from jsonschema.exceptions import ValidationError
 from arena.errors import ConfigError
 
 
-def check_config(config: dict[str, Any], schema_file: Path) -> None:
-    """Refuse a config that the schema does not allow.
+def check_config(config: dict[str, Any], schema_file: Path) -> dict[str, Any]:
+    """Refuse a config that the schema does not allow; return it with every value in its type.
 
     Raises
     ------
@@ -20,10 +20,27 @@ def check_config(config: dict[str, Any], schema_file: Path) -> None:
         With one line a problem, each naming its key.
     """
     schema = yaml.safe_load(schema_file.read_text(encoding="utf-8"))
+    config = _typed(config, schema)
     problems = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda e: list(e.path))
     if problems:
         lines = [line for problem in problems for line in _explain(problem)]
         raise ConfigError("config: " + "\n        ".join(lines))
+    return config
+
+
+def _typed(value: Any, schema: dict[str, Any]) -> Any:
+    """Read again what `--config 'judge={temperature: 0.5}'` leaves as text."""
+    if isinstance(value, dict):
+        rest = schema.get("additionalProperties")
+        rest = rest if isinstance(rest, dict) else {}
+        known = schema.get("properties", {})
+        return {key: _typed(item, known.get(key, rest)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_typed(item, schema.get("items", {})) for item in value]
+    types = schema.get("type", "string")
+    if isinstance(value, str) and ("string" not in types or ("null" in types and value == "null")):
+        return yaml.safe_load(value)
+    return value
 
 
 def _explain(problem: ValidationError) -> list[str]:
@@ -45,7 +62,9 @@ def _explain(problem: ValidationError) -> list[str]:
 def _unknown(key: str, where: str, known: dict[str, Any]) -> str:
     name = _join(where, key)
     if where == "judge.endpoints" or key == "api_key":
-        return f"{name}: keys never stand in config.yaml; name the variable that holds it: api_key_env"
+        return (
+            f"{name}: keys never stand in config.yaml; name the variable that holds it: api_key_env"
+        )
     close = difflib.get_close_matches(str(key), list(known), n=1, cutoff=0.5)
     if close:
         return f"{name} is not a key; did you mean {_join(where, close[0])}?"
