@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-from snakemake.io import IOFile, Wildcards
-from snakemake.iocontainers import InputFiles
+from snakemake.io import IOFile
+from snakemake.iocontainers import InputFiles, Wildcards
 from snakemake.logging import logger
 
 SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
@@ -61,17 +61,17 @@ def inputs_of(model):
 
 @functools.cache
 def plan():
-    """model -> batch, made once by the main process."""
+    """Which models share a judge server; made once, by the main process."""
     waiting, settled = [], []
     for model in ready_models():
         judgment = SETTINGS.judgment(model)
         record = workflow.persistence.metadata(IOFile(judgment))
         due = batches.needs_judging(judgment, inputs_of(model), record, PARAMS["digest"])
         (waiting if due else settled).append(model)
-    named = batches.chunk(waiting, settled, SETTINGS.batch_size, RUN)
-    for line in batches.summary(named, waiting):
+    made = batches.make_plan(waiting, settled, SETTINGS.batch_size, RUN)
+    for line in made.lines():
         logger.info(line)
-    return named
+    return made
 
 
 @functools.cache
@@ -83,7 +83,7 @@ def batch_of_this_job():
 
 
 def server_of_batch(wildcards):
-    batch = plan()[wildcards.model] if workflow.is_main_process else batch_of_this_job()
+    batch = plan().batch_of[wildcards.model] if workflow.is_main_process else batch_of_this_job()
     return service(f"{ROOT}/server/{batch}.json")
 
 
@@ -101,7 +101,7 @@ def all_judgments(wildcards):
 def batch_size_of(batch):
     """Models of a batch: from the plan, or in a job from the file that the main process left for it."""
     if workflow.is_main_process:
-        return list(plan().values()).count(batch)
+        return len(plan().members(batch))
     return len(batches.read_batch(f"{ROOT}/batches/{batch}.json")["models"])
 
 
@@ -116,19 +116,18 @@ def judge_threads(wildcards):
     return (workflow.cores or 1) if SETTINGS.judge["server"] == "external" else 1
 
 
-def described_batches():
-    """Every batch of the plan with its request to the scheduler, in order."""
+def described(names):
+    """Batches with their requests to the scheduler, as the profile completes them."""
     server = workflow.get_rule("judge_server")
-    for batch in dict.fromkeys(plan().values()):
-        models = [model for model, name in plan().items() if name == batch]
+    for batch in names:
         wildcards = Wildcards(fromdict={"batch": batch})
         resources = dict(server.expand_resources(wildcards, InputFiles(), attempt=1).items())
-        yield batches.describe_batch(batch, models, resources, SETTINGS)
+        resources["threads"] = resources.pop("_cores")
+        yield batches.describe_batch(batch, plan().members(batch), resources, SETTINGS)
 
 
 def write_batches(dag, log):
     """Leave batches/<batch>.json for every batch that this run judges."""
-    running = {job.wildcards.batch for job in dag.needrun_jobs() if job.rule.name == "judge_server"}
-    for described in described_batches():
-        if described["batch"] in running:
-            batches.write_batch(described, log)
+    servers = [job for job in dag.needrun_jobs() if job.rule.name == "judge_server"]
+    for batch in described(job.wildcards.batch for job in servers):
+        batches.write_batch(batch, log)

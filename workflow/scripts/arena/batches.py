@@ -9,8 +9,10 @@ import hashlib
 import json
 import os
 import secrets
+import textwrap
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,29 +38,43 @@ def run_name() -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
-def chunk(waiting: Iterable[str], settled: Iterable[str], size: int, run: str) -> dict[str, str]:
-    """Name the batch of every model.
+@dataclass(frozen=True)
+class Plan:
+    """batch_of: model -> batch, of all models. waiting: those with something to judge."""
 
-    Returns
-    -------
-    dict
-        model -> batch, `<run>-<number>`, numbered from 01 in the order given.
-    """
-    batches: dict[str, str] = {}
+    batch_of: dict[str, str]
+    waiting: tuple[str, ...]
+
+    def members(self, batch: str) -> list[str]:
+        return [model for model, name in self.batch_of.items() if name == batch]
+
+    @property
+    def batches(self) -> list[str]:
+        return list(dict.fromkeys(self.batch_of.values()))
+
+    @property
+    def open_batches(self) -> list[str]:
+        return list(dict.fromkeys(self.batch_of[model] for model in self.waiting))
+
+    def lines(self) -> list[str]:
+        """A line a batch with models to judge, for the terminal."""
+        return [
+            f"batch {batch}: {len(models)} models: {', '.join(models)}"
+            for batch in self.open_batches
+            for models in [self.members(batch)]
+        ]
+
+
+def make_plan(waiting: Iterable[str], settled: Iterable[str], size: int, run: str) -> Plan:
+    """Name the batch of every model: `<run>-<number>`, from 01, in the order given."""
+    waiting = tuple(waiting)
+    batch_of: dict[str, str] = {}
     number = 0
-    for models in (list(waiting), list(settled)):
+    for models in (waiting, tuple(settled)):
         for start in range(0, len(models), size):
             number += 1
-            batches |= dict.fromkeys(models[start : start + size], f"{run}-{number:02d}")
-    return batches
-
-
-def summary(batches: Mapping[str, str], waiting: list[str]) -> list[str]:
-    """A line a batch that has models to judge, for the terminal."""
-    members: dict[str, list[str]] = {}
-    for model in waiting:
-        members.setdefault(batches[model], []).append(model)
-    return [f"batch {name}: {len(who)} models: {', '.join(who)}" for name, who in members.items()]
+            batch_of |= dict.fromkeys(models[start : start + size], f"{run}-{number:02d}")
+    return Plan(batch_of, waiting)
 
 
 def needs_judging(judgment: str, inputs: Iterable[str], record: Record | None, digest: str) -> bool:
@@ -149,7 +165,7 @@ def ask_for_no_gpu(resources: dict[str, Any]) -> None:
     nothing = {"gpu": 0, "gpus": 0, "gpu_model": "", "gres": "", "cpus_per_gpu": 0}
     for key in nothing.keys() & set(resources):
         resources[key] = nothing[key]
-    if "gpu" in str(resources.get("slurm_extra", "")):
+    if "slurm_extra" in resources and "gpu" in str(resources["slurm_extra"]):
         resources["slurm_extra"] = ""
 
 
@@ -164,3 +180,31 @@ def write_batch(described: Mapping[str, Any], log: Any = None) -> Path:
 def read_batch(path: str | Path) -> dict[str, Any]:
     """What `write_batch` wrote."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def plan_text(described: list[dict[str, Any]], settings: Settings) -> str:
+    """The plan of a run as a page for the terminal, 80 columns where names allow it."""
+    judge = settings.judge
+    lines = [
+        f"bench      {settings.bench}",
+        f"baseline   {', '.join(settings.baseline_models)}",
+        f"judge      {judge['name']} (server: {judge['server']})"
+        + (" - a toy, its verdicts mean nothing" if settings.toy else ""),
+        f"sampling   temperature {judge['temperature']}, max_tokens {judge['max_tokens']}"
+        + "".join(f", {key} {value}" for key, value in judge["sampling"].items()),
+        f"settings   {settings.judgment_params()['digest']}",
+        f"judgments  {settings.judgments_dir}",
+    ]
+    if not described:
+        return "\n".join([*lines, "Nothing to judge: every judgment is there and up to date."])
+    for batch in described:
+        asked = batch["resources"].items()
+        models = textwrap.wrap(", ".join(batch["models"]), 78, break_on_hyphens=False)
+        lines += [
+            "",
+            f"batch {batch['batch']}: {len(batch['models'])} models, one job",
+            *(f"  {line}" for line in models),
+            "  asks for " + ", ".join(f"{key}={value}" for key, value in asked if value != ""),
+        ]
+    total = sum(len(batch["models"]) for batch in described)
+    return "\n".join([*lines, "", f"{total} models in {len(described)} batches."])

@@ -1,0 +1,39 @@
+# Everything that is asked before GPU time is spent. No outputs: each runs whenever it is named.
+# out: <results_dir>/<bench>/<judge>/validation.{tsv,json}, plan.json
+
+
+localrules:
+    validate,
+    plan,
+    adopt,
+
+
+# Check questions, answers, baseline and judgments; exit status 1 when something blocks.
+rule validate:
+    conda:
+        "../envs/arena.yaml"
+    params:
+        settings=SETTINGS,
+    script:
+        "../scripts/validate.py"
+
+
+# Show the batches that a run would judge, and what each would ask of the scheduler.
+rule plan:
+    conda:
+        "../envs/arena.yaml"
+    params:
+        batches=lambda wildcards: list(described(plan().open_batches)),
+        settings=SETTINGS,
+    script:
+        "../scripts/plan.py"
+
+
+# Take judgments that others made into the journals, and move their files aside.
+rule adopt:
+    conda:
+        "../envs/arena.yaml"
+    params:
+        settings=SETTINGS,
+    script:
+        "../scripts/adopt.py"
