@@ -1,0 +1,128 @@
+"""Whole runs as a user types them: a copy of the project, a small case, real `snakemake`.
+
+A case is the embedded example plus its differences, given as config or as changed files.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+COPIED = ("Snakefile", "workflow", "config", "profiles", "examples")
+
+
+@dataclass
+class Campaign:
+    """A copy of the project to run in."""
+
+    dir: Path
+
+    def run(self, *arguments: str, ok: bool | None = True) -> subprocess.CompletedProcess[str]:
+        """`snakemake --cores 2 ARGUMENTS`, output merged; `ok` is the outcome that must come."""
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+        done = subprocess.run(
+            command, cwd=self.dir, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        if ok is not None:
+            assert (done.returncode == 0) == ok, done.stdout
+        return done
+
+    def tool(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`python workflow/scripts/SCRIPT ARGUMENTS`."""
+        command = [sys.executable, f"workflow/scripts/{script}", *arguments]
+        return subprocess.run(command, cwd=self.dir, text=True, capture_output=True, check=True)
+
+    def planned(self, *arguments: str) -> dict[str, int]:
+        """Jobs of a dry run by rule; {} when there is nothing to do."""
+        text = self.run("-n", *arguments).stdout
+        table = re.search(r"^Job stats:\n.*?\n[- ]+\n(.*?)^total", text, re.M | re.S)
+        rows = table[1].splitlines() if table else []
+        return {name: int(count) for name, count in (row.split() for row in rows)}
+
+    def configure(self, **changes: object) -> None:
+        """Change config.yaml; `judge` is merged, other keys are replaced, None removes."""
+        path = self.dir / "config/config.yaml"
+        config = yaml.safe_load(path.read_text())
+        config["judge"] |= changes.pop("judge", {})
+        config |= changes
+        kept = {key: value for key, value in config.items() if value is not None}
+        path.write_text(yaml.safe_dump(kept))
+
+    @property
+    def settings(self) -> dict[str, object]:
+        return yaml.safe_load((self.dir / "config/config.yaml").read_text())
+
+    @property
+    def root(self) -> Path:
+        config = self.settings
+        return self.dir / "results" / config["bench"] / config["judge"]["name"]
+
+    def judgment(self, model: str) -> Path:
+        return (
+            self.dir / "results/model_judgment" / self.settings["judge"]["name"] / f"{model}.jsonl"
+        )
+
+    def answers(self, model: str) -> Path:
+        config = self.settings
+        return self.dir / config["data_dir"] / config["bench"] / "model_answer" / f"{model}.jsonl"
+
+    def journal(self, model: str) -> list[dict]:
+        return read_lines(self.root / "games" / f"{model}.jsonl")
+
+    def models(self) -> list[str]:
+        """Models that have judgments."""
+        return sorted(path.stem for path in self.judgment("x").parent.glob("*.jsonl"))
+
+
+def read_lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def write_lines(path: Path, lines: list[dict]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
+@pytest.fixture
+def new_campaign(tmp_path: Path, project: Path) -> Callable[[str], Campaign]:
+    """Make a copy of the project below the test's own folder."""
+
+    def make(name: str = "campaign") -> Campaign:
+        folder = tmp_path / name
+        for part in COPIED:
+            source = project / part
+            if source.is_dir():
+                shutil.copytree(
+                    source, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.pyc")
+                )
+            else:
+                folder.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source, folder / part)
+        return Campaign(folder)
+
+    return make
+
+
+@pytest.fixture
+def campaign(new_campaign: Callable[[str], Campaign]) -> Campaign:
+    """The embedded example, not yet judged."""
+    return new_campaign("campaign")
+
+
+def copy_campaign(judged: Campaign, folder: Path) -> Campaign:
+    """A judged campaign to change: time stamps kept, since they decide what runs."""
+    shutil.copytree(judged.dir, folder, symlinks=True)
+    return Campaign(folder)
+
+
+@pytest.fixture(scope="session")
+def clean_environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
