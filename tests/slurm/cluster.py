@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""A real Slurm on this one machine, for tests: `cluster.py install | start | stop | status | env`.
+"""A real Slurm on this one machine, for tests: `cluster.py install | start | stop | status`.
 
 Needs root on Debian 12 and nothing of Python beyond its standard library. `install` adds Debian's
 packages; `start` brings up munge, MariaDB, slurmdbd, slurmctld and five slurmd, all of them below
 ARENA_SLURM_DIR (default /var/tmp/arena-slurm) on ports that are free; `stop` ends these processes
-and no others. Every action may be repeated. Nothing under /etc is written: commands find this
-cluster by SLURM_CONF (`eval "$(cluster.py env)"`).
+and no others. Every action may be repeated. The one thing outside that folder is a link at
+/etc/slurm/slurm.conf: SLURM_CONF would do for commands, but Snakemake's plugin drops SLURM_*
+variables inside jobs. A machine that has a Slurm of its own there is refused.
 
 Nodes and partitions, one line of slurm.conf each:
 
@@ -33,6 +34,7 @@ from pathlib import Path
 
 STATE = Path(os.environ.get("ARENA_SLURM_DIR", "/var/tmp/arena-slurm"))
 CONF = STATE / "slurm.conf"
+LINK = Path("/etc/slurm/slurm.conf")  # where Debian's Slurm looks for it
 PACKAGES = ("slurm-wlm", "slurmdbd", "munge", "mariadb-server")
 NODES = ("n1", "n2", "n3", "n4", "n5")
 GPUS = 4  # a node, as most GPU nodes have
@@ -46,7 +48,7 @@ class ClusterError(Exception):
 
 
 def main(arguments: list[str]) -> int:
-    actions = {"install": install, "start": start, "stop": stop, "status": status, "env": env}
+    actions = {"install": install, "start": start, "stop": stop, "status": status}
     if len(arguments) != 1 or arguments[0] not in actions:
         print(f"usage: cluster.py {' | '.join(actions)}", file=sys.stderr)
         return 2
@@ -76,6 +78,8 @@ def start() -> None:
     if up():
         print(f"already up: {CONF}")
         return
+    if LINK.exists() and LINK.resolve() != CONF:
+        raise ClusterError(f"{LINK} is there: this machine has a Slurm of its own")
     stop()
     shutil.rmtree(STATE, ignore_errors=True)
     for folder in ("log", "run", "ctld", "mysql", *(f"spool/{node}" for node in NODES)):
@@ -86,8 +90,10 @@ def start() -> None:
     start_munge()
     start_database(ports["mysql"])
     write_configuration(ports)
+    LINK.parent.mkdir(exist_ok=True)
+    LINK.symlink_to(CONF)
     start_slurm()
-    print(f"up: {len(NODES)} nodes of {GPUS} GPUs; export SLURM_CONF={CONF}")
+    print(f"up: {len(NODES)} nodes of {GPUS} GPUs; {LINK} -> {CONF}")
 
 
 def start_munge() -> None:
@@ -236,7 +242,7 @@ def start_slurm() -> None:
 
 def up() -> bool:
     """Whether every node of this cluster takes jobs and its accounting answers."""
-    if not CONF.exists():
+    if LINK.resolve() != CONF or not CONF.exists():
         return False
     states = slurm_out("sinfo", "-h", "-N", "-o", "%N %t").split("\n")
     usable = {
@@ -263,6 +269,8 @@ def stop() -> None:
         deadline = time.monotonic() + 10
         while own_processes() and time.monotonic() < deadline:
             time.sleep(0.1)
+    if LINK.is_symlink() and LINK.readlink() == CONF:
+        LINK.unlink()
     if left := own_processes():
         raise ClusterError(f"processes {left} of {STATE} survived SIGKILL")
 
@@ -274,10 +282,6 @@ def status() -> int:
     print(slurm_out("sinfo", "-o", "%P %a %l %D %t %N %G"), end="")
     print(slurm_out("squeue", "-o", "%i %P %T %M %N %b %k"), end="")
     return 0
-
-
-def env() -> None:
-    print(f"export SLURM_CONF={CONF}")
 
 
 def own_processes() -> list[int]:

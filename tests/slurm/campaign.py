@@ -1,0 +1,311 @@
+"""A campaign of its own in a folder of its own, run as a person runs it: `snakemake --profile`.
+
+A copy of the project, tiny questions and answers, and the demo judge started by a `command`, so that
+it takes the place of vLLM in every respect: it is given GPUs, a free port and a key.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cluster
+import yaml
+
+PROJECT = Path(__file__).parents[2]
+SUBMITTED = re.compile(r"submitted with SLURM jobid (\d+)")
+VOLATILE = ("seconds", "time", "attempts", "usage")  # of a game: how it was asked, not what came
+
+
+def await_that[T](condition: Callable[[], T], what: str, seconds: float = 90) -> T:
+    """Look until `condition()` is true, and return it; AssertionError after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
+        time.sleep(0.2)
+    return found
+
+
+def slurm(*command: str, check: bool = True) -> str:
+    done = subprocess.run(
+        command, env=cluster.slurm_env(), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0 or not check, f"{command}: {done.stderr}"
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Life:
+    """One line of `sacct -X --duplicates`: a requeued job has several lives."""
+
+    id: str
+    state: str
+    elapsed: int  # seconds
+    gpus: int
+    cores: int
+    memory: str
+    node: str
+    minutes: int  # asked for
+    partition: str
+
+
+def lives(ids: Iterable[str]) -> list[Life]:
+    keys = "JobIDRaw,State,ElapsedRaw,AllocTRES,ReqTRES,NodeList,TimelimitRaw,Partition"
+    ids = ",".join(ids)
+    if not ids:
+        return []
+    table = slurm("sacct", "-X", "--duplicates", "-n", "-P", "-j", ids, "-o", keys)
+    found = []
+    for line in table.splitlines():
+        job, state, elapsed, held, asked, node, minutes, partition = line.split("|")
+        tres = dict(entry.split("=") for entry in (held or asked).split(",") if "=" in entry)
+        found.append(
+            Life(
+                job,
+                state.split()[0],  # "CANCELLED by 0"
+                int(elapsed or 0),
+                int(tres.get("gres/gpu", 0)),
+                int(tres.get("cpu", 0)),
+                tres.get("mem", ""),
+                node,
+                int(minutes),
+                partition,
+            )
+        )
+    return found
+
+
+@dataclass
+class Campaign:
+    """One folder, one config; may be run several times."""
+
+    folder: Path
+    models: int = 3
+    questions: int = 6
+    config: dict = field(default_factory=dict)
+    judge: dict = field(default_factory=dict)
+    options: str = ""  # of the demo judge
+    process: subprocess.Popen | None = None
+    runs: int = 0
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in ("workflow", "profiles", "config"):
+            shutil.copytree(
+                PROJECT / name, self.folder / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        shutil.copy(PROJECT / "Snakefile", self.folder)
+        self.names = [f"m{number:02d}" for number in range(1, self.models + 1)]
+        self.write_data()
+        self.write_config()
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "results/tiny/demo-judge"
+
+    def write_data(self) -> None:
+        bench = self.folder / "data/tiny"
+        (bench / "model_answer").mkdir(parents=True)
+        questions = [
+            {"uid": f"q{number}", "category": "hard_prompt", "prompt": f"What is {number} apples?"}
+            for number in range(self.questions)
+        ]
+        write_lines(bench / "question.jsonl", questions)
+        for model in ["base", *self.names]:
+            weight = sum(map(ord, model)) % 7
+            answers = [
+                {
+                    "uid": question["uid"],
+                    "ans_id": f"{model}-{question['uid']}",
+                    "model": model,
+                    "messages": [
+                        {"role": "user", "content": question["prompt"]},
+                        {
+                            "role": "assistant",
+                            "content": {
+                                "answer": f"{model} says: " + "an apple " * (weight + number)
+                            },
+                        },
+                    ],
+                    "tstamp": 0,
+                }
+                for number, question in enumerate(questions)
+            ]
+            write_lines(bench / "model_answer" / f"{model}.jsonl", answers)
+
+    def write_config(self) -> None:
+        command = (
+            f"{sys.executable} {self.folder}/workflow/scripts/demo_judge.py --port {{port}} "
+            f"--name {{name}} --request-log {self.folder}/requests/{{port}}.jsonl {self.options}"
+        )
+        config = {
+            "bench": "tiny",
+            "models": self.names,
+            "baseline": "base",
+            "batch_size": 10,
+            "walltime": {"start_minutes": 3, "minutes_per_model": 1},
+            "judge": {"name": "demo-judge", "server": "vllm", "path": "none", "command": command}
+            | self.judge,
+        }
+        (self.folder / "config/config.yaml").write_text(yaml.safe_dump(config | self.config))
+
+    def edit_profile(self, change: Callable[[dict], None], name: str = "slurm") -> None:
+        path = self.folder / "profiles" / name / "config.yaml"
+        profile = yaml.safe_load(path.read_text())
+        change(profile)
+        path.write_text(yaml.safe_dump(profile))
+
+    # ---- running -------------------------------------------------------------------------------
+
+    def command(self, *arguments: str, profile: str = "profiles/slurm") -> list[str]:
+        checks = ["--slurm-init-seconds-before-status-checks", "1"]  # a person waits 40
+        checks = checks if "slurm" in profile else []
+        tool = [sys.executable, "-m", "snakemake", "--profile", profile]
+        return [*tool, *checks, *arguments]
+
+    def start(self, *arguments: str, profile: str = "profiles/slurm", **env: str) -> None:
+        """Start Snakemake in a session of its own."""
+        self.runs += 1
+        with self.output(self.runs).open("w") as out:
+            self.process = subprocess.Popen(
+                self.command(*arguments, profile=profile),
+                cwd=self.folder,
+                env=cluster.slurm_env() | env,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait(self, seconds: float = 240) -> int:
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            raise AssertionError(f"Snakemake did not end in {seconds} s:\n{self.text()}") from None
+
+    def run(self, *arguments: str, seconds: float = 240, **options: str) -> int:
+        self.start(*arguments, **options)
+        return self.wait(seconds)
+
+    def output(self, run: int) -> Path:
+        return self.folder / f"snakemake.{run}.out"
+
+    def text(self, run: int | None = None) -> str:
+        path = self.output(run or self.runs)
+        return path.read_text() if path.exists() else ""
+
+    def jobs(self, run: int | None = None) -> list[str]:
+        """Slurm ids of the jobs that a run has submitted, in order."""
+        return SUBMITTED.findall(self.text(run))
+
+    def all_jobs(self) -> list[str]:
+        return [job for run in range(1, self.runs + 1) for job in self.jobs(run)]
+
+    def job(self, number: int = 0) -> str:
+        """Wait for the next job to be submitted."""
+        return await_that(lambda: self.jobs()[number:], "a job submitted")[0]
+
+    # ---- looking on ----------------------------------------------------------------------------
+
+    def games(self, model: str) -> list[dict]:
+        """The journal's lines."""
+        return read_lines(self.root / "games" / f"{model}.jsonl")
+
+    def judged(self) -> int:
+        return sum(len(self.games(model)) for model in self.names)
+
+    def requests(self) -> list[dict]:
+        """What the demo judges were asked, in the order of the calls' ends."""
+        logs = (self.folder / "requests").glob("*.jsonl")
+        return sorted(
+            (line for log in logs for line in read_lines(log)), key=lambda line: line["out"]
+        )
+
+    def asked_again(self, moment: float) -> tuple[int, int]:
+        """Games asked after `moment` that had been asked before, and those open at that moment.
+
+        Only a game without an answer at that moment may be asked again.
+        """
+        before, after = Counter(), set()
+        answered = set()
+        for call in self.requests():
+            if call["in"] >= moment:
+                after.add(call["digest"])
+                continue
+            before[call["digest"]] += 1
+            if call["status"] == 200 and call["out"] < moment:
+                answered.add(call["digest"])
+        assert not answered & after, f"{len(answered & after)} answered games were asked again"
+        return len(after & set(before)), len(set(before) - answered)
+
+    def judgments(self) -> dict[str, list]:
+        """model -> lines of its judgment file, without what varies from run to run."""
+        return {model: self.judgment(model) for model in self.names}
+
+    def judgment(self, model: str) -> list[dict]:
+        path = self.folder / f"data/tiny/model_judgment/demo-judge/{model}.jsonl"
+        lines = read_lines(path)
+        for line in lines:
+            line["games"] = [
+                {key: value for key, value in game.items() if key not in VOLATILE}
+                for game in line["games"]
+            ]
+        return lines
+
+    def batches(self) -> list[dict]:
+        """batches/<batch>.json in order of their names."""
+        return [
+            json.loads(path.read_text()) for path in sorted((self.root / "batches").glob("*.json"))
+        ]
+
+    def batch_logs(self) -> list[dict]:
+        """logs/<batch>/batch.json in order of their names."""
+        return [
+            json.loads(path.read_text()) for path in sorted(self.root.glob("logs/*/batch.json"))
+        ]
+
+    def processes(self) -> list[str]:
+        """Commands still running on this machine that name this campaign's folder."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit() or int(entry.name) == os.getpid():
+                continue
+            try:
+                command = (
+                    (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                )
+            except OSError:
+                continue
+            if f"{self.folder}/" in command or f"{self.folder} " in command:
+                found.append(f"{entry.name} {command[:200]}")
+        return found
+
+    def nothing_left(self) -> None:
+        """Assert that neither a process nor a queued job of this campaign is there any more."""
+        await_that(lambda: not self.processes(), f"the end of {self.processes()}", 30)
+        queued = slurm("squeue", "-h", "-o", "%i %Z").splitlines()
+        assert not [line for line in queued if line.endswith(f" {self.folder}")]
+
+
+def write_lines(path: Path, lines: Iterable[dict]) -> None:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def read_lines(path: Path) -> list[dict]:
+    """Whole lines of a JSONL file that may be written at this moment."""
+    if not path.exists():
+        return []
+    text = path.read_text()
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines() if line]
