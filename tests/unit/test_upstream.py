@@ -1,0 +1,278 @@
+"""Checkouts of Arena-Hard-Auto in both layouts, with texts of our own."""
+
+import pytest
+from arena.errors import ConfigError
+from arena.upstream import Endpoint, Upstream
+
+V2 = r"""
+judge_model: judge-70b
+bench_name: arena-hard-v2.0
+temperature: 0.0
+max_tokens: 16000
+reference: null
+regex_patterns:
+  - \[\[([AB<>=]+)\]\]
+  - \[([AB<>=]+)\]
+prompt_template: "Q\n{QUESTION}\n{ANSWER_A}\n{ANSWER_B}"
+model_list:
+  - model-1
+  - model-2
+"""
+
+V1 = r"""
+name: judgment
+bench_name: arena-hard-v0.1
+judge_model: judge-4
+reference: False
+ref_model: null
+baseline: True
+baseline_model: base-1
+pairwise: True
+temperature: 0
+max_tokens: 4096
+regex_pattern: \[\[([AB<>=]+)\]\]
+number_of_judgment_attempts: 2
+system_prompt: "Judge.\nWell."
+prompt_template: ["Q {question_1} A {answer_1} B {answer_2}"]
+model_list:
+  - model-1
+"""
+
+API = """
+# comment
+judge-70b:
+    model: org/Judge-70B
+    endpoints:
+        - api_base: http://127.0.0.1:8000/v1
+          api_key: secret-1
+        - api_base: http://127.0.0.1:8001/v1
+          api_key: '-'
+          model_name: other
+    api_type: openai
+    parallel: 32
+    max_tokens: 4096
+    temperature: 0.0
+hosted:
+    model_name: hosted-2024
+    endpoints: null
+    api_type: openai
+claude:
+    model: claude-x
+    endpoints: null
+    api_type: anthropic
+unfinished:
+    model: x
+    endpoints:
+        - api_base: http://0.0.0.0:<port_number>/v1
+          api_key: x
+    api_type: openai
+keyless:
+    model: x
+    endpoints:
+        - api_base: http://h/v1
+          api_key: <your_api_key>
+no_base:
+    endpoints:
+        - api_key: x
+"""
+
+UTILS = """
+import requests
+PLAIN = "Judge."
+JUDGE_SETTINGS = {
+    "hard_prompt": {"baseline": "base-hard", "system_prompt": PLAIN},
+    "creative_writing": {"baseline": "base-creative", "system_prompt": PLAIN + " Kindly."},
+}
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """Make a checkout from file names and texts."""
+
+    def make(**files):
+        names = {
+            "v2": "config/arena-hard-v2.0.yaml",
+            "v1": "config/judge_config.yaml",
+            "api": "config/api_config.yaml",
+            "utils": "utils/judge_utils.py",
+        }
+        (tmp_path / "config").mkdir(exist_ok=True)
+        for name, text in files.items():
+            path = tmp_path / names.get(name, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return Upstream(tmp_path)
+
+    return make
+
+
+def test_settings_of_v2(checkout):
+    assert checkout(v2=V2, api=API).settings("arena-hard-v2.0") == {
+        "judge_model": "judge-70b",
+        "temperature": 0.0,
+        "max_tokens": 16000,
+        "reference": None,
+        "regex_patterns": [r"\[\[([AB<>=]+)\]\]", r"\[([AB<>=]+)\]"],
+        "prompt_template": "Q\n{QUESTION}\n{ANSWER_A}\n{ANSWER_B}",
+        "model_list": ["model-1", "model-2"],
+    }
+
+
+def test_settings_of_v1(checkout):
+    upstream = checkout(v1=V1)
+    assert upstream.settings("arena-hard-v0.1") == {
+        "judge_model": "judge-4",
+        "temperature": 0,
+        "max_tokens": 4096,
+        "reference": None,
+        "regex_patterns": [r"\[\[([AB<>=]+)\]\]"],
+        "prompt_template": "Q {QUESTION} A {ANSWER_A} B {ANSWER_B}",
+        "model_list": ["model-1"],
+    }
+    assert upstream.judge_settings("arena-hard-v0.1") == {
+        "*": {"baseline": "base-1", "system_prompt": "Judge.\nWell."}
+    }
+
+
+def test_judge_settings_of_v2(checkout):
+    assert checkout(v2=V2, utils=UTILS).judge_settings("arena-hard-v2.0") == {
+        "hard_prompt": {"baseline": "base-hard", "system_prompt": "Judge."},
+        "creative_writing": {"baseline": "base-creative", "system_prompt": "Judge. Kindly."},
+    }
+
+
+def test_a_package_layout_has_its_judge_settings_elsewhere(checkout):
+    upstream = checkout(**{"src/arenahard/utils/judge_utils.py": UTILS})
+    assert set(upstream.judge_settings("x")) == {"hard_prompt", "creative_writing"}
+
+
+def test_a_checkout_without_files_about_the_bench_gives_nothing(checkout):
+    upstream = checkout(v2=V2)
+    assert upstream.settings("my-bench") == {}
+    assert upstream.judge_settings("my-bench") == {}
+    assert upstream.api_config() == {}
+    assert upstream.settings_file("my-bench") is None
+
+
+def test_places(checkout, tmp_path):
+    upstream = checkout(v2=V2)
+    assert upstream.data_dir == tmp_path / "data"
+    assert upstream.api_config_file == tmp_path / "config" / "api_config.yaml"
+    assert upstream.settings_file("arena-hard-v2.0").name == "arena-hard-v2.0.yaml"
+
+
+def test_a_settings_file_is_found_by_its_bench_name(checkout):
+    upstream = checkout(**{"config/mine.yaml": V2.replace("arena-hard-v2.0", "mine-2")})
+    assert upstream.settings("mine-2")["judge_model"] == "judge-70b"
+
+
+def test_the_file_of_the_benchs_name_wins_over_others_and_two_others_are_refused(checkout):
+    upstream = checkout(v2=V2, **{"config/a.yaml": V2.replace("judge-70b", "judge-a")})
+    assert upstream.settings("arena-hard-v2.0")["judge_model"] == "judge-70b"
+    (upstream.directory / "config/arena-hard-v2.0.yaml").rename(
+        upstream.directory / "config/b.yaml"
+    )
+    with pytest.raises(ConfigError, match=r"a\.yaml, .*b\.yaml: all have `bench_name"):
+        upstream.settings("arena-hard-v2.0")
+
+
+def test_blocks_of_api_config(checkout):
+    blocks = checkout(api=API).api_config()
+    assert blocks["judge-70b"]["parallel"] == 32
+    assert blocks["judge-70b"]["model"] == "org/Judge-70B"
+    assert blocks["hosted"]["model"] == "hosted-2024"
+    assert blocks["no_base"]["model"] == "no_base"
+
+
+def test_endpoints(checkout):
+    upstream = checkout(api=API)
+    endpoints = upstream.endpoints("judge-70b")
+    assert endpoints == [
+        Endpoint("http://127.0.0.1:8000/v1", "secret-1", "org/Judge-70B"),
+        Endpoint("http://127.0.0.1:8001/v1", "-", "other"),
+    ]
+    assert "secret-1" not in repr(endpoints)
+    assert "secret-1" not in repr(upstream)
+    assert upstream.endpoints("hosted") == [
+        Endpoint("https://api.openai.com/v1", None, "hosted-2024")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("judge-70", r"api_config\.yaml: no block 'judge-70'; did you mean 'judge-70b'\?"),
+        ("claude", r"api_config\.yaml: claude: api_type: 'anthropic' is not OpenAI-compatible"),
+        ("unfinished", r"unfinished: endpoints\[0\]: api_base still holds a placeholder"),
+        ("keyless", r"keyless: endpoints\[0\]: api_key still holds a placeholder"),
+        ("no_base", r"no_base: endpoints\[0\]: api_base is missing"),
+    ],
+)
+def test_endpoints_that_cannot_work_are_refused(checkout, name, error):
+    with pytest.raises(ConfigError, match=error):
+        checkout(api=API).endpoints(name)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error"),
+    [
+        ("temperature: 0.0", "temperature: cold", "temperature: cannot be 'cold'"),
+        ("max_tokens: 16000", "max_tokens: yes", "max_tokens: cannot be True"),
+        ("{ANSWER_B}", "{ANSWER_C}", r"v2\.0\.yaml: prompt_template: unknown marker {ANSWER_C}"),
+        ("\n{ANSWER_B}", "", "prompt_template: the marker {ANSWER_B} is missing"),
+        (r"- \[([AB<>=]+)\]", "- '['", "regex_patterns: '\\['"),
+        (r"- \[([AB<>=]+)\]", "- 'x'", "must have one group"),
+        ("reference: null", "reference: [a, b]", "reference: 2 models"),
+        ("- model-1", "- 7", "model_list: must be names"),
+        ("judge_model: judge-70b", "judge_model: j\npairwise: False", "pairwise: False"),
+        ("model_list:", "model_list: [", r"v2\.0\.yaml:1[12]: not YAML"),
+    ],
+)
+def test_settings_that_cannot_work_name_file_and_key(checkout, old, new, error):
+    if old.startswith("\n"):
+        old = old.replace("\n", "\\n")
+    assert old in V2
+    with pytest.raises(ConfigError, match=error):
+        checkout(v2=V2.replace(old, new)).settings("arena-hard-v2.0")
+
+
+def test_yaml_is_loaded_safely(checkout, tmp_path):
+    mark = tmp_path / "mark"
+    code = f"x: !!python/object/apply:os.system ['touch {mark}']"
+    with pytest.raises(ConfigError, match=r"api_config\.yaml:1: not YAML"):
+        checkout(api=code).api_config()
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("utils", "error"),
+    [
+        ("JUDGE_SETTINGS = {'a': {'baseline': 'b'}}", r"judge_utils\.py: a: system_prompt is miss"),
+        ("JUDGE_SETTINGS = {'a': 'b'}", "a: must hold baseline and system_prompt"),
+        ("JUDGE_SETTINGS = ['a']", "JUDGE_SETTINGS must be a dict"),
+        ("JUDGE_SETTINGS = load()", r"judge_utils\.py:1: JUDGE_SETTINGS cannot be read"),
+        ("X = 1", "JUDGE_SETTINGS is not assigned"),
+    ],
+)
+def test_judge_settings_that_cannot_be_read_name_the_place(checkout, utils, error):
+    with pytest.raises(ConfigError, match=error):
+        checkout(v2=V2, utils=utils).judge_settings("arena-hard-v2.0")
+
+
+def test_v1_without_a_baseline_names_the_key(checkout):
+    text = V1.replace("baseline_model: base-1\n", "")
+    with pytest.raises(ConfigError, match=r"judge_config\.yaml: baseline_model is missing"):
+        checkout(v1=text).judge_settings("arena-hard-v0.1")
+
+
+def test_a_folder_that_is_no_checkout_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"arena_hard_dir: .* no folder config/"):
+        Upstream(tmp_path)
+
+
+def test_a_reference_model(checkout):
+    v1 = V1.replace("reference: False", "reference: True").replace("null", "[ref-1]")
+    assert checkout(v1=v1).settings("arena-hard-v0.1")["reference"] == "ref-1"
+    v2 = checkout(v2=V2.replace("reference: null", "reference: ref-2"))
+    assert v2.settings("arena-hard-v2.0")["reference"] == "ref-2"
