@@ -1,0 +1,36 @@
+# in:  batches/, logs/<batch>/batch.json and games/ of the judge's results folder, and Slurm's accounting
+# out: <results_dir>/<bench>/<judge>/ledger.tsv, ledger.html
+# What the campaign used so far, a row a batch and a total; made again when a judgment is.
+
+
+localrules:
+    ledger,
+
+
+# Add up GPU hours, server time, games, tokens and cost.
+rule ledger:
+    input:
+        all_judgments,
+    output:
+        tsv=f"{ROOT}/ledger.tsv",
+        html=report(
+            f"{ROOT}/ledger.html",
+            caption="../report/ledger.rst",
+            category="Campaign",
+            labels={"table": "Ledger"},
+        ),
+    log:
+        f"{ROOT}/logs/ledger.log",
+    conda:
+        "../envs/arena.yaml"
+    params:
+        script=str(SCRIPTS / "ledger.py"),
+        root=ROOT,
+        price=(
+            ""
+            if SETTINGS.gpu_hour_cost is None
+            else f"--price {SETTINGS.gpu_hour_cost}"
+        ),
+    shell:
+        "python {params.script:q} {params.root:q} --tsv {output.tsv:q} --html {output.html:q}"
+        " {params.price} > {log:q} 2>&1"

@@ -1,0 +1,177 @@
+"""How far the games of a model are, read from its journal while it is being written.
+
+A journal holds the judge's whole replies: 117 models x 1,000 games are 350 MB. Only the keys
+needed here are decoded (msgspec skips the replies), and on a second look only what was appended
+since the first.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+# The states in which a game ends, in the order in which they are shown.
+STATES = ("ok", "unparsed", "truncated", "too_long", "rejected")
+
+BLOCK = 1 << 20  # bytes looked back at a time: some 300 games
+
+
+class Usage(msgspec.Struct, gc=False, frozen=True):
+    """Tokens of one call; None where the server did not say."""
+
+    prompt: int | None = None
+    cached: int | None = None
+    completion: int | None = None
+
+
+class Line(msgspec.Struct, gc=False):
+    """One line of a journal without its reply."""
+
+    uid: str
+    game: int
+    state: str
+    usage: Usage | None = None
+    attempts: int | None = None  # 0: taken over from elsewhere, never asked by us
+    seconds: float | None = None  # of the last call
+    time: str | None = None  # its end, ISO
+
+    @property
+    def end(self) -> float | None:
+        """Seconds since 1970."""
+        return epoch(self.time)
+
+    def tokens(self, kind: str) -> int:
+        return (getattr(self.usage, kind) or 0) if self.usage else 0
+
+
+_decode = msgspec.json.Decoder(Line).decode
+
+
+class Progress:
+    """The games of one journal file; `update` reads what was appended since the last call.
+
+    A last line without its newline is left for the next call: it is being written. A file that
+    became shorter, or that another one has replaced, is read from its start.
+
+    Attributes
+    ----------
+    lines : list of Line
+        In the order of the file.
+    unreadable : int
+        Lines that are no JSON object with the keys above.
+    """
+
+    def __init__(self, path: Path, since: float = 0.0):
+        """`since`: leave out the lines before the first that ended at this time or later."""
+        self.path = path
+        self._since = since
+        self._start_over()
+
+    def _start_over(self) -> None:
+        self._offset = 0
+        self._inode: int | None = None
+        self.lines: list[Line] = []
+        self.unreadable = 0
+
+    def update(self) -> "Progress":
+        try:
+            with self.path.open("rb") as file:
+                stat = os.fstat(file.fileno())
+                if self._inode not in (None, stat.st_ino) or stat.st_size < self._offset:
+                    self._start_over()
+                if self._inode is None and self._since:
+                    self._offset = _first_since(file, stat.st_size, self._since)
+                self._inode = stat.st_ino
+                if stat.st_size > self._offset:
+                    file.seek(self._offset)
+                    self._take(file.read())
+        except FileNotFoundError:
+            self._start_over()
+        return self
+
+    def _take(self, data: bytes) -> None:
+        """Take in all whole lines."""
+        view, position, take = memoryview(data), 0, self.lines.append
+        while (end := data.find(b"\n", position)) >= 0:
+            try:
+                take(_decode(view[position:end]))
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                self.unreadable += bool(data[position:end].strip())
+            position = end + 1
+        self._offset += position
+
+
+class Tally:
+    """What lines come to. Of several lines of one game the last counts; the calls of all were paid
+    for.
+    """
+
+    def __init__(self, lines: Iterable[Line]):
+        self._asked = asked = []
+        last: dict[tuple[str, int], str] = {}
+        prompt = cached = completion = calls = 0
+        for line in lines:
+            last[line.uid, line.game] = line.state
+            if line.attempts:
+                asked.append(line)
+                calls += line.attempts
+                if (usage := line.usage) is not None:
+                    prompt += usage.prompt or 0
+                    cached += usage.cached or 0
+                    completion += usage.completion or 0
+        self.states = Counter(last.values())
+        self.played = sum(self.states[state] for state in STATES)
+        pairs = Counter(uid for (uid, _), state in last.items() if state in STATES)
+        self.questions = list(pairs.values()).count(2)
+        self.usage = (prompt, cached, completion)  # tokens asked for: prompt, of these cached, ...
+        self.retries = calls - len(asked)  # calls beyond the first of each line
+
+    @property
+    def last_end(self) -> float | None:
+        """End of the newest game that was asked."""
+        return next((end for line in reversed(self._asked) if (end := line.end)), None)
+
+    def speed(self, window: float, now: float) -> float:
+        """Games a second over the last `window` seconds, or since the first of them."""
+        first, count = now, 0
+        for line in reversed(self._asked):
+            end = line.end
+            if end is None or end < now - window:
+                break
+            first, count = min(first, end - (line.seconds or 0)), count + 1
+        return count / max(1.0, now - first)
+
+
+def _first_since(file: BinaryIO, size: int, since: float) -> int:
+    """Offset at or before the first line that ended at `since` or later; lines are in the order of
+    time.
+
+    Looks back from the end, a block at a time, so that a run that was just started reads little of
+    old journals.
+    """
+    start = size
+    while start > 0:
+        start = max(0, start - BLOCK)
+        file.seek(start)
+        file.readline()  # the rest of a line that began before
+        try:
+            end = _decode(file.readline()).end
+        except msgspec.DecodeError:
+            continue
+        if end is not None and end < since:
+            return file.tell()
+    return 0
+
+
+def epoch(time: str | float | None) -> float | None:
+    """Seconds since 1970 of an ISO time (or of a number, as it is); None where there is none."""
+    if time is None or isinstance(time, int | float):
+        return time
+    try:
+        return datetime.fromisoformat(time).timestamp()
+    except ValueError:
+        return None

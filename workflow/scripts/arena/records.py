@@ -1,0 +1,153 @@
+"""The batches of a campaign as their files tell: who is in them, and each life of their judge
+server.
+
+in: batches/<batch>.json (what the main process asked for), logs/<batch>/batch.json (what became of
+it). Both are written by others, possibly at this moment and possibly by another version: a key that
+is missing or of an unknown shape is unknown, never an error. A file that cannot be read as JSON is
+reported by `Batch.unreadable`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from arena.progress import epoch
+
+
+@dataclass(frozen=True)
+class Life:
+    """One life of a batch's judge server: a Slurm job or a process. Times: seconds since 1970."""
+
+    job: str | None
+    node: str | None
+    pid: int | None
+    gpus: float | None
+    start: float | None
+    ready: float | None
+    end: float | None
+    cause: str | None  # why it ended; None while it runs
+    failed: bool  # it ended for another reason than that its work was done
+    restarts: tuple[str, ...] = ()  # causes
+
+    def gpu_hours(self, now: float, gpus: float) -> float:
+        """GPU hours held so far; `gpus` where the record does not say how many."""
+        if self.start is None:
+            return 0.0
+        held = max(0.0, (now if self.end is None else self.end) - self.start)
+        return held / 3600 * (gpus if self.gpus is None else self.gpus)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The models that share one judge server, and its lives, oldest first (a retry is another)."""
+
+    name: str
+    models: tuple[str, ...]
+    written: float | None
+    settings: str | None
+    gpus: float  # asked for
+    asked: Mapping[str, Any] = field(default_factory=dict)  # of Slurm
+    games: Mapping[str, int] = field(default_factory=dict)  # model -> all its games
+    budget: Mapping[str, float] = field(default_factory=dict)
+    lives: tuple[Life, ...] = ()
+    unreadable: tuple[str, ...] = ()
+
+    @property
+    def run(self) -> str:
+        """Name of the run that planned it: `<run>-<number>` is a batch's name."""
+        return self.name.rsplit("-", 1)[0]
+
+    def gpu_hours(self, now: float) -> float:
+        return sum(life.gpu_hours(now, self.gpus) for life in self.lives)
+
+
+def read_batches(root: Path) -> list[Batch]:
+    """All batches below a results folder, in the order of their names (which is that of time)."""
+    names = {path.stem for path in root.glob("batches/*.json")}
+    names |= {path.parent.name for path in root.glob("logs/*/batch.json")}
+    batches = [_read(root, name) for name in sorted(names)]
+    return [batch for batch in batches if batch.models or batch.lives or batch.unreadable]
+
+
+def newest_run(batches: list[Batch]) -> str | None:
+    return max((batch.run for batch in batches), default=None)
+
+
+def _read(root: Path, name: str) -> Batch:
+    plan_file, log_file = root / "batches" / f"{name}.json", root / "logs" / name / "batch.json"
+    plan, log = _json(plan_file), _json(log_file)
+    broken = [str(path) for path, got in ((plan_file, plan), (log_file, log)) if got is None]
+    plan, log = plan or {}, log or {}
+    asked = _dict(plan.get("resources"))
+    lives = [*(log.get("earlier") or []), log] if log else []
+    return Batch(
+        name=name,
+        models=tuple(plan.get("models") or ()),
+        written=epoch(plan.get("time")),
+        settings=plan.get("settings"),
+        gpus=_gpus_asked(asked),
+        asked=asked,
+        games=_dict(plan.get("games")),
+        budget=_dict(plan.get("budget")),
+        lives=tuple(_life(life) for life in lives if isinstance(life, dict)),
+        unreadable=tuple(broken),
+    )
+
+
+def _life(log: Mapping[str, Any]) -> Life:
+    cause = log.get("cause")
+    restarts = [
+        _dict(restart).get("cause", "unknown cause") for restart in log.get("restarts") or []
+    ]
+    return Life(
+        job=str(log["slurm_job_id"]) if log.get("slurm_job_id") else None,
+        node=log.get("node"),
+        pid=log.get("pid"),
+        gpus=_count(log.get("gpus")),
+        start=epoch(log.get("start")),
+        ready=epoch(log.get("ready")),
+        end=epoch(log.get("end")),
+        cause=cause,
+        failed=bool(log.get("failed", cause)),
+        restarts=tuple(restarts),
+    )
+
+
+def _gpus_asked(asked: Mapping[str, Any]) -> float:
+    """GPUs of a request: `gpus`, `gpu`, or a `gres` such as gpu:a100:2; 0 where it has none."""
+    for key in ("gpus", "gpu", "gres", "slurm_gres"):
+        if asked.get(key) not in (None, ""):
+            return _count(asked[key]) or 0
+    return 0
+
+
+def _count(gpus: Any) -> float | None:
+    """How many GPUs: a number, a list of devices (also as the text "0,1"), or "gpu:a100:2"."""
+    if gpus is None or isinstance(gpus, bool):
+        return None
+    if isinstance(gpus, int | float):
+        return gpus
+    if isinstance(gpus, list | tuple):
+        return len(gpus)
+    text = str(gpus).strip()
+    if ":" in text:
+        last = text.rsplit(":", 1)[1]
+        return int(last) if last.isdigit() else 1
+    return len([part for part in text.split(",") if part.strip()])  # a list of devices
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    """{} where there is no file, None where it is no JSON object."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
