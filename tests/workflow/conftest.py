@@ -4,12 +4,10 @@ A case is the embedded example plus its differences, given as config or as chang
 """
 
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,38 +89,35 @@ def write_lines(path: Path, lines: list[dict]) -> None:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
-@pytest.fixture
-def new_campaign(tmp_path: Path, project: Path) -> Callable[[str], Campaign]:
-    """Make a copy of the project below the test's own folder."""
-
-    def make(name: str = "campaign") -> Campaign:
-        folder = tmp_path / name
-        for part in COPIED:
-            source = project / part
-            if source.is_dir():
-                shutil.copytree(
-                    source, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.pyc")
-                )
-            else:
-                folder.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(source, folder / part)
-        return Campaign(folder)
-
-    return make
-
-
-@pytest.fixture
-def campaign(new_campaign: Callable[[str], Campaign]) -> Campaign:
-    """The embedded example, not yet judged."""
-    return new_campaign("campaign")
-
-
-def copy_campaign(judged: Campaign, folder: Path) -> Campaign:
-    """A judged campaign to change: time stamps kept, since they decide what runs."""
-    shutil.copytree(judged.dir, folder, symlinks=True)
+def copy_project(project: Path, folder: Path) -> Campaign:
+    """What a user clones, less tests and history."""
+    unwanted = shutil.ignore_patterns("__pycache__", "*.pyc")
+    folder.mkdir(parents=True)
+    for part in COPIED:
+        source = project / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=unwanted)
+        else:
+            shutil.copy2(source, folder / part)
     return Campaign(folder)
 
 
+@pytest.fixture
+def campaign(tmp_path: Path, project: Path) -> Campaign:
+    """The embedded example, not yet judged."""
+    return copy_project(project, tmp_path / "campaign")
+
+
 @pytest.fixture(scope="session")
-def clean_environment() -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
+def judged_once(tmp_path_factory: pytest.TempPathFactory, project: Path) -> Campaign:
+    """The embedded example, judged; only to copy from and to read."""
+    campaign = copy_project(project, tmp_path_factory.mktemp("judged") / "campaign")
+    campaign.run()
+    return campaign
+
+
+@pytest.fixture
+def judged(judged_once: Campaign, tmp_path: Path) -> Campaign:
+    """A copy of the judged example, to change; time stamps kept, since they decide what runs."""
+    shutil.copytree(judged_once.dir, tmp_path / "campaign")
+    return Campaign(tmp_path / "campaign")

@@ -1,0 +1,174 @@
+"""Settings: who wins over whom, and which change judges again."""
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from arena.errors import ConfigError
+from arena.resolve import resolve
+from arena.settings import Settings
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder of four models, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    answers = tmp_path / "data/b/model_answer"
+    answers.mkdir(parents=True)
+    for model in ("base", "run-1", "run-2", "solo"):
+        (answers / f"{model}.jsonl").write_text("")
+    (tmp_path / "data/b/question.jsonl").write_text(
+        '{"uid": "q1", "category": "hard_prompt", "prompt": "?"}\n'
+    )
+    return tmp_path
+
+
+@pytest.fixture
+def checkout(data: Path) -> Path:
+    """Settings files shaped as Arena-Hard-Auto's, in words of our own."""
+    home = data / "aha"
+    (home / "config").mkdir(parents=True)
+    (home / "utils").mkdir()
+    (home / "config/b.yaml").write_text(
+        dedent("""\
+        judge_model: theirs
+        bench_name: b
+        temperature: 0.25
+        max_tokens: 123
+        reference: null
+        regex_patterns: ['\\[\\[([AB<>=]+)\\]\\]']
+        prompt_template: "Q {QUESTION} 1 {ANSWER_A} 2 {ANSWER_B}"
+        model_list: [run-1]
+        """)
+    )
+    (home / "config/api_config.yaml").write_text(
+        dedent("""\
+        theirs:
+          model: theirs
+          endpoints: [{api_base: 'http://127.0.0.1:1/v1', api_key: hidden}]
+          api_type: openai
+          parallel: 8
+          max_tokens: 999
+          temperature: 0.9
+        run-1: {model: run-1, endpoints: null, api_type: openai, parallel: 1}
+        claude: {model: claude, endpoints: null, api_type: anthropic, parallel: 1}
+        """)
+    )
+    (home / "utils/judge_utils.py").write_text(
+        'PROMPT = "Judge them."\n'
+        'JUDGE_SETTINGS = {"hard_prompt": {"baseline": "base", "system_prompt": PROMPT},\n'
+        '                  "coding": {"baseline": "other", "system_prompt": PROMPT}}\n'
+    )
+    return home
+
+
+def settings(project: Path, **config: object) -> Settings:
+    minimal = {
+        "bench": "b",
+        "models": "all",
+        "baseline": "base",
+        "judge": {"name": "j", "server": "demo"},
+    }
+    return resolve(minimal | config, project / "config/prompts")
+
+
+def test_all_is_every_answer_file_less_judge_and_baseline(data: Path, project: Path) -> None:
+    assert settings(project).models == ("run-1", "run-2", "solo")
+
+
+def test_models_from_a_file_a_list_and_globs(data: Path, project: Path) -> None:
+    (data / "models.txt").write_text("# mine\nsolo  # the old one\n\nrun-*\n")
+    assert settings(project, models="models.txt").models == ("solo", "run-1", "run-2")
+    assert settings(project, models=["run-2", "run-*"]).models == ("run-2", "run-1")
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"models": ["tulu-*"]}, "models: tulu-* matches no model"),
+        ({"models": "nowhere.txt"}, "models: cannot read nowhere.txt"),
+        ({"models": ["../x"]}, "path separator"),
+        ({"models": ["a/b"]}, "path separator"),
+        ({"only": ["sole"]}, "only: 'sole' is not one of the models; did you mean 'solo'?"),
+        ({"baseline": None}, "baseline is missing"),
+        ({"judge": {"server": "demo"}}, "judge.name is missing"),
+        ({"judge": {"name": "j"}}, "judge.server is missing"),
+        ({"judge": {"name": "j", "server": "vllm"}}, "judge.path is missing"),
+        ({"judge": {"name": "j", "server": "external"}}, "judge.endpoints is missing"),
+        (
+            {"judge": {"name": "j", "api_type": "gemini", "endpoints": [{"api_base": "x"}]}},
+            "api_type gemini is not OpenAI-compatible",
+        ),
+        (
+            {"judge": {"name": "j", "server": "demo", "system_prompt": "nowhere.txt"}},
+            "judge.system_prompt: cannot read nowhere.txt",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_by_key(
+    data: Path, project: Path, config: dict, expected: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings(project, **config)
+    assert expected in str(caught.value)
+
+
+def test_a_checkout_needs_no_retyping(checkout: Path, project: Path) -> None:
+    found = settings(project, arena_hard_dir="aha", data_dir="data", baseline=None, judge={})
+    judge = found.judge
+    assert (judge["name"], judge["server"], judge["parallel"]) == ("theirs", "external", 8)
+    assert (judge["temperature"], judge["max_tokens"]) == (0.25, 123), (
+        "settings file before api_config"
+    )
+    assert judge["api_config"] == "aha/config/api_config.yaml"
+    assert found.baselines == {"hard_prompt": "base"}, "only of categories that are asked"
+    assert found.prompts["system_prompt"]["hard_prompt"] == "Judge them."
+    assert found.prompts["prompt_template"] == "Q {QUESTION} 1 {ANSWER_A} 2 {ANSWER_B}"
+    assert "hidden" not in repr(found) + str(found.judgment_params()) + str(found.server_settings())
+
+
+def test_our_keys_win_over_the_checkout(checkout: Path, project: Path) -> None:
+    (checkout / "own.txt").write_text("{QUESTION} {ANSWER_A} {ANSWER_B}!")
+    judge = {"name": "j", "server": "demo", "temperature": 0, "prompt_template": "aha/own.txt"}
+    found = settings(project, arena_hard_dir="aha", data_dir="data", baseline="solo", judge=judge)
+    assert found.judge["temperature"] == 0.0
+    assert found.judge["max_tokens"] == 123
+    assert found.baselines == {"*": "solo"}
+    assert found.prompts["prompt_template"] == "{QUESTION} {ANSWER_A} {ANSWER_B}!"
+
+
+def test_paths_and_a_folder_for_each_baseline(data: Path, project: Path) -> None:
+    found = settings(project, judgments_dir="out/{baseline}")
+    assert found.judgment("solo") == "out/base/j/solo.jsonl"
+    assert found.answer("solo") == "data/b/model_answer/solo.jsonl"
+    assert str(found.root) == "results/b/j"
+    assert settings(project).judgment("solo") == "data/b/model_judgment/j/solo.jsonl"
+
+
+def test_a_rehearsal_writes_nowhere_else_and_plays_with_the_toy(data: Path, project: Path) -> None:
+    judge = {"name": "j", "path": "/weights", "command": "vllm serve {path}"}
+    found = settings(project, rehearsal=True, judge=judge)
+    assert found.toy
+    assert found.judgment("solo") == "results/rehearsal/model_judgment/j/solo.jsonl"
+    assert str(found.root) == "results/rehearsal/b/j"
+    assert found.server_settings()["command"] is None
+
+
+@pytest.mark.parametrize(
+    ("change", "judges_again"),
+    [
+        ({"judge": {"temperature": 0.5}}, True),
+        ({"judge": {"max_tokens": 5}}, True),
+        ({"judge": {"patterns": ["x"]}}, True),
+        ({"judge": {"sampling": {"top_p": 0.9}}}, True),
+        ({"baseline": "solo"}, True),
+        ({"judge": {"parallel": 3}}, False),
+        ({"judge": {"max_restarts": 9, "ready_minutes": 1, "env": {"A": "b"}}}, False),
+        ({"batch_size": 3, "seed": 7, "walltime": {"start_minutes": 1}}, False),
+    ],
+)
+def test_what_judges_again(data: Path, project: Path, change: dict, judges_again: bool) -> None:
+    judge = {"name": "j", "server": "demo"}
+    before = settings(project, judge=judge).judgment_params()
+    after = settings(project, **(change | {"judge": judge | change.get("judge", {})}))
+    assert (after.judgment_params() != before) == judges_again

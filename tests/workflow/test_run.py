@@ -1,0 +1,169 @@
+"""What is run, and what is not run again: the embedded example as a user types it."""
+
+import json
+
+import pytest
+
+from tests.workflow.conftest import Campaign, read_lines, write_lines
+
+MODELS = ["grand-70b-chat", "mid-7b-chat", "tiny-1b-step1000", "tiny-1b-step8000"]
+ONE = {"judge_server": 1, "gen_judgment": 1, "show_result": 1, "all": 1}
+
+
+def jobs(campaign: Campaign, *arguments: str) -> dict[str, int]:
+    """Planned jobs that judge or make the leaderboard."""
+    planned = campaign.planned(*arguments)
+    return {name: count for name, count in planned.items() if name in ONE}
+
+
+def asked(campaign: Campaign, model: str) -> int:
+    return len(campaign.journal(model))
+
+
+def test_the_example_gets_a_judgment_a_model_and_a_leaderboard(judged_once: Campaign) -> None:
+    assert judged_once.models() == MODELS
+    questions = [
+        line["uid"]
+        for line in read_lines(judged_once.dir / "examples/data/arena-demo/question.jsonl")
+    ]
+    lines = read_lines(judged_once.judgment("mid-7b-chat"))
+    assert [line["uid"] for line in lines] == questions
+    assert {key for key in lines[0]} >= {"uid", "category", "judge", "model", "baseline", "games"}
+    for line in lines:
+        assert line["baseline"] == "llama-demo-8b"
+        assert line["judge"] == "demo-judge"
+        assert len(line["games"]) == 2
+        for game in line["games"]:
+            assert isinstance(game["judgment"]["answer"], str)
+            assert len(game["prompt"]) == 2
+    table = (judged_once.root / "leaderboard.csv").read_text().splitlines()
+    assert table[0].split(",")[:7] == [
+        "category",
+        "model",
+        "score",
+        "lower",
+        "upper",
+        "questions",
+        "games",
+    ]
+    assert any("llama-demo-8b,50.0" in row for row in table)
+    assert "toy" in (judged_once.root / "leaderboard.txt").read_text().lower()
+
+
+def test_the_baseline_is_a_in_the_first_game_and_b_in_the_second(judged_once: Campaign) -> None:
+    baseline = {
+        line["uid"]: line["messages"][-1]["content"]["answer"]
+        for line in read_lines(judged_once.answers("llama-demo-8b"))
+    }
+    for line in read_lines(judged_once.judgment("grand-70b-chat")):
+        first, second = (game["prompt"][1]["content"] for game in line["games"])
+        text = baseline[line["uid"]]
+        assert first.index(text) < len(first) / 2 or first.index(text) < second.index(text)
+        assert first != second
+
+
+def test_again_there_is_nothing_to_do(judged_once: Campaign) -> None:
+    assert judged_once.planned() == {}
+
+
+def test_a_deleted_judgment_is_rebuilt_from_the_journal_without_a_judge(judged: Campaign) -> None:
+    before = judged.judgment("mid-7b-chat").read_bytes()
+    games = asked(judged, "mid-7b-chat")
+    judged.judgment("mid-7b-chat").unlink()
+    assert jobs(judged) == ONE
+    judged.run()
+    assert judged.judgment("mid-7b-chat").read_bytes() == before
+    assert asked(judged, "mid-7b-chat") == games
+    newest = sorted(judged.root.glob("logs/*/batch.json"))[-1]
+    assert json.loads(newest.read_text()).get("ready") is None, "no judge was started"
+
+
+def test_a_changed_answer_asks_only_its_own_games(judged: Campaign) -> None:
+    path = judged.answers("mid-7b-chat")
+    lines = read_lines(path)
+    lines[3]["messages"][-1]["content"]["answer"] += " And one more thing."
+    write_lines(path, lines)
+    assert jobs(judged) == ONE
+    games = asked(judged, "mid-7b-chat")
+    judged.run()
+    assert asked(judged, "mid-7b-chat") == games + 2
+    assert judged.planned() == {}
+
+
+def test_another_temperature_judges_all_again_and_going_back_costs_nothing(
+    judged: Campaign,
+) -> None:
+    games = {model: asked(judged, model) for model in MODELS}
+    before = {model: judged.judgment(model).read_bytes() for model in MODELS}
+    judged.configure(judge={"temperature": 0.5})
+    assert jobs(judged) == ONE | {"gen_judgment": 4}
+    judged.run()
+    doubled = {model: asked(judged, model) for model in MODELS}
+    assert doubled == {model: 2 * count for model, count in games.items()}
+    judged.configure(judge={"temperature": 0.0})
+    assert jobs(judged) == ONE | {"gen_judgment": 4}
+    judged.run()
+    assert {model: asked(judged, model) for model in MODELS} == doubled
+    assert {model: judged.judgment(model).read_bytes() for model in MODELS} == before
+
+
+def test_a_new_model_is_judged_alone(judged: Campaign) -> None:
+    lines = [line | {"model": "new"} for line in read_lines(judged.answers("mid-7b-chat"))]
+    write_lines(judged.answers("new"), lines)
+    assert jobs(judged) == ONE
+    judged.run()
+    assert "new" in (judged.root / "leaderboard.csv").read_text()
+
+
+def test_a_model_taken_from_the_list_costs_the_leaderboard_alone(judged: Campaign) -> None:
+    judged.configure(models=MODELS[:3])
+    assert jobs(judged) == {"show_result": 1, "all": 1}
+    judged.run()
+    assert MODELS[3] not in (judged.root / "leaderboard.csv").read_text()
+
+
+def test_where_and_how_fast_never_judges_again(judged: Campaign) -> None:
+    judged.configure(
+        judge={"parallel": 3, "max_restarts": 1}, batch_size=2, walltime={"start_minutes": 5}
+    )
+    assert judged.planned() == {}
+
+
+def test_only_judges_some_and_the_leaderboard_stays_whole(judged: Campaign) -> None:
+    for model in MODELS[:2]:
+        judged.judgment(model).unlink()
+    assert jobs(judged, "--config", f"only=[{MODELS[0]}]") == ONE
+    judged.run("--config", f"only=[{MODELS[0]}]")
+    table = (judged.root / "leaderboard.csv").read_text()
+    assert MODELS[0] in table
+    assert MODELS[1] not in table
+    assert MODELS[3] in table
+
+
+def test_batch_size_is_the_number_of_models_that_share_a_server(campaign: Campaign) -> None:
+    assert jobs(campaign, "--config", "batch_size=3") == ONE | {
+        "judge_server": 2,
+        "gen_judgment": 4,
+    }
+
+
+def test_a_dry_run_names_each_batch_and_writes_nothing(campaign: Campaign) -> None:
+    text = campaign.run("-n", "--config", "batch_size=3").stdout
+    assert f"3 models: {', '.join(MODELS[:3])}" in text
+    assert f"1 models: {MODELS[3]}" in text
+    assert not (campaign.dir / "results/model_judgment").exists()
+    assert not list(campaign.root.glob("batches/*"))
+
+
+@pytest.mark.parametrize("graph", ["--dag", "--rulegraph"])
+def test_the_graph_is_a_graph_and_nothing_else(campaign: Campaign, graph: str) -> None:
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", graph], cwd=campaign.dir, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("digraph snakemake_dag {")
+    assert done.stdout.rstrip().endswith("}")
+    assert "gen_judgment" in done.stdout
