@@ -42,7 +42,7 @@ PASSING = {
     "die": "the judge exits with status VALUE (1)",
     "kill": "the judge is killed by SIGKILL",
     "hang": "the judge answers nothing any more, health included",
-    "engine": "the engine dies behind a live API: only 500s from now on; VALUE api: /health stays 200",
+    "engine": "the engine dies behind a live API: only 500s from now on; api: /health stays 200",
 }
 LASTING = {
     "null": "content is null",

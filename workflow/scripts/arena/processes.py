@@ -1,0 +1,135 @@
+"""Processes below this one: find them, end them, and leave nothing behind.
+
+A judge server is a tree of processes that does not hold together: workers that move to sessions of
+their own, children that are orphaned when their parent is killed, shared memory that outlives all
+of them. On Linux a process can make itself the parent of every orphan below it (`adopt_orphans`),
+so that the tree stays a tree; elsewhere only process groups are left to go by.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
+PROC = Path("/proc")
+TRACKER = b"resource_tracker"  # Python's: unlinks shared memory once those who use it are dead
+TRACKER_SECONDS = 1.0  # it needs milliseconds
+
+
+def adopt_orphans() -> bool:
+    """Become the parent of orphans among the descendants; False where the system cannot (macOS)."""
+    if not sys.platform.startswith("linux"):
+        return False
+    return ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+
+
+def parents() -> dict[int, int]:
+    """pid -> parent's pid of every process that runs; zombies are not among them."""
+    if not PROC.is_dir():
+        listed = subprocess.run(
+            ["ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=True
+        )
+        rows = (line.split() for line in listed.stdout.splitlines())
+        return {int(pid): int(parent) for pid, parent, state, *_ in rows if state[0] != "Z"}
+    found = {}
+    for entry in PROC.iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                # "pid (name) state ppid ...", where a name may hold blanks and brackets
+                state, parent = (entry / "stat").read_bytes().rpartition(b") ")[2].split()[:2]
+                if state not in b"ZX":
+                    found[int(entry.name)] = int(parent)
+    return found
+
+
+def descendants(of: int) -> list[int]:
+    """Running processes below `of`, parents before children."""
+    children: dict[int, list[int]] = {}
+    for pid, parent in parents().items():
+        children.setdefault(parent, []).append(pid)
+    found, front = [], [of]
+    while front:
+        front = [child for pid in front for child in children.get(pid, ())]
+        found += front
+    return found
+
+
+def end_descendants(grace: float) -> bool:
+    """End every process below this one.
+
+    SIGTERM to all, after `grace` seconds SIGKILL, until none is left. Python's resource trackers
+    go last, as they tidy up after the others; shared memory that is left even so is removed.
+    Returns whether SIGKILL was needed.
+    """
+    memory = shared_memory(descendants(os.getpid()))
+    _signal(descendants(os.getpid()), signal.SIGTERM)
+    _wait_until_gone(grace, but_trackers=True)
+    killed = False
+    # Again and again: a process may start another one between the look and the signal.
+    while left := _below(but_trackers=True):
+        memory |= shared_memory(left)
+        _signal(left, signal.SIGKILL)
+        _wait_until_gone(0.2, but_trackers=True)
+        killed = True
+    _wait_until_gone(TRACKER_SECONDS)
+    while left := _below():
+        _signal(left, signal.SIGKILL)
+        _wait_until_gone(0.2)
+    for path in memory - shared_memory(parents()):
+        with contextlib.suppress(OSError):  # another user's, or gone meanwhile
+            path.unlink()
+    return killed
+
+
+def shared_memory(pids: Iterable[int]) -> set[Path]:
+    """Files in /dev/shm that these processes have mapped."""
+    found = set()
+    for pid in pids:
+        with contextlib.suppress(OSError):  # it has ended meanwhile, or is another user's
+            for line in (PROC / str(pid) / "maps").read_text(errors="replace").splitlines():
+                _, slash, name = line.partition(" /dev/shm/")
+                if slash and not name.endswith(" (deleted)"):
+                    found.add(Path("/dev/shm") / name)
+    return found
+
+
+def _below(but_trackers: bool = False) -> list[int]:
+    reap()
+    return [pid for pid in descendants(os.getpid()) if not (but_trackers and _is_tracker(pid))]
+
+
+def _is_tracker(pid: int) -> bool:
+    try:
+        return TRACKER in (PROC / str(pid) / "cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def _signal(pids: Iterable[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+
+
+def _wait_until_gone(seconds: float, but_trackers: bool = False) -> None:
+    deadline = time.monotonic() + seconds
+    while _below(but_trackers) and time.monotonic() < deadline:
+        time.sleep(0.02)  # there is no event for "no descendant is left"
+
+
+def reap() -> dict[int, int]:
+    """Collect children that have ended: pid -> exit status, negative for a signal."""
+    ended = {}
+    with contextlib.suppress(ChildProcessError):  # no children
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                break
+            ended[pid] = os.waitstatus_to_exitcode(status)
+    return ended
