@@ -1,0 +1,125 @@
+"""The way to the judge: one request in, an outcome or a failure out. No retries here."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import httpx2
+import openai
+
+from arena.games import GameSettings
+from arena.replies import Failure, Outcome, read_reply, read_status, shorten
+
+CONNECT = 10.0  # s; the judge runs on this node, or at a provider that is near enough
+HEALTH = 10.0  # s for /v1/models; a server that needs longer for a list of names is not well
+
+
+class Endpoint:
+    """One address of the judge. The key is kept by the client object alone."""
+
+    def __init__(self, url: str, key: str, connections: int):
+        self.url = url.rstrip("/")
+        limits = httpx2.Limits(
+            max_connections=connections + 1,  # one for the health check
+            max_keepalive_connections=connections + 1,
+            keepalive_expiry=4.0,  # s; under uvicorn's 5, or requests meet connections that close
+        )
+        self.client = openai.AsyncOpenAI(
+            base_url=self.url,
+            api_key=key or "none",
+            max_retries=0,  # ours to decide: see client.py
+            http_client=httpx2.AsyncClient(
+                limits=limits,
+                # Only connecting has a time-out here. A reply comes in one piece after minutes,
+                # or byte by byte: `ask` limits the whole.
+                timeout=httpx2.Timeout(None, connect=CONNECT),
+            ),
+        )
+        self.open = 0
+
+
+class Asker:
+    """All endpoints of one judge; each request goes to the one with the fewest open."""
+
+    def __init__(
+        self,
+        server: Mapping[str, Any],
+        settings: GameSettings,
+        *,
+        connections: int,
+        timeout: float,
+    ):
+        """server: content of the server file. timeout: s for one whole request."""
+        endpoints = server.get("endpoints") or [{"url": server["url"], "key": server.get("key")}]
+        self._keys = [entry["key"] for entry in endpoints if entry.get("key")]
+        self._endpoints = [
+            Endpoint(entry["url"], entry.get("key") or "", connections) for entry in endpoints
+        ]
+        self._settings = settings
+        self._timeout = timeout
+
+    @property
+    def where(self) -> str:
+        return ", ".join(endpoint.url for endpoint in self._endpoints)
+
+    async def ask(self, body: Mapping[str, Any]) -> Outcome:
+        """Play one game; raises Failure."""
+        endpoint = min(self._endpoints, key=lambda one: one.open)
+        endpoint.open += 1
+        try:
+            status, headers, content = await self._call(
+                endpoint.client.post, "/chat/completions", self._timeout, body=body
+            )
+            if status == 200:
+                outcome = read_reply(content, self._settings)
+            else:
+                outcome = read_status(status, headers, content)
+        except Failure as failure:
+            raise Failure(failure.kind, self.redact(failure.message), failure.retry_after) from None
+        finally:
+            endpoint.open -= 1
+        if outcome.reason and status != 200:  # the server's own words
+            return Outcome(outcome.state, reason=self.redact(outcome.reason))
+        return outcome
+
+    async def models(self) -> list[str]:
+        """The names that the first endpoint serves; raises Failure."""
+        client = self._endpoints[0].client
+        try:
+            status, headers, content = await self._call(client.get, "/models", HEALTH)
+            if status != 200:
+                outcome = read_status(status, headers, content)
+                raise Failure("broken", f"HTTP {status}: {outcome.reason}")
+            try:
+                listed = httpx2.Response(200, content=content).json()["data"]
+                return [str(entry["id"]) for entry in listed]
+            except (ValueError, KeyError, TypeError):
+                raise Failure("broken", "/v1/models is no list of models") from None
+        except Failure as failure:
+            raise Failure(failure.kind, self.redact(failure.message)) from None
+
+    async def _call(self, method, path: str, timeout: float, **options: Any):
+        try:
+            async with asyncio.timeout(timeout):
+                response = await method(path, cast_to=httpx2.Response, **options)
+        except openai.APIStatusError as error:
+            response = error.response
+        except (TimeoutError, openai.APITimeoutError):
+            raise Failure("timeout", f"no answer within {timeout:.0f} s") from None
+        except openai.APIConnectionError as error:
+            cause = error.__cause__ or error
+            text = shorten(f"{type(cause).__name__}: {cause}")
+            # Connecting failed: nothing was asked. Anything later: the answer did not come whole.
+            kind = "connection" if isinstance(cause, httpx2.ConnectError) else "broken"
+            raise Failure(kind, text) from None
+        return response.status_code, response.headers, response.content
+
+    def redact(self, text: str) -> str:
+        """The text without our keys: servers repeat them in "incorrect key provided: ..."."""
+        for key in self._keys:
+            text = text.replace(key, "***")
+        return text
+
+    async def close(self) -> None:
+        for endpoint in self._endpoints:
+            await endpoint.client.close()

@@ -1,0 +1,330 @@
+"""All games of one model, from its answers to its judgment file: the job behind gen_judgment."""
+
+import asyncio
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from arena.answers import Answer, read_answers
+from arena.asker import Asker
+from arena.client import Client, Hooks, Interrupted
+from arena.deadline import Deadline, job_end
+from arena.errors import ArenaError, DataError, JudgeError
+from arena.games import Game, GameSettings, plan_games
+from arena.journal import NO_TOKENS, Journal, Record
+from arena.jsonl import dump_line, write_atomic
+from arena.judgments import game_dict, judgment_line
+from arena.lock import Lock
+from arena.questions import Question, read_questions
+from arena.ready import Server
+from arena.report import Report, open_log, progress_text
+from arena.siblings import Siblings
+
+PARALLEL = 64  # requests in all, where neither user nor server says; vLLM runs up to 256 at once
+# A reply of max_tokens at 4 tokens/s, which a full server still makes, plus the time in its queue.
+SECONDS_PER_TOKEN = 0.25
+QUEUE_SECONDS = 120.0
+JUDGE_GONE = 90.0  # s to wait for siblings of a judge that is gone: they notice it as we did
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The files of one model's games; root: `<results_dir>/<bench>/<judge>`."""
+
+    model: str
+    answer: Path
+    baselines: Sequence[Path]
+    questions: Path
+    server: Path
+    output: Path
+    references: Sequence[Path] = ()
+
+    @property
+    def root(self) -> Path:
+        return self.server.parent.parent
+
+    @property
+    def journal(self) -> Path:
+        return self.root / "games" / f"{self.model}.jsonl"
+
+
+def judge_model(job: Job, plain_settings: Mapping[str, Any], log: Path | str | None) -> None:
+    """Play what the journal does not hold, then write the judgment file whole.
+
+    Raises an ArenaError where games stay open; its text is the log's last line as well.
+    """
+    settings = GameSettings.from_dict(plain_settings)
+    with open_log(log) as file:
+        report = Report(job.model, file)
+        try:
+            _judge(job, settings, report)
+        except ArenaError as error:
+            report.tell(f"stopped: {error}")
+            raise type(error)(f"{job.model}: {error}") from error
+
+
+def _judge(job: Job, settings: GameSettings, report: Report) -> None:
+    batch = _read_json(job.root / "batches" / f"{job.server.stem}.json")
+    deadline = Deadline(job_end())
+    questions = read_questions(job.questions)
+    games = plan_of(job, settings, questions)
+    if not games:
+        raise DataError(f"{job.answer}: no question has an answer of the model and of its baseline")
+    skipped = len(questions) - len(games) // 2
+    if skipped:
+        report.tell(f"{skipped} of {len(questions)} questions left out: an answer is missing")
+    lock = Lock(job.journal, batch["batch"])
+    lock.acquire(
+        until=deadline.leave_at,
+        waiting=lambda holder: report.tell(f"waiting: {holder} is playing these games"),
+    )
+    others = [model for model in batch["models"] if model != job.model]
+    siblings = Siblings(others, batch["batch"], job.journal.parent, job.output.parent)
+    with lock, Journal(job.journal, {game.digest for game in games}) as journal:
+        if journal.torn:
+            report.tell("the journal's last line was torn and is dropped")
+        reparse(journal, settings)
+        try:
+            _play_open(job, settings, games, journal, lock, batch, siblings, deadline, report)
+        except ArenaError as error:
+            _wait_for_siblings(error, lock, siblings, deadline, report)
+            raise
+        copy_shared(games, journal)
+        journal.sync()
+        lines = judgment_lines(settings, job.model, questions, games, journal)
+        write_atomic(job.output, map(dump_line, lines))
+
+
+def plan_of(job: Job, settings: GameSettings, questions: Iterable[Question]) -> list[Game]:
+    """The games of a job, from its files."""
+
+    def answers_of(path: Path) -> dict[str, Answer]:
+        return read_answers(path).answers
+
+    baselines = {path.name.removesuffix(".jsonl"): answers_of(path) for path in job.baselines}
+    reference = answers_of(job.references[0]) if job.references else None
+    return plan_games(settings, questions, answers_of(job.answer), baselines, reference)
+
+
+def reparse(journal: Journal, settings: GameSettings) -> None:
+    """Read the stored replies with the patterns in use now: other patterns cost no call."""
+    for digest, record in journal.records.items():
+        if record.state not in ("ok", "unparsed", "truncated"):
+            continue
+        label = settings.verdict(record.answer)
+        if label == record.label:
+            continue
+        cut = record.finish_reason == "length"
+        state = "ok" if label else "truncated" if cut else "unparsed"
+        reason = None if label else "no verdict by the patterns in use"
+        journal.records[digest] = replace(record, state=state, label=label, reason=reason)
+
+
+def open_games(games: Iterable[Game], journal: Journal, settings: GameSettings) -> list[Game]:
+    """Those to ask, each prompt once: without a record, or without a verdict and to ask again."""
+    chosen: dict[str, Game] = {}
+    for game in games:
+        record = journal.records.get(game.digest)
+        again = record is not None and record.is_repeatable
+        if record is None or (again and journal.asked[game.digest] <= settings.ask_again.times):
+            chosen.setdefault(game.digest, game)
+    return list(chosen.values())
+
+
+def states_of(games: Iterable[Game], journal: Journal) -> Counter[str]:
+    found = (journal.records.get(game.digest) for game in games)
+    return Counter(record.state for record in found if record is not None)
+
+
+def copy_shared(games: Iterable[Game], journal: Journal) -> None:
+    """A line for each game whose prompt another game shares, so that each game has its own."""
+    for game in games:
+        if journal.holds(game.digest, game.uid, game.index):
+            continue
+        record = journal.records[game.digest]
+        journal.append(
+            replace(
+                record,
+                uid=game.uid,
+                game=game.index,
+                usage=dict(NO_TOKENS),
+                attempts=0,
+                seconds=0.0,
+                reason=f"the same prompt as game {record.game} of {record.uid}",
+            )
+        )
+
+
+def judgment_lines(
+    settings: GameSettings,
+    model: str,
+    questions: Iterable[Question],
+    games: Sequence[Game],
+    journal: Journal,
+) -> Iterator[dict[str, Any]]:
+    """The lines of the judgment file, in question order; all games have a record."""
+    by_key = {game.key: game for game in games}
+    for question in questions:
+        pair = [by_key.get((question.uid, index)) for index in (0, 1)]
+        if None in pair:
+            continue
+        played = [_played(game, journal.records[game.digest], settings.toy) for game in pair]
+        baseline = settings.baseline_of(question.category)
+        yield judgment_line(question, settings.judge, model, baseline, played)
+
+
+def _played(game: Game, record: Record, toy: bool) -> dict[str, Any]:
+    """One game as Arena-Hard-Auto's tools read it: a score of null votes nowhere."""
+    extra = {
+        "state": record.state,
+        "finish_reason": record.finish_reason,
+        "usage": record.usage,
+        "seconds": record.seconds,
+    }
+    if record.reason:
+        extra["reason"] = record.reason
+    if toy:
+        extra["toy"] = True
+    return game_dict(record.label, record.answer or "", game.messages, **extra)
+
+
+def _play_open(
+    job: Job,
+    settings: GameSettings,
+    games: list[Game],
+    journal: Journal,
+    lock: Lock,
+    batch: Mapping[str, Any],
+    siblings: Siblings,
+    deadline: Deadline,
+    report: Report,
+) -> None:
+    todo = open_games(games, journal, settings)
+    report.begin(len(games), states_of(games, journal))
+    if not todo:
+        report.tell(f"done: {progress_text(len(games), states_of(games, journal))}, none asked")
+        return
+    plain = _read_server(job.server)
+    judge = batch["judge"]
+    keys = [entry.get("key") for entry in (plain, *plain.get("endpoints", ()))]
+    report.secrets = [key for key in keys if key]
+    total, priority = capacity(judge, plain)
+    server = Server(
+        plain,
+        settings.judge,
+        supervised=judge.get("server") != "external",
+        log=str(job.root / "logs" / batch["batch"] / "server.log"),
+    )
+    timeout = QUEUE_SECONDS + SECONDS_PER_TOKEN * settings.most_tokens
+    hooks = Hooks(
+        share=share_of(total, len(batch["models"]), siblings),
+        others_play=siblings.playing,
+        waiting=lambda waits: lock.set_state("waiting" if waits else "playing"),
+        lost=lambda: lock.lost,
+        progress=lambda _: report.progress(states_of(games, journal)),
+        tell=report.tell,
+    )
+    begun = time.monotonic()
+    client: Client | None = None
+
+    async def play() -> Client:
+        asker = Asker(plain, settings, connections=total, timeout=timeout)
+        nonlocal client
+        client = Client(
+            settings,
+            journal,
+            asker,
+            server,
+            priority=priority,
+            deadline=deadline,
+            hooks=hooks,
+            seed=os.getpid(),
+        )
+        try:
+            await client.run(todo, answered=bool(journal.records))
+        finally:
+            await asker.close()
+        return client
+
+    try:
+        asyncio.run(play())
+    finally:
+        if client is not None:
+            _summary(client, games, journal, time.monotonic() - begun, report)
+
+
+def _summary(client: Client, games: list[Game], journal: Journal, seconds: float, report: Report):
+    counts, states = client.counts, states_of(games, journal)
+    failed = ", ".join(f"{kind} {number}" for kind, number in counts.failed.most_common())
+    usage = counts.usage
+    report.tell(
+        f"{'done' if states.total() == len(games) else 'left'}: "
+        f"{progress_text(len(games), states)}; {counts.calls} calls in {seconds:.1f} s"
+        f"{f' (failed: {failed})' if failed else ''}"
+        f"{f', {counts.again} for want of a verdict' if counts.again else ''}; tokens: "
+        f"{usage['prompt']} prompt ({usage['cached']} cached), {usage['completion']} completion"
+    )
+
+
+def capacity(judge: Mapping[str, Any], server: Mapping[str, Any]) -> tuple[int, bool]:
+    """Requests open in all, and whether each says its priority: by the user, else by the server."""
+    stated = server.get("capacity") or {}
+    parallel = judge.get("parallel") or stated.get("parallel") or PARALLEL
+    wanted = judge.get("priority")
+    return int(parallel), bool(stated.get("priority") if wanted is None else wanted)
+
+
+def share_of(total: int, models: int, siblings: Siblings) -> Callable[[], int]:
+    """Our share of the requests: of the models of the batch that still play, at least one.
+
+    Looked at every 5 s: ten clients read nine small files each.
+    """
+    share, due = max(1, total // max(1, models)), time.monotonic() + 5.0
+
+    def current() -> int:
+        nonlocal share, due
+        if time.monotonic() >= due:
+            due = time.monotonic() + 5.0
+            share = max(1, total // (1 + len(siblings.playing())))
+        return share
+
+    return current
+
+
+def _wait_for_siblings(
+    error: ArenaError, lock: Lock, siblings: Siblings, deadline: Deadline, report: Report
+) -> None:
+    """Our failure ends the whole batch, so it has to wait for the others, within reason."""
+    if isinstance(error, Interrupted):
+        return
+    lock.set_state("waiting")
+    until = deadline.last
+    if isinstance(error, JudgeError):
+        until = min(until, time.time() + JUDGE_GONE)
+    told = False
+    while time.time() < until and (playing := siblings.playing()):
+        if not told:
+            report.tell(f"{error}; waiting for {', '.join(playing)} before this job fails")
+            told = True
+        time.sleep(1)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+
+
+def _read_server(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise JudgeError(
+            f"{path}: the judge server of this batch is gone, or was never there"
+        ) from None

@@ -1,0 +1,47 @@
+"""How many requests a client keeps open: its share of the judge, less when the judge says so."""
+
+import random
+import time
+
+CUT = 0.7  # of the limit at each "too many requests"; half would leave a batch of ten idle
+CUT_EVERY = 1.0  # s; one burst of refusals is one cut
+FIRST_DELAY = 1.0  # s before a failed game is asked again, doubled at each failure ...
+LONGEST_DELAY = 60.0  # ... up to this: a restarted judge is found again within a minute
+
+
+class Pace:
+    """Additive increase, multiplicative decrease between 1 and `ceiling`."""
+
+    def __init__(self, ceiling: int):
+        self.ceiling = max(1, ceiling)
+        self._limit = float(self.ceiling)
+        self._last_cut = float("-inf")
+        self.hold_until = 0.0  # monotonic; nothing is asked before
+
+    @property
+    def limit(self) -> int:
+        return int(self._limit)
+
+    def set_ceiling(self, ceiling: int) -> None:
+        """The share changed: a sibling ended, or came back."""
+        grown = self._limit >= self.ceiling
+        self.ceiling = max(1, ceiling)
+        self._limit = float(self.ceiling) if grown else min(self._limit, self.ceiling)
+
+    def replied(self) -> None:
+        if self._limit < self.ceiling:
+            self._limit = min(self.ceiling, self._limit + 1 / self._limit)
+
+    def throttled(self, retry_after: float | None) -> None:
+        now = time.monotonic()
+        if now - self._last_cut >= CUT_EVERY:
+            self._last_cut = now
+            self._limit = max(1.0, self._limit * CUT)
+        if retry_after:
+            self.hold_until = max(self.hold_until, now + retry_after)
+
+
+def delay(failures: int, chance: random.Random, retry_after: float | None = None) -> float:
+    """Seconds until a game is asked again: full jitter, so that clients do not return together."""
+    longest = min(LONGEST_DELAY, FIRST_DELAY * 2 ** (failures - 1))
+    return max(retry_after or 0.0, chance.uniform(longest / 2, longest))
