@@ -30,7 +30,6 @@ except ArenaError as error:
 
 ROOT = str(SETTINGS.root)
 JUDGMENT = SETTINGS.judgment("{model}")
-PARAMS = SETTINGS.judgment_params()
 RUN = batches.run_name()
 
 
@@ -66,7 +65,7 @@ def plan():
     for model in ready_models():
         judgment = SETTINGS.judgment(model)
         record = workflow.persistence.metadata(IOFile(judgment))
-        due = batches.needs_judging(judgment, inputs_of(model), record, PARAMS["digest"])
+        due = batches.needs_judging(judgment, inputs_of(model), record, SETTINGS.digest)
         (waiting if due else settled).append(model)
     made = batches.make_plan(waiting, settled, SETTINGS.batch_size, RUN)
     for line in made.lines():

@@ -11,6 +11,8 @@ rule judge_server:
         f"{ROOT}/logs/{{batch}}/server.log",
     group:
         "judge"
+    conda:
+        "../envs/arena.yaml"
     threads: judge_threads
     resources:
         runtime=walltime,
@@ -41,11 +43,14 @@ rule gen_judgment:
         f"{ROOT}/logs/gen_judgment/{{model}}.log",
     group:
         "judge"
+    conda:
+        "../envs/arena.yaml"
     threads: 0  # waits on the network; only so do ten fit beside the server
     resources:
         mem_mb=300,  # said, because the default would be added ten times
     params:
-        settings=PARAMS,
+        settings=SETTINGS,  # an object, which Snakemake does not compare; what it compares is
+        judged_with=SETTINGS.judged_with(),
     script:
         "../scripts/gen_judgment.py"
 

@@ -92,7 +92,7 @@ def needs_judging(judgment: str, inputs: Iterable[str], record: Record | None, d
     record
         What Snakemake remembers of it, None if nothing.
     digest
-        Of the settings in use (`Settings.judgment_params`); recorded among the rule's params.
+        Of the settings in use (`Settings.digest`); recorded among the rule's params.
     """
     try:
         made = os.stat(judgment).st_mtime  # noqa: PTH116 (1,000 models: pathlib costs 3 times as much)
@@ -136,7 +136,7 @@ def describe_batch(
         "batch": batch,
         "run": batch.rpartition("-")[0],
         "models": models,
-        "settings": settings.judgment_params()["digest"],
+        "settings": settings.digest,
         "resources": {**wanted, "gpus": requested_gpus(wanted)},
         "time": now,
         "judge": settings.server_settings(),
@@ -192,7 +192,7 @@ def plan_text(described: list[dict[str, Any]], settings: Settings) -> str:
         + (" - a toy, its verdicts mean nothing" if settings.toy else ""),
         f"sampling   temperature {judge['temperature']}, max_tokens {judge['max_tokens']}"
         + "".join(f", {key} {value}" for key, value in judge["sampling"].items()),
-        f"settings   {settings.judgment_params()['digest']}",
+        f"settings   {settings.digest}",
         f"judgments  {settings.judgments_dir}",
     ]
     if not described:

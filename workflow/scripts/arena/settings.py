@@ -63,7 +63,22 @@ class Settings:
             "baseline_gaps": self.baseline_gaps,
             "toy": self.toy,
         }
-        return params | {"digest": digest(params)}
+        return params
+
+    @property
+    def digest(self) -> str:
+        """Of `judgment_params`: two runs of equal digest make equal judgments of equal files."""
+        return _digest(self.judgment_params())
+
+    def judged_with(self) -> str:
+        """The same for people: Snakemake compares it and shows it as the reason of a new run."""
+        judge = self.judge
+        baselines = ", ".join(self.baseline_models)
+        return (
+            f"judge {judge['name']}, temperature {judge['temperature']}, max_tokens "
+            f"{judge['max_tokens']}, baseline {baselines}, prompts {_digest(self.prompts)[:8]}, "
+            f"settings {self.digest}"
+        )
 
     def server_settings(self) -> dict[str, Any]:
         """What servers and clients need besides: where and how fast, never what is asked."""
@@ -83,7 +98,7 @@ class Settings:
         }
 
 
-def digest(plain: Any) -> str:
+def _digest(plain: Any) -> str:
     """Short SHA-256 of plain data."""
     text = json.dumps(plain, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
