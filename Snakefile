@@ -14,8 +14,8 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/validate.smk"
 include: "workflow/rules/judge.smk"
 include: "workflow/rules/show_result.smk"
-include: "workflow/rules/report.smk"
 include: "workflow/rules/ledger.smk"
+include: "workflow/rules/report.smk"
 
 
 localrules:
@@ -26,4 +26,5 @@ rule all:
     default_target: True
     input:
         judgments=selected_judgments,
-        leaderboard=leaderboard_files,
+        leaderboard=list(LEADERBOARD.values()),
+        ledger=f"{ROOT}/ledger.tsv",

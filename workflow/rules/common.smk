@@ -97,6 +97,14 @@ def all_judgments(wildcards):
     return [file for model, file in files.items() if model in ready or Path(file).exists()]
 
 
+def style_answers(wildcards):
+    """Style control compares the answers as well as the verdicts."""
+    if not SETTINGS.leaderboard["control_features"]:
+        return []
+    models = [Path(file).stem for file in all_judgments(wildcards)] + SETTINGS.baseline_models
+    return [file for model in models if Path(file := SETTINGS.answer(model)).exists()]
+
+
 def batch_size_of(batch):
     """Models of a batch: from the plan, or in a job from the file that the main process left for it."""
     if workflow.is_main_process:
