@@ -17,10 +17,11 @@ sys.path.insert(0, str(SCRIPTS))
 from arena import batches, validation
 from arena.config import check_config
 from arena.errors import ArenaError
-from arena.environment import inherit_batch, put_python_first
+from arena.environment import inherit_batch, put_first, put_python_first
 from arena.resolve import resolve
 
 put_python_first()  # also on a node where no environment is active
+put_first(SCRIPTS.parent / "bin")  # sacct, so that cancelled and preempted jobs are seen to end
 
 try:
     config = check_config(config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")

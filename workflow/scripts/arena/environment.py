@@ -7,11 +7,16 @@ from pathlib import Path
 _BATCH = "ARENA_BATCH"
 
 
+def put_first(folder: Path) -> None:
+    """Have commands looked up in `folder` before all others."""
+    others = [part for part in os.environ.get("PATH", "").split(os.pathsep) if part]
+    others = [part for part in others if part != str(folder)]
+    os.environ["PATH"] = os.pathsep.join([str(folder), *others])
+
+
 def put_python_first() -> None:
     """Make `python` in a shell line the interpreter that runs Snakemake."""
-    here = str(Path(sys.executable).parent)
-    if os.environ.get("PATH", "").split(os.pathsep)[0] != here:
-        os.environ["PATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PATH")]))
+    put_first(Path(sys.executable).parent)
 
 
 def inherit_batch(name: str | None) -> str:
