@@ -15,6 +15,7 @@ from arena.server_records import (
     FailedStart,
     at_walltime,
     now,
+    retire,
     server_entry,
     write_private,
 )
@@ -92,5 +93,5 @@ async def _serve_external(judge: Mapping[str, Any], server_file: Path, record: B
         cause = await stop
         record.ended("walltime" if at_walltime() else cause)
     finally:
-        server_file.unlink(missing_ok=True)
+        retire(server_file)
     return 0

@@ -40,6 +40,16 @@ def write_private(path: Path, content: Mapping[str, Any]) -> None:
     write_atomic(path, json.dumps(content, indent=1) + "\n", mode=0o600)
 
 
+def retire(path: Path) -> None:
+    """Take the address and key out of a server file.
+
+    The file itself is Snakemake's: it wants to see it once more after the service has ended, and
+    then removes it.
+    """
+    if path.exists():
+        write_private(path, {})
+
+
 def server_entry(url: str, key: str, capacity: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     """Content of the server file."""
     entry = {"url": url, "key": key, "pid": os.getpid(), "host": socket.gethostname()}

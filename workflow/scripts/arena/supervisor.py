@@ -14,10 +14,10 @@ from typing import Any
 
 from arena.causes import Cause, explain
 from arena.errors import JudgeError
-from arena.health_check import Judge, Progress
+from arena.health_check import REPLY_SECONDS, Judge, Progress
 from arena.judge_process import Process, say, stop_asked
 from arena.processes import adopt_orphans
-from arena.server_records import BatchRecord, FailedStart, at_walltime, now
+from arena.server_records import BatchRecord, FailedStart, at_walltime, now, retire
 from arena.waiting_room import HOST, WaitingRoom
 
 SHOWN = 15  # of these, lines that an error message repeats
@@ -78,7 +78,9 @@ class Supervisor:
         self.server_file, self.record, self.failed = server_file, record, failed
         self.limits, self.priority = limits, priority
         self.room = WaitingRoom(key)
-        self.judge = Judge(f"http://{HOST}:{self.room.port}/v1", key, self.name)
+        self.judge = Judge(
+            f"http://{HOST}:{self.room.port}/v1", key, self.name, min(REPLY_SECONDS, limits.hang)
+        )
         self.process: Process | None = None
         self.gave_up: str | None = None
 
@@ -101,7 +103,7 @@ class Supervisor:
             self.record.ended(f"error of the supervisor: {error}")
             raise
         finally:
-            self.server_file.unlink(missing_ok=True)
+            retire(self.server_file)
             stop.cancel()
             serve.cancel()
             await asyncio.wait({serve})
@@ -205,8 +207,10 @@ class Supervisor:
             before = seen
             if seen and not seen.running:
                 moved = time.monotonic()
-            elif seen and time.monotonic() - moved > self.limits.stuck:
-                raise Died(Cause(f"its engine is stuck: no token for {self.limits.stuck:g} s"))
+            elif seen:
+                if time.monotonic() - moved > self.limits.stuck:
+                    raise Died(Cause(f"its engine is stuck: no token for {self.limits.stuck:g} s"))
+                continue  # busy: a call more would wait like the others
             try:
                 symptom = await self.judge.one_token(first=self.priority)
             except OSError:
