@@ -18,6 +18,10 @@ job = Job(
     output=Path(snakemake.output[0]),
 )
 try:
-    judge_model(job, snakemake.params.settings.judgment_params(), snakemake.log[0] if snakemake.log else None)
+    judge_model(
+        job,
+        snakemake.params.settings.judgment_params(),
+        snakemake.log[0] if snakemake.log else None,
+    )
 except ArenaError as error:
     sys.exit(f"gen_judgment: {error}")

@@ -15,10 +15,14 @@ HEALTH = 10.0  # s for /v1/models; a server that needs longer for a list of name
 
 
 class Endpoint:
-    """One address of the judge. The key is kept by the client object alone."""
+    """One address of the judge. The key is kept by the client object alone.
 
-    def __init__(self, url: str, key: str, connections: int):
+    name: the judge's name at this address, where it is not the one in our settings.
+    """
+
+    def __init__(self, url: str, key: str, connections: int, name: str | None):
         self.url = url.rstrip("/")
+        self.name = name
         limits = httpx2.Limits(
             max_connections=connections + 1,  # one for the health check
             max_keepalive_connections=connections + 1,
@@ -53,7 +57,8 @@ class Asker:
         endpoints = server.get("endpoints") or [{"url": server["url"], "key": server.get("key")}]
         self._keys = [entry["key"] for entry in endpoints if entry.get("key")]
         self._endpoints = [
-            Endpoint(entry["url"], entry.get("key") or "", connections) for entry in endpoints
+            Endpoint(entry["url"], entry.get("key") or "", connections, entry.get("model"))
+            for entry in endpoints
         ]
         self._settings = settings
         self._timeout = timeout
@@ -66,6 +71,8 @@ class Asker:
         """Play one game; raises Failure."""
         endpoint = min(self._endpoints, key=lambda one: one.open)
         endpoint.open += 1
+        if endpoint.name:
+            body = {**body, "model": endpoint.name}
         try:
             status, headers, content = await self._call(
                 endpoint.client.post, "/chat/completions", self._timeout, body=body

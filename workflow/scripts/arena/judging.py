@@ -12,9 +12,10 @@ from typing import Any
 
 from arena.answers import Answer, read_answers
 from arena.asker import Asker
+from arena.budget import Guard
 from arena.client import Client, Hooks, Interrupted
 from arena.deadline import Deadline, job_end
-from arena.errors import ArenaError, DataError, JudgeError
+from arena.errors import ArenaError, DataError, JudgeError, OpenGames
 from arena.games import Game, GameSettings, plan_games
 from arena.journal import NO_TOKENS, Journal, Record
 from arena.jsonl import dump_line, write_atomic
@@ -209,6 +210,9 @@ def _play_open(
     if not todo:
         report.tell(f"done: {progress_text(len(games), states_of(games, journal))}, none asked")
         return
+    guard = Guard.from_batch(batch, job.root)
+    if reason := guard.exceeded():  # before the first question: no judge is launched for nothing
+        raise OpenGames(f"{reason}; {len(todo)} games are left")
     plain = _read_server(job.server)
     judge = batch["judge"]
     keys = [entry.get("key") for entry in (plain, *plain.get("endpoints", ()))]
@@ -225,6 +229,7 @@ def _play_open(
         share=share_of(total, len(batch["models"]), siblings),
         others_play=siblings.playing,
         waiting=lambda waits: lock.set_state("waiting" if waits else "playing"),
+        exceeded=guard.exceeded,
         lost=lambda: lock.lost,
         progress=lambda _: report.progress(states_of(games, journal)),
         tell=report.tell,
