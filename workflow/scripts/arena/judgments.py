@@ -78,6 +78,7 @@ class JudgmentLine:
     baseline: str | None
     games: tuple[GameResult | None, GameResult | None]
     line: int
+    played: int  # games that the line has, null ones included: 2, or 1 in files cut by other tools
 
 
 def read_judgments(
@@ -179,6 +180,7 @@ def _judgment(
         baseline=line.baseline,
         games=(games[0], games[1] if len(games) > 1 else None),
         line=number,
+        played=len(games),
     )
 
 

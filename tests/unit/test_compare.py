@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+from arena.compare import Differences, alike, paired_differences, rank_ranges, resampled_differences
+from arena.intervals import bounds, question_weights, resampled_scores
+from arena.votes import Votes
+
+QUESTIONS = [f"q{number}" for number in range(200)]
+WEIGHTS = question_weights(QUESTIONS, 400, seed=1)
+
+
+def votes_of(*rows):
+    """Rows of single votes, NaN: not judged."""
+    wins = np.array(rows, dtype=float)
+    cast = (~np.isnan(wins)).astype(float)
+    return Votes(np.nan_to_num(wins), 0 * cast, cast, cast)
+
+
+def test_pairs_are_compared_on_shared_questions_only():
+    """Both are equally good on the easy half; only one was asked the hard half."""
+    easy = np.tile([1.0, 0.0], 50)
+    asked_all = np.concatenate([easy, np.zeros(100)])
+    asked_easy = np.concatenate([easy, np.full(100, np.nan)])
+    found = paired_differences(votes_of(asked_all, asked_easy), WEIGHTS, 0.9)
+    assert found.difference[0, 1] == 0
+    assert found.questions.tolist() == [[200, 100], [100, 100]]
+    assert found.lower[0, 1] == found.upper[0, 1] == 0
+
+
+def test_pairing_sees_what_single_intervals_cannot():
+    """A model that is a little better on the same questions is surely better."""
+    rng = np.random.default_rng(0)
+    worse = rng.integers(0, 2, 200).astype(float)
+    better = worse.copy()
+    better[np.flatnonzero(worse == 0)[:12]] = 1
+    votes = votes_of(better, worse)
+    lower, upper = bounds(resampled_scores(votes, WEIGHTS), 0.9)
+    assert lower[0] < upper[1], "the single intervals overlap"
+    found = paired_differences(votes, WEIGHTS, 0.9)
+    assert found.difference[0, 1] == pytest.approx(6)
+    assert found.lower[0, 1] > 3
+    assert found.upper[0, 1] < 10
+    assert found.lower[1, 0] == pytest.approx(-found.upper[0, 1])
+    assert found.better.tolist() == [[False, True], [False, False]]
+
+
+def test_equal_questions_give_the_difference_of_the_scores():
+    rng = np.random.default_rng(1)
+    votes = votes_of(*rng.integers(0, 2, (3, 200)))
+    scores = 100 * votes.wins.mean(axis=1)
+    paired = paired_differences(votes, WEIGHTS, 0.9)
+    plain = resampled_differences(scores, resampled_scores(votes, WEIGHTS), votes, 0.9)
+    for name in ("difference", "lower", "upper", "questions"):
+        assert getattr(paired, name) == pytest.approx(getattr(plain, name)), name
+
+
+def told_apart(pairs, size):
+    """Differences of which just these (better, worse) pairs are sure."""
+    lower = np.full((size, size), -1.0)
+    for better, worse in pairs:
+        lower[better, worse] = 1.0
+    return Differences(lower, lower, lower, lower)
+
+
+def test_ranks_that_the_data_allow():
+    best, worst = rank_ranges(told_apart([(0, 2), (0, 3), (1, 3)], 4))
+    assert best.tolist() == [1, 1, 2, 3]
+    assert worst.tolist() == [2, 3, 4, 4]
+
+
+def test_groups_of_neighbours_that_are_alike():
+    assert alike(told_apart([(0, 2), (0, 3), (1, 3)], 4), [0, 1, 2, 3]) == [[0, 1], [1, 2], [2, 3]]
+    assert alike(told_apart([], 3), [2, 0, 1]) == [[2, 0, 1]]
+    assert alike(told_apart([(0, 1), (0, 2), (1, 2)], 3), [0, 1, 2]) == [[0], [1], [2]]

@@ -1,0 +1,45 @@
+import re
+
+import pytest
+from arena.curves import make_curves, run_and_step
+from arena.errors import ConfigError
+from arena.leaderboard import Board, Row
+
+
+def row(model, score=50.0, is_baseline=False):
+    return Row(model, score, score, score, 1, 2, 1, 1, score, is_baseline)
+
+
+def board(category, *rows):
+    return Board(category, None, 1, list(rows), None, [])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "model", "found"),
+    [
+        (r"(?P<run>.+)-step(?P<step>\d+)", "tulu3-8b-step1000", ("tulu3-8b", 1000)),
+        (r"(?P<run>.+)_(?P<step>\d+[kM])", "run_b_20k", ("run_b", 20_000)),
+        (r"checkpoint-(?P<step>[\d_]+)", "checkpoint-1_500", ("", 1500)),
+        (r"step(?P<step>[\d.]+B)", "x-step1.5B", ("", 1.5e9)),
+        (r"(?P<run>.+)-step(?P<step>\d+)", "gpt-4-0613", None),
+    ],
+)
+def test_run_and_step(pattern, model, found):
+    assert run_and_step(re.compile(pattern), model) == found
+
+
+def test_points_are_in_order_of_steps_and_leave_the_rest_out():
+    rows = [row("r-step9"), row("r-step10"), row("other"), row("a-step5"), row("r-step1", 50, True)]
+    points = make_curves([board("hard", *rows)], r"(?P<run>\w+)-step(?P<step>\d+)")
+    assert [(point.run, point.step) for point in points] == [("a", 5), ("r", 9), ("r", 10)]
+
+
+def test_patterns_that_cannot_be_meant():
+    with pytest.raises(ConfigError, match="no group `step`"):
+        make_curves([board("x", row("m"))], r"step(\d+)")
+    with pytest.raises(ConfigError, match="not a regular expression"):
+        make_curves([board("x", row("m"))], r"step(")
+    with pytest.raises(ConfigError, match="matches no model"):
+        make_curves([board("x", row("m"))], r"step(?P<step>\d+)")
+    with pytest.raises(ConfigError, match="'abc', the step in 'm-abc', is not a number"):
+        make_curves([board("x", row("m-abc"))], r"-(?P<step>\w+)")

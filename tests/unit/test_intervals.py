@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+from arena.intervals import (
+    bounds,
+    question_weights,
+    resampled_scores,
+    resampler,
+    upstream_scores,
+)
+from arena.votes import Votes
+
+QUESTIONS = [f"q{number}" for number in range(400)]
+
+
+def votes_of(wins, votes, ties=None):
+    wins, votes = np.atleast_2d(wins).astype(float), np.atleast_2d(votes).astype(float)
+    ties = np.zeros_like(wins) if ties is None else np.atleast_2d(ties).astype(float)
+    return Votes(wins, ties, votes, votes)
+
+
+def test_weights_belong_to_a_question_whatever_is_beside_it():
+    everything = question_weights(QUESTIONS, 50, seed=1)
+    some = question_weights([QUESTIONS[7], "another", QUESTIONS[3]], 50, seed=1)
+    assert everything.shape == (50, 400)
+    assert np.array_equal(some[:, 0], everything[:, 7])
+    assert np.array_equal(some[:, 2], everything[:, 3])
+    assert not np.array_equal(question_weights(QUESTIONS, 50, seed=2), everything)
+    assert everything.mean() == pytest.approx(1, abs=0.02)
+    assert everything.var() == pytest.approx(1, abs=0.03)
+
+
+def test_the_standard_error_is_the_textbooks():
+    """Six equal votes a question: the questions count, not the votes."""
+    won = np.arange(400) % 4 == 0
+    votes = votes_of(6 * won, np.full(400, 6))
+    spread = resampled_scores(votes, question_weights(QUESTIONS, 4000, seed=3)).std()
+    assert spread == pytest.approx(100 * np.sqrt(0.25 * 0.75 / 400), rel=0.05)
+    upstream = upstream_scores(votes, ["m"], 4000, seed=3).std()
+    assert upstream == pytest.approx(100 * np.sqrt(0.25 * 0.75 / 2400), rel=0.05)
+
+
+def test_upstream_draws_ties_as_half_wins():
+    votes = votes_of(np.full(100, 0.5), np.ones(100), np.ones(100))
+    assert (upstream_scores(votes, ["m"], 10, seed=1) == 50).all()
+    half = votes_of([60, 10], [100, 100], [40, 20])
+    resamples = upstream_scores(half, ["m"], 4000, seed=1)
+    assert resamples.mean() == pytest.approx(35, abs=0.2)
+    # won 40, tied 60, lost 100 of 200: variance of a vote = 0.2 + 0.3 / 4 - 0.35 ** 2
+    assert resamples.std() == pytest.approx(100 * np.sqrt(0.1525 / 200), rel=0.05)
+
+
+def test_upstream_v01_varies_the_number_of_votes_too():
+    votes = votes_of([[3, 3], [50, 50]], [[5, 5], [100, 100]])
+    fixed = upstream_scores(votes, ["a", "b"], 500, seed=1, rule="v2.0")
+    free = upstream_scores(votes, ["a", "b"], 500, seed=1, rule="v0.1")
+    assert len(np.unique(fixed[:, 0])) <= 11
+    assert len(np.unique(free[:, 0])) > 30
+
+
+def test_intervals_are_those_of_the_model_alone():
+    weights = question_weights(QUESTIONS, 100, seed=1)
+    rng = np.random.default_rng(0)
+    wins = rng.binomial(2, 0.3, (3, 400))
+    together = bounds(resampled_scores(votes_of(wins, np.full((3, 400), 2)), weights), 0.9)
+    alone = bounds(resampled_scores(votes_of(wins[1], np.full(400, 2)), weights), 0.9)
+    assert together[0][1] == alone[0][0]
+    assert together[1][1] == alone[1][0]
+
+
+def test_bounds_are_percentiles_and_forgive_empty_rounds():
+    resamples = np.column_stack([np.arange(101.0), np.full(101, np.nan)])
+    resamples[:1] = np.nan
+    lower, upper = bounds(resamples, 0.90)
+    assert lower[0] == pytest.approx(5.95)
+    assert upper[0] == pytest.approx(95.05)
+    assert np.isnan(lower[1])
+
+
+@pytest.mark.parametrize("ci", ["questions", "upstream"])
+def test_resampled_votes_of_each_question_have_the_right_means(ci):
+    votes = votes_of([[1.5, 4]], [[2, 6]], [[1, 0]])
+    weights = question_weights(QUESTIONS[:2], 3000, seed=5)
+    draw = resampler(votes, weights, ci, seed=5)
+    won, cast = (np.mean(parts, axis=0) for parts in zip(*map(draw, range(3000)), strict=True))
+    assert won == pytest.approx(votes.wins, rel=0.08)
+    assert cast == pytest.approx(votes.votes, rel=0.08)
+    assert np.array_equal(draw(7)[0], draw(7)[0])

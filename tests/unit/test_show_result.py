@@ -1,0 +1,283 @@
+"""The command as a user types it, on folders of judgments."""
+
+import csv
+import io
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+from arena.errors import DataError
+from arena.show_result import Sources, make_result
+
+SEEDED = {"question_id": "q1", "games": [{"judgment": "[[A>B]]"}, {"judgment": "[[B>A]]"}]}
+
+
+@pytest.fixture
+def show_result(project):
+    script = project / "workflow" / "scripts" / "show_result.py"
+
+    def run(*arguments, ok=True):
+        command = [sys.executable, str(script), *map(str, arguments)]
+        done = subprocess.run(command, text=True, capture_output=True)
+        assert (done.returncode == 0) == ok, done.stderr
+        return done.stdout if ok else done.stderr
+
+    return run
+
+
+@pytest.fixture
+def published(shared_data, tmp_path):
+    """gpt-4o's judgments below a judge's folder, and nothing else; the published rows."""
+    source = shared_data / "published-gpt-4o"
+    folder = tmp_path / "arena-hard-v0.1" / "model_judgment" / "gpt-4o"
+    shutil.copytree(source / "model_judgment", folder)
+    with (source / "leaderboard.csv").open(encoding="utf-8") as file:
+        rows = {row["model"]: row for row in csv.DictReader(file)}
+    return tmp_path, rows
+
+
+def line(uid, first, second, **keys):
+    games = [{"score": label, "judgment": {"answer": label}} for label in (first, second)]
+    return {"uid": uid, "games": games, **keys}
+
+
+def judgments(folder, bench="bench", **files):
+    """Judge and model by the name `judge__model`."""
+    for name, lines in files.items():
+        judge, model = name.split("__")
+        path = folder / bench / "model_judgment" / judge / f"{model}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(json.dumps(one) + "\n" for one in lines))
+    return folder
+
+
+def rows_of(folder, name="leaderboard.csv"):
+    return list(csv.DictReader(io.StringIO((folder / name).read_text())))
+
+
+def result_of(folder, judges=("j",), bench="bench", models=(), **options):
+    sources = Sources.find(bench=bench, judges=judges, data_dir=folder, models=models)
+    return make_result(sources, **options)
+
+
+def test_the_seeded_example(tmp_path, show_result):
+    """A > B with the baseline as A is lost, B > A with the model as A as well: 0."""
+    data = judgments(tmp_path, judge__model=[SEEDED])
+    text = show_result("--data-dir", data, "-b", "bench", "-j", "judge", "--out", tmp_path / "out")
+    assert "##### Category: bench #####" in text
+    baseline, model = (row for row in rows_of(tmp_path / "out") if row["category"] == "bench")
+    assert list(model) == ["category", "model", "score", "lower", "upper", "questions", "games"]
+    assert list(model.values()) == ["bench", "model", "0.0", "0.0", "0.0", "1", "2"]
+    assert list(baseline.values()) == ["bench", "(baseline)", "50.0", "50.0", "50.0", "0", "0"]
+
+
+def test_published_scores_are_met(published, show_result):
+    data, rows = published
+    out = data / "out"
+    show_result("--data-dir", data, "-b", "arena-hard-v0.1", "-j", "gpt-4o", "--out", out)
+    found = {row["model"]: row for row in rows_of(out) if row["category"] == "overall"}
+    for model, row in rows.items():
+        assert float(found[model]["score"]) == pytest.approx(float(row["score"]), abs=0.0051), model
+    assert found["(baseline)"]["score"] == "50.0"
+    assert (
+        found["Phi-3-small-8k-instruct"]["questions"],
+        found["Phi-3-small-8k-instruct"]["games"],
+    ) == ("21", "42")
+
+
+def test_published_intervals_are_met_within_their_noise(published):
+    """They come from 100 unseeded resamples; ours from 2,000 say what such bounds vary by."""
+    data, rows = published
+    result = result_of(data, ["gpt-4o"], "arena-hard-v0.1", ci="upstream", rounds=2000, rule="v0.1")
+    assert result.options.level == 0.95
+    for row in result.boards[0].rows:
+        if row.is_baseline:
+            continue
+        theirs = rows[row.model]
+        # A 2.5 % bound of 100 draws has a standard error of about 0.27 standard deviations.
+        noise = 4 * 0.27 * (row.upper - row.lower) / 3.92 + 0.005
+        assert float(theirs["rating_q025"]) == pytest.approx(row.lower, abs=noise), row.model
+        assert float(theirs["rating_q975"]) == pytest.approx(row.upper, abs=noise), row.model
+
+
+def test_v20_drops_more_than_v01(published):
+    data, _ = published
+    strict = result_of(data, ["gpt-4o"], "arena-hard-v0.1", rule="v2.0", rounds=5)
+    rows = {row.model: row for row in strict.boards[0].rows}
+    assert (rows["Qwen2-72B-Instruct"].questions, rows["Qwen2-72B-Instruct"].games) == (498, 996)
+    assert rows["gemma-2-9b-it"].questions == 498
+    assert strict.options.level == 0.90
+
+
+def test_categories_overall_and_two_judges(tmp_path, show_result):
+    hard, easy = ({"category": c, "baseline": "base", "model": "m"} for c in ("hard", "easy"))
+    data = judgments(
+        tmp_path,
+        one__m=[line("1", "B>A", "A>B", **hard), line("2", "A=B", "A=B", **easy)],
+        two__m=[line("1", "B>>A", "A>B", **hard)],
+        one__n=[line("1", "A>B", "A>B", **hard | {"model": "n"})],
+    )
+    out = tmp_path / "out"
+    text = show_result("--data-dir", data, "-b", "bench", "-j", "one", "two", "--out", out)
+    found = {(row["category"], row["model"]): row for row in rows_of(out)}
+    assert [text.index(f"Category: {name} ") for name in ("easy", "hard", "overall")] == sorted(
+        text.index(f"Category: {name} ") for name in ("easy", "hard", "overall")
+    )
+    assert found["hard", "m"]["score"] == "100.0"
+    assert (found["hard", "m"]["questions"], found["hard", "m"]["games"]) == ("1", "4")
+    assert found["easy", "m"]["score"] == "50.0"
+    # 6 won votes and 2 ties of 8
+    assert found["overall", "m"]["score"] == "87.5"
+    assert (found["overall", "m"]["questions"], found["overall", "m"]["games"]) == ("2", "6")
+    assert found["overall", "n"]["score"] == "50.0"
+    assert ("easy", "n") not in found
+    assert found["overall", "base"]["score"] == "50.0"
+    only = show_result("--data-dir", data, "-b", "bench", "-j", "one", "-c", "hard")
+    assert "easy" not in only
+    assert "overall" not in only
+
+
+def test_a_baseline_a_category_has_no_overall_row(tmp_path):
+    lines = [
+        line("1", "B>A", "A>B", category="hard", baseline="x"),
+        line("2", "A>B", "B>A", category="soft", baseline="y"),
+    ]
+    result = result_of(judgments(tmp_path, j__m=lines), rounds=5)
+    hard, soft, overall = result.boards
+    assert [row.model for row in hard.rows] == ["m", "x"]
+    assert [row.model for row in soft.rows] == ["y", "m"]
+    assert [row.model for row in overall.rows] == ["m"]
+    assert "baseline of its own" in overall.notes[0]
+
+
+def test_a_model_without_a_verdict_has_no_row_but_a_note(tmp_path):
+    data = judgments(
+        tmp_path, j__m=[line("1", "A>B", "A>B")], j__mute=[line("1", "nothing", "nothing")]
+    )
+    (board, _) = result_of(data, rounds=5).boards
+    assert {row.model for row in board.rows} == {"m", "(baseline)"}
+    assert board.notes == ["no game with a verdict, so no row: mute"]
+
+
+def test_some_models_only(tmp_path):
+    data = judgments(
+        tmp_path, **{f"j__{m}": [line("1", "A>B", "A>B")] for m in ("a1", "a2", "small")}
+    )
+    result = result_of(data, models=["a*"], rounds=5)
+    assert sorted(row.model for row in result.boards[0].rows) == ["(baseline)", "a1", "a2"]
+    with pytest.raises(DataError, match="no judgments of 'smal'; did you mean 'small'"):
+        result_of(data, models=["smal"])
+
+
+def test_a_model_stands_alone(tmp_path):
+    """Its row does not change when another model joins the table."""
+    mine = [line(str(i), "A>B", "A>B" if i % 3 else "B>A") for i in range(40)]
+    other = [line(str(i), "B>A", "A=B") for i in range(25, 60)]
+    data = judgments(tmp_path, j__m=mine, j__other=other)
+    alone = result_of(data, models=["m"]).boards[0].rows
+    both = result_of(data).boards[0].rows
+    pick = lambda rows: next((r.score, r.lower, r.upper) for r in rows if r.model == "m")  # noqa: E731
+    assert pick(alone) == pick(both)
+    assert pick(both)[1] < pick(both)[0] < pick(both)[2]
+
+
+def test_the_toy_is_named_in_every_output(tmp_path, show_result):
+    toy = line("1", "A>B", "B>A")
+    toy["games"][0]["toy"] = True
+    data = judgments(tmp_path, j__m=[toy])
+    out = tmp_path / "out"
+    text = show_result(
+        "--data-dir", data, "-b", "bench", "-j", "j", "--note", "half judged", "--out", out
+    )
+    for name in ("leaderboard.txt", "leaderboard.md", "leaderboard.json"):
+        assert "the demo judge is a toy" in (out / name).read_text(), name
+    assert text.startswith("NOTE: the demo judge is a toy")
+    assert "NOTE: half judged" in text
+    assert json.loads((out / "leaderboard.json").read_text())["toy"] is True
+
+
+def test_json_and_differences(tmp_path, show_result):
+    data = judgments(
+        tmp_path,
+        j__a=[line(str(i), "B>A", "A>B") for i in range(10)],
+        j__b=[line(str(i), "A>B", "B>A") for i in range(10)],
+    )
+    out = tmp_path / "out"
+    options = ("--data-dir", data, "-b", "bench", "-j", "j", "--weight", "2", "--rounds", "7")
+    text = show_result(*options, "--baseline", "base", "--compare", "b", "a", "--out", out)
+    document = json.loads((out / "leaderboard.json").read_text())
+    assert (document["weight"], document["rounds"], document["seed"]) == (2, 7, 42)
+    assert document["categories"]["bench"]["groups"] == [["a"], ["base"], ["b"]]
+    row = document["rows"][0]
+    assert (row["category"], row["model"], row["best_rank"], row["worst_rank"]) == (
+        "bench",
+        "a",
+        1,
+        1,
+    )
+    pairs = {
+        (row["category"], row["model"], row["other"]): row
+        for row in rows_of(out, "differences.csv")
+    }
+    assert pairs["bench", "a", "b"]["difference"] == "100.0"
+    assert pairs["bench", "base", "b"]["lower"] == "50.0"
+    assert "Told apart" in text
+    assert "+100.0" in text
+
+
+def test_mistakes_are_explained(tmp_path, show_result):
+    data = judgments(tmp_path, gpt4o__m=[SEEDED])
+    base = ("--data-dir", data, "-b", "bench")
+    assert "did you mean 'gpt4o'" in show_result(*base, "-j", "gpt-4o", ok=False)
+    assert "no such folder" in show_result("--data-dir", "x", "-b", "b", "-j", "j", ok=False)
+    assert "did you mean 'bench'" in show_result(*base, "-j", "gpt4o", "-c", "benhc", ok=False)
+    assert "rounds: 0" in show_result(*base, "-j", "gpt4o", "--rounds", "0", ok=False)
+    assert "--baseline NAME" in show_result(*base, "-j", "gpt4o", "-f", "length", ok=False)
+    assert "no row for 'n'" in show_result(*base, "-j", "gpt4o", "--compare", "n", ok=False)
+    (tmp_path / "flat/model_judgment").mkdir(parents=True)
+    (tmp_path / "flat/model_judgment/m.jsonl").write_text(json.dumps(SEEDED))
+    message = show_result("--data-dir", tmp_path, "-b", "flat", "-j", "j", ok=False)
+    assert "move them into" in message
+
+
+def test_style_control_from_answers(tmp_path, show_result):
+    """Two categories, one model without answers, no metadata: all of it stopped Arena-Hard-Auto."""
+    keys = [{"category": c, "baseline": "base"} for c in ("hard", "soft")]
+    lines = [
+        line(str(i), *(("B>A", "A=B") if i % 3 else ("A>B", "A=B")), **keys[i % 2])
+        for i in range(40)
+    ]
+    data = judgments(tmp_path, j__m=lines, j__silent=lines)
+    answers = data / "bench" / "model_answer"
+    answers.mkdir()
+    for model in ("m", "base"):
+        text = "".join(
+            json.dumps(
+                {
+                    "uid": str(i),
+                    "messages": [
+                        {"content": {"answer": "word " * ((i * 7 + len(model)) % 11) + "# h\n- x"}}
+                    ],
+                }
+            )
+            + "\n"
+            for i in range(40)
+        )
+        (answers / f"{model}.jsonl").write_text(text)
+    out = tmp_path / "out"
+    options = ("--data-dir", data, "-b", "bench", "-j", "j", "--out", out)
+    text = show_result(*options, "-f", "length", "markdown", "--rounds", "20")
+    assert "style control: length, markdown" in text
+    assert "no answer file, so no style control, for: silent" in text
+    assert "tokens by" in text
+    document = json.loads((out / "leaderboard.json").read_text())
+    rows = {(row["category"], row["model"]): row for row in document["rows"]}
+    assert rows["hard", "m"]["lower"] < rows["hard", "m"]["score"] < rows["hard", "m"]["upper"]
+    assert rows["hard", "silent"]["score"] is None
+    assert rows["hard", "silent"]["plain_score"] == rows["hard", "m"]["plain_score"]
+    style = document["categories"]["overall"]["style"]
+    assert style[0]["column"] == "length"
+    assert style[0]["lower"] < style[0]["value"] < style[0]["upper"]
+    assert rows_of(out)[-1]["score"] == "", "unknown, not a number"

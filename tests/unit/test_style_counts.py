@@ -1,0 +1,56 @@
+import json
+
+import numpy as np
+import pytest
+from arena.style_counts import read_style_counts
+
+METADATA = {
+    "token_len": 12,
+    "header_count": {"h1": 1, "h2": 2, "h3": 0, "h4": 0, "h5": 0, "h6": 0},
+    "list_count": {"ordered": 3, "unordered": 4},
+    "bold_count": {"**": 5, "__": 1},
+}
+
+
+def answer(uid, text="x", **keys):
+    content = {"role": "assistant", "content": {"answer": text}}
+    return {"uid": uid, "messages": [content], **keys}
+
+
+def write(path, *lines):
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_stored_counted_and_missing(tmp_path):
+    files = {
+        "stored": write(
+            tmp_path / "a",
+            answer("q2", metadata=METADATA),
+            {"uid": "other"} | answer("z", metadata=METADATA),
+        ),
+        "older": write(tmp_path / "b", answer("q1") | {"conv_metadata": METADATA}),
+        "counted": write(tmp_path / "c", answer("q1", "# Head\n- **bold** one", metadata=None)),
+        "half": write(tmp_path / "d", answer("q1", metadata=METADATA), answer("q2", "")),
+        "gone": tmp_path / "none",
+    }
+    counts, notes = read_style_counts(files, ["q1", "q2"])
+    row = [12, 3, 7, 6]
+    nan = [np.nan] * 4
+    assert counts["stored"] == pytest.approx(np.array([nan, row]), nan_ok=True)
+    assert counts["older"] == pytest.approx(np.array([row, nan]), nan_ok=True)
+    assert counts["counted"][0, 1:].tolist() == [1, 1, 1]
+    assert counts["counted"][0, 0] > 0
+    assert counts["half"].tolist() == [row, [0, 0, 0, 0]]
+    assert np.isnan(counts["gone"]).all()
+    assert "gone" in notes[0]
+    assert "2 models, tokens by" in notes[1]
+
+
+def test_official_counts_of_real_answers(shared_data):
+    older = shared_data / "arena-hard-v0.1-older-shape" / "model_answer" / "gpt-4-0613.jsonl"
+    uids = [json.loads(line)["question_id"] for line in older.open(encoding="utf-8")]
+    counts, notes = read_style_counts({"gpt-4-0613": older}, uids)
+    assert notes == []
+    assert counts["gpt-4-0613"][0].tolist() == [628, 0, 6, 6]
+    assert not np.isnan(counts["gpt-4-0613"]).any()

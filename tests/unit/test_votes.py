@@ -1,0 +1,156 @@
+import json
+
+import numpy as np
+import pytest
+from arena.errors import DataError
+from arena.verdict import VERDICTS
+from arena.votes import ABSENT, CODE_OF_STATE, CODE_OF_VERDICT, count_votes, read_verdicts
+
+
+def codes(*games):
+    """Verdicts of one model and judge: a pair a question."""
+    return np.array([[[[CODE_OF_VERDICT.get(label, -2) for label in pair] for pair in games]]])
+
+
+@pytest.mark.parametrize(
+    ("label", "as_a", "as_b"),
+    [
+        ("A>>B", (3, 3), (0, 3)),
+        ("A>B", (1, 1), (0, 1)),
+        ("A=B", (0.5, 1), (0.5, 1)),
+        ("B>A", (0, 1), (1, 1)),
+        ("B>>A", (0, 3), (3, 3)),
+    ],
+)
+def test_the_table_of_votes(label, as_a, as_b):
+    second = count_votes(codes((None, label)), rule="v0.1")
+    first = count_votes(codes((label, None)), rule="v0.1")
+    assert (second.wins.item(), second.votes.item()) == as_a
+    assert (first.wins.item(), first.votes.item()) == as_b
+    assert first.games.item() == 1
+
+
+def test_weight_of_strong_verdicts():
+    votes = count_votes(codes(("A>>B", "A>B")), weight=5)
+    assert (votes.wins.item(), votes.votes.item()) == (1, 6)
+
+
+def test_v2_drops_a_question_that_v01_keeps_half_of():
+    games = codes(("B>A", None), ("B>A", "A=B"))
+    dropped, kept = count_votes(games, "v2.0"), count_votes(games, "v0.1")
+    assert dropped.votes.tolist() == [[0, 2]]
+    assert dropped.wins.tolist() == [[0, 1.5]]
+    assert dropped.games.tolist() == [[0, 2]]
+    assert kept.votes.tolist() == [[1, 2]]
+    assert kept.games.tolist() == [[1, 2]]
+    assert kept.ties.tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("won", "tied", "lost", "score"), [(385, 173, 686, 37.90), (258, 144, 1012, 23.34)]
+)
+def test_official_rows_from_their_counts(won, tied, lost, score):
+    """gpt-4-0613 and gpt-3.5-turbo-0125 of Arena-Hard v0.1, as games of one vote each."""
+    games = [(None, "A>B")] * won + [(None, "A=B")] * tied + [(None, "B>A")] * lost
+    votes = count_votes(codes(*games), rule="v0.1")
+    assert round(100 * votes.wins.sum() / votes.votes.sum(), 2) == score
+
+
+def test_judges_are_pooled():
+    one = codes(("B>A", "A>B"), ("A>B", "A>B"))
+    two = codes(("A>>B", "A=B"), ("B>A", None))
+    votes = count_votes(np.concatenate([one, two]))
+    assert votes.wins.tolist() == [[2.5, 1]]
+    assert votes.votes.tolist() == [[6, 2]]
+    assert votes.games.tolist() == [[4, 2]]
+
+
+def write(path, *lines):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def line(uid, *labels, **keys):
+    games = [label and {"score": label, "judgment": {"answer": "x"}} for label in labels]
+    return {"uid": uid, "games": games, **keys}
+
+
+def test_one_table_from_files_of_several_shapes(tmp_path):
+    a = write(
+        tmp_path / "a.jsonl",
+        line("q2", "A>B", "B>A", category="hard", baseline="base"),
+        line("q1", "A>B", category="easy", baseline="base"),
+        line("q3", None, "A>B", category="easy", baseline="base"),
+    )
+    b = write(tmp_path / "b.jsonl", line("q1", "A=B", "A=B"), line("q9", "A=B", "nonsense"))
+    table = read_verdicts({"j": [a, b]}, bench="bench")
+    assert table.models == ("a", "b")
+    assert table.questions == ("q1", "q2", "q3", "q9")
+    assert table.categories == ("bench", "easy", "hard")
+    assert [table.categories[i] for i in table.category] == ["easy", "hard", "easy", "bench"]
+    assert table.baselines == {"bench": None, "easy": "base", "hard": "base"}
+    win, tie, null, unparsed = (
+        VERDICTS.index("A>B"),
+        VERDICTS.index("A=B"),
+        CODE_OF_STATE["null"],
+        CODE_OF_STATE["unparsed"],
+    )
+    assert table.codes[0, 0].tolist() == [[win, ABSENT], [win, 3], [null, win], [ABSENT] * 2]
+    assert table.codes[0, 1].tolist() == [[tie, tie], [ABSENT] * 2, [ABSENT] * 2, [tie, unparsed]]
+    (example,) = table.examples
+    assert (example.model, example.uid, example.game, example.state) == ("b", "q9", 1, "unparsed")
+
+
+def test_only_some_categories(tmp_path):
+    file = write(
+        tmp_path / "a.jsonl",
+        line("1", "A>B", "A>B", category="hard_prompt"),
+        line("2", "A>B", "A>B", category="creative_writing"),
+    )
+    table = read_verdicts({"j": [file]}, bench="b", categories=["hard_prompt"])
+    assert table.questions == ("1",)
+    with pytest.raises(DataError, match="did you mean 'hard_prompt'"):
+        read_verdicts({"j": [file]}, bench="b", categories=["hard_prompts"])
+
+
+def test_two_baselines_are_refused_until_one_is_chosen(tmp_path):
+    file = write(
+        tmp_path / "a.jsonl",
+        line("1", "A>B", "A>B", baseline="x"),
+        line("2", "A>B", "A>B", baseline="x"),
+        line("3", "A>B", "A>B", baseline="y"),
+    )
+    with pytest.raises(DataError, match=r"2 baselines.*x \(2 lines\), y \(1 lines\).*--baseline"):
+        read_verdicts({"j": [file]}, bench="b")
+    table = read_verdicts({"j": [file]}, bench="b", baselines=["x"])
+    assert table.questions == ("1", "2")
+    assert table.baselines == {"b": "x"}
+    assert "1 lines against another baseline" in table.notes[0]
+
+
+def test_what_was_wrong_is_noted(tmp_path):
+    file = write(
+        tmp_path / "a.jsonl", line("1", "A>B", "A>B"), line("1", "B>A", "B>A", baseline="base")
+    )
+    file.write_text(file.read_text() + "torn {")
+    itself = write(tmp_path / "base.jsonl", line("1", "A=B", "A=B", baseline="base"))
+    table = read_verdicts({"j": [file, itself]}, bench="b")
+    assert table.models == ("a",)
+    assert table.codes[0, 0, 0].tolist() == [3, 3], "the last line counts"
+    torn, twice, alone = table.notes
+    assert f"{file}:3: line left out" in torn
+    assert "1 questions judged twice" in twice
+    assert f"{itself}: judged against itself" in alone
+
+
+def test_nothing_to_count(tmp_path):
+    file = write(tmp_path / "a.jsonl", {"uid": "1"})
+    with pytest.raises(DataError, match="no judgments that can be counted"):
+        read_verdicts({"j": [file]}, bench="b")
+
+
+def test_the_toy_is_recognised(tmp_path):
+    toy = {"uid": "1", "games": [{"score": "A>B", "toy": True}, None]}
+    assert read_verdicts({"j": [write(tmp_path / "a.jsonl", toy)]}, bench="b").toy
+    assert not read_verdicts({"j": [write(tmp_path / "b.jsonl", line("1", "A>B"))]}, bench="b").toy

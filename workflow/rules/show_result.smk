@@ -1,0 +1,45 @@
+# in:  <judgments_dir>/<judge>/*.jsonl of every configured model that has judgments; answers for style control
+# out: <results_dir>/<bench>/<judge>/leaderboard.{txt,md,csv,json}, differences.csv; curves.csv where steps are configured
+
+
+LEADERBOARD = {
+    "txt": f"{ROOT}/leaderboard.txt",
+    "md": f"{ROOT}/leaderboard.md",
+    "csv": f"{ROOT}/leaderboard.csv",
+    "json": f"{ROOT}/leaderboard.json",
+    "differences": f"{ROOT}/differences.csv",
+}
+if SETTINGS.leaderboard["steps"]:
+    LEADERBOARD["curves"] = f"{ROOT}/curves.csv"
+
+
+localrules:
+    show_result,
+
+
+# Count votes, resample questions, write the tables.
+rule show_result:
+    input:
+        judgments=all_judgments,
+        answers=style_answers,
+    output:
+        **LEADERBOARD,
+    log:
+        f"{ROOT}/logs/show_result.log",
+    conda:
+        "../envs/arena.yaml"
+    params:
+        places={
+            "bench": SETTINGS.bench,
+            "judge": SETTINGS.judge["name"],
+            "answers_dir": str(SETTINGS.answers_dir),
+        },
+        options={
+            **SETTINGS.leaderboard,
+            "seed": SETTINGS.seed,
+            "baselines": SETTINGS.baseline_models,
+            "patterns": SETTINGS.prompts["patterns"],
+            "toy": SETTINGS.toy,
+        },
+    script:
+        "../scripts/show_result.py"
