@@ -45,8 +45,8 @@ def _fault(name: str) -> str:
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name`, ignoring case, or None where none is like it."""
     by_folded = {item.casefold(): item for item in known}
-    # 0.6 is difflib's own measure of "similar"; below it suggestions read like noise.
-    close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
+    # Names of models share much ("-7b-chat"): below 0.7 another model is suggested for a typo.
+    close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.7)
     return by_folded[close[0]] if close else None
 
 

@@ -1,0 +1,342 @@
+"""Which models can be judged, and what is said of the others."""
+
+import json
+
+import pytest
+from arena.errors import ConfigError, DataError
+from arena.validation import check
+
+QUESTIONS = [("a", "hard_prompt"), ("b", "hard_prompt"), ("c", "creative_writing")]
+
+
+@pytest.fixture
+def campaign(tmp_path):
+    """A small campaign on disk, and `check` with its paths."""
+
+    class Campaign:
+        bench = tmp_path / "bench"
+
+        def write(self, path, *lines):
+            path = tmp_path / path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(
+                "".join(x if isinstance(x, str) else json.dumps(x) + "\n" for x in lines)
+            )
+            return path
+
+        def answer(self, model, uids, *more, **metadata):
+            lines = [
+                {
+                    "uid": uid,
+                    "model": model,
+                    "messages": [{"role": "assistant", "content": {"answer": f"{model} {uid}"}}],
+                    "metadata": metadata,
+                }
+                for uid in uids
+            ]
+            return self.write(f"bench/model_answer/{model}.jsonl", *lines, *more)
+
+        def check(self, *models, **changes):
+            given = {
+                "bench": "bench",
+                "questions": self.bench / "question.jsonl",
+                "answers_dir": self.bench / "model_answer",
+                "models": models,
+                "baselines": {"*": "base"},
+                "judgments_dir": tmp_path / "judgments",
+                "journals_dir": tmp_path / "games",
+            }
+            return check(**given | changes)
+
+        def row(self, model, **changes):
+            return self.check(model, **changes).rows[-1]
+
+    made = Campaign()
+    made.write(
+        "bench/question.jsonl",
+        *({"uid": uid, "category": category, "prompt": "?"} for uid, category in QUESTIONS),
+    )
+    made.answer("base", "abc")
+    return made
+
+
+def test_a_ready_model(campaign):
+    campaign.answer("m", "abc")
+    report = campaign.check("m")
+    assert [(row.model, row.state, row.reason) for row in report.rows] == [
+        ("base", "baseline", ""),
+        ("m", "ready", ""),
+    ]
+    assert (report.rows[1].questions, report.rows[1].answers, report.rows[1].missing) == (3, 3, 0)
+    assert report.ready == {"m"}
+    assert report.games == {"m": 6}
+    assert report.ok
+    assert report.problems == report.notes == report.left_out() == []
+    report.raise_blocking()
+
+
+def test_missing_answers_are_skipped_and_counted(campaign):
+    campaign.answer("m", "ac")
+    report = campaign.check("m")
+    row = report.rows[1]
+    assert (row.state, row.answers, row.missing) == ("incomplete", 2, 1)
+    assert row.reason == "1 question without an answer: skipped"
+    assert report.ready == {"m"}
+    assert report.games == {"m": 4}
+    assert report.ok
+
+
+def test_a_model_without_answers_is_left_out_with_one_line(campaign):
+    campaign.answer("m", "abc")
+    campaign.write("bench/model_answer/hollow.jsonl", "\n")
+    report = campaign.check("m", "none", "hollow")
+    assert [row.state for row in report.rows[2:]] == ["no_answers", "no_answers"]
+    first, second = report.left_out()
+    assert first.startswith("left out: none: no answers: ")
+    assert first.endswith("model_answer/none.jsonl does not exist")
+    assert second.endswith("hollow.jsonl is empty")
+    assert report.ready == {"m"}
+    assert report.ok
+    report.raise_blocking()
+
+
+def test_missing_answers_can_be_an_error(campaign):
+    campaign.answer("m", "abc")
+    report = campaign.check("m", "none", missing_answers="error")
+    assert not report.ok
+    with pytest.raises(DataError, match=r"none: no answers: .*\(missing_answers: error\)"):
+        report.raise_blocking()
+
+
+def test_a_broken_file_blocks_its_model_and_no_other(campaign):
+    campaign.answer("m", "abc")
+    path = campaign.answer("torn", "ab", '{"uid": "c", "mess')
+    report = campaign.check("m", "torn")
+    row = report.rows[2]
+    assert (row.state, row.answers, row.unreadable) == ("broken", 2, 1)
+    assert row.reason == f"{path}:3: torn: the file ends inside this line"
+    assert report.ready == {"m"}
+    assert not report.ok
+    report.raise_blocking()
+    assert report.left_out() == [f"left out: torn: {row.reason}"]
+
+
+def test_several_unreadable_lines_are_counted(campaign):
+    path = campaign.answer("m", "ab", "<<<<<<< HEAD\n", "=======\n")
+    assert campaign.row("m").unreadable == 2
+    assert campaign.row("m").reason == (
+        f"{path}:3: git conflict marker: resolve the merge (and 1 more)"
+    )
+
+
+def test_a_file_that_cannot_be_opened_blocks_its_model_alone(campaign):
+    campaign.answer("m", "abc")
+    (campaign.bench / "model_answer" / "folder.jsonl").mkdir()
+    report = campaign.check("m", "folder")
+    assert report.rows[2].state == "broken"
+    assert "folder.jsonl: cannot be read: Is a directory" in report.rows[2].reason
+    assert report.ready == {"m"}
+
+
+def test_answers_of_another_bench_are_broken(campaign):
+    path = campaign.answer("m", "xyz")
+    row = campaign.row("m")
+    assert row.state == "broken"
+    assert row.reason == f"{path}: none of its 3 answers is to a question of this bench"
+
+
+def test_what_is_judged_all_the_same_is_said(campaign):
+    empty = {"uid": "c", "messages": [{"role": "assistant", "content": None}]}
+    again = {"uid": "a", "messages": [{"role": "assistant", "content": "y"}]}
+    strange = {"uid": "z", "messages": [{"role": "assistant", "content": "y"}]}
+    campaign.answer("m", "ab", empty, again, strange)
+    row = campaign.row("m")
+    assert (row.state, row.empty, row.duplicates) == ("ready", 1, 1)
+    assert row.reason == (
+        "1 empty answer (judged too); 1 duplicate: the last answer counts; "
+        "1 answer to questions that are not in this bench: ignored"
+    )
+
+
+def test_cut_answers_are_counted_and_may_keep_a_model_out(campaign):
+    campaign.answer("m", "abc", token_len=512)
+    assert campaign.row("m").cut == 3
+    assert campaign.row("m").state == "ready"
+    row = campaign.row("m", most_cut=0.5)
+    assert row.state == "too_many_cut"
+    assert row.reason == "3 answers cut off at the token cap; more than 50% are cut off"
+    assert campaign.row("m", most_cut=1.0).state == "ready"
+    assert not campaign.check("m", most_cut=0.5).ok
+
+
+def test_a_gap_of_the_baseline_drops_the_question_for_all(campaign):
+    campaign.answer("base", "ab")
+    campaign.answer("m", "abc")
+    campaign.answer("n", "bc")
+    report = campaign.check("m", "n")
+    assert report.rows[0].state == "baseline"
+    assert report.rows[0].reason == "1 question without an answer: dropped for all models"
+    assert report.dropped == ["c"]
+    assert report.notes == ["1 question dropped for all models: c"]
+    assert report.games == {"m": 4, "n": 2}
+    assert report.ok
+
+
+def test_a_gap_of_the_baseline_can_block(campaign):
+    campaign.answer("base", "ab")
+    campaign.answer("m", "abc")
+    report = campaign.check("m", baseline_gaps="block")
+    assert report.rows[0].state == "blocked"
+    assert not report.ok
+    with pytest.raises(
+        DataError, match="baseline base: 1 question without an answer: baseline_gap"
+    ):
+        report.raise_blocking()
+
+
+def test_a_baseline_without_answers_blocks_and_the_nearest_is_named(campaign):
+    campaign.answer("m", "abc")
+    report = campaign.check("m", baselines={"*": "basse"})
+    with pytest.raises(DataError, match=r"baseline basse: no answers: .*did you mean 'base'\?"):
+        report.raise_blocking()
+
+
+def test_a_broken_baseline_blocks(campaign):
+    campaign.answer("base", "abc", "{\n")
+    campaign.answer("m", "abc")
+    with pytest.raises(DataError, match=r"baseline base: .*base\.jsonl:4: not JSON"):
+        campaign.check("m").raise_blocking()
+
+
+def test_a_baseline_a_category_needs_only_its_own_questions(campaign):
+    campaign.answer("base", "ab")
+    campaign.answer("creative", "c")
+    campaign.answer("m", "abc")
+    report = campaign.check("m", baselines={"*": "base", "creative_writing": "creative"})
+    assert [(row.model, row.questions, row.answers, row.state) for row in report.rows] == [
+        ("base", 2, 2, "baseline"),
+        ("creative", 1, 1, "baseline"),
+        ("m", 3, 3, "ready"),
+    ]
+    assert report.ok
+
+
+def test_a_category_without_a_baseline_is_named(campaign):
+    with pytest.raises(ConfigError, match="none for the category 'creative_writing'"):
+        campaign.check("m", baselines={"hard_prompt": "base"})
+
+
+def test_a_reference_counts_like_a_baseline(campaign):
+    campaign.answer("ref", "ac")
+    campaign.answer("m", "abc")
+    report = campaign.check("m", reference="ref")
+    assert [row.state for row in report.rows] == ["baseline", "reference", "ready"]
+    assert report.dropped == ["b"]
+    with pytest.raises(DataError, match="reference nobody: no answers"):
+        campaign.check("m", reference="nobody").raise_blocking()
+
+
+def test_a_judgment_that_others_made_stops_the_run(campaign):
+    campaign.answer("m", "abc")
+    campaign.answer("n", "abc")
+    campaign.write("judgments/m.jsonl", {"uid": "a"})
+    report = campaign.check("m", "n")
+    assert report.rows[1].state == "foreign_judgments"
+    assert report.ready == {"n"}
+    with pytest.raises(DataError, match=r"1 judgment file in .* \(m\): run `snakemake adopt`"):
+        report.raise_blocking()
+    campaign.write("games/m.jsonl", "")
+    assert not campaign.check("m").ok, "an empty journal has made nothing"
+    campaign.write("games/m.jsonl", {"uid": "a"})
+    assert campaign.check("m").ok
+
+
+def test_without_any_ready_model_a_run_stops(campaign):
+    report = campaign.check("none")
+    assert not report.ok
+    with pytest.raises(DataError, match="no model can be judged\nleft out: none: no answers"):
+        report.raise_blocking()
+
+
+def test_names_that_api_config_does_not_know(campaign):
+    campaign.answer("llama-8b-step10", "abc")
+    known = ["llama-8b-step100", "gpt"]
+    report = campaign.check("llama-8b-step10", "llama-8b-step1000", known_models=known)
+    assert report.notes == [
+        "llama-8b-step10: no block of api_config.yaml; did you mean 'llama-8b-step100'?"
+    ]
+    assert report.rows[2].reason.endswith(
+        "does not exist; it is no block of api_config.yaml either; did you mean 'llama-8b-step100'?"
+    )
+
+
+def test_many_unknown_names_make_one_note(campaign):
+    models = [f"model-{number}" for number in range(30)]
+    for model in models:
+        campaign.answer(model, "a")
+    report = campaign.check(*models, known_models=["gpt"])
+    assert report.notes == [
+        "30 models are no blocks of api_config.yaml: model-0, model-1, model-2 and 27 more"
+    ]
+
+
+def test_unsafe_names_are_refused(campaign):
+    with pytest.raises(ConfigError, match="path separator"):
+        campaign.check("../x")
+
+
+def test_broken_questions_are_an_error(campaign):
+    campaign.write("bench/question.jsonl", "{")
+    with pytest.raises(DataError, match=r"question\.jsonl:1: torn"):
+        campaign.check("m")
+
+
+def test_a_warm_start_reads_no_answers(campaign, tmp_path):
+    campaign.answer("m", "abc")
+    memory = tmp_path / "memory.json"
+    assert campaign.check("m", memory=memory).files_read == 2
+    warm = campaign.check("m", memory=memory)
+    assert warm.files_read == 0
+    assert warm.games == {"m": 6}
+    campaign.answer("m", "a")
+    changed = campaign.check("m", memory=memory)
+    assert (changed.files_read, changed.games) == (1, {"m": 2})
+
+
+def test_the_files(campaign, tmp_path):
+    campaign.answer("m", "ab")
+    report = campaign.check("m", "none")
+    report.write(tmp_path / "root")
+    lines = (tmp_path / "root" / "validation.tsv").read_text().splitlines()
+    assert lines[0] == (
+        "model\tquestions\tanswers\tmissing\tduplicates\tempty\tcut\tunreadable\tstate\treason"
+    )
+    assert lines[2] == ("m\t3\t2\t1\t0\t0\t0\t0\tincomplete\t1 question without an answer: skipped")
+    content = json.loads((tmp_path / "root" / "validation.json").read_text())
+    assert content["ok"] is True
+    assert [row["model"] for row in content["models"]] == ["base", "m", "none"]
+    assert list(content["models"][1]) == lines[0].split("\t")
+    assert content["models"][1]["missing"] == 1
+
+
+def test_the_table_keeps_to_80_columns(campaign):
+    name = "a-very-long-name-of-a-model-with-its-step-000123456789"
+    campaign.answer(name, "ab")
+    table = campaign.check(name, "none").table()
+    lines = table.splitlines()
+    assert lines[0] == "bench: 3 questions"
+    assert lines[2] == (
+        "model                            answers  miss  dupl empty  cut  bad state"
+    )
+    assert lines[3] == (
+        "base                                 3/3     -     -     -    -    - baseline"
+    )
+    assert lines[4] == (
+        "a-very-long-na...-000123456789       2/3     1     -     -    -    - incomplete"
+    )
+    assert lines[-1] == "1 ready (4 games), 1 no_answers: nothing blocks"
+    # A path is never broken: it is to be copied.
+    assert all(len(line) <= 80 or "/" in line for line in lines)
+    broken = campaign.check(name, "none", missing_answers="error").table()
+    assert "Stops a run:" in broken
+    assert broken.splitlines()[-1] == "1 ready (4 games), 1 no_answers: blocked, see above"
