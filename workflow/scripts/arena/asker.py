@@ -11,6 +11,7 @@ from arena.games import GameSettings
 from arena.replies import Failure, Outcome, read_reply, read_status, shorten
 
 CONNECT = 10.0  # s; the judge runs on this node, or at a provider that is near enough
+NO_KEYS = (None, "", "EMPTY")  # what stands where a server asks for none
 HEALTH = 10.0  # s for /v1/models; a server that needs longer for a list of names is not well
 
 
@@ -55,7 +56,7 @@ class Asker:
     ):
         """server: content of the server file. timeout: s for one whole request."""
         endpoints = server.get("endpoints") or [{"url": server["url"], "key": server.get("key")}]
-        self._keys = [entry["key"] for entry in endpoints if entry.get("key")]
+        self._keys = [entry["key"] for entry in endpoints if entry.get("key") not in NO_KEYS]
         self._endpoints = [
             Endpoint(entry["url"], entry.get("key") or "", connections, entry.get("model"))
             for entry in endpoints

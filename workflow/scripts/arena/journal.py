@@ -13,7 +13,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,8 @@ class Record:
         return record
 
     def line(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False) + "\n"
+        plain = {key: getattr(self, key) for key in self.__slots__}
+        return json.dumps(plain, ensure_ascii=False) + "\n"
 
     @property
     def is_repeatable(self) -> bool:

@@ -1,29 +1,29 @@
 """All games of one model, from its answers to its judgment file: the job behind gen_judgment."""
 
 import asyncio
+import contextlib
 import json
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from arena.answers import Answer, read_answers
-from arena.asker import Asker
+from arena.asker import NO_KEYS, Asker
 from arena.budget import Guard
 from arena.client import Client, Hooks, Interrupted
 from arena.deadline import Deadline, job_end
 from arena.errors import ArenaError, DataError, JudgeError, OpenGames
 from arena.games import Game, GameSettings, plan_games
-from arena.journal import NO_TOKENS, Journal, Record
+from arena.journal import Journal
 from arena.jsonl import dump_line, write_atomic
-from arena.judgments import game_dict, judgment_line
 from arena.lock import Lock
 from arena.questions import Question, read_questions
 from arena.ready import Server
-from arena.report import Report, open_log, progress_text
+from arena.replay import copy_shared, judgment_lines, open_games, reparse, states_of
+from arena.report import Report, progress_text
 from arena.siblings import Siblings
 
 PARALLEL = 64  # requests in all, where neither user nor server says; vLLM runs up to 256 at once
@@ -60,8 +60,7 @@ def judge_model(job: Job, plain_settings: Mapping[str, Any], log: Path | str | N
     Raises an ArenaError where games stay open; its text is the log's last line as well.
     """
     settings = GameSettings.from_dict(plain_settings)
-    with open_log(log) as file:
-        report = Report(job.model, file)
+    with Report(job.model, log) as report:
         try:
             _judge(job, settings, report)
         except ArenaError as error:
@@ -71,6 +70,8 @@ def judge_model(job: Job, plain_settings: Mapping[str, Any], log: Path | str | N
 
 def _judge(job: Job, settings: GameSettings, report: Report) -> None:
     batch = _read_json(job.root / "batches" / f"{job.server.stem}.json")
+    if report.path is not None:
+        _link(report.path, job.root / "logs" / batch["batch"])
     deadline = Deadline(job_end())
     questions = read_questions(job.questions)
     games = plan_of(job, settings, questions)
@@ -112,88 +113,6 @@ def plan_of(job: Job, settings: GameSettings, questions: Iterable[Question]) -> 
     return plan_games(settings, questions, answers_of(job.answer), baselines, reference)
 
 
-def reparse(journal: Journal, settings: GameSettings) -> None:
-    """Read the stored replies with the patterns in use now: other patterns cost no call."""
-    for digest, record in journal.records.items():
-        if record.state not in ("ok", "unparsed", "truncated"):
-            continue
-        label = settings.verdict(record.answer)
-        if label == record.label:
-            continue
-        cut = record.finish_reason == "length"
-        state = "ok" if label else "truncated" if cut else "unparsed"
-        reason = None if label else "no verdict by the patterns in use"
-        journal.records[digest] = replace(record, state=state, label=label, reason=reason)
-
-
-def open_games(games: Iterable[Game], journal: Journal, settings: GameSettings) -> list[Game]:
-    """Those to ask, each prompt once: without a record, or without a verdict and to ask again."""
-    chosen: dict[str, Game] = {}
-    for game in games:
-        record = journal.records.get(game.digest)
-        again = record is not None and record.is_repeatable
-        if record is None or (again and journal.asked[game.digest] <= settings.ask_again.times):
-            chosen.setdefault(game.digest, game)
-    return list(chosen.values())
-
-
-def states_of(games: Iterable[Game], journal: Journal) -> Counter[str]:
-    found = (journal.records.get(game.digest) for game in games)
-    return Counter(record.state for record in found if record is not None)
-
-
-def copy_shared(games: Iterable[Game], journal: Journal) -> None:
-    """A line for each game whose prompt another game shares, so that each game has its own."""
-    for game in games:
-        if journal.holds(game.digest, game.uid, game.index):
-            continue
-        record = journal.records[game.digest]
-        journal.append(
-            replace(
-                record,
-                uid=game.uid,
-                game=game.index,
-                usage=dict(NO_TOKENS),
-                attempts=0,
-                seconds=0.0,
-                reason=f"the same prompt as game {record.game} of {record.uid}",
-            )
-        )
-
-
-def judgment_lines(
-    settings: GameSettings,
-    model: str,
-    questions: Iterable[Question],
-    games: Sequence[Game],
-    journal: Journal,
-) -> Iterator[dict[str, Any]]:
-    """The lines of the judgment file, in question order; all games have a record."""
-    by_key = {game.key: game for game in games}
-    for question in questions:
-        pair = [by_key.get((question.uid, index)) for index in (0, 1)]
-        if None in pair:
-            continue
-        played = [_played(game, journal.records[game.digest], settings.toy) for game in pair]
-        baseline = settings.baseline_of(question.category)
-        yield judgment_line(question, settings.judge, model, baseline, played)
-
-
-def _played(game: Game, record: Record, toy: bool) -> dict[str, Any]:
-    """One game as Arena-Hard-Auto's tools read it: a score of null votes nowhere."""
-    extra = {
-        "state": record.state,
-        "finish_reason": record.finish_reason,
-        "usage": record.usage,
-        "seconds": record.seconds,
-    }
-    if record.reason:
-        extra["reason"] = record.reason
-    if toy:
-        extra["toy"] = True
-    return game_dict(record.label, record.answer or "", game.messages, **extra)
-
-
 def _play_open(
     job: Job,
     settings: GameSettings,
@@ -216,7 +135,7 @@ def _play_open(
     plain = _read_server(job.server)
     judge = batch["judge"]
     keys = [entry.get("key") for entry in (plain, *plain.get("endpoints", ()))]
-    report.secrets = [key for key in keys if key]
+    report.secrets = [key for key in keys if key not in NO_KEYS]
     total, priority = capacity(judge, plain)
     server = Server(
         plain,
@@ -224,7 +143,8 @@ def _play_open(
         supervised=judge.get("server") != "external",
         log=str(job.root / "logs" / batch["batch"] / "server.log"),
     )
-    timeout = QUEUE_SECONDS + SECONDS_PER_TOKEN * settings.most_tokens
+    usual = QUEUE_SECONDS + SECONDS_PER_TOKEN * settings.most_tokens
+    timeout = float(judge.get("timeout_s") or usual)
     hooks = Hooks(
         share=share_of(total, len(batch["models"]), siblings),
         others_play=siblings.playing,
@@ -317,6 +237,14 @@ def _wait_for_siblings(
             report.tell(f"{error}; waiting for {', '.join(playing)} before this job fails")
             told = True
         time.sleep(1)
+
+
+def _link(log: Path, folder: Path) -> None:
+    """Show a client's log in the folder of its batch as well."""
+    folder.mkdir(parents=True, exist_ok=True)
+    link = folder / log.name
+    with contextlib.suppress(FileExistsError):  # a retry of the same batch
+        link.symlink_to(os.path.relpath(log, folder))
 
 
 def _read_json(path: Path) -> dict[str, Any]:

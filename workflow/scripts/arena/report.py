@@ -3,7 +3,6 @@
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import TextIO
@@ -17,10 +16,15 @@ EVERY_PART = 0.05
 class Report:
     """The log of one model's games: plain lines, each with its time."""
 
-    def __init__(self, model: str, file: TextIO = sys.stderr, secrets: Iterable[str] = ()):
+    def __init__(self, model: str, path: Path | str | None = None):
+        """path: the log, to which a retry adds; standard error without one."""
+        self.path = None if path is None else Path(path)
         self._model = model
-        self._file = file
-        self.secrets = list(secrets)
+        self._file: TextIO = sys.stderr
+        self.secrets: list[str] = []
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("a", encoding="utf-8", errors="backslashreplace")
         self._total = 0
         self._told = (0.0, 0)
         self._recent: deque[tuple[float, int]] = deque(maxlen=60)
@@ -32,6 +36,13 @@ class Report:
         stamp = datetime.now().astimezone().isoformat(timespec="seconds")
         self._file.write(f"{stamp} {self._model}: {' '.join(text.splitlines())}\n")
         self._file.flush()
+
+    def __enter__(self) -> "Report":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.path is not None:
+            self._file.close()
 
     def begin(self, total: int, states: Counter[str]) -> None:
         self._total = total
@@ -63,12 +74,3 @@ def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def open_log(path: Path | str | None) -> TextIO:
-    """The log file, made with its folder; standard error without a path."""
-    if path is None:
-        return sys.stderr
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.open("w", encoding="utf-8", errors="backslashreplace")
