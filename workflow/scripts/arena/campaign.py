@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from arena import slurm
+from arena.client_log import last_words
 from arena.jobs import ALIVE, JobRow, job_rows
 from arena.progress import Line, Progress, Tally
 from arena.records import Batch, newest_run, read_batches
@@ -83,6 +84,13 @@ class ModelRow:
     last: float | None  # end of its newest game
     batch: str | None
     unreadable: int  # lines of its journal
+    stopped: str | None  # why its client gave up, in its own words
+    remark: str | None  # what else its client said last
+
+    @property
+    def odd(self) -> int:
+        """Games that ended without a verdict."""
+        return sum(games for state, games in self.states.items() if state != "ok")
 
     @property
     def model(self) -> str:
@@ -174,9 +182,9 @@ class Surveyor:
         tally = Tally(_of_these_settings(journal.lines, [job.batch for job in jobs]))
         answers = _answers(model, self.places, checked)
         job = jobs[-1] if jobs else None
-        games = (job.batch.games.get(model) if job else None) or (
-            2 * answers.answered if answers.answered else None
-        )
+        words = last_words(self.places.root / "logs" / "gen_judgment" / f"{model}.log")
+        planned = job.batch.games.get(model) if job else None
+        games = planned or words.games or (2 * answers.answered if answers.answered else None)
         played, judged = tally.played, tally.questions
         file = self.places.judgments_dir and self.places.judgments_dir / f"{model}.jsonl"
         made = _lines(file) if file and not journal.lines else None
@@ -200,6 +208,8 @@ class Surveyor:
             last=tally.last_end,
             batch=job.batch.name if job else None,
             unreadable=journal.unreadable,
+            stopped=words.stopped,
+            remark=words.remark,
         )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from arena import slurm
 from arena.records import Batch, Life
 
-ALIVE = ("running", "starting", "queued")
+ALIVE = ("running", "starting", "idle", "queued")
 _WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED", "STOPPED")
 
 
@@ -72,18 +72,17 @@ def job_rows(
 
 def _state(batch: Batch, job: slurm.Job | None, queue: list[slurm.Job] | None) -> str:
     life = batch.lives[-1] if batch.lives else None
-    if job is not None:
-        if job.state in _WAITING:
-            return "queued"
-        begun = life is not None and life.job == job.id and life.end is None
-        return "running" if begun and life.ready is not None else "starting"
-    if life is None:
-        return "planned"
+    if job is not None and job.state in _WAITING:
+        return "queued"
+    if life is None or (job is not None and life.job != job.id):
+        return "idle" if job is not None else "planned"  # the job has just begun
     if life.end is not None:
         return "failed" if life.failed else "ended"
-    if _is_gone(life, queue):
+    if job is None and _is_gone(life, queue):
         return "gone"
-    return "running" if life.ready is not None else "starting"
+    if life.ready is not None:
+        return "running"
+    return "idle" if life.launched is None else "starting"
 
 
 def _is_gone(life: Life, queue: list[slurm.Job] | None) -> bool:

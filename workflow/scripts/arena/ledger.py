@@ -5,9 +5,9 @@ A game belongs to the batch that was alive for its model when it ended. Times of
 seconds, over all its lives (a retry is another life):
 
     held  = start + busy + idle       while the batch had its node
-    start = until the judge answered
+    start = from the judge's launch until it answered
     busy  = at least one game was open
-    idle  = the rest: the judge was up and nobody asked, or the job was winding down
+    idle  = the rest: nobody asked yet or any more, or the judge was restarted
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from arena import slurm
-from arena.progress import Line, Progress
+from arena.progress import Line, Progress, calls_of
 from arena.records import Batch, Life, read_batches
 
 TOTAL = "total"
@@ -96,11 +96,13 @@ def _cell(value: object) -> str:
     return f"{value:.4f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
-def _lines_by_batch(root: Path, batches: list[Batch], now: float) -> dict[str, list[Line]]:
-    """The games that each batch asked. Those outside every life of their model's batches are left
-    out.
+def _lines_by_batch(
+    root: Path, batches: list[Batch], now: float
+) -> dict[str, list[tuple[Line, int]]]:
+    """The games that each batch asked, each with its number of calls. Those outside every life of
+    their model's batches are left out.
     """
-    found: dict[str, list[Line]] = {batch.name: [] for batch in batches}
+    found: dict[str, list[tuple[Line, int]]] = {batch.name: [] for batch in batches}
     spans: dict[str, list[tuple[float, float, str]]] = {}
     for batch in batches:
         for life in batch.lives:
@@ -109,25 +111,29 @@ def _lines_by_batch(root: Path, batches: list[Batch], now: float) -> dict[str, l
                 for model in batch.models:
                     spans.setdefault(model, []).append(span)
     for model, lives in spans.items():
+        before: dict[tuple[str, int], Line] = {}
         for line in Progress(root / "games" / f"{model}.jsonl").update().lines:
+            calls = calls_of(line, before.get((line.uid, line.game)))
+            before[line.uid, line.game] = line
             end = line.end
             if not line.attempts or end is None:
                 continue
             name = next((n for start, stop, n in reversed(lives) if start <= end <= stop), None)
             if name is not None:
-                found[name].append(line)
+                found[name].append((line, calls))
     return found
 
 
 def _row(
     batch: Batch,
-    lines: list[Line],
+    asked: list[tuple[Line, int]],
     now: float,
     price: float | None,
     accounts: Mapping[str, slurm.Account],
 ) -> Row:
+    lines = [line for line, _ in asked]
     held = sum(_held(life, now) for life in batch.lives)
-    start = sum(_until_ready(life, now) for life in batch.lives)
+    start = sum(_starting(life, now) for life in batch.lives)
     busy = open_seconds((line.end - (line.seconds or 0), line.end) for line in lines)
     jobs = {life.job for life in batch.lives if life.job}
     accounted = bool(jobs) and jobs <= set(accounts)
@@ -145,7 +151,7 @@ def _row(
         completion_tokens=sum(line.tokens("completion") for line in lines),
         games_per_hour=_per_hour(len(lines), busy),
         failures=sum(line.state != "ok" for line in lines),
-        retries=sum(line.attempts - 1 for line in lines),
+        retries=sum(calls - 1 for _, calls in asked),
         restarts=sum(len(life.restarts) for life in batch.lives),
         jobs=len(batch.lives),
         source="slurm" if accounted else "record",
@@ -179,9 +185,10 @@ def _held(life: Life, now: float) -> float:
     return 0.0 if life.start is None else max(0.0, (life.end or now) - life.start)
 
 
-def _until_ready(life: Life, now: float) -> float:
-    """Seconds of starting; all of a life in which the judge never answered."""
-    return 0.0 if life.start is None else max(0.0, (life.ready or life.end or now) - life.start)
+def _starting(life: Life, now: float) -> float:
+    """Seconds from the launch until the judge answered; to the end where it never did."""
+    launched = life.launched or (life.start if life.ready is not None else None)
+    return 0.0 if launched is None else max(0.0, (life.ready or life.end or now) - launched)
 
 
 def open_seconds(spans: Iterable[tuple[float, float]]) -> float:

@@ -112,23 +112,24 @@ class Tally:
 
     def __init__(self, lines: Iterable[Line]):
         self._asked = asked = []
-        last: dict[tuple[str, int], str] = {}
+        last: dict[tuple[str, int], Line] = {}
         prompt = cached = completion = calls = 0
         for line in lines:
-            last[line.uid, line.game] = line.state
+            key = line.uid, line.game
             if line.attempts:
                 asked.append(line)
-                calls += line.attempts
+                calls += calls_of(line, last.get(key))
                 if (usage := line.usage) is not None:
                     prompt += usage.prompt or 0
                     cached += usage.cached or 0
                     completion += usage.completion or 0
-        self.states = Counter(last.values())
+            last[key] = line
+        self.states = Counter(line.state for line in last.values())
         self.played = sum(self.states[state] for state in STATES)
-        pairs = Counter(uid for (uid, _), state in last.items() if state in STATES)
+        pairs = Counter(uid for (uid, _), line in last.items() if line.state in STATES)
         self.questions = list(pairs.values()).count(2)
         self.usage = (prompt, cached, completion)  # tokens asked for: prompt, of these cached, ...
-        self.retries = calls - len(asked)  # calls beyond the first of each line
+        self.retries = calls - len(asked)  # calls that failed and were made again
 
     @property
     def last_end(self) -> float | None:
@@ -144,6 +145,15 @@ class Tally:
                 break
             first, count = min(first, end - (line.seconds or 0)), count + 1
         return count / max(1.0, now - first)
+
+
+def calls_of(line: Line, before: Line | None) -> int:
+    """Calls behind one line: `attempts` goes on counting where a game was asked again.
+
+    `before` is the line of the same game that came before it.
+    """
+    attempts, counted = line.attempts or 0, (before.attempts or 0) if before else 0
+    return attempts - counted if attempts > counted else attempts
 
 
 def _first_since(file: BinaryIO, size: int, since: float) -> int:

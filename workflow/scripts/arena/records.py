@@ -25,11 +25,13 @@ class Life:
     pid: int | None
     gpus: float | None
     start: float | None
+    launched: float | None  # at the first real question; None: nothing was asked yet
     ready: float | None
     end: float | None
     cause: str | None  # why it ended; None while it runs
     failed: bool  # it ended for another reason than that its work was done
     restarts: tuple[str, ...] = ()  # causes
+    log: str | None = None  # of the server
 
     def gpu_hours(self, now: float, gpus: float) -> float:
         """GPU hours held so far; `gpus` where the record does not say how many."""
@@ -107,11 +109,13 @@ def _life(log: Mapping[str, Any]) -> Life:
         pid=log.get("pid"),
         gpus=_count(log.get("gpus")),
         start=epoch(log.get("start")),
+        launched=epoch(log.get("launched")),
         ready=epoch(log.get("ready")),
         end=epoch(log.get("end")),
         cause=cause,
         failed=bool(log.get("failed", cause)),
         restarts=tuple(restarts),
+        log=log.get("server_log"),
     )
 
 

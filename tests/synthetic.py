@@ -1,0 +1,83 @@
+"""A campaign's folder without a campaign: journals, plans and records as the workflow writes them.
+
+Times are seconds since 1970 and count from `T0`, so that every figure in a test is known.
+"""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+T0 = 1_790_000_000.0  # start of the run
+REPLY = 'My final verdict: [[A>B]]. "state": "rejected", {"usage": null} ' * 30  # must not be read
+
+
+def iso(time: float | None) -> str | None:
+    return None if time is None else datetime.fromtimestamp(time, UTC).isoformat()
+
+
+def journal_line(
+    question: int,
+    game: int,
+    end: float = T0,
+    *,
+    state: str = "ok",
+    attempts: int = 1,
+    seconds: float = 2.0,
+    usage: tuple[int, int, int] = (100, 40, 20),
+) -> str:
+    prompt, cached, completion = usage
+    line = {
+        "digest": f"{question:064x}",
+        "uid": f"q{question}",
+        "game": game,
+        "state": state,
+        "label": "A>B" if state == "ok" else None,
+        "answer": REPLY,
+        "finish_reason": "stop",
+        "usage": {"prompt": prompt, "cached": cached, "completion": completion},
+        "attempts": attempts,
+        "seconds": seconds,
+        "time": iso(end),
+        "reason": None,
+    }
+    return json.dumps(line, ensure_ascii=False) + "\n"
+
+
+def write_journal(root: Path, model: str, lines: list[str]) -> Path:
+    path = root / "games" / f"{model}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
+def write_batch(root: Path, name: str, models: list[str], **keys: object) -> Path:
+    """batches/<name>.json."""
+    entry = {
+        "batch": name,
+        "run": name.rpartition("-")[0],
+        "models": models,
+        "settings": "s1",
+        "resources": {"gpus": 2, "runtime": 80},
+        "time": iso(T0),
+        **keys,
+    }
+    path = root / "batches" / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(entry))
+    return path
+
+
+def life(start: float, launched: float | None, ready: float | None, end: float | None, **keys):
+    """A record as the supervisor writes it; times in seconds after T0."""
+    times = {"start": start, "launched": launched, "ready": ready, "end": end}
+    entry = {key: iso(None if value is None else T0 + value) for key, value in times.items()}
+    defaults = {"slurm_job_id": None, "node": "n1", "gpus": 2, "pid": None, "cause": None}
+    return {**entry, **defaults, "restarts": [], "server_log": "server.log", "earlier": [], **keys}
+
+
+def write_life(root: Path, batch: str, record: dict) -> Path:
+    """logs/<batch>/batch.json."""
+    path = root / "logs" / batch / "batch.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"batch": batch, **record}))
+    return path

@@ -1,0 +1,86 @@
+"""A budget: what counts as spent by a run, when files are looked at, and that it stays used up."""
+
+import os
+from itertools import pairwise
+
+import pytest
+from arena import budget
+from arena.budget import Guard, Meter, Spent, reached
+from arena.records import _json
+
+from tests.synthetic import T0, iso, journal_line, life, write_batch, write_journal, write_life
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A run since T0 with 3 games of 120 tokens each and half an hour on two GPUs."""
+    old = [journal_line(q, 0, T0 - 100) for q in range(5)]
+    new = [journal_line(7, 0, T0 + 5), journal_line(7, 1, T0 + 6), journal_line(8, 0, attempts=0)]
+    write_journal(tmp_path, "a", old + new)
+    write_journal(tmp_path, "b", [journal_line(1, 0, T0 + 9)])
+    unchanged = write_journal(tmp_path, "c", [journal_line(1, 0, T0 + 9)])
+    os.utime(unchanged, (T0 - 9, T0 - 9))  # not written to in this run: not even opened
+    write_batch(tmp_path, "run-01", ["a"])
+    write_life(tmp_path, "run-01", life(0, 1, 2, 900))
+    write_batch(tmp_path, "before-01", ["a"])
+    write_life(tmp_path, "before-01", life(-9000, 1, 2, -5000))
+    return tmp_path
+
+
+def test_spent_is_what_this_run_asked(root):
+    assert Meter(root, "run", T0).read(T0 + 1000) == Spent(3, 360, pytest.approx(0.5))
+
+
+def test_a_second_look_reads_what_is_new(root):
+    meter = Meter(root, "run", T0)
+    meter.read(T0 + 10)
+    with (root / "games/b.jsonl").open("a") as file:
+        file.write(journal_line(2, 0, T0 + 20))
+    assert meter.read(T0 + 30).games == 4
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"games": 3}, "3 of 3 games (budget.games"),
+        ({"games": 4}, None),
+        ({"tokens": 360}, "360 of 360 tokens (budget.tokens"),
+        ({"gpu_hours": 0.5, "games": 4}, "0.50 of 0.50 GPU hours (budget.gpu_hours"),
+        ({"gpu_hours": 0.6}, None),
+        ({}, None),
+    ],
+)
+def test_guard_of_a_batch(root, limits, words):
+    batch = _json(write_batch(root, "run-01", ["a"], budget={**limits, "since": iso(T0)}))
+    guard = Guard.from_batch(batch, root)
+    said = guard.exceeded()
+    assert said is None if words is None else words in said
+
+
+def test_nothing_is_read_without_a_budget():
+    guard = Guard({}, read=lambda _: pytest.fail("read"))
+    assert guard.exceeded() is None
+
+
+def test_looks_are_rarer_far_from_the_limit_and_stop_when_it_is_reached():
+    clock, looks, games = [0.0], [], [0]
+
+    def read(now):
+        looks.append(now)
+        return Spent(games=games[0])
+
+    guard = Guard({"games": 1000}, read, clock=lambda: clock[0])
+    while guard.exceeded() is None:
+        clock[0] += 0.25
+        games[0] = int(clock[0] * 10)  # ten games a second: reached at 100 s
+    pauses = [after - before for before, after in pairwise(looks)]
+    assert max(pauses) == pytest.approx(24.75, abs=0.5)  # a quarter of what is left at first
+    assert min(pauses[1:]) == pytest.approx(budget.LOOK_S[0], abs=0.25)
+    assert clock[0] <= 100 + budget.LOOK_S[0] + 0.25
+    before = len(looks)
+    assert guard.exceeded() is not None
+    assert len(looks) == before
+
+
+def test_zero_allows_nothing():
+    assert reached({"games": 0}, Spent()) is not None

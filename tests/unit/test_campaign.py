@@ -1,0 +1,256 @@
+"""Where a campaign stands, and what is wrong with it, from files alone."""
+
+import json
+import os
+
+import pytest
+from arena import slurm
+from arena.campaign import Places, Surveyor
+from arena.troubles import troubles
+
+from tests.synthetic import T0, iso, journal_line, life, write_batch, write_journal, write_life
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """Four questions; nothing is known of Slurm."""
+    monkeypatch.setattr(slurm, "squeue", lambda: (None, None))
+    for folder in ("answers", "judgments", "root"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "questions.jsonl").write_text("{}\n" * 4)
+    return Places(
+        root=tmp_path / "root",
+        workdir=tmp_path,
+        models=("a", "b"),
+        baselines=("base",),
+        questions=tmp_path / "questions.jsonl",
+        answers_dir=tmp_path / "answers",
+        judgments_dir=tmp_path / "judgments",
+    )
+
+
+def answer(places, model, lines=4):
+    path = places.answers_dir / f"{model}.jsonl"
+    path.write_text("{}\n" * lines)
+    os.utime(path, (T0 - 1000, T0 - 1000))
+
+
+def look(places, now=T0 + 100):
+    survey = Surveyor(places).survey(now)
+    return survey, {row.model: row for row in survey.rows}, [t.text for t in troubles(survey)]
+
+
+def test_done_partial_missing(places):
+    for model in ("base", "a", "b", "c"):
+        answer(places, model)
+    answer(places, "d", lines=3)
+    places = Places(**{**vars(places), "models": ("a", "b", "c", "d", "none")})
+    whole = [journal_line(q, g) for q in range(4) for g in (0, 1)]
+    write_journal(places.root, "a", whole)
+    write_journal(places.root, "b", [*whole[:5], whole[5][:50]])
+    (places.judgments_dir / "a.jsonl").write_text("{}\n" * 4)
+    survey, rows, wrong = look(places)
+    seen = {m: (r.answers.mark, r.mark, r.judged, r.played, r.games, r.at) for m, r in rows.items()}
+    assert seen == {
+        "a": ("done", "done", 4, 8, 8, "done"),
+        "b": ("done", "partial", 2, 5, 8, "not planned"),
+        "c": ("done", "missing", 0, 0, 8, "not planned"),
+        "d": ("partial", "missing", 0, 0, 6, "not planned"),
+        "none": ("missing", "missing", 0, 0, None, "no answers"),
+    }
+    assert (survey.played, survey.games) == (13, 30)
+    (base,) = survey.baselines
+    assert (base.answered, base.questions, base.mark) == (4, 4, "done")
+    assert wrong == ["none: no answers"]
+
+
+def test_judged_elsewhere_counts_lines(places):
+    answer(places, "base")
+    answer(places, "a")
+    (places.judgments_dir / "a.jsonl").write_text("{}\n" * 3)
+    _, rows, _ = look(places)
+    assert (rows["a"].mark, rows["a"].judged, rows["a"].played) == ("done", 3, 6)
+
+
+def test_answers_newer_than_the_judgments_are_judged_again(places):
+    answer(places, "base")
+    answer(places, "a")
+    write_journal(places.root, "a", [journal_line(0, 0), journal_line(0, 1)])
+    judgment = places.judgments_dir / "a.jsonl"
+    judgment.write_text("{}\n")
+    assert look(places)[1]["a"].mark == "done"
+    os.utime(judgment, (T0 - 2000, T0 - 2000))
+    assert look(places)[1]["a"].mark == "partial"
+
+
+def test_games_of_other_settings_do_not_count(places):
+    answer(places, "a")
+    write_batch(places.root, "r1-01", ["a"], settings="old", time=iso(T0))
+    write_batch(places.root, "r2-01", ["a"], settings="new", time=iso(T0 + 50))
+    lines = [
+        journal_line(0, 0, T0 - 5),  # before all batches: taken to be of these
+        journal_line(1, 0, T0 + 10),
+        journal_line(2, 0, T0 + 60),
+        journal_line(3, 0, T0 + 10, attempts=0),  # taken over
+    ]
+    write_journal(places.root, "a", lines)
+    assert look(places)[1]["a"].played == 3
+    write_batch(places.root, "r3-01", ["a"], settings="old", time=iso(T0 + 70))  # and back
+    assert look(places)[1]["a"].played == 3
+    write_batch(places.root, "r2-01", ["a"], settings="old", time=iso(T0 + 50))
+    assert look(places)[1]["a"].played == 4
+
+
+def test_the_client_says_how_many_games_it_has(places):
+    answer(places, "a")
+    log = places.root / "logs" / "gen_judgment" / "a.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("2026-09-21T14:13:20+00:00 a: 2/6 games (ok 2), 1.0 games/s\n")
+    assert look(places)[1]["a"].games == 6  # the baseline lacks an answer
+    write_batch(places.root, "r-01", ["a"], games={"a": 7})
+    assert look(places)[1]["a"].games == 7
+
+
+def test_validation_is_believed(places):
+    rows = [
+        {"model": "a", "questions": 9, "answers": 5, "state": "incomplete", "reason": "4 missing"},
+        {"model": "b", "questions": 9, "answers": 0, "state": "no_answers", "reason": "no file"},
+        {"model": "base", "questions": 9, "answers": 8, "state": "ready", "reason": ""},
+    ]
+    (places.root / "validation.json").write_text(json.dumps(rows))
+    _, found, wrong = look(places)
+    assert (found["a"].answers.mark, found["a"].games) == ("partial", 10)
+    assert wrong == [
+        "baseline base: 8 of 9 answers; questions without one are left out for all",
+        "b: no file",
+    ]
+
+
+def test_speed_and_time_left(places):
+    answer(places, "a")
+    write_batch(places.root, "r-01", ["a"], games={"a": 1000})
+    write_life(places.root, "r-01", life(0, 1, 5, None))
+    lines = [journal_line(q, 0, T0 + 10 + q, seconds=1) for q in range(50)]
+    write_journal(places.root, "a", lines)
+    survey, rows, _ = look(places, T0 + 59)
+    assert rows["a"].speed == pytest.approx(1.0)
+    assert rows["a"].left == pytest.approx(950)
+    assert survey.left == pytest.approx(950)
+    assert rows["a"].at == "judging"
+
+
+def job(ident, state, reason="None"):
+    return slurm.Job(ident, state, "n1" if state == "RUNNING" else "", 60, 4800, reason, "", "uuid")
+
+
+@pytest.mark.parametrize(
+    ("record", "queue", "state"),
+    [
+        (None, [], "planned"),
+        (None, [job("1", "PENDING", "Priority")], "queued"),
+        (None, [job("1", "RUNNING")], "idle"),
+        (life(0, None, None, None, slurm_job_id="1"), [job("1", "RUNNING")], "idle"),
+        (life(0, 5, None, None, slurm_job_id="1"), [job("1", "RUNNING")], "starting"),
+        (life(0, 5, 9, None, slurm_job_id="1"), [job("1", "RUNNING")], "running"),
+        (life(0, 5, 9, None, slurm_job_id="1"), [], "gone"),
+        (life(0, 5, 9, None, slurm_job_id="1"), None, "running"),  # Slurm cannot be asked
+        (life(0, 5, 9, 70, slurm_job_id="1"), [], "ended"),
+        (life(0, 5, 9, 70, slurm_job_id="1", cause="walltime"), [], "failed"),
+        (life(0, 5, 9, 70, slurm_job_id="0", cause="walltime"), [job("1", "PENDING")], "queued"),
+        (life(0, 5, 9, 70, slurm_job_id="0", cause="walltime"), [job("1", "RUNNING")], "idle"),
+    ],
+)
+def test_state_of_a_batch(places, monkeypatch, record, queue, state):
+    monkeypatch.setattr(slurm, "squeue", lambda: (queue, None))
+    monkeypatch.setattr(slurm, "batch_of_job", lambda *_: {"1": "r-01"})
+    write_batch(places.root, "r-01", ["a"])
+    if record:
+        write_life(places.root, "r-01", record)
+    (row,) = Surveyor(places).survey(T0 + 100).jobs
+    assert row.state == state
+
+
+def test_a_process_that_is_dead_is_gone(places, monkeypatch):
+    import socket
+    import subprocess
+
+    process = subprocess.Popen(["sleep", "60"])
+    write_batch(places.root, "r-01", ["a"])
+    here = {"node": socket.gethostname(), "pid": process.pid}
+    write_life(places.root, "r-01", life(0, 5, 9, None, **here))
+    assert Surveyor(places).survey(T0).jobs[0].state == "running"
+    process.kill()
+    process.wait()
+    assert Surveyor(places).survey(T0).jobs[0].state == "gone"
+
+
+def test_each_fault_is_named_with_its_log(places, monkeypatch):
+    """One fault a batch, in words, and where to look."""
+    models = tuple("abcdefgh")
+    places = Places(**{**vars(places), "models": models, "baselines": ()})
+    for model in models:
+        answer(places, model)
+    lives = {
+        "a": life(0, 1, None, 60, cause="judge j did not start: no such path", slurm_job_id="1"),
+        "b": life(0, 1, 5, None, slurm_job_id="2"),  # gone: Slurm does not know it
+        "c": life(0, 1, 5, None, slurm_job_id="3", restarts=[{"time": "", "cause": "died of OOM"}]),
+        "d": life(0, 1, None, None, slurm_job_id="4"),
+        "e": life(0, 1, 5, 90, slurm_job_id="5", cause="walltime"),
+        "f": life(0, 1, 5, 90, slurm_job_id="6"),
+        "g": life(0, 1, 5, None, slurm_job_id="7"),
+    }
+    for number, (model, record) in enumerate(lives.items(), 1):
+        write_batch(places.root, f"r-{number:02d}", [model])
+        record["server_log"] = f"logs/r-{number:02d}/server.log"
+        write_life(places.root, f"r-{number:02d}", record)
+    write_batch(places.root, "r-08", ["h"])
+    queue = [job(ident, "RUNNING") for ident in "347"] + [job("8", "PENDING", "PartitionTimeLimit")]
+    monkeypatch.setattr(slurm, "squeue", lambda: (queue, None))
+    monkeypatch.setattr(slurm, "batch_of_job", lambda *_: {"8": "r-08"})
+    log = places.root / "logs" / "gen_judgment" / "f.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("2026-09-21T14:13:20+00:00 f: stopped: the budget of this run is used up\n")
+    flaky = [journal_line(q, 0, T0 + 600, attempts=3, state="unparsed") for q in range(3)]
+    write_journal(places.root, "g", [*flaky, "{not json\n"])
+    found = troubles(Surveyor(places).survey(T0 + 700))
+    told = {one.text: (one.grave, one.where) for one in found}
+    logs, games = "logs/r-{:02d}/server.log", str(places.root / "logs/gen_judgment/{}.log")
+    assert told == {
+        "batch r-01 on n1: judge j did not start: no such path": (True, logs.format(1)),
+        "batch r-02 on n1: its Slurm job 2 ended without a word (killed, or the node died)": (
+            True,
+            logs.format(2),
+        ),
+        "batch r-03 on n1: the judge was started again once, last because died of OOM": (
+            False,
+            logs.format(3),
+        ),
+        "c: no game has ended for 12 min": (False, games.format("c")),
+        "batch r-04 on n1: the judge has been starting for 12 min": (False, logs.format(4)),
+        "batch r-05 on n1: its walltime ended; the next attempt, or the next run, plays the rest": (
+            True,
+            logs.format(5),
+        ),
+        "f: the budget of this run is used up": (True, games.format("f")),
+        "g: 1 lines of its journal cannot be read": (False, str(places.root / "games/g.jsonl")),
+        "g: 100 % of its games have no verdict (3 unparsed)": (False, games.format("g")),
+        "g: 6 calls failed and were made again": (False, games.format("g")),
+        "batch r-08: its job 8 will not start: it asks for more time than the partition gives: "
+        "see walltime": (True, ""),
+    }
+    assert [one.grave for one in found] == sorted((one.grave for one in found), reverse=True)
+
+
+def test_a_results_folder_alone_is_enough(tmp_path, monkeypatch):
+    monkeypatch.setattr(slurm, "squeue", lambda: (None, "squeue: no answer"))
+    write_batch(tmp_path, "r-01", ["a", "b"], games={"a": 2, "b": 2})
+    write_journal(tmp_path, "a", [journal_line(1, 0), journal_line(1, 1)])
+    write_journal(tmp_path, "z", [journal_line(1, 0)])
+    survey, rows, wrong = look(Places(tmp_path))
+    assert {model: row.mark for model, row in rows.items()} == {
+        "a": "done",
+        "b": "missing",
+        "z": "partial",
+    }
+    assert wrong == ["Slurm cannot be asked, so waiting jobs are not shown: squeue: no answer"]
+    assert survey.baselines == []

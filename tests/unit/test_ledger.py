@@ -1,0 +1,107 @@
+"""What a campaign used: hours, times and tokens of known batches."""
+
+import csv
+import io
+import re
+
+import pytest
+from arena.ledger import COLUMNS, ledger, open_seconds, write_tsv
+from arena.ledger_page import page
+from arena.slurm import Account
+
+from tests.synthetic import T0, journal_line, life, write_batch, write_journal, write_life
+
+
+@pytest.fixture
+def root(tmp_path):
+    """01: two lives, four games. 02: its judge never answered. 03: never began."""
+    write_batch(tmp_path, "r-01", ["a", "b"])
+    first = life(0, 10, 40, 100, slurm_job_id="1", cause="walltime", restarts=[{"cause": "x"}])
+    second = life(200, 205, 215, 300, slurm_job_id="2", earlier=[first])
+    write_life(tmp_path, "r-01", second)
+    write_batch(tmp_path, "r-02", ["c"])
+    write_life(tmp_path, "r-02", life(0, 5, None, 65, slurm_job_id="3", cause="did not start"))
+    write_batch(tmp_path, "r-03", ["d"])
+    a = [
+        journal_line(0, 0, T0 - 50),  # of an earlier run, whose record is gone
+        journal_line(1, 0, T0 + 60, seconds=10, attempts=2),  # open 50 to 60
+        journal_line(1, 1, T0 + 65, seconds=10, state="unparsed"),  # open 55 to 65
+        journal_line(2, 0, T0 + 90, attempts=0),  # taken over: nobody was asked
+    ]
+    write_journal(tmp_path, "a", a)
+    b = [
+        journal_line(1, 0, T0 + 250, seconds=10),
+        journal_line(1, 1, T0 + 270, seconds=5, state="too_long", usage=(9, 0, 0)),
+    ]
+    write_journal(tmp_path, "b", b)
+    return tmp_path
+
+
+def test_rows(root):
+    one, two, total = ledger(root, T0 + 1000, price=2.5)
+    assert (one.batch, one.models, one.jobs, one.restarts) == ("r-01", 2, 2, 1)
+    assert one.gpu_hours == pytest.approx(2 * 200 / 3600)  # (100 s + 100 s) on two GPUs
+    assert (one.start_s, one.busy_s, one.idle_s) == (40, 30, 130)
+    assert (one.games, one.failures, one.retries) == (4, 2, 1)
+    assert (one.prompt_tokens, one.cached_tokens, one.completion_tokens) == (309, 120, 60)
+    assert one.games_per_hour == 480
+    assert one.source == "record"
+    assert one.cost == pytest.approx(2.5 * 2 * 200 / 3600, abs=1e-4)
+    assert (two.start_s, two.busy_s, two.idle_s, two.games) == (60, 0, 5, 0)
+    assert two.games_per_hour is None
+    assert (total.batch, total.models, total.games, total.start_s) == ("total", 3, 4, 100)
+    assert total.gpu_hours == pytest.approx(2 * 265 / 3600)
+    assert total.cost == pytest.approx(one.cost + two.cost)
+
+
+def test_slurms_accounting_beats_the_record_where_it_is_whole(root):
+    accounts = {
+        "1": Account("1", "TIMEOUT", 110, 0.5, "n1"),
+        "2": Account("2", "COMPLETED", 110, 0.25, "n1"),
+    }
+    one, two, total = ledger(root, T0 + 1000, accounts=accounts)
+    assert (one.gpu_hours, one.source) == (0.75, "slurm")
+    assert (two.source, two.cost) == ("record", None)
+    assert total.source == "record+slurm"
+    one, *_ = ledger(root, T0 + 1000, accounts={"1": accounts["1"]})  # job 2 is not known there
+    assert one.source == "record"
+
+
+def test_what_still_runs_counts_until_now(root):
+    write_batch(root, "r-04", ["d"])
+    write_life(root, "r-04", life(0, 10, 20, None, gpus=1))
+    row = ledger(root, T0 + 3600)[-2]
+    assert (row.gpu_hours, row.start_s, row.idle_s) == (1, 10, 3590)
+
+
+def test_tsv(root):
+    text = "".join(write_tsv(ledger(root, T0 + 1000)))
+    rows = list(csv.DictReader(io.StringIO(text), delimiter="\t"))
+    assert tuple(rows[0]) == COLUMNS
+    assert [row["batch"] for row in rows] == ["r-01", "r-02", "total"]
+    assert rows[0]["gpu_hours"] == "0.1111"
+    assert rows[1]["games_per_hour"] == ""
+    assert rows[0]["cost"] == ""
+
+
+def test_no_campaign_is_an_empty_ledger(tmp_path):
+    (total,) = ledger(tmp_path, T0)
+    assert (total.batch, total.games, total.gpu_hours, total.cost) == ("total", 0, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("spans", "seconds"),
+    [([], 0), ([(0, 5), (1, 2)], 5), ([(3, 4), (0, 1)], 2), ([(0, 2), (1, 3), (3, 4)], 4)],
+)
+def test_open_seconds(spans, seconds):
+    assert open_seconds(spans) == seconds
+
+
+def test_page_names_every_batch_and_escapes(root):
+    html = page(ledger(root, T0 + 1000, price=1), "Ledger: <b>")
+    assert "<title>Ledger: &lt;b&gt;</title>" in html
+    assert re.findall(r"<tr><td data-v=\"([^\"]+)\"", html) == ["r-01", "r-02", "total"]
+    assert 'style="width:15.0%" title="busy 30 s"' in html  # 30 of 200 s
+    assert "Cost" in html
+    assert "Cost" not in page(ledger(root, T0 + 1000), "Ledger")
+    assert "http" not in html  # nothing is loaded from elsewhere

@@ -1,0 +1,221 @@
+"""The monitor as a person runs it: pages, widths, JSON, a terminal, and files in the making."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+
+import pytest
+from arena.table import Style, visible
+
+from tests.synthetic import T0, journal_line, life, write_batch, write_journal, write_life
+
+RUN = "20260921-141320-ab12"
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Three models in two batches: one done, one playing, one whose judge did not start."""
+    root = tmp_path / "results" / "some-bench" / "some-judge"
+    write_batch(root, f"{RUN}-01", ["base-model-with-a-long-name-step-000100", "b"], games={"b": 8})
+    write_life(root, f"{RUN}-01", life(0, 1, 5, None, slurm_job_id="41"))
+    write_batch(root, f"{RUN}-02", ["c"], games={"c": 8})
+    record = life(0, 1, None, 9, cause="judge j did not start: out of memory", slurm_job_id="42")
+    write_life(root, f"{RUN}-02", record)
+    long = "base-model-with-a-long-name-step-000100"
+    write_journal(root, long, [journal_line(q, g) for q in range(4) for g in (0, 1)])
+    write_journal(root, "b", [journal_line(q, 0, state="unparsed") for q in range(3)])
+    return root
+
+
+def monitor(project, *arguments, **keys):
+    command = [sys.executable, str(project / "workflow/scripts/monitor.py"), *map(str, arguments)]
+    # Without a PATH there is no squeue: only the files speak.
+    env = {"PATH": "", "PYTHONIOENCODING": "utf-8", **keys.pop("env", {})}
+    return subprocess.run(command, capture_output=True, text=True, env=env, check=False, **keys)
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_a_page_fits_its_width_and_says_all(project, root, width):
+    done = monitor(project, "--results", root, "--width", width)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if len(line) > width and not line.startswith("  see")] == []
+    text = done.stdout
+    assert "\x1b" not in text  # no colours in a file
+    assert "some-bench, judge some-judge" in text
+    assert f"JOBS of run {RUN}" in text
+    assert re.search(r"^◐ b +–/–.* 0/4 partial +3/8 ", text, re.M)
+    assert re.search(r"^· c +–/–.* 0/4 missing +0/8 ", text, re.M)
+    assert "11 of 24" not in text  # the model without a known number counts as played
+    assert "✗ batch 20260921-141320-ab12-02 on n1: judge j did not start: out of memory" in text
+    assert "  see server.log" in text
+    assert ("too_long" in text) == (width == 140)
+
+
+def test_ascii_and_no_colour(project, root):
+    text = monitor(project, "--results", root, "--ascii").stdout
+    assert text.replace("–", "-").isascii()
+    text = monitor(project, "--results", root, "--color", "always").stdout
+    assert "\x1b[38;5;172m" in text
+
+
+def test_json(project, root):
+    found = json.loads(monitor(project, "--results", root, "--json").stdout)
+    assert found["totals"]["played"] == 11
+    assert found["totals"]["states"]["unparsed"] == 3
+    assert [model["judgments"] for model in found["models"]] == ["partial", "partial", "missing"]
+    assert found["jobs"][1]["state"] == "failed"
+    assert found["wrong"][0] == {
+        "text": f"batch {RUN}-02 on n1: judge j did not start: out of memory",
+        "grave": True,
+        "where": "server.log",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "models"),
+    [
+        (["--filter", "base*"], ["base-model-with-a-long-name-step-000100"]),
+        (["--filter", "missing"], ["c"]),
+        (["--filter", "unparsed"], ["b"]),
+        (["--filter", f"{RUN}-02", "--filter", "b"], ["b", "c"]),
+        (["--sort", "odd"], ["b", "base-model-with-a-long-name-step-000100", "c"]),
+        (["--sort", "model"], ["b", "base-model-with-a-long-name-step-000100", "c"]),
+        (["--sort", "games"], ["base-model-with-a-long-name-step-000100", "b", "c"]),
+    ],
+)
+def test_filter_and_sort(project, root, arguments, models):
+    found = json.loads(monitor(project, "--results", root, "--json", *arguments).stdout)
+    assert [model["model"] for model in found["models"]] == models
+
+
+def test_by_the_config(project):
+    done = monitor(project, "--json", cwd=project)
+    found = json.loads(done.stdout)
+    assert [row["model"] for row in found["baselines"]] == ["llama-demo-8b"]
+    assert (found["toy"], found["totals"]["models"]) == (True, 4)
+    done = monitor(project, "--json", "--config", "judge={name: other}", cwd=project)
+    assert json.loads(done.stdout)["root"].endswith("/other")
+
+
+def test_no_config_says_what_to_do(project, tmp_path):
+    done = monitor(project, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "config/config.yaml: No such file" in done.stderr
+    assert "--results" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_it_changes_nothing(project, root):
+    def files():
+        return {path: path.stat().st_mtime_ns for path in sorted(root.parent.parent.rglob("*"))}
+
+    before = files()
+    monitor(project, "--results", root)
+    assert files() == before
+
+
+def test_while_files_are_written(project, root):
+    """Journals grow by pieces of lines, records are replaced: every look is whole."""
+    stop = threading.Event()
+
+    def write():
+        path = root / "games" / "b.jsonl"
+        number = 3
+        while not stop.is_set():
+            line = journal_line(number, 0)
+            for start in range(0, len(line), 700):
+                with path.open("a") as file:
+                    file.write(line[start : start + 700])
+            number += 1
+            write_life(root, f"{RUN}-01", life(0, 1, 5, None, slurm_job_id="41"))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        played = []
+        for _ in range(5):
+            done = monitor(project, "--results", root, "--json")
+            assert done.stderr == ""
+            found = json.loads(done.stdout)
+            played.append(found["totals"]["played"])
+            assert found["totals"]["states"]["ok"] == played[-1] - 3
+            assert not [one for one in found["wrong"] if "cannot be read" in one["text"]]
+    finally:
+        stop.set()
+        writer.join()
+    assert played == sorted(played)
+    assert played[-1] > 11
+
+
+def test_watch_refreshes_in_place_and_gives_the_screen_back(project, root):
+    """In a terminal of 24 lines: no line is lost at the top, none is longer than the screen."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        env = {"PATH": "", "TERM": "xterm", "PYTHONIOENCODING": "utf-8"}
+        script = str(project / "workflow/scripts/monitor.py")
+        command = [sys.executable, script, "--results", str(root), "--watch", "0.2"]
+        os.execve(sys.executable, command, env)
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    seen = b""
+
+    def read_until(condition):
+        nonlocal seen
+        deadline = time.monotonic() + 15
+        while not condition():
+            assert time.monotonic() < deadline, seen[-2000:]
+            if select.select([terminal], [], [], 0.1)[0]:
+                seen += os.read(terminal, 65536)
+
+    read_until(lambda: seen.count(b"\x1b[H") >= 3)
+    write_journal(root, "c", [journal_line(0, 0), journal_line(0, 1)])
+    read_until(lambda: re.search(rb"1/4 \S*partial", seen.rpartition(b"\x1b[H")[2]))
+    os.kill(pid, signal.SIGINT)
+    read_until(lambda: b"\x1b[?1049l" in seen)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    frame = seen.split(b"\x1b[H")[2].decode().replace("\r\n", "\n")
+    lines = re.sub(r"\x1b\[[KJ]", "", frame).split("\n")
+    assert len(lines) <= 24
+    assert max(visible(line) for line in lines) <= 80
+    assert b"\x1b[?1049h" in seen.split(b"\x1b[H")[0]
+
+
+def test_a_bar_is_full_only_when_all_is_done():
+    style = Style(unicode=False)
+    assert style.bar(0.0, 4) == "...."
+    assert style.bar(0.001, 4) == "#..."
+    assert style.bar(0.999, 4) == "###."
+    assert style.bar(1.0, 4) == "####"
+
+
+def test_long_names_are_cut_in_the_middle():
+    assert Style().fit("tulu3-8b-step-12000", 11) == "tulu3…12000"
+    assert Style(unicode=False).fit("abcdef", 4) == "a~ef"
+
+
+def test_117_models_within_a_second(project, tmp_path):
+    """The page of 117 models x 1,000 games, measured as one process, replies of 2 kB."""
+    for number in range(117):
+        write_journal(
+            tmp_path, f"m{number}", [journal_line(q, g) for q in range(500) for g in (0, 1)]
+        )
+    monitor(project, "--results", tmp_path)  # the files' first reading is the disk's affair
+    begun = time.monotonic()
+    done = monitor(project, "--results", tmp_path)
+    assert "117,000" in done.stdout
+    assert time.monotonic() - begun < 3  # 0.6 s on two idle cores; CI is busier
+
+
+def test_t0_is_what_the_other_tests_say():
+    assert time.strftime("%Y%m%d-%H%M%S", time.gmtime(T0)) == RUN[:15]

@@ -1,0 +1,94 @@
+"""Journals read while they are written: counts, torn tails, replaced files, reading backwards."""
+
+import pytest
+from arena import progress
+from arena.progress import Progress, Tally, epoch
+
+from tests.synthetic import T0, journal_line, write_journal
+
+
+def test_counts_states_pairs_and_tokens(tmp_path):
+    path = write_journal(
+        tmp_path,
+        "m",
+        [
+            journal_line(1, 0),
+            journal_line(1, 1, state="unparsed", attempts=3),
+            journal_line(2, 0, state="too_long", usage=(7, 0, 0)),
+        ],
+    )
+    tally = Tally(Progress(path).update().lines)
+    assert tally.states == {"ok": 1, "unparsed": 1, "too_long": 1}
+    assert (tally.played, tally.questions) == (3, 1)
+    assert tally.usage == (207, 80, 40)
+    assert tally.retries == 2
+
+
+def test_a_game_asked_again_counts_once_and_its_calls_all(tmp_path):
+    lines = [
+        journal_line(1, 0, state="unparsed", attempts=2),  # one call failed before
+        journal_line(1, 0, attempts=3),  # asked again for want of a verdict: attempts go on
+    ]
+    tally = Tally(Progress(write_journal(tmp_path, "m", lines)).update().lines)
+    assert (tally.played, tally.states["ok"], tally.states["unparsed"]) == (1, 1, 0)
+    assert tally.usage == (200, 80, 40)
+    assert tally.retries == 1
+
+
+def test_lines_taken_over_cost_nothing(tmp_path):
+    lines = [journal_line(1, 0, attempts=0), journal_line(1, 1, attempts=0)]
+    tally = Tally(Progress(write_journal(tmp_path, "m", lines)).update().lines)
+    assert (tally.questions, tally.usage, tally.last_end) == (1, (0, 0, 0), None)
+
+
+def test_a_line_is_read_when_its_newline_is_there(tmp_path):
+    line = journal_line(1, 1)
+    path = write_journal(tmp_path, "m", [journal_line(1, 0), line[:100]])
+    journal = Progress(path).update()
+    assert (len(journal.lines), journal.unreadable) == (1, 0)
+    with path.open("a") as file:
+        file.write(line[100:])
+    assert [read.game for read in journal.update().lines] == [0, 1]
+    assert journal.unreadable == 0
+
+
+def test_unreadable_lines_are_counted_and_blank_ones_are_not(tmp_path):
+    lines = ["\n", "{]\n", '{"uid": "q"}\n', "\xff\n", journal_line(1, 0)]
+    journal = Progress(write_journal(tmp_path, "m", lines)).update()
+    assert (len(journal.lines), journal.unreadable) == (1, 3)
+
+
+def test_a_replaced_file_is_read_anew(tmp_path):
+    path = write_journal(tmp_path, "m", [journal_line(1, 0), journal_line(1, 1)])
+    journal = Progress(path).update()
+    other = write_journal(tmp_path / "x", "m", [journal_line(5, 0)])
+    other.replace(path)
+    assert [line.uid for line in journal.update().lines] == ["q5"]
+    path.unlink()
+    assert journal.update().lines == []
+
+
+def test_speed_is_that_of_the_window(tmp_path):
+    old = [journal_line(q, 0, T0 - 5000 + q) for q in range(50)]
+    new = [journal_line(q, 1, T0 + q) for q in range(61)]  # one a second, each open for 2 s
+    tally = Tally(Progress(write_journal(tmp_path, "m", old + new)).update().lines)
+    assert tally.speed(300, T0 + 60) == pytest.approx(61 / 62)
+    assert tally.speed(300, T0 + 2000) == 0
+
+
+def test_since_skips_old_lines_block_by_block(tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "BLOCK", 5000)  # two or three lines
+    path = write_journal(tmp_path, "m", [journal_line(q, 0, T0 + q) for q in range(100)])
+    lines = Progress(path, since=T0 + 60).update().lines
+    ends = [line.end - T0 for line in lines]
+    assert ends[-1] == 99
+    assert {end for end in ends if end >= 60} == set(range(60, 100))
+    assert len(ends) < 50  # and little of the old ones
+    assert len(Progress(path, since=T0 - 5).update().lines) == 100
+
+
+def test_epoch():
+    assert epoch("2026-09-21T14:13:20+00:00") == T0
+    assert epoch("no time") is None
+    assert epoch(None) is None
+    assert epoch(5.0) == 5.0

@@ -1,0 +1,65 @@
+"""Batches from their files, in the shapes that profiles and supervisors write."""
+
+import pytest
+from arena.records import newest_run, read_batches
+
+from tests.synthetic import T0, life, write_batch, write_life
+
+
+def test_a_batch_with_two_lives(tmp_path):
+    write_batch(tmp_path, "run-01", ["a", "b"], games={"a": 8})
+    first = life(0, 1, 20, 100, slurm_job_id="7", cause="walltime")
+    second = life(200, 201, 220, None, slurm_job_id="8", earlier=[first])
+    write_life(tmp_path, "run-01", second)
+    (batch,) = read_batches(tmp_path)
+    assert (batch.name, batch.run, batch.models, batch.games) == (
+        "run-01",
+        "run",
+        ("a", "b"),
+        {"a": 8},
+    )
+    assert [(one.job, one.failed) for one in batch.lives] == [("7", True), ("8", False)]
+    # 100 s and, still running, 400 s on two GPUs.
+    assert batch.gpu_hours(T0 + 600) == pytest.approx(2 * 500 / 3600)
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpus"),
+    [
+        ({"gpus": 2}, 2),
+        ({"gpu": 1}, 1),
+        ({"gpu": "a100:4"}, 4),
+        ({"gres": "gpu:3"}, 3),
+        ({"gres": "gpu:a100:2"}, 2),
+        ({"gres": "gpu"}, 1),
+        ({"gpus": 0, "gres": ""}, 0),
+        ({}, 0),
+    ],
+)
+def test_gpus_asked_for(tmp_path, asked, gpus):
+    write_batch(tmp_path, "run-01", ["a"], resources=asked)
+    assert read_batches(tmp_path)[0].gpus == gpus
+
+
+@pytest.mark.parametrize(("said", "gpus"), [(2, 2), ("0,1,3", 3), ("0", 1), ([0, 1], 2), (None, 5)])
+def test_gpus_held(tmp_path, said, gpus):
+    write_batch(tmp_path, "run-01", ["a"], resources={"gpus": 5})
+    write_life(tmp_path, "run-01", life(0, None, None, 3600, gpus=said))
+    assert read_batches(tmp_path)[0].gpu_hours(T0) == gpus
+
+
+def test_files_of_others_are_not_trusted(tmp_path):
+    write_batch(tmp_path, "run-01", ["a"]).write_text("{torn")
+    write_batch(tmp_path, "run-02", ["b"])
+    write_life(tmp_path, "run-02", {"start": "never", "restarts": None, "earlier": None})
+    torn, odd = read_batches(tmp_path)
+    assert torn.unreadable == (str(tmp_path / "batches/run-01.json"),)
+    assert odd.lives[0].start is None
+    assert odd.gpu_hours(T0) == 0
+
+
+def test_newest_run(tmp_path):
+    for name in ("20260101-000000-aa-01", "20260102-000000-bb-01", "20260102-000000-bb-02"):
+        write_batch(tmp_path, name, ["a"])
+    assert newest_run(read_batches(tmp_path)) == "20260102-000000-bb"
+    assert newest_run([]) is None

@@ -1,0 +1,104 @@
+"""Plain tables for terminals and log files: columns that a width has room for, marks before
+colours.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+# Blue and orange, which all common kinds of colour vision tell apart; marks and words say the same.
+COLOURS = {"done": "38;5;33", "partial": "38;5;172", "grave": "1;38;5;172", "dim": "2", "head": "1"}
+_ESCAPE = re.compile(r"\x1b\[[\d;]*m")
+
+
+@dataclass(frozen=True)
+class Style:
+    """How lines are drawn. colour: ANSI colours. unicode: marks and bars beyond ASCII."""
+
+    width: int = 80
+    colour: bool = False
+    unicode: bool = True
+
+    def paint(self, text: str, kind: str) -> str:
+        if not self.colour or kind not in COLOURS or not text:
+            return text
+        return f"\x1b[{COLOURS[kind]}m{text}\x1b[0m"
+
+    def mark(self, kind: str) -> str:
+        """One character for done, partial, missing and grave."""
+        marks = {"done": "✓+", "partial": "◐~", "missing": "·.", "grave": "✗!", "note": "!-"}
+        return marks.get(kind, "  ")[0 if self.unicode else 1]
+
+    def bar(self, part: float, width: int) -> str:
+        """A bar of which `part` (0 to 1) is full; full or empty only when it is exactly so."""
+        filled = min(width - (part < 1), max(int(part > 0), round(part * width)))
+        full, empty = ("█", "░") if self.unicode else ("#", ".")
+        return self.paint(full * filled, "done") + self.paint(empty * (width - filled), "dim")
+
+    def fit(self, text: str, width: int) -> str:
+        """Cut in the middle, where names of checkpoints differ least."""
+        if len(text) <= width:
+            return text
+        gap = "…" if self.unicode else "~"
+        if width <= 1:
+            return gap[:width]
+        head = (width - 1) // 2
+        return text[:head] + gap + text[len(text) - (width - 1 - head) :]
+
+    def wrap(self, text: str, first: str, then: str) -> list[str]:
+        """Break at blanks; a word that is too long, such as a path, stays whole to be copied."""
+        lines, line = [], first
+        for word in text.split():
+            if len(line) + len(word) + 1 > self.width and line.strip():
+                lines.append(line)
+                line = then
+            line += (" " if line.strip() and not line.endswith(" ") else "") + word
+        return [*lines, line]
+
+
+@dataclass(frozen=True)
+class Column:
+    """text: row -> cell. kind: row -> colour. least: narrowest terminal that shows the column."""
+
+    title: str
+    text: Callable[[Any], str]
+    kind: Callable[[Any], str] = lambda _: ""
+    right: bool = True
+    least: int = 0
+    shrinks: bool = False
+
+
+def table(columns: Sequence[Column], rows: Iterable[Any], style: Style) -> list[str]:
+    """Lines of a table no wider than the terminal: the one column that shrinks gives way."""
+    rows = list(rows)
+    shown = [column for column in columns if style.width >= column.least]
+    cells = [[column.text(row) for column in shown] for row in rows]
+    widths = [
+        max([len(column.title), *(len(line[i]) for line in cells)])
+        for i, column in enumerate(shown)
+    ]
+    over = sum(widths) + len(widths) - 1 - style.width
+    for i, column in enumerate(shown):
+        if column.shrinks and over > 0:
+            widths[i] = max(8, widths[i] - over)  # 8 characters still tell most names apart
+
+    def line(texts: Sequence[str], kinds: Sequence[str]) -> str:
+        parts = []
+        for column, width, text, kind in zip(shown, widths, texts, kinds, strict=True):
+            text = style.fit(text, width)
+            padded = text.rjust(width) if column.right else text.ljust(width)
+            parts.append(style.paint(padded, kind))
+        return " ".join(parts).rstrip()
+
+    head = line([column.title for column in shown], ["dim"] * len(shown))
+    body = [
+        line(texts, [column.kind(row) for column in shown])
+        for texts, row in zip(cells, rows, strict=True)
+    ]
+    return [head, *body]
+
+
+def visible(line: str) -> int:
+    """Characters that a line takes on the screen."""
+    return len(_ESCAPE.sub("", line))

@@ -1,0 +1,47 @@
+"""Numbers and lists as a person reads them; used by everything that prints about a campaign."""
+
+from collections.abc import Sequence
+
+
+def duration(seconds: float | None) -> str:
+    """`45 s`, `12 min`, `3 h 05`, `2 d 04 h`; a dash where it is not known."""
+    if seconds is None:
+        return "–"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes:02d}"
+    return f"{hours // 24} d {hours % 24:02d} h"
+
+
+def count(number: float | None) -> str:
+    """`950`, `48,211`, `2.3 M`, `1.2 G`: four digits are enough for tokens."""
+    if number is None:
+        return "–"
+    for limit, unit in ((1e9, "G"), (1e6, "M")):
+        if number >= limit:
+            return f"{number / limit:.1f} {unit}"
+    return f"{number:,.0f}"
+
+
+def share(part: float, whole: float) -> str:
+    """A percentage that is 0 or 100 only when it is exactly so."""
+    if not whole:
+        return "–"
+    percent = 100 * part / whole
+    if 0 < percent < 1:
+        return "<1 %"
+    if 99 < percent < 100:
+        return ">99 %"
+    return f"{percent:.0f} %"
+
+
+def listing(names: Sequence[str], most: int = 3) -> str:
+    """`a, b, c and 9 more`."""
+    if len(names) <= most + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:most])} and {len(names) - most} more"

@@ -1,0 +1,108 @@
+"""Show where a campaign stands: python workflow/scripts/monitor.py [--watch]. Changes nothing.
+
+Reads the files below <results_dir>/<bench>/<judge> and asks squeue where there is one. Works while
+the campaign runs, after it, and on a copy of its folder.
+"""
+
+import argparse
+import contextlib
+import gc
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from arena.campaign import Places, Surveyor
+from arena.errors import ArenaError
+from arena.load import load_settings
+from arena.screen import SORTS, chosen, screen
+from arena.survey_json import as_json
+from arena.table import Style
+from arena.troubles import troubles
+
+
+def options_of(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    add = parser.add_argument
+    add("--configfile", type=Path, default=Path("config/config.yaml"), metavar="FILE")
+    add("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as given to snakemake")
+    add(
+        "--results", type=Path, metavar="DIR", help="<results_dir>/<bench>/<judge>; needs no config"
+    )
+    add("--watch", type=float, nargs="?", const=5.0, metavar="SECONDS", help="again and again (5)")
+    add("--json", action="store_true", help="one JSON object (with --watch: one a line)")
+    add("--filter", action="append", default=[], metavar="GLOB", help="models by name, or by state")
+    add("--sort", choices=SORTS, help="default: the order of the config")
+    add("--width", type=int, help="columns (default: the terminal's, 80 in a file)")
+    add("--color", choices=("auto", "always", "never"), default="auto")
+    add("--ascii", action="store_true", help="no marks and bars beyond ASCII")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> None:
+    options = options_of(arguments)
+    gc.disable()  # 100,000 lines of journals are as many objects, and none of them garbage
+    places = (
+        Places(options.results)
+        if options.results
+        else Places.of(load_settings(options.configfile, options.config))
+    )
+    surveyor = Surveyor(places)
+    if options.watch is None:
+        print(page(surveyor, options), flush=True)
+        return
+    live = sys.stdout.isatty() and not options.json
+    with other_screen() if live else contextlib.suppress(KeyboardInterrupt):
+        while True:
+            if live:
+                text = page(surveyor, options, shutil.get_terminal_size().lines)
+                print(
+                    "\x1b[H" + text.replace("\n", "\x1b[K\n") + "\x1b[K\x1b[J", end="", flush=True
+                )
+            else:
+                print(page(surveyor, options) + ("" if options.json else "\n"), flush=True)
+            time.sleep(options.watch)
+
+
+def page(surveyor: Surveyor, options: argparse.Namespace, height: int | None = None) -> str:
+    """One look at the campaign."""
+    survey = surveyor.survey()
+    found = troubles(survey)
+    rows = chosen(survey.rows, options.filter, options.sort)
+    if options.json:
+        return json.dumps(as_json(survey, rows, found), ensure_ascii=False)
+    return "\n".join(screen(survey, found, rows, style_of(options), height))
+
+
+def style_of(options: argparse.Namespace) -> Style:
+    on_terminal = sys.stdout.isatty()
+    colour = options.color == "always" or (
+        options.color == "auto" and on_terminal and "NO_COLOR" not in os.environ
+    )
+    width = options.width or (shutil.get_terminal_size().columns if on_terminal else 80)
+    unicode = not options.ascii and (sys.stdout.encoding or "").lower().startswith("utf")
+    return Style(max(80, width), colour, unicode)
+
+
+@contextlib.contextmanager
+def other_screen() -> Iterator[None]:
+    """The terminal's second screen: what stood there before comes back when Ctrl-C ends this."""
+    print("\x1b[?1049h\x1b[?25l", end="")
+    try:
+        yield
+    except KeyboardInterrupt:
+        pass
+    finally:
+        print("\x1b[?25h\x1b[?1049l", end="", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except ArenaError as error:
+        sys.exit(f"monitor: {error}")
+    except BrokenPipeError:  # `monitor.py | head`
+        sys.stderr.close()
