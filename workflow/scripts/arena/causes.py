@@ -46,8 +46,8 @@ KNOWN = (
         False,
     ),
     (
-        r"is not a local folder|not a valid model identifier|Repository Not Found|LocalEntryNotFound"
-        r"|Invalid repository|does not appear to have a file named|outgoing traffic has been disabled",
+        r"is not a local folder|not a valid model identifier|[Rr]epository Not Found|Invalid repo"
+        r"|LocalEntryNotFound|does not appear to have a file named|outgoing traffic has been dis",
         "the judge's weights are not there",
         "check judge.path on the compute node",
         False,
@@ -82,7 +82,7 @@ class Cause:
 
 
 def explain(status: int, lines: list[str]) -> Cause:
-    """The cause of an end with `status` (128 + N: killed by signal N), from the log's last lines."""
+    """The cause of an end with `status` (128 + N or -N: by signal N), from the log's end."""
     log = "\n".join(lines)
     status = 128 - status if status < 0 else status
     how = f"it was killed by signal {status - 128}" if status > 128 else f"exit status {status}"

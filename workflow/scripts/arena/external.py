@@ -5,52 +5,53 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import yaml
-
 from arena.errors import ConfigError
+from arena.upstream import OPENAI_BASE, Endpoint, read_endpoints
 
 CHECK_SECONDS = 10.0
+NO_KEY = "EMPTY"  # what servers without keys accept and clients must send
 
 
 def endpoints(
     judge: Mapping[str, Any], env: Mapping[str, str] = os.environ
 ) -> list[dict[str, str]]:
-    """`url` and `key` of every endpoint of the judge.
+    """`url`, `key` and `model` (the name to ask for) of every endpoint of the judge.
 
     From `judge.endpoints` (the key from the environment variable `api_key_env`), else from the
     block of the judge in the user's api_config.yaml. Raises ConfigError naming what is missing.
     """
     if judge.get("endpoints"):
-        return [_given(number, given, env) for number, given in enumerate(judge["endpoints"])]
-    path = Path(judge["api_config"])
-    try:
-        block = yaml.safe_load(path.read_text())[judge["name"]]
-        listed = [(entry["api_base"], entry.get("api_key")) for entry in block["endpoints"]]
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such file, and the judge's endpoints stand there") from error
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        # Not the parser's own words: they quote the file, which holds keys.
-        raise ConfigError(
-            f"{path}: no block {judge['name']} with endpoints: [{{api_base, api_key}}]"
-        ) from error
-    return [{"url": base.rstrip("/"), "key": key or "EMPTY"} for base, key in listed]
+        return [
+            {"url": given["api_base"].rstrip("/"), "key": key, "model": judge["name"]}
+            for number, given in enumerate(judge["endpoints"])
+            for key in [_key_of(number, given.get("api_key_env"), env)]
+        ]
+    return [
+        {"url": known.api_base.rstrip("/"), "key": _own_key(known, env), "model": known.model}
+        for known in read_endpoints(judge["api_config"], judge["name"])
+    ]
 
 
-def _given(number: int, given: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, str]:
-    name = given.get("api_key_env")
+def _key_of(number: int, name: str | None, env: Mapping[str, str]) -> str:
     if name and not env.get(name):
         raise ConfigError(
             f"judge.endpoints[{number}]: the environment variable {name} (api_key_env) is not set "
             "in the job; export it before you start snakemake"
         )
-    return {"url": given["api_base"].rstrip("/"), "key": env[name] if name else "EMPTY"}
+    return env[name] if name else NO_KEY
 
 
-def check(endpoint: Mapping[str, str], name: str) -> str:
+def _own_key(endpoint: Endpoint, env: Mapping[str, str]) -> str:
+    # The key of the environment is OpenAI's: no other server gets to see it.
+    default = env.get("OPENAI_API_KEY") if endpoint.api_base == OPENAI_BASE else None
+    return endpoint.api_key or default or NO_KEY
+
+
+def check(endpoint: Mapping[str, str]) -> str:
     """One line on what `/models` of an endpoint says. Never the key."""
+    name = endpoint["model"]
     request = urllib.request.Request(f"{endpoint['url']}/models")
     request.add_header("Authorization", f"Bearer {endpoint['key']}")
     try:

@@ -54,8 +54,8 @@ class Progress:
 class Judge:
     """A judge at an address, as its supervisor sees it."""
 
-    def __init__(self, url: str, key: str, name: str) -> None:
-        self.url, self.key, self.name = url, key, name
+    def __init__(self, url: str, key: str, name: str, patience: float = REPLY_SECONDS) -> None:
+        self.url, self.key, self.name, self.patience = url, key, name, patience
         self.base = url.removesuffix("/v1")
 
     async def ready(self) -> bool:
@@ -65,10 +65,10 @@ class Judge:
         another model. Waiting would not help.
         """
         try:
-            status, _ = await fetch(f"{self.base}/health")
+            status, _ = await self._get(f"{self.base}/health")
             if status >= 500:
                 return False
-            status, body = await fetch(f"{self.url}/models", self.key)
+            status, body = await self._get(f"{self.url}/models")
         except OSError:
             return False
         if status in (401, 403):
@@ -89,15 +89,15 @@ class Judge:
 
     async def sick(self) -> str | None:
         """What is wrong with the API now, if anything. OSError where it does not answer."""
-        status, _ = await fetch(f"{self.base}/health")
+        status, _ = await self._get(f"{self.base}/health")
         if status == 404:  # not every server has one
-            status, _ = await fetch(f"{self.url}/models", self.key)
+            status, _ = await self._get(f"{self.url}/models")
         return f"/health says {status}" if status >= 500 else None
 
     async def progress(self) -> Progress | None:
         """What `/metrics` says."""
         try:
-            status, body = await fetch(f"{self.base}/metrics", self.key)
+            status, body = await self._get(f"{self.base}/metrics")
         except OSError:
             return None
         text = body.decode(errors="replace")
@@ -116,6 +116,9 @@ class Judge:
         body |= {"max_tokens": 1, "user": "supervisor"} | ({"priority": -1} if first else {})
         status, _ = await fetch(f"{self.url}/chat/completions", self.key, body, TOKEN_SECONDS)
         return f"a call for one token gets {status}" if status >= 500 else None
+
+    async def _get(self, url: str) -> tuple[int, bytes]:
+        return await fetch(url, self.key, timeout=self.patience)
 
 
 def figure(metrics: str, name: str) -> float | None:

@@ -88,7 +88,7 @@ async def _serve_external(judge: Mapping[str, Any], server_file: Path, record: B
     try:
         for endpoint in served:
             # Said, not enforced: clients find out themselves, and an endpoint may yet come up.
-            say(await asyncio.to_thread(check, endpoint, judge["name"]))
+            say(await asyncio.to_thread(check, endpoint))
         record.note(launched=now(), ready=now())
         cause = await stop
         record.ended("walltime" if at_walltime() else cause)

@@ -102,7 +102,9 @@ class Toy:
             if self.dead_engine:
                 reply: Reply | None = error(500, "internal_server_error", "the engine is dead")
             else:
-                fault = self.faults.strike(digest, texts[-1])
+                # The supervisor's question whether the engine lives is no game.
+                probe = asked.get("user") == "supervisor"
+                fault = None if probe else self.faults.strike(digest, texts[-1])
                 entry["fault"] = fault and fault.kind
                 async with self._slot(priority):
                     entry["running"] = self.running
