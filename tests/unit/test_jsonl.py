@@ -118,10 +118,11 @@ def test_write_atomic_keeps_the_old_file_when_the_writer_fails(tmp_path):
     assert [item.name for item in tmp_path.iterdir()] == ["file.jsonl"]
 
 
-def test_write_atomic_sets_the_mode(tmp_path):
+@pytest.mark.parametrize("mode", [0o600, 0o666])
+def test_write_atomic_sets_the_mode_whatever_the_umask(tmp_path, mode):
     path = tmp_path / "key.json"
-    write_atomic(path, "{}", mode=0o600)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    write_atomic(path, "{}", mode=mode)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
 def test_write_atomic_turns_a_lone_surrogate_into_its_json_escape(tmp_path):

@@ -82,6 +82,8 @@ def test_what_a_file_has_stays_and_the_rest_is_counted():
     kept = complete_metadata(TEXT, given)
     assert kept == full | {"token_len": 77, "list_count": {"ordered": 9, "unordered": 9}}
     assert complete_metadata(TEXT, {"token_len": 8}) == full | {"token_len": 8}
+    lists = {"ordered": 9, "unordered": 9}
+    assert complete_metadata(TEXT, {"list_count": lists})["list_count"] == lists
     assert complete_metadata("x", None) == count_metadata("x")
     assert complete_metadata("x", {"token_len": None})["token_len"] == 1
 

@@ -270,6 +270,13 @@ def test_names_that_api_config_does_not_know(campaign):
     )
 
 
+def test_a_model_that_is_to_be_judged_itself_is_no_suggestion(campaign):
+    campaign.answer("run-step-100", "abc")
+    assert "did you mean" in campaign.check("run-step-200").rows[1].reason
+    report = campaign.check("run-step-100", "run-step-200")
+    assert report.rows[2].reason.endswith("run-step-200.jsonl does not exist")
+
+
 def test_many_unknown_names_make_one_note(campaign):
     models = [f"model-{number}" for number in range(30)]
     for model in models:
