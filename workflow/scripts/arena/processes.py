@@ -18,7 +18,8 @@ from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 PROC = Path("/proc")
-TRACKER = b"resource_tracker"  # Python's: unlinks shared memory once those who use it are dead
+# Python's own, by its command line: unlinks shared memory once those who use it are dead
+TRACKER = b"from multiprocessing.resource_tracker import main"
 TRACKER_SECONDS = 1.0  # it needs milliseconds
 
 

@@ -59,6 +59,7 @@ def refused(kind: str, tokens: int, limit: int) -> Reply:
 
 async def trickle(request: Request, fault: Fault, reply: Reply) -> None:
     """Send a reply in ten pieces over the fault's seconds, or only its first half."""
+    reply.head["Connection"] = "close"  # which is what follows
     body = reply.encode()
     if fault.kind == "cut":
         request.writer.write(body[: len(body) // 2])

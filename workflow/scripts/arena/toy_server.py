@@ -163,7 +163,7 @@ class Toy:
         message, reason = shaped(text, fault)
         shown = message.get("content") or message.get("reasoning_content") or ""
         written = count_tokens(shown)
-        if written > limit and not (fault and fault.kind in REASONS):
+        if written > limit and not (fault and fault.kind in (*REASONS, "huge")):
             message["content"], reason, written = shown[: limit * 4], "length", limit
         self.prompt_tokens += tokens
         self.completion_tokens += written

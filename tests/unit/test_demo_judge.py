@@ -1,0 +1,343 @@
+"""The demo judge: verdicts, usage, priorities, and faults by request, over HTTP."""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import openai
+import pytest
+from arena.errors import ConfigError
+from arena.prompts import messages, own_prompts
+from arena.toy_faults import KINDS, Faults
+from arena.toy_judge import PrefixCache, verdict
+from arena.toy_server import message_digest, short_digest
+
+from tests.served import SCRIPTS, eventually
+
+FLIPPED = {"A>>B": "B>>A", "A>B": "B>A", "A=B": "A=B", "B>A": "A>B", "B>>A": "A>>B"}
+
+
+def user(a, b, question="What is a tide?"):
+    return (
+        f"<request>\n{question}\n</request>\n<reply_A>\n{a}\n</reply_A>\n<reply_B>\n{b}\n</reply_B>"
+    )
+
+
+@contextmanager
+def judge(tmp_path, *words, key=None):
+    """A demo judge; gives an OpenAI client without retries, whose `log()` reads the request log."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = tmp_path / "requests.jsonl"
+    command = [sys.executable, str(SCRIPTS / "demo_judge.py"), "--port", str(port), "--name", "toy"]
+    env = {name: value for name, value in os.environ.items() if name != "VLLM_API_KEY"}
+    process = subprocess.Popen(
+        [*command, "--request-log", str(log), *words],
+        env=env | ({"VLLM_API_KEY": key} if key else {}),
+    )
+    client = openai.OpenAI(
+        base_url=f"http://127.0.0.1:{port}/v1", api_key=key or "none", max_retries=0, timeout=20
+    )
+
+    def listening():
+        try:
+            return bool(client.models.list())
+        except openai.APIConnectionError:
+            assert process.poll() is None
+            return False
+
+    try:
+        eventually(listening, what="a demo judge")
+        client.port, client.process = port, process
+        client.log = lambda: [json.loads(line) for line in log.read_text().splitlines()]
+        yield client
+    finally:
+        process.kill()
+        process.wait()
+
+
+def ask(client, text, **more):
+    message = {"role": "user", "content": text}
+    return client.chat.completions.create(model="toy", messages=[message], **more)
+
+
+def counts(client):
+    return client.with_options(base_url=f"http://127.0.0.1:{client.port}").get(
+        "/faults", cast_to=object
+    )
+
+
+# Verdicts
+
+
+def test_the_better_answer_wins_and_the_toy_says_what_it_is():
+    good = "# Tides\n\nThe tide is the rise and fall of the sea.\n\n- the moon pulls\n- the sun too"
+    label, text = verdict(user(good, "dunno"))
+    assert label == "A>>B"
+    assert text.startswith("I am a toy judge, not a language model")
+    assert text.endswith("[[A>>B]]")
+    assert verdict(user("dunno", good))[0] == "B>A"  # the bias towards the first takes a step
+    assert verdict(user(good, ""))[0] == "A>>B"
+
+
+def test_swapping_the_answers_mostly_swaps_the_verdict():
+    texts = [" ".join(f"w{n * k % 97}" for n in range(5 + 3 * k)) for k in range(1, 41)]
+    pairs = list(zip(texts, reversed(texts), strict=True))
+    kept = sum(FLIPPED[verdict(user(a, b))[0]] == verdict(user(b, a))[0] for a, b in pairs)
+    assert 0.6 * len(pairs) < kept < len(pairs)  # a bias is there to be found, and is small
+
+
+def test_both_known_templates_are_understood(project):
+    prompts = own_prompts(project / "config" / "prompts")
+    long, short = "one two three four five six seven eight " * 20, "one"
+    ours = messages(prompts, "any", "What?", long, short)[-1]["content"]
+    assert verdict(ours)[0] == "A>>B"
+    theirs = (
+        "<|User Prompt|>\nWhat?\n\n<|The Start of Assistant A's Answer|>\n{}\n"
+        "<|The End of Assistant A's Answer|>\n\n<|The Start of Assistant B's Answer|>\n{}\n"
+        "<|The End of Assistant B's Answer|>"
+    )
+    assert verdict(theirs.format(short, long))[0] == "B>>A"
+
+
+def test_verdicts_are_the_same_in_every_process():
+    text = user("a tide is the sea that rises", "the sea falls and rises again with the moon")
+    code = "import sys; from arena.toy_judge import verdict; print(verdict(sys.argv[1])[0])"
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", code, text],
+            env={"PYTHONPATH": str(SCRIPTS), "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for seed in ("1", "2")
+    }
+    assert seen == {verdict(text)[0]}
+
+
+# The cache
+
+
+def test_prefix_cache_counts_whole_blocks_of_common_beginnings():
+    cache = PrefixCache(capacity=1000)
+    first = "a" * 256 + "b" * 256  # 128 tokens, 8 blocks
+    assert cache.cached_tokens(first) == 0
+    assert cache.cached_tokens(first) == 128
+    assert cache.cached_tokens("a" * 256 + "c" * 256) == 64
+    assert cache.cached_tokens("c" + first) == 0  # the end of a prompt shares nothing
+    assert (cache.queried, cache.hits) == (513, 192)
+
+
+def test_prefix_cache_forgets_what_was_used_longest_ago():
+    cache = PrefixCache(capacity=64)
+    one, two = "1" * 256, "2" * 256  # 64 tokens each
+    cache.cached_tokens(one)
+    cache.cached_tokens(two)
+    assert cache.cached_tokens(two) == 64
+    assert cache.cached_tokens(one) == 0
+    assert PrefixCache(capacity=0).cached_tokens(one) == 0
+
+
+# The server
+
+
+def test_usage_key_and_models(tmp_path):
+    with judge(tmp_path, key="secret") as client:
+        text = user("word " * 400, "other")
+        first, second = ask(client, text), ask(client, text)
+        assert first.usage.prompt_tokens == -(-len(text) // 4)
+        assert first.usage.prompt_tokens_details.cached_tokens == 0
+        assert second.usage.prompt_tokens_details.cached_tokens == len(text) // 64 * 16
+        assert first.choices[0].message.content == second.choices[0].message.content
+        assert [model.id for model in client.models.list()] == ["toy"]
+        with pytest.raises(openai.AuthenticationError):
+            client.with_options(api_key="guess").models.list()
+        with pytest.raises(openai.NotFoundError):
+            client.chat.completions.create(model="other", messages=[])
+
+
+def test_hundreds_of_open_requests_and_a_log_that_shows_them(tmp_path):
+    with judge(tmp_path, "--seconds", "0.5") as client:
+        many = openai.AsyncOpenAI(base_url=client.base_url, api_key="none", max_retries=0)
+
+        async def play():
+            async def one(number):
+                content = user(f"answer {number}", "baseline")
+                message = {"role": "user", "content": content}
+                return await many.chat.completions.create(model="toy", messages=[message])
+
+            return await asyncio.gather(*(one(number) for number in range(300)))
+
+        assert len(asyncio.run(play())) == 300
+        log = client.log()
+    assert max(entry["open"] for entry in log) > 200
+    assert len({entry["digest"] for entry in log}) == 300
+    asked = [{"role": "user", "content": user("answer 7", "baseline")}]
+    entry = next(entry for entry in log if entry["digest"] == message_digest(asked))
+    assert entry["pair"] == [short_digest("answer 7"), short_digest("baseline")]
+    assert entry["status"] == 200 and entry["out"] - entry["in"] >= 0.5
+
+
+def test_slots_are_given_by_priority(tmp_path):
+    with (
+        judge(tmp_path, "--slots", "1", "--seconds", "0.2") as client,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        games = [pool.submit(ask, client, "first")]
+
+        def waiting(number):
+            metrics = client.with_options(base_url=f"http://127.0.0.1:{client.port}")
+            text = metrics.get("/metrics", cast_to=str)
+            return f'num_requests_waiting{{model_name="toy"}} {number}.0' in text
+
+        for number, priority in enumerate((5, 3, 4, 1)):
+            more = {"extra_body": {"priority": priority}}
+            games.append(pool.submit(ask, client, f"game {priority}", **more))
+            eventually(lambda number=number: waiting(number + 1) or len(client.log()) > 0)
+        for game in games:
+            game.result()
+        order = [entry["priority"] for entry in client.log()]
+        assert {entry["running"] for entry in client.log()} == {1}
+    assert order[0] == 0
+    assert order[2:] == sorted(order[2:])  # the second slot may be given before the last arrives
+    assert sorted(order) == [0, 1, 3, 4, 5]
+
+
+def test_over_the_context_as_vllm_says_it(tmp_path):
+    with judge(tmp_path, "--context", "100") as client:
+        with pytest.raises(openai.BadRequestError) as refused:
+            ask(client, "x" * 400, max_tokens=10)
+        assert refused.value.body["param"] == "input_tokens"
+        assert ask(client, "x" * 40, max_tokens=10).choices[0].finish_reason == "length"
+
+
+# Faults
+
+SHAPES = {
+    "null": lambda m, r: m.content is None and r == "stop",
+    "empty": lambda m, r: m.content == "",
+    "blank": lambda m, r: m.content == "\n\n",
+    "reasoning": lambda m, r: m.content is None and "[[" in m.reasoning_content,
+    "thought": lambda m, r: "[[B>>A]]" in m.reasoning_content and "[[" in m.content,
+    "think": lambda m, r: m.content.startswith("<think>") and m.content.count("[[") == 2,
+    "tool": lambda m, r: m.content is None and m.tool_calls and r == "tool_calls",
+    "refusal": lambda m, r: m.content is None and m.refusal,
+    "length": lambda m, r: "[[" not in m.content and r == "length",
+    "longwinded": lambda m, r: "[[" in m.content and r == "length",
+    "unparsed": lambda m, r: "[[" not in m.content and r == "stop",
+    "odd": lambda m, r: "[[A>>A]]" in m.content,
+    "huge": lambda m, r: len(m.content) == 100_000 and "[[" not in m.content,
+    "nousage": lambda m, r: "[[" in m.content,
+}
+ERRORS = {
+    "429": (openai.RateLimitError, lambda e: e.response.headers["retry-after"] == "1"),
+    "500": (openai.InternalServerError, lambda e: e.status_code == 500),
+    "503": (openai.InternalServerError, lambda e: e.status_code == 503),
+    "html": (openai.InternalServerError, lambda e: "502" in str(e)),
+    "reset": (openai.APIConnectionError, lambda e: True),
+    "cut": (openai.APIConnectionError, lambda e: True),
+    "garbage": (Exception, lambda e: True),
+    "too_long": (openai.BadRequestError, lambda e: e.body["param"] == "input_tokens"),
+    "toolong_openai": (openai.BadRequestError, lambda e: e.code == "context_length_exceeded"),
+    "filter": (openai.BadRequestError, lambda e: e.code == "content_filter"),
+    "bad": (openai.BadRequestError, lambda e: e.body["param"] == "messages"),
+}
+
+
+@pytest.fixture(scope="module")
+def struck(tmp_path_factory):
+    with judge(tmp_path_factory.mktemp("struck")) as client:
+        yield client
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_shapes_of_replies(struck, kind):
+    for _ in range(2):  # every time
+        reply = ask(struck, f"<<judge:{kind}>>" + user("a", "b"))
+        assert SHAPES[kind](reply.choices[0].message, reply.choices[0].finish_reason)
+        assert (reply.usage is None) == (kind == "nousage")
+    assert counts(struck)[kind] == 2
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_errors(struck, kind):
+    error, holds = ERRORS[kind]
+    text = f"<<judge:{kind}*2>>" + user("a", "b")
+    for _ in range(2):
+        with pytest.raises(error) as caught:
+            ask(struck, text).choices[0].message.content.strip()
+        assert holds(caught.value)
+    assert "[[" in ask(struck, text).choices[0].message.content  # the third is answered
+
+
+@pytest.mark.parametrize(
+    ("kind", "least"), [("slow=1", 0.9), ("late=0.5", 0.5), ("stall=0.5", 0.5)]
+)
+def test_delays(struck, kind, least):
+    began = time.monotonic()
+    try:
+        ask(struck, f"<<judge:{kind}>>")
+    except openai.APIConnectionError:
+        assert kind.startswith("stall")
+    assert least <= time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(("kind", "status"), [("die=7", 7), ("die=0", 0), ("kill", -9)])
+def test_ends(tmp_path, kind, status):
+    with judge(tmp_path) as client:
+        with pytest.raises(openai.APIConnectionError):
+            ask(client, f"<<judge:{kind}>>")
+        assert client.process.wait(10) == status
+
+
+def test_every_kind_of_fault_is_tested_somewhere():
+    here = {*SHAPES, *ERRORS, "slow", "late", "stall", "die", "kill"}
+    assert set(KINDS) - here == {"hang", "engine"}  # in test_server.py
+
+
+def test_a_schedule_strikes_by_prompt_not_by_order(tmp_path):
+    schedule = {"seed": 3, "rates": {"500": 0.2, "429": 0.1}, "times": 2, "values": {"429": 0.5}}
+    prompts = [f"p{number}" for number in range(1000)]
+    forward, backward = Faults(schedule), Faults(schedule)
+    first = {prompt: forward.strike(prompt, "") for prompt in prompts}
+    assert first == {prompt: backward.strike(prompt, "") for prompt in reversed(prompts)}
+    kinds = [fault.kind for fault in first.values() if fault]
+    assert 160 < kinds.count("500") < 240 and 70 < kinds.count("429") < 130
+    assert {fault.value for fault in first.values() if fault and fault.kind == "429"} == {"0.5"}
+    for _ in range(20):
+        for prompt in prompts:
+            forward.strike(prompt, "")
+    assert max(forward._struck[prompt, ""] for prompt in prompts) == 2  # so a run comes to an end
+    other = Faults(schedule | {"seed": 4})
+    assert {prompt: other.strike(prompt, "") for prompt in prompts} != first
+
+
+def test_faults_are_remembered_in_their_log(tmp_path):
+    log = tmp_path / "faults.jsonl"
+    assert Faults({}, log).strike("d", "<<judge:die>>").kind == "die"
+    again = Faults({}, log)
+    assert again.strike("d", "<<judge:die>>") is None
+    assert again.strike("e", "<<judge:die>>").kind == "die"
+    assert again.counts == {"die": 2}
+    assert len(log.read_text().splitlines()) == 2
+
+
+def test_markers_strike_one_after_the_other_and_unknown_ones_never():
+    faults = Faults()
+    text = "<<judge:500>> <<judge:reset*2>> <<judge:nonsense>> <<judge:429=0.1>>"
+    struck = [faults.strike("d", text) for _ in range(5)]
+    assert [fault and fault.kind for fault in struck] == ["500", "reset", "reset", "429", None]
+    assert struck[3].number(9) == 0.1
+
+
+def test_a_schedule_with_an_unknown_kind_is_refused():
+    with pytest.raises(ConfigError, match="unknown 501"):
+        Faults({"rates": {"501": 0.1}})

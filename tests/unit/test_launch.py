@@ -1,0 +1,215 @@
+"""What is run to serve a judge, and why one did not start."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from arena.causes import explain
+from arena.errors import ConfigError
+from arena.external import check, endpoints
+from arena.launch import capacity, environment, fill, gpu_count, script_of
+from arena.processes import parents, shared_memory
+
+VALUES = {"path": "/w/my judge", "name": "j$1", "host": "127.0.0.1", "port": 7, "gpus": 2}
+
+
+def test_values_are_quoted_for_the_shell_once():
+    template = "serve {path} -n {name} --at {host}:{port} -g {gpus} '{\"a\": 1}' ${HOME} {{name}}"
+    expected = "serve '/w/my judge' -n 'j$1' --at 127.0.0.1:7 -g 2 '{\"a\": 1}' ${HOME} {name}"
+    assert fill(template, VALUES) == expected
+
+
+def test_braces_in_a_value_are_not_looked_at_again():
+    assert fill("{name} {port}", VALUES | {"name": "{port}"}) == "'{port}' 7"
+
+
+def test_a_missing_path_is_named():
+    with pytest.raises(ConfigError, match=r"judge\.path is not set"):
+        script_of({"server": "vllm", "name": "j"}, 1, 1)
+
+
+def test_the_command_for_vllm():
+    script = script_of(
+        {"server": "vllm", "name": "j", "path": "/w", "setup": "module load x"}, 5, 2
+    )
+    assert script.splitlines() == [
+        "set -eo pipefail",
+        "module load x",
+        "vllm serve /w --served-model-name j --host 127.0.0.1 --port 5 --tensor-parallel-size 2 "
+        "--enable-prefix-caching --scheduling-policy priority --enable-prompt-tokens-details",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("env", "resources", "count"),
+    [
+        ({"CUDA_VISIBLE_DEVICES": "0,1"}, {"gpus": 4}, 2),
+        ({"CUDA_VISIBLE_DEVICES": "GPU-1a,GPU-2b,GPU-3c"}, {}, 3),
+        ({"CUDA_VISIBLE_DEVICES": ""}, {"gpus": 4}, 0),
+        ({"CUDA_VISIBLE_DEVICES": "0,-1,1"}, {}, 1),
+        ({"SLURM_GPUS_ON_NODE": "4"}, {"gpus": 2}, 4),
+        ({}, {"gpus": 2}, 2),
+        ({}, {}, 0),
+    ],
+)
+def test_gpus_are_those_that_the_job_sees(env, resources, count):
+    assert gpu_count(resources, env) == count
+
+
+@pytest.mark.parametrize(
+    ("judge", "parallel", "priority"),
+    [
+        ({"server": "vllm", "path": "/w"}, None, True),
+        ({"server": "vllm", "command": "vllm serve --max-num-seqs 96"}, 96, False),
+        ({"server": "vllm", "command": "x --max_num_seqs=8 --scheduling-policy=priority"}, 8, True),
+        ({"server": "vllm", "command": "x --scheduling-policy fcfs"}, None, False),
+        ({"server": "demo"}, None, True),
+        ({"server": "external"}, None, False),
+    ],
+)
+def test_capacity_is_read_from_the_command(judge, parallel, priority):
+    assert capacity(judge) == {"parallel": parallel, "priority": priority}
+
+
+def test_environment_of_the_judge(tmp_path):
+    outer = {"PATH": "/bin", "NO_PROXY": "example.org", "HF_HOME": "/hf"}
+    env = environment({"path": str(tmp_path), "env": {"A": 1, "PATH": "/opt"}}, "secret", outer)
+    assert env["VLLM_API_KEY"] == env["JUDGE_API_KEY"] == "secret"
+    assert env["NO_PROXY"] == "example.org,127.0.0.1,localhost,::1"
+    assert env["no_proxy"] == "127.0.0.1,localhost,::1"
+    assert (env["A"], env["PATH"], env["HF_HOME"]) == ("1", "/opt", "/hf")
+    assert env["HF_HUB_OFFLINE"] == "1"  # the weights are a folder
+    assert "HF_HUB_OFFLINE" not in environment({"path": "org/model"}, "k", {})
+    assert (
+        environment({"path": str(tmp_path)}, "k", {"HF_HUB_OFFLINE": "0"})["HF_HUB_OFFLINE"] == "0"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "line", "said", "local"),
+    [
+        (1, "torch.OutOfMemoryError: CUDA out of memory.", "the GPU is out of memory", False),
+        (
+            1,
+            "max seq len (131072) ... larger than the available KV cache memory",
+            "--max-model-len",
+            False,
+        ),
+        (
+            1,
+            "ValueError: Free memory on device (3/79 GiB) on startup is less than desired",
+            "nvidia-smi",
+            True,
+        ),
+        (1, "RuntimeError: CUDA error: uncorrectable ECC error", "the GPU cannot be used", True),
+        (2, "vllm: error: unrecognized arguments: --foo", "--help", False),
+        (127, "bash: line 2: vllm: command not found", "judge.setup", False),
+        (1, "OSError: [Errno 98] Address already in use", "the port was taken", True),
+        (1, "OSError: [Errno 28] No space left on device", "the disk is full", True),
+        (137, "", "killed by signal 9: it was killed, as a rule for using more memory", False),
+        (-9, "", "killed by signal 9", False),
+        (0, "", "unasked", False),
+        (7, "what {braces} mean", "exit status 7", False),
+    ],
+)
+def test_causes(status, line, said, local):
+    cause = explain(status, ["INFO starting", line, "Traceback"])
+    assert said in cause.text
+    assert cause.local is local
+
+
+def test_the_cause_is_not_its_echo():
+    lines = [
+        "torch.OutOfMemoryError: CUDA out of memory.",
+        "RuntimeError: No such file or directory",
+    ]
+    assert "out of memory" in explain(1, lines).text
+
+
+# External judges
+
+
+def test_endpoints_with_keys_from_the_environment():
+    given = [{"api_base": "http://a/v1/", "api_key_env": "K"}, {"api_base": "http://b/v1"}]
+    judge = {"name": "j", "endpoints": given}
+    assert endpoints(judge, {"K": "secret"}) == [
+        {"url": "http://a/v1", "key": "secret", "model": "j"},
+        {"url": "http://b/v1", "key": "EMPTY", "model": "j"},
+    ]
+    with pytest.raises(ConfigError, match=r"endpoints\[0\]: the environment variable K"):
+        endpoints(judge, {})
+
+
+def test_endpoints_of_the_users_api_config(tmp_path):
+    file = tmp_path / "api_config.yaml"
+    file.write_text(
+        "j:\n  model: served-name\n  api_type: openai\n  endpoints:\n"
+        "    - {api_base: 'http://a/v1', api_key: secret}\n    - {api_base: 'http://b/v1'}\n"
+        "gpt:\n  model: gpt-x\n  api_type: openai\n  endpoints: null\n"
+    )
+    judge = {"name": "j", "endpoints": None, "api_config": str(file)}
+    assert endpoints(judge, {"OPENAI_API_KEY": "sk"}) == [
+        {"url": "http://a/v1", "key": "secret", "model": "served-name"},
+        {"url": "http://b/v1", "key": "EMPTY", "model": "served-name"},  # not OpenAI: not its key
+    ]
+    openai = endpoints(judge | {"name": "gpt"}, {"OPENAI_API_KEY": "sk"})
+    assert [(one["key"], one["model"]) for one in openai] == [("sk", "gpt-x")]
+
+
+def test_the_check_of_an_endpoint_never_says_the_key():
+    line = check({"url": "http://127.0.0.1:1/v1", "key": "secret", "model": "j"})
+    assert line == "http://127.0.0.1:1/v1: cannot be asked for its models (URLError)"
+
+
+# Processes
+
+MAKES_SHARED_MEMORY = """
+import os, signal, sys, time
+from multiprocessing import resource_tracker, shared_memory
+made = shared_memory.SharedMemory(create=True, size=4096)
+resource_tracker.unregister(made._name, "shared_memory")  # as when its tracker is killed with it
+print(made.name, flush=True)
+if os.fork():
+    time.sleep(3600)
+os.setsid()
+if os.fork():
+    os._exit(0)  # the grandchild is an orphan now
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print(os.getpid(), flush=True)
+time.sleep(3600)
+"""
+ENDS_IT = """
+import subprocess, sys
+from arena.processes import adopt_orphans, descendants, end_descendants, shared_memory
+adopt_orphans()
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.PIPE, text=True)
+name, orphan = child.stdout.readline().strip(), int(child.stdout.readline())
+import os
+below = descendants(os.getpid())
+assert {child.pid, orphan} <= set(below), (child.pid, orphan, below)
+print(name, orphan, end_descendants(grace=0.3), descendants(os.getpid()))
+"""
+
+
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="orphans are adopted on Linux only"
+)
+def test_orphans_and_shared_memory_are_gone(project):
+    done = subprocess.run(
+        [sys.executable, "-c", ENDS_IT, MAKES_SHARED_MEMORY],
+        env=os.environ | {"PYTHONPATH": str(project / "workflow" / "scripts")},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 0, done.stderr
+    name, orphan, killed, left = done.stdout.split(maxsplit=3)
+    assert (killed, left.strip()) == ("True", "[]")
+    assert not (Path("/dev/shm") / name).exists()
+    assert int(orphan) not in parents()
+
+
+def test_shared_memory_of_a_process_that_is_gone_is_none():
+    assert shared_memory([2**22 + 1]) == set()
