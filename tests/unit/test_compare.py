@@ -43,6 +43,25 @@ def test_pairing_sees_what_single_intervals_cannot():
     assert found.better.tolist() == [[False, True], [False, False]]
 
 
+def test_gaps_anywhere_give_what_counting_pair_by_pair_gives():
+    rng = np.random.default_rng(2)
+    rows = rng.integers(0, 2, (4, 200)).astype(float)
+    rows[rng.random((4, 200)) < 0.2] = np.nan
+    rows[3, :100], rows[2, 100:] = np.nan, np.nan
+    votes = votes_of(*rows)
+    found = paired_differences(votes, WEIGHTS, 0.9)
+    for i, j in ((0, 1), (1, 3), (2, 0)):
+        both = ~np.isnan(rows[i]) & ~np.isnan(rows[j])
+        draws = WEIGHTS[:, both]
+        resampled = 100 * (draws @ (rows[i] - rows[j])[both]) / draws.sum(axis=1)
+        lower, upper = bounds(resampled[:, None], 0.9)
+        assert found.difference[i, j] == pytest.approx(100 * (rows[i] - rows[j])[both].mean())
+        assert (found.lower[i, j], found.upper[i, j]) == pytest.approx((lower[0], upper[0]))
+        assert found.questions[i, j] == both.sum()
+    assert found.questions[2, 3] == 0
+    assert np.isnan([found.difference[2, 3], found.lower[2, 3], found.upper[2, 3]]).all()
+
+
 def test_equal_questions_give_the_difference_of_the_scores():
     rng = np.random.default_rng(1)
     votes = votes_of(*rng.integers(0, 2, (3, 200)))

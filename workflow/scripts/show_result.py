@@ -14,6 +14,7 @@ from typing import Any
 
 from arena.errors import ArenaError
 from arena.intervals import CI
+from arena.leaderboard import ROUNDS
 from arena.show_result import Sources, make_result
 from arena.style import FEATURES
 from arena.verdict import DEFAULT_PATTERNS, RULES
@@ -90,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
     add("--baselines", "--baseline", nargs="*", default=[], help="only judgments against these")
     add("--rule", choices=RULES, help="default: v0.1 for the bench arena-hard-v0.1, else v2.0")
     add("--weight", type=float, default=3, help="votes of a strong verdict")
-    add("--rounds", type=int, default=100, help="resamples behind each interval")
+    add("--rounds", type=int, default=ROUNDS, help="resamples behind each interval")
     add("--seed", type=int, default=42, help="of the resampling")
     add("--ci", choices=CI, default=CI[0], help="resample questions, or votes as upstream does")
     add(

@@ -31,37 +31,57 @@ def paired_differences(votes: Votes, weights: np.ndarray, level: float) -> Diffe
 
     So a hard question that only one of them was asked weighs on neither. `weights`: [rounds, Q].
     """
-    has = (votes.votes > 0).astype(float)
-    once = np.ones((1, has.shape[1]))
-    difference = [_against(i, votes, has, once)[0] for i in range(len(has))]
+    once = _Pairs(votes, np.ones((1, votes.votes.shape[1])))
+    resampled = _Pairs(votes, weights)
+    models = range(len(votes.votes))
+    difference = [once.against(i)[0] for i in models]
     # A row at a time, so that memory stays at rounds x models.
-    low_high = [bounds(_against(i, votes, has, weights), level) for i in range(len(has))]
-    return _differences(difference, low_high, has)
+    rows = (resampled.against(i)[:, i + 1 :] for i in models)
+    return _differences(difference, rows, votes, level)
 
 
 def resampled_differences(
     scores: np.ndarray, resamples: np.ndarray, votes: Votes, level: float
 ) -> Differences:
     """Compare scores [M] with resamples [rounds, M] of any kind, such as style-controlled ones."""
-    low_high = [bounds(resamples[:, [i]] - resamples, level) for i in range(len(scores))]
-    has = (votes.votes > 0).astype(float)
-    return _differences(scores[:, None] - scores, low_high, has)
+    rows = (resamples[:, [i]] - resamples[:, i + 1 :] for i in range(len(scores)))
+    return _differences(scores[:, None] - scores, rows, votes, level)
 
 
-def _differences(difference, low_high, has) -> Differences:
-    lower, upper = (np.array(bound) for bound in zip(*low_high, strict=True))
-    for matrix in (lower, upper):
-        np.fill_diagonal(matrix, 0)
-    return Differences(np.array(difference), lower, upper, (has @ has.T).astype(int))
+def _differences(difference, rows, votes: Votes, level: float) -> Differences:
+    """Bounds of the upper triangle, given by row as resamples; the lower one mirrors it."""
+    has = (votes.votes > 0).astype(int)
+    lower, upper = np.zeros((2, len(has), len(has)))
+    for i, row in enumerate(rows):
+        lower[i, i + 1 :], upper[i, i + 1 :] = low, high = bounds(row, level)
+        lower[i + 1 :, i], upper[i + 1 :, i] = -high, -low
+    return Differences(np.array(difference), lower, upper, has @ has.T)
 
 
-def _against(i: int, votes: Votes, has: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Model i minus all models in every round, [rounds, M], on shared questions."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mine = ((weights * votes.wins[i]) @ has.T) / ((weights * votes.votes[i]) @ has.T)
-        shared = weights * has[i]
-        theirs = (shared @ votes.wins.T) / (shared @ votes.votes.T)
-    return 100 * (mine - theirs)
+class _Pairs:
+    """Sums over the questions that two models share, as sums over all less those over the others.
+
+    Few questions are missing anywhere, so the second sum is short.
+    """
+
+    def __init__(self, votes: Votes, weights: np.ndarray):
+        self.votes, self.weights = votes, weights
+        self.missing = votes.votes == 0
+        self.gaps = np.flatnonzero(self.missing.any(axis=0))
+        self.won, self.cast = weights @ votes.wins.T, weights @ votes.votes.T
+
+    def against(self, i: int) -> np.ndarray:
+        """Model i minus all models in every round, [rounds, M]; NaN where nothing is shared."""
+        votes, gaps, mine = self.votes, self.gaps, np.flatnonzero(self.missing[i])
+        theirs = self.missing[:, gaps].T.astype(float)
+        won = self.won[:, [i]] - (self.weights[:, gaps] * votes.wins[i, gaps]) @ theirs
+        cast = self.cast[:, [i]] - (self.weights[:, gaps] * votes.votes[i, gaps]) @ theirs
+        other_won = self.won - self.weights[:, mine] @ votes.wins[:, mine].T
+        other_cast = self.cast - self.weights[:, mine] @ votes.votes[:, mine].T
+        with np.errstate(invalid="ignore", divide="ignore"):
+            difference = 100 * (won / cast - other_won / other_cast)
+        # What is left of a subtraction must not pass for a vote.
+        return np.where((cast > 1e-9) & (other_cast > 1e-9), difference, np.nan)
 
 
 def rank_ranges(differences: Differences) -> tuple[np.ndarray, np.ndarray]:

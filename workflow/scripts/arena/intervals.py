@@ -82,11 +82,25 @@ def resampler(votes: Votes, weights: np.ndarray, ci: str, seed: int):
 
 def bounds(resamples: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the lower and upper bound of each column of `resamples`; NaN where it has no value."""
-    tail = 50 * (1 - level)
-    known = ~np.isnan(resamples).all(axis=0)
+    tail = (1 - level) / 2
+    missing = np.isnan(resamples)
     low_high = np.full((2, *resamples.shape[1:]), np.nan)
-    low_high[:, known] = np.nanpercentile(resamples[:, known], [tail, 100 - tail], axis=0)
+    whole, some = ~missing.any(axis=0), missing.any(axis=0) & ~missing.all(axis=0)
+    low_high[:, whole] = _quantiles(resamples[:, whole], (tail, 1 - tail))
+    for column in np.flatnonzero(some):
+        known = resamples[~missing[:, column], column]
+        low_high[:, column] = _quantiles(known[:, None], (tail, 1 - tail))[:, 0]
     return low_high[0], low_high[1]
+
+
+def _quantiles(values: np.ndarray, shares: tuple[float, float]) -> np.ndarray:
+    """np.quantile down the columns; sorting is twice as fast as its partition, and this is hot."""
+    ordered = np.sort(np.ascontiguousarray(values.T), axis=1)
+    places = np.array(shares) * (len(values) - 1)
+    below = np.floor(places).astype(int)
+    above = np.minimum(below + 1, len(values) - 1)
+    part = (places - below)[:, None]
+    return ordered[:, below].T * (1 - part) + ordered[:, above].T * part
 
 
 def _generator(seed: int, name: str) -> np.random.Generator:

@@ -12,6 +12,7 @@ from arena.verdict import RULES
 from arena.votes import Verdicts, Votes, count_votes
 
 OVERALL = "overall"
+ROUNDS = 1000  # Arena-Hard-Auto's 100 leave a noise of a tenth of an interval's width in its ends
 UNNAMED_BASELINE = "(baseline)"  # of judgments that do not say whom they were played against
 
 
@@ -21,7 +22,7 @@ class Options:
 
     rule: str = "v2.0"
     weight: float = 3
-    rounds: int = 100
+    rounds: int = ROUNDS
     seed: int = 42
     ci: str = "questions"
     control_features: tuple[str, ...] = ()
