@@ -1,0 +1,106 @@
+"""A judge that follows a script: a real HTTP server in a thread, each answer chosen by the test."""
+
+import asyncio
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from arena.web import Reply, Request, error, serve
+
+KEY = "key-of-this-job-5f0c"
+
+
+@dataclass
+class Call:
+    """One game that was asked. number: from 0 over all calls; again: earlier ones of this prompt."""
+
+    number: int
+    again: int
+    body: dict[str, Any]
+    request: Request = field(repr=False)
+
+    @property
+    def user(self) -> str:
+        return self.body["messages"][-1]["content"]
+
+
+def completion(content: str | None = "so [[A>B]]", finish: str = "stop", **message: Any) -> Reply:
+    """A chat completion of this content."""
+    choice = {"index": 0, "message": {"content": content, **message}, "finish_reason": finish}
+    usage = {"prompt_tokens": 7, "completion_tokens": 3}
+    return Reply(200, {"choices": [choice], "usage": usage})
+
+
+class ScriptedJudge:
+    """Answers calls by `script(call)`: a Reply, an exception-free coroutine of one, or None, which
+    closes the connection without a reply."""
+
+    def __init__(self, script: Callable[[Call], Any], names: tuple[str, ...] = ("judge",)):
+        self.script = script
+        self.names = names
+        self.models: Callable[[], Reply | None] = lambda: Reply(
+            200, {"data": [{"id": name} for name in self.names]}
+        )
+        self.calls: list[Call] = []
+        self.looks = 0
+        self.open = self.most_open = 0
+
+    async def _answer(self, request: Request) -> Reply | None:
+        if request.bearer != KEY:
+            return error(401, "invalid_api_key", f"Incorrect API key provided: {request.bearer}")
+        if request.path == "/v1/models":
+            self.looks += 1
+            return self.models()
+        body = json.loads(request.body)
+        again = sum(call.body["messages"] == body["messages"] for call in self.calls)
+        call = Call(len(self.calls), again, body, request)
+        self.calls.append(call)
+        self.open += 1
+        self.most_open = max(self.open, self.most_open)
+        try:
+            reply = self.script(call)
+            return await reply if asyncio.iscoroutine(reply) else reply
+        finally:
+            self.open -= 1
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+
+@contextlib.contextmanager
+def judge(script: Callable[[Call], Any], **options: Any) -> Iterator[ScriptedJudge]:
+    """Run a scripted judge on a free port until the block ends."""
+    scripted = ScriptedJudge(script, **options)
+    loop = asyncio.new_event_loop()
+    started = threading.Event()
+
+    async def start() -> None:
+        scripted.server = await serve(scripted._answer, "127.0.0.1", 0)
+        scripted.port = scripted.server.sockets[0].getsockname()[1]
+        started.set()
+
+    def run() -> None:
+        loop.run_until_complete(start())
+        loop.run_forever()
+
+    async def stop() -> None:
+        scripted.server.close()
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    started.wait(10)
+    try:
+        yield scripted
+    finally:
+        asyncio.run_coroutine_threadsafe(stop(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()

@@ -1,0 +1,271 @@
+"""The journal: what is there after a kill, a full disk, a second writer, other settings."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from arena.compact import check, compact
+from arena.errors import JournalError
+from arena.journal import Journal, Record, read_records
+from arena.lock import Lock
+
+KEYS = "digest uid game state label answer finish_reason usage attempts seconds time reason"
+
+
+def record(digest="d1", uid="q1", game=0, state="ok", attempts=1, **changes) -> Record:
+    plain = {
+        "digest": digest,
+        "uid": uid,
+        "game": game,
+        "state": state,
+        "label": "A>B" if state == "ok" else None,
+        "answer": "so [[A>B]]",
+        "finish_reason": "stop",
+        "usage": {"prompt": 10, "cached": 4, "completion": 2},
+        "attempts": attempts,
+        "seconds": 0.5,
+        "time": "2026-01-01T00:00:00.000+00:00",
+        "reason": None,
+    }
+    return Record(**plain | changes)
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    return tmp_path / "games" / "model.jsonl"
+
+
+def fill(path: Path, *records: Record) -> None:
+    with Journal(path) as journal:
+        for one in records:
+            journal.append(one)
+
+
+def test_a_line_has_the_keys_of_formats_in_their_order(path):
+    fill(path, record(answer="ä\n\u2028[[A>B]]"))
+    (line,) = path.read_text(encoding="utf-8").split("\n")[:-1]
+    assert " ".join(json.loads(line)) == KEYS
+    assert "ä" in line
+    assert next(read_records(path)) == record(answer="ä\n\u2028[[A>B]]")
+
+
+def test_a_line_is_in_the_file_before_the_next_one_is_played(path):
+    with Journal(path) as journal:
+        journal.append(record())
+        assert json.loads(path.read_text())["digest"] == "d1"
+
+
+def test_replay_keeps_the_last_line_of_each_digest_asked_for(path):
+    fill(path, record(state="unparsed"), record("d2"), record(attempts=2), record("foreign"))
+    with Journal(path, {"d1", "d2"}) as journal:
+        assert set(journal.records) == {"d1", "d2"}
+        assert journal.records["d1"].attempts == 2
+        assert journal.asked == {"d1": 2, "d2": 1}
+    assert [r.digest for r in read_records(path)] == ["d1", "d2", "d1", "foreign"]
+
+
+def test_adopted_lines_were_not_asked(path):
+    fill(path, record(attempts=0))
+    with Journal(path) as journal:
+        assert journal.asked["d1"] == 0
+        assert journal.holds("d1", "q1", 0)
+        assert not journal.holds("d1", "q2", 0)
+
+
+@pytest.mark.parametrize("cut", [1, 2, 40, 150])
+def test_a_torn_tail_is_dropped_and_the_next_line_is_whole(path, cut):
+    fill(path, record("d1"), record("d2", answer="ünïcödé"))
+    data = path.read_bytes()
+    path.write_bytes(data[: -1 - cut])
+    with Journal(path) as journal:
+        assert journal.torn
+        assert set(journal.records) == {"d1"}
+        journal.append(record("d3"))
+    assert [r.digest for r in read_records(path)] == ["d1", "d3"]
+    assert check(path).flaws == []
+
+
+def test_a_whole_last_line_without_its_newline_is_kept(path):
+    fill(path, record("d1"), record("d2"))
+    path.write_bytes(path.read_bytes()[:-1])
+    with Journal(path) as journal:
+        assert not journal.torn
+        journal.append(record("d3"))
+    assert [r.digest for r in read_records(path)] == ["d1", "d2", "d3"]
+
+
+def test_a_journal_that_is_one_torn_line_becomes_empty(path):
+    path.parent.mkdir()
+    path.write_bytes(b'{"digest": "d' + b"x" * 200_000)
+    with Journal(path) as journal:
+        assert journal.torn
+        assert journal.records == {}
+    assert path.read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"\0" * 80, b"<<<<<<< HEAD", b"[]", b"\xff\xfe", b'{"digest": "d1"}', b'{"state": "won"}'],
+)
+def test_a_bad_line_in_the_middle_costs_itself_only(path, line):
+    fill(path, record("d1"), record("d2"))
+    first, second = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + line + b"\n" + second)
+    with Journal(path) as journal:
+        assert set(journal.records) == {"d1", "d2"}
+        assert [flaw.line for flaw in journal.flaws] == [2]
+    assert not check(path).is_sound
+
+
+def test_an_unknown_state_is_no_record():
+    plain = {key: getattr(record(), key) for key in KEYS.split()}
+    with pytest.raises(JournalError, match="unknown state 'won'"):
+        Record.from_dict(plain | {"state": "won"})
+
+
+def test_a_lone_surrogate_is_stored_as_its_escape(path):
+    fill(path, record(answer="\ud800"))
+    assert b'"\\ud800"' in path.read_bytes()
+    assert next(read_records(path)).answer == "\ufffd"
+
+
+def test_a_second_writer_is_noticed_before_anything_is_written(path):
+    with Journal(path) as first:
+        first.append(record("d1"))
+        with Journal(path) as second:
+            second.append(record("d2"))
+        with pytest.raises(JournalError, match="another process writes this journal too"):
+            first.append(record("d3"))
+    assert [r.digest for r in read_records(path)] == ["d1", "d2"]
+
+
+def limited(path: Path, size: int) -> subprocess.CompletedProcess:
+    """Append to a journal in a process whose files may not grow beyond `size` bytes."""
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); sys.path.insert(0, sys.argv[2])\n"
+        "from test_journal import record; from arena.journal import Journal\n"
+        "from arena.errors import JournalError\n"
+        "journal = Journal(sys.argv[3])\n"
+        "try: journal.append(record('d9'))\n"
+        "except JournalError as error: print(error)\n"
+    )
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # as EFBIG, the way a full disk is ENOSPC
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    here = Path(__file__).parent
+    library = here.parents[1] / "workflow" / "scripts"
+    return subprocess.run(
+        [sys.executable, "-c", script, here, library, path],
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+
+
+def test_a_full_disk_leaves_a_whole_file_and_says_so(path):
+    fill(path, record("d1"))
+    before = path.read_bytes()
+    done = limited(path, len(before) + 50)  # half a line fits
+    assert "a finished game cannot be written" in done.stdout
+    assert "Make room and start again" in done.stdout
+    assert path.read_bytes() == before
+
+
+def test_a_disk_with_room_takes_the_line(path):
+    fill(path, record("d1"))
+    assert limited(path, 100_000).stdout == ""
+    assert [r.digest for r in read_records(path)] == ["d1", "d9"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+def test_a_read_only_folder_is_an_error_before_any_game(path):
+    path.parent.mkdir(mode=0o755)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(JournalError, match=r"model\.jsonl: the journal cannot be written"):
+            Journal(path)
+    finally:
+        os.seteuid(0)
+
+
+def test_a_folder_in_the_place_of_the_journal_is_an_error(path):
+    path.mkdir(parents=True)
+    with pytest.raises(JournalError, match="cannot be written"):
+        Journal(path)
+
+
+def test_a_renamed_model_takes_its_journal_along(path):
+    """No digest holds the model's name: moving the file is all that there is to do."""
+    fill(path, record("d1"))
+    path.rename(path.with_name("renamed.jsonl"))
+    with Journal(path.with_name("renamed.jsonl"), {"d1"}) as journal:
+        assert set(journal.records) == {"d1"}
+
+
+def test_check_counts_states_calls_and_replaced_lines(path):
+    fill(
+        path,
+        record("d1", state="unparsed"),
+        record("d1", attempts=2),
+        record("d2", state="too_long", attempts=3),
+        record("d3", attempts=0),
+    )
+    found = check(path)
+    assert found.states == {"ok": 2, "too_long": 1}
+    assert (found.superseded, found.adopted, found.calls) == (1, 1, 5)
+    assert found.is_sound
+    assert found.lines() == [
+        f"{path}: 3 games (ok 2, too_long 1), 5 calls, 1 adopted, 1 lines replaced by later ones"
+    ]
+
+
+def test_compact_drops_what_is_replaced_and_unreadable(path):
+    fill(path, record("d1", state="unparsed"), record("d1", attempts=2), record("d2"))
+    path.write_bytes(b"rubbish\n" + path.read_bytes())
+    said = compact(path)
+    assert said.endswith("1 of 3 lines dropped, 0 games reopened, 1 unreadable lines gone")
+    assert [(r.digest, r.attempts) for r in read_records(path)] == [("d1", 2), ("d2", 1)]
+    assert not path.with_name("model.jsonl.lock").exists()
+
+
+def test_compact_keeps_how_often_a_game_without_a_verdict_was_asked(path):
+    fill(path, record(state="unparsed"), record(state="truncated", attempts=2))
+    compact(path)
+    with Journal(path) as journal:
+        assert journal.asked["d1"] == 2
+
+
+def test_reopen_has_games_asked_again(path):
+    fill(path, record("d1", state="too_long"), record("d2"))
+    assert "1 games reopened" in compact(path, reopen=["too_long"])
+    assert [r.digest for r in read_records(path)] == ["d2"]
+
+
+def test_compact_leaves_a_journal_in_use_alone(path):
+    fill(path, record("d1"), record("d1", attempts=2))
+    before = path.read_bytes()
+    with Lock(path) as lock:
+        assert lock.try_acquire() is None
+        with pytest.raises(JournalError, match="is still playing these games"):
+            compact(path)
+    assert path.read_bytes() == before
+
+
+def test_the_command_checks_a_folder_and_fails_on_a_bad_line(path, project):
+    fill(path, record("d1"))
+    command = [sys.executable, project / "workflow/scripts/journal.py", "check", path.parents[1]]
+    good = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (good.returncode, good.stdout) == (0, f"{path}: 1 games (ok 1), 1 calls\n")
+    path.write_bytes(path.read_bytes() + b"[]\n")
+    bad = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert bad.returncode == 1
+    assert f"{path}:2: not a JSON object" in bad.stdout

@@ -1,0 +1,238 @@
+"""The lock of a journal: one holder, no dead holder, between processes and between nodes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import arena.lock
+import pytest
+from arena.errors import JournalError
+from arena.lock import STALE, Lock, is_alive, read_holder, slurm_job_runs
+
+HOLD = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from arena.lock import Lock\n"
+    "lock = Lock(sys.argv[2]); print(lock.try_acquire(), flush=True); sys.stdin.read()\n"
+    "lock.release()"
+)
+
+
+@pytest.fixture
+def journal(tmp_path) -> Path:
+    return tmp_path / "games" / "model.jsonl"
+
+
+@pytest.fixture
+def hold(project):
+    """Start processes that hold a lock until their standard input is closed."""
+    started = []
+
+    def start(journal: Path) -> subprocess.Popen:
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLD, project / "workflow" / "scripts", journal],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        assert process.stdout.readline() == "None\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stdin.close()
+
+
+def elsewhere(lock: Path, age: float = 0.0, **changes) -> None:
+    """Make the lock's holder one of another node, its last heartbeat `age` seconds ago."""
+    plain = json.loads(lock.read_text()) | {"host": "n2", "machine": "another/boot"} | changes
+    lock.write_text(json.dumps(plain))
+    os.utime(lock, (time.time() - age,) * 2)
+
+
+def slurm_says(tmp_path: Path, monkeypatch, script: str) -> None:
+    """A squeue that says what a controller would."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "squeue").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+def test_a_second_client_is_told_who_holds_it_and_gets_it_after(journal, hold):
+    process = hold(journal)
+    with Lock(journal) as lock:
+        holder = lock.try_acquire()
+        assert holder.pid == process.pid
+        assert str(holder).startswith(f"process {process.pid} on ")
+        process.communicate()  # closes its input: it releases
+        assert lock.try_acquire() is None
+    assert list(journal.parent.iterdir()) == []
+
+
+def test_the_second_waits_until_the_first_has_ended(journal, hold):
+    process = hold(journal)
+    told = []
+
+    def waiting(holder):
+        told.append(holder.pid)
+        process.stdin.close()
+
+    with Lock(journal) as lock:
+        lock.acquire(until=time.time() + 30, waiting=waiting, poll=0.01)
+        assert read_holder(lock.path).pid == os.getpid()
+    assert told == [process.pid]
+
+
+def test_the_second_leaves_in_order_when_its_time_is_up(journal, hold):
+    process = hold(journal)
+    with Lock(journal) as lock, pytest.raises(JournalError, match=f"process {process.pid} on"):
+        lock.acquire(until=time.time())
+    assert read_holder(Lock(journal).path).pid == process.pid
+
+
+def test_a_lock_does_not_outlive_a_killed_holder(journal, hold):
+    process = hold(journal)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    with Lock(journal) as lock:
+        assert lock.try_acquire() is None
+
+
+def test_a_process_number_that_was_given_away_is_not_the_holder(journal, hold):
+    process = hold(journal)
+    lock = Lock(journal).path
+    plain = json.loads(lock.read_text()) | {"started": "1"}
+    lock.write_text(json.dumps(plain))
+    assert process.poll() is None
+    assert not is_alive(read_holder(lock), lock)
+
+
+def test_a_zombie_holds_nothing(journal, hold):
+    process = hold(journal)
+    lock = Lock(journal).path
+    os.kill(process.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, not yet reaped
+    assert not is_alive(read_holder(lock), lock)
+
+
+def test_another_node_is_believed_while_its_heart_beats(journal, hold):
+    hold(journal)
+    lock = Lock(journal).path
+    elsewhere(lock, age=STALE - 30)
+    assert is_alive(read_holder(lock), lock)
+    elsewhere(lock, age=STALE + 30)
+    assert not is_alive(read_holder(lock), lock)
+
+
+@pytest.mark.parametrize(
+    ("script", "runs"),
+    [
+        ("echo RUNNING", True),
+        ("echo PENDING", True),
+        ("true", False),
+        ("echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1", False),
+        ("echo 'Unable to contact slurm controller' >&2; exit 1", None),
+    ],
+)
+def test_slurm_knows_whether_a_job_lives(tmp_path, monkeypatch, script, runs):
+    slurm_says(tmp_path, monkeypatch, script)
+    assert slurm_job_runs("17") is runs
+
+
+def test_slurm_is_asked_for_the_holders_job(tmp_path, monkeypatch, journal, hold):
+    hold(journal)
+    lock = Lock(journal).path
+    elsewhere(lock, slurm_job_id="17")  # its heart beats, but Slurm knows better
+    slurm_says(tmp_path, monkeypatch, '[ "$3" = 17 ] || echo RUNNING')
+    assert not is_alive(read_holder(lock), lock)
+
+
+def test_without_slurm_the_heartbeat_decides(monkeypatch, journal, hold):
+    hold(journal)
+    lock = Lock(journal).path
+    elsewhere(lock, slurm_job_id="17", age=STALE + 30)
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert slurm_job_runs("17") is None
+    assert not is_alive(read_holder(lock), lock)
+
+
+def test_the_heart_beats_and_notices_a_lock_that_was_taken(journal, monkeypatch):
+    monkeypatch.setattr(arena.lock, "HEARTBEAT", 0.01)
+    with Lock(journal) as lock:
+        assert lock.try_acquire() is None
+        os.utime(lock.path, (0, 0))
+        wait_until(lambda: lock.path.stat().st_mtime > 0)
+        assert not lock.lost
+        elsewhere(lock.path, token="another")
+        wait_until(lambda: lock.lost)
+    assert read_holder(lock.path).token == "another"  # left to its new holder
+
+
+def test_what_a_client_does_can_be_read_from_its_lock(journal):
+    with Lock(journal, batch="b1") as lock:
+        assert lock.try_acquire() is None
+        assert (read_holder(lock.path).batch, read_holder(lock.path).state) == ("b1", "playing")
+        lock.set_state("waiting")
+        assert read_holder(lock.path).state == "waiting"
+        assert lock.is_ours()
+
+
+def test_a_foreign_file_in_the_place_of_the_lock_is_not_removed(journal):
+    lock = Lock(journal)
+    lock.path.parent.mkdir(parents=True)
+    lock.path.write_text("hands off")
+    with pytest.raises(JournalError, match="not one of our locks"):
+        lock.try_acquire()
+    assert lock.path.read_text() == "hands off"
+
+
+def test_a_read_only_folder_is_an_error(journal):
+    journal.parent.write_text("a file")
+    with pytest.raises(JournalError, match="cannot be locked"):
+        Lock(journal).try_acquire()
+
+
+RACE = (
+    "import sys, os; sys.path.insert(0, sys.argv[1]); from arena.lock import Lock\n"
+    "sys.stdin.readline()\n"
+    "lock = Lock(sys.argv[2])\n"
+    "for _ in range(25):\n"
+    "    while lock.try_acquire() is not None: pass\n"
+    "    held = os.open(sys.argv[3], os.O_CREAT | os.O_EXCL)\n"
+    "    os.close(held); os.unlink(sys.argv[3])\n"
+    "    if len(sys.argv) > 4: os._exit(9)\n"
+    "    lock.release()\n"
+)
+
+
+def test_a_crowd_never_holds_it_twice(journal, project, tmp_path):
+    """Six processes take the lock 25 times each, two more die with it in their hands."""
+    library = project / "workflow" / "scripts"
+    crowd = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACE, library, journal, tmp_path / "held", *(["die"] * (n < 2))],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for n in range(8)
+    ]
+    for process in crowd:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    ends = [(process.communicate(timeout=120)[1], process.returncode) for process in crowd]
+    assert ends == [("", 9)] * 2 + [("", 0)] * 6
+
+
+def wait_until(condition, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the condition never came true"
+        time.sleep(0.005)

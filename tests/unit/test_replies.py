@@ -1,0 +1,215 @@
+"""What each kind of answer from a judge means: one row of the table a case."""
+
+import json
+
+import pytest
+from arena.replies import Failure, Outcome, read_reply, read_status
+from test_games import settings
+
+SETTINGS = settings()
+
+
+def reply(content="so [[A>B]]", finish="stop", usage=None, **message) -> bytes:
+    choice = {"index": 0, "message": {"content": content, **message}, "finish_reason": finish}
+    return json.dumps({"choices": [choice], "usage": usage}).encode()
+
+
+def read(body: bytes) -> Outcome:
+    return read_reply(body, SETTINGS)
+
+
+def test_a_good_reply():
+    usage = {
+        "prompt_tokens": 30,
+        "completion_tokens": 4,
+        "prompt_tokens_details": {"cached_tokens": 16},
+    }
+    assert read(reply(usage=usage)) == Outcome(
+        "ok", "A>B", "so [[A>B]]", "stop", {"prompt": 30, "cached": 16, "completion": 4}, None
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "state", "label", "answer", "reason"),
+    [
+        (reply("who knows"), "unparsed", None, "who knows", "no verdict in the reply"),
+        (reply("[[A>>A]]"), "unparsed", None, "[[A>>A]]", "no verdict in the reply"),
+        (reply(""), "unparsed", None, "", "an empty reply"),
+        (reply("\n\n"), "unparsed", None, "\n\n", "an empty reply"),
+        (reply(None), "unparsed", None, "", "an empty reply"),
+        (reply("cut off", "length"), "truncated", None, "cut off", "reached max_tokens"),
+        (reply("[[B>A]] and on", "length"), "ok", "B>A", "[[B>A]] and on", None),
+        (reply(None, "length"), "truncated", None, "", "reached max_tokens"),
+        (
+            reply(None, reasoning_content="hm [[A>B]]"),
+            "unparsed",
+            None,
+            "<think>hm [[A>B]]",
+            "only thoughts",
+        ),
+        (
+            reply(None, "length", reasoning="hm"),
+            "truncated",
+            None,
+            "<think>hm",
+            "reached max_tokens",
+        ),
+        (reply("[[B>A]]", reasoning_content="[[A>B]]"), "ok", "B>A", "[[B>A]]", None),
+        (
+            reply("<think>[[A>>B]]</think>[[B>>A]]"),
+            "ok",
+            "B>>A",
+            "<think>[[A>>B]]</think>[[B>>A]]",
+            None,
+        ),
+        (
+            reply("<think>[[A>B]]</think>\n"),
+            "unparsed",
+            None,
+            "<think>[[A>B]]</think>\n",
+            "only thoughts, no reply",
+        ),
+        (
+            reply("<think>[[A>B]]", "length"),
+            "truncated",
+            None,
+            "<think>[[A>B]]",
+            "reached max_tokens",
+        ),
+        (
+            reply(None, "tool_calls", tool_calls=[{"id": "1"}]),
+            "unparsed",
+            None,
+            "",
+            "called a tool",
+        ),
+        (reply(None, refusal="I cannot."), "rejected", None, "I cannot.", "refused: I cannot."),
+        (reply("so", "content_filter"), "rejected", None, "so", "content filter"),
+        (reply([{"type": "text", "text": "[[A=B]]"}]), "ok", "A=B", "[[A=B]]", None),
+        (reply("\ud800[[A=B]]"), "ok", "A=B", "\ufffd[[A=B]]", None),
+        (reply("x[i] a[b] " * 9), "unparsed", None, "x[i] a[b] " * 9, "no verdict"),
+    ],
+)
+def test_replies(body, state, label, answer, reason):
+    outcome = read(body)
+    assert (outcome.state, outcome.label, outcome.answer) == (state, label, answer)
+    assert reason in outcome.reason if reason else outcome.reason is None
+
+
+def test_a_reply_of_100_000_characters_is_kept_whole_and_read_to_its_end():
+    loop = "and so on, " * 9_100
+    assert read(reply(loop, "length")).answer == loop
+    assert read(reply(loop + "[[B>A]]")).label == "B>A"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\0{]] no JSON",
+        b"[]",
+        b'"text"',
+        b"null",
+        b"{}",
+        b'{"choices": []}',
+        b'{"choices": [{}]}',
+        b'{"choices": null, "error": {"message": "upstream", "code": 502}}',
+        reply(17),
+        reply("half")[:40],
+        b"[" * 100_000,
+        reply("aborted", "abort"),
+        reply("broke", "error"),
+    ],
+)
+def test_what_is_no_reply_is_asked_again(body):
+    with pytest.raises(Failure) as caught:
+        read(body)
+    assert caught.value.kind == "broken"
+    assert len(str(caught.value)) < 300
+
+
+def test_usage_may_be_absent_or_null():
+    assert read(reply(usage=None)).usage == {"prompt": 0, "cached": 0, "completion": 0}
+    odd = {"prompt_tokens": None, "prompt_tokens_details": None}
+    assert read(reply(usage=odd)).usage == {"prompt": 0, "cached": 0, "completion": 0}
+
+
+def error(message="no", **more) -> bytes:
+    return json.dumps({"error": {"message": message, **more}}).encode()
+
+
+VLLM = (
+    "This model's maximum context length is 2048 tokens. However, you requested 4096 output "
+    "tokens and your prompt contains at least 1024 input tokens."
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (503, error(type="judge_starting"), "starting"),
+        (503, error(type="judge_failed"), "fatal"),
+        (503, error(type="judge_stopped"), "fatal"),
+        (503, error(), "throttled"),
+        (429, error(), "throttled"),
+        (529, b"overloaded", "throttled"),
+        (429, error(code="insufficient_quota"), "fatal"),
+        (401, error("Incorrect API key provided"), "fatal"),
+        (403, b"", "fatal"),
+        (404, error("The model does not exist"), "fatal"),
+        (500, error("EngineDeadError"), "broken"),
+        (502, b"<html>Bad Gateway</html>", "broken"),
+        (504, b"", "broken"),
+        (302, b"", "broken"),
+        (400, error("Got priority 3 but Priority scheduling is not enabled."), "priority"),
+        (400, error("Unrecognized request argument supplied: priority"), "priority"),
+    ],
+)
+def test_failures(status, body, kind):
+    with pytest.raises(Failure) as caught:
+        read_status(status, {}, body)
+    assert caught.value.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "state"),
+    [
+        (400, error(VLLM, param="input_tokens"), "too_long"),
+        (400, error(VLLM), "too_long"),
+        (400, error(param="input_tokens"), "too_long"),
+        (400, error(code="context_length_exceeded", param="messages"), "too_long"),
+        (400, json.dumps({"object": "error", "message": VLLM, "code": 400}).encode(), "too_long"),
+        (400, error("the request exceeds the available context size"), "too_long"),
+        (413, b"", "too_long"),
+        (400, error(code="content_filter"), "rejected"),
+        (400, b"<html>", "rejected"),
+        (422, json.dumps({"detail": [{"msg": "bad"}]}).encode(), "rejected"),
+    ],
+)
+def test_refusals_that_asking_again_would_not_change(status, body, state):
+    outcome = read_status(status, {}, body)
+    assert (outcome.state, outcome.label, outcome.answer) == (state, None, None)
+    assert outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),
+        ({"retry-after": "-1"}, None),
+        ({}, None),
+    ],
+)
+def test_retry_after(headers, seconds):
+    with pytest.raises(Failure) as caught:
+        read_status(429, headers, b"")
+    assert caught.value.retry_after == seconds
+
+
+def test_a_long_error_text_is_shortened():
+    reason = read_status(400, {}, error("prompt " * 10_000)).reason
+    assert len(reason) < 350
+    assert reason.endswith("(69999 characters)")
