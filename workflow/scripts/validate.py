@@ -1,11 +1,14 @@
-"""Check what a run stands on: questions, answers, baseline, judgments.
+"""Check what a run stands on: questions, answers, baseline, judgments; and say what it will cost.
 
-Adapter of rule validate: prints a table, writes validation.tsv and validation.json in the results
-folder, and fails when something blocks. Its files stay: they are no outputs of the rule.
+Adapter of rule validate: prints a table, writes validation.tsv, validation.json and forecast.json in
+the results folder, and fails when something blocks. Its files are no outputs of the rule: they stay.
 """
 
 import sys
+import time
 
+from arena.doctor import examine, keep
+from arena.doctor_page import page
 from arena.errors import ArenaError
 from arena.validation import check_settings
 
@@ -17,4 +20,8 @@ except ArenaError as error:
 report.write(settings.root)
 print(report.table(), flush=True)
 print(f"Details: {settings.root}/validation.tsv, validation.json")
+if report.ok:
+    found = examine(settings, report)
+    keep(found, settings.root, time.time())
+    print(f"\n{page(found)}")
 sys.exit(0 if report.ok else 1)

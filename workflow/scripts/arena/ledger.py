@@ -58,6 +58,7 @@ def ledger(
     now: float,
     price: float | None = None,
     accounts: Mapping[str, slurm.Account] | None = None,
+    since: float = 0.0,
 ) -> list[Row]:
     """The rows of all batches that began, and the total as the last one.
 
@@ -71,8 +72,11 @@ def ledger(
         Of one GPU hour.
     accounts
         By Slurm job id; see `account`. What it lacks is taken from the batch's own record.
+    since
+        Only batches that were planned at this time or later.
     """
-    begun = [batch for batch in read_batches(root) if batch.lives]
+    planned = [b for b in read_batches(root) if (b.written or since) >= since]
+    begun = [batch for batch in planned if batch.lives]
     lines = _lines_by_batch(root, begun, now)
     rows = [_row(batch, lines[batch.name], now, price, accounts or {}) for batch in begun]
     return [*rows, _total(rows)]

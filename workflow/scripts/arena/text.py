@@ -34,10 +34,10 @@ def share(part: float, whole: float) -> str:
         return "–"
     percent = 100 * part / whole
     if 0 < percent < 1:
-        return "<1 %"
+        return "<1%"
     if 99 < percent < 100:
-        return ">99 %"
-    return f"{percent:.0f} %"
+        return ">99%"
+    return f"{percent:.0f}%"
 
 
 def listing(names: Sequence[str], most: int = 3) -> str:

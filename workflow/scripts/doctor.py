@@ -1,0 +1,60 @@
+"""Say what a run would ask and cost, or how the last forecast compares with what was used.
+
+    python workflow/scripts/doctor.py            before: games, prompts, forecast; starts nothing
+    python workflow/scripts/doctor.py --compare  after: the forecast beside the ledger
+
+`snakemake validate` prints the first as well and keeps it in <root>/forecast.json.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from arena.doctor import FORECAST, examine, keep
+from arena.doctor_page import page, side_by_side
+from arena.errors import ArenaError, DataError
+from arena.forecast import against
+from arena.ledger import account, ledger
+from arena.load import load_settings
+from arena.validation import check_settings
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--configfile", type=Path, default=Path("config/config.yaml"))
+    parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--json", action="store_true", help="what forecast.json holds")
+    parser.add_argument("--compare", action="store_true", help="the forecast beside what was used")
+    options = parser.parse_args(arguments)
+    settings = load_settings(options.configfile, options.config)
+    kept = settings.root / FORECAST
+    now = time.time()
+    if options.compare:
+        told = _read(kept)
+        accounts, _ = account(settings.root)
+        rows = ledger(settings.root, now, settings.gpu_hour_cost, accounts, since=told["time"])
+        print(side_by_side(against(told["forecast"], rows[-1])))
+        return
+    report = check_settings(settings)
+    report.raise_blocking()
+    found = examine(settings, report, now=now)
+    keep(found, settings.root, now)
+    print(kept.read_text(encoding="utf-8").rstrip() if options.json else page(found))
+
+
+def _read(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no forecast was made; run `snakemake validate` first") from error
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except ArenaError as error:
+        sys.exit(f"doctor: {error}")
