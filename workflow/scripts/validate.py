@@ -1,7 +1,7 @@
 """Check what a run stands on: questions, answers, baseline, judgments; and say what it will cost.
 
-Adapter of rule validate: prints a table, writes validation.tsv, validation.json and forecast.json in
-the results folder, and fails when something blocks. Its files are no outputs of the rule: they stay.
+Adapter of rule validate: prints a table, writes validation.tsv, validation.json and forecast.json
+in the results folder, and fails when something blocks. They are no outputs of the rule: they stay.
 """
 
 import sys
