@@ -12,7 +12,7 @@ def votes_of(*rows):
     """Rows of single votes, NaN: not judged."""
     wins = np.array(rows, dtype=float)
     cast = (~np.isnan(wins)).astype(float)
-    return Votes(np.nan_to_num(wins), 0 * cast, cast, cast)
+    return Votes(np.nan_to_num(wins), 0 * cast, cast, cast, cast, cast)
 
 
 def test_pairs_are_compared_on_shared_questions_only():

@@ -7,7 +7,7 @@ from arena.leaderboard import Board, Row
 
 
 def row(model, score=50.0, is_baseline=False):
-    return Row(model, score, score, score, 1, 2, 1, 1, score, is_baseline)
+    return Row(model, score, score, score, 1, 2, 1, 0, 1, 1, score, is_baseline)
 
 
 def board(category, *rows):

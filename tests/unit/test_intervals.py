@@ -15,7 +15,7 @@ QUESTIONS = [f"q{number}" for number in range(400)]
 def votes_of(wins, votes, ties=None):
     wins, votes = np.atleast_2d(wins).astype(float), np.atleast_2d(votes).astype(float)
     ties = np.zeros_like(wins) if ties is None else np.atleast_2d(ties).astype(float)
-    return Votes(wins, ties, votes, votes)
+    return Votes(wins, ties, votes, votes, wins, ties)
 
 
 def test_weights_belong_to_a_question_whatever_is_beside_it():

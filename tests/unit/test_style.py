@@ -9,7 +9,7 @@ QUESTIONS = [f"q{number}" for number in range(300)]
 
 def votes_of(wins, cast):
     wins, cast = np.asarray(wins, dtype=float), np.asarray(cast, dtype=float)
-    return Votes(wins, np.zeros_like(wins), cast, cast)
+    return Votes(wins, np.zeros_like(wins), cast, cast, cast, cast)
 
 
 def simulated(strengths, slopes, columns, seed=0, cast=8):

@@ -23,10 +23,10 @@ def as_text(boards: Sequence[Board], heading: str, notes: Sequence[str]) -> str:
     parts = [f"NOTE: {note}" for note in notes]
     parts.append(heading)
     for board in _shown(boards):
-        parts += [f"##### Category: {board.category} #####", _text_table(_cells(board))]
+        parts += [f"##### Category: {board.category} #####", text_table(_cells(board))]
         parts += [f"NOTE: {note}" for note in board.notes]
         if board.style and board.style.coefficients:
-            parts.append(_text_table(_style_cells(board)))
+            parts.append(text_table(_style_cells(board)))
     return "\n\n".join(parts) + "\n"
 
 
@@ -73,7 +73,7 @@ def differences_text(boards: Sequence[Board], models: Sequence[str]) -> str:
         for pair in _pairs(_shown(boards))
         if pair["model"] in models and pair["other"] in models
     ]
-    return _text_table([header, *cells]) + "\n"
+    return text_table([header, *cells], left=3) + "\n"
 
 
 def _pairs(boards: Sequence[Board]) -> Iterator[dict[str, Any]]:
@@ -186,12 +186,16 @@ def _style_cells(board: Board) -> list[list[str]]:
     return [header, *rows]
 
 
-def _text_table(cells: list[list[str]]) -> str:
+def text_table(cells: list[list[str]], left: int = 1) -> str:
+    """Columns two blanks apart; the first `left` ones are flush left, as words want to be."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = []
     for row in cells:
-        first, *rest = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        lines.append("  ".join([first.strip().ljust(widths[0]), *rest]).rstrip())
+        padded = [
+            cell.ljust(width) if number < left else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(padded).rstrip())
     return "\n".join(lines)
 
 

@@ -50,7 +50,8 @@ class Row:
     """A model's score with its interval, in percent, and what it rests on.
 
     The baseline's row is 50.0 by definition and rests on no game. best_rank, worst_rank: the ranks
-    that the data allow. plain_score: without style control.
+    that the data allow. won, tied: of the games; the rest were lost. plain_score: without style
+    control.
     """
 
     model: str
@@ -59,6 +60,8 @@ class Row:
     upper: float
     questions: int
     games: int
+    won: int
+    tied: int
     best_rank: int
     worst_rank: int
     plain_score: float
@@ -171,13 +174,18 @@ def _board(
     else:
         scores, resamples = plain, intervals.resampled_scores(votes, weights)
 
-    questions, games = (votes.votes > 0).sum(axis=1), votes.games.sum(axis=1)
+    counts = {
+        "questions": (votes.votes > 0).sum(axis=1),
+        "games": votes.games.sum(axis=1),
+        "won": votes.games_won.sum(axis=1),
+        "tied": votes.games_tied.sum(axis=1),
+    }
     if baseline is not None:  # as good as itself on every question
         models = [*models, baseline]
         votes = votes.with_baseline()
         scores, plain = np.append(scores, 50.0), np.append(plain, 50.0)
         resamples = np.pad(resamples, ((0, 0), (0, 1)), constant_values=50.0)
-        questions, games = np.append(questions, 0), np.append(games, 0)
+        counts = {name: np.append(count, 0) for name, count in counts.items()}
     # Best first, unknown scores last, equals by name: the same order every time.
     order = sorted(range(len(models)), key=lambda i: (-np.nan_to_num(scores[i], nan=-1), models[i]))
     scores, resamples, votes = scores[order], resamples[:, order], votes.rows(order)
@@ -193,8 +201,7 @@ def _board(
             score=float(scores[at]),
             lower=float(lower[at]),
             upper=float(upper[at]),
-            questions=int(questions[i]),
-            games=int(games[i]),
+            **{name: int(count[i]) for name, count in counts.items()},
             best_rank=int(best[at]),
             worst_rank=int(worst[at]),
             plain_score=float(plain[i]),

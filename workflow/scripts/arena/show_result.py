@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from arena import formats
+from arena.answer_health import answer_health, read_lengths
 from arena.curves import Point, make_curves
 from arena.errors import DataError
+from arena.health_formats import Health
+from arena.intervals import question_weights
 from arena.jsonl import write_atomic
-from arena.leaderboard import Board, Options, make_boards
+from arena.judge_health import agreements, judge_health
+from arena.leaderboard import ROUNDS, Board, Options, make_boards
 from arena.names import did_you_mean
 from arena.style_counts import read_style_counts
 from arena.verdict import DEFAULT_PATTERNS
-from arena.votes import Verdicts, read_verdicts
+from arena.votes import Verdicts, count_votes, read_verdicts
 
 TOY_NOTE = (
     "the demo judge is a toy: its verdicts come from no language model, and these numbers say "
@@ -136,7 +140,7 @@ def make_result(
     rule: by default v0.1 for the bench arena-hard-v0.1 and v2.0 for all others. toy: the judge is
     the demo judge; also found out from its judgments.
     """
-    rule = rule or ("v0.1" if sources.bench == "arena-hard-v0.1" else "v2.0")
+    rule = rule or default_rule(sources.bench)
     chosen = Options(rule=rule, **options)
     verdicts = read_verdicts(
         sources.judgments,
@@ -160,6 +164,40 @@ def make_result(
     boards = make_boards(verdicts, chosen, counts)
     curves = make_curves(boards, steps) if steps else []
     return Result(sources, verdicts, chosen, boards, notes, curves)
+
+
+def make_health(
+    sources: Sources,
+    *,
+    rule: str | None = None,
+    baselines: Collection[str] = (),
+    patterns: Sequence[str] = DEFAULT_PATTERNS,
+    seed: int = 42,
+    toy: bool = False,
+) -> Health:
+    """Look at the judges themselves; with the answers at hand, also at how lengths were judged."""
+    rule = rule or default_rule(sources.bench)
+    verdicts = read_verdicts(
+        sources.judgments, bench=sources.bench, rule=rule, patterns=patterns, baselines=baselines
+    )
+    weights = question_weights(verdicts.questions, ROUNDS, seed)
+    answers, files = None, sources.answers(verdicts)
+    if any(path.is_file() for path in files.values()):
+        votes = count_votes(verdicts.codes, rule)
+        answers = answer_health(verdicts, votes, *read_lengths(verdicts, files), weights)
+    return Health(
+        bench=sources.bench,
+        judges=judge_health(verdicts, weights),
+        agreement=agreements(verdicts),
+        answers=answers,
+        examples=verdicts.examples,
+        notes=[*([TOY_NOTE] if toy or verdicts.toy else []), *verdicts.notes],
+    )
+
+
+def default_rule(bench: str) -> str:
+    """v0.1 for Arena-Hard v0.1, whose published tables keep the game that has a verdict."""
+    return "v0.1" if bench == "arena-hard-v0.1" else "v2.0"
 
 
 def _check_baselines(verdicts: Verdicts) -> None:

@@ -25,6 +25,7 @@ ABSENT = -len(STATES) - 1  # no line, or a line with one game
 CODE_OF_VERDICT = {verdict: code for code, verdict in enumerate(VERDICTS)}
 CODE_OF_STATE = {state: -1 - code for code, state in enumerate(STATES)}  # "ok" is never stored
 EXAMPLES = 3  # replies without a verdict that are kept for the reader, a judge and state
+EXAMPLES_LOOKED_AT = 200  # most are alike ("", "$ERROR$"): look for others, but not for ever
 EXAMPLE_CHARS = 300  # the end of a reply, where the verdict should have been
 
 
@@ -63,7 +64,9 @@ class Votes:
     wins: np.ndarray  # [M, Q] for the model; a tie is half a win
     ties: np.ndarray  # [M, Q]
     votes: np.ndarray  # [M, Q]
-    games: np.ndarray  # [M, Q] games behind them
+    games: np.ndarray  # [M, Q] games behind them, and how many of these were won and tied
+    games_won: np.ndarray
+    games_tied: np.ndarray
 
     def of(self, questions: np.ndarray) -> "Votes":
         """The same for some questions only (a mask or indices)."""
@@ -76,7 +79,7 @@ class Votes:
     def with_baseline(self) -> "Votes":
         """The same with a last row that ties on every question: the baseline against itself."""
         tie = np.ones(self.votes.shape[1])
-        last = (tie / 2, tie, tie, tie)
+        last = (tie / 2, tie, tie, tie, 0 * tie, tie)
         return Votes(
             *(
                 np.vstack([getattr(self, name), row])
@@ -101,11 +104,12 @@ def count_votes(codes: np.ndarray, rule: str = "v2.0", weight: float = 3) -> Vot
     votes = votes_of[index]
     wins = wins_of[index]
     wins[..., 0] = votes[..., 0] - wins[..., 0]
+    ties = index == VERDICTS.index("A=B")
     return Votes(
-        wins=wins.sum(axis=(0, 3)),
-        ties=(index == VERDICTS.index("A=B")).sum(axis=(0, 3)),
-        votes=votes.sum(axis=(0, 3)),
-        games=counted.sum(axis=(0, 3)),
+        *(
+            part.sum(axis=(0, 3))
+            for part in (wins, ties, votes, counted, counted & ~ties & (wins > 0), ties)
+        )
     )
 
 
@@ -143,7 +147,8 @@ class _Reader:
         self.category: dict[str, str] = {}
         self.against: dict[str, Counter[str]] = {}  # category -> baseline -> lines
         self.examples: list[Example] = []
-        self.kept: Counter[tuple[str, str]] = Counter()
+        self.kept: dict[tuple[str, str], list[str]] = {}  # (judge, state) -> texts of examples
+        self.looked: Counter[tuple[str, str]] = Counter()
         self.notes: list[str] = []
         self.toy = False
 
@@ -192,11 +197,19 @@ class _Reader:
         self.toy = self.toy or game.toy
         if game.score is not None:
             return CODE_OF_VERDICT[verdict_of(game.score)]
-        if self.kept[judge, game.state] < EXAMPLES:
-            self.kept[judge, game.state] += 1
-            text = game.answer[-EXAMPLE_CHARS:]
-            self.examples.append(Example(judge, line.model, line.uid, index, game.state, text))
+        self._keep(judge, line, index, game)
         return CODE_OF_STATE[game.state]
+
+    def _keep(self, judge: str, line: JudgmentLine, index: int, game: GameResult) -> None:
+        """Keep the end of a reply as an example, if it is another one than those kept."""
+        kept = self.kept.setdefault((judge, game.state), [])
+        if len(kept) >= EXAMPLES or self.looked[judge, game.state] >= EXAMPLES_LOOKED_AT:
+            return
+        self.looked[judge, game.state] += 1
+        text = game.answer.strip()[-EXAMPLE_CHARS:]
+        if text not in kept:
+            kept.append(text)
+            self.examples.append(Example(judge, line.model, line.uid, index, game.state, text))
 
     def table(self, wanted: Collection[str] | None) -> Verdicts:
         category_of = {uid: self.category.get(uid, self.bench) for uid in self.place}
