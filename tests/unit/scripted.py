@@ -15,7 +15,7 @@ KEY = "key-of-this-job-5f0c"
 
 @dataclass
 class Call:
-    """One game that was asked. number: from 0 over all calls; again: earlier ones of this prompt."""
+    """One game that was asked. number: from 0, of all calls; again: earlier calls of this prompt."""
 
     number: int
     again: int
@@ -45,11 +45,12 @@ class ScriptedJudge:
             200, {"data": [{"id": name} for name in self.names]}
         )
         self.calls: list[Call] = []
-        self.looks = 0
+        self.looks = self.refused = 0
         self.open = self.most_open = 0
 
     async def _answer(self, request: Request) -> Reply | None:
         if request.bearer != KEY:
+            self.refused += 1
             return error(401, "invalid_api_key", f"Incorrect API key provided: {request.bearer}")
         if request.path == "/v1/models":
             self.looks += 1

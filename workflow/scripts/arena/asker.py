@@ -1,7 +1,10 @@
 """The way to the judge: one request in, an outcome or a failure out. No retries here."""
 
 import asyncio
+import json
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -11,6 +14,7 @@ from arena.games import GameSettings
 from arena.replies import Failure, Outcome, read_reply, read_status, shorten
 
 CONNECT = 10.0  # s; the judge runs on this node, or at a provider that is near enough
+REST = 10.0  # s that an address is left out after a failed connection, while there are others
 NO_KEYS = (None, "", "EMPTY")  # what stands where a server asks for none
 HEALTH = 10.0  # s for /v1/models; a server that needs longer for a list of names is not well
 
@@ -41,6 +45,7 @@ class Endpoint:
             ),
         )
         self.open = 0
+        self.rests_until = 0.0  # monotonic
 
 
 class Asker:
@@ -69,42 +74,57 @@ class Asker:
         return ", ".join(endpoint.url for endpoint in self._endpoints)
 
     async def ask(self, body: Mapping[str, Any]) -> Outcome:
-        """Play one game; raises Failure."""
-        endpoint = min(self._endpoints, key=lambda one: one.open)
-        endpoint.open += 1
+        """Play one game; raises Failure. An address that nobody listens at is left out a while."""
+        now = time.monotonic()
+        waking = [endpoint for endpoint in self._endpoints if endpoint.rests_until <= now]
+        failure = Failure("connection", "no address of the judge answers")
+        for endpoint in sorted(waking or self._endpoints, key=lambda one: one.open):
+            try:
+                return await self._ask(endpoint, body)
+            except Failure as error:
+                failure = Failure(error.kind, self.redact(error.message), error.retry_after)
+                if error.kind != "connection":
+                    break
+                endpoint.rests_until = time.monotonic() + REST
+        raise failure
+
+    async def _ask(self, endpoint: Endpoint, body: Mapping[str, Any]) -> Outcome:
         if endpoint.name:
             body = {**body, "model": endpoint.name}
+        endpoint.open += 1
         try:
             status, headers, content = await self._call(
                 endpoint.client.post, "/chat/completions", self._timeout, body=body
             )
-            if status == 200:
-                outcome = read_reply(content, self._settings)
-            else:
-                outcome = read_status(status, headers, content)
-        except Failure as failure:
-            raise Failure(failure.kind, self.redact(failure.message), failure.retry_after) from None
         finally:
             endpoint.open -= 1
-        if outcome.reason and status != 200:  # the server's own words
-            return Outcome(outcome.state, reason=self.redact(outcome.reason))
-        return outcome
+        if status == 200:
+            return read_reply(content, self._settings)
+        outcome = read_status(status, headers, content)
+        return replace(outcome, reason=self.redact(outcome.reason or ""))  # the server's own words
 
     async def models(self) -> list[str]:
-        """The names that the first endpoint serves; raises Failure."""
-        client = self._endpoints[0].client
-        try:
-            status, headers, content = await self._call(client.get, "/models", HEALTH)
-            if status != 200:
-                outcome = read_status(status, headers, content)
-                raise Failure("broken", f"HTTP {status}: {outcome.reason}")
+        """The names that the judge's first address that answers serves; raises Failure."""
+        failure: Failure | None = None
+        for endpoint in self._endpoints:
             try:
-                listed = httpx2.Response(200, content=content).json()["data"]
-                return [str(entry["id"]) for entry in listed]
-            except (ValueError, KeyError, TypeError):
-                raise Failure("broken", "/v1/models is no list of models") from None
-        except Failure as failure:
-            raise Failure(failure.kind, self.redact(failure.message)) from None
+                names = await self._models(endpoint)
+            except Failure as error:
+                failure = failure or Failure(error.kind, self.redact(error.message))
+                continue
+            own = {endpoint.name} & set(names)
+            return [*names, self._settings.judge] if own else names
+        raise failure or Failure("connection", "the judge has no address")
+
+    async def _models(self, endpoint: Endpoint) -> list[str]:
+        status, headers, content = await self._call(endpoint.client.get, "/models", HEALTH)
+        if status != 200:
+            outcome = read_status(status, headers, content)
+            raise Failure("broken", f"HTTP {status}: {outcome.reason}")
+        try:
+            return [str(entry["id"]) for entry in json.loads(content)["data"]]
+        except (ValueError, KeyError, TypeError):
+            raise Failure("broken", "/v1/models is no list of models") from None
 
     async def _call(self, method, path: str, timeout: float, **options: Any):
         try:

@@ -1,13 +1,13 @@
 """The circuit to the judge: opens after failures in a row, ends the job when it stays open.
 
-closed      games flow; a reply of any kind resets the count
+closed      games flow; a reply of any kind closes the circuit
 open        nothing is asked; the judge's health is
 half open   the judge looks well: one game at a time, until one gets a reply
 """
 
 import time
 
-TRIP = 5  # failures in a row; a judge that works at all replies to one of five
+TRIP = 5  # games that failed since the last reply; one odd prompt says nothing of the judge
 # s without a reply, while the judge looks up, until we stop. An external judge has nobody to
 # restart it; a supervised one gets time for its supervisor's health checks to notice.
 PATIENCE_EXTERNAL = 60.0
@@ -19,10 +19,11 @@ PATIENCE_THROTTLED = 900.0
 class Breaker:
     """Counts failures; `cause` says why the job should end, once it should."""
 
-    def __init__(self, patience: float, throttled: float = PATIENCE_THROTTLED):
+    def __init__(self, patience: float):
         self._patience = patience
-        self._throttled = throttled
-        self._row = 0
+        self._games: set[object] = set()
+        self._tripped = False
+        self.trials = 0
         self._since: float | None = None  # first failure after the last reply
         self._throttled_since: float | None = None
         self._excused = 0.0
@@ -30,26 +31,27 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        return self._row >= TRIP
+        return self._tripped or len(self._games) >= TRIP
 
     def replied(self) -> None:
         """The judge took a game and answered it."""
-        self._row = 0
+        self._games.clear()
+        self._tripped = False
+        self.trials = 0
         self._since = self._throttled_since = None
         self._excused = 0.0
 
-    def failed(self, message: str) -> None:
-        self._row += 1
+    def failed(self, game: object, message: str) -> None:
+        self.trials += self.is_open
+        self._games.add(game)
         self.last = message
         self._since = time.monotonic() if self._since is None else self._since
 
-    def throttled(self, message: str, wait: float | None) -> None:
-        """Too many requests: the judge lives. `wait`: s that it asked for itself."""
+    def throttled(self, message: str) -> None:
+        """Too many requests: the judge lives."""
         self.last = message
-        now = time.monotonic()
         if self._throttled_since is None:
-            self._throttled_since = now
-        self._throttled_since += min(wait or 0.0, max(0.0, now - self._throttled_since))
+            self._throttled_since = time.monotonic()
 
     def excuse(self, seconds: float) -> None:
         """So long the judge was being started anew, which its supervisor limits."""
@@ -57,7 +59,7 @@ class Breaker:
 
     def trip(self) -> None:
         """Open at once: nothing listens any more."""
-        self._row = max(self._row, TRIP)
+        self._tripped = True
 
     @property
     def cause(self) -> str | None:
@@ -66,7 +68,7 @@ class Breaker:
             without = now - self._since - self._excused
             if without > self._patience:
                 return f"no reply for {without:.0f} s, last: {self.last}"
-        if self._throttled_since is not None and now - self._throttled_since > self._throttled:
+        if self._throttled_since is not None and now - self._throttled_since > PATIENCE_THROTTLED:
             minutes = (now - self._throttled_since) / 60
             return f"nothing but refusals for {minutes:.0f} minutes, last: {self.last}"
         return None

@@ -25,6 +25,7 @@ from arena.ready import Server, wait_ready
 from arena.replies import Failure, Outcome
 
 TRIES = 6  # failures of one game, about a minute with back-off, before it holds up no one any more
+LONGEST_TRIAL = 8.0  # s between trials of a judge that fails: so long a mended one may stand idle
 SYNC_EVERY = 30.0  # s of games that the death of a whole node may cost
 MOST_REFUSED = 10  # games refused before any was answered: then it is our request, not the games
 
@@ -124,6 +125,7 @@ class Client:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._interrupted, number)
         keeper = asyncio.create_task(self._keep())
+        keeper.add_done_callback(self._take_error)
         try:
             if await self._wait_for_judge():
                 await self._dispatch()
@@ -133,7 +135,7 @@ class Client:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
         if self._refused and not self._stop:
-            self._settle_refused()
+            self.stop(JudgeError(self._why_refused()))
         if self._stop:
             raise self._stop
         if self.left:
@@ -207,8 +209,11 @@ class Client:
     def _ended(self, task: asyncio.Task) -> None:
         self._tasks.discard(task)
         self._wake.set()
+        self._take_error(task)
+
+    def _take_error(self, task: asyncio.Task) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            self.stop(error)  # what _play does not expect is our mistake: it ends the run
+            self.stop(error)  # whatever a task does not expect itself ends the run
 
     async def _pause(self, now: float) -> None:
         """Sleep until a game ends, a delay is over, or the next look at the clock is due."""
@@ -233,16 +238,18 @@ class Client:
         try:
             outcome = await self._asker.ask(body)
         except Failure as failure:
-            self._failed(game, state, failure)
-            return
+            if failure.kind != "priority" or "priority" in body:
+                self._failed(game, state, failure)
+                return
+            outcome = Outcome("rejected", reason=failure.message)
         seconds = time.monotonic() - begun
         self._deadline.observe(seconds)
         self._breaker.replied()
         self._pace.replied()
-        if outcome.state == "rejected" and outcome.answer is None and not self._answered:
+        if outcome.is_unexplained and not self._answered:
             self._refuse(game, outcome, seconds)
             return
-        if outcome.answer is not None and not self._answered:
+        if not self._answered:
             self._answered = True
             self._settle_refused()
         self._finish(game, outcome, seconds)
@@ -292,12 +299,14 @@ class Client:
         """A 400 before any reply: kept back until we know whose fault it is."""
         self._refused.append((game, outcome, seconds))
         if len(self._refused) >= MOST_REFUSED:
-            self.stop(
-                JudgeError(
-                    f"the judge refused each of the first {MOST_REFUSED} games: {outcome.reason}. "
-                    "Correct the judge's settings (judge.sampling, max_tokens) or its server's"
-                )
-            )
+            self.stop(JudgeError(self._why_refused()))
+
+    def _why_refused(self) -> str:
+        return (
+            f"the judge refused each of the first {len(self._refused)} games: "
+            f"{self._refused[-1][1].reason}. Correct the judge's settings (judge.sampling, "
+            "judge.max_tokens) or its server's; none of these games counts as played"
+        )
 
     def _settle_refused(self) -> None:
         refused, self._refused = self._refused, []
@@ -312,18 +321,16 @@ class Client:
         elif failure.kind == "priority":
             if self._priority:
                 self._hooks.tell(f"asking without priorities: {failure.message}")
-            else:
-                failure = Failure("broken", failure.message)
             self._priority = False
         if failure.kind in ("starting", "connection"):
-            self._breaker.failed(failure.message)
+            self._breaker.failed(game.key, failure.message)
             self._breaker.trip()
         elif failure.kind == "throttled":
-            self._breaker.throttled(failure.message, failure.retry_after)
+            self._breaker.throttled(failure.message)
             self._pace.throttled(failure.retry_after)
             wait = delay(1, self._chance, failure.retry_after)
         elif failure.kind in ("broken", "timeout"):
-            self._breaker.failed(failure.message)
+            self._breaker.failed(game.key, failure.message)
             state.failures += 1
             wait = delay(state.failures, self._chance, failure.retry_after)
         heapq.heappush(self._later, (time.monotonic() + wait, game.position, game.index, game))
@@ -343,7 +350,7 @@ class Client:
             trial = self._begin(heapq.heappop(queue)[-1])
         while self._breaker.is_open and not self._stop and not self._is_draining():
             if not self._tasks or (trial and trial.done()):
-                await asyncio.sleep(delay(1, self._chance))
+                await asyncio.sleep(min(LONGEST_TRIAL, delay(self._breaker.trials, self._chance)))
                 return
             await self._pause(time.monotonic())
 

@@ -40,8 +40,9 @@ class Deadline:
 
     @property
     def drain_at(self) -> float:
-        """When no further game is begun: the slowest of the last 200 would end at `leave_at`."""
-        return self.leave_at - max(QUICKEST, *self._seconds, 0.0)
+        """When no further game is begun: 98 % of the last games would have ended by `leave_at`."""
+        slow = sorted(self._seconds)[int(0.98 * (len(self._seconds) - 1))] if self._seconds else 0.0
+        return self.leave_at - max(QUICKEST, slow)
 
     def is_draining(self) -> bool:
         return self.end is not None and time.time() >= self.drain_at

@@ -187,8 +187,11 @@ class Journal:
         self._take_in(record)
 
     def sync(self) -> None:
-        """Have what was written survive the death of the node."""
-        os.fsync(self._file)
+        """Have what was written survive the death of the node; JournalError if it cannot."""
+        try:
+            os.fsync(self._file)
+        except OSError as error:
+            raise JournalError(f"{self.path}: cannot be put on disk: {error.strerror}") from error
 
     def close(self) -> None:
         try:

@@ -30,7 +30,6 @@ PARALLEL = 64  # requests in all, where neither user nor server says; vLLM runs 
 # A reply of max_tokens at 4 tokens/s, which a full server still makes, plus the time in its queue.
 SECONDS_PER_TOKEN = 0.25
 QUEUE_SECONDS = 120.0
-JUDGE_GONE = 90.0  # s to wait for siblings of a judge that is gone: they notice it as we did
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,11 +227,8 @@ def _wait_for_siblings(
     if isinstance(error, Interrupted):
         return
     lock.set_state("waiting")
-    until = deadline.last
-    if isinstance(error, JudgeError):
-        until = min(until, time.time() + JUDGE_GONE)
     told = False
-    while time.time() < until and (playing := siblings.playing()):
+    while time.time() < deadline.last and (playing := siblings.playing()):
         if not told:
             report.tell(f"{error}; waiting for {', '.join(playing)} before this job fails")
             told = True

@@ -43,5 +43,5 @@ class Pace:
 
 def delay(failures: int, chance: random.Random, retry_after: float | None = None) -> float:
     """Seconds until a game is asked again: full jitter, so that clients do not return together."""
-    longest = min(LONGEST_DELAY, FIRST_DELAY * 2 ** (failures - 1))
+    longest = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(max(0, failures - 1), 30))
     return max(retry_after or 0.0, chance.uniform(longest / 2, longest))

@@ -37,6 +37,7 @@ class Outcome:
     finish_reason: str | None = None
     usage: dict[str, int | None] | None = None
     reason: str | None = None
+    is_unexplained: bool = False  # a 400 that may be about our request and not about this game
 
 
 @dataclass(slots=True)
@@ -151,8 +152,10 @@ def read_status(status: int, headers: Any, body: bytes) -> Outcome:
         return Outcome("too_long", reason=message)
     if status == 413:
         return Outcome("too_long", reason=said)
+    if "content_filter" in code or "content_policy" in code:
+        return Outcome("rejected", reason=f"content filter: {message}")
     if status in (400, 422):
-        return Outcome("rejected", reason=message)
+        return Outcome("rejected", reason=message, is_unexplained=True)
     raise Failure("broken", said, _retry_after(headers))
 
 

@@ -1,0 +1,638 @@
+"""The client against a judge that follows a script: what it rides out, and what it stops at."""
+
+import asyncio
+import dataclasses
+import itertools
+import json
+import os
+import signal
+import socket
+import time
+from collections import Counter
+
+import arena.breaker
+import arena.client
+import arena.deadline
+import arena.pace
+import arena.ready
+import pytest
+from arena.asker import Asker
+from arena.client import Client, Hooks, Interrupted
+from arena.deadline import Deadline
+from arena.errors import JournalError, JudgeError, OpenGames
+from arena.games import plan_games
+from arena.journal import Journal, read_records
+from arena.questions import Question
+from arena.ready import Server
+from arena.replay import open_games
+from arena.web import Reply, error
+from scripted import KEY, Call, completion, judge
+from test_games import answers, settings
+
+QUESTIONS = [Question(f"q{n}", "hard", f"What is {n}?", n + 1) for n in range(40)]
+
+
+def plan(some_settings, questions: int):
+    asked = QUESTIONS[:questions]
+    ours = answers(**{q.uid: f"mine {q.uid}" for q in asked})
+    theirs = answers(**{q.uid: f"base {q.uid}" for q in asked})
+    return plan_games(some_settings, asked, ours, {"base": theirs})
+
+
+@dataclasses.dataclass
+class Played:
+    """One run of a client."""
+
+    error: Exception | None
+    records: dict
+    lines: list
+    told: list[str]
+    client: Client
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Back-off and patience in hundredths of what users get; nothing else differs."""
+    monkeypatch.setattr(arena.pace, "FIRST_DELAY", 0.01)
+    monkeypatch.setattr(arena.pace, "LONGEST_DELAY", 0.6)
+    monkeypatch.setattr(arena.pace, "CUT_EVERY", 0.0)
+    monkeypatch.setattr(arena.ready, "POLL", 0.01)
+    monkeypatch.setattr(arena.ready, "SLOWEST_POLL", 0.05)
+    monkeypatch.setattr(arena.ready, "PATIENCE_EXTERNAL", 0.6)
+    monkeypatch.setattr(arena.ready, "PATIENCE_SUPERVISED", 1.2)
+    monkeypatch.setattr(arena.breaker, "PATIENCE_THROTTLED", 0.5)
+
+
+@pytest.fixture
+def play(tmp_path):
+    """Play games against a server; the same journal in every call of a test."""
+
+    def run(url, *, questions=4, parallel=8, **options) -> Played:
+        some_settings = settings(**options.pop("settings", {}))
+        games = options.pop("games", None) or plan(some_settings, questions)
+        plain = {"url": url, "key": KEY} | options.pop("server", {})
+        supervised = options.pop("supervised", True)
+        deadline = options.pop("deadline", Deadline())
+        priority = options.pop("priority", False)
+        timeout = options.pop("timeout", 20.0)
+        answered = options.pop("answered", False)
+        during = options.pop("during", None)
+        told: list[str] = []
+        hooks = Hooks(**{"share": lambda: parallel, "tell": told.append} | options)
+        path = tmp_path / "games" / "m.jsonl"
+
+        async def go() -> tuple[Client, Exception | None]:
+            asker = Asker(plain, some_settings, connections=parallel, timeout=timeout)
+            server = Server(plain, "judge", supervised=supervised, log="logs/b/server.log")
+            client = Client(
+                some_settings,
+                journal,
+                asker,
+                server,
+                priority=priority,
+                deadline=deadline,
+                hooks=hooks,
+            )
+            if during:
+                during(client)
+            failure = None
+            try:
+                await client.run(open_games(games, journal, some_settings), answered=answered)
+            except Exception as caught:
+                failure = caught
+            finally:
+                await asker.close()
+            return client, failure
+
+        with Journal(path, {game.digest for game in games}) as journal:
+            client, failure = asyncio.run(asyncio.wait_for(go(), 60))
+            records = dict(journal.records)
+        return Played(failure, records, list(read_records(path)), told, client)
+
+    return run
+
+
+def states(played: Played) -> Counter:
+    return Counter(record.state for record in played.records.values())
+
+
+def position(call: Call) -> int:
+    """Of the question that a call is about."""
+    return int(call.user.split("?")[0].rsplit(" ", 1)[1])
+
+
+def once(first: Reply | None, then=completion):
+    """The first call of each prompt gets `first`, all others a good reply."""
+    return lambda call: first if call.again == 0 else then()
+
+
+def test_every_game_is_asked_once_and_written_once(play):
+    with judge(lambda call: completion(f"about {position(call)} [[B>A]]")) as server:
+        played = play(server.url, questions=10)
+    assert played.error is None
+    assert states(played) == {"ok": 20}
+    assert len(server.calls) == len(played.lines) == 20
+    record = next(line for line in played.lines if (line.uid, line.game) == ("q7", 1))
+    assert (record.label, record.answer, record.attempts) == ("B>A", "about 7 [[B>A]]", 1)
+    assert record.usage == {"prompt": 7, "cached": 0, "completion": 3}
+    assert 0 < record.seconds < 20
+    assert record.time.startswith("20")
+
+
+def test_the_request_is_the_settings_and_nothing_more(play):
+    with judge(lambda call: completion()) as server:
+        play(server.url, questions=1, settings={"sampling": {"top_k": 3}})
+    assert server.calls[0].body == {
+        "model": "judge",
+        "messages": plan(settings(), 1)[0].messages,
+        "temperature": 0,
+        "max_tokens": 100,
+        "top_k": 3,
+    }
+
+
+def test_questions_go_in_order_and_both_games_of_one_are_open_at_once(play):
+    async def script(call: Call) -> Reply:
+        await asyncio.sleep(0.002)
+        return completion()
+
+    with judge(script) as server:
+        play(server.url, questions=20, parallel=4)
+    positions = [position(call) for call in server.calls]
+    assert server.most_open == 4
+    assert max(early - late for early, late in itertools.pairwise(positions)) <= 2
+    first_pair = {call.user for call in server.calls[:2]}
+    assert len(first_pair) == 2
+    assert {position(call) for call in server.calls[:2]} == {0}
+
+
+def test_priority_is_the_questions_position(play):
+    with judge(lambda call: completion()) as server:
+        play(server.url, questions=5, priority=True)
+    assert sorted((call.body["priority"], position(call)) for call in server.calls) == [
+        (n, n) for n in range(5) for _ in (0, 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Got priority 2 but Priority scheduling is not enabled.",
+        "Unrecognized request argument supplied: priority",
+    ],
+)
+def test_a_server_that_knows_no_priority_is_asked_without(play, text):
+    def script(call: Call) -> Reply:
+        if "priority" in call.body and (call.body["priority"] or "Unrec" in text):
+            return error(400, "BadRequestError", text)
+        return completion()
+
+    with judge(script) as server:
+        played = play(server.url, questions=20, priority=True, parallel=16)
+    assert played.error is None
+    assert states(played) == {"ok": 40}
+    assert len(server.calls) <= 40 + 16
+    assert played.told == [f"asking without priorities: HTTP 400: {text}"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (error(500, "internal", "EngineDeadError"), "broken"),
+        (error(503, "overloaded", "busy"), "throttled"),
+        (Reply(429, "", {"Retry-After": "0.02"}), "throttled"),
+        (Reply(502, "<html>Bad Gateway</html>"), "broken"),
+        (Reply(200, "\0{]] no JSON"), "broken"),
+        (completion("half", "abort"), "broken"),
+        (None, "broken"),
+    ],
+)
+def test_what_passes_is_ridden_out_and_counted(play, fault, kind):
+    with judge(once(fault)) as server:
+        played = play(server.url, questions=4, parallel=2)
+    assert played.error is None
+    assert states(played) == {"ok": 8}
+    assert len(server.calls) == 16
+    assert played.client.counts.failed == {kind: 8}
+    assert {record.attempts for record in played.lines} == {2}
+
+
+def test_a_reply_that_stops_half_way_is_asked_again(play):
+    async def cut(call: Call) -> Reply | None:
+        if call.again:
+            return completion()
+        call.request.writer.write(completion("so [[A>B]]").encode()[:-20])
+        await call.request.writer.drain()
+        return None
+
+    with judge(cut) as server:
+        played = play(server.url, questions=2, parallel=2)
+    assert states(played) == {"ok": 4}
+    assert played.client.counts.failed == {"broken": 4}
+
+
+def test_a_reply_byte_by_byte_has_a_time_limit_as_a_whole(play):
+    async def slow(call: Call) -> Reply | None:
+        if call.again:
+            return completion()
+        for byte in completion().encode():
+            call.request.writer.write(bytes([byte]))
+            await call.request.writer.drain()
+            await asyncio.sleep(0.02)  # 250 bytes: each in time, all too late
+        return None
+
+    with judge(slow) as server:
+        played = play(server.url, questions=1, parallel=2, timeout=0.5)
+    assert states(played) == {"ok": 2}
+    assert played.client.counts.failed == {"timeout": 2}
+
+
+def test_a_stall_is_a_time_out(play):
+    async def stall(call: Call) -> Reply:
+        if call.again == 0 and position(call) == 1:
+            await asyncio.sleep(30)
+        return completion()
+
+    with judge(stall) as server:
+        played = play(server.url, questions=3, timeout=0.5)
+    assert states(played) == {"ok": 6}
+    assert played.client.counts.failed == {"timeout": 2}
+
+
+def test_terminal_states_reach_the_journal_with_their_reasons(play):
+    replies = {
+        0: completion("[[A>B]]"),
+        1: completion("who knows"),
+        2: completion("and so", "length"),
+        3: error(400, "BadRequestError", "too long", param="input_tokens"),
+        4: error(400, "invalid_request_error", "no", code="content_filter"),
+        5: completion(None, refusal="I cannot."),
+        6: completion("a" * 100_000),
+    }
+    with judge(lambda call: replies[position(call)]) as server:
+        played = play(server.url, questions=7)
+    assert played.error is None
+    assert len(server.calls) == 14
+    found = {r.uid: (r.state, r.label, r.reason) for r in played.lines if r.game == 0}
+    assert found == {
+        "q0": ("ok", "A>B", None),
+        "q1": ("unparsed", None, "no verdict in the reply"),
+        "q2": ("truncated", None, "the reply reached max_tokens before a verdict"),
+        "q3": ("too_long", None, "too long"),
+        "q4": ("rejected", None, "content filter: no"),
+        "q5": ("rejected", None, "refused: I cannot."),
+        "q6": ("unparsed", None, "no verdict in the reply"),
+    }
+    assert max(len(r.answer or "") for r in played.lines) == 100_000
+
+
+def test_games_without_a_verdict_are_asked_again_by_a_setting(play):
+    def script(call: Call) -> Reply:
+        good = position(call) == 0 and call.body.get("seed") == 6
+        return completion("[[A=B]]" if good else "hm", "stop" if good else "length")
+
+    again = {"ask_again": {"times": 2, "max_tokens": 900, "seed": 5}}
+    with judge(script) as server:
+        played = play(server.url, questions=2, settings=again)
+        assert played.error is None
+        assert len(server.calls) == 4 * 3
+        play(server.url, questions=2, settings=again)
+        assert len(server.calls) == 4 * 3, "the next run asks no more"
+    assert Counter((c.body["max_tokens"], c.body.get("seed")) for c in server.calls) == {
+        (100, None): 4,
+        (900, 5): 4,
+        (900, 6): 4,
+    }
+    assert played.client.counts.again == 8
+    assert len(played.lines) == 12, "each asking is on record, with its tokens"
+    last = {(r.uid, r.game): r for r in played.records.values()}
+    assert last["q0", 0].attempts == last["q1", 0].attempts == 3
+    assert last["q0", 0].reason == "verdict when asked again, for the second time"
+    assert (last["q1", 0].state, last["q1", 0].label) == ("truncated", None)
+
+
+def test_a_setting_made_later_asks_the_games_that_have_no_verdict(play):
+    with judge(lambda call: completion("hm" if call.again == 0 else "[[A>B]]")) as server:
+        assert states(play(server.url, questions=2)) == {"unparsed": 4}
+        played = play(server.url, questions=2, settings={"ask_again": {"times": 1}})
+    assert states(played) == {"ok": 4}
+    assert len(server.calls) == 8
+
+
+def test_a_next_run_asks_only_what_is_open(play):
+    with judge(lambda call: completion()) as server:
+        play(server.url, questions=3)
+        play(server.url, questions=5)
+    assert [position(call) for call in server.calls[6:]] == [3, 3, 4, 4]
+
+
+def test_fewer_requests_where_the_judge_says_too_many(play):
+    """A judge that takes three at a time: the client ends up near three, not at sixteen."""
+    running = 0
+    refused = []
+
+    async def script(call: Call) -> Reply:
+        nonlocal running
+        if running >= 3:
+            refused.append(call.number)
+            return Reply(429, "")
+        running += 1
+        await asyncio.sleep(0.005)
+        running -= 1
+        return completion()
+
+    with judge(script) as server:
+        played = play(server.url, questions=40, parallel=16)
+    assert states(played) == {"ok": 80}
+    late = [number for number in refused if number > len(server.calls) / 2]
+    assert len(late) < len(refused) / 2 < 60
+
+
+def test_retry_after_holds_all_requests(play):
+    began = []
+
+    def script(call: Call) -> Reply:
+        began.append(time.monotonic())
+        return Reply(429, "", {"Retry-After": "0.5"}) if call.number == 0 else completion()
+
+    with judge(script) as server:
+        play(server.url, questions=20, parallel=2)
+    pause = max(late - early for early, late in itertools.pairwise(began))
+    assert pause > 0.45
+
+
+def test_endless_refusals_are_a_used_up_quota(play):
+    with judge(lambda call: Reply(429, json.dumps({"error": {"message": "quota"}}))) as server:
+        played = play(server.url, questions=2)
+    assert isinstance(played.error, JudgeError)
+    assert "nothing but refusals" in str(played.error)
+    assert "quota" in str(played.error)
+
+
+def test_a_wrong_key_stops_at_once_and_is_not_repeated(play):
+    with judge(lambda call: completion()) as server:
+        played = play(server.url, server={"key": "another-jobs-key-77"})
+    assert isinstance(played.error, JudgeError)
+    assert "another job's server" in str(played.error)
+    assert (server.refused, server.calls) == (1, [])
+    assert "another-jobs-key-77" not in str(played.error)
+    assert "***" in str(played.error), "the server had repeated it"
+
+
+def test_a_server_of_another_judge_is_refused(play):
+    with judge(lambda call: completion(), names=("Judge-70b",)) as server:
+        supervised = play(server.url)
+        assert server.calls == []
+        external = play(server.url, supervised=False)
+    assert "the server serves Judge-70b, not the judge 'judge'" in str(supervised.error)
+    assert external.error is None
+    assert "warning: the server serves Judge-70b" in external.told[0]
+
+
+def test_a_judge_that_failed_to_start_stops_us_with_its_cause(play):
+    with judge(lambda call: completion()) as server:
+        server.models = lambda: error(503, "judge_failed", "CUDA out of memory; see server.log")
+        played = play(server.url)
+    assert isinstance(played.error, JudgeError)
+    assert "CUDA out of memory; see server.log" in str(played.error)
+    assert server.looks == 1
+
+
+def test_a_judge_that_fails_later_stops_us_too(play):
+    with judge(lambda call: error(503, "judge_failed", "died 4 times")) as server:
+        played = play(server.url, questions=20, parallel=2)
+    assert "died 4 times" in str(played.error)
+    assert len(server.calls) <= 2
+
+
+def test_a_judge_that_loads_is_waited_for(play):
+    with judge(lambda call: completion()) as server:
+        ready = server.models
+        loading = error(503, "judge_starting", "loading")
+        server.models = lambda: ready() if server.looks > 5 else loading
+        played = play(server.url)
+    assert played.error is None
+    assert played.told == ["waiting for the judge: loading"]
+    assert server.looks == 6
+
+
+def test_refused_connections_are_waited_for_while_the_supervisor_lives(play):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    end = Deadline(time.time() + 61.0)  # leaves a second
+    played = play(f"http://127.0.0.1:{port}/v1", server={"pid": os.getpid()}, deadline=end)
+    assert isinstance(played.error, OpenGames)
+
+
+def test_a_supervisor_that_is_gone_ends_the_wait(play):
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    server = {"pid": child, "host": socket.gethostname()}
+    played = play("http://127.0.0.1:9/v1", server=server)
+    assert isinstance(played.error, JudgeError)
+    assert "the judge server of this batch has ended; its log: logs/b/server.log" in str(
+        played.error
+    )
+
+
+@pytest.mark.parametrize("supervised", [True, False])
+def test_a_dead_judge_behind_a_live_api_opens_the_circuit(play, supervised):
+    """It lists its models and fails every game: within the patience we stop, with few calls."""
+    with judge(lambda call: error(500, "internal", "EngineDeadError")) as server:
+        played = play(server.url, questions=40, parallel=4, supervised=supervised)
+    assert isinstance(played.error, JudgeError)
+    assert "EngineDeadError" in str(played.error)
+    assert len(server.calls) < 25, "one at a time once the circuit is open"
+    assert played.records == {}
+
+
+def test_an_external_judge_that_nobody_answers_for_ends_the_job(play):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    played = play(f"http://127.0.0.1:{port}/v1", supervised=False)
+    assert isinstance(played.error, JudgeError)
+    assert "is not well" in str(played.error)
+
+
+def test_a_judge_that_comes_back_is_played_on_with(play):
+    """Twelve failures in a row open the circuit; one good reply closes it."""
+    with judge(lambda call: Reply(500, "") if call.number < 12 else completion()) as server:
+        played = play(server.url, questions=20, parallel=6)
+    assert played.error is None
+    assert states(played) == {"ok": 40}
+
+
+def test_the_next_address_is_taken_where_nobody_listens(play):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        dead = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    with judge(lambda call: completion()) as server:
+        both = [{"url": dead, "key": KEY}, {"url": server.url, "key": KEY, "model": "alias"}]
+        server.names = ("alias",)
+        played = play(dead, questions=10, supervised=False, server={"endpoints": both})
+    assert played.error is None
+    assert states(played) == {"ok": 20}
+    assert {call.body["model"] for call in server.calls} == {"alias"}
+
+
+def test_requests_go_to_the_address_with_fewest_open(play):
+    async def script(call: Call) -> Reply:
+        await asyncio.sleep(0.003)
+        return completion()
+
+    with judge(script) as one, judge(script) as two:
+        both = [{"url": one.url, "key": KEY}, {"url": two.url, "key": KEY}]
+        play(one.url, questions=20, parallel=4, server={"endpoints": both})
+    assert one.most_open == two.most_open == 2
+
+
+def test_a_request_that_every_game_is_refused_for_is_our_mistake(play):
+    refusal = error(400, "invalid_request_error", "max_tokens is not supported with this model")
+    with judge(lambda call: refusal) as server:
+        played = play(server.url, questions=20, parallel=4)
+    assert isinstance(played.error, JudgeError)
+    assert "max_tokens is not supported" in str(played.error)
+    assert len(server.calls) < 14
+    assert played.records == {}, "nothing is written: the next run asks them all"
+
+
+def test_a_few_refused_games_before_the_first_reply_are_the_games_own_fault(play):
+    refusal = error(400, "invalid_request_error", "odd prompt")
+    with judge(lambda call: refusal if position(call) < 2 else completion()) as server:
+        played = play(server.url, questions=6, parallel=1)
+    assert played.error is None
+    assert states(played) == {"rejected": 4, "ok": 8}
+
+
+def test_a_game_that_never_goes_through_leaves_the_others_alone(play):
+    with judge(lambda call: Reply(500, "") if position(call) == 0 else completion()) as server:
+        played = play(server.url, questions=6, parallel=2)
+    assert isinstance(played.error, OpenGames)
+    assert str(played.error).startswith("2 games are open: they do not go through (failures: 12 ")
+    assert states(played) == {"ok": 10}
+
+
+def test_it_waits_for_siblings_and_tries_on_meanwhile(play):
+    looks, waits = [], []
+
+    def others() -> list[str]:
+        looks.append(1)
+        return ["sibling"]
+
+    def script(call: Call) -> Reply:
+        return Reply(500, "") if position(call) == 0 and len(looks) < 3 else completion()
+
+    with judge(script) as server:
+        played = play(server.url, questions=3, parallel=2, others_play=others, waiting=waits.append)
+    assert played.error is None
+    assert states(played) == {"ok": 6}
+    assert waits[0] is True
+    assert waits[-1] is False
+
+
+def test_near_the_jobs_end_open_games_finish_and_no_more_are_asked(play):
+    async def script(call: Call) -> Reply:
+        await asyncio.sleep(0.3)
+        return completion()
+
+    end = Deadline(time.time() + 60 + 10 + 0.7)  # leaves at 60 s, a game needs at least 10
+    with judge(script) as server:
+        played = play(server.url, questions=40, parallel=4, deadline=end)
+    assert isinstance(played.error, OpenGames)
+    assert "the job ends soon" in str(played.error)
+    assert len(server.calls) == len(played.records) == 80 - played.client.left
+    assert 4 <= len(server.calls) <= 16
+
+
+def test_at_the_end_of_the_job_open_games_are_given_up(play, monkeypatch):
+    async def script(call: Call) -> Reply:
+        await asyncio.sleep(30)
+        return completion()
+
+    monkeypatch.setattr(arena.deadline, "QUICKEST", 0.5)
+    end = Deadline(time.time() + 2.5, leave=1.0)
+    with judge(script) as server:
+        played = play(server.url, questions=2, deadline=end)
+    assert isinstance(played.error, OpenGames)
+    assert played.lines == []
+    assert time.time() < end.end
+
+
+def test_a_used_up_budget_ends_the_asking(play):
+    with judge(lambda call: completion()) as server:
+        played = play(
+            server.url,
+            questions=40,
+            parallel=2,
+            exceeded=lambda: (
+                "the budget of 10 games is used up" if len(server.calls) >= 10 else None
+            ),
+        )
+    assert isinstance(played.error, OpenGames)
+    assert "the budget of 10 games is used up" in str(played.error)
+    assert 10 <= len(server.calls) <= 12
+    assert len(played.records) == len(server.calls)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_a_whole_journal(play, number):
+    async def script(call: Call) -> Reply:
+        if call.number == 7:
+            os.kill(os.getpid(), number)
+        await asyncio.sleep(0.001 if call.number < 4 else 30)
+        return completion()
+
+    with judge(script) as server:
+        played = play(server.url, questions=20, parallel=4)
+    assert isinstance(played.error, Interrupted)
+    assert signal.Signals(number).name in str(played.error)
+    assert [record.state for record in played.lines] == ["ok"] * 4
+    assert played.client.left == 36
+
+
+def test_a_lost_lock_stops_the_writing(play):
+    with judge(lambda call: completion()) as server:
+        played = play(server.url, lost=lambda: len(server.calls) > 3)
+    assert isinstance(played.error, JournalError)
+    assert "took its lock" in str(played.error)
+
+
+def test_our_own_mistakes_are_not_swallowed(play):
+    def broken(client: Client) -> None:
+        client._finish = None
+
+    with judge(lambda call: completion()) as server:
+        played = play(server.url, during=broken)
+    assert isinstance(played.error, TypeError)
+
+
+def test_a_share_that_grows_is_used(play):
+    """A sibling ended: from the next look on, its requests are ours."""
+    shares = iter([1])
+
+    async def script(call: Call) -> Reply:
+        await asyncio.sleep(0.05)
+        return completion()
+
+    with judge(script) as server:
+        play(server.url, questions=30, share=lambda: next(shares, 6))
+    assert server.most_open == 6
+
+
+def test_no_key_in_what_is_written_or_said(play, caplog):
+    def script(call: Call) -> Reply:
+        if call.again == 0:
+            return error(500, "internal", f"could not use key {KEY}")
+        return error(400, "invalid", f"{KEY} is refused", code="content_filter")
+
+    caplog.set_level("DEBUG")
+    with judge(script) as server:
+        played = play(server.url, questions=3)
+    said = " ".join(played.told) + str(played.error) + caplog.text
+    said += "".join(record.line() for record in played.lines)
+    assert "*** is refused" in said
+    assert KEY not in said
