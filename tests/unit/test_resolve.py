@@ -95,9 +95,11 @@ def test_models_from_a_file_a_list_and_globs(data: Path, project: Path) -> None:
         ({"judge": {"name": "j"}}, "judge.server is missing"),
         ({"judge": {"name": "j", "server": "vllm"}}, "judge.path is missing"),
         ({"judge": {"name": "j", "server": "external"}}, "judge.endpoints is missing"),
+        ({"judge": {"name": "j", "command": "serve {prot}"}}, "unknown placeholder {prot}"),
+        ({"judge": {"name": "j", "command": "serve {path}"}}, "judge.path is not set"),
         (
             {"judge": {"name": "j", "api_type": "gemini", "endpoints": [{"api_base": "x"}]}},
-            "api_type gemini is not OpenAI-compatible",
+            "judge.api_type: 'gemini' is not OpenAI-compatible",
         ),
         (
             {"judge": {"name": "j", "server": "demo", "system_prompt": "nowhere.txt"}},

@@ -24,7 +24,6 @@ rule ledger:
     conda:
         "../envs/arena.yaml"
     params:
-        script=str(SCRIPTS / "ledger.py"),
         root=ROOT,
         price=(
             ""
@@ -32,5 +31,5 @@ rule ledger:
             else f"--price {SETTINGS.gpu_hour_cost}"
         ),
     shell:
-        "python {params.script:q} {params.root:q} --tsv {output.tsv:q} --html {output.html:q}"
+        "python {SCRIPTS:q}/ledger.py {params.root:q} --tsv {output.tsv:q} --html {output.html:q}"
         " {params.price} > {log:q} 2>&1"

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from arena.errors import ConfigError
+from arena.launch import script_of
 from arena.names import check_model_name, did_you_mean
 from arena.prompts import check_template, own_prompts
 from arena.questions import read_questions
 from arena.settings import Settings
-from arena.upstream import Upstream
+from arena.upstream import Upstream, check_api_type
 from arena.verdict import DEFAULT_PATTERNS
 
-OPENAI_COMPATIBLE = ("openai", "vllm", "sglang", "litellm", "openai_thinking")
 DEFAULTS = {
     "data_dir": "data",
     "results_dir": "results",
@@ -109,36 +109,17 @@ def _judge(
         raise ConfigError("config: judge.name is missing: the judge's name as its server lists it")
     check_model_name(name)
     block = upstream.api_config().get(name, {}) if upstream else {}
-    endpoints = ours.get("endpoints") or None
-    server = ours.get("server") or (
-        "external"
-        if endpoints
-        else "vllm"
-        if ours.get("path") or ours.get("command")
-        else "external"
-        if block.get("endpoints")
-        else None
-    )
-    if server is None:
-        raise ConfigError(
-            "config: judge.server is missing and cannot be told: give judge.path (weights, server: "
-            f"vllm), judge.endpoints (server: external), or a block {name} in api_config.yaml"
-        )
-    api_type = ours.get("api_type") or (block.get("api_type") if server == "external" else None)
-    if api_type and api_type not in OPENAI_COMPATIBLE:
-        raise ConfigError(
-            f"judge {name}: api_type {api_type} is not OpenAI-compatible; known: "
-            f"{', '.join(OPENAI_COMPATIBLE)}. Put a proxy that speaks the OpenAI API in between."
-        )
-    if server == "vllm" and not (ours.get("path") or ours.get("command")):
-        raise ConfigError("config: judge.path is missing: server vllm needs the judge's weights")
+    server = _server(ours, name, block)
     api_config = None
-    if server == "external" and not endpoints:
-        if not block.get("endpoints"):
+    if server == "external" and not ours.get("endpoints"):
+        if not block:
             raise ConfigError(
                 "config: judge.endpoints is missing: server external needs at least one api_base"
+                + (f", or a block {name!r} in {upstream.api_config_file}" if upstream else "")
             )
+        upstream.endpoints(name)  # checked now, read again by the server: keys stay in their file
         api_config = str(upstream.api_config_file)
+    check_api_type(ours.get("api_type"), "config: judge.api_type")
 
     def first(key: str, *sources: dict[str, Any]) -> Any:
         found = (source[key] for source in (ours, *sources) if source.get(key) is not None)
@@ -147,7 +128,7 @@ def _judge(
     return {
         "name": name,
         "server": server,
-        "endpoints": endpoints,
+        "endpoints": ours.get("endpoints") or None,
         "api_config": api_config,
         **{key: ours.get(key) for key in ("path", "setup", "command", "context", "ask_again")},
         "env": {key: str(value) for key, value in (ours.get("env") or {}).items()},
@@ -159,6 +140,32 @@ def _judge(
         "max_restarts": first("max_restarts"),
         "ready_minutes": first("ready_minutes"),
     }
+
+
+def _server(ours: dict[str, Any], name: str, block: dict[str, Any]) -> str:
+    """The kind of judge server: as told, or by what is there to serve or to ask."""
+    if ours.get("server"):
+        server = ours["server"]
+    elif ours.get("endpoints"):
+        server = "external"
+    elif ours.get("path") or ours.get("command"):
+        server = "vllm"
+    elif block:
+        server = "external"
+    else:
+        raise ConfigError(
+            "config: judge.server is missing and cannot be told: give judge.path (weights, server: "
+            f"vllm), judge.endpoints (server: external), or a block {name!r} in api_config.yaml"
+        )
+    if server == "vllm":
+        if not (ours.get("path") or ours.get("command")):
+            raise ConfigError(
+                "config: judge.path is missing: server vllm needs the judge's weights"
+            )
+        script_of(
+            {**ours, "name": name, "server": server}, port=1, gpus=1
+        )  # refuses a bad template
+    return server
 
 
 def _prompts(

@@ -1,0 +1,127 @@
+"""The kinds of judge server, and what the server sees of a batch."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.conftest import Campaign, read_lines, write_lines
+
+KEY = "a-key-that-must-not-leak"
+DEMO = "python workflow/scripts/demo_judge.py --name {name} --host {host} --port {port}"
+
+
+@pytest.fixture
+def endpoint(project: Path, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A server that already runs, with a key: its URL and its request log."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = tmp_path / "requests.jsonl"
+    command = [sys.executable, str(project / "workflow/scripts/demo_judge.py"), "--port", str(port)]
+    server = subprocess.Popen(
+        [*command, "--name", "served", "--request-log", str(log)],
+        env=os.environ | {"VLLM_API_KEY": KEY},
+        stdout=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}/v1"
+    request = urllib.request.Request(f"{url}/models", headers={"Authorization": f"Bearer {KEY}"})
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            urllib.request.urlopen(request, timeout=5)
+            break
+        except OSError:
+            assert server.poll() is None, "the server ended"
+            assert time.monotonic() < deadline, "the server does not answer"
+    yield url, log
+    server.terminate()
+    server.wait(timeout=30)
+
+
+def all_text(campaign: Campaign) -> str:
+    """Everything a run left: results, judgments, Snakemake's logs and metadata."""
+    folders = [campaign.dir / "results", campaign.dir / ".snakemake"]
+    files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in files)
+
+
+def test_an_external_judge_is_asked_with_its_key_and_the_key_stays_nowhere(
+    campaign: Campaign, endpoint: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, log = endpoint
+    monkeypatch.setenv("JUDGE_KEY", KEY)
+    judge = {"name": "served", "server": "external"}
+    campaign.configure(judge=judge | {"endpoints": [{"api_base": url, "api_key_env": "JUDGE_KEY"}]})
+    output = campaign.run("--config", "batch_size=2").stdout
+    assert len(read_lines(log)) == 94
+    assert KEY not in output + all_text(campaign)
+
+
+def test_any_program_that_speaks_the_api_can_be_the_judge(campaign: Campaign) -> None:
+    log = campaign.dir / "requests.jsonl"
+    campaign.configure(judge={"server": "vllm", "command": f"{DEMO} --request-log {log}"})
+    campaign.run()
+    assert len(read_lines(log)) == 94
+    assert list(campaign.root.glob("server/*")) == []
+
+
+def test_an_unknown_placeholder_in_the_command_is_refused(campaign: Campaign) -> None:
+    campaign.configure(judge={"server": "vllm", "command": "serve {prot}"})
+    text = campaign.run("-n", ok=False).stdout
+    assert "unknown placeholder {prot}" in text
+    assert "did you mean 'port'?" in text
+
+
+def test_a_judge_that_does_not_start_says_why_and_leaves_no_judgment(campaign: Campaign) -> None:
+    campaign.configure(judge={"server": "vllm", "command": f"{DEMO} --fail path"})
+    text = campaign.run(ok=False).stdout
+    logs = "\n".join(path.read_text() for path in campaign.root.glob("logs/gen_judgment/*.log"))
+    assert "/no/such/weights" in logs
+    assert campaign.models() == []
+    assert "server.log" in text + logs
+
+
+def test_ten_clients_have_requests_open_at_the_same_time(campaign: Campaign) -> None:
+    answers = read_lines(campaign.answers("mid-7b-chat"))
+    models = [f"copy-{number}" for number in range(10)]
+    for number, model in enumerate(models):
+        for line in answers:
+            line["messages"][-1]["content"]["answer"] += f" ({number})"
+        write_lines(campaign.answers(model), answers)
+    log = campaign.dir / "requests.jsonl"
+    command = f"{DEMO} --seconds 0.5 --request-log {log}"
+    campaign.configure(models=models, judge={"server": "vllm", "command": command, "parallel": 20})
+    campaign.run()
+    lines = read_lines(log)
+    assert len(lines) == 10 * 24
+    at_most = max(open_at_once(lines))
+    assert 10 <= at_most <= 20
+
+
+def open_at_once(lines: list[dict]) -> list[int]:
+    """Of how many models requests were open whenever one came in; `pair` tells the model."""
+    counts = []
+    for line in lines:
+        moment = line["in"]
+        counts.append(sum(1 for other in lines if other["in"] <= moment < other["out"]))
+    return counts
+
+
+def test_the_toy_says_so_in_every_output(judged_once: Campaign) -> None:
+    for name in ("leaderboard.txt", "leaderboard.json", "leaderboard.md"):
+        assert "toy" in (judged_once.root / name).read_text().lower(), name
+    assert all("toy" in game["judgment"]["answer"] for game in first_games(judged_once))
+    assert json.loads((judged_once.root / "leaderboard.json").read_text())
+
+
+def first_games(campaign: Campaign) -> list[dict]:
+    return [line["games"][0] for line in read_lines(campaign.judgment("mid-7b-chat"))]

@@ -1,0 +1,97 @@
+"""What is refused, told or left out before any judge is started."""
+
+import json
+
+import pytest
+
+from tests.workflow.conftest import Campaign, read_lines, write_lines
+
+
+def report(campaign: Campaign) -> dict[str, dict]:
+    """Rows of validation.json by model."""
+    rows = json.loads((campaign.root / "validation.json").read_text())["models"]
+    return {row["model"]: row for row in rows}
+
+
+def test_the_example_is_ready_and_its_flaws_are_counted(campaign: Campaign) -> None:
+    text = campaign.run("validate").stdout
+    rows = report(campaign)
+    flawed = rows["tiny-1b-step1000"]
+    assert (flawed["questions"], flawed["answers"], flawed["missing"], flawed["empty"]) == (
+        12,
+        11,
+        1,
+        1,
+    )
+    assert flawed["state"] == "incomplete", "judged on the answers that are there"
+    assert rows["mid-7b-chat"]["answers"] == 12
+    assert "tiny-1b-step1000" in text
+    header, *lines = (campaign.root / "validation.tsv").read_text().splitlines()
+    assert header.split("\t")[:3] == ["model", "questions", "answers"]
+    assert len(lines) == 5
+    assert not list(campaign.root.glob("logs/*/server.log")), "no judge was started"
+
+
+def test_it_runs_whenever_it_is_asked_also_under_the_slurm_profile(campaign: Campaign) -> None:
+    for _ in range(2):
+        text = campaign.run("--profile", "profiles/slurm", "validate").stdout
+        assert "tiny-1b-step1000" in text
+
+
+def test_a_missing_model_is_left_out_with_one_line_or_stops_the_run(campaign: Campaign) -> None:
+    campaign.configure(models=["grand-70b-chat", "mid-7b-chta"])
+    text = campaign.run("-n").stdout
+    assert "mid-7b-chta" in text
+    assert "did you mean 'mid-7b-chat'?" in text
+    assert campaign.planned()["gen_judgment"] == 1
+    campaign.configure(missing_answers="error")
+    assert "mid-7b-chta" in campaign.run("-n", ok=False).stdout
+    assert campaign.run("validate", ok=False).returncode == 1
+    assert report(campaign)["mid-7b-chta"]["state"] == "no_answers"
+
+
+def test_a_torn_line_blocks_its_model_alone_and_is_named(campaign: Campaign) -> None:
+    path = campaign.answers("mid-7b-chat")
+    path.write_bytes(path.read_bytes()[:-40])
+    text = campaign.run("-n").stdout
+    assert "mid-7b-chat.jsonl:12" in text
+    assert campaign.planned()["gen_judgment"] == 3
+    text = campaign.run("validate", ok=False).stdout
+    assert "mid-7b-chat.jsonl:12" in text
+    assert report(campaign)["mid-7b-chat"]["unreadable"] == 1
+
+
+def test_a_gap_in_the_baseline_drops_the_question_or_stops_the_run(campaign: Campaign) -> None:
+    path = campaign.answers("llama-demo-8b")
+    write_lines(path, read_lines(path)[1:])
+    campaign.run()
+    assert len(read_lines(campaign.judgment("mid-7b-chat"))) == 11
+    campaign.configure(baseline_gaps="block")
+    assert "llama-demo-8b" in campaign.run("-n", ok=False).stdout
+
+
+def test_a_missing_baseline_stops_the_run_and_says_where_it_looked(campaign: Campaign) -> None:
+    campaign.answers("llama-demo-8b").unlink()
+    text = campaign.run("-n", ok=False).stdout
+    assert "examples/data/arena-demo/model_answer/llama-demo-8b.jsonl" in text
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b"])
+def test_a_name_that_is_a_path_is_refused(campaign: Campaign, name: str) -> None:
+    campaign.configure(models=[name])
+    assert "path separator" in campaign.run("-n", ok=False).stdout
+
+
+def test_a_wrong_key_names_the_right_one(campaign: Campaign) -> None:
+    text = campaign.run("-n", "--config", "bach_size=5", ok=False).stdout
+    assert "bach_size is not a key; did you mean batch_size?" in text
+
+
+def test_the_plan_shows_batches_settings_and_requests(campaign: Campaign) -> None:
+    text = campaign.run("plan", "--config", "batch_size=3").stdout
+    assert "3 models, one job" in text
+    assert "runtime=56" in text, "20 minutes to start and 12 for each of 3 models"
+    assert "temperature 0.0, max_tokens 4096" in text
+    planned = json.loads((campaign.root / "plan.json").read_text())
+    assert [len(batch["models"]) for batch in planned] == [3, 1]
+    assert not campaign.judgment("mid-7b-chat").exists()
