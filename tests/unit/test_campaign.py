@@ -53,9 +53,9 @@ def test_done_partial_missing(places):
     seen = {m: (r.answers.mark, r.mark, r.judged, r.played, r.games, r.at) for m, r in rows.items()}
     assert seen == {
         "a": ("done", "done", 4, 8, 8, "done"),
-        "b": ("done", "partial", 2, 5, 8, "not planned"),
-        "c": ("done", "missing", 0, 0, 8, "not planned"),
-        "d": ("partial", "missing", 0, 0, 6, "not planned"),
+        "b": ("done", "partial", 2, 5, 8, "no job"),
+        "c": ("done", "missing", 0, 0, 8, "no job"),
+        "d": ("partial", "missing", 0, 0, 6, "no job"),
         "none": ("missing", "missing", 0, 0, None, "no answers"),
     }
     assert (survey.played, survey.games) == (13, 30)
@@ -210,7 +210,7 @@ def test_each_fault_is_named_with_its_log(places, monkeypatch):
     log = places.root / "logs" / "gen_judgment" / "f.log"
     log.parent.mkdir(parents=True)
     log.write_text("2026-09-21T14:13:20+00:00 f: stopped: the budget of this run is used up\n")
-    flaky = [journal_line(q, 0, T0 + 600, attempts=3, state="unparsed") for q in range(3)]
+    flaky = [journal_line(q, 0, T0 + 600, attempts=3, state="unparsed") for q in range(5)]
     write_journal(places.root, "g", [*flaky, "{not json\n"])
     found = troubles(Surveyor(places).survey(T0 + 700))
     told = {one.text: (one.grave, one.where) for one in found}
@@ -233,8 +233,8 @@ def test_each_fault_is_named_with_its_log(places, monkeypatch):
         ),
         "f: the budget of this run is used up": (True, games.format("f")),
         "g: 1 lines of its journal cannot be read": (False, str(places.root / "games/g.jsonl")),
-        "g: 100% of its games have no verdict (3 unparsed)": (False, games.format("g")),
-        "g: 6 calls failed and were made again": (False, games.format("g")),
+        "g: 100% of its games have no verdict (5 unparsed)": (False, games.format("g")),
+        "g: 10 calls failed and were made again": (False, games.format("g")),
         "batch r-08: its job 8 will not start: it asks for more time than the partition gives: "
         "see walltime": (True, ""),
     }

@@ -283,8 +283,8 @@ def _at(done: bool, answers: Answers, job: JobRow | None) -> str:
     if answers.mark == "missing":
         return "no answers"
     if job is None:
-        return "not planned"
-    words = {"running": "judging", "ended": "stopped", "gone": "stopped"}
+        return "no job"
+    words = {"running": "judging", "idle": "starting", "ended": "stopped", "gone": "stopped"}
     return words.get(job.state, job.state)
 
 

@@ -146,9 +146,9 @@ def _row(
         batch=batch.name,
         models=len(batch.models),
         gpu_hours=hours,
-        start_s=round(start, 1),
-        busy_s=round(busy, 1),
-        idle_s=round(max(0.0, held - start - busy), 1),
+        start_s=start,
+        busy_s=busy,
+        idle_s=max(0.0, held - start - busy),
         games=len(lines),
         prompt_tokens=sum(line.tokens("prompt") for line in lines),
         cached_tokens=sum(line.tokens("cached") for line in lines),
@@ -159,7 +159,7 @@ def _row(
         restarts=sum(len(life.restarts) for life in batch.lives),
         jobs=len(batch.lives),
         source="slurm" if accounted else "record",
-        cost=None if price is None else round(hours * price, 4),
+        cost=None if price is None else hours * price,
     )
 
 
@@ -182,7 +182,7 @@ def _total(rows: list[Row]) -> Row:
 
 def _per_hour(games: int, busy: float) -> float | None:
     """Games an hour of busy time; None where nothing was asked."""
-    return round(games / busy * 3600, 1) if busy > 0 else None
+    return games / busy * 3600 if busy > 0 else None
 
 
 def _held(life: Life, now: float) -> float:

@@ -16,7 +16,7 @@ WIDE = 120  # columns of a terminal that has room for every detail
 ROOMY = 32  # lines of a terminal that has room for blank ones
 
 # What --sort knows. What needs a look comes first, what nothing can be said of last.
-_ACTIVITY = ("stopped", "failed", "judging", "starting", "idle", "queued", "planned", "not planned")
+_ACTIVITY = ("stopped", "failed", "judging", "starting", "queued", "planned", "no job")
 SORTS: dict[str, Callable[[ModelRow], Any]] = {
     "model": lambda row: row.model,
     "activity": lambda row: _ACTIVITY.index(row.at) if row.at in _ACTIVITY else len(_ACTIVITY),
@@ -191,7 +191,9 @@ def _models(rows: Sequence[ModelRow], all_rows: int, style: Style, most: int | N
 
 def _left(row: ModelRow) -> str:
     """The time left while it plays, else what it waits for."""
-    return duration(row.left) if row.at == "judging" and row.left is not None else row.at
+    if row.at == "judging" and row.left is not None:
+        return duration(row.left)
+    return "" if row.at == "no answers" else row.at
 
 
 def _troubles(found: Sequence[Trouble], style: Style) -> list[str]:

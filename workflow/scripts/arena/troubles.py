@@ -13,6 +13,7 @@ from arena.text import duration, listing, share
 SILENT_S = 300
 # Real judges leave some games without a verdict: about 1 in 100 in the published tables.
 ODD_SHARE = 0.05
+ODD_LEAST = 5  # fewer are chance
 # Reasons of squeue for which no waiting helps: somebody has to change the request or the cluster.
 STUCK = {
     "AssocGrpGRES": "the account's share of GPUs is used up",
@@ -118,7 +119,7 @@ def _games(survey: Survey) -> Iterator[Trouble]:
                 str(path),
             )
         odd = row.odd
-        if row.played and odd / row.played > ODD_SHARE and odd > 1:
+        if row.played and odd / row.played > ODD_SHARE and odd >= ODD_LEAST:
             kinds = ", ".join(f"{n} {state}" for state, n in row.states.items() if state != "ok")
             text = f"{row.model}: {share(odd, row.played)} of its games have no verdict ({kinds})"
             yield Trouble(text, False, log)
