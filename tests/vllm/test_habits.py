@@ -1,0 +1,169 @@
+"""Habits of the real vLLM, each seen on the program itself, and what the supervisor makes of it.
+
+One server lives through all of them, in this order, because each start takes half a minute.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from arena.health_check import figure
+from arena.processes import descendants
+
+from tests.served import Served, eventually
+from tests.vllm.conftest import judge
+
+START = 300.0  # seconds, on two busy cores; 25 on free ones
+GRACE = 6.0
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    root = tmp_path_factory.mktemp("vllm")
+    limits = {"grace": GRACE, "hang": 60.0, "look": 5.0, "engine": 5.0}
+    with Served(root, {"name": "toy"} | judge("tiny"), **limits).start() as served:
+        yield served
+        served.stop(60)
+
+
+def tree(served: Served) -> dict[int, str]:
+    """pid -> title of everything below the supervisor; titles hide vLLM's environment."""
+    found = {}
+    for pid in descendants(served.process.pid):
+        with suppress(OSError):  # it has ended meanwhile
+            line = Path(f"/proc/{pid}/cmdline").read_bytes()
+            found[pid] = line.replace(b"\0", b" ").decode(errors="replace")
+    return found
+
+
+def part(served: Served, name: str) -> int:
+    """pid of vLLM's API, engine or worker."""
+    found = tree(served)
+    return next(pid for pid, title in found.items() if name in title and "keeper" not in title)
+
+
+def alive(pids: list[int]) -> list[int]:
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def chat(served: Served, text: str, **more: object) -> tuple[int, dict]:
+    message = {"role": "user", "content": text}
+    return served.get(
+        "/v1/chat/completions", body={"model": "toy", "messages": [message], "max_tokens": 4} | more
+    )
+
+
+def again_ready(served: Served, restarts: int) -> str:
+    eventually(lambda: len(served.record["restarts"]) == restarts, 60, "a restart")
+    served.ready(START)
+    return served.record["restarts"][-1]["cause"]
+
+
+def test_refuses_connections_until_it_is_ready(served):
+    assert served.get()[0] == 503  # the supervisor, which launches it now
+    seen = set()
+
+    def is_ready() -> bool:
+        seen.add(served.get()[0])
+        return 200 in seen
+
+    eventually(is_ready, START)
+    assert seen == {0, 200}
+    served.ready()
+    assert served.get(key="guess")[0] == 401
+    assert [model["id"] for model in served.get()[1]["data"]] == ["toy"]
+    for pid in tree(served):
+        assert served.entry["key"] not in Path(f"/proc/{pid}/cmdline").read_text()
+
+
+def test_usage_and_metrics_tell_the_same_cached_tokens(served):
+    def hits() -> float:
+        return figure(served.get("/metrics")[1], "prefix_cache_hits_total")
+
+    text = "the same beginning of a long prompt " * 40
+    before = hits()
+    first, second = (chat(served, text)[1]["usage"] for _ in range(2))
+    assert first["prompt_tokens"] == second["prompt_tokens"] > 500
+    assert first["prompt_tokens_details"]["cached_tokens"] < 16
+    cached = second["prompt_tokens_details"]["cached_tokens"]
+    # whole blocks, and never the last token, whose logits are needed
+    assert second["prompt_tokens"] - 129 <= cached < second["prompt_tokens"]
+    assert hits() - before == cached + first["prompt_tokens_details"]["cached_tokens"]
+
+
+def test_a_prompt_over_the_context_is_a_400_with_the_parameters_name(served):
+    status, reply = chat(served, "x y " * 10_000)
+    assert (status, reply["error"]["param"]) == (400, "input_tokens")
+
+
+def test_unknown_fields_are_ignored_and_priority_is_known(served):
+    assert chat(served, "a", no_such_field=1, priority=-7)[0] == 200
+
+
+def test_the_question_for_one_token_goes_through(served):
+    """The supervisor's own look at the engine, made on an idle server."""
+    moved = lambda: figure(served.get("/metrics")[1], "generation_tokens_total")  # noqa: E731
+    before = moved()
+    eventually(lambda: moved() > before, 30, "a token that nobody else asked for")
+    assert served.record["restarts"] == []
+
+
+def test_kill_of_the_api_leaves_nothing_of_the_old_and_restarts(served):
+    entry, old = served.entry, tree(served)
+    api, engine = part(served, "vllm serve"), part(served, "VLLM::EngineCore")
+    memory = set(Path("/dev/shm").iterdir())
+    os.kill(api, signal.SIGKILL)
+    time_of_death = time.monotonic()
+    eventually(lambda: not alive([engine]), 30)
+    ended_by_us = time.monotonic() - time_of_death
+    cause = again_ready(served, 1)
+    assert cause.startswith("it was killed by signal 9")
+    assert ended_by_us < 15
+    assert not alive(list(old))
+    assert not {path for path in memory if path.name.startswith("psm_")} & set(
+        Path("/dev/shm").iterdir()
+    )
+    assert served.entry == entry
+    assert chat(served, "a")[0] == 200
+
+
+def test_an_api_whose_engine_died_ends_with_status_0_and_is_restarted(served):
+    os.kill(part(served, "VLLM::EngineCore"), signal.SIGKILL)
+    cause = again_ready(served, 2)
+    assert cause == "exit status 0, unasked: so vLLM ends when its engine has died"
+    assert chat(served, "a")[0] == 200
+
+
+def test_sigterm_with_a_request_open_ends_it_in_seconds(served):
+    below = list(tree(served))
+    forever = {"max_tokens": 8000, "min_tokens": 8000, "ignore_eos": True}
+    threading.Thread(target=chat, args=(served, "a"), kwargs=forever, daemon=True).start()
+    running = lambda: figure(served.get("/metrics")[1], "num_requests_running")  # noqa: E731
+    eventually(lambda: running() == 1, 30, "an open request")
+    began = time.monotonic()
+    assert served.stop(60) == 0
+    assert time.monotonic() - began < GRACE + 5
+    assert not alive(below)
+    assert not any(Path("/dev/shm").glob("psm_*"))
+
+
+def test_sigterm_while_loading_is_ignored_and_ends_it_all_the_same(served):
+    served.start()
+    served.get()
+    eventually(lambda: "VLLM" in served.log or "EngineCore" in served.log, START, "loading")
+    loading = eventually(
+        lambda: [p for p, t in tree(served).items() if "VLLM::EngineCore" in t], 120
+    )
+    below = list(tree(served))
+    began = time.monotonic()
+    assert served.stop(60) == 0
+    took = time.monotonic() - began
+    assert GRACE < took < GRACE + 5  # it ignored SIGTERM
+    assert loading and not alive(below)
+    assert served.record["ready"] is None
+    assert served.record["cause"] is None
