@@ -1,0 +1,182 @@
+"""What the doctor finds in the embedded example and in small campaigns with known flaws."""
+
+import json
+import shutil
+
+import pytest
+import yaml
+from arena.answers import read_answers
+from arena.doctor import examine, keep
+from arena.doctor_page import page, side_by_side
+from arena.games import GameSettings, plan_games
+from arena.load import load_settings
+from arena.prompt_check import prompt_differences
+from arena.questions import read_questions
+from arena.validation import check_settings
+
+from tests.synthetic import T0, iso, journal_line, write_batch
+
+
+@pytest.fixture
+def campaign(tmp_path, project, monkeypatch):
+    """config: dict -> settings, in a folder of its own with the embedded example's data."""
+    shutil.copytree(project / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    given = yaml.safe_load((project / "config/config.yaml").read_text())
+
+    def configured(judge=None, **changes):
+        config = given | changes | {"judge": given["judge"] | (judge or {})}
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+        return load_settings(tmp_path / "config.yaml", [])
+
+    return configured
+
+
+def look(settings):
+    return examine(settings, check_settings(settings), now=T0)
+
+
+def journal_of(settings, model, games):
+    """A journal that holds the first games of a model."""
+    params = GameSettings.from_dict(settings.judgment_params())
+    questions = read_questions(settings.questions)
+    base = {m: read_answers(settings.answer(m)).answers for m in settings.baseline_models}
+    plan = plan_games(params, questions, read_answers(settings.answer(model)).answers, base)
+    lines = []
+    for game in plan[:games]:
+        line = json.loads(journal_line(0, game.index)) | {"uid": game.uid, "digest": game.digest}
+        lines.append(json.dumps(line) + "\n")
+    path = settings.root / "games" / f"{model}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(lines))
+
+
+def test_the_example(campaign):
+    found = look(campaign())
+    assert (found.models, found.games, found.played) == (4, 94, 0)
+    assert (found.answers, found.empty, found.cut) == (47, 1, 0)
+    assert found.forecast.jobs == 1
+    assert 50_000 < found.forecast.prompt_tokens < 60_000
+    assert found.forecast.shared_tokens > found.one_by_one > 0
+    assert found.forecast.gpu_hours is None
+    assert found.median <= found.most <= found.longest
+    assert max(len(line) for line in page(found).splitlines()) <= 80
+
+
+def test_what_is_played_is_not_asked(campaign):
+    settings = campaign()
+    journal_of(settings, "mid-7b-chat", 10)
+    found = look(settings)
+    assert (found.games, found.played) == (84, 10)
+    journal_of(settings, "mid-7b-chat", 24)
+    found = look(settings)
+    assert (found.models, found.games) == (3, 70)
+
+
+def test_a_changed_prompt_asks_all_again(campaign, tmp_path):
+    settings = campaign()
+    journal_of(settings, "mid-7b-chat", 24)
+    (tmp_path / "other.txt").write_text("Say which reply is better.")
+    found = look(campaign(judge={"system_prompt": "other.txt"}))
+    assert (found.games, found.played) == (94, 0)
+
+
+def test_equal_answers_are_asked_once(campaign):
+    settings = campaign()
+    shutil.copy(settings.answer("llama-demo-8b"), settings.answer("copy-of-baseline"))
+    found = look(settings)
+    assert found.asked_once == 12  # both games of each question have one prompt
+    assert found.games == 94 + 12
+
+
+def test_prompts_against_the_context(campaign):
+    longest = look(campaign(judge={"context": 10_000, "max_tokens": 100})).longest
+    room = {"context": longest + 100, "max_tokens": 100}
+    assert look(campaign(judge=room)).too_long == []
+    found = look(campaign(judge=room | {"context": longest + 99}))
+    assert {tokens for _, _, tokens in found.too_long} == {longest}
+    assert "will have no verdict" in page(found)
+    assert look(campaign(judge={"context": None})).context is None
+
+
+def test_batches_follow_the_config(campaign):
+    found = look(campaign(batch_size=3))
+    assert found.forecast.jobs == 2
+    assert found.forecast.shared_tokens < look(campaign(batch_size=10)).forecast.shared_tokens
+    assert look(campaign(batch_size=1)).forecast.shared_tokens == found.one_by_one
+
+
+def test_gpus_walltime_and_budget(campaign):
+    judge = {"server": "vllm", "path": "/weights", "name": "j"}
+    slow = {"start_minutes": 1, "minutes_per_model": 0.001}
+    settings = campaign(judge=judge, walltime=slow, budget={"games": 47}, gpu_hour_cost=3)
+    found = look(settings)
+    assert any("GPUs of a job are taken to be 1" in note for note in found.notes)
+    assert any("raise walltime.minutes_per_model" in note for note in found.notes)
+    assert "budget.games of 47 covers 50% of what is to do" in found.notes
+    one = found.forecast
+    assert one.cost == pytest.approx(3 * one.gpu_hours)
+    write_batch(settings.root, "r-01", [], resources={"gpus": 4}, time=iso(T0))
+    four = look(settings).forecast
+    assert four.busy_s == pytest.approx(one.busy_s / 4)
+    assert not any("taken to be" in note for note in look(settings).notes)
+
+
+def test_nothing_to_play(campaign):
+    settings = campaign(only=["mid-7b-chat"])
+    journal_of(settings, "mid-7b-chat", 24)
+    assert "nothing: every model has its judgments" in page(look(settings))
+
+
+def test_prompts_of_a_checkout(campaign, tmp_path):
+    """A checkout in the shape of Arena-Hard-Auto's, its texts our own."""
+    checkout = tmp_path / "checkout"
+    (checkout / "config").mkdir(parents=True)
+    (checkout / "utils").mkdir()
+    template = "{QUESTION}\n{ANSWER_A}\n{ANSWER_B}"
+    entry = {
+        "judge_model": "demo-judge",
+        "bench_name": "arena-demo",
+        "temperature": 0.0,
+        "max_tokens": 16000,
+        "prompt_template": template,
+        "model_list": [],
+    }
+    (checkout / "config/arena-demo.yaml").write_text(yaml.safe_dump(entry))
+    categories = {question.category for question in read_questions(campaign().questions)}
+    judged = {
+        name: {"baseline": "llama-demo-8b", "system_prompt": "Judge.\nBe fair."}
+        for name in categories
+    }
+    (checkout / "utils/judge_utils.py").write_text(f"JUDGE_SETTINGS = {judged!r}\n")
+    same = campaign(arena_hard_dir=str(checkout))
+    assert prompt_differences(same) == [f"the judge prompt is that of {checkout}"]
+    (tmp_path / "mine.txt").write_text("Judge.\nBe kind.\nBe brief.\n")
+    mine = campaign(
+        arena_hard_dir=str(checkout),
+        judge={"system_prompt": "mine.txt", "temperature": 0.7},
+        baseline="mid-7b-chat",
+    )
+    told = prompt_differences(mine)
+    assert len(told) == 2 * len(categories) + 1
+    assert told[-1] == "temperature: 0.7, in the checkout 0.0"
+    assert any("1 lines of it changed or gone, 2 new; first: 'Be kind.'" in line for line in told)
+    assert any("mid-7b-chat, in the checkout llama-demo-8b" in line for line in told)
+    (own,) = prompt_differences(campaign())
+    assert "not comparable with published ones" in own
+
+
+def test_a_kept_forecast_is_plain_json(campaign):
+    settings = campaign()
+    path = keep(look(settings), settings.root, T0)
+    kept = json.loads(path.read_text())
+    assert (kept["time"], kept["games"], kept["forecast"]["jobs"]) == (T0, 94, 1)
+
+
+def test_side_by_side():
+    text = side_by_side([("games", 100, 94), ("cost", None, 2.5), ("hours", 2.0, 3.0)])
+    assert [line.split() for line in text.splitlines()[1:]] == [
+        ["games", "100", "94", "0.94"],
+        ["cost", "–", "2.50", "–"],
+        ["hours", "2.00", "3.00", "1.50"],
+    ]
