@@ -11,6 +11,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/batches.smk"
 include: "workflow/rules/validate.smk"
 include: "workflow/rules/judge.smk"
 include: "workflow/rules/show_result.smk"

@@ -21,7 +21,7 @@ from arena.environment import inherit_batch, put_first, put_python_first
 from arena.resolve import resolve
 
 put_python_first()  # also on a node where no environment is active
-put_first(Path(SCRIPTS).parent / "bin")  # sacct, so that cancelled and preempted jobs are seen to end
+put_first(Path(SCRIPTS).parent / "bin")  # sacct: cancelled and preempted jobs are seen to end
 
 try:
     config = check_config(config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
@@ -40,46 +40,29 @@ wildcard_constraints:
 
 
 @functools.cache
-def ready_models():
-    """The selected models whose answers can be judged; stops the run for what only the user can mend."""
-    if not workflow.is_main_process:
-        return SETTINGS.selected  # a cluster job plays what it was sent for and checks nothing
+def checked():
+    """What the checks found, made once, by the main process; stops for what only the user can mend."""
     try:
-        checked = validation.check_settings(SETTINGS)
-        checked.raise_blocking()
+        found = validation.check_settings(SETTINGS)
+        found.raise_blocking()
     except ArenaError as error:
         raise WorkflowError(str(error)) from None
-    for line in checked.left_out():
+    for line in found.left_out():
         logger.warning(line)
-    return tuple(model for model in SETTINGS.selected if model in checked.ready)
+    return found
+
+
+def ready_models():
+    """The selected models whose answers can be judged."""
+    if not workflow.is_main_process:
+        # A cluster job plays what it was sent for and checks nothing.
+        return SETTINGS.selected
+    return tuple(model for model in SETTINGS.selected if model in checked().ready)
 
 
 def inputs_of(model):
     others = [*SETTINGS.baseline_models, *filter(None, [SETTINGS.judge["reference"]])]
     return [SETTINGS.answer(name) for name in (model, *others)] + [str(SETTINGS.questions)]
-
-
-@functools.cache
-def plan():
-    """Which models share a judge server; made once, by the main process."""
-    waiting, settled = [], []
-    for model in ready_models():
-        judgment = SETTINGS.judgment(model)
-        record = workflow.persistence.metadata(IOFile(judgment))
-        due = batches.needs_judging(judgment, inputs_of(model), record, SETTINGS.digest)
-        (waiting if due else settled).append(model)
-    made = batches.make_plan(waiting, settled, SETTINGS.batch_size, RUN)
-    for line in made.lines():
-        logger.info(line)
-    return made
-
-
-@functools.cache
-def batch_of_this_job():
-    """The batch that a job of the main process was sent for; its children inherit the answer."""
-    targets = workflow.dag_settings.target_jobs
-    names = [job.wildcards_dict["batch"] for job in targets if job.rulename == "judge_server"]
-    return inherit_batch(names[0] if names else None)
 
 
 def server_of_batch(wildcards):
@@ -104,38 +87,3 @@ def style_answers(wildcards):
         return []
     models = [Path(file).stem for file in all_judgments(wildcards)] + SETTINGS.baseline_models
     return [file for model in models if Path(file := SETTINGS.answer(model)).exists()]
-
-
-def batch_size_of(batch):
-    """Models of a batch: from the plan, or in a job from the file that the main process left for it."""
-    if workflow.is_main_process:
-        return len(plan().members(batch))
-    return len(batches.read_batch(f"{ROOT}/batches/{batch}.json")["models"])
-
-
-def walltime(wildcards, attempt):
-    minutes = SETTINGS.walltime
-    playing = minutes["minutes_per_model"] * batch_size_of(wildcards.batch)
-    return round((minutes["start_minutes"] + playing) * attempt)
-
-
-def judge_threads(wildcards):
-    """All cores for a judge that runs elsewhere: on one machine, one batch at a time asks it."""
-    return (workflow.cores or 1) if SETTINGS.judge["server"] == "external" else 1
-
-
-def described(names):
-    """Batches with their requests to the scheduler, as the profile completes them."""
-    server = workflow.get_rule("judge_server")
-    for batch in names:
-        wildcards = Wildcards(fromdict={"batch": batch})
-        resources = dict(server.expand_resources(wildcards, InputFiles(), attempt=1).items())
-        resources["threads"] = resources.pop("_cores")
-        yield batches.describe_batch(batch, plan().members(batch), resources, SETTINGS)
-
-
-def write_batches(dag, log):
-    """Leave batches/<batch>.json for every batch that this run judges."""
-    servers = [job for job in dag.needrun_jobs() if job.rule.name == "judge_server"]
-    for batch in described(job.wildcards.batch for job in servers):
-        batches.write_batch(batch, log)

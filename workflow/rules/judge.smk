@@ -19,8 +19,10 @@ rule judge_server:
     params:
         batch=f"{ROOT}/batches/{{batch}}.json",
         logs=f"{ROOT}/logs/{{batch}}",
+        script=Path(SCRIPTS) / "judge_server.py",
     shell:
-        "exec python {SCRIPTS:q}/judge_server.py --batch {params.batch:q} --logs {params.logs:q} {output:q} > {log:q} 2>&1"
+        "exec python {params.script:q} --batch {params.batch:q} --logs {params.logs:q} {output:q}"
+        " > {log:q} 2>&1"
 
 
 # A judge that needs no GPU asks for none, whatever the profile says: demo, external, a rehearsal.

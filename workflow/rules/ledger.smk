@@ -24,12 +24,9 @@ rule ledger:
     conda:
         "../envs/arena.yaml"
     params:
-        root=ROOT,
-        price=(
-            ""
-            if SETTINGS.gpu_hour_cost is None
-            else f"--price {SETTINGS.gpu_hour_cost}"
-        ),
+        script=Path(SCRIPTS) / "ledger.py",
+        root=lambda wildcards, output: str(Path(output.tsv).parent),
+        price=("" if SETTINGS.gpu_hour_cost is None else f"--price {SETTINGS.gpu_hour_cost}"),
     shell:
-        "python {SCRIPTS:q}/ledger.py {params.root:q} --tsv {output.tsv:q} --html {output.html:q}"
+        "python {params.script:q} {params.root:q} --tsv {output.tsv:q} --html {output.html:q}"
         " {params.price} > {log:q} 2>&1"

@@ -10,6 +10,8 @@ localrules:
 
 # Check questions, answers, baseline and judgments; exit status 1 when something blocks.
 rule validate:
+    log:
+        f"{ROOT}/logs/validate.log",
     conda:
         "../envs/arena.yaml"
     params:
@@ -20,6 +22,8 @@ rule validate:
 
 # Show the batches that a run would judge, and what each would ask of the scheduler.
 rule plan:
+    log:
+        f"{ROOT}/logs/plan.log",
     conda:
         "../envs/arena.yaml"
     params:
@@ -31,6 +35,8 @@ rule plan:
 
 # Take judgments that others made into the journals, and move their files aside.
 rule adopt:
+    log:
+        f"{ROOT}/logs/adopt.log",
     conda:
         "../envs/arena.yaml"
     params:

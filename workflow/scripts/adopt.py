@@ -8,6 +8,9 @@ import sys
 from arena.adopt import totals
 from arena.adoption import adopt_all
 from arena.errors import ArenaError
+from arena.terminal import print_also_to
+
+print_also_to(snakemake.log[0])
 
 dry_run = bool(snakemake.params.get("dry_run"))
 results, stayed = [], []

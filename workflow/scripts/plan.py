@@ -7,6 +7,9 @@ import json
 
 from arena.batches import plan_text
 from arena.jsonl import write_atomic
+from arena.terminal import print_also_to
+
+print_also_to(snakemake.log[0])
 
 batches = snakemake.params.batches
 settings = snakemake.params.settings

@@ -10,7 +10,10 @@ import time
 from arena.doctor import examine, keep
 from arena.doctor_page import page
 from arena.errors import ArenaError
+from arena.terminal import print_also_to
 from arena.validation import check_settings
+
+print_also_to(snakemake.log[0])
 
 settings = snakemake.params.settings
 try:

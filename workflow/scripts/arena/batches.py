@@ -121,12 +121,14 @@ def _is_newer(path: str, made: float, record: Record | None) -> bool:
 
 
 def describe_batch(
-    batch: str, models: list[str], resources: Mapping[str, Any], settings: Settings
+    batch: str, games: Mapping[str, int], resources: Mapping[str, Any], settings: Settings
 ) -> dict[str, Any]:
     """All that a batch's job needs to know, and whoever looks on. Holds no key of any server.
 
     Parameters
     ----------
+    games
+        Of each model of the batch, how many there are to play.
     resources
         Of rule judge_server, as the profile completed them; without Snakemake's own (`_cores`).
     """
@@ -135,7 +137,8 @@ def describe_batch(
     return {
         "batch": batch,
         "run": batch.rpartition("-")[0],
-        "models": models,
+        "models": list(games),
+        "games": dict(games),
         "settings": settings.digest,
         "resources": {**wanted, "gpus": requested_gpus(wanted)},
         "time": now,

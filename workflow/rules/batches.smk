@@ -1,0 +1,60 @@
+# Which models share a judge server, and what its job asks of the scheduler. Functions only; the logic is arena/batches.py.
+
+
+@functools.cache
+def plan():
+    """Which models share a judge server; made once, by the main process."""
+    waiting, settled = [], []
+    for model in ready_models():
+        judgment = SETTINGS.judgment(model)
+        record = workflow.persistence.metadata(IOFile(judgment))
+        due = batches.needs_judging(judgment, inputs_of(model), record, SETTINGS.digest)
+        (waiting if due else settled).append(model)
+    made = batches.make_plan(waiting, settled, SETTINGS.batch_size, RUN)
+    for line in made.lines():
+        logger.info(line)
+    return made
+
+
+@functools.cache
+def batch_of_this_job():
+    """The batch that a job of the main process was sent for; its children inherit the answer."""
+    targets = workflow.dag_settings.target_jobs
+    names = [job.wildcards_dict["batch"] for job in targets if job.rulename == "judge_server"]
+    return inherit_batch(names[0] if names else None)
+
+
+def batch_size_of(batch):
+    """Models of a batch: from the plan, or in a job from the file that the main process left for it."""
+    if workflow.is_main_process:
+        return len(plan().members(batch))
+    return len(batches.read_batch(f"{ROOT}/batches/{batch}.json")["models"])
+
+
+def walltime(wildcards, attempt):
+    minutes = SETTINGS.walltime
+    playing = minutes["minutes_per_model"] * batch_size_of(wildcards.batch)
+    return round((minutes["start_minutes"] + playing) * attempt)
+
+
+def judge_threads(wildcards):
+    """All cores for a judge that runs elsewhere: on one machine, one batch at a time asks it."""
+    return (workflow.cores or 1) if SETTINGS.judge["server"] == "external" else 1
+
+
+def described(names):
+    """Batches with their requests to the scheduler, as the profile completes them."""
+    server = workflow.get_rule("judge_server")
+    for batch in names:
+        wildcards = Wildcards(fromdict={"batch": batch})
+        resources = dict(server.expand_resources(wildcards, InputFiles(), attempt=1).items())
+        resources["threads"] = resources.pop("_cores")
+        games = {model: checked().games[model] for model in plan().members(batch)}
+        yield batches.describe_batch(batch, games, resources, SETTINGS)
+
+
+def write_batches(dag, log):
+    """Leave batches/<batch>.json for every batch that this run judges."""
+    servers = [job for job in dag.needrun_jobs() if job.rule.name == "judge_server"]
+    for batch in described(job.wildcards.batch for job in servers):
+        batches.write_batch(batch, log)
