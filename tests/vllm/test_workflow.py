@@ -1,0 +1,102 @@
+"""The workflow on the real vLLM: the rule starts it, ten models play, the counts agree."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from arena.health_check import figure
+
+from tests.served import fetch_as_client
+from tests.vllm.conftest import judge
+from tests.workflow.conftest import Campaign, copy_project, read_lines, write_lines
+
+MODELS = [f"model-{number:02d}" for number in range(10)]
+QUESTIONS = 6
+STATES = {"ok", "unparsed", "truncated", "too_long", "rejected"}
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory, project: Path) -> tuple[Campaign, dict]:
+    """Ten models judged by a tiny random Llama; the campaign and vLLM's last figures."""
+    campaign = copy_project(project, tmp_path_factory.mktemp("vllm") / "campaign")
+    data = campaign.dir / "data/arena-demo"
+    example = campaign.dir / "examples/data/arena-demo"
+    questions = read_lines(example / "question.jsonl")[:QUESTIONS]
+    write_lines(data / "question.jsonl", questions)
+    asked = {question["uid"] for question in questions}
+    for name, source in [("llama-demo-8b", "llama-demo-8b"), *((m, "mid-7b-chat") for m in MODELS)]:
+        lines = read_lines(example / "model_answer" / f"{source}.jsonl")
+        lines = [line for line in lines if line["uid"] in asked]
+        for line in lines:
+            content = line["messages"][-1]["content"]
+            content["answer"] += "" if name == source else f"\n\n{name} has no more to say."
+        write_lines(data / "model_answer" / f"{name}.jsonl", lines)
+    settings = judge("tiny") | {"name": "tiny-llama", "max_tokens": 16, "parallel": 32}
+    campaign.configure(data_dir="data", batch_size=10, judge=settings)
+    figures: dict[str, float] = {}
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.2):
+            for file in campaign.root.glob("server/*.json"):
+                text = fetch_as_client(file, "/metrics")
+                for name in ("prefix_cache_hits", "prefix_cache_queries", "prompt_tokens"):
+                    value = figure(text, f"{name}_total")
+                    figures[name] = figures.get(name, 0.0) if value is None else value
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        campaign.run()
+    finally:
+        over.set()
+        watcher.join()
+    return campaign, figures
+
+
+def test_every_game_is_terminal_and_counted(played):
+    campaign, _ = played
+    assert campaign.models() == MODELS
+    for model in MODELS:
+        assert len(read_lines(campaign.judgment(model))) == QUESTIONS
+        games = campaign.journal(model)
+        assert len(games) == 2 * QUESTIONS
+        assert {game["state"] for game in games} <= STATES
+        # Random weights rarely end by themselves: at the limit there is no verdict, so
+        # `truncated`.
+        cut = [game for game in games if game["finish_reason"] == "length"]
+        assert len(cut) > QUESTIONS
+        assert {game["state"] for game in cut} == {"truncated"}
+        assert {game["usage"]["completion"] for game in cut} == {16}
+
+
+def test_one_server_for_all_started_and_ended_by_the_rule(played):
+    campaign, _ = played
+    records = list(campaign.root.glob("logs/*/batch.json"))
+    assert len(records) == 1
+    log = (records[0].parent / "server.log").read_text()
+    assert "vLLM" in log and log.count("launching tiny-llama") == 1
+    assert list(campaign.root.glob("server/*")) == []
+    assert not any(Path("/dev/shm").glob("psm_*"))
+
+
+def test_cached_tokens_are_vllms_own(played):
+    """The journals' counts against the server's; what was shared is found in the cache."""
+    campaign, figures = played
+    usage = [game["usage"] for model in MODELS for game in campaign.journal(model)]
+    prompt, cached = (sum(entry[key] for entry in usage) for key in ("prompt", "cached"))
+    # The last look may have come before the last games; nobody else asked anything.
+    assert 0.9 * prompt <= figures["prefix_cache_queries"] <= prompt + 100
+    assert 0.9 * cached <= figures["prefix_cache_hits"] <= cached + 100
+    # Ten models share system prompt, question and baseline of each first game: on paper, as the
+    # cache holds all of it, every prompt but the first of its kind begins with cached blocks.
+    assert cached / prompt > 0.5
+
+
+def test_a_second_run_starts_no_judge(played):
+    campaign, _ = played
+    campaign.judgment(MODELS[3]).unlink()
+    campaign.run()
+    assert len(read_lines(campaign.judgment(MODELS[3]))) == QUESTIONS
+    logs = [path.read_text() for path in campaign.root.glob("logs/*/server.log")]
+    assert sum("launching" in log for log in logs) == 1
