@@ -84,7 +84,7 @@ def test_a_changed_prompt_asks_all_again(campaign, tmp_path):
 def test_equal_answers_are_asked_once(campaign):
     settings = campaign()
     shutil.copy(settings.answer("llama-demo-8b"), settings.answer("copy-of-baseline"))
-    found = look(settings)
+    found = look(campaign())  # `models: all` finds the new file
     assert found.asked_once == 12  # both games of each question have one prompt
     assert found.games == 94 + 12
 
@@ -116,7 +116,7 @@ def test_gpus_walltime_and_budget(campaign):
     assert "budget.games of 47 covers 50% of what is to do" in found.notes
     one = found.forecast
     assert one.cost == pytest.approx(3 * one.gpu_hours)
-    write_batch(settings.root, "r-01", [], resources={"gpus": 4}, time=iso(T0))
+    write_batch(settings.root, "r-01", ["x"], resources={"gpus": 4}, time=iso(T0))
     four = look(settings).forecast
     assert four.busy_s == pytest.approx(one.busy_s / 4)
     assert not any("taken to be" in note for note in look(settings).notes)
@@ -144,10 +144,9 @@ def test_prompts_of_a_checkout(campaign, tmp_path):
     }
     (checkout / "config/arena-demo.yaml").write_text(yaml.safe_dump(entry))
     categories = {question.category for question in read_questions(campaign().questions)}
-    judged = {
-        name: {"baseline": "llama-demo-8b", "system_prompt": "Judge.\nBe fair."}
-        for name in categories
-    }
+    judged = dict.fromkeys(
+        categories, {"baseline": "llama-demo-8b", "system_prompt": "Judge.\nBe fair."}
+    )
     (checkout / "utils/judge_utils.py").write_text(f"JUDGE_SETTINGS = {judged!r}\n")
     same = campaign(arena_hard_dir=str(checkout))
     assert prompt_differences(same) == [f"the judge prompt is that of {checkout}"]
