@@ -11,8 +11,9 @@ from snakemake.io import IOFile
 from snakemake.iocontainers import InputFiles, Wildcards
 from snakemake.logging import logger
 
-SCRIPTS = str(Path(workflow.basedir) / "workflow" / "scripts")
-sys.path.insert(0, SCRIPTS)
+# A Path, which Snakemake does not compare among params: a project may move.
+SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
+sys.path.insert(0, str(SCRIPTS))
 
 from arena import batches, validation
 from arena.config import check_config
@@ -21,7 +22,7 @@ from arena.environment import inherit_batch, put_first, put_python_first
 from arena.resolve import resolve
 
 put_python_first()  # also on a node where no environment is active
-put_first(Path(SCRIPTS).parent / "bin")  # sacct: cancelled and preempted jobs are seen to end
+put_first(SCRIPTS.parent / "bin")  # sacct: cancelled and preempted jobs are seen to end
 
 try:
     config = check_config(config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")

@@ -19,7 +19,7 @@ rule judge_server:
     params:
         batch=f"{ROOT}/batches/{{batch}}.json",
         logs=f"{ROOT}/logs/{{batch}}",
-        script=Path(SCRIPTS) / "judge_server.py",
+        script=SCRIPTS / "judge_server.py",
     shell:
         "exec python {params.script:q} --batch {params.batch:q} --logs {params.logs:q} {output:q}"
         " > {log:q} 2>&1"
