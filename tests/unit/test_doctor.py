@@ -144,7 +144,7 @@ def test_prompts_of_a_checkout(campaign, tmp_path):
     }
     (checkout / "config/arena-demo.yaml").write_text(yaml.safe_dump(entry))
     categories = {question.category for question in read_questions(campaign().questions)}
-    judged = dict.fromkeys(
+    judged = dict.fromkeys(  # noqa: RUF024 (never changed)
         categories, {"baseline": "llama-demo-8b", "system_prompt": "Judge.\nBe fair."}
     )
     (checkout / "utils/judge_utils.py").write_text(f"JUDGE_SETTINGS = {judged!r}\n")
