@@ -12,8 +12,8 @@ _COUNT = re.compile(r"\b(\d+)/(\d+) games\b")
 
 @dataclass(frozen=True)
 class LastWords:
-    """games: all that it has to play, None if it never said. remark: its last line that is no
-    progress.
+    """games: all that it has to play, None if it never said. remark: what it said after that it
+    plays.
     """
 
     path: Path
@@ -37,7 +37,7 @@ def last_words(path: Path) -> LastWords:
             continue
         said = found[2]
         if count := _COUNT.search(said):
-            games = int(count[2])
+            games, remark = int(count[2]), None  # it plays: what it said before is past
         elif said.startswith("stopped: "):
             stopped = said.removeprefix("stopped: ")
         else:

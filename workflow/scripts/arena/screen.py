@@ -56,11 +56,11 @@ def screen(
     jobs = [*_jobs(survey, style), *blank] if survey.jobs else []
     wrong = _troubles(found, style)
     if height is None:
-        return [*head, *jobs, *_models(rows, len(survey.rows), style, None), "", *wrong]
+        return [*head, *jobs, *_models(survey, rows, style, None), "", *wrong]
     wrong = [*_first(wrong, height // 5), *blank]
     jobs = _first(jobs, height // 3)
     most = height - len(head) - len(wrong) - len(jobs) - 3  # heading, titles, the rest counted
-    return [*head, *wrong, *jobs, *_models(rows, len(survey.rows), style, max(3, most))][:height]
+    return [*head, *wrong, *jobs, *_models(survey, rows, style, max(3, most))][:height]
 
 
 def _first(lines: list[str], most: int) -> list[str]:
@@ -156,7 +156,9 @@ def _job_kind(job: JobRow) -> str:
     return {"running": "done", "failed": "grave", "gone": "grave"}.get(job.state, "")
 
 
-def _models(rows: Sequence[ModelRow], all_rows: int, style: Style, most: int | None) -> list[str]:
+def _models(survey: Survey, rows: Sequence[ModelRow], style: Style, most: int | None) -> list[str]:
+    newest = max((job.batch.run for job in survey.jobs), default="")
+    all_rows = len(survey.rows)
     columns = [
         Column("", lambda row: style.mark(row.mark), lambda row: row.mark),
         Column("model", lambda row: row.model, right=False, shrinks=True),
@@ -174,11 +176,13 @@ def _models(rows: Sequence[ModelRow], all_rows: int, style: Style, most: int | N
             Column(state, lambda row, state=state: f"{row.states.get(state, 0):,}", least=WIDE)
             for state in STATES
         ),
-        Column("odd", lambda row: f"{row.odd:,}" if row.odd else "", lambda _: "partial"),
+        Column(
+            "odd", lambda row: f"{row.odd:,}" if row.odd else "", lambda _: "partial", most=WIDE - 1
+        ),
         Column("again", lambda row: f"{row.retries:,}" if row.retries else ""),
         Column("a second", lambda row: f"{row.speed:.1f}" if row.speed else "", least=WIDE),
         Column("left", _left),
-        Column("batch", lambda row: row.batch or "", right=False, least=WIDE),
+        Column("batch", lambda row: _batch(row, newest), right=False, least=WIDE),
     ]
     shown = rows if most is None else rows[:most]
     heading = f"MODELS {len(rows)} of {all_rows}" if len(rows) != all_rows else f"MODELS {all_rows}"
@@ -187,6 +191,14 @@ def _models(rows: Sequence[ModelRow], all_rows: int, style: Style, most: int | N
     if len(shown) < len(rows):
         lines.append(f"  {len(rows) - len(shown)} more: --filter, --sort, or a taller terminal")
     return lines
+
+
+def _batch(row: ModelRow, newest: str) -> str:
+    """Its number in the newest run; batches of earlier runs are only called so."""
+    if row.batch is None:
+        return ""
+    run, _, number = row.batch.rpartition("-")
+    return number if run == newest else "earlier"
 
 
 def _left(row: ModelRow) -> str:

@@ -59,20 +59,24 @@ class Style:
 
 @dataclass(frozen=True)
 class Column:
-    """text: row -> cell. kind: row -> colour. least: narrowest terminal that shows the column."""
+    """text: row -> cell. kind: row -> colour. least, most: widths of terminals that show it.
+
+    shrinks: gives way when the table is too wide.
+    """
 
     title: str
     text: Callable[[Any], str]
     kind: Callable[[Any], str] = lambda _: ""
     right: bool = True
     least: int = 0
+    most: int = 10_000
     shrinks: bool = False
 
 
 def table(columns: Sequence[Column], rows: Iterable[Any], style: Style) -> list[str]:
     """Lines of a table no wider than the terminal: the one column that shrinks gives way."""
     rows = list(rows)
-    shown = [column for column in columns if style.width >= column.least]
+    shown = [column for column in columns if column.least <= style.width <= column.most]
     cells = [[column.text(row) for column in shown] for row in rows]
     widths = [
         max([len(column.title), *(len(line[i]) for line in cells)])

@@ -131,7 +131,7 @@ def _games(survey: Survey) -> Iterator[Trouble]:
             remark = f"; it last said: {row.remark}" if row.remark else ""
             text = f"{row.model}: no game has ended for {duration(silent)}{remark}"
             yield Trouble(text, False, log)
-        elif row.retries > ODD_SHARE * max(20, row.played):
+        elif row.retries >= max(ODD_LEAST, ODD_SHARE * row.played):
             text = f"{row.model}: {row.retries} calls failed and were made again"
             yield Trouble(
                 text + (f"; it last said: {row.remark}" if row.remark else ""), False, log
