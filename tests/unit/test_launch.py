@@ -9,7 +9,7 @@ import pytest
 from arena.causes import explain
 from arena.errors import ConfigError
 from arena.external import check, endpoints
-from arena.launch import capacity, environment, fill, gpu_count, script_of
+from arena.launch import capacity, environment, fill, gpu_count, parallel_of, script_of
 from arena.processes import parents, shared_memory
 
 VALUES = {"path": "/w/my judge", "name": "j$1", "host": "127.0.0.1", "port": 7, "gpus": 2}
@@ -62,8 +62,12 @@ def test_gpus_are_those_that_the_job_sees(env, resources, count):
     ("judge", "parallel", "priority"),
     [
         ({"server": "vllm", "path": "/w"}, None, True),
-        ({"server": "vllm", "command": "vllm serve --max-num-seqs 96"}, 96, False),
-        ({"server": "vllm", "command": "x --max_num_seqs=8 --scheduling-policy=priority"}, 8, True),
+        ({"server": "vllm", "command": "vllm serve --max-num-seqs 96"}, 144, False),
+        (
+            {"server": "vllm", "command": "x --max_num_seqs=8 --scheduling-policy=priority"},
+            12,
+            True,
+        ),
         ({"server": "vllm", "command": "x --scheduling-policy fcfs"}, None, False),
         ({"server": "demo"}, None, True),
         ({"server": "external"}, None, False),
@@ -71,6 +75,22 @@ def test_gpus_are_those_that_the_job_sees(env, resources, count):
 )
 def test_capacity_is_read_from_the_command(judge, parallel, priority):
     assert capacity(judge) == {"parallel": parallel, "priority": priority}
+
+
+@pytest.mark.parametrize(
+    ("slots", "cache_tokens", "parallel"),
+    [
+        (None, None, None),
+        (None, 12_000, 8),  # a 70B on one GPU: 4 games fit
+        (None, 90_000, 45),
+        (None, 3_000_000, 384),
+        (16, 3_000_000, 24),
+        (16, 30_000, 15),
+        (2, None, 8),
+    ],
+)
+def test_requests_to_keep_open(slots, cache_tokens, parallel):
+    assert parallel_of(slots, cache_tokens) == parallel
 
 
 def test_environment_of_the_judge(tmp_path):

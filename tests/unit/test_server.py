@@ -62,6 +62,15 @@ def test_launched_by_the_first_request_with_the_key(serve):
     assert served.record["start"] <= served.record["launched"] <= served.record["ready"]
 
 
+def test_says_how_many_requests_the_cache_has_room_for(serve):
+    served = serve({"command": f"{DEMO} --cache-tokens 96000"})
+    assert served.entry["capacity"] == {"parallel": None, "priority": False}
+    served.ready()
+    told = {"parallel": 48, "priority": False, "cache_tokens": 96000}
+    assert served.entry["capacity"] == told
+    assert oct(served.file.stat().st_mode)[-3:] == "600"
+
+
 def test_ends_with_nothing_left(serve):
     served = serve()
     port = int(served.entry["url"].split(":")[2].split("/")[0])

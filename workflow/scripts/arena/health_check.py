@@ -107,6 +107,17 @@ class Judge:
             return None
         return Progress(tokens[0] + tokens[1], running)
 
+    async def cache_tokens(self) -> int | None:
+        """Tokens that vLLM's cache holds; None where `/metrics` does not say."""
+        try:
+            _, body = await self._get(f"{self.base}/metrics")
+        except OSError:
+            return None
+        told = re.search(rb"^vllm:cache_config_info\{(.*)\}", body, re.MULTILINE)
+        labels = dict(re.findall(r'(\w+)="([^"]*)"', told.group(1).decode())) if told else {}
+        sizes = labels.get("block_size", ""), labels.get("num_gpu_blocks", "")
+        return int(sizes[0]) * int(sizes[1]) if all(map(str.isdigit, sizes)) else None
+
     async def one_token(self, first: bool) -> str | None:
         """Ask for one token, before all games if `first`; what is wrong, if a 5xx says so.
 

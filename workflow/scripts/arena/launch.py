@@ -101,13 +101,34 @@ def gpu_count(resources: Mapping[str, Any], env: Mapping[str, str] = os.environ)
     return int(resources.get("gpus") or 0)
 
 
+# A game holds 2,200 prompt tokens on average (390 million in 175,500 games) and some 800 of reply.
+GAME_TOKENS = 3000
+USUAL_SLOTS = 256  # vLLM's usual --max-num-seqs
+OVER = 1.5  # requests open for one that runs: the queue is where priorities put games in order
+
+
+def parallel_of(slots: int | None, cache_tokens: int | None = None) -> int | None:
+    """Requests to keep open at a server that runs `slots` games, or as many as its cache holds."""
+    if slots is None and cache_tokens is None:
+        return None
+    room = cache_tokens // GAME_TOKENS if cache_tokens else USUAL_SLOTS
+    return max(8, int(OVER * min(slots or USUAL_SLOTS, max(room, 1))))
+
+
+def slots_of(judge: Mapping[str, Any]) -> int | None:
+    """Games that the server runs at a time, where its command says so."""
+    slots = re.search(r"--max[-_]num[-_]seqs[= ]+(\d+)", command_of(judge))
+    return int(slots.group(1)) if slots else None
+
+
 def capacity(judge: Mapping[str, Any]) -> dict[str, Any]:
-    """What the command says of the server: games at a time (None: unknown), and priorities."""
+    """What the command says: requests to keep open (None: unknown), and whether priorities count.
+
+    Once vLLM is ready it says how large its cache is, and `parallel` is set by that.
+    """
     if judge["server"] == "demo" and not judge.get("command"):
         return {"parallel": None, "priority": True}
     if judge["server"] == "external":
         return {"parallel": None, "priority": False}
-    command = command_of(judge)
-    slots = re.search(r"--max[-_]num[-_]seqs[= ]+(\d+)", command)
-    priority = re.search(r"--scheduling[-_]policy[= ]+priority", command)
-    return {"parallel": int(slots.group(1)) if slots else None, "priority": bool(priority)}
+    priority = re.search(r"--scheduling[-_]policy[= ]+priority", command_of(judge))
+    return {"parallel": parallel_of(slots_of(judge)), "priority": bool(priority)}

@@ -9,7 +9,7 @@ from typing import Any
 from arena.errors import ArenaError
 from arena.external import check, endpoints
 from arena.judge_process import say, stop_asked
-from arena.launch import capacity, environment, gpu_count, script_of
+from arena.launch import capacity, environment, gpu_count, parallel_of, script_of, slots_of
 from arena.server_records import (
     BatchRecord,
     FailedStart,
@@ -70,9 +70,15 @@ def serve_batch(
             priority=can["priority"],
             limits=Limits(**given),
         )
-        return asyncio.run(
-            supervisor.run(lambda url: write_private(server_file, server_entry(url, key, can)))
-        )
+
+        def announce(url: str, cache_tokens: int | None) -> None:
+            if cache_tokens:
+                can["parallel"] = parallel_of(slots_of(judge), cache_tokens)
+                can["cache_tokens"] = cache_tokens
+                say(f"a cache of {cache_tokens} tokens: {can['parallel']} requests open")
+            write_private(server_file, server_entry(url, key, can))
+
+        return asyncio.run(supervisor.run(announce))
     except ArenaError as error:
         record.ended(str(error))
         raise

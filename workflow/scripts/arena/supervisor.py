@@ -84,10 +84,11 @@ class Supervisor:
         self.process: Process | None = None
         self.gave_up: str | None = None
 
-    async def run(self, announce: Callable[[str], None]) -> int:
+    async def run(self, announce: Callable[[str, int | None], None]) -> int:
         """Live until told to stop; the exit status.
 
-        `announce` writes the server file, given the judge's URL.
+        `announce` writes the server file, given the judge's URL and, once it is known, how many
+        tokens its cache holds.
         """
         adopt_orphans()
         stop = asyncio.create_task(stop_asked(self.limits.parent))
@@ -112,9 +113,9 @@ class Supervisor:
                 await self.process.end()
         return 1 if self.gave_up else 0
 
-    async def _serve(self, announce: Callable[[str], None]) -> None:
+    async def _serve(self, announce: Callable[[str, int | None], None]) -> None:
         await self.room.open()
-        announce(self.judge.url)
+        announce(self.judge.url, None)
         if remembered := self.failed.read():
             await self._give_up(f"not tried again in this run: {remembered}")
         await self.room.asked.wait()
@@ -125,6 +126,8 @@ class Supervisor:
                 await self.room.close()
                 await self._start()
                 self.record.note(ready=self.record.entry["ready"] or now())
+                if first and (tokens := await self.judge.cache_tokens()):
+                    announce(self.judge.url, tokens)
                 say(f"{self.name} is ready")
                 first = False
                 await self._watch()

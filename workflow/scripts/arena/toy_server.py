@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from arena.toy_faults import Fault, Faults
-from arena.toy_judge import NAME, PrefixCache, answers, count_tokens, verdict
+from arena.toy_judge import BLOCK, NAME, PrefixCache, answers, count_tokens, verdict
 from arena.toy_replies import REASONS, REFUSED, refused, shaped, too_long, trickle
 from arena.web import Reply, Request, error
 
@@ -202,7 +202,9 @@ class Toy:
             "prefix_cache_hits_total": self.cache.hits,
         }
         label = f'{{model_name="{self.name}"}}'
-        return "".join(f"vllm:{name}{label} {float(value)}\n" for name, value in figures.items())
+        lines = [f"vllm:{name}{label} {float(value)}\n" for name, value in figures.items()]
+        blocks = f'block_size="{BLOCK}",num_gpu_blocks="{self.cache.capacity // BLOCK}"'
+        return "".join([*lines, f"vllm:cache_config_info{{{blocks}}} 1.0\n"])
 
 
 def message_digest(messages: list[dict]) -> str:
