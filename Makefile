@@ -38,6 +38,15 @@ $(VENV)/dev: $(VENV)/run requirements-dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
 	@touch $@
 
+test-slurm: $(VENV)/dev ## install and start a real Slurm here (Debian, root), run the tests on it, stop it
+	$(BIN)/python tests/slurm/cluster.py install
+	$(BIN)/python tests/slurm/cluster.py start
+	$(BIN)/pytest -q -n 4 tests/slurm; status=$$?; $(BIN)/python tests/slurm/cluster.py stop; exit $$status
+
+test-vllm: $(VENV)/dev ## build an environment of vLLM's CPU version (3.4 GB), run the tests on it
+	tests/vllm/install.sh $(PYTHON)
+	$(BIN)/pytest -q tests/vllm
+
 clean: ## remove what runs and tests left, never a judgment
 	rm -rf .pytest_cache .ruff_cache report.html
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

@@ -21,3 +21,15 @@ def shared_data() -> Path:
     if not path.is_dir():
         pytest.skip(f"needs the real data at {path} (ARENA_TEST_DATA names another place)")
     return path
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the suites on a real Slurm and vLLM to their own commands, which start them."""
+    for suite in ("slurm", "vllm"):
+        if any(f"tests/{suite}" in argument for argument in config.args):
+            continue
+        reason = f"`make test-{suite}` installs and starts the real one, and runs these"
+        for item in items:
+            if item.get_closest_marker(suite):
+                item.add_marker(pytest.mark.skip(reason=reason))
