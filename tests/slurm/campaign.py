@@ -1,7 +1,7 @@
 """A campaign of its own in a folder of its own, run as a person runs it: `snakemake --profile`.
 
-A copy of the project, tiny questions and answers, and the demo judge started by a `command`, so that
-it takes the place of vLLM in every respect: it is given GPUs, a free port and a key.
+A copy of the project, tiny questions and answers, and the demo judge started by a `command`, so
+that it takes the place of vLLM in every respect: it is given GPUs, a free port and a key.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cluster
 import yaml
 
 PROJECT = Path(__file__).parents[2]
@@ -27,7 +26,7 @@ SUBMITTED = re.compile(r"submitted with SLURM jobid (\d+)")
 VOLATILE = ("seconds", "time", "attempts", "usage")  # of a game: how it was asked, not what came
 
 
-def await_that[T](condition: Callable[[], T], what: str, seconds: float = 90) -> T:
+def await_that(condition: Callable, what: str, seconds: float = 90):
     """Look until `condition()` is true, and return it; AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -37,9 +36,7 @@ def await_that[T](condition: Callable[[], T], what: str, seconds: float = 90) ->
 
 
 def slurm(*command: str, check: bool = True) -> str:
-    done = subprocess.run(
-        command, env=cluster.slurm_env(), capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 or not check, f"{command}: {done.stderr}"
     return done.stdout
 
@@ -78,7 +75,7 @@ def lives(ids: Iterable[str]) -> list[Life]:
                 int(tres.get("cpu", 0)),
                 tres.get("mem", ""),
                 node,
-                int(minutes),
+                int(minutes or 0),
                 partition,
             )
         )
@@ -99,13 +96,15 @@ class Campaign:
     runs: int = 0
 
     def __post_init__(self) -> None:
+        self.names = [f"m{number:02d}" for number in range(1, self.models + 1)]
+        if (self.folder / "Snakefile").exists():
+            return  # another process made it
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in ("workflow", "profiles", "config"):
             shutil.copytree(
                 PROJECT / name, self.folder / name, ignore=shutil.ignore_patterns("__pycache__")
             )
         shutil.copy(PROJECT / "Snakefile", self.folder)
-        self.names = [f"m{number:02d}" for number in range(1, self.models + 1)]
         self.write_data()
         self.write_config()
 
@@ -180,7 +179,7 @@ class Campaign:
             self.process = subprocess.Popen(
                 self.command(*arguments, profile=profile),
                 cwd=self.folder,
-                env=cluster.slurm_env() | env,
+                env=os.environ | env,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -292,11 +291,23 @@ class Campaign:
                 found.append(f"{entry.name} {command[:200]}")
         return found
 
+    def queued(self) -> list[str]:
+        """Ids of this campaign's jobs that wait or run."""
+        lines = slurm("squeue", "-h", "-o", "%i %Z").splitlines()
+        return [line.split()[0] for line in lines if line.endswith(f" {self.folder}")]
+
+    def clear(self) -> None:
+        """End what a failed test has left."""
+        if self.process and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        if jobs := self.queued():
+            slurm("scancel", *jobs, check=False)
+
     def nothing_left(self) -> None:
         """Assert that neither a process nor a queued job of this campaign is there any more."""
         await_that(lambda: not self.processes(), f"the end of {self.processes()}", 30)
-        queued = slurm("squeue", "-h", "-o", "%i %Z").splitlines()
-        assert not [line for line in queued if line.endswith(f" {self.folder}")]
+        await_that(lambda: not self.queued(), "an empty queue", 30)
 
 
 def write_lines(path: Path, lines: Iterable[dict]) -> None:

@@ -2,7 +2,7 @@
 """A real Slurm on this one machine, for tests: `cluster.py install | start | stop | status`.
 
 Needs root on Debian 12 and nothing of Python beyond its standard library. `install` adds Debian's
-packages; `start` brings up munge, MariaDB, slurmdbd, slurmctld and five slurmd, all of them below
+packages; `start` brings up munge, MariaDB, slurmdbd, slurmctld and six slurmd, all of them below
 ARENA_SLURM_DIR (default /var/tmp/arena-slurm) on ports that are free; `stop` ends these processes
 and no others. Every action may be repeated. The one thing outside that folder is a link at
 /etc/slurm/slurm.conf: SLURM_CONF would do for commands, but Snakemake's plugin drops SLURM_*
@@ -11,13 +11,15 @@ variables inside jobs. A machine that has a Slurm of its own there is refused.
 Nodes and partitions, one line of slurm.conf each:
 
     gpu        n1 n2   the default; 4 GPUs of type a100 a node
-    low, high  n3      high preempts low, which is requeued
-    scavenge   n3      high preempts it, and it is cancelled
+    low        n3      high preempts it, and it is requeued
+    scavenge   n6      high preempts it, and it is cancelled
+    high       n3 n6
     frail      n4 n5   to be taken down by tests
 
 Its limits: jobs run as root, nodes share this machine's cores, memory and loopback (so two jobs of
 different nodes can meet, which is the harder case), GPUs are counted but are not there, memory and
-cores are accounted but not enforced, and slurmd follows processes by their tree (no cgroups).
+cores are accounted but not enforced. Where the machine has no freezer cgroup, slurmd follows
+processes by their tree, and one that outlives its parent can be left behind.
 """
 
 from __future__ import annotations
@@ -36,10 +38,11 @@ STATE = Path(os.environ.get("ARENA_SLURM_DIR", "/var/tmp/arena-slurm"))
 CONF = STATE / "slurm.conf"
 LINK = Path("/etc/slurm/slurm.conf")  # where Debian's Slurm looks for it
 PACKAGES = ("slurm-wlm", "slurmdbd", "munge", "mariadb-server")
-NODES = ("n1", "n2", "n3", "n4", "n5")
+NODES = ("n1", "n2", "n3", "n4", "n5", "n6")
 GPUS = 4  # a node, as most GPU nodes have
 CLUSTER = "arena"
 READY_S = 60  # every service is up in two seconds here; a machine under load may need more
+FREEZER = Path("/sys/fs/cgroup/freezer")  # what proctrack/cgroup stands on
 PASSWORD = "arena"  # of a database that listens on loopback only and lives as long as the tests
 
 
@@ -186,9 +189,9 @@ SlurmctldLogFile={STATE}/log/slurmctld.log
 SlurmdPidFile={STATE}/run/slurmd.%n.pid
 SlurmdLogFile={STATE}/log/slurmd.%n.log
 SlurmdSpoolDir={STATE}/spool/%n
-# One machine stands for five: sizes come from this file, processes are tracked by their tree.
+# One machine stands for six: sizes come from this file.
 SlurmdParameters=config_overrides
-ProctrackType=proctrack/linuxproc
+ProctrackType=proctrack/{"cgroup" if FREEZER.is_dir() else "linuxproc"}
 TaskPlugin=task/none
 MpiDefault=none
 ReturnToService=2
@@ -211,8 +214,8 @@ PreemptMode=REQUEUE
 {nodes}
 PartitionName=gpu Nodes=n1,n2 Default=YES MaxTime=2-00:00:00 DefaultTime=30 PreemptMode=OFF
 PartitionName=low Nodes=n3 PriorityTier=1 PreemptMode=REQUEUE
-PartitionName=scavenge Nodes=n3 PriorityTier=1 PreemptMode=CANCEL
-PartitionName=high Nodes=n3 PriorityTier=10 PreemptMode=OFF
+PartitionName=scavenge Nodes=n6 PriorityTier=1 PreemptMode=CANCEL
+PartitionName=high Nodes=n3,n6 PriorityTier=10 PreemptMode=OFF
 PartitionName=frail Nodes=n4,n5 PreemptMode=OFF
 """)
     # A terminal stands for a GPU: it is there and makes Slurm set CUDA_VISIBLE_DEVICES.

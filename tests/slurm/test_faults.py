@@ -1,0 +1,182 @@
+"""What clusters do to jobs, and that it costs only the games that were in flight.
+
+Every test strikes the same campaign (60 games, one batch) in the middle, with a command of Slurm's,
+and lets the one `snakemake --profile profiles/slurm` that runs it bring it to its end. Then: sacct
+names the fault, no answered game was asked again, the judgments equal those of an undisturbed run,
+and nothing is left on the node.
+"""
+
+import time
+
+import pytest
+
+from tests.slurm.campaign import Campaign, await_that, lives, slurm
+from tests.slurm.conftest import PARALLEL
+
+GAMES = 60
+
+ENOUGH = 12  # games in the journals before a fault strikes: it has to be in the middle
+
+
+def in_the_middle(campaign: Campaign) -> str:
+    """Wait until the first job plays and has journaled games; its id."""
+    job = campaign.job()
+    await_that(lambda: campaign.judged() >= ENOUGH, "games in the journals")
+    return job
+
+
+def ends_well(campaign: Campaign, reference: dict, moment: float, before: int) -> dict:
+    """Wait for the campaign's end and check it; what it cost."""
+    assert campaign.wait(300) == 0, campaign.text()
+    again, in_flight = campaign.asked_again(moment)
+    assert ENOUGH <= before < GAMES
+    assert again <= in_flight <= PARALLEL
+    assert campaign.judged() == GAMES  # no game is in the journals twice
+    assert campaign.judgments() == reference
+    campaign.nothing_left()
+    return {"games_before": before, "in_flight": in_flight, "asked_again": again}
+
+
+def strike(campaign: Campaign, *command: str) -> tuple[float, int]:
+    """When the fault struck, and how many games were in the journals by then."""
+    before = campaign.judged()
+    moment = time.time()
+    slurm(*command)
+    return moment, before
+
+
+def states(campaign: Campaign) -> list[str]:
+    return [life.state for life in lives(campaign.all_jobs())]
+
+
+def test_walltime_in_the_middle(campaign, reference, figures):
+    """An operator shortens the limit, so that the clients cannot know of the end."""
+    struck = campaign(options="--slots 1 --seconds 1.6")  # 96 s
+    struck.start()
+    job = struck.job()
+    await_that(lambda: struck.judged() >= 1, "games in the journals")
+    slurm("scontrol", "update", f"jobid={job}", "timelimit=1")
+    await_that(lambda: states(struck) == ["TIMEOUT"], "the walltime", 120)
+    moment, before = time.time(), struck.judged()
+    cost = ends_well(struck, reference, moment, before)
+    first, second = lives(struck.jobs())
+    assert (first.state, second.state) == ("TIMEOUT", "COMPLETED")
+    assert (first.minutes, second.minutes) == (1, 12)  # shortened; 3 + 3 * 1, twice
+    figures("walltime", struck, **cost)
+
+
+def test_clients_leave_before_the_walltime(campaign, reference, figures):
+    """Two minutes for games of more than two: clients stop asking, and lose nothing."""
+    walltime = {"start_minutes": 1.4, "minutes_per_model": 0.2}
+    struck = campaign(options="--slots 1 --seconds 1.6", config={"walltime": walltime})
+    struck.start()
+    struck.job()
+    await_that(lambda: "FAILED" in states(struck), "the job's end", 150)
+    moment, before = time.time(), struck.judged()
+    cost = ends_well(struck, reference, moment, before)
+    first, second = lives(struck.jobs())
+    assert (first.state, second.state) == ("FAILED", "COMPLETED")
+    assert (first.minutes, second.minutes) == (2, 4)
+    assert first.elapsed < 2 * 60
+    assert cost["in_flight"] == cost["asked_again"] == 0
+    calls = [call for call in struck.requests() if call["in"] < moment]
+    assert len(calls) == before  # each game that was begun was finished and is in a journal
+    figures("walltime, clients leave", struck, **cost)
+
+
+def test_cancelled(campaign, reference, figures):
+    struck = campaign()
+    struck.start()
+    job = in_the_middle(struck)
+    moment, before = strike(struck, "scancel", job)
+    cost = ends_well(struck, reference, moment, before)
+    assert states(struck) == ["CANCELLED", "COMPLETED"]
+    figures("scancel", struck, **cost)
+
+
+def test_requeued(campaign, reference, figures):
+    struck = campaign()
+    struck.start()
+    job = in_the_middle(struck)
+    moment, before = strike(struck, "scontrol", "requeue", job)
+    hurry(struck, job)
+    cost = ends_well(struck, reference, moment, before)
+    assert states(struck) == ["REQUEUED", "COMPLETED"]
+    assert struck.jobs() == [job]  # Slurm's business: no retry of Snakemake's
+    figures("requeue", struck, **cost)
+
+
+def test_preempted_and_requeued(campaign, reference, figures, preemptor):
+    struck = campaign()
+    in_partition(struck, "low")
+    struck.start()
+    job = in_the_middle(struck)
+    before, moment = struck.judged(), time.time()
+    taker = preemptor("n3")
+    await_that(lambda: "PREEMPTED" in states(struck), "the preemption")
+    slurm("scancel", taker)
+    hurry(struck, job)
+    cost = ends_well(struck, reference, moment, before)
+    assert states(struck) == ["PREEMPTED", "COMPLETED"]
+    assert struck.jobs() == [job]
+    figures("preempted", struck, **cost)
+
+
+def test_preempted_and_cancelled(campaign, reference, figures, preemptor):
+    """Where preemption cancels, the job does not come back, and Snakemake has to submit another."""
+    struck = campaign()
+    in_partition(struck, "scavenge")
+    struck.start()
+    in_the_middle(struck)
+    before, moment = struck.judged(), time.time()
+    taker = preemptor("n6")
+    await_that(lambda: "PREEMPTED" in states(struck), "the preemption")
+    slurm("scancel", taker)
+    cost = ends_well(struck, reference, moment, before)
+    assert states(struck) == ["PREEMPTED", "COMPLETED"]
+    assert len(struck.jobs()) == 2
+    figures("preempted, cancelled", struck, **cost)
+
+
+@pytest.fixture
+def frail_nodes():
+    yield
+    slurm("scontrol", "update", "nodename=n[4-5]", "state=resume", check=False)
+
+
+@pytest.mark.parametrize("requeue", [True, False], ids=["requeue", "no-requeue"])
+def test_node_down(campaign, reference, figures, frail_nodes, requeue):
+    struck = campaign()
+    in_partition(struck, "frail")
+    # All GPUs of a node, so that the two of these tests have a node each.
+    struck.edit_profile(lambda profile: profile["set-resources"]["judge_server"].update(gpu=4))
+    if not requeue:
+        struck.edit_profile(lambda profile: profile.pop("slurm-requeue"))
+        struck.edit_profile(lambda profile: profile.update({"slurm-no-requeue": True}))
+    struck.start()
+    job = in_the_middle(struck)
+    node = lives([job])[0].node
+    update = ("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    moment, before = strike(struck, *update)
+    await_that(lambda: "NODE_FAIL" in states(struck), "the node's end")
+    if requeue:
+        hurry(struck, job)
+    cost = ends_well(struck, reference, moment, before)
+    assert states(struck) == ["NODE_FAIL", "COMPLETED"]
+    assert len(struck.jobs()) == (1 if requeue else 2)
+    figures(f"node down, {'requeue' if requeue else 'no requeue'}", struck, **cost)
+
+
+def in_partition(campaign: Campaign, name: str) -> None:
+    campaign.edit_profile(lambda profile: profile["default-resources"].update(slurm_partition=name))
+
+
+def hurry(campaign: Campaign, job: str) -> None:
+    """Slurm holds a job that comes back for two minutes; an operator can let it go at once."""
+
+    def waits() -> bool:
+        shown = slurm("scontrol", "show", "job", job)
+        return "JobState=PENDING" in shown and "Reason=BeginTime" in shown
+
+    await_that(lambda: waits() and not campaign.processes(), "the job back in the queue")
+    slurm("scontrol", "update", f"jobid={job}", "starttime=now")

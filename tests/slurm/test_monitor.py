@@ -1,0 +1,99 @@
+"""The monitor and the ledger beside a real Slurm: jobs by batch before they start, and accounting.
+
+The plugin names all jobs of a run alike, so which batch a waiting job is for cannot be seen in the
+queue; and nothing of ours runs yet that could have said it.
+"""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.slurm.campaign import Campaign, await_that, lives, slurm
+
+
+def monitor(campaign: Campaign) -> dict:
+    command = [sys.executable, "workflow/scripts/monitor.py", "--json"]
+    done = subprocess.run(command, cwd=campaign.folder, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def states(campaign: Campaign) -> list[str]:
+    return [job["state"] for job in monitor(campaign)["jobs"]]
+
+
+@pytest.fixture
+def waiting(campaign) -> Campaign:
+    """Two batches whose jobs wait for their time, which has not come."""
+    struck = campaign(options="--slots 1 --seconds 3", config={"batch_size": 2})  # m03: a minute
+
+    def later(profile):
+        profile["set-resources"]["judge_server"]["slurm_extra"] = "'--begin=now+1hour'"
+        profile["retries"] = 0
+
+    struck.edit_profile(later)
+    struck.start()
+    await_that(lambda: len(struck.jobs()) == 2, "two jobs submitted")
+    await_that(lambda: states(struck) == ["queued", "queued"], "both jobs seen to wait")
+    return struck
+
+
+def test_jobs_are_told_by_batch_from_submission_to_end(waiting):
+    first, second = monitor(waiting)["jobs"]
+    assert {first["job"], second["job"]} == set(waiting.jobs())
+    assert (first["reason"], second["reason"]) == ("BeginTime", "BeginTime")
+    assert (first["models"], second["models"]) == (["m01", "m02"], ["m03"])
+    assert [model["at"] for model in monitor(waiting)["models"]] == ["queued"] * 3
+
+    slurm("scontrol", "update", f"jobid={second['job']}", "StartTime=now")
+    await_that(lambda: states(waiting) == ["queued", "running"], "the second batch playing")
+    seen = monitor(waiting)["jobs"][1]
+    (life,) = lives([second["job"]])
+    assert (seen["job"], seen["node"], seen["limit"]) == (life.id, life.node, life.minutes * 60)
+    await_that(lambda: monitor(waiting)["models"][2]["played"] > 0, "games of m03")
+
+    # Its head dies: the jobs stay, and so does what is known of them.
+    os.killpg(waiting.process.pid, signal.SIGKILL)
+    waiting.process.wait()
+    assert monitor(waiting)["jobs"][0]["job"] == first["job"]
+
+    slurm("scancel", second["job"])
+    await_that(lambda: states(waiting)[1] in ("failed", "gone", "ended"), "the end of a batch")
+    seen = monitor(waiting)
+    assert seen["jobs"][0]["state"] == "queued"
+    print(seen["wrong"])
+    assert [one for one in seen["wrong"] if "m03" in one["text"] or "-02" in one["text"]]
+
+
+def test_a_job_that_will_never_start_is_named(waiting):
+    held = monitor(waiting)["jobs"][0]
+    slurm("scontrol", "hold", held["job"])
+    text = f"batch {held['batch']}: its job {held['job']} will not start: it is held"
+
+    def named():
+        return [one for one in monitor(waiting)["wrong"] if one["text"].startswith(text)]
+
+    assert await_that(named, "the held job named")[0]["grave"]
+
+
+def test_gpu_hours_are_those_of_the_accounting(campaign, figures):
+    done = campaign(options="--load-seconds 2", config={"gpu_hour_cost": 3.0})
+    assert done.run() == 0, done.text()
+    command = [sys.executable, "workflow/scripts/ledger.py", str(done.root), "--price", "3"]
+    subprocess.run(command, cwd=done.folder, check=True, capture_output=True)
+    with (done.root / "ledger.tsv").open() as file:
+        batch, total = csv.DictReader(file, delimiter="\t")
+    (life,) = lives(done.jobs())
+    hours = life.elapsed * life.gpus / 3600
+    assert life.gpus == 2
+    assert float(batch["gpu_hours"]) == pytest.approx(hours, abs=1e-4)
+    assert float(total["cost"]) == pytest.approx(3 * hours, abs=1e-3)
+    assert (batch["source"], batch["games"]) == ("slurm", "60")
+    assert float(batch["start_s"]) >= 2
+    held = sum(float(batch[key]) for key in ("start_s", "busy_s", "idle_s"))
+    assert held <= life.elapsed + 1
+    figures("ledger", done, gpu_hours=batch["gpu_hours"], held=round(held))
