@@ -16,7 +16,7 @@ import arena.deadline
 import arena.pace
 import arena.ready
 import pytest
-from arena.asker import Asker
+from arena.asker import Asker, is_loopback
 from arena.client import Client, Hooks, Interrupted
 from arena.deadline import Deadline
 from arena.errors import JournalError, JudgeError, OpenGames
@@ -367,6 +367,17 @@ def test_endless_refusals_are_a_used_up_quota(play):
     assert isinstance(played.error, JudgeError)
     assert "nothing but refusals" in str(played.error)
     assert "quota" in str(played.error)
+
+
+def test_a_proxy_of_the_cluster_is_not_asked_for_a_judge_on_this_node(play, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with judge(lambda call: completion()) as server:
+        assert play(server.url).error is None
+    assert [is_loopback(f"http://{host}:1/v1") for host in ("127.0.0.1", "[::1]", "localhost")] == [
+        True
+    ] * 3
+    assert not is_loopback("https://api.openai.com/v1")
 
 
 def test_a_wrong_key_stops_at_once_and_is_not_repeated(play):
