@@ -6,6 +6,7 @@ from arena.intervals import (
     resampled_scores,
     resampler,
     upstream_scores,
+    widen_certain,
 )
 from arena.votes import Votes
 
@@ -74,6 +75,14 @@ def test_bounds_are_percentiles_and_forgive_empty_rounds():
     assert lower[0] == pytest.approx(5.95)
     assert upper[0] == pytest.approx(95.05)
     assert np.isnan(lower[1])
+
+
+def test_equal_votes_are_not_certainty():
+    scores, questions = np.array([0.0, 100.0, 40.0, 0.0]), np.array([500, 12, 12, 1])
+    lower, upper = widen_certain(scores, scores, scores, questions, 0.9)
+    assert lower == pytest.approx([0, 100 * 0.05 ** (1 / 12), 40, 0])
+    assert upper == pytest.approx([100 * (1 - 0.05 ** (1 / 500)), 100, 40, 95])
+    assert upper[0] == pytest.approx(0.6, abs=0.01)
 
 
 @pytest.mark.parametrize("ci", ["questions", "upstream"])

@@ -69,7 +69,7 @@ def test_the_seeded_example(tmp_path, show_result):
     assert "##### Category: bench #####" in text
     baseline, model = (row for row in rows_of(tmp_path / "out") if row["category"] == "bench")
     assert list(model) == ["category", "model", "score", "lower", "upper", "questions", "games"]
-    assert list(model.values()) == ["bench", "model", "0.0", "0.0", "0.0", "1", "2"]
+    assert list(model.values()) == ["bench", "model", "0.0", "0.0", "95.0", "1", "2"]
     assert list(baseline.values()) == ["bench", "(baseline)", "50.0", "50.0", "50.0", "0", "0"]
 
 
@@ -192,8 +192,8 @@ def test_the_toy_is_named_in_every_output(tmp_path, show_result):
         "--data-dir", data, "-b", "bench", "-j", "j", "--note", "half judged", "--out", out
     )
     for name in ("leaderboard.txt", "leaderboard.md", "leaderboard.json"):
-        assert "the demo judge is a toy" in (out / name).read_text(), name
-    assert text.startswith("NOTE: the demo judge is a toy")
+        assert "The demo judge is a toy" in (out / name).read_text(), name
+    assert text.startswith("NOTE: The demo judge is a toy")
     assert "NOTE: half judged" in text
     assert json.loads((out / "leaderboard.json").read_text())["toy"] is True
 

@@ -50,6 +50,13 @@ class AnswerHealth:
     notes: list[str]
 
 
+def bin_text(low: float, high: float | None) -> str:
+    """How many times as long as the baseline's answer."""
+    if high is None:
+        return f"{low:g} and more"
+    return f"{low:g} to {high:g}" if low else f"under {high:g}"
+
+
 def read_lengths(verdicts: Verdicts, files: Mapping[str, Path]) -> tuple[Lengths, list[str]]:
     """Read the lengths of answers, a file at a time. Models without a file are noted."""
     place = {uid: number for number, uid in enumerate(verdicts.questions)}

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from arena.answer_health import AnswerHealth, LengthBin
+from arena.answer_health import AnswerHealth, bin_text
 from arena.formats import DIGITS, text_table
 from arena.judge_health import LEVEL, Agreement, JudgeHealth, Share
 from arena.votes import Example
@@ -67,13 +67,6 @@ def share_text(share: Share) -> str:
     return f"{share.value:.1f} % ({share.lower:.1f}, {share.upper:.1f}) of {share.of}"
 
 
-def bin_text(one: LengthBin) -> str:
-    """How many times as long as the baseline's answer."""
-    if one.high is None:
-        return f"{one.low:g} and more"
-    return f"under {one.high:g}" if not one.low else f"{one.low:g} to {one.high:g}"
-
-
 def _judge(judge: JudgeHealth) -> Iterator[str]:
     ended = [
         [STATE_WORDS[state], str(count), f"{100 * count / judge.games:.2f} %"]
@@ -130,7 +123,11 @@ def _answers(health: AnswerHealth) -> Iterator[str]:
     yield f"the longer answer wins: {share_text(health.longer_wins)} decided verdicts"
     yield text_table(
         [["Times the baseline's length", "Mean vote"]]
-        + [[bin_text(one), share_text(one.score)] for one in health.bins if one.score.of],
+        + [
+            [bin_text(one.low, one.high), share_text(one.score)]
+            for one in health.bins
+            if one.score.of
+        ],
         left=2,
     )
     if health.empty_answers:

@@ -93,6 +93,25 @@ def bounds(resamples: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]
     return low_high[0], low_high[1]
 
 
+def widen_certain(
+    scores: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    questions: np.ndarray,
+    level: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give scores of exactly 0 or 100 an interval; resampling equal votes gives one of no width.
+
+    Its far end is the exact binomial one (Clopper and Pearson): the largest share of won questions
+    that still gives none in n with the probability of a tail. 0.6 % at 500 questions, 22 % at 12.
+    """
+    tail = (1 - level) / 2
+    reach = 100 * (1 - tail ** (1 / np.maximum(questions, 1)))
+    upper = np.where(scores == 0, np.fmax(upper, reach), upper)
+    lower = np.where(scores == 100, np.fmin(lower, 100 - reach), lower)
+    return lower, upper
+
+
 def _quantiles(values: np.ndarray, shares: tuple[float, float]) -> np.ndarray:
     """np.quantile down the columns; sorting is twice as fast as its partition, and this is hot."""
     ordered = np.sort(np.ascontiguousarray(values.T), axis=1)

@@ -194,6 +194,10 @@ def _board(
     else:
         differences = compare.resampled_differences(scores, resamples, votes, options.level)
     lower, upper = intervals.bounds(resamples, options.level)
+    if options.ci == "questions":
+        lower, upper = intervals.widen_certain(
+            scores, lower, upper, counts["questions"][order], options.level
+        )
     best, worst = compare.rank_ranges(differences)
     rows = [
         Row(

@@ -21,7 +21,7 @@ from arena.verdict import DEFAULT_PATTERNS
 from arena.votes import Verdicts, count_votes, read_verdicts
 
 TOY_NOTE = (
-    "the demo judge is a toy: its verdicts come from no language model, and these numbers say "
+    "The demo judge is a toy: its verdicts come from no language model, and these numbers say "
     "nothing about the models"
 )
 

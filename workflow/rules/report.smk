@@ -1,0 +1,73 @@
+# in:  <judgments_dir>/<judge>/*.jsonl and answers; leaderboard.json, differences.csv, curves.csv
+# out: <results_dir>/<bench>/<judge>/health.{txt,json}, report/*.html: one page an item of `snakemake --report`
+
+
+TITLES = {
+    "leaderboard": "1. Table of scores",
+    "intervals": "2. Scores with intervals",
+    "differences": "3. Who is better than whom",
+    "categories": "4. Wins by category",
+    "judge_health": "Is the judge sound?",
+}
+if SETTINGS.leaderboard["steps"]:
+    TITLES["curves"] = "5. Score over training"
+PAGES = {page: f"{ROOT}/report/{page}.html" for page in TITLES}
+
+
+localrules:
+    judge_health,
+    plot_result,
+
+
+# Look at the judge itself: position bias, flips, replies without a verdict, length bias.
+rule judge_health:
+    input:
+        judgments=all_judgments,
+    output:
+        txt=f"{ROOT}/health.txt",
+        json=f"{ROOT}/health.json",
+    log:
+        f"{ROOT}/logs/judge_health.log",
+    conda:
+        "../envs/arena.yaml"
+    params:
+        places={
+            "bench": SETTINGS.bench,
+            "judge": SETTINGS.judge["name"],
+            "answers_dir": str(SETTINGS.answers_dir),
+        },
+        options={
+            "rule": SETTINGS.leaderboard["rule"],
+            "seed": SETTINGS.seed,
+            "baselines": SETTINGS.baseline_models,
+            "patterns": SETTINGS.prompts["patterns"],
+            "toy": SETTINGS.toy,
+        },
+    script:
+        "../scripts/judge_health.py"
+
+
+# Draw the pages of the report.
+rule plot_result:
+    input:
+        **LEADERBOARD,
+        health=f"{ROOT}/health.json",
+    output:
+        **{
+            page: report(
+                file,
+                caption=f"../report/{page}.rst",
+                category="Judge" if page == "judge_health" else "Leaderboard",
+                labels={"page": TITLES[page]},
+            )
+            for page, file in PAGES.items()
+        },
+    log:
+        f"{ROOT}/logs/plot_result.log",
+    conda:
+        "../envs/arena.yaml"
+    params:
+        script=SCRIPTS / "plot_result.py",
+        root=ROOT,
+    shell:
+        "python {params.script:q} {params.root:q} > {log:q} 2>&1"

@@ -1,0 +1,30 @@
+#!/usr/bin/env python
+"""Draw the report's pages from the files that show_result and judge_health wrote with --out.
+
+    python workflow/scripts/plot_result.py results/arena-hard-v2.0/JUDGE
+
+Each page is one HTML file that opens in any browser, offline; they land in <folder>/report/.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from arena.jsonl import write_atomic
+from arena.plot_result import make_pages
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path, help="holds leaderboard.json, health.json, ...")
+    parser.add_argument("--out", type=Path, help="default: report/ in that folder")
+    args = parser.parse_args(argv)
+    out = args.out or args.folder / "report"
+    for name, page in make_pages(args.folder).items():
+        write_atomic(out / f"{name}.html", page.html())
+        print(out / f"{name}.html")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
