@@ -93,13 +93,13 @@ class Lock:
         *,
         until: float,
         waiting: Callable[[Holder], None] = lambda _: None,
-        poll: float = 5.0,  # s; two runs of one campaign overlap for minutes or hours
+        poll: float = 5.0,  # s, reached step by step; two runs may overlap for hours
     ) -> None:
         """Wait for the lock until the time `until` (s since 1970); JournalError if it stays held.
 
         `waiting` is told once who holds it.
         """
-        told = False
+        told, pause = False, poll / 50
         while (holder := self.try_acquire()) is not None:
             if not told:
                 waiting(holder)
@@ -110,7 +110,8 @@ class Lock:
                     f"{self.path}: {holder} is still playing these games. They are not lost: "
                     "start again when it has ended"
                 )
-            time.sleep(min(poll, left))
+            time.sleep(min(pause, left))
+            pause = min(poll, pause * 1.5)
 
     def set_state(self, state: str) -> None:
         """Let the other clients of the batch know: "playing" or "waiting"."""

@@ -1,0 +1,73 @@
+"""When the circuit opens, and when it ends the job."""
+
+import arena.breaker
+import pytest
+from arena.breaker import PATIENCE_EXTERNAL, PATIENCE_SUPERVISED, PATIENCE_THROTTLED, TRIP, Breaker
+
+
+@pytest.fixture
+def now(monkeypatch) -> list[float]:
+    clock = [100.0]
+    monkeypatch.setattr(arena.breaker.time, "monotonic", lambda: clock[0])
+    return clock
+
+
+def fail(breaker: Breaker, games: int = TRIP) -> None:
+    for game in range(games):
+        breaker.failed(game, f"HTTP 500 of {game}")
+
+
+def test_a_dead_judge_ends_a_job_in_about_a_minute():
+    """The figures that the documentation names."""
+    assert (PATIENCE_EXTERNAL, PATIENCE_SUPERVISED, PATIENCE_THROTTLED) == (60.0, 120.0, 900.0)
+
+
+def test_five_games_open_it_and_a_reply_closes_it(now):
+    breaker = Breaker(60.0)
+    fail(breaker, TRIP - 1)
+    assert not breaker.is_open
+    fail(breaker)
+    assert breaker.is_open
+    breaker.replied()
+    assert not breaker.is_open
+    assert breaker.cause is None
+
+
+def test_one_game_that_fails_for_ever_opens_nothing(now):
+    breaker = Breaker(60.0)
+    for _ in range(100):
+        breaker.failed("the same", "HTTP 500")
+    now[0] += 1_000
+    assert not breaker.is_open
+    assert breaker.cause is None
+
+
+def test_it_names_the_cause_after_its_patience(now):
+    breaker = Breaker(60.0)
+    fail(breaker)
+    now[0] += 60.0
+    assert breaker.cause is None
+    now[0] += 1.0
+    assert breaker.cause == "no reply for 61 s, last: HTTP 500 of 4"
+
+
+def test_a_restart_by_the_supervisor_does_not_count(now):
+    breaker = Breaker(60.0)
+    fail(breaker)
+    now[0] += 300.0
+    breaker.excuse(290.0)
+    assert breaker.cause is None
+    now[0] += 51.0
+    assert breaker.cause is not None
+
+
+def test_refusals_alone_end_it_after_a_quarter_of_an_hour(now):
+    breaker = Breaker(60.0)
+    breaker.throttled("HTTP 429: quota")
+    now[0] += 899.0
+    breaker.throttled("HTTP 429: quota")
+    assert breaker.cause is None
+    now[0] += 2.0
+    assert breaker.cause == "nothing but refusals for 15 minutes, last: HTTP 429: quota"
+    breaker.replied()
+    assert breaker.cause is None
