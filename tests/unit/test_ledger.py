@@ -61,6 +61,7 @@ def test_slurms_accounting_beats_the_record_where_it_is_whole(root):
     }
     one, two, total = ledger(root, T0 + 1000, accounts=accounts)
     assert (one.gpu_hours, one.source) == (0.75, "slurm")
+    assert one.idle_s == 110 + 110 - 40 - 30  # the job is there before the server and after it
     assert (two.source, two.cost) == ("record", None)
     assert total.source == "record+slurm"
     one, *_ = ledger(root, T0 + 1000, accounts={"1": accounts["1"]})  # job 2 is not known there

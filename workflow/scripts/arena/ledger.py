@@ -7,7 +7,7 @@ seconds, over all its lives (a retry is another life):
     held  = start + busy + idle       while the batch had its node
     start = from the judge's launch until it answered
     busy  = at least one game was open
-    idle  = the rest: nobody asked yet or any more, or the judge was restarted
+    idle  = the rest: the job began or ended, nobody asked, or the judge was restarted
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -136,12 +136,16 @@ def _row(
     accounts: Mapping[str, slurm.Account],
 ) -> Row:
     lines = [line for line, _ in asked]
-    held = sum(_held(life, now) for life in batch.lives)
     start = sum(_starting(life, now) for life in batch.lives)
     busy = open_seconds((line.end - (line.seconds or 0), line.end) for line in lines)
     jobs = {life.job for life in batch.lives if life.job}
     accounted = bool(jobs) and jobs <= set(accounts)
-    hours = sum(accounts[job].gpu_hours for job in jobs) if accounted else batch.gpu_hours(now)
+    if accounted:  # Slurm counts from the job's first second, before ours ran
+        held = sum(accounts[job].elapsed for job in jobs)
+        hours = sum(accounts[job].gpu_hours for job in jobs)
+    else:
+        held = sum(_held(life, now) for life in batch.lives)
+        hours = batch.gpu_hours(now)
     return Row(
         batch=batch.name,
         models=len(batch.models),

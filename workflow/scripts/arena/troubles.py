@@ -87,6 +87,9 @@ def _jobs(survey: Survey) -> Iterator[Trouble]:
             what = f"its Slurm job {life.job}" if life.job else "its process"
             text = f"{name}{at}: {what} ended without a word (killed, or the node died)"
             yield Trouble(text, _is_open(survey, job), log)
+        elif job.state == "ended" and (open_models := _unexplained(survey, job)):
+            text = f"{name}{at}: it ended before its games were played: {listing(open_models)}"
+            yield Trouble(text, True, _log_folder(survey, job))
         elif job.state == "starting" and life and life.launched:
             waits = survey.time - life.launched
             if waits > SILENT_S:
@@ -149,6 +152,12 @@ def _silence(survey: Survey, row: ModelRow, job: JobRow) -> float:
 def _is_open(survey: Survey, job: JobRow) -> bool:
     """Whether a model of the batch still lacks judgments: else its end has harmed nobody."""
     return any(row.mark != "done" for row in survey.rows if row.model in job.batch.models)
+
+
+def _unexplained(survey: Survey, job: JobRow) -> list[str]:
+    """Models of the batch that still lack judgments and whose client did not say why."""
+    rows = [row for row in survey.rows if row.model in job.batch.models]
+    return [row.model for row in rows if row.mark != "done" and not row.stopped]
 
 
 def _log_folder(survey: Survey, job: JobRow) -> str:
