@@ -90,15 +90,14 @@ def games(number: int) -> tuple[GameSettings, list]:
 async def ours(port: int, todo: list) -> int:
     plain = {"url": f"http://127.0.0.1:{port}/v1", "key": "k"}
     with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "m.jsonl") as journal:
-        asker = Asker(plain, SETTINGS, connections=PARALLEL, timeout=60)
+        asker = Asker(plain, SETTINGS, timeout=60)
         client = Client(
             SETTINGS,
             journal,
             asker,
             Server(plain, "judge", supervised=True, log=""),
-            priority=True,
             deadline=Deadline(time.time() + 10_000),
-            hooks=Hooks(share=lambda: PARALLEL),
+            hooks=Hooks(share=lambda: PARALLEL, priority=lambda: True),
         )
         await client.run(todo)
         await asker.close()

@@ -74,6 +74,7 @@ def play(tmp_path):
         supervised = options.pop("supervised", True)
         deadline = options.pop("deadline", Deadline())
         priority = options.pop("priority", False)
+        options.setdefault("priority", lambda: priority)
         timeout = options.pop("timeout", 20.0)
         answered = options.pop("answered", False)
         during = options.pop("during", None)
@@ -82,14 +83,13 @@ def play(tmp_path):
         path = tmp_path / "games" / "m.jsonl"
 
         async def go() -> tuple[Client, Exception | None]:
-            asker = Asker(plain, some_settings, connections=parallel, timeout=timeout)
+            asker = Asker(plain, some_settings, timeout=timeout)
             server = Server(plain, "judge", supervised=supervised, log="logs/b/server.log")
             client = Client(
                 some_settings,
                 journal,
                 asker,
                 server,
-                priority=priority,
                 deadline=deadline,
                 hooks=hooks,
             )

@@ -1,5 +1,6 @@
 """All games of one model, as the rule gen_judgment runs them: files in, a judgment file out."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -7,14 +8,15 @@ import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import arena.judging
+import arena.share
 import arena.siblings
 import pytest
 from arena.errors import ArenaError, JudgeError, OpenGames
 from arena.journal import Journal, read_records
-from arena.judging import Job, capacity, judge_model, share_of
+from arena.judging import Job, judge_model
 from arena.judgments import read_judgments
 from arena.lock import Lock
+from arena.share import Share, capacity
 from arena.siblings import Siblings
 from arena.web import Reply, error
 from scripted import KEY, Call, completion, judge
@@ -393,15 +395,37 @@ def test_the_share_is_of_the_models_that_still_play(tmp_path, monkeypatch):
     judgments.mkdir()
     siblings = Siblings(["a", "b", "c"], "b-01", tmp_path / "games", judgments)
     now = [0.0]
-    monkeypatch.setattr(arena.judging.time, "monotonic", lambda: now[0])
-    share = share_of(40, 4, siblings)
+    monkeypatch.setattr(arena.share.time, "monotonic", lambda: now[0])
+    share = Share({"parallel": 40}, {}, 4, siblings)
     assert share() == 10
     for model in "ab":
         (judgments / f"{model}.jsonl").touch()
     assert share() == 10, "looked at every 5 s only"
     now[0] = 6.0
     assert share() == 20
-    assert share_of(3, 10, siblings)() == 1
+    assert Share({"parallel": 3}, {}, 10, siblings)() == 1
+
+
+def test_what_the_server_can_run_is_read_when_it_is_ready(case):
+    """The server file is rewritten with what the judge found out about its memory."""
+    case.batch(judge={"name": "judge", "server": "vllm", "parallel": None})
+
+    async def script(call: Call) -> Reply:
+        await asyncio.sleep(0.02)
+        return verdict(call)
+
+    with judge(script) as server:
+        models = server.models
+
+        def ready() -> Reply:
+            known = {"url": server.url, "key": KEY, "capacity": {"parallel": 3, "priority": True}}
+            case.write(case.root / "server" / "b-01.json", [known])
+            return models()
+
+        server.models = ready
+        case.play(server)
+    assert server.most_open == 3
+    assert {call.body["priority"] for call in server.calls} == set(range(5))
 
 
 def test_a_full_journal_folder_stops_before_any_game(case):

@@ -17,6 +17,7 @@ from arena.replies import Failure, Outcome, read_reply, read_status, shorten
 
 NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 CONNECT = 10.0  # s; the judge runs on this node, or at a provider that is near enough
+MOST_CONNECTIONS = 4096  # the client's pace is what limits them
 REST = 10.0  # s that an address is left out after a failed connection, while there are others
 NO_KEYS = (None, "", "EMPTY")  # what stands where a server asks for none
 HEALTH = 10.0  # s for /v1/models; a server that needs longer for a list of names is not well
@@ -28,11 +29,11 @@ class Endpoint:
     name: the judge's name at this address, where it is not the one in our settings.
     """
 
-    def __init__(self, url: str, key: str, connections: int, name: str | None):
+    def __init__(self, url: str, key: str, name: str | None):
         self.url = url.rstrip("/")
         self.name = name
         limits = httpx2.Limits(
-            max_connections=connections + 1,  # one for the health check
+            max_connections=MOST_CONNECTIONS,
             keepalive_expiry=4.0,  # s; under uvicorn's 5, or requests meet connections that close
         )
         self.client = openai.AsyncOpenAI(
@@ -62,14 +63,13 @@ class Asker:
         server: Mapping[str, Any],
         settings: GameSettings,
         *,
-        connections: int,
         timeout: float,
     ):
         """server: content of the server file. timeout: s for one whole request."""
         endpoints = server.get("endpoints") or [{"url": server["url"], "key": server.get("key")}]
         self._keys = [entry["key"] for entry in endpoints if entry.get("key") not in NO_KEYS]
         self._endpoints = [
-            Endpoint(entry["url"], entry.get("key") or "", connections, entry.get("model"))
+            Endpoint(entry["url"], entry.get("key") or "", entry.get("model"))
             for entry in endpoints
         ]
         self._settings = settings

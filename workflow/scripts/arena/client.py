@@ -49,10 +49,13 @@ class Hooks:
 
     share: requests that may be open now. others_play: siblings that would suffer if we failed.
     waiting: we are done but for games that do not go through (True), or play again (False).
-    exceeded: why no more may be asked (budget), or None. lost: the lock was taken from us.
+    priority: whether requests say their question's position. ready: the judge is, for the first
+    time. exceeded: why no more may be asked (budget), or None. lost: the lock was taken from us.
     """
 
     share: Callable[[], int]
+    priority: Callable[[], bool] = lambda: False
+    ready: Callable[[], None] = lambda: None
     others_play: Callable[[], list[str]] = list
     waiting: Callable[[bool], None] = lambda _: None
     exceeded: Callable[[], str | None] = lambda: None
@@ -81,7 +84,6 @@ class Client:
         asker: Asker,
         server: Server,
         *,
-        priority: bool,
         deadline: Deadline,
         hooks: Hooks,
         seed: int = 0,
@@ -90,7 +92,7 @@ class Client:
         self._journal = journal
         self._asker = asker
         self._server = server
-        self._priority = priority
+        self._priority = False
         self._deadline = deadline
         self._hooks = hooks
         self._chance = random.Random(seed)
@@ -128,6 +130,9 @@ class Client:
         keeper.add_done_callback(self._take_error)
         try:
             if await self._wait_for_judge():
+                self._hooks.ready()
+                self._priority = self._hooks.priority()
+                self._pace.set_ceiling(self._hooks.share())
                 await self._dispatch()
         finally:
             keeper.cancel()

@@ -5,7 +5,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from arena.asker import NO_KEYS, Asker
 from arena.budget import Guard
 from arena.client import Client, Hooks, Interrupted
 from arena.deadline import Deadline, job_end
-from arena.errors import ArenaError, DataError, JudgeError, OpenGames
+from arena.errors import ArenaError, DataError, OpenGames
 from arena.games import Game, GameSettings, plan_games
 from arena.journal import Journal
 from arena.jsonl import dump_line, write_atomic
@@ -24,9 +24,9 @@ from arena.questions import Question, read_questions
 from arena.ready import Server
 from arena.replay import copy_shared, judgment_lines, open_games, reparse, states_of
 from arena.report import Report, progress_text
+from arena.share import Share, read_server
 from arena.siblings import Siblings
 
-PARALLEL = 64  # requests in all, where neither user nor server says; vLLM runs up to 256 at once
 # A reply of max_tokens at 4 tokens/s, which a full server still makes, plus the time in its queue.
 SECONDS_PER_TOKEN = 0.25
 QUEUE_SECONDS = 120.0
@@ -131,11 +131,11 @@ def _play_open(
     guard = Guard.from_batch(batch, job.root)
     if reason := guard.exceeded():  # before the first question: no judge is launched for nothing
         raise OpenGames(f"{reason}; {len(todo)} games are left")
-    plain = _read_server(job.server)
+    plain = read_server(job.server)
     judge = batch["judge"]
     keys = [entry.get("key") for entry in (plain, *plain.get("endpoints", ()))]
     report.secrets = [key for key in keys if key not in NO_KEYS]
-    total, priority = capacity(judge, plain)
+    share = Share(judge, plain, len(batch["models"]), siblings)
     server = Server(
         plain,
         settings.judge,
@@ -145,7 +145,9 @@ def _play_open(
     usual = QUEUE_SECONDS + SECONDS_PER_TOKEN * settings.most_tokens
     timeout = float(judge.get("timeout_s") or usual)
     hooks = Hooks(
-        share=share_of(total, len(batch["models"]), siblings),
+        share=share,
+        priority=lambda: share.priority,
+        ready=lambda: share.refresh(job.server),
         others_play=siblings.playing,
         waiting=lambda waits: lock.set_state("waiting" if waits else "playing"),
         exceeded=guard.exceeded,
@@ -157,14 +159,13 @@ def _play_open(
     client: Client | None = None
 
     async def play() -> Client:
-        asker = Asker(plain, settings, connections=total, timeout=timeout)
+        asker = Asker(plain, settings, timeout=timeout)
         nonlocal client
         client = Client(
             settings,
             journal,
             asker,
             server,
-            priority=priority,
             deadline=deadline,
             hooks=hooks,
             seed=os.getpid(),
@@ -195,31 +196,6 @@ def _summary(client: Client, games: list[Game], journal: Journal, seconds: float
     )
 
 
-def capacity(judge: Mapping[str, Any], server: Mapping[str, Any]) -> tuple[int, bool]:
-    """Requests open in all, and whether each says its priority: by the user, else by the server."""
-    stated = server.get("capacity") or {}
-    parallel = judge.get("parallel") or stated.get("parallel") or PARALLEL
-    wanted = judge.get("priority")
-    return int(parallel), bool(stated.get("priority") if wanted is None else wanted)
-
-
-def share_of(total: int, models: int, siblings: Siblings) -> Callable[[], int]:
-    """Our share of the requests: of the models of the batch that still play, at least one.
-
-    Looked at every 5 s: ten clients read nine small files each.
-    """
-    share, due = max(1, total // max(1, models)), time.monotonic() + 5.0
-
-    def current() -> int:
-        nonlocal share, due
-        if time.monotonic() >= due:
-            due = time.monotonic() + 5.0
-            share = max(1, total // (1 + len(siblings.playing())))
-        return share
-
-    return current
-
-
 def _wait_for_siblings(
     error: ArenaError, lock: Lock, siblings: Siblings, deadline: Deadline, report: Report
 ) -> None:
@@ -248,12 +224,3 @@ def _read_json(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
-
-
-def _read_server(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise JudgeError(
-            f"{path}: the judge server of this batch is gone, or was never there"
-        ) from None
