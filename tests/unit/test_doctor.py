@@ -9,7 +9,9 @@ from arena.answers import read_answers
 from arena.doctor import examine, keep
 from arena.doctor_page import page, side_by_side
 from arena.games import GameSettings, plan_games
+from arena.lengths import lengths_for
 from arena.load import load_settings
+from arena.open_prompts import Examiner
 from arena.prompt_check import prompt_differences
 from arena.questions import read_questions
 from arena.validation import check_settings
@@ -179,3 +181,24 @@ def test_side_by_side():
         ["cost", "–", "2.50", "–"],
         ["hours", "2.00", "3.00", "1.50"],
     ]
+
+
+def test_an_estimate_is_corrected_by_what_the_judge_counted(campaign):
+    """The example's prompts, counted by a judge that finds half as many tokens again."""
+    settings = campaign()
+    plain = look(settings)
+    journal_of(settings, "mid-7b-chat", 24)
+    path = settings.root / "games" / "mid-7b-chat.jsonl"
+    lengths = lengths_for(None)
+    examiner = Examiner(settings, read_questions(settings.questions), lengths, None)
+    path.rename(path.with_suffix(".away"))
+    ours = {p.uid: [] for p in examiner.open_games("mid-7b-chat").prompts}
+    for prompt in examiner.open_games("mid-7b-chat").prompts:
+        ours[prompt.uid].append(prompt.tokens)
+    lines = [json.loads(line) for line in path.with_suffix(".away").read_text().splitlines()]
+    for line in lines:
+        line["usage"]["prompt"] = round(1.5 * ours[line["uid"]][line["game"]])
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = look(settings)
+    assert "times 1.50 by 24 games of this judge" in page(found).replace("\n          ", " ")
+    assert found.longest == pytest.approx(1.5 * plain.longest, rel=0.02)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from arena.campaign import Places, Surveyor
-from arena.forecast import Forecast, Load, forecast, rates_of
+from arena.forecast import ENOUGH_GAMES, Forecast, Load, forecast, rates_of
 from arena.jsonl import write_atomic
 from arena.ledger import ledger
-from arena.lengths import context_of, lengths_for
+from arena.lengths import Lengths, context_of, lengths_for
 from arena.open_prompts import Examiner, Prompt
 from arena.prompt_check import prompt_differences
 from arena.questions import read_questions
@@ -25,6 +25,9 @@ from arena.text import count, duration
 from arena.validation_report import Report
 
 FORECAST = "forecast.json"  # below the results folder of the judge
+
+# Models whose played games tell how far an estimate of tokens is off: enough for a mean.
+MODELS_COMPARED = 3
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,12 @@ def examine(settings: Settings, report: Report, *, now: float | None = None) -> 
     survey = Surveyor(Places.of(settings)).survey(now)
     done = {row.model for row in survey.rows if row.mark == "done"}
     models = [name for name in settings.selected if name in report.ready and name not in done]
-    examiner = Examiner(settings, read_questions(settings.questions), lengths, limit)
+    questions = read_questions(settings.questions)
+    examiner = Examiner(settings, questions, lengths, limit)
+    played = [row.model for row in survey.rows if row.played and row.model in report.ready]
+    if not lengths.is_judges and (corrected := _corrected(lengths, examiner, played)):
+        lengths = corrected
+        examiner = Examiner(settings, questions, lengths, limit)
     found = {model: examiner.open_games(model) for model in models}
     waiting = {model: games.prompts for model, games in found.items() if games.prompts}
     gpus, gpus_known = _gpus_of_a_job(settings)
@@ -118,6 +126,17 @@ def examine(settings: Settings, report: Report, *, now: float | None = None) -> 
         forecast=told,
         notes=notes,
     )
+
+
+def _corrected(lengths: Lengths, examiner: Examiner, played: list[str]) -> Lengths | None:
+    """The counter corrected by the prompts of games that were played; None without enough."""
+    step = max(1, len(played) // MODELS_COMPARED)
+    sums = [examiner.compare(model) for model in played[::step][:MODELS_COMPARED]]
+    games, ours, theirs = (sum(column) for column in zip(*sums, strict=True)) if sums else (0, 0, 0)
+    if games < ENOUGH_GAMES or not ours:
+        return None
+    factor = theirs / ours
+    return lengths.scaled(factor, f"times {factor:.2f} by {games:,} games of this judge")
 
 
 def _batches(models: list[list[Prompt]], size: int) -> list[list[list[Prompt]]]:

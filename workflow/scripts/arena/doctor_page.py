@@ -49,7 +49,7 @@ def _prompts(found: Examination) -> Iterator[str]:
         return
     yield (
         f"{found.median:,} tokens (median), 95% up to {found.most:,}, longest {found.longest:,}; "
-        f"counted by {found.counter.split(' (')[0]}"
+        f"counted by {_counter(found)}"
     )
     if found.context is None:
         yield "the judge's context is unknown: set judge.context to have lengths checked"
@@ -61,6 +61,12 @@ def _prompts(found: Examination) -> Iterator[str]:
     yield f"{len(found.too_long):,} games are too long for {room} and will have no verdict:"
     for model, uid, tokens in found.too_long[:SHOWN]:
         yield f"{model}, question {uid}: {tokens:,} tokens"
+
+
+def _counter(found: Examination) -> str:
+    """The counter's name without what it says about files to fetch."""
+    name, _, correction = found.counter.partition(", times ")
+    return name.split(" (")[0] + (f", times {correction}" if correction else "")
 
 
 def _forecast(found: Examination) -> Iterator[str]:

@@ -24,6 +24,10 @@ class Lengths:
     name: str
     is_judges: bool
 
+    def scaled(self, factor: float, why: str) -> "Lengths":
+        """The same counter, corrected by what a server has counted."""
+        return Lengths(lambda text: round(self.count(text) * factor), f"{self.name}, {why}", False)
+
     def about(self, texts: Sequence[str]) -> list[int]:
         """Tokens of many similar texts: an even sample is counted, the rest in proportion."""
         step = max(1, len(texts) // SAMPLE)

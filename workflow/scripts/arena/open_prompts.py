@@ -9,6 +9,7 @@ import msgspec
 from arena.answers import Answer, read_answers
 from arena.games import GameSettings, plan_games
 from arena.lengths import Lengths
+from arena.progress import Progress
 from arena.questions import Question
 from arena.settings import Settings
 from arena.sharing import Layout, Piece
@@ -78,6 +79,21 @@ class Examiner:
                 if key not in prompts:
                     prompts[key] = Prompt(question.uid, self._length(pieces, values), pieces)
         return OpenGames(list(prompts.values()), len(closed), games - len(prompts))
+
+    def compare(self, model: str) -> tuple[int, int, int]:
+        """(games, their prompts' tokens by us, by the server) of what a journal holds."""
+        journal = Progress(self._settings.root / "games" / f"{model}.jsonl").update()
+        counted = {(line.uid, line.game): line.tokens("prompt") for line in journal.lines}
+        mine = self._measure(_texts(read_answers(self._settings.answer(model)).answers))
+        games = ours = theirs = 0
+        for question in self._questions:
+            for index, values in enumerate(self._values(question, mine)):
+                if tokens := counted.get((question.uid, index)):
+                    pieces = self._layout.pieces(self._systems[question.category], values)
+                    games += 1
+                    ours += sum(tokens for _, tokens in pieces)
+                    theirs += tokens
+        return games, ours, theirs
 
     def _values(self, question: Question, mine: Texts) -> list[dict[str, Piece]]:
         """What fills the template in both games; [] where an answer is missing."""
