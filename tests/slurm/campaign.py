@@ -253,9 +253,11 @@ class Campaign:
         """model -> lines of its judgment file, without what varies from run to run."""
         return {model: self.judgment(model) for model in self.names}
 
+    def judgment_file(self, model: str) -> Path:
+        return self.folder / f"data/tiny/model_judgment/demo-judge/{model}.jsonl"
+
     def judgment(self, model: str) -> list[dict]:
-        path = self.folder / f"data/tiny/model_judgment/demo-judge/{model}.jsonl"
-        lines = read_lines(path)
+        lines = read_lines(self.judgment_file(model))
         for line in lines:
             line["games"] = [
                 {key: value for key, value in game.items() if key not in VOLATILE}

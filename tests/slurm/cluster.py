@@ -247,12 +247,8 @@ def up() -> bool:
     """Whether every node of this cluster takes jobs and its accounting answers."""
     if LINK.resolve() != CONF or not CONF.exists():
         return False
-    states = slurm_out("sinfo", "-h", "-N", "-o", "%N %t").split("\n")
-    usable = {
-        line.split()[0]
-        for line in states
-        if line.split()[1:] and line.split()[1] in ("idle", "mix", "alloc")
-    }
+    states = dict(line.split() for line in slurm_out("sinfo", "-hN", "-o", "%N %t").splitlines())
+    usable = {node for node, state in states.items() if state in ("idle", "mix", "alloc", "comp")}
     return usable == set(NODES) and slurm("sacct", "-n", "-X")
 
 

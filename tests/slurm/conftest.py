@@ -33,7 +33,7 @@ def running_slurm() -> None:
     if not cluster.LINK.is_symlink():
         pytest.skip("no Slurm of the tests runs here: tests/slurm/cluster.py start")
     if not cluster.up():
-        pytest.skip("the tests' Slurm does not answer: see tests/slurm/cluster.py status")
+        pytest.fail("the tests' Slurm does not answer: see tests/slurm/cluster.py status")
 
 
 @pytest.fixture(scope="session")

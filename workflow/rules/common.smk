@@ -30,6 +30,11 @@ try:
 except ArenaError as error:
     raise WorkflowError(str(error)) from None
 
+if not workflow.is_main_process:
+    # In a job. Snakemake runs a group in cores + 5 threads, or in one a member, and the group itself takes one of
+    # them: on few cores the last client would wait until another has ended.
+    workflow.resource_settings.cores = max(workflow.cores, SETTINGS.batch_size)
+
 ROOT = str(SETTINGS.root)
 JUDGMENT = SETTINGS.judgment("{model}")
 RUN = batches.run_name()
