@@ -18,6 +18,7 @@ from arena.settings import Settings
 from arena.upstream import Upstream, check_api_type
 from arena.verdict import DEFAULT_PATTERNS
 
+_AS_GIVEN = ("path", "setup", "command", "context", "ask_again", "priority", "timeout_s")
 DEFAULTS = {
     "data_dir": "data",
     "results_dir": "results",
@@ -130,7 +131,7 @@ def _judge(
         "server": server,
         "endpoints": ours.get("endpoints") or None,
         "api_config": api_config,
-        **{key: ours.get(key) for key in ("path", "setup", "command", "context", "ask_again")},
+        **{key: ours.get(key) for key in _AS_GIVEN},
         "env": {key: str(value) for key, value in (ours.get("env") or {}).items()},
         "sampling": ours.get("sampling") or {},
         "temperature": float(first("temperature", theirs, block)),

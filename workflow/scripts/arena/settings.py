@@ -11,6 +11,12 @@ from typing import Any
 
 from arena.upstream import Upstream
 
+# What a batch's job reads of the judge: where and how fast, never what is asked.
+SERVER_KEYS = (
+    *("name", "server", "path", "setup", "command", "env", "endpoints", "api_config"),
+    *("parallel", "priority", "timeout_s", "max_restarts", "ready_minutes"),
+)
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -81,21 +87,8 @@ class Settings:
         )
 
     def server_settings(self) -> dict[str, Any]:
-        """What servers and clients need besides: where and how fast, never what is asked."""
-        keys = (
-            "name",
-            "server",
-            "path",
-            "setup",
-            "command",
-            "endpoints",
-            "api_config",
-            "env",
-            "parallel",
-        )
-        return {key: self.judge[key] for key in (*keys, "max_restarts", "ready_minutes")} | {
-            "seed": self.seed
-        }
+        """What servers and clients need besides; nothing that a judgment depends on."""
+        return {key: self.judge[key] for key in SERVER_KEYS} | {"seed": self.seed}
 
 
 def _digest(plain: Any) -> str:
