@@ -61,7 +61,7 @@ class Settings:
     def judgment_params(self) -> dict[str, Any]:
         """What determines a judgment besides its input files; plain JSON for `GameSettings`."""
         keys = ("temperature", "max_tokens", "sampling", "reference", "ask_again")
-        params = {
+        return {
             "judge": self.judge["name"],
             **{key: self.judge[key] for key in keys},
             "baseline": self.baselines,
@@ -69,7 +69,6 @@ class Settings:
             "baseline_gaps": self.baseline_gaps,
             "toy": self.toy,
         }
-        return params
 
     @property
     def digest(self) -> str:
