@@ -72,9 +72,17 @@ def test_bounds_are_percentiles_and_forgive_empty_rounds():
     resamples = np.column_stack([np.arange(101.0), np.full(101, np.nan)])
     resamples[:1] = np.nan
     lower, upper = bounds(resamples, 0.90)
-    assert lower[0] == pytest.approx(5.95)
-    assert upper[0] == pytest.approx(95.05)
+    assert (lower[0], upper[0]) == pytest.approx((5.05, 95.95)), "rank 101 x 5 % of 1 .. 100"
     assert np.isnan(lower[1])
+    lower, upper = bounds(resamples, 0.90, "upstream")
+    assert (lower[0], upper[0]) == pytest.approx((5.95, 95.05))
+    assert bounds(np.array([[1.0], [2.0]]), 0.9) == (1, 2), "never beyond what was drawn"
+
+
+def test_bounds_leave_out_the_right_share_of_few_rounds():
+    draws = np.random.default_rng(1).random((40, 5000))
+    lower, upper = bounds(draws, 0.90)
+    assert (upper - lower).mean() == pytest.approx(0.90, abs=0.005)
 
 
 def test_equal_votes_are_not_certainty():

@@ -32,10 +32,11 @@ def main(argv: list[str] | None = None) -> int:
     add("--models", nargs="*", default=[], help="only these; * and ? stand for any text")
     add("--baselines", "--baseline", nargs="*", default=[], help="only judgments against these")
     add("--rule", help="v0.1 or v2.0, as for show_result")
+    add("--note", dest="notes", action="append", default=[], help="a line above everything")
     add("--out", type=Path, help="folder for health.txt and health.json")
     args = vars(parser.parse_args(argv))
     out = args.pop("out")
-    options = {name: args.pop(name) for name in ("rule", "baselines")}
+    options = {name: args.pop(name) for name in ("rule", "baselines", "notes")}
     try:
         health = make_health(Sources.find(**args), **options)
         print(health.text(), end="")

@@ -4,18 +4,20 @@ Every chart works without colour vision (Okabe and Ito's colours, and shapes or 
 them), and every mark says its numbers when pointed at.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
+
+from arena.formats import DIFFERENCE_COLUMNS, csv_text
 
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#e69f00", "#009e73", "#8c959f"
 COLOURS = [BLUE, "#d55e00", GREEN, "#cc79a7", ORANGE, "#56b4e9", "#000000", "#b3a100"]
 WIDTH = 640
 ROW = 20  # pixels of a model's row; its name is 12 high
-SMALLEST_CELL, LARGEST_CELL, MATRIX = 7, 30, 720  # pixels of a cell and of all of them
+SMALLEST_CELL, LARGEST_CELL, MATRIX = 7, 30, 1000  # pixels of a cell and of all of them
 
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[dict[str, Any]]
 
 
 def intervals(rows: Rows, level: float) -> alt.LayerChart:
@@ -39,7 +41,8 @@ def intervals(rows: Rows, level: float) -> alt.LayerChart:
         alt.Tooltip("games:Q"),
     ]
     base = alt.Chart(data).encode(y=y, color=colour, tooltip=tips)
-    x = alt.X("lower:Q", title="Score (%)", scale=alt.Scale(zero=False, nice=True))
+    axis = alt.Axis(orient=_side(shown))
+    x = alt.X("lower:Q", title="Score (%)", scale=alt.Scale(zero=False, nice=True), axis=axis)
     whiskers = base.mark_rule(strokeWidth=2.5, opacity=0.55).encode(x=x, x2="upper:Q")
     points = base.mark_point(filled=True, size=70, opacity=1).encode(x="score:Q", shape="kind:N")
     return (_line_at_50() + whiskers + points.encode(shape=_shape())).properties(
@@ -50,44 +53,42 @@ def intervals(rows: Rows, level: float) -> alt.LayerChart:
 def difference_matrix(pairs: Rows, order: Sequence[str]) -> alt.LayerChart:
     """Who is better than whom: a cell a pair; a dot where they cannot be told apart."""
     cell = min(LARGEST_CELL, max(SMALLEST_CELL, MATRIX / max(len(order), 1)))
-    cells = []
-    for pair in pairs:
-        sure = "yes" if pair["lower"] > 0 or pair["upper"] < 0 else "no"
-        cells.append({**pair, "sure": sure})
-        cells.append(
-            {
-                **pair,
-                "sure": sure,
-                "model": pair["other"],
-                "other": pair["model"],
-                "difference": -pair["difference"],
-                "lower": -pair["upper"],
-                "upper": -pair["lower"],
-            }
+    # As CSV: thousands of pairs, whose keys would be most of the page.
+    short = [
+        pair | {key: round(pair[key], 1) for key in ("difference", "lower", "upper")}
+        for pair in pairs
+    ]
+    data = alt.Data(
+        values=csv_text(DIFFERENCE_COLUMNS[1:], short), format=alt.CsvDataFormat(type="csv")
+    )
+    most = max((abs(pair["difference"]) for pair in pairs), default=1) or 1
+    names = {"labelFontSize": max(7, min(12, cell)), "labelOverlap": cell < 10}
+    place = {"sort": list(order), "scale": alt.Scale(domain=list(order), paddingInner=0.06)}
+    base = (
+        alt.Chart(data)
+        .transform_calculate(sure="datum.lower > 0 || datum.upper < 0 ? 'yes' : 'no'")
+        .encode(
+            x=alt.X(
+                "other:N", title="... than this", axis=_names(labelAngle=-60, **names), **place
+            ),
+            y=alt.Y("model:N", title="how much better this is ...", axis=_names(**names), **place),
+            tooltip=[
+                alt.Tooltip("model:N"),
+                alt.Tooltip("other:N", title="minus"),
+                alt.Tooltip("difference:Q", format="+.1f"),
+                alt.Tooltip("lower:Q", format="+.1f"),
+                alt.Tooltip("upper:Q", format="+.1f"),
+                alt.Tooltip("questions:Q", title="shared questions"),
+                alt.Tooltip("sure:N", title="told apart"),
+            ],
         )
-    most = max((abs(one["difference"]) for one in cells), default=1) or 1
-    axis = {"sort": list(order), "scale": alt.Scale(paddingInner=0.06)}
-    base = alt.Chart(alt.Data(values=cells)).encode(
-        x=alt.X("other:N", title="... than this model", axis=_names(labelAngle=-60), **axis),
-        y=alt.Y("model:N", title="how much better this model is ...", axis=_names(), **axis),
-        tooltip=[
-            alt.Tooltip("model:N"),
-            alt.Tooltip("other:N", title="minus"),
-            alt.Tooltip("difference:Q", format="+.1f"),
-            alt.Tooltip("lower:Q", format="+.1f"),
-            alt.Tooltip("upper:Q", format="+.1f"),
-            alt.Tooltip("questions:Q", title="shared questions"),
-            alt.Tooltip("sure:N", title="told apart"),
-        ],
     )
-    colours = alt.Scale(domain=[-most, 0, most], range=["#d55e00", "#f7f7f7", BLUE])
-    filled = base.mark_rect().encode(
-        color=alt.Color("difference:Q", scale=colours, title="points"),
-    )
+    scale = alt.Scale(domain=[-most, 0, most], range=["#d55e00", "#f7f7f7", BLUE])
+    cells = base.mark_rect().encode(color=alt.Color("difference:Q", scale=scale, title="points"))
     dots = base.transform_filter("datum.sure == 'no'").mark_circle(
         size=max(cell, 9), color="#57606a", opacity=0.8
     )
-    return (filled + dots).properties(width=alt.Step(cell), height=alt.Step(cell))
+    return (cells + dots).properties(width=alt.Step(cell), height=alt.Step(cell))
 
 
 def curves(points: Rows, level: float) -> alt.LayerChart:
@@ -148,7 +149,11 @@ def outcomes(rows: Rows) -> alt.Chart:
         .mark_bar()
         .encode(
             y=alt.Y("model:N", sort=[row["model"] for row in order], title=None, axis=_names()),
-            x=alt.X("share:Q", title="share of games", axis=alt.Axis(format=".0%")),
+            x=alt.X(
+                "share:Q",
+                title="share of games",
+                axis=alt.Axis(format=".0%", orient=_side(shown)),
+            ),
             order="place:Q",
             color=alt.Color(
                 "outcome:N",
@@ -193,7 +198,13 @@ def by_category(rows: Rows) -> alt.LayerChart:
         ],
     )
     whiskers = base.mark_rule(strokeWidth=2, opacity=0.55).encode(
-        x=alt.X("lower:Q", title="Score (%)", scale=alt.Scale(zero=False)), x2="upper:Q"
+        x=alt.X(
+            "lower:Q",
+            title="Score (%)",
+            scale=alt.Scale(zero=False),
+            axis=alt.Axis(orient=_side(order)),
+        ),
+        x2="upper:Q",
     )
     shape = alt.Shape("category:N", scale=alt.Scale(domain=names), legend=legend)
     points = base.mark_point(filled=True, size=55, opacity=1).encode(x="score:Q", shape=shape)
@@ -220,6 +231,11 @@ def _line_at_50() -> alt.Chart:
 def _shape() -> alt.Shape:
     scale = alt.Scale(domain=["model", "baseline"], range=["circle", "diamond"])
     return alt.Shape("kind:N", scale=scale, legend=None)
+
+
+def _side(rows: Sequence[Any]) -> str:
+    """Where a scale of scores stands: above a list that is longer than a screen."""
+    return "top" if len(rows) > 30 else "bottom"
 
 
 def _names(**options: Any) -> alt.Axis:

@@ -34,9 +34,9 @@ def paired_differences(votes: Votes, weights: np.ndarray, level: float) -> Diffe
     once = _Pairs(votes, np.ones((1, votes.votes.shape[1])))
     resampled = _Pairs(votes, weights)
     models = range(len(votes.votes))
-    difference = [once.against(i)[0] for i in models]
+    difference = [once.against(i)[0] for i in models]  # rows of the triangle i < j
     # A row at a time, so that memory stays at rounds x models.
-    rows = (resampled.against(i)[:, i + 1 :] for i in models)
+    rows = (resampled.against(i) for i in models)
     return _differences(difference, rows, votes, level)
 
 
@@ -44,18 +44,20 @@ def resampled_differences(
     scores: np.ndarray, resamples: np.ndarray, votes: Votes, level: float
 ) -> Differences:
     """Compare scores [M] with resamples [rounds, M] of any kind, such as style-controlled ones."""
+    difference = [scores[i] - scores[i + 1 :] for i in range(len(scores))]
     rows = (resamples[:, [i]] - resamples[:, i + 1 :] for i in range(len(scores)))
-    return _differences(scores[:, None] - scores, rows, votes, level)
+    return _differences(difference, rows, votes, level)
 
 
 def _differences(difference, rows, votes: Votes, level: float) -> Differences:
-    """Bounds of the upper triangle, given by row as resamples; the lower one mirrors it."""
+    """Whole matrices from the triangle i < j, row by row: differences and their resamples."""
     has = (votes.votes > 0).astype(int)
-    lower, upper = np.zeros((2, len(has), len(has)))
-    for i, row in enumerate(rows):
+    whole, lower, upper = np.zeros((3, len(has), len(has)))
+    for i, (values, row) in enumerate(zip(difference, rows, strict=True)):
+        whole[i, i + 1 :], whole[i + 1 :, i] = values, -values
         lower[i, i + 1 :], upper[i, i + 1 :] = low, high = bounds(row, level)
         lower[i + 1 :, i], upper[i + 1 :, i] = -high, -low
-    return Differences(np.array(difference), lower, upper, has @ has.T)
+    return Differences(whole, lower, upper, has @ has.T)
 
 
 class _Pairs:
@@ -71,13 +73,14 @@ class _Pairs:
         self.won, self.cast = weights @ votes.wins.T, weights @ votes.votes.T
 
     def against(self, i: int) -> np.ndarray:
-        """Model i minus all models in every round, [rounds, M]; NaN where nothing is shared."""
+        """Model i minus the models after it, [rounds, M - i - 1]; NaN where nothing is shared."""
         votes, gaps, mine = self.votes, self.gaps, np.flatnonzero(self.missing[i])
-        theirs = self.missing[:, gaps].T.astype(float)
+        after = slice(i + 1, None)
+        theirs = self.missing[after, gaps].T.astype(float)
         won = self.won[:, [i]] - (self.weights[:, gaps] * votes.wins[i, gaps]) @ theirs
         cast = self.cast[:, [i]] - (self.weights[:, gaps] * votes.votes[i, gaps]) @ theirs
-        other_won = self.won - self.weights[:, mine] @ votes.wins[:, mine].T
-        other_cast = self.cast - self.weights[:, mine] @ votes.votes[:, mine].T
+        other_won = self.won[:, after] - self.weights[:, mine] @ votes.wins[after, mine].T
+        other_cast = self.cast[:, after] - self.weights[:, mine] @ votes.votes[after, mine].T
         with np.errstate(invalid="ignore", divide="ignore"):
             difference = 100 * (won / cast - other_won / other_cast)
         # What is left of a subtraction must not pass for a vote.

@@ -1,12 +1,12 @@
-"""The leaderboard as text for terminals, Markdown, CSV and JSON."""
+"""The leaderboard as text for terminals, Markdown, CSV and JSON: a pandas table each time."""
 
-import csv
-import io
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
+
+import pandas as pd
 
 from arena.curves import Point
 from arena.leaderboard import OVERALL, Board, Options, Row
@@ -23,10 +23,10 @@ def as_text(boards: Sequence[Board], heading: str, notes: Sequence[str]) -> str:
     parts = [f"NOTE: {note}" for note in notes]
     parts.append(heading)
     for board in _shown(boards):
-        parts += [f"##### Category: {board.category} #####", text_table(_cells(board))]
+        parts += [f"##### Category: {board.category} #####", _table(board).to_string()]
         parts += [f"NOTE: {note}" for note in board.notes]
         if board.style and board.style.coefficients:
-            parts.append(text_table(_style_cells(board)))
+            parts.append(_style_table(board).to_string())
     return "\n\n".join(parts) + "\n"
 
 
@@ -35,61 +35,57 @@ def as_markdown(boards: Sequence[Board], heading: str, notes: Sequence[str]) -> 
     parts = [f"> **Note:** {note}" for note in notes]
     parts.append(heading)
     for board in _shown(boards):
-        parts += [f"## {board.category}", _markdown_table(_cells(board))]
+        parts += [f"## {board.category}", _markdown(_table(board))]
         parts += [f"> {note}" for note in board.notes]
         if board.style and board.style.coefficients:
-            parts.append(_markdown_table(_style_cells(board)))
+            parts.append(_markdown(_style_table(board)))
     return "\n\n".join(parts) + "\n"
 
 
 def as_csv(boards: Sequence[Board]) -> str:
     """One line a model and category; `overall` is always there."""
-    rows = [
-        {"category": board.category, **rounded(asdict(row))}
-        for board in boards
-        for row in board.rows
-    ]
-    return _csv(CSV_COLUMNS, rows)
+    return csv_text(CSV_COLUMNS, _rows(boards))
 
 
 def differences_csv(boards: Sequence[Board]) -> str:
     """One line a pair of models and category, the better one first."""
-    return _csv(DIFFERENCE_COLUMNS, [rounded(pair) for pair in _pairs(boards)])
+    return csv_text(DIFFERENCE_COLUMNS, [rounded(pair) for pair in _pairs(boards)])
+
+
+def curves_csv(points: Sequence[Point]) -> str:
+    """One line a checkpoint and category, by run and step."""
+    rows = [
+        {"category": point.category, "run": point.run, "step": f"{point.step:.15g}"}
+        | rounded(asdict(point.row))
+        for point in points
+    ]
+    return csv_text(CURVE_COLUMNS, rows)
+
+
+def csv_text(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as CSV with a header; other keys are left out, None is an empty cell."""
+    cells = [[row[column] for column in columns] for row in rows]
+    # As objects, so that a missing value among whole numbers does not make fractions of them.
+    frame = pd.DataFrame(cells, columns=list(columns), dtype=object)
+    return frame.to_csv(index=False, lineterminator="\n")
 
 
 def differences_text(boards: Sequence[Board], models: Sequence[str]) -> str:
     """The pairs among `models`, and whether the data tell them apart."""
-    header = ["Category", "Model", "Other", "Difference", "CI", "Questions", "Told apart"]
-    cells = [
-        [
-            pair["category"],
-            pair["model"],
-            pair["other"],
-            f"{pair['difference']:+.1f}",
-            f"({pair['lower']:+.1f}, {pair['upper']:+.1f})",
-            str(pair["questions"]),
-            "yes" if pair["lower"] > 0 or pair["upper"] < 0 else "no",
-        ]
+    rows = [
+        {
+            "Category": pair["category"],
+            "Model": pair["model"],
+            "Other": pair["other"],
+            "Difference": f"{pair['difference']:+.1f}",
+            "CI": f"({pair['lower']:+.1f}, {pair['upper']:+.1f})",
+            "Questions": pair["questions"],
+            "Told apart": "yes" if pair["lower"] > 0 or pair["upper"] < 0 else "no",
+        }
         for pair in _pairs(_shown(boards))
         if pair["model"] in models and pair["other"] in models
     ]
-    return text_table([header, *cells], left=3) + "\n"
-
-
-def _pairs(boards: Sequence[Board]) -> Iterator[dict[str, Any]]:
-    for board in boards:
-        found = board.differences
-        for i, row in enumerate(board.rows):
-            for j in range(i + 1, len(board.rows)):
-                yield {
-                    "category": board.category,
-                    "model": row.model,
-                    "other": board.rows[j].model,
-                    "difference": float(found.difference[i, j]),
-                    "lower": float(found.lower[i, j]),
-                    "upper": float(found.upper[i, j]),
-                    "questions": int(found.questions[i, j]),
-                }
+    return pd.DataFrame(rows).to_string(index=False) + "\n" if rows else ""
 
 
 def as_json(
@@ -101,11 +97,7 @@ def as_json(
         **asdict(options),
         "level": options.level,
         "notes": list(notes),
-        "rows": [
-            {"category": board.category, **rounded(asdict(row))}
-            for board in boards
-            for row in board.rows
-        ],
+        "rows": _rows(boards),
         "categories": {
             board.category: {
                 "baseline": board.baseline,
@@ -120,16 +112,6 @@ def as_json(
         },
     }
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def curves_csv(points: Sequence[Point]) -> str:
-    """One line a checkpoint and category, by run and step."""
-    rows = [
-        {"category": point.category, "run": point.run, "step": f"{point.step:g}"}
-        | rounded(asdict(point.row))
-        for point in points
-    ]
-    return _csv(CURVE_COLUMNS, rows)
 
 
 def rounded(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,59 +137,61 @@ def rank_text(row: Row) -> str:
     return f"{row.best_rank}" if same else f"{row.best_rank}-{row.worst_rank}"
 
 
+def _rows(boards: Sequence[Board]) -> list[dict[str, Any]]:
+    return [
+        {"category": board.category, **rounded(asdict(row))}
+        for board in boards
+        for row in board.rows
+    ]
+
+
+def _pairs(boards: Sequence[Board]) -> Iterator[dict[str, Any]]:
+    for board in boards:
+        found = board.differences
+        for i, row in enumerate(board.rows):
+            for j in range(i + 1, len(board.rows)):
+                yield {
+                    "category": board.category,
+                    "model": row.model,
+                    "other": board.rows[j].model,
+                    "difference": float(found.difference[i, j]),
+                    "lower": float(found.lower[i, j]),
+                    "upper": float(found.upper[i, j]),
+                    "questions": int(found.questions[i, j]),
+                }
+
+
 def _shown(boards: Sequence[Board]) -> list[Board]:
     """With one category, its table says all that the overall one would."""
     return [board for board in boards if board.category != OVERALL or len(boards) > 2]
 
 
-def _cells(board: Board) -> list[list[str]]:
-    header = ["", "Model", "Scores (%)", "CI (%)", "Rank", "Questions", "Games"]
+def _table(board: Board) -> pd.DataFrame:
+    """The table of a category as it is read, its cells as text, numbered from 1."""
     rows = [
-        [
-            str(number),
-            row.model + (" (baseline)" if row.is_baseline and row.model[0] != "(" else ""),
-            f"{row.score:.1f}" if math.isfinite(row.score) else "-",
-            interval_text(row),
-            rank_text(row),
-            "-" if row.is_baseline else str(row.questions),
-            "-" if row.is_baseline else str(row.games),
-        ]
-        for number, row in enumerate(board.rows, 1)
+        {
+            "Model": row.model + (" (baseline)" if row.is_baseline and row.model[0] != "(" else ""),
+            "Scores (%)": f"{row.score:.1f}" if math.isfinite(row.score) else "-",
+            "CI (%)": interval_text(row),
+            "Rank": rank_text(row),
+            "Questions": "-" if row.is_baseline else str(row.questions),
+            "Games": "-" if row.is_baseline else str(row.games),
+        }
+        for row in board.rows
     ]
-    return [header, *rows]
+    return pd.DataFrame(rows, index=range(1, len(rows) + 1))
 
 
-def _style_cells(board: Board) -> list[list[str]]:
-    header = ["Style column", "Coefficient", "CI"]
-    rows = [
-        [one.column, f"{one.value:+.3f}", f"({one.lower:+.3f}, {one.upper:+.3f})"]
+def _style_table(board: Board) -> pd.DataFrame:
+    rows = {
+        one.column: [f"{one.value:+.3f}", f"({one.lower:+.3f}, {one.upper:+.3f})"]
         for one in board.style.coefficients
-    ]
-    return [header, *rows]
+    }
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["Coefficient", "CI"])
 
 
-def text_table(cells: list[list[str]], left: int = 1) -> str:
-    """Columns two blanks apart; the first `left` ones are flush left, as words want to be."""
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = []
-    for row in cells:
-        padded = [
-            cell.ljust(width) if number < left else cell.rjust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(padded).rstrip())
-    return "\n".join(lines)
-
-
-def _markdown_table(cells: list[list[str]]) -> str:
-    header, *rows = ([cell.replace("|", "\\|") for cell in row] for row in cells)
-    rule = [":--" if name in ("Model", "Style column") else "--:" for name in header]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *rows])
-
-
-def _csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
-    out = io.StringIO()
-    writer = csv.DictWriter(out, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
+def _markdown(table: pd.DataFrame) -> str:
+    """The table in Markdown; a bar in a name must not begin a new cell."""
+    escaped = table.map(lambda cell: cell.replace("|", "\\|"))
+    sides = ["right", *("left" if name == "Model" else "right" for name in table.columns)]
+    return escaped.to_markdown(colalign=sides, disable_numparse=True)

@@ -52,13 +52,14 @@ def models(judge: Mapping[str, Any]) -> alt.HConcatChart:
     order = [row["model"] for row in sorted(rows, key=lambda row: -row["flips"])]
     data = alt.Data(values=rows)
     y = alt.Y("model:N", sort=order, title=None, axis=alt.Axis(labelLimit=340, ticks=False))
+    side = alt.Axis(orient="top" if len(rows) > 30 else "bottom")
     half = alt.Chart(alt.Data(values=[{"at": 50}])).mark_rule(color=GREY, strokeDash=[4, 4])
     wins = (
         alt.Chart(data)
         .mark_point(filled=True, size=70, color=BLUE, opacity=1)
         .encode(
             y=y,
-            x=alt.X("a_wins:Q", title="A wins (%)", scale=alt.Scale(domain=[0, 100])),
+            x=alt.X("a_wins:Q", title="A wins (%)", scale=alt.Scale(domain=[0, 100]), axis=side),
             tooltip=["model:N", alt.Tooltip("a_wins:Q", format=".1f"), "games:Q"],
         )
     )
@@ -67,7 +68,7 @@ def models(judge: Mapping[str, Any]) -> alt.HConcatChart:
         .mark_bar(color=ORANGE)
         .encode(
             y=alt.Y("model:N", sort=order, title=None, axis=None),
-            x=alt.X("flips:Q", title="flipped when swapped (%)"),
+            x=alt.X("flips:Q", title="flipped when swapped (%)", axis=side),
             tooltip=["model:N", alt.Tooltip("flips:Q", format=".1f"), "games:Q"],
         )
     )

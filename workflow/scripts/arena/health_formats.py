@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from arena.answer_health import AnswerHealth, bin_text
-from arena.formats import DIGITS, text_table
 from arena.judge_health import LEVEL, Agreement, JudgeHealth, Share
 from arena.votes import Example
 
+DIGITS = 4  # of numbers in health.json
 STATE_WORDS = {
     "ok": "a verdict",
     "unparsed": "no known verdict in the reply",
@@ -65,6 +65,19 @@ def share_text(share: Share) -> str:
     if share.value is None:
         return "nothing to go by"
     return f"{share.value:.1f} % ({share.lower:.1f}, {share.upper:.1f}) of {share.of}"
+
+
+def text_table(cells: list[list[str]], left: int = 1) -> str:
+    """Columns two blanks apart; the first `left` ones are flush left, as words want to be."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for row in cells:
+        padded = [
+            cell.ljust(width) if number < left else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines)
 
 
 def _judge(judge: JudgeHealth) -> Iterator[str]:

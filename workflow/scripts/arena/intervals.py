@@ -80,16 +80,22 @@ def resampler(votes: Votes, weights: np.ndarray, ci: str, seed: int):
     return draw
 
 
-def bounds(resamples: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lower and upper bound of each column of `resamples`; NaN where it has no value."""
+def bounds(
+    resamples: np.ndarray, level: float, ci: str = "questions"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lower and upper bound of each column of `resamples`; NaN where it has no value.
+
+    The bounds are Weibull's quantiles, rank (n + 1) p: they leave out the right share whatever the
+    number of rounds. NumPy's default, kept for "upstream", leaves out 11.8 % for 10 of 100 rounds.
+    """
     tail = (1 - level) / 2
     missing = np.isnan(resamples)
     low_high = np.full((2, *resamples.shape[1:]), np.nan)
     whole, some = ~missing.any(axis=0), missing.any(axis=0) & ~missing.all(axis=0)
-    low_high[:, whole] = _quantiles(resamples[:, whole], (tail, 1 - tail))
+    low_high[:, whole] = _quantiles(resamples[:, whole], tail, ci)
     for column in np.flatnonzero(some):
         known = resamples[~missing[:, column], column]
-        low_high[:, column] = _quantiles(known[:, None], (tail, 1 - tail))[:, 0]
+        low_high[:, column] = _quantiles(known[:, None], tail, ci)[:, 0]
     return low_high[0], low_high[1]
 
 
@@ -112,12 +118,15 @@ def widen_certain(
     return lower, upper
 
 
-def _quantiles(values: np.ndarray, shares: tuple[float, float]) -> np.ndarray:
-    """np.quantile down the columns; sorting is twice as fast as its partition, and this is hot."""
+def _quantiles(values: np.ndarray, tail: float, ci: str) -> np.ndarray:
+    """Quantiles down the columns; sorting is twice as fast as np.quantile, and this is hot."""
     ordered = np.sort(np.ascontiguousarray(values.T), axis=1)
-    places = np.array(shares) * (len(values) - 1)
+    last = len(values) - 1
+    shares = np.array([tail, 1 - tail])
+    places = shares * last if ci == "upstream" else shares * (last + 2) - 1
+    places = np.clip(places, 0, last)
     below = np.floor(places).astype(int)
-    above = np.minimum(below + 1, len(values) - 1)
+    above = np.minimum(below + 1, last)
     part = (places - below)[:, None]
     return ordered[:, below].T * (1 - part) + ordered[:, above].T * part
 

@@ -193,7 +193,7 @@ def _board(
         differences = compare.paired_differences(votes, weights, options.level)
     else:
         differences = compare.resampled_differences(scores, resamples, votes, options.level)
-    lower, upper = intervals.bounds(resamples, options.level)
+    lower, upper = intervals.bounds(resamples, options.level, options.ci)
     if options.ci == "questions":
         lower, upper = intervals.widen_certain(
             scores, lower, upper, counts["questions"][order], options.level

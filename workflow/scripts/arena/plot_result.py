@@ -146,7 +146,8 @@ def differences_page(board: Mapping[str, Any], pairs: Rows) -> Page:
         parts = []
         if shown:
             text = (
-                "Blue: the model of the row is better. A dot: the data cannot tell the two apart."
+                "Blue: the model of the row is better. A dot: the data cannot tell the two apart. "
+                "The models stand in the order of the leaderboard."
             )
             if len(names) < len(rows):
                 text += f" The best {len(names)} models are shown; differences.csv has all pairs."

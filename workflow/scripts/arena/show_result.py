@@ -174,6 +174,7 @@ def make_health(
     patterns: Sequence[str] = DEFAULT_PATTERNS,
     seed: int = 42,
     toy: bool = False,
+    notes: Sequence[str] = (),
 ) -> Health:
     """Look at the judges themselves; with the answers at hand, also at how lengths were judged."""
     rule = rule or default_rule(sources.bench)
@@ -191,7 +192,7 @@ def make_health(
         agreement=agreements(verdicts),
         answers=answers,
         examples=verdicts.examples,
-        notes=[*([TOY_NOTE] if toy or verdicts.toy else []), *verdicts.notes],
+        notes=[*([TOY_NOTE] if toy or verdicts.toy else []), *notes, *verdicts.notes],
     )
 
 
@@ -210,8 +211,10 @@ def _check_baselines(verdicts: Verdicts) -> None:
 
 
 def _no_judgments(folder: Path, judge: str) -> str:
-    judges = sorted({str(path.parent.relative_to(folder)) for path in folder.rglob("*.jsonl")})
-    judges = [name for name in judges if name != "."]
+    # Not rglob, which passes by linked folders; a judge's name may hold one slash
+    # (organisation/model).
+    files = [*folder.glob("*/*.jsonl"), *folder.glob("*/*/*.jsonl")]
+    judges = sorted({str(path.parent.relative_to(folder)) for path in files})
     if not folder.is_dir():
         return f"{folder}: no such folder; --data-dir is the folder that holds <bench>/"
     if not judges and any(folder.glob("*.jsonl")):

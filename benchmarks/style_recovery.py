@@ -1,0 +1,72 @@
+"""Does style control give back known strengths and style effects? Bias and coverage in a table.
+
+    python benchmarks/style_recovery.py [--trials 200] [--rounds 100]
+
+Votes are drawn from the model that is fitted: strengths of 8 models, slopes of 4 style columns, 500
+questions, two games each. Models differ in style as well, the strongest writing longest, so that
+plain scores are wrong; the last columns say by how much.
+"""
+
+import argparse
+
+import numpy as np
+from arena.intervals import bounds, question_weights, resampler
+from arena.style import COLUMNS, fit_style
+from arena.votes import Votes
+
+LEVEL = 0.90
+STRENGTHS = np.array([-1.5, -1.0, -0.5, -0.2, 0.2, 0.5, 1.0, 1.5])
+SLOPES = np.array([0.6, 0.0, 0.2, -0.3])
+QUESTIONS = 500
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=100)
+    args = parser.parse_args()
+    names = [f"q{number}" for number in range(QUESTIONS)]
+    true_scores = 100 / (1 + np.exp(-STRENGTHS))
+    rows = []
+    for trial in range(args.trials):
+        columns, votes = simulate(np.random.default_rng([2, trial]))
+        weights = question_weights(names, args.rounds, trial)
+        draw = resampler(votes, weights, "questions", trial)
+        found = fit_style(votes, columns, ("length", "markdown"), draw, args.rounds, LEVEL)
+        lower, upper = bounds(found.resamples, LEVEL)
+        plain = 100 * votes.wins.sum(axis=1) / votes.votes.sum(axis=1)
+        slopes = np.array([(one.value, one.lower, one.upper) for one in found.coefficients])
+        rows.append((slopes, found.scores, lower, upper, plain))
+    slopes = np.array([row[0] for row in rows])
+    scores, lower, upper, plain = (np.array([row[i] for row in rows]) for i in range(1, 5))
+    print(f"nominal {LEVEL:.0%}, {args.rounds} rounds, {args.trials} trials\n")
+    print(f"{'style column':<14}{'truth':>7}{'bias':>9}{'coverage %':>12}")
+    for number, name in enumerate(COLUMNS):
+        values, low, high = slopes[:, number].T
+        truth = SLOPES[number]
+        held = 100 * np.mean((low <= truth) & (truth <= high))
+        print(f"{name:<14}{truth:>7.2f}{values.mean() - truth:>+9.4f}{held:>12.1f}")
+    print(
+        f"\n{'strength':<10}{'score':>7}{'bias':>9}{'coverage %':>12}{'bias without control':>22}"
+    )
+    for number, strength in enumerate(STRENGTHS):
+        truth = true_scores[number]
+        held = 100 * np.mean((lower[:, number] <= truth) & (truth <= upper[:, number]))
+        print(
+            f"{strength:<10}{truth:>7.2f}{scores[:, number].mean() - truth:>+9.3f}{held:>12.1f}"
+            f"{plain[:, number].mean() - truth:>+22.2f}"
+        )
+
+
+def simulate(rng: np.random.Generator) -> tuple[np.ndarray, Votes]:
+    columns = rng.normal(size=(len(STRENGTHS), QUESTIONS, len(SLOPES)))
+    columns[..., 0] += STRENGTHS[:, None]
+    columns = (columns - columns.mean(axis=(0, 1))) / columns.std(axis=(0, 1), ddof=1)
+    odds = STRENGTHS[:, None] + columns @ SLOPES
+    games = np.full(odds.shape, 2)
+    wins = rng.binomial(games, 1 / (1 + np.exp(-odds))).astype(float)
+    return columns, Votes(wins, 0 * wins, games, games, wins, 0 * wins)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""Pages of the report: what stands in them. How they look is for eyes: see docs/statistics.md."""
+
+import html
+import json
+import re
+
+import pytest
+from arena.plot_result import make_pages
+from arena.show_result import Sources, make_health, make_result
+
+NASTY = 'x<script>alert("1")</script>,y'
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """Pages of a small campaign of two categories with checkpoints and a nasty name."""
+    data = tmp_path_factory.mktemp("data")
+    folder = data / "bench" / "model_judgment" / "j"
+    folder.mkdir(parents=True)
+    labels = ("A>B", "A=B", "B>A", "B>>A")
+    for place, model in enumerate(("r-step1", "r-step2", "s-step1", NASTY)):
+        lines = []
+        for number in range(12):
+            first, second = labels[(number + place) % 4], labels[(number * place) % 4]
+            games = [{"score": first, "toy": True}, {"score": second}]
+            if number == 7:
+                games[1] = {"judgment": "</script> no verdict"}
+            keys = {"category": "ab"[number % 2], "model": model, "baseline": "base"}
+            lines.append({"uid": str(number), **keys, "games": games})
+        name = f"m{place}.jsonl"
+        (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    sources = Sources.find(bench="bench", judges=["j"], data_dir=data)
+    out = data / "out"
+    steps = r"(?P<run>\w)-step(?P<step>\d)"
+    make_result(sources, rounds=20, steps=steps).write(out)
+    (out / "health.json").write_text(make_health(sources).json())
+    return make_pages(out)
+
+
+def rows_of(page_html, section=0):
+    """Texts of the first table's cells in a tab."""
+    tab = page_html.split("<section")[section + 1]
+    body = tab.split("<tbody>")[1].split("</tbody>")[0]
+    return [
+        [
+            html.unescape(re.sub("<[^>]+>", "", cell))
+            for cell in re.findall("<td.*?</td>", row, re.S)
+        ]
+        for row in body.split("<tr")[1:]
+    ]
+
+
+def test_every_page_is_whole_and_loads_nothing(pages):
+    assert list(pages) == [
+        "leaderboard",
+        "intervals",
+        "differences",
+        "categories",
+        "curves",
+        "judge_health",
+    ]
+    for name, page in pages.items():
+        text = page.html()
+        assert "The demo judge is a toy" in text, name
+        assert not re.search(r"""(src|href)=["']?(https?:|//)""", text), name
+        assert text.count("<script") == text.count("</script>"), name
+        assert ("vegaEmbed=" in text) == bool(page.charts), name
+
+
+def test_strangers_text_is_text(pages):
+    for name in ("leaderboard", "judge_health", "curves"):
+        assert "<script>alert" not in pages[name].html()
+    assert html.escape(NASTY, quote=False).replace('"', "&#34;") in pages["leaderboard"].html()
+
+
+def test_the_leaderboards_rows(pages):
+    text = pages["leaderboard"].html()
+    assert re.findall(r'role="tab"[^>]*>([^<]+)<', text) == ["overall", "a", "b"]
+    rows = rows_of(text)
+    assert len(rows) == 5
+    models = [row[1] for row in rows]
+    assert "base (baseline)" in models
+    scores = [float(row[2]) for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    assert dict(zip(models, scores, strict=True))["base (baseline)"] == 50
+    won, tied, lost = map(int, rows[models.index("r-step1")][5].split(" · "))
+    assert won + tied + lost == int(rows[models.index("r-step1")][7]) == 22
+
+
+def test_charts_hold_the_numbers(pages):
+    overall = pages["differences"].charts[0]
+    lines = overall["data"]["values"].splitlines()
+    assert len(lines) == 1 + 10, "a line a pair of five"
+    assert lines[0] == "model,other,difference,lower,upper,questions"
+    curve = pages["curves"].charts[0]
+    values = curve["data"]["values"]
+    assert [(point["run"], point["step"]) for point in values] == [("r", 1), ("r", 2), ("s", 1)]
+    overall = pages["categories"].charts[1]
+    shares = [one["share"] for one in overall["data"]["values"] if one["model"] == "r-step2"]
+    assert sum(shares) == pytest.approx(1)
+
+
+def test_the_judges_page(pages):
+    text = pages["judge_health"].html()
+    assert "Picks the first answer" in text
+    assert "&lt;/script&gt; no verdict" in text
+    assert re.findall(r'role="tab"[^>]*>([^<]+)<', text) == [], "one judge, no answers: one tab"
