@@ -241,6 +241,32 @@ def test_each_fault_is_named_with_its_log(places, monkeypatch):
     assert [one.grave for one in found] == sorted((one.grave for one in found), reverse=True)
 
 
+@pytest.mark.parametrize(
+    ("cause", "said", "told"),
+    [
+        (
+            "the supervisor was killed",
+            "8 games are open: full disk",
+            ["a: 8 games are open: full disk"],
+        ),
+        ("the supervisor was killed", None, ["batch r-01 on n1: the supervisor was killed"]),
+        ("it did not start", "the judge cannot be asked", ["batch r-01 on n1: it did not start"]),
+        (None, "the judge refused", ["a: the judge refused"]),
+        (None, None, ["batch r-01 on n1: it ended before its games were played: a"]),
+    ],
+)
+def test_the_first_cause_is_told_and_no_other(places, cause, said, told):
+    places = Places(**{**vars(places), "models": ("a",), "baselines": ()})
+    answer(places, "a")
+    write_batch(places.root, "r-01", ["a"])
+    write_life(places.root, "r-01", life(0, 1, 5, 90, cause=cause))
+    if said:
+        log = places.root / "logs" / "gen_judgment" / "a.log"
+        log.parent.mkdir(parents=True)
+        log.write_text(f"2026-09-21T14:13:20+00:00 a: stopped: {said}\n")
+    assert look(places)[2] == told
+
+
 def test_a_results_folder_alone_is_enough(tmp_path, monkeypatch):
     monkeypatch.setattr(slurm, "squeue", lambda: (None, "squeue: no answer"))
     write_batch(tmp_path, "r-01", ["a", "b"], games={"a": 2, "b": 2})

@@ -147,7 +147,7 @@ def _jobs(survey: Survey, style: Style) -> list[str]:
                 sum(r.played for r in rows_of(job)), sum(r.games or 0 for r in rows_of(job))
             ),
         ),
-        Column("waits for", lambda job: job.reason, right=False, shrinks=True),
+        Column("why", lambda job: job.reason, right=False, shrinks=True),
     ]
     return [heading, *(table(columns, shown, style) if shown else [])]
 

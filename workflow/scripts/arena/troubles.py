@@ -28,6 +28,8 @@ STUCK = {
     "ReqNodeNotAvail": "the nodes that fit are down or reserved",
 }
 
+# A client that gives up makes Snakemake end its server: these causes are never the first one.
+SECOND = ("the supervisor was killed", "the process that started the supervisor is gone")
 ENDS = {"walltime": "its walltime ended; the next attempt, or the next run, plays the rest"}
 
 
@@ -80,7 +82,7 @@ def _jobs(survey: Survey) -> Iterator[Trouble]:
         name, life = f"batch {job.batch.name}", job.life
         at = f" on {job.node}" if job.node else ""
         log = life.log if life and life.log else _log_folder(survey, job)
-        if job.state == "failed":
+        if job.state == "failed" and not (life.cause in SECOND and _said_why(survey, job)):
             cause = ENDS.get(life.cause, life.cause)
             yield Trouble(f"{name}{at}: {cause}", _is_open(survey, job), log)
         elif job.state == "gone":
@@ -128,7 +130,9 @@ def _games(survey: Survey) -> Iterator[Trouble]:
             yield Trouble(text, False, log)
         if row.mark == "done" or job is None:
             continue
-        if row.stopped and job.state in ("ended", "gone"):  # of a failed batch the cause is told
+        if row.stopped and job.state in ("ended", "gone", "failed"):
+            if job.state == "failed" and row.stopped.startswith("the judge"):
+                continue  # the batch's own cause is told
             stopped[row.stopped].append((row.model, log))
         elif job.state == "running" and (silent := _silence(survey, row, job)) > SILENT_S:
             remark = f"; it last said: {row.remark}" if row.remark else ""
@@ -152,6 +156,12 @@ def _silence(survey: Survey, row: ModelRow, job: JobRow) -> float:
 def _is_open(survey: Survey, job: JobRow) -> bool:
     """Whether a model of the batch still lacks judgments: else its end has harmed nobody."""
     return any(row.mark != "done" for row in survey.rows if row.model in job.batch.models)
+
+
+def _said_why(survey: Survey, job: JobRow) -> bool:
+    """Whether a client of the batch gave a reason that is not its judge."""
+    words = [row.stopped for row in survey.rows if row.model in job.batch.models and row.stopped]
+    return any(not text.startswith("the judge") for text in words)
 
 
 def _unexplained(survey: Survey, job: JobRow) -> list[str]:

@@ -1,0 +1,119 @@
+"""Before, during and after, on whole runs: forecast, budget, faults by name, ledger."""
+
+import csv
+import json
+import sys
+
+import pytest
+
+from tests.workflow.conftest import Campaign, read_lines, write_lines
+
+
+def by_command(campaign: Campaign, options: str) -> dict:
+    """The demo judge in the place of vLLM, so that it can be told to misbehave."""
+    script = campaign.dir / "workflow/scripts/demo_judge.py"
+    command = f"{sys.executable} {script} --name {{name}} --host {{host}} --port {{port}} {options}"
+    return {"server": "vllm", "path": "none", "command": command}
+
+
+def look(campaign: Campaign) -> dict:
+    return json.loads(campaign.tool("monitor.py", "--json").stdout)
+
+
+def wrong(campaign: Campaign) -> dict[str, str | None]:
+    return {one["text"]: one["where"] for one in look(campaign)["wrong"]}
+
+
+def journaled(campaign: Campaign) -> int:
+    return sum(len(read_lines(path)) for path in campaign.root.glob("games/*.jsonl"))
+
+
+def ledger(campaign: Campaign) -> list[dict]:
+    with (campaign.root / "ledger.tsv").open() as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def test_a_budget_stops_in_order_and_the_next_run_goes_on(campaign: Campaign) -> None:
+    slow = by_command(campaign, "--slots 4 --seconds 0.5")
+    campaign.configure(judge=slow | {"parallel": 4}, budget={"games": 8}, only=["mid-7b-chat"])
+    campaign.run(ok=False)
+    first = journaled(campaign)
+    # Passed by the open games, and by what is finished until the next look, a quarter second on.
+    assert 8 <= first <= 8 + 4 + 4
+    (text,) = (text for text in wrong(campaign) if "budget" in text)
+    assert "of 8 games (budget.games in the config)" in text
+    assert (campaign.dir / wrong(campaign)[text]).exists()
+    seen = look(campaign)["models"][1]
+    assert (seen["model"], seen["played"], seen["games"]) == ("mid-7b-chat", first, 24)
+    campaign.configure(budget=None)
+    campaign.run()
+    assert journaled(campaign) == 24
+    assert wrong(campaign) == {}
+    assert [int(row["games"]) for row in ledger(campaign)] == [first, 24 - first, 24]
+
+
+def test_a_used_up_budget_launches_no_judge(campaign: Campaign) -> None:
+    campaign.configure(judge=by_command(campaign, ""), budget={"games": 0}, only=["mid-7b-chat"])
+    campaign.run(ok=False)
+    assert journaled(campaign) == 0
+    (record,) = campaign.root.glob("logs/*/batch.json")
+    assert json.loads(record.read_text())["launched"] is None
+
+
+def test_a_judge_that_does_not_start_is_named_with_its_log(campaign: Campaign) -> None:
+    campaign.configure(judge=by_command(campaign, "--fail path"), only=["mid-7b-chat"])
+    campaign.run(ok=False)
+    (text,) = (text for text in wrong(campaign) if "did not start" in text)
+    log = campaign.dir / wrong(campaign)[text]
+    assert log.name == "server.log"
+    assert "demo-judge did not start" in log.read_text()
+    page = campaign.tool("monitor.py").stdout
+    assert "✗ batch" in page
+    assert f"  see {log.relative_to(campaign.dir)}" in page
+
+
+def test_a_judge_that_died_and_odd_replies_are_named(campaign: Campaign) -> None:
+    """One answer kills the judge, all answers of a model leave it without a verdict."""
+    for model, marker in (("mid-7b-chat", " <<judge:kill>>"), ("grand-70b-chat", "")):
+        lines = read_lines(campaign.answers(model))
+        for line in lines[-1 if marker else 0 :]:
+            content = line["messages"][-1]["content"]
+            content["answer"] += marker or " <<judge:unparsed>>"
+        write_lines(campaign.answers(model), lines)
+    faults = campaign.dir / "faults.jsonl"
+    campaign.configure(judge=by_command(campaign, f"--seconds 0.3 --slots 8 --fault-log {faults}"))
+    campaign.run()
+    told = wrong(campaign)
+    (restart,) = (text for text in told if "the judge was started again" in text)
+    assert told[restart].endswith("server.log")
+    (odd,) = (text for text in told if "no verdict" in text)
+    assert odd == "grand-70b-chat: 100% of its games have no verdict (24 unparsed)"
+    total = ledger(campaign)[-1]
+    assert (total["games"], total["failures"]) == ("94", "24")
+    assert total["restarts"] in ("1", "2")  # two games have this answer; one may kill both calls
+
+
+def test_the_forecast_beside_what_was_used(campaign: Campaign) -> None:
+    """With one batch behind it the forecast of the others is within a tenth."""
+    slow = by_command(campaign, "--slots 4 --seconds 0.1")
+    campaign.configure(judge=slow, gpu_hour_cost=2.0, batch_size=2)
+    campaign.run("--config", "only=[grand-70b-chat, tiny-1b-step8000]")
+    text = campaign.run("validate").stdout
+    assert "46 games of 2 models" in text
+    assert "measured on 48 games of 1 earlier batches of this judge" in text
+    campaign.run()
+    table = campaign.tool("doctor.py", "--compare").stdout.splitlines()[1:]
+    ratios = {line[:20].strip(): line.split()[-1] for line in table}
+    assert ratios["batches"] == ratios["games"] == "1.00"
+    for what in ("prompt tokens", "completion tokens"):
+        assert float(ratios[what]) == pytest.approx(1, abs=0.1)
+    assert float(ratios["busy seconds"]) == pytest.approx(1, abs=0.5)  # seconds of one machine
+
+
+def test_the_ledger_of_the_example(judged_once: Campaign) -> None:
+    batch, total = ledger(judged_once)
+    assert (batch["models"], batch["games"], batch["failures"]) == ("4", "94", "0")
+    assert total["batch"] == "total"
+    assert int(total["cached_tokens"]) / int(total["prompt_tokens"]) > 0.4
+    html = (judged_once.root / "ledger.html").read_text()
+    assert batch["batch"] in html
