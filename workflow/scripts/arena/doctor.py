@@ -13,7 +13,7 @@ from typing import Any
 from arena.campaign import Places, Surveyor
 from arena.forecast import ENOUGH_GAMES, Forecast, Load, forecast, rates_of
 from arena.jsonl import write_atomic
-from arena.ledger import ledger
+from arena.ledger import account, ledger
 from arena.lengths import Lengths, context_of, lengths_for
 from arena.open_prompts import Examiner, Prompt
 from arena.prompt_check import prompt_differences
@@ -86,11 +86,13 @@ def examine(settings: Settings, report: Report, *, now: float | None = None) -> 
     waiting = {model: games.prompts for model, games in found.items() if games.prompts}
     gpus, gpus_known = _gpus_of_a_job(settings)
     minutes = settings.walltime["start_minutes"]
-    rates = rates_of(ledger(settings.root, now), gpus=gpus, start_s=60 * minutes)
+    accounts, _ = account(settings.root)  # without them a job's first seconds are not known
+    rows = ledger(settings.root, now, accounts=accounts)
+    rates = rates_of(rows, gpus=gpus, start_s=60 * minutes)
     loads = [_load(batch) for batch in _batches(list(waiting.values()), settings.batch_size)]
     told = forecast(loads, rates, gpus=gpus, price=settings.gpu_hour_cost)
     sizes = sorted(prompt.tokens for prompts in waiting.values() for prompt in prompts) or [0]
-    rows = [row for row in report.rows if row.model in found]
+    checked = [row for row in report.rows if row.model in found]
     notes = [*_walltime(settings, told, loads), *_budget(settings, told)]
     if not gpus_known:
         notes.append(
@@ -105,9 +107,9 @@ def examine(settings: Settings, report: Report, *, now: float | None = None) -> 
         games=told.games,
         played=sum(games.played for games in found.values()),
         asked_once=sum(games.once for games in found.values()),
-        answers=sum(row.answers for row in rows),
-        empty=sum(row.empty for row in rows),
-        cut=sum(row.cut for row in rows),
+        answers=sum(row.answers for row in checked),
+        empty=sum(row.empty for row in checked),
+        cut=sum(row.cut for row in checked),
         median=sizes[len(sizes) // 2],
         most=sizes[min(len(sizes) - 1, int(0.95 * len(sizes)))],
         longest=sizes[-1],

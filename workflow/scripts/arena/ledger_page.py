@@ -27,7 +27,9 @@ _STYLE = """
 body { font: 14px/1.5 system-ui, sans-serif; margin: 1.5rem; color: #1b1f24; background: #fff }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th, td { padding: .35rem .7rem; text-align: right; white-space: nowrap }
+th, td { padding: .35rem .55rem; text-align: right }
+td { white-space: nowrap }
+th { vertical-align: bottom; max-width: 6rem }
 th:first-child, td:first-child { text-align: left }
 thead th { border-bottom: 2px solid #57606a; cursor: pointer; font-weight: 600 }
 tbody tr:nth-child(even) { background: #f6f8fa }
@@ -54,7 +56,8 @@ def page(rows: Iterable[Row], title: str) -> str:
     """
     rows = list(rows)
     shown = [column for column in _HEADINGS if column != "cost" or rows[-1].cost is not None]
-    head = "".join(f"<th>{_HEADINGS[column]}</th>" for column in shown) + "<th>Time</th>"
+    head = "".join(f"<th>{_HEADINGS[column]}</th>" for column in shown)
+    head = head.replace("</th>", "</th><th>Time held</th>", 1)
     lines = {row.batch: _line(row, shown) for row in rows}
     body = "\n".join(line for batch, line in lines.items() if batch != TOTAL)
     return f"""<!doctype html>
@@ -68,9 +71,10 @@ class="wide"><table><thead><tr>{head}</tr></thead> <tbody> {body}
 
 
 def _line(row: Row, columns: list[str]) -> str:
-    cells = "".join(
-        f'<td data-v="{escape(str(value if value is not None else -1))}">{_text(value)}</td>'
-        for value in (getattr(row, column) for column in columns)
+    values = {column: getattr(row, column) for column in columns}
+    first, *cells = (
+        f'<td data-v="{escape(str(-1 if value is None else value))}">{_text(column, value)}</td>'
+        for column, value in values.items()
     )
     held = row.start_s + row.busy_s + row.idle_s
     parts = [(name, getattr(row, f"{name}_s")) for name in ("start", "busy", "idle")]
@@ -80,12 +84,13 @@ def _line(row: Row, columns: list[str]) -> str:
         for name, seconds in parts
         if held
     )
-    return f'<tr>{cells}<td data-v="{held}"><div class="bar">{bar}</div></td></tr>'
+    time = f'<td data-v="{held}"><div class="bar">{bar}</div></td>'
+    return f"<tr>{first}{time}{''.join(cells)}</tr>"
 
 
-def _text(value: object) -> str:
+def _text(column: str, value: object) -> str:
     if value is None:
         return "–"
-    if isinstance(value, float):
-        return f"{value:,.2f}" if abs(value) < 100 else f"{value:,.0f}"
-    return f"{value:,}" if isinstance(value, int) else escape(str(value))
+    if column in ("gpu_hours", "cost"):
+        return f"{value:,.2f}"
+    return f"{value:,.0f}" if isinstance(value, int | float) else escape(str(value))
