@@ -1,4 +1,5 @@
 # Which models share a judge server, and what its job asks of the scheduler. Functions only; the logic is arena/batches.py.
+from arena.early_stop import watch_for_failed_start
 
 
 @functools.cache
@@ -58,3 +59,9 @@ def write_batches(dag, log):
     servers = [job for job in dag.needrun_jobs() if job.rule.name == "judge_server"]
     for batch in described(job.wildcards.batch for job in servers):
         batches.write_batch(batch, log)
+
+
+def stop_submitting(cause):
+    """A judge that cannot start costs one batch: no other is submitted, and none retried."""
+    logger.error(f"The judge does not start, so nothing more is submitted: {cause}")
+    workflow.scheduler.exit_gracefully()
