@@ -34,12 +34,14 @@ def test_points_are_in_order_of_steps_and_leave_the_rest_out():
     assert [(point.run, point.step) for point in points] == [("a", 5), ("r", 9), ("r", 10)]
 
 
+def test_a_pattern_that_matches_no_name_gives_no_points():
+    assert make_curves([board("x", row("m"))], r"step(?P<step>\d+)") == []
+
+
 def test_patterns_that_cannot_be_meant():
     with pytest.raises(ConfigError, match="no group `step`"):
         make_curves([board("x", row("m"))], r"step(\d+)")
     with pytest.raises(ConfigError, match="not a regular expression"):
         make_curves([board("x", row("m"))], r"step(")
-    with pytest.raises(ConfigError, match="matches no model"):
-        make_curves([board("x", row("m"))], r"step(?P<step>\d+)")
     with pytest.raises(ConfigError, match="'abc', the step in 'm-abc', is not a number"):
         make_curves([board("x", row("m-abc"))], r"-(?P<step>\w+)")

@@ -89,6 +89,7 @@ def test_models_from_a_file_a_list_and_globs(data: Path, project: Path) -> None:
         ({"models": "nowhere.txt"}, "models: cannot read nowhere.txt"),
         ({"models": ["../x"]}, "path separator"),
         ({"models": ["a/b"]}, "path separator"),
+        ({"leaderboard": {"steps": "step(\\d+)"}}, "no group `step`"),
         ({"only": ["sole"]}, "only: 'sole' is not one of the models; did you mean 'solo'?"),
         ({"baseline": None}, "baseline is missing"),
         ({"judge": {"server": "demo"}}, "judge.name is missing"),

@@ -4,16 +4,22 @@ A case is the embedded example plus its differences, given as config or as chang
 """
 
 import json
+import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
+KEY = "a-key-that-must-not-leak"  # of the judge that already runs
 COPIED = ("Snakefile", "workflow", "config", "profiles", "examples")
 
 
@@ -121,3 +127,38 @@ def judged(judged_once: Campaign, tmp_path: Path) -> Campaign:
     """A copy of the judged example, to change; time stamps kept, since they decide what runs."""
     shutil.copytree(judged_once.dir, tmp_path / "campaign")
     return Campaign(tmp_path / "campaign")
+
+
+def all_text(campaign: Campaign) -> str:
+    """Everything a run left: results, judgments, Snakemake's logs and metadata."""
+    folders = [campaign.dir / "results", campaign.dir / ".snakemake"]
+    files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in files)
+
+
+@pytest.fixture
+def endpoint(project: Path, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A server that already runs, with a key: its URL and its request log."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = tmp_path / "requests.jsonl"
+    command = [sys.executable, str(project / "workflow/scripts/demo_judge.py"), "--port", str(port)]
+    server = subprocess.Popen(
+        [*command, "--name", "served", "--request-log", str(log)],
+        env=os.environ | {"VLLM_API_KEY": KEY},
+        stdout=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}/v1"
+    request = urllib.request.Request(f"{url}/models", headers={"Authorization": f"Bearer {KEY}"})
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            urllib.request.urlopen(request, timeout=5)
+            break
+        except OSError:
+            assert server.poll() is None, "the server ended"
+            assert time.monotonic() < deadline, "the server does not answer"
+    yield url, log
+    server.terminate()
+    server.wait(timeout=30)

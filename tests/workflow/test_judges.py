@@ -1,57 +1,13 @@
 """The kinds of judge server, and what the server sees of a batch."""
 
 import json
-import os
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import Campaign, read_lines, write_lines
+from tests.workflow.conftest import KEY, Campaign, all_text, read_lines, write_lines
 
-KEY = "a-key-that-must-not-leak"
 DEMO = "python workflow/scripts/demo_judge.py --name {name} --host {host} --port {port}"
-
-
-@pytest.fixture
-def endpoint(project: Path, tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """A server that already runs, with a key: its URL and its request log."""
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = tmp_path / "requests.jsonl"
-    command = [sys.executable, str(project / "workflow/scripts/demo_judge.py"), "--port", str(port)]
-    server = subprocess.Popen(
-        [*command, "--name", "served", "--request-log", str(log)],
-        env=os.environ | {"VLLM_API_KEY": KEY},
-        stdout=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}/v1"
-    request = urllib.request.Request(f"{url}/models", headers={"Authorization": f"Bearer {KEY}"})
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            urllib.request.urlopen(request, timeout=5)
-            break
-        except OSError:
-            assert server.poll() is None, "the server ended"
-            assert time.monotonic() < deadline, "the server does not answer"
-    yield url, log
-    server.terminate()
-    server.wait(timeout=30)
-
-
-def all_text(campaign: Campaign) -> str:
-    """Everything a run left: results, judgments, Snakemake's logs and metadata."""
-    folders = [campaign.dir / "results", campaign.dir / ".snakemake"]
-    files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
-    return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in files)
 
 
 def test_an_external_judge_is_asked_with_its_key_and_the_key_stays_nowhere(

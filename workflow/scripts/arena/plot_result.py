@@ -202,6 +202,9 @@ def curves_page(board: Mapping[str, Any], points: Rows) -> Page:
         text = "Click a run in the legend to single it out; scroll and drag to look closer."
         parts = [Part(text=text, chart=chart), Part(table=plain_table(columns, rows))]
         page.tabs.append(Tab(category, parts))
+    if not page.tabs:
+        nothing = "No judged model has a name that the pattern of steps matches."
+        page.tabs.append(Tab("overall", [Part(text=nothing)]))
     return page
 
 

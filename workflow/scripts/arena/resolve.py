@@ -271,6 +271,10 @@ def _expand(entries: Iterable[str], known: Iterable[str], *, key: str, strict: b
 
 
 def _leaderboard(ours: dict[str, Any], bench: str) -> dict[str, Any]:
+    if ours.get("steps"):
+        from arena.curves import compile_steps  # here: it loads numpy, and every job comes by
+
+        compile_steps(ours["steps"])  # refuses a bad pattern now, not after the campaign
     return {
         "rule": ours.get("rule", "v0.1" if bench == "arena-hard-v0.1" else "v2.0"),
         **{key: ours.get(key, DEFAULTS[key]) for key in ("weight", "rounds", "ci")},

@@ -2,7 +2,7 @@
 
 import fnmatch
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ class Result:
     options: Options
     boards: list[Board]
     notes: list[str]
-    curves: list[Point] = field(default_factory=list)
+    curves: list[Point] | None = None  # None: none were asked for
 
     @property
     def heading(self) -> str:
@@ -113,7 +113,7 @@ class Result:
             "leaderboard.json": formats.as_json(self.boards, self.options, about, self.notes),
             "differences.csv": formats.differences_csv(self.boards),
         }
-        if self.curves:
+        if self.curves is not None:
             files["curves.csv"] = formats.curves_csv(self.curves)
         return files
 
@@ -162,7 +162,9 @@ def make_result(
             "style control is fitted to convergence, which Arena-Hard-Auto's is not: scores differ",
         ]
     boards = make_boards(verdicts, chosen, counts)
-    curves = make_curves(boards, steps) if steps else []
+    curves = make_curves(boards, steps) if steps else None
+    if curves == []:
+        notes.append(f"no curves: steps {steps!r} matches the name of no model that is judged")
     return Result(sources, verdicts, chosen, boards, notes, curves)
 
 
