@@ -68,6 +68,12 @@ def measure(command: list[str], repeats: int) -> tuple[float, float]:
 def write_data(data: Path, models: int, questions: int) -> None:
     rng = random.Random(1)
     words = [f"word{number}" for number in range(500)]
+    words += [
+        "\n\n- **point**",
+        "\n",
+        '"quoted"',
+        "caf\u00e9",
+    ] * 20  # escapes, as replies have them
     text = " ".join(rng.choices(words, k=20_000))
     for kind in ("model_judgment/judge", "model_answer"):
         (data / "bench" / kind).mkdir(parents=True)

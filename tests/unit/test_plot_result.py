@@ -8,6 +8,8 @@ import pytest
 from arena.plot_result import make_pages
 from arena.show_result import Sources, make_health, make_result
 
+from tests.browser import needs_chromium, open_page
+
 NASTY = 'x<script>alert("1")</script>,y'
 
 
@@ -98,6 +100,17 @@ def test_charts_hold_the_numbers(pages):
     overall = pages["categories"].charts[1]
     shares = [one["share"] for one in overall["data"]["values"] if one["model"] == "r-step2"]
     assert sum(shares) == pytest.approx(1)
+
+
+@needs_chromium
+@pytest.mark.parametrize("name", ["leaderboard", "differences", "curves", "judge_health"])
+def test_a_real_browser_draws_it_without_a_word(pages, tmp_path, name):
+    file = tmp_path / f"{name}.html"
+    file.write_text(pages[name].html(), encoding="utf-8")
+    drawn, console = open_page(file, tmp_path / "profile")
+    assert console == []
+    first_tab = pages[name].tabs[0]
+    assert drawn.count("<svg") >= sum(part.chart is not None for part in first_tab.parts)
 
 
 def test_the_judges_page(pages):

@@ -88,6 +88,14 @@ def test_a_single_feature_uses_its_own_columns(features, columns_of_it):
     assert found.coefficients[0].value == pytest.approx(expected, abs=0.2)
 
 
+def test_columns_are_standardised_over_votes_not_questions():
+    """A strong verdict is three votes, and so counts three times; sample deviation (ddof 1)."""
+    columns = random_columns(1, 5)
+    votes = votes_of([[1, 2, 0, 3, 1]], [[2, 6, 2, 4, 2]])
+    (found,) = controlled(votes, columns, ("length",), rounds=2).coefficients
+    assert found.sd == pytest.approx(np.std(np.repeat(columns[0, :, 0], [2, 6, 2, 4, 2]), ddof=1))
+
+
 def test_a_hopeless_model_stays_hopeless():
     """0.4 % of the votes and columns of pure noise: Arena-Hard-Auto prints 4.4 %."""
     columns = random_columns(3, 300)

@@ -53,6 +53,7 @@ def models(judge: Mapping[str, Any]) -> alt.HConcatChart:
     data = alt.Data(values=rows)
     y = alt.Y("model:N", sort=order, title=None, axis=alt.Axis(labelLimit=340, ticks=False))
     side = alt.Axis(orient="top" if len(rows) > 30 else "bottom")
+    scale = alt.Scale(domain=[0, max([5, *(row["flips"] for row in rows)])], nice=True)
     half = alt.Chart(alt.Data(values=[{"at": 50}])).mark_rule(color=GREY, strokeDash=[4, 4])
     wins = (
         alt.Chart(data)
@@ -68,7 +69,7 @@ def models(judge: Mapping[str, Any]) -> alt.HConcatChart:
         .mark_bar(color=ORANGE)
         .encode(
             y=alt.Y("model:N", sort=order, title=None, axis=None),
-            x=alt.X("flips:Q", title="flipped when swapped (%)", axis=side),
+            x=alt.X("flips:Q", title="flipped when swapped (%)", axis=side, scale=scale),
             tooltip=["model:N", alt.Tooltip("flips:Q", format=".1f"), "games:Q"],
         )
     )

@@ -1,0 +1,45 @@
+"""`snakemake --report report.html`: one file with every page, opened in a real browser."""
+
+import re
+
+from tests.browser import needs_chromium, open_page
+
+
+@needs_chromium
+def test_the_report_is_one_file_that_opens_offline(judged, tmp_path):
+    judged.run("--report", "report.html")
+    report = judged.dir / "report.html"
+    text = report.read_text(encoding="utf-8")
+    for title in ("1. Table of scores", "3. Who is better than whom", "Is the judge sound?"):
+        assert title in text
+    for page in ("leaderboard", "intervals", "differences", "categories", "judge_health"):
+        assert re.search(rf'report/{page}.html": {{', text), page
+    drawn, console = open_page(report, tmp_path / "profile")
+    assert "The demo judge is a toy" in drawn
+    # Snakemake's own style sheet says that it is not meant for production; nothing else may speak.
+    assert [line for line in console if "tailwindcss" not in line] == []
+
+
+def test_the_toy_is_named_in_every_output(judged):
+    for name in ("leaderboard.txt", "leaderboard.md", "leaderboard.json", "health.txt"):
+        assert "The demo judge is a toy" in (judged.root / name).read_text(), name
+    for page in (judged.root / "report").glob("*.html"):
+        assert "The demo judge is a toy" in page.read_text(encoding="utf-8"), page
+
+
+def test_the_command_gives_what_the_rule_wrote(judged):
+    """The same numbers by hand as by the workflow, from the judgments alone."""
+    done = judged.tool(
+        "show_result.py",
+        *("--judgments-dir", "results/model_judgment", "-b", "arena-demo", "-j", "demo-judge"),
+        *("--out", "by-hand"),
+    )
+    assert "Category: overall" in done.stdout
+    ours = (judged.dir / "by-hand" / "leaderboard.csv").read_text()
+    assert ours == (judged.root / "leaderboard.csv").read_text()
+
+
+def test_other_weights_make_another_leaderboard_and_judge_nothing(judged):
+    judged.configure(leaderboard={"weight": 1, "steps": None})
+    planned = judged.planned()
+    assert planned.keys() == {"all", "show_result", "plot_result"}
