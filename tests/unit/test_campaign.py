@@ -233,7 +233,7 @@ def test_each_fault_is_named_with_its_log(places, monkeypatch):
         ),
         "f: the budget of this run is used up": (True, games.format("f")),
         "g: 1 lines of its journal cannot be read": (False, str(places.root / "games/g.jsonl")),
-        "g: 100% of its games have no verdict (5 unparsed)": (False, games.format("g")),
+        "g: 100% of the games have no verdict (5 unparsed)": (False, games.format("g")),
         "g: 10 calls failed and were made again": (False, games.format("g")),
         "batch r-08: its job 8 will not start: it asks for more time than the partition gives: "
         "see walltime": (True, ""),

@@ -41,6 +41,19 @@ def test_gpus_asked_for(tmp_path, asked, gpus):
     assert read_batches(tmp_path)[0].gpus == gpus
 
 
+def test_a_life_without_an_end_ends_with_its_walltime_or_the_next_one(tmp_path):
+    """Slurm's SIGKILL leaves no time to write an end."""
+    write_batch(tmp_path, "r-01", ["a"], resources={"gpus": 1, "runtime": 10})
+    first = life(0, 1, 5, None, slurm_job_id="1", gpus=1)
+    second = life(300, 301, 305, None, slurm_job_id="2", gpus=1)
+    write_life(tmp_path, "r-01", second | {"earlier": [first]})
+    (batch,) = read_batches(tmp_path)
+    assert [one.held(T0 + 400) for one in batch.lives] == [300, 100]
+    assert [one.held(T0 + 9999) for one in batch.lives] == [300, 2 * 600]
+    write_life(tmp_path, "r-02", life(0, 1, 5, None))  # no job, no limit
+    assert read_batches(tmp_path)[1].lives[0].held(T0 + 9999) == 9999
+
+
 @pytest.mark.parametrize(("said", "gpus"), [(2, 2), ("0,1,3", 3), ("0", 1), ([0, 1], 2), (None, 5)])
 def test_gpus_held(tmp_path, said, gpus):
     write_batch(tmp_path, "run-01", ["a"], resources={"gpus": 5})

@@ -87,7 +87,7 @@ def test_a_judge_that_died_and_odd_replies_are_named(campaign: Campaign) -> None
     (restart,) = (text for text in told if "the judge was started again" in text)
     assert told[restart].endswith("server.log")
     (odd,) = (text for text in told if "no verdict" in text)
-    assert odd == "grand-70b-chat: 100% of its games have no verdict (24 unparsed)"
+    assert odd == "grand-70b-chat: 100% of the games have no verdict (24 unparsed)"
     total = ledger(campaign)[-1]
     assert (total["games"], total["failures"]) == ("94", "24")
     assert total["restarts"] in ("1", "2")  # two games have this answer; one may kill both calls

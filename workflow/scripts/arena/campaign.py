@@ -257,10 +257,11 @@ def _answers(model: str, places: Places, checked: Mapping[str, Mapping]) -> Answ
         state, reason = str(row.get("state") or ""), str(row.get("reason") or "")
     else:  # never validated: count lines
         state = reason = ""
-        answered = _lines(places.answers_dir / f"{model}.jsonl") if places.answers_dir else None
+        folder = places.answers_dir
+        answered = (_lines(folder / f"{model}.jsonl") or 0) if folder else None
         questions = _lines(places.questions) if places.questions else None
     if answered is None:
-        mark = "missing" if places.answers_dir else "unknown"
+        mark = "unknown"
     elif not answered:
         mark = "missing"
     else:

@@ -39,10 +39,10 @@ class JobRow:
 
     def held(self, now: float) -> float | None:
         """Seconds since the job began, or that it lasted; None while it waits."""
-        if self.job is not None and self.state == "queued":
-            return None
+        if self.state in ("queued", "gone"):
+            return None  # of one that is gone nobody knows
         if self.life is not None and self.life.start is not None:
-            return max(0.0, (now if self.life.end is None else self.life.end) - self.life.start)
+            return self.life.held(now)
         return self.job.elapsed if self.job else None
 
     @property

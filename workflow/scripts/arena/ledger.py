@@ -111,7 +111,7 @@ def _lines_by_batch(
     for batch in batches:
         for life in batch.lives:
             if life.start is not None:
-                span = (life.start, now if life.end is None else life.end, batch.name)
+                span = (life.start, life.until(now), batch.name)
                 for model in batch.models:
                     spans.setdefault(model, []).append(span)
     for model, lives in spans.items():
@@ -144,7 +144,7 @@ def _row(
         held = sum(accounts[job].elapsed for job in jobs)
         hours = sum(accounts[job].gpu_hours for job in jobs)
     else:
-        held = sum(_held(life, now) for life in batch.lives)
+        held = sum(life.held(now) for life in batch.lives)
         hours = batch.gpu_hours(now)
     return Row(
         batch=batch.name,
@@ -189,14 +189,10 @@ def _per_hour(games: int, busy: float) -> float | None:
     return games / busy * 3600 if busy > 0 else None
 
 
-def _held(life: Life, now: float) -> float:
-    return 0.0 if life.start is None else max(0.0, (life.end or now) - life.start)
-
-
 def _starting(life: Life, now: float) -> float:
     """Seconds from the launch until the judge answered; to the end where it never did."""
     launched = life.launched or (life.start if life.ready is not None else None)
-    return 0.0 if launched is None else max(0.0, (life.ready or life.end or now) - launched)
+    return 0.0 if launched is None else max(0.0, (life.ready or life.until(now)) - launched)
 
 
 def open_seconds(spans: Iterable[tuple[float, float]]) -> float:

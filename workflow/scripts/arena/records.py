@@ -9,7 +9,7 @@ reported by `Batch.unreadable`.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,23 @@ class Life:
     failed: bool  # it ended for another reason than that its work was done
     restarts: tuple[str, ...] = ()  # causes
     log: str | None = None  # of the server
+    latest: float | None = (
+        None  # a killed job writes no end: its walltime, or the next life's start
+    )
+
+    def until(self, now: float) -> float:
+        """Its end; of one that wrote none, now or what it cannot have outlived."""
+        if self.end is not None:
+            return self.end
+        return now if self.latest is None else min(now, self.latest)
+
+    def held(self, now: float) -> float:
+        """Seconds so far."""
+        return 0.0 if self.start is None else max(0.0, self.until(now) - self.start)
 
     def gpu_hours(self, now: float, gpus: float) -> float:
         """GPU hours held so far; `gpus` where the record does not say how many."""
-        if self.start is None:
-            return 0.0
-        held = max(0.0, (now if self.end is None else self.end) - self.start)
-        return held / 3600 * (gpus if self.gpus is None else self.gpus)
+        return self.held(now) / 3600 * (gpus if self.gpus is None else self.gpus)
 
 
 @dataclass(frozen=True)
@@ -93,9 +103,22 @@ def _read(root: Path, name: str) -> Batch:
         asked=asked,
         games=_dict(plan.get("games")),
         budget=_dict(plan.get("budget")),
-        lives=tuple(_life(life) for life in lives if isinstance(life, dict)),
+        lives=_lives([life for life in lives if isinstance(life, dict)], asked.get("runtime")),
         unreadable=tuple(broken),
     )
+
+
+def _lives(logs: list[Mapping[str, Any]], minutes: Any) -> tuple[Life, ...]:
+    """The lives of a batch. minutes: the walltime of its first attempt; later ones ask for more."""
+    lives = [_life(log) for log in logs]
+    for number, life in enumerate(lives):
+        if life.start is None or life.end is not None:
+            continue
+        latest = [later.start for later in lives[number + 1 :] if later.start is not None][:1]
+        if life.job is not None and isinstance(minutes, int | float):
+            latest.append(life.start + 60 * minutes * (number + 1))
+        lives[number] = replace(life, latest=min(latest, default=None))
+    return tuple(lives)
 
 
 def _life(log: Mapping[str, Any]) -> Life:

@@ -57,10 +57,18 @@ def screen(
     wrong = _troubles(found, style)
     if height is None:
         return [*head, *jobs, *_models(survey, rows, style, None), "", *wrong]
-    wrong = [*_first(wrong, height // 5), *blank]
+    wrong = [piece for line in wrong for piece in _pieces(line, style.width)]
+    wrong = [*_first(wrong, height // 4), *blank]
     jobs = _first(jobs, height // 3)
     most = height - len(head) - len(wrong) - len(jobs) - 3  # heading, titles, the rest counted
     return [*head, *wrong, *jobs, *_models(survey, rows, style, max(3, most))][:height]
+
+
+def _pieces(line: str, width: int) -> list[str]:
+    """A path that is longer than the screen, on as many lines as it needs."""
+    if not line.startswith("  see ") or len(line) <= width:
+        return [line]
+    return [line[start : start + width] for start in range(0, len(line), width)]
 
 
 def _first(lines: list[str], most: int) -> list[str]:

@@ -1,12 +1,13 @@
 """What is wrong with a campaign, in words, each with the log or file to look at."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from arena.campaign import ModelRow, Survey
 from arena.jobs import JobRow
+from arena.progress import STATES
 from arena.text import duration, listing, share
 
 # A judge under load finishes a game every few seconds; minutes without one are no chance.
@@ -111,11 +112,12 @@ def _jobs(survey: Survey) -> Iterator[Trouble]:
 
 
 def _games(survey: Survey) -> Iterator[Trouble]:
-    states = {job.batch.name: job for job in survey.jobs}
-    stopped = defaultdict(list)  # one cause often stops all models of a batch
+    jobs = {job.batch.name: job for job in survey.jobs}
+    odd: list[ModelRow] = []
+    stopped, quiet, failing = defaultdict(list), defaultdict(list), defaultdict(list)
     for row in survey.rows:
-        job = states.get(row.batch)
-        log = str(survey.places.root / "logs" / "gen_judgment" / f"{row.model}.log")
+        job = jobs.get(row.batch)
+        log = _client_log(survey, row.model)
         if row.unreadable:
             path = survey.places.root / "games" / f"{row.model}.jsonl"
             yield Trouble(
@@ -123,11 +125,8 @@ def _games(survey: Survey) -> Iterator[Trouble]:
                 False,
                 str(path),
             )
-        odd = row.odd
-        if row.played and odd / row.played > ODD_SHARE and odd >= ODD_LEAST:
-            kinds = ", ".join(f"{n} {state}" for state, n in row.states.items() if state != "ok")
-            text = f"{row.model}: {share(odd, row.played)} of its games have no verdict ({kinds})"
-            yield Trouble(text, False, log)
+        if row.odd >= ODD_LEAST and row.odd > ODD_SHARE * row.played:
+            odd.append(row)
         if row.mark == "done" or job is None:
             continue
         if row.stopped and job.state in ("ended", "gone", "failed"):
@@ -135,17 +134,35 @@ def _games(survey: Survey) -> Iterator[Trouble]:
                 continue  # the batch's own cause is told
             stopped[row.stopped].append((row.model, log))
         elif job.state == "running" and (silent := _silence(survey, row, job)) > SILENT_S:
-            remark = f"; it last said: {row.remark}" if row.remark else ""
-            text = f"{row.model}: no game has ended for {duration(silent)}{remark}"
-            yield Trouble(text, False, log)
+            quiet[job.batch.name].append((silent, row.model, row.remark, log))
         elif row.retries >= max(ODD_LEAST, ODD_SHARE * row.played):
-            text = f"{row.model}: {row.retries} calls failed and were made again"
-            yield Trouble(
-                text + (f"; it last said: {row.remark}" if row.remark else ""), False, log
-            )
+            failing[job.batch.name].append((row.retries, row.model, row.remark, log))
+    for told in quiet.values():  # what troubles a judge troubles all its models
+        yield _of_many(told, f"no game has ended for {duration(min(one[0] for one in told))}")
+    for told in failing.values():
+        yield _of_many(told, f"{sum(one[0] for one in told)} calls failed and were made again")
+    if odd:
+        states = sum((Counter(row.states) for row in odd), Counter())
+        kinds = ", ".join(f"{states[state]} {state}" for state in STATES[1:] if states[state])
+        part = share(sum(row.odd for row in odd), sum(row.played for row in odd))
+        text = (
+            f"{listing([row.model for row in odd])}: {part} of the games have no verdict ({kinds})"
+        )
+        yield Trouble(text, False, _client_log(survey, odd[0].model))
     for cause, models in stopped.items():
         names = listing([model for model, _ in models])
         yield Trouble(f"{names}: {cause}", True, models[0][1])
+
+
+def _client_log(survey: Survey, model: str) -> str:
+    return str(survey.places.root / "logs" / "gen_judgment" / f"{model}.log")
+
+
+def _of_many(told: list[tuple], words: str) -> Trouble:
+    """One trouble of several models: (number, model, what its client said, its log)."""
+    names = listing([model for _, model, _, _ in told])
+    remark = next((f"; last said: {said}" for _, _, said, _ in told if said), "")
+    return Trouble(f"{names}: {words}{remark}", False, told[0][3])
 
 
 def _silence(survey: Survey, row: ModelRow, job: JobRow) -> float:
