@@ -1,6 +1,6 @@
 """Does style control give back known strengths and style effects? Bias and coverage in a table.
 
-    python benchmarks/style_recovery.py [--trials 200] [--rounds 100]
+    PYTHONPATH=workflow/scripts python benchmarks/style_recovery.py [--trials 200] [--rounds 100]
 
 Votes are drawn from the model that is fitted: strengths of 8 models, slopes of 4 style columns, 500
 questions, two games each. Models differ in style as well, the strongest writing longest, so that
