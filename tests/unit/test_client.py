@@ -17,10 +17,11 @@ import arena.pace
 import arena.ready
 import pytest
 from arena.asker import Asker, is_loopback
-from arena.client import Client, Hooks, Interrupted
+from arena.client import Client, Hooks
 from arena.deadline import Deadline
 from arena.errors import JournalError, JudgeError, OpenGames
 from arena.games import plan_games
+from arena.interrupts import Interrupted, Interrupts
 from arena.journal import Journal, read_records
 from arena.questions import Question
 from arena.ready import Server
@@ -97,7 +98,8 @@ def play(tmp_path):
                 during(client)
             failure = None
             try:
-                await client.run(open_games(games, journal, some_settings), answered=answered)
+                with Interrupts() as interrupts, interrupts.handled_by(client.interrupt):
+                    await client.run(open_games(games, journal, some_settings), answered=answered)
             except Exception as caught:
                 failure = caught
             finally:

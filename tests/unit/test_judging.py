@@ -21,6 +21,7 @@ from arena.siblings import Siblings
 from arena.web import Reply, error
 from scripted import KEY, Call, completion, judge
 from test_games import PLAIN
+from test_lock import wait_until
 
 LABELS = ("A>B", "B>>A", "A=B")
 
@@ -247,7 +248,7 @@ def test_questions_without_an_answer_are_left_out_and_said(case):
 
 def test_nothing_to_compare_is_an_error(case):
     case.write(case.data / "base.jsonl", [])
-    with pytest.raises(ArenaError, match="no question has an answer of the model and of its"):
+    with pytest.raises(ArenaError, match="no question is answered by the model and its"):
         case.play()
 
 
@@ -304,18 +305,9 @@ def test_a_used_up_budget_asks_nothing_and_launches_no_judge(case):
 
 def test_a_second_client_waits_for_the_first_and_then_has_nothing_to_ask(case):
     """Two jobs play the same model: the games are asked once, and both have the file."""
-    run = (
-        "import sys; sys.path[:0] = sys.argv[1:3]; from pathlib import Path\n"
-        "from test_judging import Case, judge_model, PLAIN\n"
-        "case = Case.__new__(Case); case.data, case.root = Path(sys.argv[3]), Path(sys.argv[4])\n"
-        "judge_model(case.job(), PLAIN, case.log())\n"
-    )
-    here = Path(__file__).parent
-    library = here.parents[1] / "workflow" / "scripts"
-    command = [sys.executable, "-c", run, here, library, case.data, case.root]
     with judge(verdict) as server:
         case.server(server.url)
-        both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+        both = [start(case) for _ in range(2)]
         ends = [(process.communicate(timeout=60)[1], process.returncode) for process in both]
     assert ends == [("", 0), ("", 0)]
     assert len(server.calls) == 10
@@ -343,6 +335,43 @@ def test_a_failing_client_waits_until_its_siblings_are_done(case):
         case.play(server)
     assert (case.root / "judgments" / "n.jsonl").exists(), "we failed before the sibling was done"
     thread.join()
+
+
+PLAY = (
+    "import sys; sys.path[:0] = sys.argv[1:3]; from pathlib import Path\n"
+    "from test_judging import Case, judge_model, PLAIN\n"
+    "case = Case.__new__(Case); case.data, case.root = Path(sys.argv[3]), Path(sys.argv[4])\n"
+    "judge_model(case.job(), PLAIN, case.log())\n"
+)
+
+
+def start(case: Case) -> subprocess.Popen:
+    """A client in a process of its own."""
+    here = Path(__file__).parent
+    library = here.parents[1] / "workflow" / "scripts"
+    command = [sys.executable, "-c", PLAY, here, library, case.data, case.root]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("moment", ["waiting: process", "waiting for n before"])
+def test_sigterm_is_heard_while_it_waits_for_others(case, moment):
+    """For the lock of another client, and for siblings: it leaves at once, its lock is gone."""
+    case.batch(["m", "n"])
+    model = "m" if moment == "waiting: process" else "n"
+    with (
+        judge(lambda call: Reply(404, "")) as server,
+        Lock(case.root / "games" / f"{model}.jsonl", "b-01") as other,
+    ):
+        assert other.try_acquire() is None
+        case.server(server.url)
+        client = start(case)
+        wait_until(lambda: moment in read(case.log()))
+        client.terminate()
+        _, stderr = client.communicate(timeout=10)
+        assert client.returncode == 1
+        assert "stopped by SIGTERM" in stderr
+        assert case.log().read_text().splitlines()[-1].endswith("the next run asks the rest")
+    assert not list((case.root / "games").glob("*.lock"))
 
 
 def test_two_clients_that_fail_do_not_wait_for_each_other(case, monkeypatch):

@@ -7,7 +7,6 @@ of a batch send the same questions at the same time and the server computes what
 import asyncio
 import heapq
 import random
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -28,10 +27,6 @@ TRIES = 6  # failures of one game, about a minute with back-off, before it holds
 LONGEST_TRIAL = 8.0  # s between trials of a judge that fails: so long a mended one may stand idle
 SYNC_EVERY = 30.0  # s of games that the death of a whole node may cost
 MOST_REFUSED = 10  # games refused before any was answered: then it is our request, not the games
-
-
-class Interrupted(OpenGames):
-    """A signal ended the client: leave at once."""
 
 
 @dataclass(slots=True)
@@ -60,7 +55,7 @@ class Hooks:
     waiting: Callable[[bool], None] = lambda _: None
     exceeded: Callable[[], str | None] = lambda: None
     lost: Callable[[], bool] = lambda: False
-    progress: Callable[["Client"], None] = lambda _: None
+    progress: Callable[[], None] = lambda: None
     tell: Callable[[str], None] = lambda _: None
 
 
@@ -86,6 +81,7 @@ class Client:
         *,
         deadline: Deadline,
         hooks: Hooks,
+        counts: Counts | None = None,
         seed: int = 0,
     ):
         self._settings = settings
@@ -109,7 +105,8 @@ class Client:
         self._enough: str | None = None
         self._is_waiting = False
         self._wake = asyncio.Event()
-        self.counts = Counts()
+        self._loop = asyncio.get_running_loop()
+        self.counts = counts or Counts()
 
     async def run(self, games: Iterable[Game], *, answered: bool = False) -> None:
         """Play the games. `answered`: this judge has answered games before (see MOST_REFUSED).
@@ -123,9 +120,6 @@ class Client:
             self._states[game.key] = _State(again=self._journal.asked[game.digest])
             if game.digest not in self._journal.records:
                 self._unfinished.add(game.key)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._interrupted, number)
         keeper = asyncio.create_task(self._keep())
         keeper.add_done_callback(self._take_error)
         try:
@@ -137,8 +131,6 @@ class Client:
         finally:
             keeper.cancel()
             await self._cancel_open()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
         if self._refused and not self._stop:
             self.stop(JudgeError(self._why_refused()))
         if self._stop:
@@ -160,11 +152,13 @@ class Client:
         self._stop = self._stop or why
         self._wake.set()
 
-    def _interrupted(self, number: int) -> None:
-        name = signal.Signals(number).name
-        self.stop(
-            Interrupted(f"stopped by {name}; finished games are kept, the next run asks the rest")
-        )
+    def interrupt(self, why: Exception) -> None:
+        """As `stop`, over any other cause. Safe to call from a signal handler."""
+        self._loop.call_soon_threadsafe(self._interrupt, why)
+
+    def _interrupt(self, why: Exception) -> None:
+        self._stop = why
+        self._wake.set()
 
     async def _wait_for_judge(self) -> bool:
         try:
@@ -396,7 +390,7 @@ class Client:
             if time.monotonic() - synced > SYNC_EVERY:
                 await asyncio.to_thread(self._journal.sync)
                 synced = time.monotonic()
-            self._hooks.progress(self)
+            self._hooks.progress()
 
     def _why_open(self) -> str:
         failed = ", ".join(f"{number} {kind}" for kind, number in self.counts.failed.most_common())

@@ -5,18 +5,20 @@ import contextlib
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from arena.answers import Answer, read_answers
 from arena.asker import NO_KEYS, Asker
 from arena.budget import Guard
-from arena.client import Client, Hooks, Interrupted
+from arena.client import Client, Counts, Hooks
 from arena.deadline import Deadline, job_end
 from arena.errors import ArenaError, DataError, OpenGames
 from arena.games import Game, GameSettings, plan_games
+from arena.interrupts import Interrupted, Interrupts
 from arena.journal import Journal
 from arena.jsonl import dump_line, write_atomic
 from arena.lock import Lock
@@ -59,46 +61,13 @@ def judge_model(job: Job, plain_settings: Mapping[str, Any], log: Path | str | N
     Raises an ArenaError where games stay open; its text is the log's last line as well.
     """
     settings = GameSettings.from_dict(plain_settings)
-    with Report(job.model, log) as report:
+    with Report(job.model, log) as report, Interrupts() as interrupts:
         try:
-            _judge(job, settings, report)
+            batch = _read_json(job.root / "batches" / f"{job.server.stem}.json")
+            _Session(job, settings, batch, interrupts, report).judge()
         except ArenaError as error:
             report.tell(f"stopped: {error}")
             raise type(error)(f"{job.model}: {error}") from error
-
-
-def _judge(job: Job, settings: GameSettings, report: Report) -> None:
-    batch = _read_json(job.root / "batches" / f"{job.server.stem}.json")
-    if report.path is not None:
-        _link(report.path, job.root / "logs" / batch["batch"])
-    deadline = Deadline(job_end())
-    questions = read_questions(job.questions)
-    games = plan_of(job, settings, questions)
-    if not games:
-        raise DataError(f"{job.answer}: no question has an answer of the model and of its baseline")
-    skipped = len(questions) - len(games) // 2
-    if skipped:
-        report.tell(f"{skipped} of {len(questions)} questions left out: an answer is missing")
-    lock = Lock(job.journal, batch["batch"])
-    lock.acquire(
-        until=deadline.leave_at,
-        waiting=lambda holder: report.tell(f"waiting: {holder} is playing these games"),
-    )
-    others = [model for model in batch["models"] if model != job.model]
-    siblings = Siblings(others, batch["batch"], job.journal.parent, job.output.parent)
-    with lock, Journal(job.journal, {game.digest for game in games}) as journal:
-        if journal.torn:
-            report.tell("the journal's last line was torn and is dropped")
-        reparse(journal, settings)
-        try:
-            _play_open(job, settings, games, journal, lock, batch, siblings, deadline, report)
-        except ArenaError as error:
-            _wait_for_siblings(error, lock, siblings, deadline, report)
-            raise
-        copy_shared(games, journal)
-        journal.sync()
-        lines = judgment_lines(settings, job.model, questions, games, journal)
-        write_atomic(job.output, map(dump_line, lines))
 
 
 def plan_of(job: Job, settings: GameSettings, questions: Iterable[Question]) -> list[Game]:
@@ -112,103 +81,141 @@ def plan_of(job: Job, settings: GameSettings, questions: Iterable[Question]) -> 
     return plan_games(settings, questions, answers_of(job.answer), baselines, reference)
 
 
-def _play_open(
-    job: Job,
-    settings: GameSettings,
-    games: list[Game],
-    journal: Journal,
-    lock: Lock,
-    batch: Mapping[str, Any],
-    siblings: Siblings,
-    deadline: Deadline,
-    report: Report,
-) -> None:
-    todo = open_games(games, journal, settings)
-    report.begin(len(games), states_of(games, journal))
-    if not todo:
-        report.tell(f"done: {progress_text(len(games), states_of(games, journal))}, none asked")
-        return
-    guard = Guard.from_batch(batch, job.root)
-    if reason := guard.exceeded():  # before the first question: no judge is launched for nothing
-        raise OpenGames(f"{reason}; {len(todo)} games are left")
-    plain = read_server(job.server)
-    judge = batch["judge"]
-    keys = [entry.get("key") for entry in (plain, *plain.get("endpoints", ()))]
-    report.secrets = [key for key in keys if key not in NO_KEYS]
-    share = Share(judge, plain, len(batch["models"]), siblings)
-    server = Server(
-        plain,
-        settings.judge,
-        supervised=judge.get("server") != "external",
-        log=str(job.root / "logs" / batch["batch"] / "server.log"),
-    )
-    usual = QUEUE_SECONDS + SECONDS_PER_TOKEN * settings.most_tokens
-    timeout = float(judge.get("timeout_s") or usual)
-    hooks = Hooks(
-        share=share,
-        priority=lambda: share.priority,
-        ready=lambda: share.refresh(job.server),
-        others_play=siblings.playing,
-        waiting=lambda waits: lock.set_state("waiting" if waits else "playing"),
-        exceeded=guard.exceeded,
-        lost=lambda: lock.lost,
-        progress=lambda _: report.progress(states_of(games, journal)),
-        tell=report.tell,
-    )
-    begun = time.monotonic()
-    client: Client | None = None
+@dataclass
+class _Session:
+    """One run of a job. Everything in it is made anew by a retry, but for what files hold."""
 
-    async def play() -> Client:
-        asker = Asker(plain, settings, timeout=timeout)
-        nonlocal client
+    job: Job
+    settings: GameSettings
+    batch: Mapping[str, Any]
+    interrupts: Interrupts
+    report: Report
+    deadline: Deadline = field(default_factory=lambda: Deadline(job_end()))
+
+    def judge(self) -> None:
+        job, report = self.job, self.report
+        name = self.batch["batch"]
+        if report.path is not None:
+            _link(report.path, job.root / "logs" / name)
+        questions = read_questions(job.questions)
+        games = plan_of(job, self.settings, questions)
+        if not games:
+            raise DataError(f"{job.answer}: no question is answered by the model and its baseline")
+        skipped = len(questions) - len(games) // 2
+        if skipped:
+            report.tell(f"{skipped} of {len(questions)} questions left out: an answer is missing")
+        others = [model for model in self.batch["models"] if model != job.model]
+        siblings = Siblings(others, name, job.journal.parent, job.output.parent)
+        with Lock(job.journal, name) as lock:
+            lock.acquire(
+                until=self.deadline.leave_at,
+                waiting=lambda holder: report.tell(f"waiting: {holder} is playing these games"),
+            )
+            with Journal(job.journal, {game.digest for game in games}) as journal:
+                try:
+                    self._play(games, journal, lock, siblings)
+                except ArenaError as error:
+                    self._wait_for(siblings, lock, error)
+                    raise
+                copy_shared(games, journal)
+                journal.sync()
+                lines = judgment_lines(self.settings, job.model, questions, games, journal)
+                write_atomic(job.output, map(dump_line, lines))
+
+    def _play(self, games: list[Game], journal: Journal, lock: Lock, siblings: Siblings) -> None:
+        """Ask what is open, if anything is."""
+        report = self.report
+        if journal.torn:
+            report.tell("the journal's last line was torn and is dropped")
+        reparse(journal, self.settings)
+        todo = open_games(games, journal, self.settings)
+        states = states_of(games, journal)
+        report.begin(len(games), states)
+        if not todo:
+            report.tell(f"done: {progress_text(len(games), states)}, none asked")
+            return
+        guard = Guard.from_batch(self.batch, self.job.root)
+        if reason := guard.exceeded():  # no judge is launched for nothing
+            raise OpenGames(f"{reason}; {len(todo)} games are left")
+        plain = read_server(self.job.server)
+        entries = (plain, *plain.get("endpoints", ()))
+        report.secrets = [key for entry in entries if (key := entry.get("key")) not in NO_KEYS]
+        share = Share(self.batch["judge"], plain, len(self.batch["models"]), siblings)
+        hooks = Hooks(
+            share=share,
+            priority=lambda: share.priority,
+            ready=lambda: share.refresh(self.job.server),
+            others_play=siblings.playing,
+            waiting=lambda waits: lock.set_state("waiting" if waits else "playing"),
+            exceeded=guard.exceeded,
+            lost=lambda: lock.lost,
+            progress=lambda: report.progress(states_of(games, journal)),
+            tell=report.tell,
+        )
+        begun, counts = time.monotonic(), Counts()
+        try:
+            asyncio.run(self._ask(todo, journal, plain, hooks, counts))
+        finally:
+            seconds = time.monotonic() - begun
+            report.tell(_summary(len(games), states_of(games, journal), counts, seconds))
+
+    async def _ask(
+        self,
+        todo: list[Game],
+        journal: Journal,
+        plain: Mapping[str, Any],
+        hooks: Hooks,
+        counts: Counts,
+    ) -> None:
+        judge = self.batch["judge"]
+        usual = QUEUE_SECONDS + SECONDS_PER_TOKEN * self.settings.most_tokens
+        asker = Asker(plain, self.settings, timeout=float(judge.get("timeout_s") or usual))
+        server = Server(
+            plain,
+            self.settings.judge,
+            supervised=judge.get("server") != "external",
+            log=str(self.job.root / "logs" / self.batch["batch"] / "server.log"),
+        )
         client = Client(
-            settings,
+            self.settings,
             journal,
             asker,
             server,
-            deadline=deadline,
+            deadline=self.deadline,
             hooks=hooks,
-            seed=os.getpid(),
+            counts=counts,
+            seed=os.getpid(),  # back-off of ten clients must not be the same
         )
         try:
-            await client.run(todo, answered=bool(journal.records))
+            with self.interrupts.handled_by(client.interrupt):
+                await client.run(todo, answered=bool(journal.records))
         finally:
             await asker.close()
-        return client
 
-    try:
-        asyncio.run(play())
-    finally:
-        if client is not None:
-            _summary(client, games, journal, time.monotonic() - begun, report)
+    def _wait_for(self, siblings: Siblings, lock: Lock, error: ArenaError) -> None:
+        """Our failure ends the whole batch, so it has to wait until the others are done."""
+        if isinstance(error, Interrupted):
+            return
+        lock.set_state("waiting")
+        told = False
+        while time.time() < self.deadline.last and (playing := siblings.playing()):
+            if not told:
+                names = ", ".join(playing)
+                self.report.tell(f"waiting for {names} before this job fails: {error}")
+                told = True
+            time.sleep(1)
 
 
-def _summary(client: Client, games: list[Game], journal: Journal, seconds: float, report: Report):
-    counts, states = client.counts, states_of(games, journal)
+def _summary(total: int, states: Counter[str], counts: Counts, seconds: float) -> str:
     failed = ", ".join(f"{kind} {number}" for kind, number in counts.failed.most_common())
     usage = counts.usage
-    report.tell(
-        f"{'done' if states.total() == len(games) else 'left'}: "
-        f"{progress_text(len(games), states)}; {counts.calls} calls in {seconds:.1f} s"
+    return (
+        f"{'done' if states.total() == total else 'left'}: "
+        f"{progress_text(total, states)}; {counts.calls} calls in {seconds:.1f} s"
         f"{f' (failed: {failed})' if failed else ''}"
         f"{f', {counts.again} for want of a verdict' if counts.again else ''}; tokens: "
         f"{usage['prompt']} prompt ({usage['cached']} cached), {usage['completion']} completion"
     )
-
-
-def _wait_for_siblings(
-    error: ArenaError, lock: Lock, siblings: Siblings, deadline: Deadline, report: Report
-) -> None:
-    """Our failure ends the whole batch, so it has to wait for the others, within reason."""
-    if isinstance(error, Interrupted):
-        return
-    lock.set_state("waiting")
-    told = False
-    while time.time() < deadline.last and (playing := siblings.playing()):
-        if not told:
-            report.tell(f"{error}; waiting for {', '.join(playing)} before this job fails")
-            told = True
-        time.sleep(1)
 
 
 def _link(log: Path, folder: Path) -> None:

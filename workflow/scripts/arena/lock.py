@@ -126,10 +126,11 @@ class Lock:
 
     def release(self) -> None:
         """Give the lock back; a lock that was lost is left to its new holder."""
+        if self._beat is None:
+            return  # never acquired
         self._stop.set()
-        if self._beat is not None:
-            self._beat.join()
-            self._beat = None
+        self._beat.join()
+        self._beat = None
         if self.is_ours():
             self.path.unlink(missing_ok=True)
 

@@ -1,0 +1,63 @@
+"""Break a run in every way we know, and count what is lost: python tests/chaos/chaos.py.
+
+    python tests/chaos/chaos.py [--seeds 20] [--first 1] [--questions 60] [--keep FOLDER]
+
+Each seed plays three models through the real supervisor, a real judge process and real clients,
+while a seeded schedule of faults strikes the calls and a hand kills clients, judge and supervisor
+and tears a journal. A seed in which a kind of fault never fired does not count, and another is
+taken in its place. Exit status 1 if a game was lost, doubled or differs from the undisturbed run.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parents[2] / "workflow" / "scripts"), str(Path(__file__).parent)]
+
+from bench import Bench  # noqa: E402
+from checks import HEAD, Outcome, examine, summary  # noqa: E402
+from run import Chaos  # noqa: E402
+
+
+def undisturbed(folder: Path, questions: int) -> Bench:
+    """Write the bench and play it once in peace."""
+    calm = Bench(folder / "data", folder / "calm", questions)
+    calm.write()
+    Chaos(calm, 0, faults=False).play()
+    return calm
+
+
+def disturbed(calm: Bench, seed: int) -> Outcome:
+    """Play the same bench with the faults of a seed, and compare."""
+    stormy = Bench(calm.data, calm.run.with_name(f"seed-{seed}"), calm.questions)
+    told = Chaos(stormy, seed, faults=True).play()
+    return examine(calm, stormy, told)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seeds", type=int, default=20, help="how many have to count")
+    parser.add_argument("--first", type=int, default=1, help="the first seed")
+    parser.add_argument("--questions", type=int, default=60, help="six games each")
+    parser.add_argument("--keep", type=Path, help="keep all files of the runs here")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
+        folder = options.keep or Path(temporary)
+        calm = undisturbed(folder, options.questions)
+        print(HEAD, flush=True)
+        counted: list[Outcome] = []
+        good, seed = True, options.first
+        while len(counted) < options.seeds and seed < options.first + 3 * options.seeds:
+            outcome = disturbed(calm, seed)
+            print(outcome.row(seed), flush=True)
+            good = good and outcome.is_good
+            if not outcome.missing:
+                counted.append(outcome)
+            seed += 1
+        print(summary(counted))
+    return 0 if good and len(counted) == options.seeds else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""What must hold after a chaos run, and the line of figures that it leaves."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+
+from arena.compact import check
+from bench import MODELS, Bench
+from run import NEEDED, Told
+
+HEAD = (
+    "seed   games  calls  faults  retried  vanished  lost  double  differ  extra of most  seconds"
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One seed. Calls = games + retried + vanished + torn + extra.
+
+    retried: struck by a fault, or answered by a dead engine. vanished: in flight at the death of a
+    judge. torn: of games whose line was torn out of a journal. extra: all the rest, which can only
+    have been in flight at the kill of a client; `most` is how many were.
+    missing: kinds of faults that never fired; such a seed does not count.
+    """
+
+    games: int
+    calls: int
+    faults: int
+    retried: int
+    vanished: int
+    torn: int
+    extra: int
+    most: int
+    lost: int
+    doubled: int
+    differing: int
+    unequal: list[str]
+    missing: set[str]
+    seconds: float
+
+    @property
+    def is_good(self) -> bool:
+        wrong = self.lost or self.doubled or self.differing or self.unequal
+        return not wrong and 0 <= self.extra <= self.most and self.vanished >= 0
+
+    def row(self, seed: int) -> str:
+        state = "ok" if self.is_good else f"BAD {self.unequal or ''}"
+        if self.missing:
+            state += f" (does not count: no {', '.join(sorted(self.missing))})"
+        return (
+            f"{seed:4}  {self.games:6} {self.calls:6}  {self.faults:6}  {self.retried:7}  "
+            f"{self.vanished:8}  {self.lost:4}  {self.doubled:6}  {self.differing:6}  "
+            f"{self.extra:5} of {self.most:4}  {self.seconds:7.0f}  {state}"
+        )
+
+
+def examine(calm: Bench, stormy: Bench, told: Told) -> Outcome:
+    """Compare a disturbed run with the undisturbed one, and its calls with the judge's logs."""
+    games = lost = doubled = differing = 0
+    unequal = []
+    for model in MODELS:
+        before, after = scores(calm, model), scores(stormy, model)
+        games += len(before)
+        lost += len(before.keys() - after.keys())
+        doubled += sum(len(found) - 1 for found in after.values())
+        differing += sum(after.get(key, found) != found for key, found in before.items())
+        if without_times(calm, model) != without_times(stormy, model):
+            unequal.append(f"{model}: other bytes")
+        journal = check(stormy.job(model).journal)
+        doubled += journal.superseded
+        unequal += [f"{model}: {flaw.message}" for flaw in journal.flaws]
+    calls, replies = len(told.calls), sum(told.replies.values())
+    retried = sum(told.struck.values()) + sum(told.failed.values())
+    return Outcome(
+        games=games,
+        calls=calls,
+        faults=sum(told.faults.values()),
+        retried=retried,
+        vanished=calls - replies - retried,
+        torn=told.torn,
+        extra=replies - games - told.torn,
+        most=sum(number for _, number in told.kills),
+        lost=lost,
+        doubled=doubled,
+        differing=differing,
+        unequal=unequal,
+        missing=NEEDED - set(told.faults),
+        seconds=told.seconds,
+    )
+
+
+def scores(bench: Bench, model: str) -> dict[tuple[str, int], list]:
+    """(uid, index) -> the scores under that key: exactly one where nothing is doubled."""
+    found: dict[tuple[str, int], list] = {}
+    for line in bench.job(model).output.read_text(encoding="utf-8").splitlines():
+        plain = json.loads(line)
+        for index, game in enumerate(plain["games"]):
+            found.setdefault((plain["uid"], index), []).append((game["state"], game["score"]))
+    return found
+
+
+def without_times(bench: Bench, model: str) -> bytes:
+    """The judgment file's bytes, once the seconds of its games are dropped."""
+    lines = []
+    for text in bench.job(model).output.read_text(encoding="utf-8").splitlines():
+        plain = json.loads(text)
+        for game in plain["games"]:
+            del game["seconds"]
+        lines.append(json.dumps(plain, ensure_ascii=False))
+    return "\n".join(lines).encode()
+
+
+def summary(outcomes: list[Outcome]) -> str:
+    """One line over all seeds that count."""
+    total = Counter()
+    for outcome in outcomes:
+        for name in ("games", "faults", "lost", "doubled", "differing", "extra", "most"):
+            total[name] += getattr(outcome, name)
+    return (
+        f"{len(outcomes)} seeds, {total['games']:,} games, {total['faults']:,} faults: "
+        f"{total['lost']} lost, {total['doubled']} doubled, {total['differing']} differing; "
+        f"{total['extra']} extra calls at the kills of clients, which had {total['most']} in flight"
+    )

@@ -1,0 +1,46 @@
+"""The demo judge for chaos runs: it writes down each call as it comes in, and its process number.
+
+The demo judge's own log has a line for each call that has ended; a call that was in flight when
+the judge was killed is only in ours. Options of ours: `--calls FILE`, `--pid FILE`.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "workflow" / "scripts"))
+
+import demo_judge
+from arena.toy_server import Toy, message_digest
+from arena.web import Reply, Request
+
+
+def option(name: str) -> Path:
+    at = sys.argv.index(name)
+    value = sys.argv[at + 1]
+    del sys.argv[at : at + 2]
+    return Path(value)
+
+
+BORN = time.monotonic()
+CALLS, PID = option("--calls"), option("--pid")
+
+
+class Counted(Toy):
+    """A toy that logs every call before anything can happen to it."""
+
+    async def _call(self, request: Request) -> Reply | None:
+        with CALLS.open("a") as file:
+            file.write(message_digest(json.loads(request.body)["messages"]) + "\n")
+        # A judge that dies before its supervisor has seen it ready has failed to start: another
+        # case, which ends the run.
+        await asyncio.sleep(max(0.0, BORN + 1.2 - time.monotonic()))
+        return await super()._call(request)
+
+
+demo_judge.Toy = Counted
+PID.write_text(str(os.getpid()))
+asyncio.run(demo_judge.run(demo_judge.arguments()))
