@@ -2,8 +2,9 @@
 
     tests/vllm/install.sh && .venv/bin/python benchmarks/orders.py [--repeat 2] [--questions 8] ...
 
-Ten models of seeded text, both games, judged by SmolLM2-135M on the CPU with a cache smaller than
-the work. A fresh judge_server.py for each line; hits are vLLM's own count. Ways to ask:
+Ten models of seeded text, both games, judged by a small random Llama on the CPU with a cache
+smaller than the work. A fresh judge_server.py for each line; hits are vLLM's own count. Ways to
+ask:
 
 direct, question-major   one loop, all models' games of a question before the next: the ideal
 direct, model-major      one loop, model after model: how a script without us does it
@@ -54,8 +55,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add = parser.add_argument
     add("--models", type=int, default=10)
-    add("--questions", type=int, default=8)
-    add("--weights", default="smollm2", help="a folder in .venv-vllm/models")
+    add("--questions", type=int, default=10)
+    add("--weights", default="small", help="a folder in .venv-vllm/models")
     add("--slots", type=int, default=8, help="games that vLLM runs at a time")
     add("--parallel", type=int, nargs="+", default=[20], help="requests open in all")
     add("--cache", type=int, nargs="+", default=[16_384], help="tokens in the cache")
@@ -156,7 +157,9 @@ class Server:
             try:
                 self.get("/v1/models")
                 return self
-            except OSError:
+            except OSError as error:
+                if "judge_failed" in getattr(error, "read", bytes)().decode():
+                    deadline = 0
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     sys.exit(f"the judge did not start: {self.log.read_text()[-3000:]}")
                 time.sleep(0.2)
