@@ -1,6 +1,6 @@
 """How often an interval holds the truth: resampled questions against resampled votes.
 
-    PYTHONPATH=workflow/scripts python benchmarks/interval_coverage.py [--trials 1000] [--rounds 100]
+    PYTHONPATH=workflow/scripts python benchmarks/interval_coverage.py [--trials N] [--rounds N]
 
 A model has a chance of winning on each question (drawn anew: the questions are a sample too), and
 the two games of a question agree more than chance would have it, as real ones do. The truth is the

@@ -68,6 +68,5 @@ rule plot_result:
         "../envs/arena.yaml"
     params:
         script=SCRIPTS / "plot_result.py",
-        root=ROOT,
     shell:
-        "python {params.script:q} {params.root:q} > {log:q} 2>&1"
+        'python {params.script:q} "$(dirname {input.json:q})" > {log:q} 2>&1'

@@ -23,6 +23,7 @@ COLUMNS = ("length", "header", "list", "bold")
 TOLERANCE = 1e-4  # of a step, in log-odds: Newton squares it, so what is left is below 1e-7
 ITERATIONS = 60  # 4 are usual; far more means that no finite maximum exists
 SEPARATED = 30.0  # log-odds a standard deviation: e^-30, votes that style foretells without fail
+FLAT = 1e-3  # share of a slope's curvature at the start; less is left where the maximum runs away
 ALIKE = 1e-8  # share of a column's variance that models and other columns do not explain
 
 Resampler = Callable[[int], tuple[np.ndarray, np.ndarray]]  # round -> won and cast votes, [M, Q]
@@ -94,7 +95,10 @@ def fit_style(
 
     found = fit(won, cast, x)
     if found is None:
-        notes.append("style foretells every vote: no controlled score exists, these are plain")
+        notes.append(
+            "style foretells some votes without fail, as happens with few questions: no "
+            "controlled score exists, these are plain"
+        )
         x, sds, names = x[:0], sds[:0], []
         found = fit(won, cast, x)
         assert found is not None  # without style columns each model's own mean is the maximum
@@ -108,7 +112,10 @@ def fit_style(
             resamples[number], slope_resamples[number] = again
     failed = int(np.isnan(slope_resamples).any(axis=1).sum())
     if failed:
-        notes.append(f"{failed} of {rounds} resamples had no style-controlled maximum: left out")
+        notes.append(
+            f"{failed} of {rounds} resamples had no style-controlled maximum: left out; "
+            "many of them mean too few questions for style control"
+        )
     lower, upper = bounds(slope_resamples, level)
     coefficients = [
         Coefficient(*values) for values in zip(names, slopes, lower, upper, sds, strict=True)
@@ -148,6 +155,7 @@ def _newton(won, cast, x, strengths, slopes):
     """Newton's method, steps halved where the likelihood would fall; None: it has no maximum."""
     flat = x.reshape(len(x), -1)
     best, expected = _likelihood(won, cast, x, strengths, slopes)
+    whiten = None
     for _ in range(ITERATIONS):
         curvature = cast * expected * (1 - expected)
         missing = won - cast * expected
@@ -157,6 +165,7 @@ def _newton(won, cast, x, strengths, slopes):
         weighted = x * curvature
         border = weighted.sum(axis=2)  # [K, M]
         corner = weighted.reshape(flat.shape) @ flat.T - (border / diagonal) @ border.T
+        whiten = _whitening(corner) if whiten is None else whiten
         slope_gradient = flat @ missing.ravel() - (border / diagonal) @ missing.sum(axis=1)
         slope_step = np.linalg.lstsq(corner, slope_gradient, rcond=1e-10)[0]
         step = (missing.sum(axis=1) - slope_step @ border) / diagonal
@@ -172,8 +181,17 @@ def _newton(won, cast, x, strengths, slopes):
         if np.abs(slopes).max() > SEPARATED:
             return None
         if size < TOLERANCE:
-            return strengths, slopes
+            # Far out the likelihood is so flat that steps vanish although it still rises.
+            left = np.linalg.eigvalsh(whiten.T @ corner @ whiten)
+            return (strengths, slopes) if not left.size or left.min() > FLAT else None
     return None
+
+
+def _whitening(corner: np.ndarray) -> np.ndarray:
+    """Directions of the slopes in which curvature is 1; those without any are left out."""
+    values, vectors = np.linalg.eigh(corner)
+    some = values > 1e-10 * values.max(initial=0)
+    return vectors[:, some] / np.sqrt(values[some])
 
 
 def _likelihood(won, cast, x, strengths, slopes):
