@@ -137,6 +137,9 @@ def test_speed_and_time_left(places):
     assert rows["a"].left == pytest.approx(950)
     assert survey.left == pytest.approx(950)
     assert rows["a"].at == "judging"
+    write_life(places.root, "r-01", life(0, 1, 5, 58))
+    survey, rows, _ = look(places, T0 + 59)
+    assert (rows["a"].speed, rows["a"].left, survey.left) == (0, None, None)  # nothing runs
 
 
 def job(ident, state, reason="None"):

@@ -117,3 +117,4 @@ def test_the_ledger_of_the_example(judged_once: Campaign) -> None:
     assert int(total["cached_tokens"]) / int(total["prompt_tokens"]) > 0.4
     html = (judged_once.root / "ledger.html").read_text()
     assert batch["batch"] in html
+    assert "The demo judge is a toy" in html

@@ -13,6 +13,7 @@ from pathlib import Path
 from arena.jsonl import write_atomic
 from arena.ledger import account, ledger, write_tsv
 from arena.ledger_page import page
+from arena.records import read_batches
 
 
 def main(arguments: list[str]) -> None:
@@ -31,7 +32,9 @@ def main(arguments: list[str]) -> None:
     lines = list(write_tsv(rows))
     write_atomic(options.tsv or options.root / "ledger.tsv", lines)
     if options.html:
+        toy = any(batch.toy for batch in read_batches(options.root))
         title = f"Ledger: {options.root.parent.name}, judge {options.root.name}"
+        title += ". The demo judge is a toy" * toy
         write_atomic(options.html, page(rows, title))
     print("".join(lines), end="")
 

@@ -192,14 +192,15 @@ class Surveyor:
             judged, played, games = made, 2 * made, 2 * made
         done = bool(played and games and played >= games) and (file is None or file.exists())
         done = done or (file is not None and _is_current(file, self.places, model))
-        speed = 0.0 if done else tally.speed(SPEED_WINDOW_S, now)
+        at = _at(done, answers, job)
+        speed = tally.speed(SPEED_WINDOW_S, now) if at == "judging" else 0.0
         return ModelRow(
             answers=answers,
             judged=judged,
             played=played,
             games=games,
             mark="done" if done else "partial" if played else "missing",
-            at=_at(done, answers, job),
+            at=at,
             states=dict(tally.states),
             usage=tally.usage,
             retries=tally.retries,

@@ -65,6 +65,7 @@ class Batch:
     budget: Mapping[str, float] = field(default_factory=dict)
     lives: tuple[Life, ...] = ()
     unreadable: tuple[str, ...] = ()
+    toy: bool = False  # judged by the demo judge
 
     @property
     def run(self) -> str:
@@ -105,6 +106,7 @@ def _read(root: Path, name: str) -> Batch:
         budget=_dict(plan.get("budget")),
         lives=_lives([life for life in lives if isinstance(life, dict)], asked.get("runtime")),
         unreadable=tuple(broken),
+        toy=_dict(plan.get("judge")).get("server") == "demo",
     )
 
 
