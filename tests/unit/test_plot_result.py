@@ -103,7 +103,7 @@ def test_charts_hold_the_numbers(pages):
 
 
 @needs_chromium
-@pytest.mark.parametrize("name", ["leaderboard", "differences", "curves", "judge_health"])
+@pytest.mark.parametrize("name", ["curves", "judge_health"])
 def test_a_real_browser_draws_it_without_a_word(pages, tmp_path, name):
     file = tmp_path / f"{name}.html"
     file.write_text(pages[name].html(), encoding="utf-8")
