@@ -213,6 +213,42 @@ def test_restarts_on_the_same_port(serve, tmp_path, marker, cause):
     assert served.stop() == 0
 
 
+def test_a_death_at_the_first_game_is_no_failed_start(serve, tmp_path):
+    """Clients may be quicker than the supervisor: here it is killed before its models are listed."""
+    program = tmp_path / "judge.py"
+    program.write_text(DIES_AT_THE_FIRST_GAME)
+    command = f"{sys.executable} {program} {{port}} {tmp_path}/died || exit 5"
+    served = serve({"command": command})
+    served.get()
+    eventually(lambda: '"GET /v1/models HTTP/1.0" 503' in served.log, what="a look at its models")
+    hang_up(served, "a game")
+    assert restarted(served) == ["exit status 5"]
+    assert not (tmp_path / "batches" / "r1.judge_failed").exists()
+
+
+DIES_AT_THE_FIRST_GAME = """
+import json, os, pathlib, sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+died = pathlib.Path(sys.argv[2])
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        ready = died.exists() or self.path == "/health"
+        self.send_response(200 if ready else 503)
+        self.end_headers()
+        self.wfile.write(json.dumps({"data": [{"id": "toy"}]}).encode())
+
+    def do_POST(self):
+        died.touch()
+        os._exit(1)
+
+
+ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
 def test_an_engine_that_is_stuck_is_restarted(serve, tmp_path):
     once = (
         f"test -e {tmp_path}/seen && exec {DEMO}; touch {tmp_path}/seen; exec {DEMO} --seconds 3600"

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import re
+import time
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -57,6 +58,9 @@ class Judge:
     def __init__(self, url: str, key: str, name: str, patience: float = REPLY_SECONDS) -> None:
         self.url, self.key, self.name, self.patience = url, key, name, patience
         self.base = url.removesuffix("/v1")
+        self.well_since: float | None = (
+            None  # when it first said, since its launch, that it is well
+        )
 
     async def ready(self) -> bool:
         """Whether it takes games.
@@ -68,6 +72,8 @@ class Judge:
             status, _ = await self._get(f"{self.base}/health")
             if status >= 500:
                 return False
+            if status == 200 and self.well_since is None:
+                self.well_since = time.monotonic()
             status, body = await self._get(f"{self.url}/models")
         except OSError:
             return False

@@ -133,6 +133,7 @@ class Supervisor:
                 await self._watch()
             except Died as died:
                 cause = died.cause
+            first = first and self.judge.well_since is None  # one that was well has started
             await self.process.end()
             message = self._message(cause, first)
             say(message)
@@ -151,6 +152,7 @@ class Supervisor:
     async def _start(self) -> None:
         """Launch the judge and wait until it is ready; Died if it will not be."""
         say(f"launching {self.name}")
+        self.judge.well_since = None
         self.process = await Process.launch(
             self.script(self.room.port),
             self.env,
@@ -166,9 +168,13 @@ class Supervisor:
                 raise Died(
                     Cause(f"not ready after {waited}: raise judge.ready_minutes, or see the log")
                 )
-            # Half a second: lost once a start, and a load of 20 minutes costs 2,400 looks.
-            if (status := await self.process.ended(within=0.5)) is not None:
+            # Clients find it ready as soon as we do, so a game may kill it before we know: look
+            # often. A refused connection costs 0.2 ms.
+            if (status := await self.process.ended(within=0.1)) is not None:
                 raise Died(explain(status, self.process.tail))
+            well = self.judge.well_since
+            if well and time.monotonic() - well > self.limits.hang:
+                raise Died(Cause(f"it hangs: no answer for {self.limits.hang:g} s"))
             try:
                 if await self.judge.ready():
                     return
