@@ -17,7 +17,7 @@ rule ledger:
             f"{ROOT}/ledger.html",
             caption="../report/ledger.rst",
             category="Campaign",
-            labels={"table": "Ledger"},
+            labels={"page": "What the campaign used"},
         ),
     log:
         f"{ROOT}/logs/ledger.log",
