@@ -17,7 +17,7 @@ SCRIPTS = PROJECT / "workflow" / "scripts"
 DEMO = (
     f"{sys.executable} {SCRIPTS / 'demo_judge.py'} --name {{name}} --host {{host}} --port {{port}}"
 )
-QUICK = {"look": 0.1, "hang": 1.0, "engine": 0.2, "backoff": 0.1, "parent": 0.1, "grace": 1.0}
+QUICK = {"look": 0.1, "hang": 5.0, "engine": 0.2, "backoff": 0.1, "parent": 0.1, "grace": 1.0}
 
 
 def eventually(condition: Callable[[], Any], seconds: float = 15.0, what: str = "") -> Any:
