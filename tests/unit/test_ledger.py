@@ -9,6 +9,7 @@ from arena.ledger import COLUMNS, ledger, open_seconds, write_tsv
 from arena.ledger_page import page
 from arena.slurm import Account
 
+from tests.browser import needs_chromium, open_page
 from tests.synthetic import T0, journal_line, life, write_batch, write_journal, write_life
 
 
@@ -106,3 +107,18 @@ def test_page_names_every_batch_and_escapes(root):
     assert "Cost" in html
     assert "Cost" not in page(ledger(root, T0 + 1000), "Ledger")
     assert "http" not in html  # nothing is loaded from elsewhere
+
+
+@needs_chromium
+def test_a_click_on_a_heading_sorts(root, tmp_path):
+    """In a real browser: by games, fewest first, then most first; the total stays below."""
+    html = page(ledger(root, T0 + 1000), "Ledger")
+    column = re.findall(r"<th>([^<]+)</th>", html).index("Games")
+    for clicks, order in ((0, ["r-01", "r-02"]), (1, ["r-02", "r-01"]), (2, ["r-01", "r-02"])):
+        click = f"document.querySelectorAll('thead th')[{column}].click();" * clicks
+        path = tmp_path / "page" / f"{clicks}.html"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(html.replace("</body>", f"<script>{click}</script></body>"))
+        drawn, console = open_page(path, tmp_path / f"profile{clicks}")
+        assert console == []
+        assert re.findall(r'<tr><td data-v="([^"]+)"', drawn) == [*order, "total"]
