@@ -82,6 +82,16 @@ def lives(ids: Iterable[str]) -> list[Life]:
     return found
 
 
+def state(job: str) -> str:
+    """Of its last life; PENDING before sacct knows of it."""
+    known = lives([job])
+    return known[-1].state if known else "PENDING"
+
+
+def has_ended(job: str) -> bool:
+    return state(job) not in ("PENDING", "RUNNING", "COMPLETING", "REQUEUED")
+
+
 @dataclass
 class Campaign:
     """One folder, one config; may be run several times."""
@@ -92,11 +102,13 @@ class Campaign:
     config: dict = field(default_factory=dict)
     judge: dict = field(default_factory=dict)
     options: str = ""  # of the demo judge
+    wrap: list[str] = field(default_factory=list)  # what Snakemake is started by
     process: subprocess.Popen | None = None
     runs: int = 0
 
     def __post_init__(self) -> None:
-        self.names = [f"m{number:02d}" for number in range(1, self.models + 1)]
+        width = max(2, len(str(self.models)))
+        self.names = [f"m{number:0{width}d}" for number in range(1, self.models + 1)]
         if (self.folder / "Snakefile").exists():
             return  # another process made it
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -170,7 +182,7 @@ class Campaign:
         checks = ["--slurm-init-seconds-before-status-checks", "1"]  # a person waits 40
         checks = checks if "slurm" in profile else []
         tool = [sys.executable, "-m", "snakemake", "--profile", profile]
-        return [*tool, *checks, *arguments]
+        return [*self.wrap, *tool, *checks, *arguments]
 
     def start(self, *arguments: str, profile: str = "profiles/slurm", **env: str) -> None:
         """Start Snakemake in a session of its own."""

@@ -1,0 +1,101 @@
+"""A shared file system that shows files late, or on which locks hold nothing."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.campaign import PROJECT, await_that, lives, slurm, state
+
+
+def test_judgments_are_seen_late(campaign):
+    """The head sees an empty folder where a job has written, as over NFS, until it looks again.
+
+    The head runs in a mount namespace of its own in which the folder is covered by an empty one.
+    """
+    late = campaign(models=2, questions=2, options="")
+    judgments = late.judgment_file("m01").parent
+    judgments.mkdir(parents=True)
+    cover = late.folder / "cover"
+    cover.mkdir()
+    inside = f'mount --bind {cover} {judgments} && exec "$@"'
+    late.wrap = ["unshare", "--mount", "--propagation", "private", "sh", "-c", inside, "sh"]
+    late.start()
+    await_that(lambda: "Waiting at most 60 seconds for missing files" in late.text(), "a wait", 120)
+    assert [life.state for life in lives(late.jobs())] == ["COMPLETED"]
+    namespace = f"--mount=/proc/{late.process.pid}/ns/mnt"
+    subprocess.run(["nsenter", namespace, "umount", str(judgments)], check=True)
+    assert late.wait() == 0, late.text()
+    assert len(late.jobs()) == 1
+    assert late.judged() == len(late.requests()) == 8
+
+
+HOLD = """
+import sys, time
+sys.path.insert(0, {scripts!r})
+from arena.lock import Lock
+lock = Lock({journal!r}, "batch")
+
+def waits(holder):
+    open({said!r} + ".waits", "w").write(str(holder))
+
+lock.acquire(until=time.time() + 300, poll=0.5, waiting=waits)
+open({said!r}, "w").write(str(time.time()))
+time.sleep({seconds})
+"""
+
+
+@pytest.fixture
+def contender(tmp_path: Path):
+    """A Slurm job that takes the lock of a journal and says when it has it.
+
+    In a namespace of process ids of its own, so that the other job's processes are as unknown to it
+    as those of another node.
+    """
+    jobs = []
+
+    def submit(name: str, seconds: int) -> tuple[str, Path]:
+        said = tmp_path / f"{name}.has"
+        script = tmp_path / f"{name}.py"
+        values = {"scripts": str(PROJECT / "workflow/scripts"), "said": str(said)}
+        values |= {"journal": str(tmp_path / "games.jsonl"), "seconds": seconds}
+        script.write_text(HOLD.format(**values))
+        command = f"unshare --pid --fork --mount-proc {sys.executable} {script}"
+        asked = ["--parsable", "-t", "5", "-o", str(tmp_path / f"{name}.out"), "--wrap", command]
+        jobs.append(slurm("sbatch", *asked).strip())
+        return jobs[-1], said
+
+    yield submit
+    slurm("scancel", *jobs, check=False)
+
+
+def test_lock_of_a_job_that_is_dead(contender, tmp_path):
+    """It is kept while the holder's Slurm job lives and free when Slurm says that it has ended."""
+    first, has = contender("first", 300)
+    await_that(has.exists, "the first job's lock")
+    holder = json.loads((tmp_path / "games.jsonl.lock").read_text())
+    assert holder["slurm_job_id"] == first
+    assert not held_by_flock()  # a file system on which flock does nothing changes nothing
+    _, then = contender("second", 0)
+    waits = tmp_path / "second.has.waits"
+    await_that(waits.exists, "the second job waiting")
+    assert f"Slurm job {first}" in waits.read_text()
+    assert not then.exists()
+    slurm("scancel", "--signal=KILL", "--full", first)
+    await_that(then.exists, "the second job's lock", 60)  # a heartbeat would take 5 minutes
+    assert state(first) in ("CANCELLED", "FAILED")
+
+
+def held_by_flock() -> bool:
+    """Whether a process with our library in it holds any lock of the kernel's."""
+    holders = {line.split()[4] for line in Path("/proc/locks").read_text().splitlines()}
+    for pid in holders - {"-1"}:
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if "first.py" in command:
+            return True
+    return False

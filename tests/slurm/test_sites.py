@@ -1,0 +1,93 @@
+"""What profiles/README.md gives to paste for other sites, and the rehearsal."""
+
+import re
+import signal
+
+import pytest
+import yaml
+
+from tests.slurm.campaign import PROJECT, Campaign, await_that, lives, slurm
+
+README = (PROJECT / "profiles/README.md").read_text()
+
+
+def block(holds: str) -> dict:
+    """The YAML block of the README that holds a text."""
+    blocks = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    (found,) = [text for text in blocks if holds in text]
+    return yaml.safe_load(found)
+
+
+def paste(profile: dict, lines: dict) -> None:
+    """Put a block in its place; a key without a value is taken out."""
+    for key, value in lines.items():
+        if isinstance(value, dict):
+            paste(profile.setdefault(key, {}), value)
+        elif value is None:
+            profile.pop(key, None)
+        else:
+            profile[key] = value
+
+
+def request(campaign: Campaign, text: str) -> str:
+    """What Slurm says that it was asked for; the job is cancelled then."""
+    campaign.edit_profile(lambda profile: paste(profile, block(text)))
+    campaign.start()
+    asked = slurm("scontrol", "show", "job", "--oneliner", campaign.job())
+    campaign.process.send_signal(signal.SIGINT)
+    assert campaign.wait() == 1
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("slurm_account: research", "Account=research .*Partition=gpu "),
+        ("gpu_model: a100", r"TresPerJob=gres:gpu:a100:2\b"),
+        ("--mem-per-gpu=32G", r"MemPerTres=gres:gpu:32768\b"),
+        ("cpus_per_gpu: 4", r"CpusPerTres=gres:gpu:4\b"),
+        ("constraint: nvlink", r"ExcNodeList=n1 .*Features=nvlink\b"),
+    ],
+    ids=["account", "kind", "mem-per-gpu", "cpus-per-gpu", "constraint"],
+)
+def test_request(campaign, text, asked):
+    shown = request(campaign(models=1, questions=1), text)
+    assert re.search(asked, shown), shown
+
+
+def test_gres_modules_and_a_proxy(campaign, figures):
+    """To the end: GPUs by gres, `setup` lines, a node behind a proxy that leads nowhere."""
+    judge = {"setup": "export SITE=here\n", "env": {"HF_HUB_OFFLINE": 1}}
+    site = campaign(models=1, questions=2, options="", judge=judge)
+    marker = site.folder / "environment"
+    config = yaml.safe_load((site.folder / "config/config.yaml").read_text())
+    config["judge"]["command"] = f"env > {marker}; exec {config['judge']['command']}"
+    (site.folder / "config/config.yaml").write_text(yaml.safe_dump(config))
+    site.edit_profile(lambda profile: paste(profile, block("gres: gpu:a100:2")))
+    nowhere = "http://127.0.0.1:9"
+    assert site.run(http_proxy=nowhere, https_proxy=nowhere, HTTP_PROXY=nowhere) == 0, site.text()
+    (job,) = lives(site.jobs())
+    assert (job.state, job.gpus) == ("COMPLETED", 2)
+    seen = dict(line.split("=", 1) for line in marker.read_text().splitlines() if "=" in line)
+    assert (seen["SITE"], seen["HF_HUB_OFFLINE"]) == ("here", "1")
+    assert len(seen["CUDA_VISIBLE_DEVICES"].split(",")) == 2
+    assert len(site.requests()) == site.judged() == 4
+    figures("gres, behind a proxy", site)
+
+
+def test_rehearsal(campaign, figures):
+    """The whole campaign on the user's own settings, with the demo judge and without a GPU."""
+    user = campaign(models=4, questions=2, config={"batch_size": 2}, options="--fail path")
+    user.edit_profile(lambda profile: profile["default-resources"].update(slurm_partition="gpu"))
+    assert user.run("--config", "rehearsal=true") == 0, user.text()
+    jobs = lives(user.jobs())
+    assert [(life.state, life.gpus, life.cores, life.partition) for life in jobs] == [
+        ("COMPLETED", 0, 8, "gpu")
+    ] * 2
+    assert not list(user.folder.glob("data/tiny/model_judgment/**/*.jsonl"))
+    rehearsed = list((user.folder / "results/rehearsal").rglob("leaderboard.txt"))
+    assert len(rehearsed) == 1
+    assert "toy" in rehearsed[0].read_text().lower()
+    assert not (user.folder / "results/tiny").exists()
+    await_that(lambda: not user.processes(), "the end of all processes", 30)
+    figures("rehearsal", user)
