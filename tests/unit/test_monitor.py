@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import resource
 import select
 import signal
 import struct
@@ -204,17 +205,20 @@ def test_long_names_are_cut_in_the_middle():
     assert Style(unicode=False).fit("abcdef", 4) == "a~ef"
 
 
-def test_117_models_within_a_second(project, tmp_path):
-    """The page of 117 models x 1,000 games, measured as one process, replies of 2 kB."""
+def test_117_models_cost_a_second_of_one_core(project, tmp_path):
+    """The page of 117 models x 1,000 games, replies of 2 kB, as one process from its start."""
+    lines = [journal_line(question, game) for question in range(500) for game in (0, 1)]
     for number in range(117):
-        write_journal(
-            tmp_path, f"m{number}", [journal_line(q, g) for q in range(500) for g in (0, 1)]
-        )
-    monitor(project, "--results", tmp_path)  # the files' first reading is the disk's affair
-    begun = time.monotonic()
+        write_journal(tmp_path, f"m{number}", lines)
+
+    def spent():
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime  # not wall time: other tests run beside this one
+
+    before = spent()
     done = monitor(project, "--results", tmp_path)
     assert "117,000" in done.stdout
-    assert time.monotonic() - begun < 3  # 0.6 s on two idle cores; CI is busier
+    assert spent() - before < 2  # 0.6 s where nothing else runs; cores that are shared are slower
 
 
 def test_t0_is_what_the_other_tests_say():

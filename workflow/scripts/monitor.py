@@ -15,13 +15,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from arena.campaign import Places, Surveyor
-from arena.errors import ArenaError
-from arena.load import load_settings
-from arena.screen import SORTS, chosen, screen
-from arena.survey_json import as_json
-from arena.table import Style
-from arena.troubles import troubles
+try:
+    from arena.campaign import Places, Surveyor
+    from arena.errors import ArenaError
+    from arena.load import load_settings
+    from arena.screen import SORTS, chosen, screen
+    from arena.survey_json import as_json
+    from arena.table import Style
+    from arena.troubles import troubles
+except ModuleNotFoundError as error:
+    sys.exit(f"monitor: {error}. Use the Python that runs Snakemake, such as .venv/bin/python")
 
 
 def options_of(arguments: list[str]) -> argparse.Namespace:
