@@ -64,6 +64,9 @@ def test_a_replaced_file_is_read_anew(tmp_path):
     other = write_journal(tmp_path / "x", "m", [journal_line(5, 0)])
     other.replace(path)
     assert [line.uid for line in journal.update().lines] == ["q5"]
+    longer = [journal_line(q, 0) for q in range(6, 9)]
+    write_journal(tmp_path / "x", "m", longer).replace(path)
+    assert [line.uid for line in journal.update().lines] == ["q6", "q7", "q8"]
     path.unlink()
     assert journal.update().lines == []
 

@@ -53,10 +53,9 @@ def shared_tokens(prompts: Iterable[Sequence[Piece]]) -> int:
     root: dict[Hashable, dict] = {}
     saved = 0
     for prompt in prompts:
-        node, shared, known = root, 0, True
+        node, shared = root, 0
         for key, tokens in prompt:
-            known = known and key in node
-            if known:
+            if key in node:  # below the first new piece every node is new
                 shared += tokens
             node = node.setdefault(key, {})
         saved += shared // BLOCK * BLOCK
