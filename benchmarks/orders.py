@@ -26,6 +26,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -205,7 +206,11 @@ def ask_by_clients(root: Path, models: list[str], late: bool) -> float:
 
     def start(names: list[str]) -> list[subprocess.Popen]:
         command = [sys.executable, __file__, "--client"]
-        return [subprocess.Popen([*command, name, str(root)]) for name in names]
+        with (root / "clients.log").open("a") as log:
+            return [
+                subprocess.Popen([*command, name, str(root)], stdout=log, stderr=log)
+                for name in names
+            ]
 
     first = models[: len(models) // 2] if late else models
     running = start(first)
@@ -215,9 +220,9 @@ def ask_by_clients(root: Path, models: list[str], late: bool) -> float:
             time.sleep(0.1)
         running += start(models[len(first) :])
     if any(process.wait() for process in running):
-        sys.exit("a client failed")
+        sys.exit(f"a client failed: {(root / 'clients.log').read_text()[-3000:]}")
     played = [game for name in models for game in games_of(root, name)]
-    ends = [(game["time"], game["seconds"]) for game in played]
+    ends = [(datetime.fromisoformat(game["time"]).timestamp(), game["seconds"]) for game in played]
     return max(end for end, _ in ends) - min(end - seconds for end, seconds in ends)
 
 
