@@ -5,7 +5,8 @@ import os
 
 import pytest
 from arena import slurm
-from arena.campaign import Places, Surveyor
+from arena.campaign import Surveyor
+from arena.places import Places
 from arena.troubles import troubles
 
 from tests.synthetic import T0, iso, journal_line, life, write_batch, write_journal, write_life

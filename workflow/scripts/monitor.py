@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 try:
-    from arena.campaign import Places, Surveyor
+    from arena.campaign import Surveyor
     from arena.errors import ArenaError
     from arena.load import load_settings
+    from arena.places import Places
     from arena.screen import SORTS, chosen, screen
     from arena.survey_json import as_json
     from arena.table import Style

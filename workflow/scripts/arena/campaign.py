@@ -5,7 +5,6 @@ Reads only. Every file may be written by others at this moment; what is not ther
 and shown as such.
 """
 
-import json
 import time
 from bisect import bisect
 from collections import Counter
@@ -17,53 +16,12 @@ from typing import Any
 from arena import slurm
 from arena.client_log import last_words
 from arena.jobs import ALIVE, JobRow, job_rows
+from arena.places import Answers, Places, answers_of, count_lines, read_validation
 from arena.progress import Line, Progress, Tally
 from arena.records import Batch, newest_run, read_batches
 
 # Long enough for a slow judge to finish games in it, short enough to show a change of speed.
 SPEED_WINDOW_S = 300
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where the files of a campaign lie; what is None is not known (a results folder alone was
-    given).
-    """
-
-    root: Path  # <results_dir>/<bench>/<judge>
-    workdir: Path = Path()
-    models: tuple[str, ...] | None = None
-    baselines: tuple[str, ...] = ()
-    questions: Path | None = None
-    answers_dir: Path | None = None
-    judgments_dir: Path | None = None
-    toy: bool = False
-
-    @classmethod
-    def of(cls, settings: Any, workdir: Path = Path()) -> "Places":
-        """From `arena.settings.Settings`."""
-        return cls(
-            root=workdir / settings.root,
-            workdir=workdir,
-            models=settings.models,
-            baselines=tuple(settings.baseline_models),
-            questions=workdir / settings.questions,
-            answers_dir=workdir / settings.answers_dir,
-            judgments_dir=workdir / settings.judgments_dir,
-            toy=settings.toy,
-        )
-
-
-@dataclass(frozen=True)
-class Answers:
-    """The answers of one model, as validation counted them; None where it has not run."""
-
-    model: str
-    answered: int | None
-    questions: int | None
-    mark: str  # done, partial, missing, unknown
-    state: str = ""  # of validation
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -170,7 +128,7 @@ class Surveyor:
                 j for j in jobs if j.batch.models and (j.batch.run == newest or j.state in ALIVE)
             ],
             batches=batches,
-            baselines=[_answers(name, places, checked) for name in places.baselines],
+            baselines=[answers_of(name, places, checked) for name in places.baselines],
             squeue_problem=problem,
         )
 
@@ -180,14 +138,14 @@ class Surveyor:
         path = self.places.root / "games" / f"{model}.jsonl"
         journal = self._journals.setdefault(model, Progress(path)).update()
         tally = Tally(_of_these_settings(journal.lines, [job.batch for job in jobs]))
-        answers = _answers(model, self.places, checked)
+        answers = answers_of(model, self.places, checked)
         job = jobs[-1] if jobs else None
         words = last_words(self.places.root / "logs" / "gen_judgment" / f"{model}.log")
         planned = job.batch.games.get(model) if job else None
         games = planned or words.games or (2 * answers.answered if answers.answered else None)
         played, judged = tally.played, tally.questions
         file = self.places.judgments_dir and self.places.judgments_dir / f"{model}.jsonl"
-        made = _lines(file) if file and not journal.lines else None
+        made = count_lines(file) if file and not journal.lines else None
         if made:  # judged elsewhere, or its journal was put away
             judged, played, games = made, 2 * made, 2 * made
         done = bool(played and games and played >= games) and (file is None or file.exists())
@@ -233,41 +191,10 @@ def _of_these_settings(lines: list[Line], batches: list[Batch]) -> list[Line]:
     return [line for line in lines if is_of_these(line)]
 
 
-def read_validation(root: Path) -> dict[str, Mapping[str, Any]]:
-    """Rows of validation.json by model; {} before the first validation and while it is being
-    written.
-    """
-    try:
-        found = json.loads((root / "validation.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    rows = found.get("models", []) if isinstance(found, dict) else found
-    return {row["model"]: row for row in rows if isinstance(row, dict) and "model" in row}
-
-
 def _names(root: Path, *known: Mapping[str, Any]) -> list[str]:
     """The models of a results folder alone: validated, planned, or with a journal."""
     journals = sorted(path.stem for path in root.glob("games/*.jsonl"))
     return list(dict.fromkeys([name for names in known for name in names] + journals))
-
-
-def _answers(model: str, places: Places, checked: Mapping[str, Mapping]) -> Answers:
-    row = checked.get(model)
-    if row is not None:
-        answered, questions = row.get("answers") or 0, row.get("questions")
-        state, reason = str(row.get("state") or ""), str(row.get("reason") or "")
-    else:  # never validated: count lines
-        state = reason = ""
-        folder = places.answers_dir
-        answered = (_lines(folder / f"{model}.jsonl") or 0) if folder else None
-        questions = _lines(places.questions) if places.questions else None
-    if answered is None:
-        mark = "unknown"
-    elif not answered:
-        mark = "missing"
-    else:
-        mark = "partial" if questions and answered < questions else "done"
-    return Answers(model, answered, questions, mark, state, reason)
 
 
 def _is_current(judgment: Path, places: Places, model: str) -> bool:
@@ -288,11 +215,3 @@ def _at(done: bool, answers: Answers, job: JobRow | None) -> str:
         return "no job"
     words = {"running": "judging", "idle": "starting", "ended": "stopped", "gone": "stopped"}
     return words.get(job.state, job.state)
-
-
-def _lines(path: Path) -> int | None:
-    """Lines that are not blank; None where there is no file."""
-    try:
-        return sum(1 for line in path.read_bytes().splitlines() if line.strip())
-    except FileNotFoundError:
-        return None

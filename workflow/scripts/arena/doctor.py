@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from arena.campaign import Places, Surveyor
+from arena.campaign import Surveyor
 from arena.forecast import ENOUGH_GAMES, Forecast, Load, forecast, rates_of
 from arena.jsonl import write_atomic
 from arena.ledger import account, ledger
 from arena.lengths import Lengths, context_of, lengths_for
 from arena.open_prompts import Examiner, Prompt
+from arena.places import Places
 from arena.prompt_check import prompt_differences
 from arena.questions import read_questions
 from arena.records import read_batches

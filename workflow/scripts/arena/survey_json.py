@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from arena.campaign import Answers, ModelRow, Survey
+from arena.campaign import ModelRow, Survey
 from arena.jobs import JobRow
+from arena.places import Answers
 from arena.progress import STATES
 from arena.troubles import Trouble
 
