@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from arena.games import GameSettings
+from arena.games import Game, GameSettings
 from arena.judging import Job, plan_of
 from arena.questions import read_questions
 from arena.toy_server import message_digest
@@ -86,15 +86,23 @@ class Bench:
 
     def prompts(self) -> dict[str, dict[str, str]]:
         """model -> the judge's name of a prompt (`message_digest`) -> the game's digest."""
-        settings = GameSettings.from_dict(SETTINGS)
-        questions = read_questions(self.data / "question.jsonl")
         return {
-            model: {
-                message_digest(game.messages): game.digest
-                for game in plan_of(self.job(model), settings, questions)
-            }
+            model: {message_digest(game.messages): game.digest for game in self._games(model)}
             for model in MODELS
         }
+
+    def plain_prompts(self) -> list[str]:
+        """The prompts whose replies are ordinary ones."""
+        return sorted(
+            message_digest(game.messages)
+            for model in MODELS
+            for game in self._games(model)
+            if "<<judge:" not in game.messages[-1]["content"]
+        )
+
+    def _games(self, model: str) -> list[Game]:
+        settings = GameSettings.from_dict(SETTINGS)
+        return plan_of(self.job(model), settings, read_questions(self.data / "question.jsonl"))
 
 
 def write_lines(path: Path, lines: list[dict]) -> None:

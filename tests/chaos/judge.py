@@ -1,7 +1,8 @@
 """The demo judge for chaos runs: it writes down each call as it comes in, and its process number.
 
 The demo judge's own log has a line for each call that has ended; a call that was in flight when
-the judge was killed is only in ours. Options of ours: `--calls FILE`, `--pid FILE`.
+the judge was killed is only in ours. Options of ours: `--calls FILE`, `--pid FILE`,
+`--plan FILE` (JSON: prompt -> [kind, value] of the fault that strikes its first call).
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2] / "workflow" / "scripts"))
 
 import demo_judge
+from arena.toy_faults import Fault, Faults
 from arena.toy_server import Toy, message_digest
 from arena.web import Reply, Request
 
@@ -26,7 +28,19 @@ def option(name: str) -> Path:
 
 
 BORN = time.monotonic()
-CALLS, PID = option("--calls"), option("--pid")
+CALLS, PID, PLAN = option("--calls"), option("--pid"), option("--plan")
+
+
+class Planned(Faults):
+    """Strikes the first call of the prompts of a plan, then what the texts' own markers say."""
+
+    plan: dict[str, list] = json.loads(PLAN.read_text())
+
+    def _marked(self, digest: str, text: str) -> Fault | None:
+        kind, value = self.plan.get(digest, (None, None))
+        if kind and not self._struck[digest, kind]:
+            return Fault(kind, value)
+        return super()._marked(digest, text)
 
 
 class Counted(Toy):
@@ -41,6 +55,6 @@ class Counted(Toy):
         return await super()._call(request)
 
 
-demo_judge.Toy = Counted
+demo_judge.Toy, demo_judge.Faults = Counted, Planned
 PID.write_text(str(os.getpid()))
 asyncio.run(demo_judge.run(demo_judge.arguments()))

@@ -17,19 +17,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from arena.jsonl import iter_lines
-from bench import MODELS, Bench, write_lines
+from chaos.bench import MODELS, Bench, write_lines
 
 HERE = Path(__file__).parent
 SCRIPTS = HERE.parents[1] / "workflow" / "scripts"
 PARALLEL = 12  # requests in all: four a client
-RATES = {"429": 0.03, "500": 0.03, "503": 0.03, "reset": 0.03, "garbage": 0.03, "html": 0.02}
-RATES |= {"cut": 0.02, "slow": 0.02, "late": 0.02, "stall": 0.015}
-RATES |= {"kill": 0.012, "die": 0.012, "hang": 0.012, "engine": 0.012}
-SCHEDULE = {"rates": RATES, "times": 1, "values": {"429": 0.3, "slow": 0.5, "late": 0.3}}
+# How many calls each kind of fault strikes, each the first call of another prompt, and its value.
+FAULTS = {"429": (10, "0.3"), "500": (10, None), "503": (10, None), "reset": (10, None)}
+FAULTS |= {"garbage": (10, None), "html": (6, None), "cut": (6, None), "stall": (4, None)}
+FAULTS |= {"slow": (6, "0.5"), "late": (6, "0.3")}
+FAULTS |= {"kill": (1, None), "die": (1, None), "hang": (1, None), "engine": (1, None)}
 DELIVERED = ("slow", "late")  # of these the reply arrives all the same
 # What our own hand does in every run; "torn" kills a client and tears its journal.
 DEEDS = ("client", "client", "torn", "judge", "supervisor")
-NEEDED = {*RATES, *(f"kill -9: {deed}" for deed in DEEDS)}
+NEEDED = {*FAULTS, *(f"kill -9: {deed}" for deed in DEEDS)}
 LIMITS = (
     "--restarts 1000 --start 60 --grace 1 --look 0.3 --hang 2 --engine 1 --backoff 0 --parent 1"
 )
@@ -44,7 +45,7 @@ class Told:
     struck: Counter[str] = field(default_factory=Counter)  # by a fault that left them without one
     failed: Counter[str] = field(default_factory=Counter)  # by an engine that had died before
     faults: Counter[str] = field(default_factory=Counter)  # kind -> injected, our deeds included
-    kills: list[tuple[str, int]] = field(default_factory=list)  # (model, games in flight)
+    kills: list[tuple[str, int]] = field(default_factory=list)  # of clients: games in flight
     torn: int = 0  # finished games that tearing a journal has cost
     seconds: float = 0.0
 
@@ -69,8 +70,15 @@ class Chaos:
             deeds = self.chance.sample(DEEDS, len(DEEDS))
             steps = sorted(self.chance.sample(range(self.games // 12, self.games), len(deeds)))
             self.deeds = list(zip(steps, deeds, strict=True))
-        schedule = SCHEDULE | {"seed": seed} if faults else {}
-        self.template = self._batch(schedule, slots)
+        self.template = self._batch(self._schedule() if faults else {}, slots)
+
+    def _schedule(self) -> dict[str, list]:
+        """Prompt -> the fault that strikes its first call. A reply that is an odd one by itself
+        is left alone: a fault that delivers it would make it an ordinary one.
+        """
+        prompts = self.bench.plain_prompts()
+        chosen = [[kind, value] for kind, (number, value) in FAULTS.items() for _ in range(number)]
+        return dict(zip(self.chance.sample(prompts, len(chosen)), chosen, strict=True))
 
     def _batch(self, schedule: dict, slots: int) -> dict:
         """A batch file but for its names."""
@@ -78,7 +86,7 @@ class Chaos:
         run.mkdir(parents=True, exist_ok=True)
         (run / "faults.json").write_text(json.dumps(schedule))
         judge = [sys.executable, HERE / "judge.py", "--calls", run / "calls", "--pid", run / "pid"]
-        judge += ["--faults", run / "faults.json", "--fault-log", run / "fault.log"]
+        judge += ["--plan", run / "faults.json", "--fault-log", run / "fault.log"]
         judge += ["--request-log", run / "request.log", "--slots", slots, "--seconds", 0.01]
         judge += ["--cache-tokens", 0]  # so that the tokens of a game are the same in every run
         options = " --name {name} --host {host} --port {port}"
@@ -219,11 +227,12 @@ class Chaos:
         )
 
     def _stop_clients(self) -> None:
-        for client in self.clients.values():
-            if client.poll() is None:
-                client.terminate()
-        for client in self.clients.values():
-            client.wait()
+        playing = [model for model, client in self.clients.items() if client.poll() is None]
+        for model in playing:
+            self.clients[model].terminate()
+        for model in playing:
+            self.clients[model].wait()
+            self.kills.append((model, self._in_flight(model)))
 
     def _end(self) -> None:
         self._stop_clients()
@@ -243,7 +252,7 @@ class Chaos:
         told = Told([prompt for prompt in read_calls(self.bench) if prompt in ours])
         told.kills, told.torn, told.faults = self.kills, self.torn, Counter(self.done)
         for line in read_log(self.bench.run / "fault.log"):
-            if line["digest"] in ours and line["kind"] in RATES:
+            if line["digest"] in ours and line["kind"] in FAULTS:
                 told.faults[line["kind"]] += 1
                 if line["kind"] not in DELIVERED:
                     told.struck[line["digest"]] += 1
@@ -252,7 +261,7 @@ class Chaos:
                 continue
             if line["fault"] in DELIVERED:
                 told.replies[line["digest"]] += 1
-            elif line["fault"] not in RATES:
+            elif line["fault"] not in FAULTS:
                 # A 400 is a reply: it ends its game.
                 answered = line["status"] is not None and line["status"] < 500
                 (told.replies if answered else told.failed)[line["digest"]] += 1

@@ -1,6 +1,6 @@
-"""Break a run in every way we know, and count what is lost: python tests/chaos/chaos.py.
+"""Break a run in every way we know, and count what is lost: python tests/chaos.
 
-    python tests/chaos/chaos.py [--seeds 20] [--first 1] [--questions 60] [--keep FOLDER]
+    python tests/chaos [--seeds 20] [--first 1] [--questions 60] [--keep FOLDER]
 
 Each seed plays three models through the real supervisor, a real judge process and real clients,
 while a seeded schedule of faults strikes the calls and a hand kills clients, judge and supervisor
@@ -13,26 +13,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[2] / "workflow" / "scripts"), str(Path(__file__).parent)]
+tests = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(tests), str(tests.parent / "workflow" / "scripts")]
 
-from bench import Bench  # noqa: E402
-from checks import HEAD, Outcome, examine, summary  # noqa: E402
-from run import Chaos  # noqa: E402
-
-
-def undisturbed(folder: Path, questions: int) -> Bench:
-    """Write the bench and play it once in peace."""
-    calm = Bench(folder / "data", folder / "calm", questions)
-    calm.write()
-    Chaos(calm, 0, faults=False).play()
-    return calm
-
-
-def disturbed(calm: Bench, seed: int) -> Outcome:
-    """Play the same bench with the faults of a seed, and compare."""
-    stormy = Bench(calm.data, calm.run.with_name(f"seed-{seed}"), calm.questions)
-    told = Chaos(stormy, seed, faults=True).play()
-    return examine(calm, stormy, told)
+from chaos.checks import HEAD, Outcome, summary  # noqa: E402
+from chaos.storm import disturbed, undisturbed  # noqa: E402
 
 
 def main() -> int:

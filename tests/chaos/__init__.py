@@ -1,0 +1,1 @@
+"""Breaking a run in every way we know: `python tests/chaos --help`."""

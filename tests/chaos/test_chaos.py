@@ -1,0 +1,52 @@
+"""Three seeds of the chaos run (`python tests/chaos` plays more), and that it can fail."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from chaos.checks import examine
+from chaos.run import NEEDED, Told
+from chaos.storm import disturbed, undisturbed
+
+QUESTIONS = 60  # 360 games
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory):
+    return undisturbed(tmp_path_factory.mktemp("chaos"), QUESTIONS)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_nothing_is_lost_doubled_or_changed(calm, seed):
+    outcome = disturbed(calm, seed)
+    assert outcome.missing == set(), "a kind of fault never fired"
+    assert (outcome.games, outcome.lost, outcome.doubled, outcome.differing) == (360, 0, 0, 0)
+    assert outcome.unequal == []
+    assert 0 <= outcome.extra <= outcome.most, outcome.row(seed)
+    assert outcome.calls == (
+        outcome.games + outcome.retried + outcome.vanished + outcome.torn + outcome.extra
+    )
+
+
+def test_the_checks_see_what_is_wrong(calm, tmp_path):
+    """A copy of the undisturbed run: one line lost, one doubled, one verdict turned round."""
+    stormy = dataclasses.replace(calm, run=tmp_path / "copy")
+    for model in ("alpha", "beta", "gamma"):
+        job, copied = calm.job(model), stormy.job(model)
+        for path, target in ((job.output, copied.output), (job.journal, copied.journal)):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    peace = examine(calm, stormy, Told(calls=[]))
+    assert (peace.lost, peace.doubled, peace.differing, peace.unequal) == (0, 0, 0, [])
+    assert peace.missing == NEEDED
+    output: Path = stormy.job("beta").output
+    lines = [json.loads(line) for line in output.read_text().splitlines()]
+    turned = next(game for line in lines[2:] for game in line["games"] if game["score"] == "A>B")
+    turned["score"] = "B>A"
+    output.write_text("".join(json.dumps(line) + "\n" for line in [lines[0], lines[0], *lines[2:]]))
+    wrong = examine(calm, stormy, Told(calls=[]))
+    assert (wrong.lost, wrong.doubled) == (2, 2)
+    assert wrong.differing == 3, "the turned one, and both of the doubled line"
+    assert wrong.unequal == ["beta: other bytes"]
+    assert not wrong.is_good
