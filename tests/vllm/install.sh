@@ -22,7 +22,8 @@ pip=("$env/bin/pip" --quiet --disable-pip-version-check install --no-deps)
 "${pip[@]}" setuptools==78.1.1 wheel==0.48.0
 "${pip[@]}" -r "$here/requirements.txt" ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"}
 "${pip[@]}" --no-build-isolation "$here/alias"
-for model in tiny small smollm2; do
+# smollm2, for benchmarks, takes half a minute more: make_model.py smollm2 .venv-vllm/models/smollm2
+for model in tiny small; do
     "$env/bin/python" "$here/make_model.py" "$model" "$env/models/$model" 2> "$env/models.log" ||
         { cat "$env/models.log" && exit 1; }
 done
