@@ -13,11 +13,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-tests = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(tests), str(tests.parent / "workflow" / "scripts")]
+project = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(project), str(project / "workflow" / "scripts")]
 
-from chaos.checks import HEAD, Outcome, summary  # noqa: E402
-from chaos.storm import disturbed, undisturbed  # noqa: E402
+from tests.chaos.checks import HEAD, Outcome, summary  # noqa: E402
+from tests.chaos.storm import disturbed, undisturbed  # noqa: E402
 
 
 def main() -> int:

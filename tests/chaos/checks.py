@@ -5,8 +5,9 @@ from collections import Counter
 from dataclasses import dataclass
 
 from arena.compact import check
-from chaos.bench import MODELS, Bench
-from chaos.run import NEEDED, Told
+
+from tests.chaos.bench import MODELS, Bench
+from tests.chaos.run import NEEDED, Told
 
 HEAD = (
     "seed   games  calls  faults  retried  vanished  lost  double  differ  extra of most  seconds"

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from arena.jsonl import iter_lines
-from chaos.bench import MODELS, Bench, write_lines
+
+from tests.chaos.bench import MODELS, Bench, write_lines
 
 HERE = Path(__file__).parent
 SCRIPTS = HERE.parents[1] / "workflow" / "scripts"

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from chaos.bench import Bench
-from chaos.checks import Outcome, examine
-from chaos.run import Chaos
+from tests.chaos.bench import Bench
+from tests.chaos.checks import Outcome, examine
+from tests.chaos.run import Chaos
 
 
 def undisturbed(folder: Path, questions: int) -> Bench:

@@ -5,9 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
-from chaos.checks import examine
-from chaos.run import NEEDED, Told
-from chaos.storm import disturbed, undisturbed
+
+from tests.chaos.checks import examine
+from tests.chaos.run import NEEDED, Told
+from tests.chaos.storm import disturbed, undisturbed
 
 QUESTIONS = 60  # 360 games
 
