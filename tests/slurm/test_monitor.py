@@ -29,7 +29,7 @@ def states(campaign: Campaign) -> list[str]:
 @pytest.fixture
 def waiting(campaign) -> Campaign:
     """Two batches whose jobs wait for their time, which has not come."""
-    struck = campaign(options="--slots 1 --seconds 3", config={"batch_size": 2})  # m03: a minute
+    struck = campaign(options="--slots 1 --seconds 6", config={"batch_size": 2})  # m03: two minutes
 
     def later(profile):
         profile["set-resources"]["judge_server"]["slurm_extra"] = "'--begin=now+1hour'"
