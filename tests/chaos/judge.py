@@ -51,7 +51,7 @@ class Counted(Toy):
             file.write(message_digest(json.loads(request.body)["messages"]) + "\n")
         # A judge that dies before its supervisor has seen it ready has failed to start: another
         # case, which ends the run.
-        await asyncio.sleep(max(0.0, BORN + 1.2 - time.monotonic()))
+        await asyncio.sleep(max(0.0, BORN + 0.6 - time.monotonic()))
         return await super()._call(request)
 
 

@@ -15,7 +15,8 @@ from arena.errors import ArenaError, JudgeError, OpenGames
 from arena.journal import Journal, read_records
 from arena.judging import Job, judge_model
 from arena.judgments import read_judgments
-from arena.lock import Lock
+from arena.lock import Lock, read_holder
+from arena.report import Report
 from arena.share import Share, capacity
 from arena.siblings import Siblings
 from arena.web import Reply, error
@@ -287,6 +288,13 @@ def test_no_key_in_any_file_we_leave(case):
     assert "***" in case.log().read_text()
 
 
+def test_the_log_itself_lets_no_key_through(tmp_path):
+    with Report("m", tmp_path / "m.log") as report:
+        report.secrets = [KEY]
+        report.tell(f"one\ntwo {KEY} three")
+    assert (tmp_path / "m.log").read_text().split(" ", 1)[1] == "m: one two *** three\n"
+
+
 def test_a_used_up_budget_asks_nothing_and_launches_no_judge(case):
     with judge(verdict) as server:
         case.play(server)
@@ -320,12 +328,11 @@ def test_a_failing_client_waits_until_its_siblings_are_done(case):
     sibling = Lock(case.root / "games" / "n.jsonl", "b-01")
     assert sibling.try_acquire() is None
     (case.root / "judgments").mkdir()
+    states = []
 
     def finish() -> None:
-        end = 200
-        while "waiting for n before this job fails" not in read(case.log()) and end:
-            end -= 1
-            threading.Event().wait(0.05)
+        wait_until(lambda: "waiting for n before this job fails" in read(case.log()))
+        states.append(read_holder(case.root / "games" / "m.jsonl.lock").state)
         (case.root / "judgments" / "n.jsonl").write_text("{}\n")
         sibling.release()
 
@@ -335,6 +342,7 @@ def test_a_failing_client_waits_until_its_siblings_are_done(case):
         case.play(server)
     assert (case.root / "judgments" / "n.jsonl").exists(), "we failed before the sibling was done"
     thread.join()
+    assert states == ["waiting"], "so that a sibling that fails too does not wait for us"
 
 
 PLAY = (

@@ -199,6 +199,18 @@ def test_a_read_only_folder_is_an_error(journal):
         Lock(journal).try_acquire()
 
 
+def test_only_the_very_lock_that_was_found_stale_is_removed(journal):
+    """A contender that was slow to act must not remove the lock of a quicker one."""
+    lock = Lock(journal)
+    with Lock(journal) as dead:
+        assert dead.try_acquire() is None
+        stale = read_holder(lock.path)
+    with Lock(journal) as quicker:
+        assert quicker.try_acquire() is None
+        lock._remove_stale(stale)
+        assert quicker.is_ours()
+
+
 RACE = (
     "import sys, os; sys.path.insert(0, sys.argv[1]); from arena.lock import Lock\n"
     "sys.stdin.readline()\n"
