@@ -10,7 +10,7 @@ variables inside jobs. A machine that has a Slurm of its own there is refused.
 
 Nodes and partitions, one line of slurm.conf each:
 
-    gpu        n1 n2   the default; 4 GPUs of type a100 a node
+    gpu        n1 n2   the default; 8 GPUs of type a100 a node
     low        n3      high preempts it, and it is requeued
     scavenge   n6      high preempts it, and it is cancelled
     high       n3 n6
@@ -39,7 +39,7 @@ CONF = STATE / "slurm.conf"
 LINK = Path("/etc/slurm/slurm.conf")  # where Debian's Slurm looks for it
 PACKAGES = ("slurm-wlm", "slurmdbd", "munge", "mariadb-server")
 NODES = ("n1", "n2", "n3", "n4", "n5", "n6")
-GPUS = 4  # a node, as most GPU nodes have
+GPUS = 8  # a node: four judge servers of two
 CLUSTER = "arena"
 READY_S = 60  # every service is up in two seconds here; a machine under load may need more
 FREEZER = Path("/sys/fs/cgroup/freezer")  # what proctrack/cgroup stands on
@@ -198,6 +198,8 @@ ReturnToService=2
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 GresTypes=gpu
+# A job that says nothing must not take a whole node's memory, which is Slurm's default.
+DefMemPerCPU=500
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=5
 AccountingStorageType=accounting_storage/slurmdbd

@@ -116,7 +116,17 @@ def preemptor():
 
     def take(node: str) -> str:
         wrap = ["--wrap", "sleep 600"]
-        asked = ["-p", "high", "-w", node, "--gres=gpu:4", "-t", "10", "-o", "/dev/null"]
+        asked = [
+            "-p",
+            "high",
+            "-w",
+            node,
+            f"--gres=gpu:{cluster.GPUS}",
+            "-t",
+            "10",
+            "-o",
+            "/dev/null",
+        ]
         jobs.append(slurm("sbatch", "--parsable", *asked, *wrap).strip())
         return jobs[-1]
 

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from tests.slurm import cluster
 from tests.slurm.campaign import Campaign, await_that, lives, slurm
 from tests.slurm.conftest import PARALLEL
 
@@ -149,7 +150,9 @@ def test_node_down(campaign, reference, figures, frail_nodes, requeue):
     struck = campaign()
     in_partition(struck, "frail")
     # All GPUs of a node, so that the two of these tests have a node each.
-    struck.edit_profile(lambda profile: profile["set-resources"]["judge_server"].update(gpu=4))
+    struck.edit_profile(
+        lambda profile: profile["set-resources"]["judge_server"].update(gpu=cluster.GPUS)
+    )
     if not requeue:
         struck.edit_profile(lambda profile: profile.pop("slurm-requeue"))
         struck.edit_profile(lambda profile: profile.update({"slurm-no-requeue": True}))
