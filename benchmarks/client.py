@@ -26,9 +26,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 import openai
 from arena.answers import Answer
 from arena.asker import Asker
-from arena.client import Client, Hooks
+from arena.client import Client
 from arena.deadline import Deadline
 from arena.games import GameSettings, plan_games
+from arena.hooks import Hooks
 from arena.journal import Journal
 from arena.questions import Question
 from arena.ready import Server

@@ -17,10 +17,11 @@ import arena.pace
 import arena.ready
 import pytest
 from arena.asker import Asker, is_loopback
-from arena.client import Client, Hooks
+from arena.client import Client
 from arena.deadline import Deadline
 from arena.errors import JournalError, JudgeError, OpenGames
 from arena.games import plan_games
+from arena.hooks import Hooks
 from arena.interrupts import Interrupted, Interrupts
 from arena.journal import Journal, read_records
 from arena.questions import Question

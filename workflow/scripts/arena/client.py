@@ -8,9 +8,8 @@ import asyncio
 import heapq
 import random
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 from arena.asker import Asker
@@ -18,6 +17,7 @@ from arena.breaker import Breaker
 from arena.deadline import Deadline
 from arena.errors import JournalError, JudgeError, OpenGames
 from arena.games import Game, GameSettings
+from arena.hooks import Counts, Hooks
 from arena.journal import NO_TOKENS, Journal, Record
 from arena.pace import Pace, delay
 from arena.ready import Server, wait_ready
@@ -36,37 +36,6 @@ class _State:
     failures: int = 0  # that may be the game's own fault
     calls: int = 0  # since the last line in the journal
     again: int = 0  # times that it was asked again for want of a verdict
-
-
-@dataclass(slots=True)
-class Hooks:
-    """What a client is told from outside, each a quick call.
-
-    share: requests that may be open now. others_play: siblings that would suffer if we failed.
-    waiting: we are done but for games that do not go through (True), or play again (False).
-    priority: whether requests say their question's position. ready: the judge is, for the first
-    time. exceeded: why no more may be asked (budget), or None. lost: the lock was taken from us.
-    """
-
-    share: Callable[[], int]
-    priority: Callable[[], bool] = lambda: False
-    ready: Callable[[], None] = lambda: None
-    others_play: Callable[[], list[str]] = list
-    waiting: Callable[[bool], None] = lambda _: None
-    exceeded: Callable[[], str | None] = lambda: None
-    lost: Callable[[], bool] = lambda: False
-    progress: Callable[[], None] = lambda: None
-    tell: Callable[[str], None] = lambda _: None
-
-
-@dataclass(slots=True)
-class Counts:
-    """Of this run: for the log's summary."""
-
-    calls: int = 0
-    failed: Counter[str] = field(default_factory=Counter)
-    again: int = 0
-    usage: Counter[str] = field(default_factory=lambda: Counter(NO_TOKENS))
 
 
 class Client:

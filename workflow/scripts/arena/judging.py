@@ -14,10 +14,11 @@ from typing import Any
 from arena.answers import Answer, read_answers
 from arena.asker import NO_KEYS, Asker
 from arena.budget import Guard
-from arena.client import Client, Counts, Hooks
+from arena.client import Client
 from arena.deadline import Deadline, job_end
 from arena.errors import ArenaError, DataError, OpenGames
 from arena.games import Game, GameSettings, plan_games
+from arena.hooks import Counts, Hooks
 from arena.interrupts import Interrupted, Interrupts
 from arena.journal import Journal
 from arena.jsonl import dump_line, write_atomic
