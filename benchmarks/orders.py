@@ -11,8 +11,6 @@ direct, model-major      one loop, model after model: how a script without us do
 clients                  ten gen_judgment clients (arena.judging, as the rule runs it), priorities
 on clients, no priority     the same on a server that knows no priorities clients, half late
 five of them start when the first five have played half of their games
-
-`shared` is what an endless cache would find in question-major order: the ceiling of the ratio.
 """
 
 import argparse
