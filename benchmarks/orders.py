@@ -3,14 +3,13 @@
     tests/vllm/install.sh && .venv/bin/python benchmarks/orders.py [--repeat 2] [--questions 8] ...
 
 Ten models of seeded text, both games, judged by a small random Llama on the CPU with a cache
-smaller than the work. A fresh judge_server.py for each line; hits are vLLM's own count. Ways to
-ask:
+smaller than the work. A fresh judge_server.py for each line; hits are vLLM's own count. In turn:
 
 direct, question-major   one loop, all models' games of a question before the next: the ideal
 direct, model-major      one loop, model after model: how a script without us does it
-clients                  ten gen_judgment clients (arena.judging, as the rule runs it), priorities
-on clients, no priority     the same on a server that knows no priorities clients, half late
-five of them start when the first five have played half of their games
+clients                  ten gen_judgment clients (arena.judging, as the rule runs it)
+clients, no priority     the same on a server that knows no priorities
+clients, half late       five of them start when the first five have played half of their games
 """
 
 import argparse
