@@ -188,7 +188,7 @@ def test_hundreds_of_open_requests_and_a_log_that_shows_them(tmp_path):
 
 def test_slots_are_given_by_priority(tmp_path):
     with (
-        judge(tmp_path, "--slots", "1", "--seconds", "0.2") as client,
+        judge(tmp_path, "--slots", "1", "--seconds", "1") as client,
         ThreadPoolExecutor(8) as pool,
     ):
         games = [pool.submit(ask, client, "first")]
