@@ -163,6 +163,8 @@ def test_node_down(campaign, reference, figures, frail_nodes, requeue):
     moment, before = strike(struck, *update)
     await_that(lambda: "NODE_FAIL" in states(struck), "the node's end")
     if requeue:
+        # A node that came back at once may still refuse the job that it has just lost.
+        slurm("scontrol", "update", f"jobid={job}", f"excnodelist={node}")
         hurry(struck, job)
     cost = ends_well(struck, reference, moment, before)
     assert states(struck) == ["NODE_FAIL", "COMPLETED"]
