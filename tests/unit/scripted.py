@@ -15,7 +15,7 @@ KEY = "key-of-this-job-5f0c"
 
 @dataclass
 class Call:
-    """One game that was asked. number: from 0, of all calls; again: earlier calls of this prompt."""
+    """One game that was asked. number: from 0, of all; again: earlier calls of this prompt."""
 
     number: int
     again: int
