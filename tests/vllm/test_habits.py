@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from arena.health_check import figure
-from arena.processes import descendants
+from arena.processes import descendants, shared_memory
 
 from tests.served import Served, eventually
 from tests.vllm.conftest import judge
@@ -116,7 +116,8 @@ def test_the_question_for_one_token_goes_through(served):
 def test_kill_of_the_api_leaves_nothing_of_the_old_and_restarts(served):
     entry, old = served.entry, tree(served)
     api, engine = part(served, "vllm serve"), part(served, "VLLM::EngineCore")
-    memory = set(Path("/dev/shm").iterdir())
+    memory = shared_memory(old)
+    assert memory  # vLLM's processes talk by it
     os.kill(api, signal.SIGKILL)
     time_of_death = time.monotonic()
     eventually(lambda: not alive([engine]), 30)
@@ -125,9 +126,7 @@ def test_kill_of_the_api_leaves_nothing_of_the_old_and_restarts(served):
     assert cause.startswith("it was killed by signal 9")
     assert ended_by_us < 15
     assert not alive(list(old))
-    assert not {path for path in memory if path.name.startswith("psm_")} & set(
-        Path("/dev/shm").iterdir()
-    )
+    assert not any(path.exists() for path in memory)
     assert served.entry == entry
     assert chat(served, "a")[0] == 200
 
@@ -141,6 +140,7 @@ def test_an_api_whose_engine_died_ends_with_status_0_and_is_restarted(served):
 
 def test_sigterm_with_a_request_open_ends_it_in_seconds(served):
     below = list(tree(served))
+    memory = shared_memory(below)
     forever = {"max_tokens": 8000, "min_tokens": 8000, "ignore_eos": True}
     threading.Thread(target=chat, args=(served, "a"), kwargs=forever, daemon=True).start()
     running = lambda: figure(served.get("/metrics")[1], "num_requests_running")  # noqa: E731
@@ -149,7 +149,7 @@ def test_sigterm_with_a_request_open_ends_it_in_seconds(served):
     assert served.stop(60) == 0
     assert time.monotonic() - began < GRACE + 5
     assert not alive(below)
-    assert not any(Path("/dev/shm").glob("psm_*"))
+    assert not any(path.exists() for path in memory)
 
 
 def test_sigterm_while_loading_is_ignored_and_ends_it_all_the_same(served):
