@@ -1,9 +1,9 @@
 """The exceptions of this project, one tree.
 
     ArenaError                  anything a user can act on; printed without a traceback
-    ├── ConfigError             a key of config.yaml, of a profile or of an Arena-Hard-Auto settings file
+    ├── ConfigError             a key of config.yaml, a profile or an Arena-Hard-Auto settings file
     ├── DataError               a question, answer or judgment file (names file and line)
-    ├── JournalError            the journal of games: unreadable, locked by a living process, disk full
+    ├── JournalError            the journal of games: unreadable, held by another, disk full
     ├── JudgeError              the judge server: does not start, died too often, refuses the key
     └── OpenGames               some games have no terminal state yet; asking again may close them
 
