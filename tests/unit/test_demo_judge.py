@@ -191,7 +191,7 @@ def test_slots_are_given_by_priority(tmp_path):
         judge(tmp_path, "--slots", "1", "--prefill", "1") as client,
         ThreadPoolExecutor(8) as pool,
     ):
-        games = [pool.submit(ask, client, "long " * 10_000)]  # some 10 s, in which the others queue
+        games = [pool.submit(ask, client, "long " * 4_000)]  # some 5 s, in which the others queue
 
         def there_are(number, state):
             metrics = client.with_options(base_url=f"http://127.0.0.1:{client.port}")
