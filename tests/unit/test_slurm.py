@@ -63,3 +63,17 @@ def test_the_record_is_snakemakes_own(tmp_path):
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_text('{"external_jobid": "5"}')
     assert slurm.batch_of_job(tmp_path, tmp_path / "results") == {"5": "y" * 300}
+
+
+def test_commands_without_a_cluster_are_no_slurm(tmp_path, monkeypatch):
+    """Debian's client packages are installed, and nothing says where a controller is."""
+    squeue = tmp_path / "squeue"
+    squeue.write_text(
+        "#!/bin/sh\necho 'squeue: error: resolve_ctls_from_dns_srv: Unknown host' >&2\n"
+        "echo 'squeue: fatal: Could not establish a configuration source' >&2\nexit 1\n"
+    )
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert slurm.squeue() == (None, None)
+    squeue.write_text("#!/bin/sh\necho 'squeue: error: Connection refused' >&2\nexit 1\n")
+    assert slurm.squeue() == (None, "squeue: error: Connection refused")

@@ -22,6 +22,7 @@ from pathlib import Path
 TIMEOUT_S = 5
 _SEPARATOR = "\x1f"  # never part of a name or a reason
 _FIELDS = ("%i", "%T", "%N", "%M", "%l", "%r", "%S", "%j")
+_NO_CLUSTER = "Could not establish a configuration source"
 _TRES_GPUS = re.compile(r"gres/gpu(?::[^=,]+)?=(\d+)")
 
 
@@ -56,6 +57,8 @@ def squeue() -> tuple[list[Job] | None, str | None]:
         return None, None
     command = ["squeue", "--noheader", "--user", getpass.getuser(), "-o", _SEPARATOR.join(_FIELDS)]
     output, problem = _call(command)
+    if problem and _NO_CLUSTER in problem:
+        return None, None  # the commands are installed, and no cluster is set up
     jobs = []
     for line in output.splitlines():
         parts = line.split(_SEPARATOR)
