@@ -7,11 +7,12 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from arena.adopt import adopt, is_foreign, move_aside, totals
+from arena.adopt import adopt, move_aside, totals
 from arena.adoption import adopt_all
 from arena.errors import JournalError
 from arena.games import plan_games
 from arena.journal import Journal, read_records
+from arena.judgments import is_foreign
 from arena.questions import Question
 from test_games import PLAIN, answers, settings
 

@@ -248,6 +248,8 @@ def test_a_judgment_that_others_made_stops_the_run(campaign):
     campaign.write("games/m.jsonl", "")
     assert not campaign.check("m").ok, "an empty journal has made nothing"
     campaign.write("games/m.jsonl", {"uid": "a"})
+    assert not campaign.check("m").ok, "written over ours by another tool: no state of a game"
+    campaign.write("judgments/m.jsonl", {"uid": "a", "games": [{"state": "ok"}, {"state": "ok"}]})
     assert campaign.check("m").ok
 
 

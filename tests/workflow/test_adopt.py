@@ -51,6 +51,17 @@ def test_a_whole_file_is_taken_in_and_nothing_is_asked(foreign: Campaign) -> Non
     assert asked_after_adoption(foreign) == 0
 
 
+def test_a_file_written_over_ours_is_refused_although_there_is_a_journal(judged: Campaign) -> None:
+    path = judged.judgment(MODEL)
+    lines = read_lines(path)
+    for line in lines:
+        line["games"] = [
+            {key: game[key] for key in ("score", "judgment")} for game in line["games"]
+        ]
+    write_lines(path, lines)
+    assert "snakemake adopt" in judged.run("-n", ok=False).stdout
+
+
 def test_a_cut_file_leaves_the_rest_open(foreign: Campaign) -> None:
     path = foreign.judgment(MODEL)
     write_lines(path, read_lines(path)[:7])

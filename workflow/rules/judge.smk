@@ -22,7 +22,7 @@ rule judge_server:
         script=SCRIPTS / "judge_server.py",
     shell:
         "exec python {params.script:q} --batch {params.batch:q} --logs {params.logs:q} {output:q}"
-        " > {log:q} 2>&1"
+        " >> {log:q} 2>&1"
 
 
 # A judge that needs no GPU asks for none, whatever the profile says: demo, external, a rehearsal.

@@ -68,18 +68,6 @@ class Adopted:
         return lines
 
 
-def is_foreign(judgments: Path, journal: Path) -> bool:
-    """Whether somebody else made this judgment file: there is no journal it could be made from,
-    or its first game lacks the state that we write."""
-    if not judgments.exists() or not judgments.stat().st_size:
-        return False
-    if not journal.exists() or not journal.stat().st_size:
-        return True
-    first = next((line.obj for line in iter_lines(judgments) if line.obj), {})
-    games = [game for game in first.get("games") or () if isinstance(game, dict)]
-    return not any("state" in game for game in games)
-
-
 def adopt(
     path: Path,
     *,

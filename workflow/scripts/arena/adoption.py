@@ -6,11 +6,12 @@ from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
-from arena.adopt import Adopted, adopt, is_foreign, move_aside
+from arena.adopt import Adopted, adopt, move_aside
 from arena.answers import read_answers
 from arena.errors import DataError
 from arena.games import GameSettings, plan_games
 from arena.journal import Journal
+from arena.judgments import is_foreign
 from arena.lock import Lock
 from arena.questions import read_questions
 from arena.settings import Settings

@@ -10,6 +10,7 @@ outlives it.
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -214,3 +215,26 @@ def _reply_text(reply: msgspec.Raw) -> str | None:
     if isinstance(value, dict):
         value = next((value[key] for key in ("answer", "content", "text") if value.get(key)), None)
     return value if isinstance(value, str) else None
+
+
+def is_foreign(judgments: str | Path, journal: str | Path) -> bool:
+    """Whether somebody else made this judgment file, so that it must not be overwritten.
+
+    It is foreign where there is no journal that it could be made from, and where its first line
+    lacks the `state` of a game, which we write and no other tool does.
+    """
+    if not _size(judgments):
+        return False
+    if not _size(journal):
+        return True
+    with open(judgments, "rb") as file:  # noqa: PTH123 (1,000 files a start: pathlib is slower)
+        first = next((line for line in file if line.strip()), b"")
+    # Inside a text the quotes would be escaped, so these bytes are a key.
+    return b'"state"' not in first
+
+
+def _size(path: str | Path) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 (as above)
+    except (FileNotFoundError, NotADirectoryError):
+        return 0

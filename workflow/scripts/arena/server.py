@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from arena.deadline import job_end
 from arena.errors import ArenaError
 from arena.external import check, endpoints
 from arena.judge_process import say, stop_asked
@@ -90,6 +91,7 @@ async def _serve_external(judge: Mapping[str, Any], server_file: Path, record: B
     first = served[0]
     entry = server_entry(first["url"], first["key"], capacity(judge), endpoints=served)
     write_private(server_file, entry)
+    end = await asyncio.to_thread(job_end)
     stop = asyncio.create_task(stop_asked(look=Limits.parent))
     try:
         for endpoint in served:
@@ -97,7 +99,7 @@ async def _serve_external(judge: Mapping[str, Any], server_file: Path, record: B
             say(await asyncio.to_thread(check, endpoint))
         record.note(launched=now(), ready=now())
         cause = await stop
-        record.ended("walltime" if at_walltime() else cause)
+        record.ended("walltime" if at_walltime(end) else cause)
     finally:
         retire(server_file)
     return 0

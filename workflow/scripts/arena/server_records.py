@@ -130,7 +130,9 @@ class FailedStart:
         write_atomic(self.path, json.dumps(entry, indent=1) + "\n")
 
 
-def at_walltime(env: Mapping[str, str] = os.environ) -> bool:
-    """Whether Slurm's limit is what ended us: this is its last minute."""
-    end = env.get("SLURM_JOB_END_TIME", "")
-    return end.isdigit() and int(end) - datetime.now(UTC).timestamp() < WALLTIME_SECONDS
+def at_walltime(end: float | None) -> bool:
+    """Whether Slurm's limit is what ended us: this is the last minute before `end` (s since 1970).
+
+    Ask `deadline.job_end` for it at the start: there is no time to ask Slurm at the end.
+    """
+    return end is not None and end - datetime.now(UTC).timestamp() < WALLTIME_SECONDS

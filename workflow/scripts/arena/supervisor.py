@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.causes import Cause, explain
+from arena.deadline import job_end
 from arena.errors import JudgeError
 from arena.health_check import REPLY_SECONDS, Judge, Progress
 from arena.judge_process import Process, say, stop_asked
@@ -93,13 +94,16 @@ class Supervisor:
         adopt_orphans()
         stop = asyncio.create_task(stop_asked(self.limits.parent))
         serve = asyncio.create_task(self._serve(announce))
+        end = asyncio.create_task(asyncio.to_thread(job_end))  # a busy Slurm takes its time
         try:
             await asyncio.wait({stop, serve}, return_when=asyncio.FIRST_COMPLETED)
             if serve.done():
                 serve.result()  # it only ends by an error
             cause = stop.result()
             say(f"stopping: {cause or 'all is done'}")
-            self.record.ended("walltime" if at_walltime() else cause)
+            self.record.ended(
+                "walltime" if at_walltime(end.result() if end.done() else None) else cause
+            )
         except Exception as error:
             self.record.ended(f"error of the supervisor: {error}")
             raise

@@ -3,13 +3,13 @@
 `check_settings` is the door for the workflow; `check` is the function behind it.
 """
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from arena.answer_facts import Facts, FactsMemory
 from arena.errors import ConfigError, DataError
+from arena.judgments import is_foreign
 from arena.name_hints import NameHints, some
 from arena.names import check_model_name, did_you_mean
 from arena.prompts import ANY_CATEGORY
@@ -102,7 +102,7 @@ def check(
     games: dict[str, int] = {}
     for model in models:
         row, facts = _model_row(model, answers_dir, files, len(asked), most_cut, hints)
-        if _is_foreign(f"{judgments_dir}/{model}.jsonl", f"{journals_dir}/{model}.jsonl"):
+        if is_foreign(f"{judgments_dir}/{model}.jsonl", f"{journals_dir}/{model}.jsonl"):
             foreign.append(model)
             reason = f"{judgments_dir}/{model}.jsonl was not made by this workflow"
             row = replace(row, state="foreign_judgments", reason=reason)
@@ -254,15 +254,3 @@ def _remarks(facts: Facts, path: str) -> list[str]:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _is_foreign(judgment: str, journal: str) -> bool:
-    """A judgment with something in it, and no journal that could have made it."""
-    return bool(_size(judgment)) and not _size(journal)
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size  # noqa: PTH116 (1,000 models: pathlib costs 3 times as much)
-    except (FileNotFoundError, NotADirectoryError):
-        return 0
