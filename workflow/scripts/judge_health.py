@@ -14,6 +14,7 @@ from typing import Any
 from arena.errors import ArenaError
 from arena.jsonl import write_atomic
 from arena.show_result import Sources, make_health
+from arena.source_options import add_source_options
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -26,11 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     add = parser.add_argument
     add("-b", "--bench", required=True, help="a folder of data-dir")
     add("-j", "--judges", "--judge", nargs="+", required=True, help="judges to look at")
-    add("--data-dir", type=Path, default=Path("data"), help="folder of the benches")
-    add("--judgments-dir", type=Path, help="folder with a folder a judge, where it is elsewhere")
-    add("--answers-dir", type=Path, help="folder of the answers, where it is elsewhere")
-    add("--models", nargs="*", default=[], help="only these; * and ? stand for any text")
-    add("--baselines", "--baseline", nargs="*", default=[], help="only judgments against these")
+    add_source_options(parser)
     add("--rule", help="v0.1 or v2.0, as for show_result")
     add("--note", dest="notes", action="append", default=[], help="a line above everything")
     add("--out", type=Path, help="folder for health.txt and health.json")

@@ -16,6 +16,7 @@ from arena.errors import ArenaError
 from arena.intervals import CI
 from arena.leaderboard import ROUNDS
 from arena.show_result import Sources, make_result
+from arena.source_options import add_source_options
 from arena.style import FEATURES
 from arena.verdict import DEFAULT_PATTERNS, RULES
 
@@ -84,11 +85,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="CATEGORY",
         help="only these (default: all)",
     )
-    add("--data-dir", type=Path, default=Path("data"), help="folder of the benches")
-    add("--judgments-dir", type=Path, help="folder with a folder a judge, where it is elsewhere")
-    add("--answers-dir", type=Path, help="folder of the answers, where it is elsewhere")
-    add("--models", nargs="*", default=[], help="only these; * and ? stand for any text")
-    add("--baselines", "--baseline", nargs="*", default=[], help="only judgments against these")
+    add_source_options(make)
     add("--rule", choices=RULES, help="default: v0.1 for the bench arena-hard-v0.1, else v2.0")
     add("--weight", type=float, default=3, help="votes of a strong verdict")
     add("--rounds", type=int, default=ROUNDS, help="resamples behind each interval")
