@@ -1,5 +1,7 @@
 """The main process: killed and started again, as a Slurm job itself, and stopping a campaign."""
 
+import os
+import shutil
 import signal
 import subprocess
 import time
@@ -87,6 +89,28 @@ def test_interrupted(campaign):
     job = struck.job()
     await_that(lambda: struck.judged() > 0, "a game")
     struck.process.send_signal(signal.SIGINT)
+    assert struck.wait() == 1
+    await_that(lambda: state(job) == "CANCELLED", "the end of the campaign's job")
+    struck.nothing_left()
+
+
+def test_interrupted_while_it_asks_for_states(campaign, tmp_path):
+    """Snakemake itself forgets the jobs that it is asking about, and leaves them running."""
+    asks, go_on = tmp_path / "asks", tmp_path / "go_on"
+    slow = tmp_path / "sacct"
+    slow.write_text(
+        f"#!/bin/sh\ntouch {asks}\nuntil [ -e {go_on} ]; do sleep 0.1; done\n"
+        f'exec {shutil.which("sacct")} "$@"\n'
+    )
+    slow.chmod(0o755)
+    struck = campaign()
+    struck.start(PATH=f"{tmp_path}:{os.environ['PATH']}")
+    job = struck.job()
+    await_that(asks.exists, "the question for states")
+    await_that(lambda: struck.judged() > 0, "a game")
+    struck.process.send_signal(signal.SIGINT)
+    await_that(lambda: "Terminating processes" in struck.text(), "the interrupt heard")
+    go_on.touch()
     assert struck.wait() == 1
     await_that(lambda: state(job) == "CANCELLED", "the end of the campaign's job")
     struck.nothing_left()

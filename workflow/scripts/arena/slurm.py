@@ -156,6 +156,12 @@ def seconds(text: str) -> float | None:
     return total + 86400 * int(days or 0)
 
 
+def cancel_run(name: str | None) -> None:
+    """Cancel what is left of the jobs that one run of Snakemake named `name`; None: it has none."""
+    if name and shutil.which("scancel"):
+        _call(["scancel", f"--name={name}"])
+
+
 def _call(command: list[str]) -> tuple[str, str | None]:
     try:
         done = subprocess.run(
