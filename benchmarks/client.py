@@ -24,15 +24,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
 import openai
-from arena.answers import Answer
-from arena.asker import Asker
-from arena.client import Client
-from arena.deadline import Deadline
-from arena.games import GameSettings, plan_games
-from arena.hooks import Hooks
-from arena.journal import Journal
-from arena.questions import Question
-from arena.ready import Server
+from arena.data.answers import Answer
+from arena.data.games import GameSettings, plan_games
+from arena.data.questions import Question
+from arena.journals.journal import Journal
+from arena.playing.asker import Asker
+from arena.playing.client import Client
+from arena.playing.deadline import Deadline
+from arena.playing.hooks import Hooks
+from arena.playing.ready import Server
 
 PARALLEL = 32
 SETTINGS = GameSettings.from_dict(

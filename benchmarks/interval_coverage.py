@@ -10,15 +10,15 @@ score over endlessly many questions. Also the differences of two models on the s
 import argparse
 
 import numpy as np
-from arena.compare import paired_differences
-from arena.intervals import (
+from arena.ranking.compare import paired_differences
+from arena.ranking.intervals import (
     bounds,
     question_weights,
     resampled_scores,
     upstream_scores,
     widen_certain,
 )
-from arena.votes import count_votes
+from arena.ranking.votes import count_votes
 
 LEVEL = 0.90
 SAME = 0.6  # share of second games that only repeat the first one's verdict

@@ -7,7 +7,7 @@ smaller than the work. A fresh judge_server.py for each line; hits are vLLM's ow
 
 direct, question-major   one loop, all models' games of a question before the next: the ideal
 direct, model-major      one loop, model after model: how a script without us does it
-clients                  ten gen_judgment clients (arena.judging, as the rule runs it)
+clients                  ten gen_judgment clients (arena.playing.judging, as the rule runs it)
 clients, no priority     the same on a server that knows no priorities
 clients, half late       five of them start when the first five have played half of their games
 """
@@ -30,13 +30,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
 import openai
-from arena.answers import read_answers
-from arena.games import GameSettings, plan_games
-from arena.health_check import figure
-from arena.judging import Job, judge_model
-from arena.launch import DEFAULT_COMMANDS, SCRIPTS
-from arena.prompts import own_prompts
-from arena.questions import read_questions
+from arena.data.answers import read_answers
+from arena.data.games import GameSettings, plan_games
+from arena.data.prompts import own_prompts
+from arena.data.questions import read_questions
+from arena.playing.judging import Job, judge_model
+from arena.serving.health_check import figure
+from arena.serving.launch import DEFAULT_COMMANDS, SCRIPTS
 
 PROJECT = Path(__file__).resolve().parents[1]
 BLOCK = 32  # tokens in a block of the cache; vLLM's default on the CPU is 128, on a GPU 16

@@ -10,9 +10,9 @@ plain scores are wrong; the last columns say by how much.
 import argparse
 
 import numpy as np
-from arena.intervals import bounds, question_weights, resampler
-from arena.style import COLUMNS, fit_style
-from arena.votes import Votes
+from arena.ranking.intervals import bounds, question_weights, resampler
+from arena.ranking.style import COLUMNS, fit_style
+from arena.ranking.votes import Votes
 
 LEVEL = 0.90
 STRENGTHS = np.array([-1.5, -1.0, -0.5, -0.2, 0.2, 0.5, 1.0, 1.5])

@@ -4,10 +4,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from arena.games import Game, GameSettings
-from arena.judging import Job, plan_of
-from arena.questions import read_questions
-from arena.toy_server import message_digest
+from arena.data.games import Game, GameSettings
+from arena.data.questions import read_questions
+from arena.demo.server import message_digest
+from arena.playing.judging import Job, plan_of
 
 MODELS = ("alpha", "beta", "gamma")
 # Replies that are what they are, in the undisturbed run as well: one of each in every 80 answers.

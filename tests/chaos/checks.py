@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 
-from arena.compact import check
+from arena.journals.compact import check
 
 from tests.chaos.bench import MODELS, Bench
 from tests.chaos.run import NEEDED, Told

@@ -15,9 +15,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2] / "workflow" / "scripts"))
 
 import demo_judge
-from arena.toy_faults import Fault, Faults
-from arena.toy_server import Toy, message_digest
-from arena.web import Reply, Request
+from arena.demo.faults import Fault, Faults
+from arena.demo.server import Toy, message_digest
+from arena.support.web import Reply, Request
 
 
 def option(name: str) -> Path:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "workflow" / "scripts"))
 
-from arena.errors import ArenaError
-from arena.judging import Job, judge_model
+from arena.playing.judging import Job, judge_model
+from arena.support.errors import ArenaError
 
 described = json.loads(sys.argv[1])
 paths = {key: Path(value) for key, value in described["paths"].items()}

@@ -16,7 +16,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from arena.jsonl import iter_lines
+from arena.support.jsonl import iter_lines
 
 from tests.chaos.bench import MODELS, Bench, write_lines
 

@@ -35,7 +35,7 @@ def test_judgments_are_seen_late(campaign):
 HOLD = """
 import sys, time
 sys.path.insert(0, {scripts!r})
-from arena.lock import Lock
+from arena.journals.lock import Lock
 lock = Lock({journal!r}, "batch")
 
 def waits(holder):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from arena.web import Reply, Request, error, serve
+from arena.support.web import Reply, Request, error, serve
 
 KEY = "key-of-this-job-5f0c"
 

@@ -7,13 +7,13 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from arena.adopt import adopt, move_aside, totals
-from arena.adoption import adopt_all
-from arena.errors import JournalError
-from arena.games import plan_games
-from arena.journal import Journal, read_records
-from arena.judgments import is_foreign
-from arena.questions import Question
+from arena.data.games import plan_games
+from arena.data.judgments import is_foreign
+from arena.data.questions import Question
+from arena.journals.adopt import adopt, move_aside, totals
+from arena.journals.adoption import adopt_all
+from arena.journals.journal import Journal, read_records
+from arena.support.errors import JournalError
 from test_games import PLAIN, answers, settings
 
 UIDS = ("q1", "q2", "q3")

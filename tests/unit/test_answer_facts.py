@@ -4,9 +4,9 @@ import json
 import os
 
 import pytest
-from arena.answer_facts import Facts, FactsMemory, count_cut, facts_of
-from arena.answers import Answer, AnswerFile, Problem
-from arena.questions import Question
+from arena.data.answer_facts import Facts, FactsMemory, count_cut, facts_of
+from arena.data.answers import Answer, AnswerFile, Problem
+from arena.data.questions import Question
 
 QUESTIONS = [Question(uid, "c", "?", 1) for uid in "abcd"]
 

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from arena.answers import Answer, read_answers
-from arena.errors import DataError
+from arena.data.answers import Answer, read_answers
+from arena.support.errors import DataError
 
 
 def write(tmp_path, *lines, name="m", end="\n"):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from arena.batches import ask_for_no_gpu, make_plan, needs_judging, requested_gpus
+from arena.campaign.batches import ask_for_no_gpu, make_plan, needs_judging, requested_gpus
 
 MODELS = [f"m{number}" for number in range(25)]
 

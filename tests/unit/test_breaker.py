@@ -1,14 +1,20 @@
 """When the circuit opens, and when it ends the job."""
 
-import arena.breaker
+import arena.playing.breaker
 import pytest
-from arena.breaker import PATIENCE_EXTERNAL, PATIENCE_SUPERVISED, PATIENCE_THROTTLED, TRIP, Breaker
+from arena.playing.breaker import (
+    PATIENCE_EXTERNAL,
+    PATIENCE_SUPERVISED,
+    PATIENCE_THROTTLED,
+    TRIP,
+    Breaker,
+)
 
 
 @pytest.fixture
 def now(monkeypatch) -> list[float]:
     clock = [100.0]
-    monkeypatch.setattr(arena.breaker.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(arena.playing.breaker.time, "monotonic", lambda: clock[0])
     return clock
 
 

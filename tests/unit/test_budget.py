@@ -4,9 +4,9 @@ import os
 from itertools import pairwise
 
 import pytest
-from arena import budget
-from arena.budget import Guard, Meter, Spent, reached
-from arena.records import _json
+from arena.campaign.records import _json
+from arena.playing import budget
+from arena.playing.budget import Guard, Meter, Spent, reached
 
 from tests.synthetic import T0, iso, journal_line, life, write_batch, write_journal, write_life
 

@@ -10,24 +10,24 @@ import socket
 import time
 from collections import Counter
 
-import arena.breaker
-import arena.client
-import arena.deadline
-import arena.pace
-import arena.ready
+import arena.playing.breaker
+import arena.playing.client
+import arena.playing.deadline
+import arena.playing.pace
+import arena.playing.ready
 import pytest
-from arena.asker import Asker, is_loopback
-from arena.client import Client
-from arena.deadline import Deadline
-from arena.errors import JournalError, JudgeError, OpenGames
-from arena.games import plan_games
-from arena.hooks import Hooks
-from arena.interrupts import Interrupted, Interrupts
-from arena.journal import Journal, read_records
-from arena.questions import Question
-from arena.ready import Server
-from arena.replay import open_games
-from arena.web import Reply, error
+from arena.data.games import plan_games
+from arena.data.questions import Question
+from arena.journals.journal import Journal, read_records
+from arena.journals.replay import open_games
+from arena.playing.asker import Asker, is_loopback
+from arena.playing.client import Client
+from arena.playing.deadline import Deadline
+from arena.playing.hooks import Hooks
+from arena.playing.ready import Server
+from arena.support.errors import JournalError, JudgeError, OpenGames
+from arena.support.interrupts import Interrupted, Interrupts
+from arena.support.web import Reply, error
 from scripted import KEY, Call, completion, judge
 from test_games import answers, settings
 
@@ -55,14 +55,14 @@ class Played:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Back-off and patience in hundredths of what users get; nothing else differs."""
-    monkeypatch.setattr(arena.pace, "FIRST_DELAY", 0.01)
-    monkeypatch.setattr(arena.pace, "LONGEST_DELAY", 0.6)
-    monkeypatch.setattr(arena.pace, "CUT_EVERY", 0.0)
-    monkeypatch.setattr(arena.ready, "POLL", 0.01)
-    monkeypatch.setattr(arena.ready, "SLOWEST_POLL", 0.05)
-    monkeypatch.setattr(arena.ready, "PATIENCE_EXTERNAL", 0.6)
-    monkeypatch.setattr(arena.ready, "PATIENCE_SUPERVISED", 1.2)
-    monkeypatch.setattr(arena.breaker, "PATIENCE_THROTTLED", 0.5)
+    monkeypatch.setattr(arena.playing.pace, "FIRST_DELAY", 0.01)
+    monkeypatch.setattr(arena.playing.pace, "LONGEST_DELAY", 0.6)
+    monkeypatch.setattr(arena.playing.pace, "CUT_EVERY", 0.0)
+    monkeypatch.setattr(arena.playing.ready, "POLL", 0.01)
+    monkeypatch.setattr(arena.playing.ready, "SLOWEST_POLL", 0.05)
+    monkeypatch.setattr(arena.playing.ready, "PATIENCE_EXTERNAL", 0.6)
+    monkeypatch.setattr(arena.playing.ready, "PATIENCE_SUPERVISED", 1.2)
+    monkeypatch.setattr(arena.playing.breaker, "PATIENCE_THROTTLED", 0.5)
 
 
 @pytest.fixture
@@ -567,7 +567,7 @@ def test_at_the_end_of_the_job_open_games_are_given_up(play, monkeypatch):
         await asyncio.sleep(30)
         return completion()
 
-    monkeypatch.setattr(arena.deadline, "QUICKEST", 0.5)
+    monkeypatch.setattr(arena.playing.deadline, "QUICKEST", 0.5)
     end = Deadline(time.time() + 2.5, leave=1.0)
     with judge(script) as server:
         played = play(server.url, questions=2, deadline=end)

@@ -1,8 +1,14 @@
 import numpy as np
 import pytest
-from arena.compare import Differences, alike, paired_differences, rank_ranges, resampled_differences
-from arena.intervals import bounds, question_weights, resampled_scores
-from arena.votes import Votes
+from arena.ranking.compare import (
+    Differences,
+    alike,
+    paired_differences,
+    rank_ranges,
+    resampled_differences,
+)
+from arena.ranking.intervals import bounds, question_weights, resampled_scores
+from arena.ranking.votes import Votes
 
 QUESTIONS = [f"q{number}" for number in range(200)]
 WEIGHTS = question_weights(QUESTIONS, 400, seed=1)

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from arena.config import check_config
-from arena.errors import ConfigError
+from arena.setup.config import check_config
+from arena.support.errors import ConfigError
 
 
 @pytest.fixture

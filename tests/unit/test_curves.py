@@ -1,9 +1,9 @@
 import re
 
 import pytest
-from arena.curves import make_curves, run_and_step
-from arena.errors import ConfigError
-from arena.leaderboard import Board, Row
+from arena.ranking.curves import make_curves, run_and_step
+from arena.ranking.leaderboard import Board, Row
+from arena.support.errors import ConfigError
 
 
 def row(model, score=50.0, is_baseline=False):

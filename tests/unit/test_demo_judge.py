@@ -12,11 +12,11 @@ from contextlib import contextmanager
 
 import openai
 import pytest
-from arena.errors import ConfigError
-from arena.prompts import messages, own_prompts
-from arena.toy_faults import KINDS, Faults
-from arena.toy_judge import PrefixCache, verdict
-from arena.toy_server import message_digest, short_digest
+from arena.data.prompts import messages, own_prompts
+from arena.demo.faults import KINDS, Faults
+from arena.demo.judge import PrefixCache, verdict
+from arena.demo.server import message_digest, short_digest
+from arena.support.errors import ConfigError
 
 from tests.served import SCRIPTS, eventually
 
@@ -109,7 +109,7 @@ def test_both_known_templates_are_understood(project):
 
 def test_verdicts_are_the_same_in_every_process():
     text = user("a tide is the sea that rises", "the sea falls and rises again with the moon")
-    code = "import sys; from arena.toy_judge import verdict; print(verdict(sys.argv[1])[0])"
+    code = "import sys; from arena.demo.judge import verdict; print(verdict(sys.argv[1])[0])"
     seen = {
         subprocess.run(
             [sys.executable, "-c", code, text],

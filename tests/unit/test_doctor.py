@@ -5,16 +5,16 @@ import shutil
 
 import pytest
 import yaml
-from arena.answers import read_answers
-from arena.doctor import examine, keep
-from arena.doctor_page import page, side_by_side
-from arena.games import GameSettings, plan_games
-from arena.lengths import lengths_for
-from arena.load import load_settings
-from arena.open_prompts import Examiner
-from arena.prompt_check import prompt_differences
-from arena.questions import read_questions
-from arena.validation import check_settings
+from arena.campaign.validation import check_settings
+from arena.costs.doctor import examine, keep
+from arena.costs.doctor_page import page, side_by_side
+from arena.costs.open_prompts import Examiner
+from arena.data.answers import read_answers
+from arena.data.games import GameSettings, plan_games
+from arena.data.lengths import lengths_for
+from arena.data.questions import read_questions
+from arena.setup.load import load_settings
+from arena.setup.prompt_check import prompt_differences
 
 from tests.synthetic import T0, iso, journal_line, write_batch
 

@@ -3,8 +3,8 @@
 import threading
 from pathlib import Path
 
-from arena import early_stop
-from arena.server_records import BatchRecord, FailedStart
+from arena.campaign import early_stop
+from arena.serving.server_records import BatchRecord, FailedStart
 
 
 def test_cause_reaches_the_main_process(tmp_path: Path, monkeypatch) -> None:

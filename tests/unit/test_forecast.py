@@ -3,10 +3,18 @@
 from itertools import pairwise
 
 import pytest
-from arena.forecast import ASSUMED_RATE, ASSUMED_REPLY, DECODE, Load, against, forecast, rates_of
-from arena.ledger import Row
-from arena.lengths import CHAT_TOKENS, Lengths, context_of, lengths_for
-from arena.sharing import BLOCK, Layout, shared_tokens
+from arena.costs.forecast import (
+    ASSUMED_RATE,
+    ASSUMED_REPLY,
+    DECODE,
+    Load,
+    against,
+    forecast,
+    rates_of,
+)
+from arena.costs.ledger import Row
+from arena.costs.sharing import BLOCK, Layout, shared_tokens
+from arena.data.lengths import CHAT_TOKENS, Lengths, context_of, lengths_for
 
 WORDS = Lengths(lambda text: len(text.split()), "words", True)
 

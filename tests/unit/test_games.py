@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from arena.answers import Answer
-from arena.errors import ConfigError, DataError
-from arena.games import AskAgain, GameSettings, plan_games, without_thoughts
-from arena.questions import Question
+from arena.data.answers import Answer
+from arena.data.games import AskAgain, GameSettings, plan_games, without_thoughts
+from arena.data.questions import Question
+from arena.support.errors import ConfigError, DataError
 
 PLAIN = {
     "judge": "judge",

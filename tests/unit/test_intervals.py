@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from arena.intervals import (
+from arena.ranking.intervals import (
     bounds,
     question_weights,
     resampled_scores,
@@ -8,7 +8,7 @@ from arena.intervals import (
     upstream_scores,
     widen_certain,
 )
-from arena.votes import Votes
+from arena.ranking.votes import Votes
 
 QUESTIONS = [f"q{number}" for number in range(400)]
 

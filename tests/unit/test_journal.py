@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from arena.compact import check, compact
-from arena.errors import JournalError
-from arena.journal import Journal, Record, read_records
-from arena.lock import Lock
+from arena.journals.compact import check, compact
+from arena.journals.journal import Journal, Record, read_records
+from arena.journals.lock import Lock
+from arena.support.errors import JournalError
 
 KEYS = "digest uid game state label answer finish_reason usage attempts seconds time reason"
 
@@ -148,8 +148,8 @@ def limited(path: Path, size: int) -> subprocess.CompletedProcess:
     """Append to a journal in a process whose files may not grow beyond `size` bytes."""
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]); sys.path.insert(0, sys.argv[2])\n"
-        "from test_journal import record; from arena.journal import Journal\n"
-        "from arena.errors import JournalError\n"
+        "from test_journal import record; from arena.journals.journal import Journal\n"
+        "from arena.support.errors import JournalError\n"
         "journal = Journal(sys.argv[3])\n"
         "try: journal.append(record('d9'))\n"
         "except JournalError as error: print(error)\n"

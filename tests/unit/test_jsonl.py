@@ -3,8 +3,8 @@
 import stat
 
 import pytest
-from arena.errors import DataError
-from arena.jsonl import dump_line, iter_lines, write_atomic
+from arena.support.errors import DataError
+from arena.support.jsonl import dump_line, iter_lines, write_atomic
 
 
 def read(tmp_path, content: bytes):

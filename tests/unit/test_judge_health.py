@@ -4,11 +4,11 @@ import sys
 
 import numpy as np
 import pytest
-from arena.answer_health import Lengths, answer_health, bin_text, read_lengths
-from arena.intervals import question_weights
-from arena.judge_health import agreements, judge_health, share
-from arena.show_result import Sources, make_health
-from arena.votes import CODE_OF_STATE, CODE_OF_VERDICT, Verdicts, count_votes
+from arena.ranking.answer_health import Lengths, answer_health, bin_text, read_lengths
+from arena.ranking.intervals import question_weights
+from arena.ranking.judge_health import agreements, judge_health, share
+from arena.ranking.show_result import Sources, make_health
+from arena.ranking.votes import CODE_OF_STATE, CODE_OF_VERDICT, Verdicts, count_votes
 
 
 def table(**judges):

@@ -8,18 +8,18 @@ import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import arena.share
-import arena.siblings
+import arena.playing.share
+import arena.playing.siblings
 import pytest
-from arena.errors import ArenaError, JudgeError, OpenGames
-from arena.journal import Journal, read_records
-from arena.judging import Job, judge_model
-from arena.judgments import read_judgments
-from arena.lock import Lock, read_holder
-from arena.report import Report
-from arena.share import Share, capacity
-from arena.siblings import Siblings
-from arena.web import Reply, error
+from arena.data.judgments import read_judgments
+from arena.journals.journal import Journal, read_records
+from arena.journals.lock import Lock, read_holder
+from arena.playing.judging import Job, judge_model
+from arena.playing.report import Report
+from arena.playing.share import Share, capacity
+from arena.playing.siblings import Siblings
+from arena.support.errors import ArenaError, JudgeError, OpenGames
+from arena.support.web import Reply, error
 from scripted import KEY, Call, completion, judge
 from test_games import PLAIN
 from test_lock import wait_until
@@ -383,7 +383,7 @@ def test_sigterm_is_heard_while_it_waits_for_others(case, moment):
 
 
 def test_two_clients_that_fail_do_not_wait_for_each_other(case, monkeypatch):
-    monkeypatch.setattr(arena.siblings, "GRACE", 0.0)
+    monkeypatch.setattr(arena.playing.siblings, "GRACE", 0.0)
     case.batch(["m", "n"])
     with Lock(case.root / "games" / "n.jsonl", "b-01") as sibling:
         assert sibling.try_acquire() is None
@@ -432,7 +432,7 @@ def test_the_share_is_of_the_models_that_still_play(tmp_path, monkeypatch):
     judgments.mkdir()
     siblings = Siblings(["a", "b", "c"], "b-01", tmp_path / "games", judgments)
     now = [0.0]
-    monkeypatch.setattr(arena.share.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(arena.playing.share.time, "monotonic", lambda: now[0])
     share = Share({"parallel": 40}, {}, 4, siblings)
     assert share() == 10
     for model in "ab":

@@ -2,8 +2,8 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from arena.errors import DataError
-from arena.judgments import game_dict, judgment_line, read_judgments
+from arena.data.judgments import game_dict, judgment_line, read_judgments
+from arena.support.errors import DataError
 
 SEEDED = '{"question_id": "q1", "games": [{"judgment": "[[A>B]]"}, {"judgment": "[[B>A]]"}]}'
 

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from arena.causes import explain
-from arena.errors import ConfigError
-from arena.external import check, endpoints
-from arena.launch import capacity, environment, fill, gpu_count, parallel_of, script_of
-from arena.processes import parents, shared_memory
+from arena.serving.causes import explain
+from arena.serving.external import check, endpoints
+from arena.serving.launch import capacity, environment, fill, gpu_count, parallel_of, script_of
+from arena.support.errors import ConfigError
+from arena.support.processes import parents, shared_memory
 
 VALUES = {"path": "/w/my judge", "name": "j$1", "host": "127.0.0.1", "port": 7, "gpus": 2}
 
@@ -202,7 +202,7 @@ time.sleep(3600)
 """
 ENDS_IT = """
 import subprocess, sys
-from arena.processes import adopt_orphans, descendants, end_descendants, shared_memory
+from arena.support.processes import adopt_orphans, descendants, end_descendants, shared_memory
 adopt_orphans()
 child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.PIPE, text=True)
 name, orphan = child.stdout.readline().strip(), int(child.stdout.readline())

@@ -5,9 +5,9 @@ import io
 import re
 
 import pytest
-from arena.ledger import COLUMNS, ledger, open_seconds, write_tsv
-from arena.ledger_page import page
-from arena.slurm import Account
+from arena.campaign.slurm import Account
+from arena.costs.ledger import COLUMNS, ledger, open_seconds, write_tsv
+from arena.costs.ledger_page import page
 
 from tests.browser import needs_chromium, open_page
 from tests.synthetic import T0, journal_line, life, write_batch, write_journal, write_life

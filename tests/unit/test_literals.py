@@ -1,8 +1,8 @@
 """Values of a Python file, read without running it."""
 
 import pytest
-from arena.errors import ConfigError
-from arena.literals import read_literal
+from arena.support.errors import ConfigError
+from arena.support.literals import read_literal
 
 
 def read(tmp_path, code, name="X"):

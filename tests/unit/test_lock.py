@@ -8,13 +8,13 @@ import sys
 import time
 from pathlib import Path
 
-import arena.lock
+import arena.journals.lock
 import pytest
-from arena.errors import JournalError
-from arena.lock import STALE, Lock, is_alive, read_holder, slurm_job_runs
+from arena.journals.lock import STALE, Lock, is_alive, read_holder, slurm_job_runs
+from arena.support.errors import JournalError
 
 HOLD = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from arena.lock import Lock\n"
+    "import sys; sys.path.insert(0, sys.argv[1]); from arena.journals.lock import Lock\n"
     "lock = Lock(sys.argv[2]); print(lock.try_acquire(), flush=True); sys.stdin.read()\n"
     "lock.release()"
 )
@@ -164,7 +164,7 @@ def test_without_slurm_the_heartbeat_decides(monkeypatch, journal, hold):
 
 
 def test_the_heart_beats_and_notices_a_lock_that_was_taken(journal, monkeypatch):
-    monkeypatch.setattr(arena.lock, "HEARTBEAT", 0.01)
+    monkeypatch.setattr(arena.journals.lock, "HEARTBEAT", 0.01)
     with Lock(journal) as lock:
         assert lock.try_acquire() is None
         os.utime(lock.path, (0, 0))
@@ -212,7 +212,7 @@ def test_only_the_very_lock_that_was_found_stale_is_removed(journal):
 
 
 RACE = (
-    "import sys, os; sys.path.insert(0, sys.argv[1]); from arena.lock import Lock\n"
+    "import sys, os; sys.path.insert(0, sys.argv[1]); from arena.journals.lock import Lock\n"
     "sys.stdin.readline()\n"
     "lock = Lock(sys.argv[2])\n"
     "for _ in range(25):\n"

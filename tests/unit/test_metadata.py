@@ -3,9 +3,9 @@
 import shutil
 
 import pytest
-from arena import metadata
-from arena.answers import read_answers
-from arena.metadata import complete_metadata, count_metadata, estimate_tokens, token_counter
+from arena.data import metadata
+from arena.data.answers import read_answers
+from arena.data.metadata import complete_metadata, count_metadata, estimate_tokens, token_counter
 
 TEXT = """# Title
 ## Two

@@ -16,7 +16,7 @@ import threading
 import time
 
 import pytest
-from arena.table import Style, visible
+from arena.support.table import Style, visible
 
 from tests.synthetic import T0, journal_line, life, write_batch, write_journal, write_life
 

@@ -1,8 +1,8 @@
 """Names that may become files, and those that may not."""
 
 import pytest
-from arena.errors import ConfigError
-from arena.names import check_model_name, did_you_mean, nearest
+from arena.support.errors import ConfigError
+from arena.support.names import check_model_name, did_you_mean, nearest
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,15 @@
 
 import random
 
-import arena.pace
+import arena.playing.pace
 import pytest
-from arena.pace import FIRST_DELAY, LONGEST_DELAY, Pace, delay
+from arena.playing.pace import FIRST_DELAY, LONGEST_DELAY, Pace, delay
 
 
 @pytest.fixture
 def now(monkeypatch) -> list[float]:
     clock = [100.0]
-    monkeypatch.setattr(arena.pace.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(arena.playing.pace.time, "monotonic", lambda: clock[0])
     return clock
 
 

@@ -5,8 +5,8 @@ import json
 import re
 
 import pytest
-from arena.plot_result import make_pages
-from arena.show_result import Sources, make_health, make_result
+from arena.pages.plot_result import make_pages
+from arena.ranking.show_result import Sources, make_health, make_result
 
 from tests.browser import needs_chromium, open_page
 

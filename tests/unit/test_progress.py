@@ -1,8 +1,8 @@
 """Journals read while they are written: counts, torn tails, replaced files, reading backwards."""
 
 import pytest
-from arena import progress
-from arena.progress import Progress, Tally, epoch
+from arena.journals import progress
+from arena.journals.progress import Progress, Tally, epoch
 
 from tests.synthetic import T0, journal_line, write_journal
 

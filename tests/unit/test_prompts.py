@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from arena.errors import ConfigError
-from arena.prompts import Prompts, check_template, fill, messages, own_prompts
+from arena.data.prompts import Prompts, check_template, fill, messages, own_prompts
+from arena.support.errors import ConfigError
 
 TEMPLATE = "Q {QUESTION} A {ANSWER_A} B {ANSWER_B}"
 PROMPTS = Prompts({"*": "any", "creative_writing": "creative"}, TEMPLATE)

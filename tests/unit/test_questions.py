@@ -1,8 +1,8 @@
 """Both shapes of questions, and what is refused."""
 
 import pytest
-from arena.errors import DataError
-from arena.questions import Question, line_uid, read_questions
+from arena.data.questions import Question, line_uid, read_questions
+from arena.support.errors import DataError
 
 
 def write(tmp_path, content: bytes):

@@ -1,7 +1,7 @@
 """Batches from their files, in the shapes that profiles and supervisors write."""
 
 import pytest
-from arena.records import newest_run, read_batches
+from arena.campaign.records import newest_run, read_batches
 
 from tests.synthetic import T0, life, write_batch, write_life
 

@@ -4,9 +4,9 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from arena.errors import ConfigError
-from arena.resolve import resolve
-from arena.settings import Settings
+from arena.setup.resolve import resolve
+from arena.setup.settings import Settings
+from arena.support.errors import ConfigError
 
 
 @pytest.fixture

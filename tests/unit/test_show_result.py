@@ -8,8 +8,8 @@ import subprocess
 import sys
 
 import pytest
-from arena.errors import DataError
-from arena.show_result import Sources, make_result
+from arena.ranking.show_result import Sources, make_result
+from arena.support.errors import DataError
 
 SEEDED = {"question_id": "q1", "games": [{"judgment": "[[A>B]]"}, {"judgment": "[[B>A]]"}]}
 

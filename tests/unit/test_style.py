@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from arena.intervals import question_weights, resampler
-from arena.style import COLUMNS, fit, fit_style, style_columns
-from arena.votes import Votes
+from arena.ranking.intervals import question_weights, resampler
+from arena.ranking.style import COLUMNS, fit, fit_style, style_columns
+from arena.ranking.votes import Votes
 
 QUESTIONS = [f"q{number}" for number in range(300)]
 

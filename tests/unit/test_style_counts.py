@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from arena.style_counts import read_style_counts
+from arena.ranking.style_counts import read_style_counts
 
 METADATA = {
     "token_len": 12,

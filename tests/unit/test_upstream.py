@@ -1,8 +1,8 @@
 """Checkouts of Arena-Hard-Auto in both layouts, with texts of our own."""
 
 import pytest
-from arena.errors import ConfigError
-from arena.upstream import Endpoint, Upstream
+from arena.setup.upstream import Endpoint, Upstream
+from arena.support.errors import ConfigError
 
 V2 = r"""
 judge_model: judge-70b

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from arena.errors import ConfigError, DataError
-from arena.validation import check
+from arena.campaign.validation import check
+from arena.support.errors import ConfigError, DataError
 
 QUESTIONS = [("a", "hard_prompt"), ("b", "hard_prompt"), ("c", "creative_writing")]
 

@@ -1,8 +1,8 @@
 import json
 
 import pytest
-from arena.errors import ConfigError
-from arena.verdict import LABELS, as_label, parse_verdict, verdict_of
+from arena.data.verdict import LABELS, as_label, parse_verdict, verdict_of
+from arena.support.errors import ConfigError
 
 
 @pytest.mark.parametrize(

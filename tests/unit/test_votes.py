@@ -2,9 +2,9 @@ import json
 
 import numpy as np
 import pytest
-from arena.errors import DataError
-from arena.verdict import VERDICTS
-from arena.votes import ABSENT, CODE_OF_STATE, CODE_OF_VERDICT, count_votes, read_verdicts
+from arena.data.verdict import VERDICTS
+from arena.ranking.votes import ABSENT, CODE_OF_STATE, CODE_OF_VERDICT, count_votes, read_verdicts
+from arena.support.errors import DataError
 
 
 def codes(*games):

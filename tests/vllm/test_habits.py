@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from arena.health_check import figure
-from arena.processes import descendants, shared_memory
+from arena.serving.health_check import figure
+from arena.support.processes import descendants, shared_memory
 
 from tests.served import Served, eventually
 from tests.vllm.conftest import judge

@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from arena.health_check import figure
+from arena.serving.health_check import figure
 
 from tests.served import fetch_as_client
 from tests.vllm.conftest import judge

@@ -1,6 +1,6 @@
-# Which models share a judge server, and what its job asks of the scheduler. Functions only; the logic is arena/batches.py.
-from arena.early_stop import watch_for_failed_start
-from arena.slurm import cancel_run
+# Which models share a judge server, and what its job asks of the scheduler. Functions only; the logic is arena/campaign/batches.py.
+from arena.campaign.early_stop import watch_for_failed_start
+from arena.campaign.slurm import cancel_run
 
 
 @functools.cache

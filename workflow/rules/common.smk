@@ -15,11 +15,12 @@ from snakemake.logging import logger
 SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from arena import batches, validation
-from arena.config import check_config
-from arena.errors import ArenaError
-from arena.environment import inherit_batch, put_first, put_python_first
-from arena.resolve import resolve
+from arena.campaign import batches
+from arena.campaign import validation
+from arena.setup.config import check_config
+from arena.support.errors import ArenaError
+from arena.support.environment import inherit_batch, put_first, put_python_first
+from arena.setup.resolve import resolve
 
 put_python_first()  # also on a node where no environment is active
 put_first(SCRIPTS.parent / "bin")  # sacct: cancelled and preempted jobs are seen to end

@@ -5,10 +5,10 @@ Adapter of rule adopt: prints what became of each file; exit status 1 where one 
 
 import sys
 
-from arena.adopt import totals
-from arena.adoption import adopt_all
-from arena.errors import ArenaError
-from arena.terminal import print_also_to
+from arena.journals.adopt import totals
+from arena.journals.adoption import adopt_all
+from arena.support.errors import ArenaError
+from arena.support.terminal import print_also_to
 
 print_also_to(snakemake.log[0])
 

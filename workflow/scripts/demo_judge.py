@@ -16,10 +16,10 @@ import sys
 import time
 from pathlib import Path
 
-from arena.toy_faults import Faults
-from arena.toy_judge import PrefixCache
-from arena.toy_server import Speed, Toy, open_log
-from arena.web import serve
+from arena.demo.faults import Faults
+from arena.demo.judge import PrefixCache
+from arena.demo.server import Speed, Toy, open_log
+from arena.support.web import serve
 
 LAST_WORDS = {  # what vLLM prints before it ends with status 1
     "oom": "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 896.00 MiB.",

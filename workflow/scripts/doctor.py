@@ -12,13 +12,13 @@ import sys
 import time
 from pathlib import Path
 
-from arena.doctor import FORECAST, examine, keep
-from arena.doctor_page import page, side_by_side
-from arena.errors import ArenaError, DataError
-from arena.forecast import against
-from arena.ledger import account, ledger
-from arena.load import load_settings
-from arena.validation import check_settings
+from arena.campaign.validation import check_settings
+from arena.costs.doctor import FORECAST, examine, keep
+from arena.costs.doctor_page import page, side_by_side
+from arena.costs.forecast import against
+from arena.costs.ledger import account, ledger
+from arena.setup.load import load_settings
+from arena.support.errors import ArenaError, DataError
 
 
 def main(arguments: list[str]) -> None:

@@ -1,12 +1,12 @@
-"""Adapter of the rule gen_judgment: see arena/judging.py."""
+"""Adapter of the rule gen_judgment: see arena/playing/judging.py."""
 
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from arena.errors import ArenaError
-from arena.judging import Job, judge_model
+from arena.playing.judging import Job, judge_model
+from arena.support.errors import ArenaError
 
 job = Job(
     model=snakemake.wildcards.model,

@@ -10,9 +10,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from arena.compact import check, compact
-from arena.errors import ArenaError
-from arena.journal import STATES
+from arena.journals.compact import check, compact
+from arena.journals.journal import STATES
+from arena.support.errors import ArenaError
 
 
 def main(arguments: list[str]) -> int:

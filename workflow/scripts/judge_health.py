@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from arena.errors import ArenaError
-from arena.jsonl import write_atomic
-from arena.show_result import Sources, make_health
-from arena.source_options import add_source_options
+from arena.ranking.show_result import Sources, make_health
+from arena.ranking.source_options import add_source_options
+from arena.support.errors import ArenaError
+from arena.support.jsonl import write_atomic
 
 
 def main(argv: list[str] | None = None) -> int:

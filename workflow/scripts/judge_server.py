@@ -10,9 +10,9 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from arena.errors import ArenaError
-from arena.server import serve_batch
-from arena.supervisor import Limits
+from arena.serving.server import serve_batch
+from arena.serving.supervisor import Limits
+from arena.support.errors import ArenaError
 
 
 def main() -> int:

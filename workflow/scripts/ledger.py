@@ -10,10 +10,10 @@ import sys
 import time
 from pathlib import Path
 
-from arena.jsonl import write_atomic
-from arena.ledger import account, ledger, write_tsv
-from arena.ledger_page import page
-from arena.records import read_batches
+from arena.campaign.records import read_batches
+from arena.costs.ledger import account, ledger, write_tsv
+from arena.costs.ledger_page import page
+from arena.support.jsonl import write_atomic
 
 
 def main(arguments: list[str]) -> None:

@@ -16,14 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 try:
-    from arena.campaign import Surveyor
-    from arena.errors import ArenaError
-    from arena.load import load_settings
-    from arena.places import Places
-    from arena.screen import SORTS, chosen, screen
-    from arena.survey_json import as_json
-    from arena.table import Style
-    from arena.troubles import troubles
+    from arena.campaign.screen import SORTS, chosen, screen
+    from arena.campaign.survey import Surveyor
+    from arena.campaign.survey_json import as_json
+    from arena.campaign.troubles import troubles
+    from arena.data.places import Places
+    from arena.setup.load import load_settings
+    from arena.support.errors import ArenaError
+    from arena.support.table import Style
 except ModuleNotFoundError as error:
     sys.exit(f"monitor: {error}. Use the Python that runs Snakemake, such as .venv/bin/python")
 

@@ -10,8 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from arena.jsonl import write_atomic
-from arena.plot_result import make_pages
+from arena.pages.plot_result import make_pages
+from arena.support.jsonl import write_atomic
 
 
 def main(argv: list[str] | None = None) -> int:

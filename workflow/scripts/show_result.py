@@ -12,13 +12,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from arena.errors import ArenaError
-from arena.intervals import CI
-from arena.leaderboard import ROUNDS
-from arena.show_result import Sources, make_result
-from arena.source_options import add_source_options
-from arena.style import FEATURES
-from arena.verdict import DEFAULT_PATTERNS, RULES
+from arena.data.verdict import DEFAULT_PATTERNS, RULES
+from arena.ranking.intervals import CI
+from arena.ranking.leaderboard import ROUNDS
+from arena.ranking.show_result import Sources, make_result
+from arena.ranking.source_options import add_source_options
+from arena.ranking.style import FEATURES
+from arena.support.errors import ArenaError
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -7,11 +7,11 @@ in the results folder, and fails when something blocks. They are no outputs of t
 import sys
 import time
 
-from arena.doctor import examine, keep
-from arena.doctor_page import page
-from arena.errors import ArenaError
-from arena.terminal import print_also_to
-from arena.validation import check_settings
+from arena.campaign.validation import check_settings
+from arena.costs.doctor import examine, keep
+from arena.costs.doctor_page import page
+from arena.support.errors import ArenaError
+from arena.support.terminal import print_also_to
 
 print_also_to(snakemake.log[0])
 

@@ -1,1 +1,4 @@
-"""Arena-Hard judging as a library: pure functions over plain data, no Snakemake in it."""
+"""Arena-Hard judging as a library: plain functions over plain data, no Snakemake in it.
+
+One package a concern; each says its own in its first line.
+"""

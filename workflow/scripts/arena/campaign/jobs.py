@@ -1,0 +1,100 @@
+"""What became of each batch: its Slurm job and the record of its judge server, put together."""
+
+import os
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from arena.campaign import slurm
+from arena.campaign.records import Batch, Life
+
+ALIVE = ("running", "starting", "idle", "queued")
+_WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED", "STOPPED")
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """A batch and its job.
+
+    state: `planned` (no job seen yet), `queued`, `starting` (the judge does not answer yet),
+    `running`, `ended`, `failed`, or `gone` (it ended without a word: killed, or its node died).
+    """
+
+    batch: Batch
+    state: str
+    job: slurm.Job | None
+
+    @property
+    def life(self) -> Life | None:
+        return self.batch.lives[-1] if self.batch.lives else None
+
+    @property
+    def job_id(self) -> str | None:
+        return self.job.id if self.job else self.life.job if self.life else None
+
+    @property
+    def node(self) -> str:
+        return (self.job.node if self.job else "") or (self.life.node if self.life else "") or ""
+
+    def held(self, now: float) -> float | None:
+        """Seconds since the job began, or that it lasted; None while it waits."""
+        if self.state in ("queued", "gone"):
+            return None  # of one that is gone nobody knows
+        if self.life is not None and self.life.start is not None:
+            return self.life.held(now)
+        return self.job.elapsed if self.job else None
+
+    @property
+    def reason(self) -> str:
+        """Why it waits, in Slurm's word; or why it ended."""
+        if self.state == "queued" and self.job is not None:
+            return self.job.reason if self.job.reason != "None" else ""
+        return (self.life.cause or "") if self.life and self.state in ("failed", "ended") else ""
+
+
+def job_rows(
+    batches: Iterable[Batch], queue: list[slurm.Job] | None, workdir: Path, root: Path
+) -> list[JobRow]:
+    """One row a batch, in their order; `queue` is None where Slurm cannot be asked."""
+    batches = list(batches)
+    mine: dict[str, slurm.Job] = {}
+    if queue:
+        batch_of = {life.job: batch.name for batch in batches for life in batch.lives if life.job}
+        batch_of |= slurm.batch_of_job(workdir, root)
+        mine = {batch_of[job.id]: job for job in queue if job.id in batch_of}
+    rows = []
+    for batch in batches:
+        job = mine.get(batch.name)
+        rows.append(JobRow(batch, _state(batch, job, queue), job))
+    return rows
+
+
+def _state(batch: Batch, job: slurm.Job | None, queue: list[slurm.Job] | None) -> str:
+    life = batch.lives[-1] if batch.lives else None
+    if job is not None and job.state in _WAITING:
+        return "queued"
+    if life is None or (job is not None and life.job != job.id):
+        return "idle" if job is not None else "planned"  # the job has just begun
+    if life.end is not None:
+        return "failed" if life.failed else "ended"
+    if job is None and _is_gone(life, queue):
+        return "gone"
+    if life.ready is not None:
+        return "running"
+    return "idle" if life.launched is None else "starting"
+
+
+def _is_gone(life: Life, queue: list[slurm.Job] | None) -> bool:
+    """True where the process that should have written the end is surely dead."""
+    if life.job is not None:
+        return queue is not None and all(job.id != life.job for job in queue)
+    if life.pid is None or life.node not in (socket.gethostname(), socket.getfqdn()):
+        return False
+    try:
+        os.kill(life.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # alive, of another user
+        return False
+    return False

@@ -1,0 +1,256 @@
+"""What can be judged and what cannot, known before a judge is started.
+
+`check_settings` is the door for the workflow; `check` is the function behind it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from arena.campaign.validation_report import READY, Report, Row
+from arena.data.answer_facts import Facts, FactsMemory
+from arena.data.judgments import is_foreign
+from arena.data.prompts import ANY_CATEGORY
+from arena.data.questions import Question, read_questions
+from arena.setup.name_hints import NameHints, some
+from arena.setup.settings import Settings
+from arena.support.errors import ConfigError, DataError
+from arena.support.names import check_model_name, did_you_mean
+
+
+def check_settings(settings: Settings) -> Report:
+    """Check what a campaign stands on, with a memory in its results folder."""
+    shown = "{REFERENCE}" in settings.prompts["prompt_template"]
+    return check(
+        bench=settings.bench,
+        questions=settings.questions,
+        answers_dir=settings.answers_dir,
+        models=settings.selected,
+        baselines=settings.baselines,
+        reference=settings.judge["reference"] if shown else None,
+        judgments_dir=settings.judgments_dir,
+        journals_dir=settings.root / "games",
+        known_models=settings.upstream.api_config() if settings.upstream else (),
+        missing_answers=settings.missing_answers,
+        baseline_gaps=settings.baseline_gaps,
+        memory=settings.root / ".answers.json",
+    )
+
+
+def check(
+    *,
+    bench: str,
+    questions: str | Path,
+    answers_dir: str | Path,
+    models: Sequence[str],
+    baselines: Mapping[str, str],
+    judgments_dir: str | Path,
+    journals_dir: str | Path,
+    reference: str | None = None,
+    known_models: Iterable[str] = (),
+    missing_answers: str = "skip",
+    baseline_gaps: str = "drop",
+    most_cut: float | None = None,
+    memory: str | Path | None = None,
+) -> Report:
+    """Check questions, answers, baselines and judgments of a campaign.
+
+    Parameters
+    ----------
+    answers_dir, judgments_dir, journals_dir
+        Folders of `<model>.jsonl`. A judgment without its journal was made by others.
+    models
+        The models to judge; neither baselines nor reference.
+    baselines
+        Category -> model, "*" for every category not named.
+    reference
+        The model whose answers the judge also sees, if the prompt asks for one.
+    known_models
+        Names of the user's api_config.yaml, for suggestions; empty without one.
+    missing_answers
+        A model without answers: "skip" or "error".
+    baseline_gaps
+        A question that the baseline or the reference has not answered: "drop" or "block".
+    most_cut
+        Share of cut-off answers above which a model is left out (0 to 1), None for never.
+    memory
+        File that remembers what was found, by path, size and time of change.
+
+    Raises
+    ------
+    DataError
+        Where the questions themselves cannot be used.
+    ConfigError
+        Where a category has no baseline, or a name cannot be a file's.
+    """
+    asked = read_questions(questions)
+    answers_dir = str(answers_dir)
+    for name in (*models, *baselines.values(), *([reference] if reference else [])):
+        check_model_name(name)
+    files = FactsMemory(memory, asked)
+    hints = NameHints(answers_dir, known_models, models)
+    rows: list[Row] = []
+    problems: list[str] = []
+    gaps: set[int] = set()
+    for model, role, needed in _opponents(asked, baselines, reference):
+        row, without = _opponent_row(model, role, needed, answers_dir, files, baseline_gaps)
+        rows.append(row)
+        gaps |= without
+        if row.state == "blocked":
+            problems.append(f"{role} {model}: {row.reason}")
+    foreign: list[str] = []
+    games: dict[str, int] = {}
+    for model in models:
+        row, facts = _model_row(model, answers_dir, files, len(asked), most_cut, hints)
+        if is_foreign(f"{judgments_dir}/{model}.jsonl", f"{journals_dir}/{model}.jsonl"):
+            foreign.append(model)
+            reason = f"{judgments_dir}/{model}.jsonl was not made by this workflow"
+            row = replace(row, state="foreign_judgments", reason=reason)
+        elif row.state == "no_answers" and missing_answers == "error":
+            problems.append(f"{model}: {row.reason} (missing_answers: error)")
+        elif row.state in READY and facts:
+            games[model] = 2 * (len(asked) - len(gaps.union(facts.missing)))
+            hints.note(model)
+        rows.append(row)
+    if foreign:
+        problems.append(
+            f"{_count(len(foreign), 'judgment file')} in {judgments_dir} "
+            f"{'was' if len(foreign) == 1 else 'were'} not made by this workflow and would be "
+            f"overwritten ({some(foreign)}): run `snakemake adopt` to take in what is judged, or "
+            "move them away"
+        )
+    files.save()
+    dropped = [asked[position].uid for position in sorted(gaps)]
+    notes = [f"{_count(len(gaps), 'question')} dropped for all models: {some(dropped)}"]
+    return Report(
+        bench=bench,
+        questions=len(asked),
+        rows=rows,
+        problems=problems,
+        notes=(notes if gaps else []) + hints.notes(),
+        dropped=dropped,
+        games=games,
+        files_read=files.read,
+    )
+
+
+def _opponents(
+    asked: Sequence[Question], baselines: Mapping[str, str], reference: str | None
+) -> list[tuple[str, str, list[int]]]:
+    """(model, role, positions of the questions it must answer) of baselines and reference."""
+    needed: dict[str, list[int]] = {}
+    for position, question in enumerate(asked):
+        baseline = baselines.get(question.category) or baselines.get(ANY_CATEGORY)
+        if not baseline:
+            raise ConfigError(
+                f"baseline: none for the category {question.category!r} of the questions; there "
+                f"are baselines for {', '.join(sorted(baselines))}"
+            )
+        needed.setdefault(baseline, []).append(position)
+    opponents = [(model, "baseline", positions) for model, positions in needed.items()]
+    return opponents + ([(reference, "reference", list(range(len(asked))))] if reference else [])
+
+
+def _opponent_row(
+    model: str, role: str, needed: list[int], folder: str, files: FactsMemory, policy: str
+) -> tuple[Row, set[int]]:
+    """The row of a baseline or reference, and the positions of its gaps."""
+    path = f"{folder}/{model}.jsonl"
+    facts, fault = _facts(path, files)
+    if facts is None:
+        if not fault:
+            near = did_you_mean(model, (file.stem for file in Path(folder).glob("*.jsonl")))
+            fault = f"no answers: {path} does not exist{near}"
+        return Row(model, len(needed), 0, len(needed), 0, 0, 0, 0, "blocked", fault), set(needed)
+    gaps = set(needed).intersection(facts.missing)
+    remarks = _remarks(facts, path)
+    if gaps:
+        then = "dropped for all models" if policy == "drop" else f"baseline_gaps: {policy}"
+        remarks.insert(0, f"{_count(len(gaps), 'question')} without an answer: {then}")
+    blocked = facts.unreadable or len(gaps) == len(needed) or (gaps and policy == "block")
+    state = "blocked" if blocked else role
+    return _row(model, facts, len(needed), len(needed) - len(gaps), state, remarks), gaps
+
+
+def _model_row(
+    model: str,
+    folder: str,
+    files: FactsMemory,
+    questions: int,
+    most_cut: float | None,
+    hints: NameHints,
+) -> tuple[Row, Facts | None]:
+    path = f"{folder}/{model}.jsonl"
+    facts, fault = _facts(path, files)
+    if facts is None:
+        state = "broken" if fault else "no_answers"
+        reason = fault or f"no answers: {path} does not exist{hints.near(model)}"
+        return Row(model, questions, 0, questions, 0, 0, 0, 0, state, reason), None
+    remarks = _remarks(facts, path)
+    if facts.unreadable:
+        state = "broken"
+    elif not facts.answers and facts.strange:
+        state = "broken"
+        remarks = [f"{path}: none of its {facts.strange} answers is to a question of this bench"]
+    elif not facts.answers:
+        state, remarks = "no_answers", [f"no answers: {path} is empty"]
+    elif most_cut is not None and facts.cut > most_cut * facts.answers:
+        state = "too_many_cut"
+        remarks.append(f"more than {most_cut:.0%} are cut off")
+    elif facts.missing:
+        state = "incomplete"
+        remarks.insert(0, f"{_count(len(facts.missing), 'question')} without an answer: skipped")
+    else:
+        state = "ready"
+    return _row(model, facts, questions, facts.answers, state, remarks), facts
+
+
+def _facts(path: str, files: FactsMemory) -> tuple[Facts | None, str]:
+    """The facts, or what keeps a file that exists from being read."""
+    try:
+        return files.facts(path), ""
+    except DataError as error:
+        return None, str(error)
+
+
+def _row(
+    model: str, facts: Facts, questions: int, answers: int, state: str, remarks: list[str]
+) -> Row:
+    return Row(
+        model=model,
+        questions=questions,
+        answers=answers,
+        missing=questions - answers,
+        duplicates=facts.duplicates,
+        empty=facts.empty,
+        cut=facts.cut,
+        unreadable=facts.unreadable,
+        state=state,
+        reason="; ".join(remarks),
+    )
+
+
+def _remarks(facts: Facts, path: str) -> list[str]:
+    """What was found in a file, the worst first."""
+    remarks = []
+    if facts.first_unreadable:
+        line, message = facts.first_unreadable
+        more = f" (and {facts.unreadable - 1} more)" if facts.unreadable > 1 else ""
+        remarks.append(f"{path}:{line}: {message}{more}")
+    if facts.empty:
+        remarks.append(f"{_count(facts.empty, 'empty answer')} (judged too)")
+    if facts.cut:
+        remarks.append(f"{_count(facts.cut, 'answer')} cut off at the token cap")
+    if facts.duplicates:
+        remarks.append(f"{_count(facts.duplicates, 'duplicate')}: the last answer counts")
+    if facts.strange:
+        remarks.append(
+            f"{_count(facts.strange, 'answer')} to questions that are not in this bench: ignored"
+        )
+    if facts.other_model:
+        remarks.append(facts.other_model)
+    return remarks
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,159 @@
+"""The outcome of a validation: rows, what blocks, and the forms it is shown and kept in."""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+
+from arena.support.errors import DataError
+from arena.support.jsonl import write_atomic
+
+READY = ("ready", "incomplete")
+# States that keep one model from being judged; a foreign judgment stops the whole run.
+LEFT_OUT = ("no_answers", "broken", "too_many_cut")
+_WIDTH = 80  # of a terminal as it opens, and of a log that is read in one
+_NAME = 30  # of these for the name; longer ones are cut in the middle
+_HEADS = ("answers", "miss", "dupl", "empty", "cut", "bad")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One model as validation.tsv has it (FORMATS: "Our own files").
+
+    state: ready, incomplete (judged on the answers that are there), no_answers, broken,
+    too_many_cut, foreign_judgments; baseline and reference for those two, blocked for one of them
+    that stops the run. reason: what was found, in words, with file and line.
+    """
+
+    model: str
+    questions: int
+    answers: int
+    missing: int
+    duplicates: int
+    empty: int
+    cut: int
+    unreadable: int
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The outcome. problems: what stops a run. notes: what a person should know.
+
+    dropped: uids of questions that the baseline (or the reference) has not answered.
+    games: of each model that is ready, how many there are to play, two a question.
+    """
+
+    bench: str
+    questions: int
+    rows: list[Row]
+    problems: list[str]
+    notes: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    games: dict[str, int] = field(default_factory=dict)
+    files_read: int = 0
+
+    @property
+    def ready(self) -> set[str]:
+        """The models that can be judged."""
+        return {row.model for row in self.rows if row.state in READY}
+
+    @property
+    def ok(self) -> bool:
+        """Nothing blocks, neither the run nor a model; models without answers are just left out."""
+        broken = (row.state in LEFT_OUT and row.state != "no_answers" for row in self.rows)
+        return bool(self.ready) and not self.problems and not any(broken)
+
+    def left_out(self) -> list[str]:
+        """One line a model that will not be judged."""
+        return [
+            f"left out: {row.model}: {row.reason}" for row in self.rows if row.state in LEFT_OUT
+        ]
+
+    def raise_blocking(self) -> None:
+        """Raise DataError with all that stops a run; also where no model is left to judge."""
+        problems = list(self.problems)
+        if not problems and not self.ready:
+            problems = ["no model can be judged", *self.left_out()]
+        if problems:
+            raise DataError("\n".join(problems))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON: what validation.json holds."""
+        return {
+            "bench": self.bench,
+            "questions": self.questions,
+            "ok": self.ok,
+            "problems": self.problems,
+            "notes": self.notes,
+            "dropped_questions": self.dropped,
+            "models": [asdict(row) for row in self.rows],
+        }
+
+    def write(self, folder: str | Path) -> None:
+        """Write validation.tsv and validation.json."""
+        text = io.StringIO()
+        # Tabs and line ends in a reason would break the columns for simple readers.
+        plain = str.maketrans("\t\r\n", "   ")
+        writer = csv.writer(text, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE,
+                            quotechar=None)  # fmt: skip
+        writer.writerow(column.name for column in fields(Row))
+        for row in self.rows:
+            writer.writerow(str(value).translate(plain) for value in asdict(row).values())
+        write_atomic(Path(folder) / "validation.tsv", text.getvalue())
+        content = json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
+        write_atomic(Path(folder) / "validation.json", content + "\n")
+
+    def table(self) -> str:
+        """The rows and all that was found, in 80 columns."""
+        lines = [f"{self.bench}: {self.questions:,} questions", "", _line("model", _HEADS, "state")]
+        for row in self.rows:
+            numbers = (row.missing, row.duplicates, row.empty, row.cut, row.unreadable)
+            counts = [f"{row.answers}/{row.questions}", *(str(n) if n else "-" for n in numbers)]
+            lines.append(_line(row.model, counts, row.state))
+        lines += _paragraphs("Found", [f"{r.model}: {r.reason}" for r in self.rows if r.reason])
+        lines += _paragraphs("Notes", self.notes)
+        lines += _paragraphs("Stops a run", self.problems)
+        return "\n".join([*lines, "", self._verdict()])
+
+    def _verdict(self) -> str:
+        states = Counter(row.state for row in self.rows)
+        others = ("blocked", "foreign_judgments", *LEFT_OUT)
+        parts = [f"{states[state]} {state}" for state in others if states[state]]
+        games = sum(self.games.values())
+        return (
+            f"{len(self.ready)} ready ({games:,} games)"
+            + "".join(f", {part}" for part in parts)
+            + (": nothing blocks" if self.ok else ": blocked, see above")
+        )
+
+
+def _line(model: str, counts: Sequence[str], state: str) -> str:
+    if len(model) > _NAME:
+        half = (_NAME - 3) // 2
+        model = f"{model[: _NAME - 3 - half]}...{model[-half:]}"
+    widths = (9, 5, 5, 5, 4, 4)
+    numbers = " ".join(f"{count:>{width}}" for count, width in zip(counts, widths, strict=True))
+    return f"{model:<{_NAME}} {numbers} {state}".rstrip()
+
+
+def _paragraphs(title: str, texts: Sequence[str]) -> list[str]:
+    lines = [
+        line
+        for text in texts
+        for line in wrap(
+            text,
+            _WIDTH,
+            initial_indent="  ",
+            subsequent_indent="    ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    ]
+    return ["", f"{title}:", *lines] if lines else []

@@ -1,0 +1,1 @@
+"""Questions, answers, prompts, games, verdicts, judgments: read, checked, written."""

@@ -1,0 +1,142 @@
+"""What a run must know of an answer file, and a memory of it, so that a warm start reads none."""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from arena.data.answers import Answer, AnswerFile, read_answers
+from arena.data.questions import Question
+from arena.support.jsonl import write_atomic
+
+# Raise it when `Facts` or the rules behind them change: older memories are then read anew.
+_VERSION = 1
+# Fewer answers of exactly the same, greatest length happen by chance.
+_CUT_TOGETHER = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """An answer file against the questions of a bench.
+
+    answers: questions answered. missing: positions of questions without an answer, from 0.
+    duplicates: lines that repeat a question. empty, cut: answers, see `Answer.is_empty` and
+    `count_cut`. unreadable: lines. strange: answers to questions that the bench does not have.
+    first_unreadable: (line, message) or None. other_model: the name that the lines give, or None.
+    """
+
+    answers: int
+    missing: tuple[int, ...]
+    duplicates: int
+    empty: int
+    cut: int
+    unreadable: int
+    strange: int
+    first_unreadable: tuple[int, str] | None
+    other_model: str | None
+
+
+def facts_of(file: AnswerFile, questions: Sequence[Question]) -> Facts:
+    """Count what is there and what is wrong; pure."""
+    answers = [file.answers.get(question.uid) for question in questions]
+    there = [answer for answer in answers if answer is not None]
+    unreadable = file.problems_of("unreadable")
+    others = file.problems_of("other_model")
+    return Facts(
+        answers=len(there),
+        missing=tuple(position for position, answer in enumerate(answers) if answer is None),
+        duplicates=len(file.problems_of("duplicate")),
+        empty=sum(answer.is_empty for answer in there),
+        cut=count_cut(there),
+        unreadable=len(unreadable),
+        strange=len(file.answers) - len(there),
+        first_unreadable=(unreadable[0].line, unreadable[0].message) if unreadable else None,
+        other_model=others[0].message if others else None,
+    )
+
+
+def count_cut(answers: Sequence[Answer]) -> int:
+    """How many answers were cut at the token cap.
+
+    Where a line has a finish_reason, that says it ("length"). Else the greatest token_len of the
+    file is the cap if at least three different answers have exactly it. Lengths counted with
+    another tokenizer than the model's own do not meet at the cap, so this finds some, not all.
+    """
+    cut = sum(answer.finish_reason == "length" for answer in answers)
+    lengths = {
+        answer.text: answer.metadata["token_len"]
+        for answer in answers
+        if answer.finish_reason is None
+        and answer.metadata
+        and isinstance(answer.metadata.get("token_len"), int)
+        and not answer.is_empty
+    }
+    if lengths:
+        _longest, together = max(Counter(lengths.values()).items())
+        if together >= _CUT_TOGETHER:
+            cut += together
+    return cut
+
+
+class FactsMemory:
+    """Facts by path, size and time of change, kept in a JSON file.
+
+    Only what the main process has seen is in it; it may be deleted at any time. Facts belong to
+    the questions they were counted against: other questions, and all files are read anew.
+    """
+
+    def __init__(self, path: str | Path | None, questions: Sequence[Question]) -> None:
+        self.path = Path(path) if path else None
+        self.read = 0  # answer files read, not remembered
+        self._questions = questions
+        uids = "\0".join(question.uid for question in questions)
+        self._key = f"{_VERSION}:{hashlib.sha256(uids.encode()).hexdigest()[:16]}"
+        self._files: dict[str, list[Any]] = self._load()
+        self._changed = False
+
+    def facts(self, path: str | Path) -> Facts | None:
+        """The facts of an answer file, None where there is no such file. DataError: unreadable."""
+        path = os.path.abspath(path)  # noqa: PTH100 (pathlib's is 20 times as slow, and reads links)
+        try:
+            stat = os.stat(path)  # noqa: PTH116
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        state = [stat.st_size, stat.st_mtime_ns]
+        known = self._files.get(path)
+        if known and known[:2] == state:
+            return _facts(known[2:])
+        facts = facts_of(read_answers(path), self._questions)
+        self.read += 1
+        # The state from before reading: a file that grew meanwhile is read again next time.
+        self._files[path] = [*state, *(getattr(facts, name) for name in Facts.__slots__)]
+        self._changed = True
+        return facts
+
+    def save(self) -> None:
+        """Write the memory if it holds something new."""
+        if self.path and self._changed:
+            content = {"key": self._key, "files": self._files}
+            write_atomic(self.path, json.dumps(content, ensure_ascii=False) + "\n")
+            self._changed = False
+
+    def _load(self) -> dict[str, list[Any]]:
+        if self.path is None:
+            return {}
+        try:
+            content = json.loads(self.path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}  # a memory that cannot be read is made anew, at the price of reading once
+        usable = isinstance(content, dict) and content.get("key") == self._key
+        return content["files"] if usable else {}
+
+
+def _facts(values: list[Any]) -> Facts:
+    facts = dict(zip(Facts.__slots__, values, strict=True))
+    first = facts["first_unreadable"]
+    facts["first_unreadable"] = tuple(first) if first else None
+    facts["missing"] = tuple(facts["missing"])
+    return Facts(**facts)

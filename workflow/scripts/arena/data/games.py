@@ -1,0 +1,206 @@
+"""What is asked of the judge: the settings that determine a reply, and the games of a model.
+
+games[0]: A is the baseline, B the model. games[1]: swapped.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from arena.data.answers import Answer
+from arena.data.prompts import ANY_CATEGORY, Prompts, messages
+from arena.data.questions import Question
+from arena.data.verdict import DEFAULT_PATTERNS, parse_verdict
+from arena.support.errors import ConfigError, DataError
+
+Messages = list[dict[str, str]]
+
+# Fields of a request that are ours to fill; set in `sampling` they would change what is asked
+# behind the digest's back, or have the reply come in a form that nobody reads.
+_RESERVED = ("model", "messages", "n", "priority", "stream", "stream_options")
+
+
+@dataclass(frozen=True, slots=True)
+class AskAgain:
+    """Ask a game without a verdict again, `times` at most, with more tokens or another seed."""
+
+    times: int = 0
+    max_tokens: int | None = None
+    seed: int | None = None
+
+    def changes(self, number: int) -> dict[str, int]:
+        """Request fields that differ in the `number`-th repetition, from 1."""
+        changed = {} if self.max_tokens is None else {"max_tokens": self.max_tokens}
+        return changed if self.seed is None else changed | {"seed": self.seed + number - 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Game:
+    """One judge call to be. position: of its question in the file, from 0. index: 0 or 1."""
+
+    uid: str
+    position: int
+    index: int
+    messages: Messages = field(repr=False, compare=False)
+    digest: str
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.uid, self.index
+
+
+@dataclass(frozen=True, slots=True)
+class GameSettings:
+    """Everything that determines the games: made from the plain dict that a rule gets as `params`.
+
+    sampling: the request's fields besides model and messages, temperature and max_tokens among
+    them. baseline: category -> model, "*" for every category not named.
+    """
+
+    judge: str
+    sampling: dict[str, Any]
+    baseline: dict[str, str]
+    prompts: Prompts
+    patterns: tuple[str, ...] = DEFAULT_PATTERNS
+    reference: str | None = None
+    ask_again: AskAgain = AskAgain()
+    block_gaps: bool = False
+    toy: bool = False
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> "GameSettings":
+        """Read `Settings.judgment_params()`; ConfigError names the key that is wrong."""
+        for key in ("judge", "baseline", "system_prompt", "prompt_template"):
+            if not plain.get(key):
+                raise ConfigError(f"game settings: {key} is missing")
+        again = plain.get("ask_again") or {}
+        return cls(
+            judge=plain["judge"],
+            sampling=_sampling(plain),
+            baseline=_by_category(plain["baseline"]),
+            prompts=Prompts(_by_category(plain["system_prompt"]), plain["prompt_template"]),
+            patterns=tuple(plain.get("patterns") or DEFAULT_PATTERNS),
+            reference=plain.get("reference") or None,
+            ask_again=AskAgain(again.get("times", 0), again.get("max_tokens"), again.get("seed")),
+            block_gaps=plain.get("baseline_gaps") == "block",
+            toy=bool(plain.get("toy")),
+        )
+
+    @property
+    def most_tokens(self) -> int:
+        """The longest reply that may come, in tokens; 4,096 where no setting says."""
+        stated = (self.sampling.get(key) for key in ("max_tokens", "max_completion_tokens"))
+        return max(*(tokens or 0 for tokens in stated), self.ask_again.max_tokens or 0) or 4096
+
+    def baseline_of(self, category: str) -> str:
+        """The model that a category's answers are compared with."""
+        try:
+            return self.baseline.get(category) or self.baseline[ANY_CATEGORY]
+        except KeyError:
+            raise ConfigError(
+                f"no baseline for the category {category!r}; there are baselines for "
+                f"{', '.join(sorted(self.baseline))}. Set baseline"
+            ) from None
+
+    def digest(self, asked: Messages) -> str:
+        """SHA-256 of all that determines the reply: judge, messages, sampling, and nothing else.
+
+        A toy judge of the same name is another judge: its verdicts must never pass for real ones.
+        """
+        content = {"judge": self.judge, "messages": asked, "sampling": self.sampling}
+        if self.toy:
+            content["toy"] = True
+        text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        # Lone surrogates, which some answers hold, have no UTF-8 form of their own.
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def request(self, game: Game, again: int = 0) -> dict[str, Any]:
+        """The request's body; `again` is the number of the repetition (0: the first asking)."""
+        changed = self.ask_again.changes(again) if again else {}
+        if "max_tokens" in changed and "max_completion_tokens" in self.sampling:
+            changed["max_completion_tokens"] = changed.pop("max_tokens")
+        return {"model": self.judge, "messages": game.messages, **self.sampling, **changed}
+
+    def verdict(self, reply: str | None) -> str | None:
+        """The label that a reply ends on, or None. Thoughts of the judge do not count."""
+        return parse_verdict(without_thoughts(reply or ""), self.patterns)
+
+
+def without_thoughts(reply: str) -> str:
+    """What follows the last `</think>`; nothing where a thought was begun and never ended."""
+    _, closed, spoken = reply.rpartition("</think>")
+    rest = spoken if closed else reply
+    opened = rest.find("<think>")
+    return rest if opened < 0 else rest[:opened]
+
+
+def plan_games(
+    settings: GameSettings,
+    questions: Iterable[Question],
+    answers: Mapping[str, Answer],
+    baseline_answers: Mapping[str, Mapping[str, Answer]],
+    reference_answers: Mapping[str, Answer] | None = None,
+) -> list[Game]:
+    """The games of a model, question by question, both games of a question side by side.
+
+    baseline_answers: baseline model -> its answers by uid. Questions that the model has not
+    answered are left out, and so are those that a baseline or the reference has not answered,
+    unless the settings say that such a gap blocks: then DataError names it.
+    """
+    games: list[Game] = []
+    for position, question in enumerate(questions):
+        baseline = settings.baseline_of(question.category)
+        ours = answers.get(question.uid)
+        theirs = baseline_answers.get(baseline, {}).get(question.uid)
+        reference = (reference_answers or {}).get(question.uid)
+        gap = _gap(settings, question, baseline, theirs, reference)
+        if gap and settings.block_gaps:
+            raise DataError(f"{gap}. Answer it, or set baseline_gaps: drop")
+        if gap or ours is None:
+            continue
+        for index, (first, second) in enumerate(((theirs, ours), (ours, theirs))):
+            asked = messages(
+                settings.prompts,
+                question.category,
+                question.prompt,
+                first.text,
+                second.text,
+                reference.text if reference else None,
+            )
+            games.append(Game(question.uid, position, index, asked, settings.digest(asked)))
+    return games
+
+
+def _gap(settings: GameSettings, question: Question, baseline: str, theirs, reference) -> str:
+    if theirs is None:
+        return f"the baseline {baseline} has no answer to question {question.uid!r}"
+    if settings.reference and settings.prompts.wants_reference and reference is None:
+        return f"the reference {settings.reference} has no answer to question {question.uid!r}"
+    return ""
+
+
+def _by_category(value: str | Mapping[str, str]) -> dict[str, str]:
+    return {ANY_CATEGORY: value} if isinstance(value, str) else dict(value)
+
+
+def _sampling(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """One flat dict of request fields: what is null is not sent, 0.0 and 0 are the same."""
+    extra = dict(plain.get("sampling") or {})
+    extra |= extra.pop("extra_body", None) or {}
+    for key in _RESERVED:
+        if key in extra:
+            raise ConfigError(f"judge.sampling.{key}: this field is not a setting; remove it")
+    fields = {"temperature": plain.get("temperature"), "max_tokens": plain.get("max_tokens")}
+    if "max_completion_tokens" in extra:  # OpenAI's newer name; servers refuse both at once
+        del fields["max_tokens"]
+    return {
+        key: _plain_number(value)
+        for key, value in sorted((fields | extra).items())
+        if value is not None
+    }
+
+
+def _plain_number(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,0 +1,240 @@
+"""Judgment files: every shape in use is read, one shape is written.
+
+    {uid, category, judge, model, baseline, games: [{score, judgment: {answer}, prompt}, ...]}
+    {question_id, model, judge, games: [{score, judgment: "text", user_prompt}, ...]}
+    {question_id, games: [{judgment: "text"}, ...]}
+
+Only the few keys that votes need are decoded. Prompts are skipped and replies stay undecoded bytes
+until someone asks for `GameResult.answer`: a line costs little more than reading it, and nothing
+outlives it.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from arena.data.answers import Problem
+from arena.data.verdict import DEFAULT_PATTERNS, as_label, parse_verdict
+from arena.support.errors import DataError
+from arena.support.jsonl import parse_line
+
+# How a game ended; only "ok" votes. "null" is a failed call of Arena-Hard-Auto.
+STATES = ("ok", "unparsed", "truncated", "too_long", "rejected", "null")
+_NOTHING = msgspec.Raw(b"")
+
+
+class _Game(msgspec.Struct):
+    score: Any = None
+    judgment: msgspec.Raw = _NOTHING
+    judgement: msgspec.Raw = _NOTHING  # a spelling in the wild
+    finish_reason: Any = None
+    state: Any = None
+    toy: Any = None
+
+
+class _Line(msgspec.Struct):
+    uid: str | int | None = None
+    question_id: str | int | None = None
+    category: str | None = None
+    model: str | None = None
+    judge: str | None = None
+    baseline: str | None = None
+    games: list[_Game | None] | None = None
+
+
+_DECODER = msgspec.json.Decoder(_Line)
+_ANY = msgspec.json.Decoder()
+
+
+@dataclass(slots=True)
+class GameResult:
+    """One game: `score` is a known label or None; `raw_score` is what the file says."""
+
+    score: str | None
+    raw_score: Any
+    state: str
+    finish_reason: str | None
+    toy: bool
+    _reply: msgspec.Raw = field(repr=False)
+
+    @property
+    def answer(self) -> str:
+        """The judge's reply, decoded now; "" where there is none."""
+        return _reply_text(self._reply) or ""
+
+
+@dataclass(slots=True)
+class JudgmentLine:
+    """One question's games: in games[0] A is the baseline, in games[1] the model. None: no game."""
+
+    uid: str
+    category: str | None
+    model: str
+    judge: str | None
+    baseline: str | None
+    games: tuple[GameResult | None, GameResult | None]
+    line: int
+    played: int  # games that the line has, null ones included: 2, or 1 in files cut by other tools
+
+
+def read_judgments(
+    path: Path | str,
+    *,
+    rule: str = "v2.0",
+    patterns: Sequence[str] = DEFAULT_PATTERNS,
+    problems: list[Problem] | None = None,
+) -> Iterator[JudgmentLine]:
+    """Yield the lines of a judgment file in file order.
+
+    A stored score that is a known label is the verdict; else the reply is parsed by `rule`, and a
+    reply stored in the place of the score as well. A line without a model takes the file's name.
+    Lines that cannot be read are appended to `problems`; without that list they raise
+    DataError(file:line).
+    """
+    path = Path(path)
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    with file:
+        for number, raw in enumerate(file, 1):
+            if number == 1:
+                raw = raw.removeprefix(b"\xef\xbb\xbf")
+            if not raw.strip():
+                continue
+            try:
+                yield _judgment(_decode(number, raw), number, path, rule, patterns)
+            except _BadLine as error:
+                if problems is None:
+                    message = f"{path}:{number}: {error}; repair the line or remove it"
+                    raise DataError(message) from error
+                problems.append(Problem(number, "unreadable", str(error)))
+
+
+def judgment_line(
+    question: Any,
+    judge: str,
+    model: str,
+    baseline: str,
+    games: Sequence[Mapping[str, Any] | None],
+) -> dict[str, Any]:
+    """Return one line of a judgment file in the first shape; `question` has `uid` and `category`.
+
+    `games` are two dicts made by `game_dict`, or None for a game that was not played.
+    """
+    if len(games) != 2:
+        raise ValueError(f"question {question.uid}: a judgment has two games, not {len(games)}")
+    return {
+        "uid": question.uid,
+        "category": question.category,
+        "judge": judge,
+        "model": model,
+        "baseline": baseline,
+        "games": [None if game is None else dict(game) for game in games],
+    }
+
+
+def game_dict(
+    score: str | None, answer: str | None, prompt: Sequence[Any] | None, **extra: Any
+) -> dict[str, Any]:
+    """Return one game in the first shape, then `extra` (finish_reason, state, usage, toy)."""
+    return {"score": score, "judgment": {"answer": answer}, "prompt": prompt, **extra}
+
+
+class _BadLine(Exception):
+    """What is wrong with a line, in words."""
+
+
+def _decode(number: int, raw: bytes) -> _Line:
+    try:
+        return _DECODER.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass  # NaN, or not the shape: once more with the patient reader, which says what is wrong
+    line = parse_line(number, raw)
+    if line is None or line.obj is None:
+        raise _BadLine(line.error if line else "blank")
+    try:
+        return _DECODER.decode(msgspec.json.encode(line.obj))
+    except msgspec.DecodeError as error:
+        raise _BadLine(f"not a judgment: {error}") from error
+
+
+def _judgment(
+    line: _Line, number: int, path: Path, rule: str, patterns: Sequence[str]
+) -> JudgmentLine:
+    uid = line.question_id if line.uid is None else line.uid
+    if uid is None:
+        raise _BadLine("has neither `uid` nor `question_id`")
+    if not line.games:
+        raise _BadLine(f"question {uid} has no games")
+    games = [_game(game, rule, patterns) for game in line.games[:2]]
+    return JudgmentLine(
+        uid=str(uid),
+        category=line.category,
+        model=line.model or path.name.removesuffix(".jsonl"),
+        judge=line.judge,
+        baseline=line.baseline,
+        games=(games[0], games[1] if len(games) > 1 else None),
+        line=number,
+        played=len(games),
+    )
+
+
+def _game(game: _Game | None, rule: str, patterns: Sequence[str]) -> GameResult | None:
+    if game is None:
+        return None
+    reply = game.judgment if game.judgment is not _NOTHING else game.judgement
+    label = as_label(game.score)
+    if label is None:
+        label = parse_verdict(_reply_text(reply), patterns, rule)
+    if label is None and isinstance(game.score, str):
+        label = parse_verdict(game.score, patterns, rule)
+    reason = game.finish_reason if isinstance(game.finish_reason, str) else None
+    if label is not None:
+        state = "ok"
+    elif game.state in STATES and game.state != "ok":
+        state = game.state
+    else:
+        state = "truncated" if reason == "length" else "unparsed"
+    return GameResult(label, game.score, state, reason, game.toy is True, reply)
+
+
+def _reply_text(reply: msgspec.Raw) -> str | None:
+    """The reply in `judgment`: the text itself, or its `answer` (some tools: `content`, `text`)."""
+    if reply is _NOTHING:
+        return None
+    try:
+        value = _ANY.decode(reply)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        value = json.loads(bytes(reply).decode("utf-8", "replace"))
+    if isinstance(value, dict):
+        value = next((value[key] for key in ("answer", "content", "text") if value.get(key)), None)
+    return value if isinstance(value, str) else None
+
+
+def is_foreign(judgments: str | Path, journal: str | Path) -> bool:
+    """Whether somebody else made this judgment file, so that it must not be overwritten.
+
+    It is foreign where there is no journal that it could be made from, and where its first line
+    lacks the `state` of a game, which we write and no other tool does.
+    """
+    if not _size(judgments):
+        return False
+    if not _size(journal):
+        return True
+    with open(judgments, "rb") as file:  # noqa: PTH123 (1,000 files a start: pathlib is slower)
+        first = next((line for line in file if line.strip()), b"")
+    # Inside a text the quotes would be escaped, so these bytes are a key.
+    return b'"state"' not in first
+
+
+def _size(path: str | Path) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 (as above)
+    except (FileNotFoundError, NotADirectoryError):
+        return 0

@@ -1,0 +1,88 @@
+"""Where the files of a campaign lie, and what they say of the models' answers."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the files of a campaign lie; what is None is not known (a results folder alone was
+    given).
+    """
+
+    root: Path  # <results_dir>/<bench>/<judge>
+    workdir: Path = Path()
+    models: tuple[str, ...] | None = None
+    baselines: tuple[str, ...] = ()
+    questions: Path | None = None
+    answers_dir: Path | None = None
+    judgments_dir: Path | None = None
+    toy: bool = False
+
+    @classmethod
+    def of(cls, settings: Any, workdir: Path = Path()) -> "Places":
+        """From `arena.setup.settings.Settings`."""
+        return cls(
+            root=workdir / settings.root,
+            workdir=workdir,
+            models=settings.models,
+            baselines=tuple(settings.baseline_models),
+            questions=workdir / settings.questions,
+            answers_dir=workdir / settings.answers_dir,
+            judgments_dir=workdir / settings.judgments_dir,
+            toy=settings.toy,
+        )
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The answers of one model, as validation counted them; None where it has not run."""
+
+    model: str
+    answered: int | None
+    questions: int | None
+    mark: str  # done, partial, missing, unknown
+    state: str = ""  # of validation
+    reason: str = ""
+
+
+def read_validation(root: Path) -> dict[str, Mapping[str, Any]]:
+    """Rows of validation.json by model; {} before the first validation and while it is being
+    written.
+    """
+    try:
+        found = json.loads((root / "validation.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    rows = found.get("models", []) if isinstance(found, dict) else found
+    return {row["model"]: row for row in rows if isinstance(row, dict) and "model" in row}
+
+
+def answers_of(model: str, places: Places, checked: Mapping[str, Mapping]) -> Answers:
+    row = checked.get(model)
+    if row is not None:
+        answered, questions = row.get("answers") or 0, row.get("questions")
+        state, reason = str(row.get("state") or ""), str(row.get("reason") or "")
+    else:  # never validated: count lines
+        state = reason = ""
+        folder = places.answers_dir
+        answered = (count_lines(folder / f"{model}.jsonl") or 0) if folder else None
+        questions = count_lines(places.questions) if places.questions else None
+    if answered is None:
+        mark = "unknown"
+    elif not answered:
+        mark = "missing"
+    else:
+        mark = "partial" if questions and answered < questions else "done"
+    return Answers(model, answered, questions, mark, state, reason)
+
+
+def count_lines(path: Path) -> int | None:
+    """Lines that are not blank; None where there is no file."""
+    try:
+        return sum(1 for line in path.read_bytes().splitlines() if line.strip())
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,127 @@
+"""The judge's prompt: a system prompt a category and one template for the user's message."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from arena.support.errors import ConfigError
+from arena.support.names import did_you_mean
+
+ANY_CATEGORY = "*"
+
+# Arena-Hard v0.1's names of the same things.
+_OLDER = {
+    "question_1": "QUESTION",
+    "answer_1": "ANSWER_A",
+    "answer_2": "ANSWER_B",
+    "ref_answer_1": "REFERENCE",
+}
+_REQUIRED = ("QUESTION", "ANSWER_A", "ANSWER_B")
+_MARKERS = (*_REQUIRED, "REFERENCE")
+_MARKER = re.compile(r"\{([A-Za-z_0-9]+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """system: category -> text, with "*" for every category not named. template: with markers.
+
+    The template's markers are {QUESTION}, {ANSWER_A}, {ANSWER_B} and, where answers are compared
+    with a reference, {REFERENCE}. Other braces in it are text.
+    """
+
+    system: dict[str, str]
+    template: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "template", check_template(self.template))
+
+    @property
+    def wants_reference(self) -> bool:
+        return "{REFERENCE}" in self.template
+
+    def system_of(self, category: str) -> str:
+        """The system prompt of a category; ConfigError where there is none."""
+        if category in self.system:
+            return self.system[category]
+        if ANY_CATEGORY in self.system:
+            return self.system[ANY_CATEGORY]
+        raise ConfigError(
+            f"no system prompt for the category {category!r}; there are prompts for "
+            f"{', '.join(sorted(self.system))}{did_you_mean(category, self.system)}. "
+            "Set judge.system_prompt"
+        )
+
+
+def check_template(template: str, *, where: str = "judge.prompt_template") -> str:
+    """Return the template with v0.1's markers renamed; ConfigError on a missing or unknown one."""
+
+    def rename(match: re.Match[str]) -> str:
+        name = _OLDER.get(match[1], match[1])
+        if name not in _MARKERS:
+            raise ConfigError(
+                f"{where}: unknown marker {match[0]}{did_you_mean(match[1], _MARKERS)} "
+                f"(known: {', '.join(_MARKERS)})"
+            )
+        return "{" + name + "}"
+
+    template = _MARKER.sub(rename, template)
+    missing = [name for name in _REQUIRED if "{" + name + "}" not in template]
+    if missing:
+        raise ConfigError(f"{where}: the marker {{{missing[0]}}} is missing")
+    return template
+
+
+def own_prompts(directory: str | Path) -> Prompts:
+    """Read `system.txt` and `template.txt` of a folder; the first serves every category.
+
+    A file's last newline belongs to the file, not to the prompt.
+    """
+    directory = Path(directory)
+    return Prompts(
+        {ANY_CATEGORY: _read(directory / "system.txt")}, _read(directory / "template.txt")
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8").removesuffix("\n")
+    except OSError as error:
+        raise ConfigError(f"{path}: the judge's prompt cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 at byte {error.start + 1}") from error
+    if not text.strip():
+        raise ConfigError(f"{path}: the judge's prompt is empty")
+    return text
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Put the values in place of their markers, in one pass: what a value holds is never read."""
+    return _MARKER.sub(lambda match: values.get(match[1], match[0]), template)
+
+
+def messages(
+    prompts: Prompts,
+    category: str,
+    question: str,
+    answer_a: str,
+    answer_b: str,
+    reference: str | None = None,
+) -> list[dict[str, str]]:
+    """The messages of one game: the category's system prompt and the filled template.
+
+    ConfigError where the template asks for a reference and there is none: a judge that reads
+    "{REFERENCE}" would compare with it.
+    """
+    if prompts.wants_reference and reference is None:
+        raise ConfigError(
+            "judge.prompt_template holds {REFERENCE}, but there is no reference answer; "
+            "set judge.reference to the model whose answers are the references"
+        )
+    values = {"QUESTION": question, "ANSWER_A": answer_a, "ANSWER_B": answer_b}
+    if reference is not None:
+        values["REFERENCE"] = reference
+    return [
+        {"role": "system", "content": prompts.system_of(category)},
+        {"role": "user", "content": fill(prompts.template, values)},
+    ]

@@ -1,0 +1,74 @@
+"""The judge's verdict: from a reply's text to one of ten labels, or to none.
+
+A label that is not in LABELS never becomes a vote. Judges do write `[[A>>A]]` or a bare `[[B]]`,
+and the second pattern also matches code such as `arr[b]`; all of these are unparsed (None).
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from arena.support.errors import ConfigError
+
+# The five verdicts in their usual spelling, best for A first ...
+VERDICTS = ("A>>B", "A>B", "A=B", "B>A", "B>>A")
+# ... and the same ones written with `<` or turned round, which judges use now and then.
+_ALIASES = {"B<<A": "A>>B", "B<A": "A>B", "B=A": "A=B", "A<B": "B>A", "A<<B": "B>>A"}
+LABELS = frozenset(VERDICTS) | frozenset(_ALIASES)
+
+DEFAULT_PATTERNS = (r"\[\[([AB<>=]+)\]\]", r"\[([AB<>=]+)\]")
+RULES = ("v0.1", "v2.0")
+
+
+def parse_verdict(
+    text: str | None, patterns: Sequence[str] = DEFAULT_PATTERNS, rule: str = "v2.0"
+) -> str | None:
+    """Return the label that `text` ends on, in the judge's spelling, or None if unparsed.
+
+    rule "v2.0": the reply is upper-cased; the first pattern with any non-empty match decides, by
+    its last match. rule "v0.1": only the first pattern counts, the reply is taken as it is, and all
+    of its matches must be equal.
+    """
+    if rule not in RULES:
+        raise ConfigError(f"rule: {rule!r} is not one of {', '.join(RULES)}")
+    if not text or not patterns:
+        return None
+    if rule == "v0.1":
+        matches = set(_matches(patterns[0], text))
+        label = matches.pop() if len(matches) == 1 else None
+    else:
+        upper = text.upper()
+        found = (matches for pattern in patterns if (matches := _matches(pattern, upper)))
+        label = next(found, [None])[-1]
+    return as_label(label)
+
+
+def as_label(value: object) -> str | None:
+    """Return `value` as a known label (blanks and case forgiven), or None."""
+    if not isinstance(value, str) or len(value) > 16:  # a whole reply stored as the score
+        return None
+    label = value.strip().upper()
+    return label if label in LABELS else None
+
+
+def verdict_of(label: str) -> str:
+    """Return the usual spelling of a known label: `A<<B` is `B>>A`."""
+    return _ALIASES.get(label, label)
+
+
+def _matches(pattern: str, text: str) -> list[str]:
+    compiled = _compile(pattern)
+    found: Iterable[str | None]
+    if compiled.groups:
+        found = (next((g for g in m.groups() if g), None) for m in compiled.finditer(text))
+    else:
+        found = (m.group() for m in compiled.finditer(text))
+    return [match.strip() for match in found if match]
+
+
+@lru_cache(maxsize=32)  # a run uses two or three patterns
+def _compile(pattern: str) -> re.Pattern:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(f"patterns: {pattern!r} is not a regular expression: {error}") from error

@@ -1,0 +1,1 @@
+"""The journal of a model's games: one writer, nothing lost, nothing asked twice."""

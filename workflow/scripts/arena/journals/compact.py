@@ -1,0 +1,81 @@
+"""Checking journals and making them smaller; see `arena.journals.journal` for what they hold."""
+
+import time
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from arena.journals.journal import STATES, Flaw, Record, read_records
+from arena.journals.lock import Lock
+from arena.support.errors import JournalError
+from arena.support.jsonl import write_atomic
+
+
+@dataclass(slots=True)
+class Checked:
+    """What a journal holds. superseded: lines that a later one of the same game replaces."""
+
+    path: Path
+    states: Counter[str] = field(default_factory=Counter)
+    superseded: int = 0
+    adopted: int = 0
+    calls: int = 0
+    flaws: list[Flaw] = field(default_factory=list)
+
+    @property
+    def is_sound(self) -> bool:
+        """A torn last line is a kill's trace: the next run drops it and asks that game."""
+        return all(flaw.torn for flaw in self.flaws)
+
+    def lines(self) -> list[str]:
+        shown = ", ".join(f"{state} {self.states[state]}" for state in STATES if self.states[state])
+        head = f"{self.path}: {self.states.total()} games ({shown or 'none'}), {self.calls} calls"
+        if self.adopted:
+            head += f", {self.adopted} adopted"
+        if self.superseded:
+            head += f", {self.superseded} lines replaced by later ones"
+        return [head] + [f"{self.path}:{flaw.line}: {flaw.message}" for flaw in self.flaws]
+
+
+def check(path: Path) -> Checked:
+    """Read a whole journal. JournalError where it cannot be read at all."""
+    result = Checked(path)
+    last: dict[tuple[str, str, int], Record] = {}
+    try:
+        for record in read_records(path, result.flaws):
+            key = (record.digest, record.uid, record.game)
+            result.superseded += key in last
+            last[key] = record
+            result.adopted += record.attempts == 0
+    except OSError as error:
+        raise JournalError(f"{path}: cannot be read: {error.strerror}") from error
+    result.states.update(record.state for record in last.values())
+    result.calls = sum(record.attempts for record in last.values())
+    return result
+
+
+def compact(path: Path, *, reopen: Collection[str] = ()) -> str:
+    """Rewrite a journal without what no reader needs; returns what was dropped, in words.
+
+    The lines of a game that was asked again and has no verdict yet stay all: their number says how
+    often it was asked. JournalError where a living process plays from the journal.
+    """
+    with Lock(path) as lock:
+        lock.acquire(until=time.time())
+        flaws: list[Flaw] = []
+        try:
+            records = list(read_records(path, flaws))
+        except OSError as error:
+            raise JournalError(f"{path}: cannot be read: {error.strerror}") from error
+        last = {(record.digest, record.uid, record.game): record for record in records}
+        kept = [
+            record
+            for record in records
+            if (final := last[record.digest, record.uid, record.game]).state not in reopen
+            and (record is final or final.is_repeatable)
+        ]
+        write_atomic(path, (record.line() for record in kept))
+    reopened = sum(record.state in reopen for record in last.values())
+    dropped = f"{path}: {len(records) - len(kept)} of {len(records)} lines dropped"
+    return f"{dropped}, {reopened} games reopened, {len(flaws)} unreadable lines gone"

@@ -1,0 +1,227 @@
+"""The journal of a model's games: append-only, one line a finished call, never rewritten in place.
+
+A line is written with a single `write` as soon as its game ends, so a process that is killed,
+even with SIGKILL, loses nothing that was finished. `fsync` is paid for every 30 seconds and at the
+end: only the death of the whole node costs games, and then at most those of half a minute.
+
+The key of a game is its digest (see `GameSettings.digest`). Lines of other settings stay where
+they are: going back to these settings costs nothing. Of several lines of one digest the last
+counts; there are several where a game without a verdict was asked again.
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from arena.support.errors import JournalError
+from arena.support.jsonl import parse_line
+
+# Every terminal state; a game in any of them is not asked again (but see `ask_again`).
+STATES = ("ok", "unparsed", "truncated", "too_long", "rejected")
+NO_TOKENS = {"prompt": 0, "cached": 0, "completion": 0}
+
+
+@dataclass(slots=True)
+class Record:
+    """One line: a finished game. Its fields are the keys of the file, in their order.
+
+    attempts: calls made for it so far, 0 where it was taken over without asking. seconds: of the
+    last call. time: its end, ISO with zone. reason: why it is not "ok", or what was unusual.
+    """
+
+    digest: str
+    uid: str
+    game: int
+    state: str
+    label: str | None
+    answer: str | None
+    finish_reason: str | None
+    usage: dict[str, int | None]
+    attempts: int
+    seconds: float
+    time: str
+    reason: str | None
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> "Record":
+        """Raises JournalError on a missing key or an unknown state; other keys are ignored."""
+        try:
+            record = cls(**{key: plain[key] for key in cls.__slots__})
+        except KeyError as error:
+            raise JournalError(f"the key {error} is missing") from error
+        if record.state not in STATES:
+            raise JournalError(f"unknown state {record.state!r}")
+        if not isinstance(record.digest, str) or record.game not in (0, 1):
+            raise JournalError("`digest` is not text or `game` is not 0 or 1")
+        return record
+
+    def line(self) -> str:
+        plain = {key: getattr(self, key) for key in self.__slots__}
+        return json.dumps(plain, ensure_ascii=False) + "\n"
+
+    @property
+    def is_repeatable(self) -> bool:
+        """The judge replied, but without a verdict: another asking may bring one."""
+        return self.state in ("unparsed", "truncated")
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """A line that is no record. torn: the file ends inside it."""
+
+    line: int
+    message: str
+    torn: bool = False
+
+
+def read_records(path: Path | str, flaws: list[Flaw] | None = None) -> Iterator[Record]:
+    """Yield the records of a journal in file order; what is no record goes to `flaws`."""
+    with Path(path).open("rb") as file:
+        for number, raw in enumerate(file, 1):
+            line = parse_line(number, raw)
+            if line is None:
+                continue
+            try:
+                if line.obj is None:
+                    raise JournalError(line.error)
+                yield Record.from_dict(line.obj)
+            except JournalError as error:
+                if flaws is not None:
+                    flaws.append(Flaw(number, str(error), line.torn))
+
+
+class Journal:
+    """A journal open for appending. Its holder holds the lock (see `arena.journals.lock`).
+
+    Attributes
+    ----------
+    records : dict of digest to Record
+        The last line of each digest, of those asked for.
+    asked : Counter of digest
+        How many lines with calls of ours each of them has.
+    flaws : list of Flaw
+        Lines that are no records; they stay until `compact`.
+    torn : bool
+        Whether the file ended inside a line, which was dropped.
+    """
+
+    def __init__(self, path: Path | str, digests: Collection[str] | None = None):
+        """Open and replay. digests: keep only these in memory; None keeps all.
+
+        Raises JournalError where the folder or the file cannot be written.
+        """
+        self.path = Path(path)
+        self.records: dict[str, Record] = {}
+        self.asked: Counter[str] = Counter()
+        self._held: set[tuple[str, str, int]] = set()
+        self.flaws: list[Flaw] = []
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            self._file = os.open(self.path, flags, 0o666)
+        except OSError as error:
+            raise JournalError(
+                f"{self.path}: the journal cannot be written: {error.strerror}. "
+                "Games are never played without one"
+            ) from error
+        try:
+            self.torn = self._drop_torn_tail()
+            self._size = os.fstat(self._file).st_size
+            self._replay(digests)
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def _replay(self, digests: Collection[str] | None) -> None:
+        for record in read_records(self.path, self.flaws):
+            if digests is None or record.digest in digests:
+                self._take_in(record)
+
+    def _take_in(self, record: Record) -> None:
+        self.records[record.digest] = record
+        self.asked[record.digest] += record.attempts > 0
+        self._held.add((record.digest, record.uid, record.game))
+
+    def holds(self, digest: str, uid: str, game: int) -> bool:
+        """Whether there is a line of this very game, not only of its prompt."""
+        return (digest, uid, game) in self._held
+
+    def _drop_torn_tail(self) -> bool:
+        """A last line without its newline: completed if it is a whole record, else cut off."""
+        tail, start = _last_line(self._file)
+        if not tail:
+            return False
+        line = parse_line(1, tail + b"\n")
+        try:
+            if line is not None and line.obj is not None:
+                Record.from_dict(line.obj)
+                _write_all(self._file, b"\n")
+                return False
+        except JournalError:
+            pass  # JSON, but no record: torn as well
+        os.ftruncate(self._file, start)
+        return True
+
+    def append(self, record: Record) -> None:
+        """Write one line. JournalError on a full disk or a second writer; the file stays whole."""
+        # A lone surrogate in a reply is kept as the JSON escape that stands for it.
+        data = record.line().encode("utf-8", "backslashreplace")
+        if os.fstat(self._file).st_size != self._size:
+            raise JournalError(
+                f"{self.path}: another process writes this journal too; this one stops. "
+                "Two runs share results_dir: wait for one to end, then start again"
+            )
+        try:
+            _write_all(self._file, data)
+        except OSError as error:
+            os.ftruncate(self._file, self._size)  # shrinking needs no space
+            raise JournalError(
+                f"{self.path}: a finished game cannot be written: {error.strerror}. "
+                "Make room and start again: all games before it are kept"
+            ) from error
+        self._size += len(data)
+        self._take_in(record)
+
+    def sync(self) -> None:
+        """Have what was written survive the death of the node; JournalError if it cannot."""
+        try:
+            os.fsync(self._file)
+        except OSError as error:
+            raise JournalError(f"{self.path}: cannot be put on disk: {error.strerror}") from error
+
+    def close(self) -> None:
+        try:
+            self.sync()
+        finally:
+            os.close(self._file)
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _write_all(file: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]
+
+
+def _last_line(file: int) -> tuple[bytes, int]:
+    """What follows the last newline, and where it starts."""
+    end = start = os.fstat(file).st_size
+    tail = b""
+    while start > 0:
+        size = min(1 << 16, start)
+        block = os.pread(file, size, start - size)
+        newline = block.rfind(b"\n")
+        if newline >= 0:
+            return block[newline + 1 :] + tail, start - size + newline + 1
+        tail = block + tail
+        start -= size
+    return tail, 0 if end else end

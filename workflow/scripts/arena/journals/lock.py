@@ -1,0 +1,247 @@
+"""One writer a journal, between processes and between nodes.
+
+The lock is a file beside the journal, made with `link`, which is atomic on NFS as well; `flock`
+is not used: many clusters' file systems accept it and keep it to one node. The file says who holds
+it. It never outlives its holder, since a contender judges by the first of these that can tell:
+
+1. same machine: the process is gone, or its number has passed to another process;
+2. another node: Slurm says that the holder's job has ended;
+3. else the heartbeat: the file's time, renewed every 20 s, is older than 5 minutes by the file
+   system's own clock, so clocks of nodes do not matter.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from arena.support.errors import JournalError
+
+HEARTBEAT = 20.0  # s; a touch of one small file
+STALE = 300.0  # s; 15 missed heartbeats: longer than any pause of a file server that jobs survive
+GUARD_STALE = 60.0  # s; the guard of a take-over is held for milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lock. machine: boot and pid namespace, where `pid` means something."""
+
+    host: str
+    machine: str
+    pid: int
+    started: str  # of the process, in clock ticks since boot
+    slurm_job_id: str | None
+    token: str
+    batch: str | None
+    state: str  # "playing", or "waiting" for the other clients of the batch
+
+    def __str__(self) -> str:
+        job = f", Slurm job {self.slurm_job_id}" if self.slurm_job_id else ""
+        return f"process {self.pid} on {self.host}{job}"
+
+
+class Lock:
+    """The lock of one journal: `acquire`, then use as a context, or `release`."""
+
+    def __init__(self, journal: Path | str, batch: str | None = None):
+        journal = Path(journal)
+        self.path = journal.with_name(f"{journal.name}.lock")
+        self._me = Holder(
+            host=socket.gethostname(),
+            machine=_machine(),
+            pid=os.getpid(),
+            started=_started(os.getpid()) or "",
+            slurm_job_id=os.environ.get("SLURM_JOB_ID"),
+            token=secrets.token_hex(8),
+            batch=batch,
+            state="playing",
+        )
+        self._stop = threading.Event()
+        self._beat: threading.Thread | None = None
+        self.lost = False
+
+    def try_acquire(self) -> Holder | None:
+        """Take the lock if it is free or its holder is gone; else return the living holder."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            while not self._link(self.path):
+                holder = read_holder(self.path)
+                if holder is not None and is_alive(holder, self.path):
+                    return holder
+                if holder is None and not self.path.exists():
+                    continue  # released in between
+                if holder is None and _age(self.path) < STALE:
+                    raise JournalError(f"{self.path}: not one of our locks; remove it if it is old")
+                self._remove_stale(holder)
+        except OSError as error:
+            raise JournalError(
+                f"{self.path}: the journal cannot be locked: {error.strerror}"
+            ) from error
+        self._beat = threading.Thread(target=self._heartbeat, daemon=True)
+        self._beat.start()
+        return None
+
+    def acquire(
+        self,
+        *,
+        until: float,
+        waiting: Callable[[Holder], None] = lambda _: None,
+        poll: float = 5.0,  # s, reached step by step; two runs may overlap for hours
+    ) -> None:
+        """Wait for the lock until the time `until` (s since 1970); JournalError if it stays held.
+
+        `waiting` is told once who holds it.
+        """
+        told, pause = False, poll / 50
+        while (holder := self.try_acquire()) is not None:
+            if not told:
+                waiting(holder)
+                told = True
+            left = until - time.time()
+            if left <= 0:
+                raise JournalError(
+                    f"{self.path}: {holder} is still playing these games. They are not lost: "
+                    "start again when it has ended"
+                )
+            time.sleep(min(pause, left))
+            pause = min(poll, pause * 1.5)
+
+    def set_state(self, state: str) -> None:
+        """Let the other clients of the batch know: "playing" or "waiting"."""
+        changed = Holder(**{**asdict(self._me), "state": state})
+        temporary = self._write(changed)
+        temporary.replace(self.path)
+        self._me = changed
+
+    def is_ours(self) -> bool:
+        holder = read_holder(self.path)
+        return holder is not None and holder.token == self._me.token
+
+    def release(self) -> None:
+        """Give the lock back; a lock that was lost is left to its new holder."""
+        if self._beat is None:
+            return  # never acquired
+        self._stop.set()
+        self._beat.join()
+        self._beat = None
+        if self.is_ours():
+            self.path.unlink(missing_ok=True)
+
+    def __enter__(self) -> "Lock":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def _heartbeat(self) -> None:
+        while not self._stop.wait(HEARTBEAT):
+            try:
+                if not self.is_ours():
+                    self.lost = True  # judged dead while this node was cut off
+                    return
+                os.utime(self.path)
+            except OSError:
+                continue  # the file server's turn to be away; the next beat tries again
+
+    def _write(self, holder: Holder) -> Path:
+        temporary = self.path.with_name(f".{self.path.name}.{holder.token}")
+        temporary.write_text(json.dumps(asdict(holder)), encoding="utf-8")
+        return temporary
+
+    def _link(self, target: Path) -> bool:
+        temporary = self._write(self._me)
+        try:
+            os.link(temporary, target)
+            return True
+        except FileExistsError:
+            # NFS may say so of a link that it made itself, when its first answer was lost.
+            return temporary.stat().st_nlink == 2
+        finally:
+            temporary.unlink()
+
+    def _remove_stale(self, holder: Holder | None) -> None:
+        """Remove a dead holder's lock. Only one contender at a time, and only that very lock."""
+        guard = self.path.with_name(f"{self.path.name}.guard")
+        if not self._link(guard):
+            with contextlib.suppress(FileNotFoundError):
+                if _age(guard) > GUARD_STALE:
+                    guard.unlink()
+            time.sleep(0.05)  # the other contender is at it
+            return
+        try:
+            if read_holder(self.path) == holder:
+                self.path.unlink(missing_ok=True)
+        finally:
+            guard.unlink(missing_ok=True)
+
+
+def read_holder(path: Path) -> Holder | None:
+    """Who holds the lock, None where there is none or it cannot be read."""
+    try:
+        return Holder(**json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def is_alive(holder: Holder, path: Path) -> bool:
+    """Whether the holder of the lock at `path` still lives (rules: see the module)."""
+    if holder.machine == _machine():
+        return bool(holder.started) and _started(holder.pid) == holder.started
+    if holder.slurm_job_id and holder.slurm_job_id != os.environ.get("SLURM_JOB_ID"):
+        runs = slurm_job_runs(holder.slurm_job_id)
+        if runs is not None:
+            return runs
+    try:
+        return _age(path) < STALE
+    except FileNotFoundError:
+        return False
+
+
+def slurm_job_runs(job: str) -> bool | None:
+    """Whether Slurm still has the job in some state before its end; None if it cannot say."""
+    try:
+        done = subprocess.run(
+            ["squeue", "--noheader", "--jobs", job, "--format", "%T"],
+            capture_output=True,
+            text=True,
+            timeout=20,  # s; a busy controller answers within this or not at all
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if done.returncode:
+        return False if "Invalid job id" in done.stderr else None
+    return bool(done.stdout.strip())
+
+
+def _machine() -> str:
+    """Where a process number means the same: this boot, this pid namespace (containers)."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+
+
+def _started(pid: int) -> str | None:
+    """When the process started, in ticks since boot; None if there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] == "Z" else fields[19]
+
+
+def _age(path: Path) -> float:
+    """Seconds since the file was touched, by the clock of its file system."""
+    probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}.clock")
+    probe.touch()
+    try:
+        return probe.stat().st_mtime - path.stat().st_mtime
+    finally:
+        probe.unlink()

@@ -1,0 +1,93 @@
+"""What a journal already says of a model's games, and the judgment file that is made of it."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from arena.data.games import Game, GameSettings
+from arena.data.judgments import game_dict, judgment_line
+from arena.data.questions import Question
+from arena.journals.journal import NO_TOKENS, Journal, Record
+
+
+def reparse(journal: Journal, settings: GameSettings) -> None:
+    """Read the stored replies with the patterns in use now: other patterns cost no call."""
+    for digest, record in journal.records.items():
+        if record.state not in ("ok", "unparsed", "truncated"):
+            continue
+        label = settings.verdict(record.answer)
+        if label == record.label:
+            continue
+        cut = record.finish_reason == "length"
+        state = "ok" if label else "truncated" if cut else "unparsed"
+        reason = None if label else "no verdict by the patterns in use"
+        journal.records[digest] = replace(record, state=state, label=label, reason=reason)
+
+
+def open_games(games: Iterable[Game], journal: Journal, settings: GameSettings) -> list[Game]:
+    """Those to ask, each prompt once: without a record, or without a verdict and to ask again."""
+    chosen: dict[str, Game] = {}
+    for game in games:
+        record = journal.records.get(game.digest)
+        again = record is not None and record.is_repeatable
+        if record is None or (again and journal.asked[game.digest] <= settings.ask_again.times):
+            chosen.setdefault(game.digest, game)
+    return list(chosen.values())
+
+
+def states_of(games: Iterable[Game], journal: Journal) -> Counter[str]:
+    found = (journal.records.get(game.digest) for game in games)
+    return Counter(record.state for record in found if record is not None)
+
+
+def copy_shared(games: Iterable[Game], journal: Journal) -> None:
+    """A line for each game whose prompt another game shares, so that each game has its own."""
+    for game in games:
+        if journal.holds(game.digest, game.uid, game.index):
+            continue
+        record = journal.records[game.digest]
+        journal.append(
+            replace(
+                record,
+                uid=game.uid,
+                game=game.index,
+                usage=dict(NO_TOKENS),
+                attempts=0,
+                seconds=0.0,
+                reason=f"the same prompt as game {record.game} of {record.uid}",
+            )
+        )
+
+
+def judgment_lines(
+    settings: GameSettings,
+    model: str,
+    questions: Iterable[Question],
+    games: Sequence[Game],
+    journal: Journal,
+) -> Iterator[dict[str, Any]]:
+    """The lines of the judgment file, in question order; all games have a record."""
+    by_key = {game.key: game for game in games}
+    for question in questions:
+        pair = [by_key.get((question.uid, index)) for index in (0, 1)]
+        if None in pair:
+            continue
+        played = [_played(game, journal.records[game.digest], settings.toy) for game in pair]
+        baseline = settings.baseline_of(question.category)
+        yield judgment_line(question, settings.judge, model, baseline, played)
+
+
+def _played(game: Game, record: Record, toy: bool) -> dict[str, Any]:
+    """One game as Arena-Hard-Auto's tools read it: a score of null votes nowhere."""
+    extra = {
+        "state": record.state,
+        "finish_reason": record.finish_reason,
+        "usage": record.usage,
+        "seconds": record.seconds,
+    }
+    if record.reason:
+        extra["reason"] = record.reason
+    if toy:
+        extra["toy"] = True
+    return game_dict(record.label, record.answer or "", game.messages, **extra)

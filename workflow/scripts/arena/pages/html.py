@@ -1,0 +1,134 @@
+"""Pages of the report: whole HTML files, tables to sort and charts, nothing loaded from afar."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import vl_convert
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from arena.pages.charts import specification
+
+TEMPLATES = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """word: its cells are text, flush left. hint: shown when pointed at."""
+
+    name: str
+    word: bool = False
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """key: what the column is sorted by. bar: score, lower and upper in percent, drawn."""
+
+    text: str
+    key: float | str = ""
+    style: str = ""
+    bar: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    cells: Sequence[Cell]
+    baseline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    columns: Sequence[Column]
+    rows: Sequence[TableRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A number at a glance; alarm: it deserves a look."""
+
+    name: str
+    value: str
+    meaning: str
+    alarm: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A heading with what stands under it; `chart` is a number of the page's charts."""
+
+    title: str = ""
+    text: str = ""
+    chart: int | None = None
+    table: Table | None = None
+    cards: Sequence[Card] = ()
+    examples: Sequence[Example] = ()
+
+
+@dataclass(slots=True)
+class Tab:
+    name: str
+    parts: list[Part] = field(default_factory=list)
+    notes: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class Page:
+    title: str
+    about: str
+    notes: Sequence[str] = ()
+    tabs: list[Tab] = field(default_factory=list)
+    charts: list[dict[str, Any]] = field(default_factory=list)
+
+    def chart(self, chart: alt.TopLevelMixin) -> int:
+        """Take a chart in, and return its number for Part."""
+        self.charts.append(specification(chart))
+        return len(self.charts) - 1
+
+    def html(self) -> str:
+        vega = _vega() if self.charts else ""
+        return _templates().get_template("page.html").render(page=self, vega=vega)
+
+
+def number(value: float | None, digits: int = 1) -> Cell:
+    """A cell of a number; a dash where there is none, which sorts last."""
+    return Cell("–", "") if value is None else Cell(f"{value:.{digits}f}", value)
+
+
+def word(text: str, style: str = "") -> Cell:
+    """A cell of text."""
+    return Cell(text, text, f"word {style}".strip())
+
+
+def plain_table(columns: Mapping[str, bool], rows: Sequence[Sequence[Cell]]) -> Table:
+    """A table from column name -> whether it holds words."""
+    return Table(
+        [Column(name, is_word) for name, is_word in columns.items()], list(map(TableRow, rows))
+    )
+
+
+@functools.cache
+def _templates() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,  # names of models and replies of judges are strangers' text
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+@functools.cache
+def _vega() -> str:
+    """Vega, Vega-Lite and vega-embed as one script, from the package that is installed here."""
+    # A closing tag inside a string of the script would end the script.
+    return vl_convert.javascript_bundle().replace("</script", "<\\/script")

@@ -1,0 +1,238 @@
+"""The report's pages, from the files that show_result and judge_health wrote."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from arena.pages import charts
+from arena.pages.health_page import health_page
+from arena.pages.html import (
+    Cell,
+    Column,
+    Page,
+    Part,
+    Tab,
+    Table,
+    TableRow,
+    number,
+    plain_table,
+    word,
+)
+from arena.ranking.leaderboard import OVERALL
+
+MATRIX_MODELS = 150  # 22,500 cells; beyond that neither browser nor eye follows
+
+Rows = list[dict[str, Any]]
+
+
+def make_pages(folder: Path) -> dict[str, Page]:
+    """Return page name -> page, from leaderboard.json, differences.csv, curves.csv, health.json."""
+    board = json.loads((folder / "leaderboard.json").read_text(encoding="utf-8"))
+    pages = {
+        "leaderboard": leaderboard_page(board),
+        "intervals": intervals_page(board),
+        "differences": differences_page(board, read_csv(folder / "differences.csv")),
+        "categories": categories_page(board),
+    }
+    if (folder / "curves.csv").exists():
+        pages["curves"] = curves_page(board, read_csv(folder / "curves.csv"))
+    health = json.loads((folder / "health.json").read_text(encoding="utf-8"))
+    pages["judge_health"] = health_page(health)
+    return pages
+
+
+def read_csv(path: Path) -> Rows:
+    """Read our own CSV: numbers as numbers, empty cells as None."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            {key: _value(key, text) for key, text in row.items()} for row in csv.DictReader(file)
+        ]
+
+
+def _value(key: str, text: str) -> Any:
+    if key in ("category", "model", "other", "run"):
+        return text
+    return float(text) if text else None
+
+
+def leaderboard_page(board: Mapping[str, Any]) -> Page:
+    """The table itself: sortable, searchable, an interval drawn in every row."""
+    page = _page("Leaderboard", board)
+    level = f"{board['level']:.0%}"
+    columns = [
+        Column(
+            "Rank", hint="ranks that the data allow: models that share one cannot be told apart"
+        ),
+        Column("Model", word=True),
+        Column("Score (%)", hint="mean vote against the baseline; 50 is as good as the baseline"),
+        Column(f"{level} interval", hint=f"{board['rounds']} resamples"),
+        Column("0 – 50 – 100", hint="bar: score; line: interval; middle: as good as the baseline"),
+        Column("Won · tied · lost", hint="games"),
+        Column("Questions"),
+        Column("Games"),
+    ]
+    if board["control_features"]:
+        columns.append(Column("Without style control"))
+    for category, rows in _by_category(board):
+        about = board["categories"][category]
+        cells = [_leaderboard_row(row, bool(board["control_features"])) for row in rows]
+        tab = Tab(category, [Part(table=Table(columns, cells))], about["notes"])
+        if about["style"]:
+            tab.parts.append(_style_part(about["style"], level))
+        page.tabs.append(tab)
+    return page
+
+
+def _leaderboard_row(row: Mapping[str, Any], controlled: bool) -> TableRow:
+    known = row["score"] is not None
+    ranks = f"{row['best_rank']}–{row['worst_rank']}"
+    if row["best_rank"] == row["worst_rank"]:
+        ranks = str(row["best_rank"])
+    text = f"{row['lower']:.1f} – {row['upper']:.1f}" if known else "–"
+    bar = (row["score"], row["lower"], row["upper"]) if known else None
+    lost = row["games"] - row["won"] - row["tied"]
+    counts = [
+        Cell(f"{row['won']:,} · {row['tied']:,} · {lost:,}", row["won"]),
+        Cell(f"{row['questions']:,}", row["questions"]),
+        Cell(f"{row['games']:,}", row["games"]),
+    ]
+    if row["is_baseline"]:
+        counts = [Cell("–", "")] * len(counts)
+    cells = [
+        Cell(ranks, row["best_rank"] + row["worst_rank"] / 1e4),
+        word(
+            row["model"] + (" (baseline)" if row["is_baseline"] and row["model"][0] != "(" else "")
+        ),
+        Cell(f"{row['score']:.1f}" if known else "–", row["score"] if known else "", "strong"),
+        Cell(text, row["upper"] - row["lower"] if known else ""),
+        Cell(text, row["score"] if known else "", bar=bar),
+        *counts,
+    ]
+    if controlled:
+        cells.append(number(row["plain_score"]))
+    return TableRow(cells, row["is_baseline"])
+
+
+def _style_part(style: Rows, level: str) -> Part:
+    columns = {"Style column": True, "Coefficient": False, f"{level} interval": False}
+    rows = [
+        [
+            word(one["column"]),
+            number(one["value"], 3),
+            Cell(f"{one['lower']:+.3f} – {one['upper']:+.3f}", one["upper"] - one["lower"]),
+        ]
+        for one in style
+    ]
+    text = (
+        "Change of the log-odds of a vote for a standard deviation more of this than the baseline. "
+        "Above 0 the judge rewards it; an interval on both sides of 0 says that it may not care."
+    )
+    return Part("What the judge rewards", text, table=plain_table(columns, rows))
+
+
+def intervals_page(board: Mapping[str, Any]) -> Page:
+    """Scores with intervals as a chart."""
+    page = _page("Scores with intervals", board)
+    for category, rows in _by_category(board):
+        chart = page.chart(charts.intervals(rows, board["level"]))
+        page.tabs.append(Tab(category, [Part(chart=chart)]))
+    return page
+
+
+def differences_page(board: Mapping[str, Any], pairs: Rows) -> Page:
+    """Every model against every other, and the groups that cannot be told apart."""
+    page = _page("Who is better than whom", board)
+    for category, rows in _by_category(board):
+        names = [row["model"] for row in rows if row["score"] is not None][:MATRIX_MODELS]
+        shown = [
+            pair
+            for pair in pairs
+            if pair["category"] == category
+            and pair["difference"] is not None
+            and pair["model"] in names
+            and pair["other"] in names
+        ]
+        parts = []
+        if shown:
+            text = (
+                "Blue: the model of the row is better. A dot: the data cannot tell the two apart. "
+                "The models stand in the order of the leaderboard."
+            )
+            if len(names) < len(rows):
+                text += f" The best {len(names)} models are shown; differences.csv has all pairs."
+            chart = page.chart(charts.difference_matrix(shown, names))
+            parts.append(Part("Differences on the same questions", text, chart))
+        groups = board["categories"][category]["groups"]
+        cells = [
+            [number(place, 0), word(", ".join(group)), number(len(group), 0)]
+            for place, group in enumerate(groups, 1)
+        ]
+        text = "Neighbours in the table among whom no pair can be told apart. Groups may overlap."
+        columns = {"Group": False, "Models": True, "Size": False}
+        parts.append(Part("Groups", text, table=plain_table(columns, cells)))
+        page.tabs.append(Tab(category, parts))
+    return page
+
+
+def categories_page(board: Mapping[str, Any]) -> Page:
+    """Games won, tied and lost; with several categories also the scores side by side."""
+    page = _page("Wins by category", board)
+    shown = list(_by_category(board))
+    if len(shown) > 1:
+        rows = [row for category, some in shown for row in some if category != OVERALL]
+        chart = page.chart(charts.by_category(rows))
+        text = "Each category against its own baseline; the dashed line is as good as that."
+        page.tabs.append(Tab("side by side", [Part("Score in each category", text, chart)]))
+    for category, rows in shown:
+        chart = page.chart(charts.outcomes(rows))
+        page.tabs.append(Tab(category, [Part("Games won, tied and lost", chart=chart)]))
+    return page
+
+
+def curves_page(board: Mapping[str, Any], points: Rows) -> Page:
+    """Checkpoints of runs: score against step."""
+    page = _page("Score over training", board)
+    for category, _ in _by_category(board):
+        some = [one for one in points if one["category"] == category and one["score"] is not None]
+        if not some:
+            continue
+        chart = page.chart(charts.curves(some, board["level"]))
+        columns = {"Run": True, "Step": False, "Model": True, "Score (%)": False, "Interval": False}
+        rows = [
+            [
+                word(one["run"] or "–"),
+                Cell(f"{one['step']:,g}", one["step"]),
+                word(one["model"]),
+                number(one["score"]),
+                Cell(f"{one['lower']:.1f} – {one['upper']:.1f}", one["upper"] - one["lower"]),
+            ]
+            for one in some
+        ]
+        text = "Click a run in the legend to single it out; scroll and drag to look closer."
+        parts = [Part(text=text, chart=chart), Part(table=plain_table(columns, rows))]
+        page.tabs.append(Tab(category, parts))
+    if not page.tabs:
+        nothing = "No judged model has a name that the pattern of steps matches."
+        page.tabs.append(Tab("overall", [Part(text=nothing)]))
+    return page
+
+
+def _page(title: str, board: Mapping[str, Any]) -> Page:
+    style = ", ".join(board["control_features"])
+    about = (
+        f"{board['bench']}, judge {' + '.join(board['judges'])}, rule {board['rule']}; "
+        f"{board['level']:.0%} intervals from {board['rounds']} resamples of "
+        f"{'questions' if board['ci'] == 'questions' else 'votes'}"
+        + (f"; style control: {style}" if style else "")
+    )
+    return Page(title, about, board["notes"])
+
+
+def _by_category(board: Mapping[str, Any]) -> Iterator[tuple[str, Rows]]:
+    """Category and its rows, overall first; with one category, that one alone."""
+    names = list(board["categories"])
+    shown = [OVERALL, *(name for name in names if name != OVERALL)] if len(names) > 2 else names[:1]
+    for name in shown:
+        yield name, [row for row in board["rows"] if row["category"] == name]

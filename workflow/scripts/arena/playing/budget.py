@@ -1,0 +1,122 @@
+"""The most that a run may spend: games, tokens, GPU hours. Checked by every client while it plays.
+
+A run is one start of Snakemake; what it spent is read from the files that all its jobs write, so
+that twelve jobs on twelve nodes keep one budget without talking to each other. The games that are
+open when it is reached are let finish: it is passed by these, and by what the other clients finish
+until they look again (within `LOOK_S` seconds).
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from arena.campaign.records import read_batches
+from arena.journals.progress import Progress, epoch
+
+# Seconds between two looks at the files: the shorter, the nearer the end of the budget is.
+LOOK_S = (0.25, 30.0)
+# A second: 100 GPUs, and the games of 25 servers.
+FASTEST = {"games": 50.0, "tokens": 150_000.0, "gpu_hours": 100 / 3600}
+KINDS = {"games": "games", "tokens": "tokens", "gpu_hours": "GPU hours"}
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a run has spent so far; tokens are prompt and completion tokens together."""
+
+    games: int = 0
+    tokens: int = 0
+    gpu_hours: float = 0.0
+
+
+class Meter:
+    """Adds up what a run spends; a second reading only looks at what is new."""
+
+    def __init__(self, root: Path, run: str, since: float):
+        """`since`: the run's start. Only journals that were written to after it are read."""
+        self._root, self._run, self._since = root, run, since
+        self._journals: dict[Path, Progress] = {}
+
+    def read(self, now: float) -> Spent:
+        games = tokens = 0
+        for path in self._root.glob("games/*.jsonl"):
+            if path not in self._journals:
+                if path.stat().st_mtime < self._since:
+                    continue
+                self._journals[path] = Progress(path, since=self._since)
+            for line in self._journals[path].update().lines:
+                if line.attempts and (line.end or 0) >= self._since:
+                    games += 1
+                    tokens += line.tokens("prompt") + line.tokens("completion")
+        held = (b.gpu_hours(now) for b in read_batches(self._root) if b.run == self._run)
+        return Spent(games, tokens, sum(held))
+
+
+class Guard:
+    """Says when a budget is used up. Cheap to ask before every game."""
+
+    def __init__(
+        self,
+        limits: Mapping[str, float],
+        read: Callable[[float], Spent],
+        clock: Callable[[], float] = time.time,
+    ):
+        self._limits, self._read, self._clock = limits, read, clock
+        self._due = self._looked = 0.0
+        self._last = Spent()
+        self._reason: str | None = None
+
+    @classmethod
+    def from_batch(cls, batch: Mapping[str, Any], root: Path | str) -> "Guard":
+        """From batches/<batch>.json; without a budget in it, one that never speaks and reads
+        nothing.
+        """
+        limits = {
+            k: v for k, v in (batch.get("budget") or {}).items() if k in KINDS and v is not None
+        }
+        since = (batch.get("budget") or {}).get("since") or batch.get("time")
+        run = batch.get("run") or str(batch.get("batch", "")).rpartition("-")[0]
+        return cls(limits, Meter(Path(root), run, epoch(since) or 0.0).read)
+
+    def exceeded(self) -> str | None:
+        """Why no further game may be asked, or None. Once it speaks it stays."""
+        if not self._limits or self._reason:
+            return self._reason
+        now = self._clock()
+        if now < self._due:
+            return None
+        spent = self._read(now)
+        self._reason = reached(self._limits, spent)
+        self._due = now + self._pause(spent, now)
+        self._last, self._looked = spent, now
+        return self._reason
+
+    def _pause(self, spent: Spent, now: float) -> float:
+        """Seconds until the next look: never so long that a limit is passed by much."""
+        shortest, longest = LOOK_S
+        pause = longest
+        for kind, limit in self._limits.items():
+            left = limit - getattr(spent, kind)
+            rate = getattr(spent, kind) - getattr(self._last, kind)
+            rate = rate / (now - self._looked) if self._looked else 0.0
+            # A rate may change, a fourfold one is caught; without one, as while the judge starts,
+            # the fastest that a large campaign has is expected to begin at once.
+            pause = min(pause, left / (4 * rate) if rate > 0 else left / FASTEST[kind])
+        return max(shortest, pause)
+
+
+def reached(limits: Mapping[str, float], spent: Spent) -> str | None:
+    """The first limit that is reached, in words."""
+    for kind, words in KINDS.items():
+        limit = limits.get(kind)
+        if limit is not None and getattr(spent, kind) >= limit:
+            used = getattr(spent, kind)
+            text = (
+                f"{used:,.2f} of {limit:,.2f}" if kind == "gpu_hours" else f"{used:,} of {limit:,}"
+            )
+            return (
+                f"the budget of this run is used up: {text} {words} (budget.{kind} in the config)"
+            )
+    return None

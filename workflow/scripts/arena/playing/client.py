@@ -1,0 +1,372 @@
+"""Playing the open games of a model: asks the judge, rides out what passes, stops at what does not.
+
+The order is the questions' order, both games of a question in flight at once, so that all clients
+of a batch send the same questions at the same time and the server computes what they share once.
+"""
+
+import asyncio
+import heapq
+import random
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from arena.data.games import Game, GameSettings
+from arena.journals.journal import NO_TOKENS, Journal, Record
+from arena.playing.asker import Asker
+from arena.playing.breaker import Breaker
+from arena.playing.deadline import Deadline
+from arena.playing.hooks import Counts, Hooks
+from arena.playing.pace import Pace, delay
+from arena.playing.ready import Server, wait_ready
+from arena.playing.replies import Failure, Outcome
+from arena.support.errors import JournalError, JudgeError, OpenGames
+
+TRIES = 6  # failures of one game, about a minute with back-off, before it holds up no one any more
+LONGEST_TRIAL = 8.0  # s between trials of a judge that fails: so long a mended one may stand idle
+SYNC_EVERY = 30.0  # s of games that the death of a whole node may cost
+MOST_REFUSED = 10  # games refused before any was answered: then it is our request, not the games
+
+
+@dataclass(slots=True)
+class _State:
+    """What has happened to one game in this run."""
+
+    failures: int = 0  # that may be the game's own fault
+    calls: int = 0  # since the last line in the journal
+    again: int = 0  # times that it was asked again for want of a verdict
+
+
+class Client:
+    """Plays games into a journal; `run` returns when all have a terminal state, or raises."""
+
+    def __init__(
+        self,
+        settings: GameSettings,
+        journal: Journal,
+        asker: Asker,
+        server: Server,
+        *,
+        deadline: Deadline,
+        hooks: Hooks,
+        counts: Counts | None = None,
+        seed: int = 0,
+    ):
+        self._settings = settings
+        self._journal = journal
+        self._asker = asker
+        self._server = server
+        self._priority = False
+        self._deadline = deadline
+        self._hooks = hooks
+        self._chance = random.Random(seed)
+        self._pace = Pace(hooks.share())
+        self._breaker = Breaker(server.patience)
+        self._ready: list[tuple[int, int, Game]] = []
+        self._later: list[tuple[float, int, int, Game]] = []
+        self._states: dict[tuple[str, int], _State] = {}
+        self._unfinished: set[tuple[str, int]] = set()
+        self._refused: list[tuple[Game, Outcome, float]] = []
+        self._answered = False
+        self._tasks: set[asyncio.Task] = set()
+        self._stop: Exception | None = None
+        self._enough: str | None = None
+        self._is_waiting = False
+        self._wake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self.counts = counts or Counts()
+
+    async def run(self, games: Iterable[Game], *, answered: bool = False) -> None:
+        """Play the games. `answered`: this judge has answered games before (see MOST_REFUSED).
+
+        Raises OpenGames, JudgeError or JournalError; whatever was finished is in the journal.
+        """
+        self._answered = answered
+        self._ready = [(game.position, game.index, game) for game in games]
+        heapq.heapify(self._ready)
+        for *_, game in self._ready:
+            self._states[game.key] = _State(again=self._journal.asked[game.digest])
+            if game.digest not in self._journal.records:
+                self._unfinished.add(game.key)
+        keeper = asyncio.create_task(self._keep())
+        keeper.add_done_callback(self._take_error)
+        try:
+            if await self._wait_for_judge():
+                self._hooks.ready()
+                self._priority = self._hooks.priority()
+                self._pace.set_ceiling(self._hooks.share())
+                await self._dispatch()
+        finally:
+            keeper.cancel()
+            await self._cancel_open()
+        if self._refused and not self._stop:
+            self.stop(JudgeError(self._why_refused()))
+        if self._stop:
+            raise self._stop
+        if self.left:
+            raise OpenGames(self._why_open())
+
+    @property
+    def left(self) -> int:
+        """Games without a terminal state; those asked again for a verdict have one."""
+        return len(self._unfinished)
+
+    @property
+    def open(self) -> int:
+        return len(self._tasks)
+
+    def stop(self, why: Exception) -> None:
+        """Ask no more and leave; the first cause counts."""
+        self._stop = self._stop or why
+        self._wake.set()
+
+    def interrupt(self, why: Exception) -> None:
+        """As `stop`, over any other cause. Safe to call from a signal handler."""
+        self._loop.call_soon_threadsafe(self._interrupt, why)
+
+    def _interrupt(self, why: Exception) -> None:
+        self._stop = why
+        self._wake.set()
+
+    async def _wait_for_judge(self) -> bool:
+        try:
+            return await wait_ready(
+                self._asker,
+                self._server,
+                self._deadline,
+                stopped=lambda: self._stop is not None,
+                tell=self._hooks.tell,
+            )
+        except JudgeError as error:
+            self.stop(error)
+            return False
+
+    async def _dispatch(self) -> None:
+        """Begin games as slots come free, until nothing is left or something says stop."""
+        while (self._ready or self._later or self._tasks) and not self._stop:
+            if self._is_draining():
+                await self._drain()
+                return
+            if self._breaker.is_open:
+                await self._half_open()
+                continue
+            now = time.monotonic()
+            while self._later and self._later[0][0] <= now:
+                heapq.heappush(self._ready, heapq.heappop(self._later)[1:])
+            if now >= self._pace.hold_until:
+                while self._ready and self.open < self._pace.limit and not self._is_draining():
+                    self._begin(heapq.heappop(self._ready)[-1])
+            if self._only_hopeless() and not self._hooks.others_play():
+                return
+            await self._pause(now)
+
+    def _is_draining(self) -> bool:
+        """Whether no further game may be begun: the job's end is near, or the budget is used up."""
+        self._enough = self._enough or self._hooks.exceeded()
+        if self._enough is None and self._deadline.is_draining():
+            self._enough = "the job ends soon"
+        return self._enough is not None
+
+    def _begin(self, game: Game) -> asyncio.Task:
+        task = asyncio.create_task(self._play(game))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task) -> None:
+        self._tasks.discard(task)
+        self._wake.set()
+        self._take_error(task)
+
+    def _take_error(self, task: asyncio.Task) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.stop(error)  # whatever a task does not expect itself ends the run
+
+    async def _pause(self, now: float) -> None:
+        """Sleep until a game ends, a delay is over, or the next look at the clock is due."""
+        due = 1.0  # s; the deadline and the siblings are looked at so often when nothing moves
+        if self._later:
+            due = min(due, self._later[0][0] - now)
+        if self._pace.hold_until > now:
+            due = min(due, self._pace.hold_until - now)
+        timer = asyncio.get_running_loop().call_later(max(due, 0.001), self._wake.set)
+        await self._wake.wait()
+        timer.cancel()
+        self._wake.clear()
+
+    async def _play(self, game: Game) -> None:
+        state = self._states[game.key]
+        body = self._settings.request(game, state.again)
+        if self._priority:
+            body["priority"] = game.position
+        state.calls += 1
+        self.counts.calls += 1
+        begun = time.monotonic()
+        try:
+            outcome = await self._asker.ask(body)
+        except Failure as failure:
+            if failure.kind != "priority" or "priority" in body:
+                self._failed(game, state, failure)
+                return
+            outcome = Outcome("rejected", reason=failure.message)
+        seconds = time.monotonic() - begun
+        self._deadline.observe(seconds)
+        self._breaker.replied()
+        self._pace.replied()
+        if outcome.is_unexplained and not self._answered:
+            self._refuse(game, outcome, seconds)
+            return
+        if not self._answered:
+            self._answered = True
+            self._settle_refused()
+        self._finish(game, outcome, seconds)
+
+    def _finish(self, game: Game, outcome: Outcome, seconds: float) -> None:
+        """Into the journal; back into the line if it is to be asked again."""
+        state = self._states[game.key]
+        earlier = self._journal.records.get(game.digest)
+        reason = outcome.reason
+        if state.again and outcome.state == "ok":
+            reason = f"verdict when asked again, for the {_nth(state.again)} time"
+        record = Record(
+            digest=game.digest,
+            uid=game.uid,
+            game=game.index,
+            state=outcome.state,
+            label=outcome.label,
+            answer=outcome.answer,
+            finish_reason=outcome.finish_reason,
+            usage=outcome.usage or dict(NO_TOKENS),
+            attempts=(earlier.attempts if earlier else 0) + state.calls,
+            seconds=round(seconds, 3),
+            time=datetime.now().astimezone().isoformat(timespec="milliseconds"),
+            reason=reason,
+        )
+        if not self._write(record):
+            return
+        self._unfinished.discard(game.key)
+        self.counts.usage.update(record.usage)
+        state.calls = 0
+        if record.is_repeatable and state.again < self._settings.ask_again.times:
+            state.again += 1
+            self.counts.again += 1
+            heapq.heappush(self._ready, (game.position, game.index, game))
+
+    def _write(self, record: Record) -> bool:
+        try:
+            if self._hooks.lost():
+                raise JournalError(f"{self._journal.path}: another process took its lock")
+            self._journal.append(record)
+        except JournalError as error:
+            self.stop(error)
+            return False
+        return True
+
+    def _refuse(self, game: Game, outcome: Outcome, seconds: float) -> None:
+        """A 400 before any reply: kept back until we know whose fault it is."""
+        self._refused.append((game, outcome, seconds))
+        if len(self._refused) >= MOST_REFUSED:
+            self.stop(JudgeError(self._why_refused()))
+
+    def _why_refused(self) -> str:
+        return (
+            f"the judge refused each of the first {len(self._refused)} games: "
+            f"{self._refused[-1][1].reason}. Correct the judge's settings (judge.sampling, "
+            "judge.max_tokens) or its server's; none of these games counts as played"
+        )
+
+    def _settle_refused(self) -> None:
+        refused, self._refused = self._refused, []
+        for game, outcome, seconds in refused:
+            self._finish(game, outcome, seconds)
+
+    def _failed(self, game: Game, state: _State, failure: Failure) -> None:
+        self.counts.failed[failure.kind] += 1
+        wait = 0.0
+        if failure.kind == "fatal":
+            self.stop(JudgeError(f"the judge stopped us: {failure.message}"))
+        elif failure.kind == "priority":
+            if self._priority:
+                self._hooks.tell(f"asking without priorities: {failure.message}")
+            self._priority = False
+        if failure.kind in ("starting", "connection"):
+            self._breaker.failed(game.key, failure.message)
+            self._breaker.trip()
+        elif failure.kind == "throttled":
+            self._breaker.throttled(failure.message)
+            self._pace.throttled(failure.retry_after)
+            wait = delay(1, self._chance, failure.retry_after)
+        elif failure.kind in ("broken", "timeout"):
+            self._breaker.failed(game.key, failure.message)
+            state.failures += 1
+            wait = delay(state.failures, self._chance, failure.retry_after)
+        heapq.heappush(self._later, (time.monotonic() + wait, game.position, game.index, game))
+
+    async def _half_open(self) -> None:
+        """The circuit is open: wait until the judge looks well, then try a single game."""
+        begun = time.monotonic()
+        if not await self._wait_for_judge():
+            return
+        if self._server.supervised:
+            self._breaker.excuse(time.monotonic() - begun)
+        if cause := self._breaker.cause:
+            self.stop(JudgeError(f"the judge at {self._asker.where} looks well, but: {cause}"))
+            return
+        trial = None
+        if queue := self._ready or self._later:
+            trial = self._begin(heapq.heappop(queue)[-1])
+        while self._breaker.is_open and not self._stop and not self._is_draining():
+            if not self._tasks or (trial and trial.done()):
+                await asyncio.sleep(min(LONGEST_TRIAL, delay(self._breaker.trials, self._chance)))
+                return
+            await self._pause(time.monotonic())
+
+    def _only_hopeless(self) -> bool:
+        """Nothing is open and what is left has failed too often to be waited for."""
+        hopeless = (
+            bool(self._later)
+            and not self._tasks
+            and not self._ready
+            and all(self._states[game.key].failures >= TRIES for *_, game in self._later)
+        )
+        if hopeless != self._is_waiting:
+            self._is_waiting = hopeless
+            self._hooks.waiting(hopeless)
+        return hopeless
+
+    async def _drain(self) -> None:
+        """Begin nothing more, take what still comes in."""
+        self._hooks.tell(f"{self._enough}: {self.open} open games may finish, no more are asked")
+        while self._tasks and not self._stop and not self._deadline.is_over():
+            await self._pause(time.monotonic())
+
+    async def _cancel_open(self) -> None:
+        """Give up what is still open; a cancelled game writes nothing."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _keep(self) -> None:
+        """Once a second: share, quota, progress; now and then to disk."""
+        synced = time.monotonic()
+        while True:
+            await asyncio.sleep(1)
+            self._pace.set_ceiling(self._hooks.share())
+            if (cause := self._breaker.cause) and not self._breaker.is_open:
+                self.stop(JudgeError(f"the judge at {self._asker.where}: {cause}"))
+            if time.monotonic() - synced > SYNC_EVERY:
+                await asyncio.to_thread(self._journal.sync)
+                synced = time.monotonic()
+            self._hooks.progress()
+
+    def _why_open(self) -> str:
+        failed = ", ".join(f"{number} {kind}" for kind, number in self.counts.failed.most_common())
+        last = f" (failures: {failed}; the last: {self._breaker.last})" if failed else ""
+        why = self._enough or "they do not go through"
+        return f"{self.left} games are open: {why}{last}. The next attempt asks only these"
+
+
+def _nth(number: int) -> str:
+    return {1: "first", 2: "second", 3: "third"}.get(number, f"{number}th")

@@ -1,0 +1,234 @@
+"""All games of one model, from its answers to its judgment file: the job behind gen_judgment."""
+
+import asyncio
+import contextlib
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from arena.data.answers import Answer, read_answers
+from arena.data.games import Game, GameSettings, plan_games
+from arena.data.questions import Question, read_questions
+from arena.journals.journal import Journal
+from arena.journals.lock import Lock
+from arena.journals.replay import copy_shared, judgment_lines, open_games, reparse, states_of
+from arena.playing.asker import NO_KEYS, Asker
+from arena.playing.budget import Guard
+from arena.playing.client import Client
+from arena.playing.deadline import Deadline, job_end
+from arena.playing.hooks import Counts, Hooks
+from arena.playing.ready import Server
+from arena.playing.report import Report, progress_text
+from arena.playing.share import Share, read_server
+from arena.playing.siblings import Siblings
+from arena.support.errors import ArenaError, DataError, OpenGames
+from arena.support.interrupts import Interrupted, Interrupts
+from arena.support.jsonl import dump_line, write_atomic
+
+# A reply of max_tokens at 4 tokens/s, which a full server still makes, plus the time in its queue.
+SECONDS_PER_TOKEN = 0.25
+QUEUE_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The files of one model's games; root: `<results_dir>/<bench>/<judge>`."""
+
+    model: str
+    answer: Path
+    baselines: Sequence[Path]
+    questions: Path
+    server: Path
+    output: Path
+    references: Sequence[Path] = ()
+
+    @property
+    def root(self) -> Path:
+        return self.server.parent.parent
+
+    @property
+    def journal(self) -> Path:
+        return self.root / "games" / f"{self.model}.jsonl"
+
+
+def judge_model(job: Job, plain_settings: Mapping[str, Any], log: Path | str | None) -> None:
+    """Play what the journal does not hold, then write the judgment file whole.
+
+    Raises an ArenaError where games stay open; its text is the log's last line as well.
+    """
+    settings = GameSettings.from_dict(plain_settings)
+    with Report(job.model, log) as report, Interrupts() as interrupts:
+        try:
+            batch = _read_json(job.root / "batches" / f"{job.server.stem}.json")
+            _Session(job, settings, batch, interrupts, report).judge()
+        except ArenaError as error:
+            report.tell(f"stopped: {error}")
+            raise type(error)(f"{job.model}: {error}") from error
+
+
+def plan_of(job: Job, settings: GameSettings, questions: Iterable[Question]) -> list[Game]:
+    """The games of a job, from its files."""
+
+    def answers_of(path: Path) -> dict[str, Answer]:
+        return read_answers(path).answers
+
+    baselines = {path.name.removesuffix(".jsonl"): answers_of(path) for path in job.baselines}
+    reference = answers_of(job.references[0]) if job.references else None
+    return plan_games(settings, questions, answers_of(job.answer), baselines, reference)
+
+
+@dataclass
+class _Session:
+    """One run of a job. Everything in it is made anew by a retry, but for what files hold."""
+
+    job: Job
+    settings: GameSettings
+    batch: Mapping[str, Any]
+    interrupts: Interrupts
+    report: Report
+    deadline: Deadline = field(default_factory=lambda: Deadline(job_end()))
+
+    def judge(self) -> None:
+        job, report = self.job, self.report
+        name = self.batch["batch"]
+        if report.path is not None:
+            _link(report.path, job.root / "logs" / name)
+        questions = read_questions(job.questions)
+        games = plan_of(job, self.settings, questions)
+        if not games:
+            raise DataError(f"{job.answer}: no question is answered by the model and its baseline")
+        skipped = len(questions) - len(games) // 2
+        if skipped:
+            report.tell(f"{skipped} of {len(questions)} questions left out: an answer is missing")
+        others = [model for model in self.batch["models"] if model != job.model]
+        siblings = Siblings(others, name, job.journal.parent, job.output.parent)
+        with Lock(job.journal, name) as lock:
+            lock.acquire(
+                until=self.deadline.leave_at,
+                waiting=lambda holder: report.tell(f"waiting: {holder} is playing these games"),
+            )
+            with Journal(job.journal, {game.digest for game in games}) as journal:
+                try:
+                    self._play(games, journal, lock, siblings)
+                except ArenaError as error:
+                    self._wait_for(siblings, lock, error)
+                    raise
+                copy_shared(games, journal)
+                journal.sync()
+                lines = judgment_lines(self.settings, job.model, questions, games, journal)
+                write_atomic(job.output, map(dump_line, lines))
+
+    def _play(self, games: list[Game], journal: Journal, lock: Lock, siblings: Siblings) -> None:
+        """Ask what is open, if anything is."""
+        report = self.report
+        if journal.torn:
+            report.tell("the journal's last line was torn and is dropped")
+        reparse(journal, self.settings)
+        todo = open_games(games, journal, self.settings)
+        states = states_of(games, journal)
+        report.begin(len(games), states)
+        if not todo:
+            report.tell(f"done: {progress_text(len(games), states)}, none asked")
+            return
+        guard = Guard.from_batch(self.batch, self.job.root)
+        if reason := guard.exceeded():  # no judge is launched for nothing
+            raise OpenGames(f"{reason}; {len(todo)} games are left")
+        plain = read_server(self.job.server)
+        entries = (plain, *plain.get("endpoints", ()))
+        report.secrets = [key for entry in entries if (key := entry.get("key")) not in NO_KEYS]
+        share = Share(self.batch["judge"], plain, len(self.batch["models"]), siblings)
+        hooks = Hooks(
+            share=share,
+            priority=lambda: share.priority,
+            ready=lambda: share.refresh(self.job.server),
+            others_play=siblings.playing,
+            waiting=lambda waits: lock.set_state("waiting" if waits else "playing"),
+            exceeded=guard.exceeded,
+            lost=lambda: lock.lost,
+            progress=lambda: report.progress(states_of(games, journal)),
+            tell=report.tell,
+        )
+        begun, counts = time.monotonic(), Counts()
+        try:
+            asyncio.run(self._ask(todo, journal, plain, hooks, counts))
+        finally:
+            seconds = time.monotonic() - begun
+            report.tell(_summary(len(games), states_of(games, journal), counts, seconds))
+
+    async def _ask(
+        self,
+        todo: list[Game],
+        journal: Journal,
+        plain: Mapping[str, Any],
+        hooks: Hooks,
+        counts: Counts,
+    ) -> None:
+        judge = self.batch["judge"]
+        usual = QUEUE_SECONDS + SECONDS_PER_TOKEN * self.settings.most_tokens
+        asker = Asker(plain, self.settings, timeout=float(judge.get("timeout_s") or usual))
+        server = Server(
+            plain,
+            self.settings.judge,
+            supervised=judge.get("server") != "external",
+            log=str(self.job.root / "logs" / self.batch["batch"] / "server.log"),
+        )
+        client = Client(
+            self.settings,
+            journal,
+            asker,
+            server,
+            deadline=self.deadline,
+            hooks=hooks,
+            counts=counts,
+            seed=os.getpid(),  # back-off of ten clients must not be the same
+        )
+        try:
+            with self.interrupts.handled_by(client.interrupt):
+                await client.run(todo, answered=bool(journal.records))
+        finally:
+            await asker.close()
+
+    def _wait_for(self, siblings: Siblings, lock: Lock, error: ArenaError) -> None:
+        """Our failure ends the whole batch, so it has to wait until the others are done."""
+        if isinstance(error, Interrupted):
+            return
+        lock.set_state("waiting")
+        told = False
+        while time.time() < self.deadline.last and (playing := siblings.playing()):
+            if not told:
+                names = ", ".join(playing)
+                self.report.tell(f"waiting for {names} before this job fails: {error}")
+                told = True
+            time.sleep(1)
+
+
+def _summary(total: int, states: Counter[str], counts: Counts, seconds: float) -> str:
+    failed = ", ".join(f"{kind} {number}" for kind, number in counts.failed.most_common())
+    usage = counts.usage
+    return (
+        f"{'done' if states.total() == total else 'left'}: "
+        f"{progress_text(total, states)}; {counts.calls} calls in {seconds:.1f} s"
+        f"{f' (failed: {failed})' if failed else ''}"
+        f"{f', {counts.again} for want of a verdict' if counts.again else ''}; tokens: "
+        f"{usage['prompt']} prompt ({usage['cached']} cached), {usage['completion']} completion"
+    )
+
+
+def _link(log: Path, folder: Path) -> None:
+    """Show a client's log in the folder of its batch as well."""
+    folder.mkdir(parents=True, exist_ok=True)
+    link = folder / log.name
+    with contextlib.suppress(FileExistsError):  # a retry of the same batch
+        link.symlink_to(os.path.relpath(log, folder))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error

@@ -1,0 +1,76 @@
+"""What a client says in its log: a line now and then, and one at the end."""
+
+import sys
+import time
+from collections import Counter, deque
+from datetime import datetime
+from pathlib import Path
+from typing import TextIO
+
+from arena.journals.journal import STATES
+
+EVERY_SECONDS = 30.0
+EVERY_PART = 0.05
+
+
+class Report:
+    """The log of one model's games: plain lines, each with its time."""
+
+    def __init__(self, model: str, path: Path | str | None = None):
+        """path: the log, to which a retry adds; standard error without one."""
+        self.path = None if path is None else Path(path)
+        self._model = model
+        self._file: TextIO = sys.stderr
+        self.secrets: list[str] = []
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("a", encoding="utf-8", errors="backslashreplace")
+        self._total = 0
+        self._told = (0.0, 0)
+        self._recent: deque[tuple[float, int]] = deque(maxlen=60)
+
+    def tell(self, text: str) -> None:
+        """One line; no key of a judge ever gets into it."""
+        for secret in self.secrets:
+            text = text.replace(secret, "***")
+        stamp = datetime.now().astimezone().isoformat(timespec="seconds")
+        self._file.write(f"{stamp} {self._model}: {' '.join(text.splitlines())}\n")
+        self._file.flush()
+
+    def __enter__(self) -> "Report":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.path is not None:
+            self._file.close()
+
+    def begin(self, total: int, states: Counter[str]) -> None:
+        self._total = total
+        self._told = (time.monotonic(), states.total())
+        self._recent.append(self._told)
+        self.tell(f"{progress_text(total, states)}, from the journal")
+
+    def progress(self, states: Counter[str], *, force: bool = False) -> None:
+        """Call often: a line every 30 s, or every 5 % of the games if that is later than 1 s."""
+        now, done = time.monotonic(), states.total()
+        self._recent.append((now, done))
+        then, told = self._told
+        if not force and now - then < EVERY_SECONDS and done - told < EVERY_PART * self._total:
+            return
+        self._told = (now, done)
+        begun, first = self._recent[0]
+        rate = (done - first) / max(now - begun, 1e-9)
+        left = f", {_duration((self._total - done) / rate)} left" if rate > 0 else ""
+        self.tell(f"{progress_text(self._total, states)}, {rate:.1f} games/s{left}")
+
+
+def progress_text(total: int, states: Counter[str]) -> str:
+    """`412/1000 games (ok 400, unparsed 12)`."""
+    shown = ", ".join(f"{state} {states[state]}" for state in STATES if states[state])
+    return f"{states.total()}/{total} games{f' ({shown})' if shown else ''}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,1 @@
+"""From judgments to scores, intervals, comparisons and the judge's health."""

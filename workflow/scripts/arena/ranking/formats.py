@@ -1,0 +1,197 @@
+"""The leaderboard as text for terminals, Markdown, CSV and JSON: a pandas table each time."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+
+from arena.ranking.curves import Point
+from arena.ranking.leaderboard import OVERALL, Board, Options, Row
+
+# The columns of leaderboard.csv: documented in docs/statistics.md, never renamed, only added to.
+CSV_COLUMNS = ("category", "model", "score", "lower", "upper", "questions", "games")
+DIFFERENCE_COLUMNS = ("category", "model", "other", "difference", "lower", "upper", "questions")
+CURVE_COLUMNS = ("category", "run", "step", "model", "score", "lower", "upper", "questions")
+DIGITS = 4  # of numbers in files: published scores have 2, intervals are seeded
+
+
+def as_text(boards: Sequence[Board], heading: str, notes: Sequence[str]) -> str:
+    """All tables as Arena-Hard-Auto prints them, with what each score rests on beside it."""
+    parts = [f"NOTE: {note}" for note in notes]
+    parts.append(heading)
+    for board in _shown(boards):
+        parts += [f"##### Category: {board.category} #####", _table(board).to_string()]
+        parts += [f"NOTE: {note}" for note in board.notes]
+        if board.style and board.style.coefficients:
+            parts.append(_style_table(board).to_string())
+    return "\n\n".join(parts) + "\n"
+
+
+def as_markdown(boards: Sequence[Board], heading: str, notes: Sequence[str]) -> str:
+    """The same as Markdown tables."""
+    parts = [f"> **Note:** {note}" for note in notes]
+    parts.append(heading)
+    for board in _shown(boards):
+        parts += [f"## {board.category}", _markdown(_table(board))]
+        parts += [f"> {note}" for note in board.notes]
+        if board.style and board.style.coefficients:
+            parts.append(_markdown(_style_table(board)))
+    return "\n\n".join(parts) + "\n"
+
+
+def as_csv(boards: Sequence[Board]) -> str:
+    """One line a model and category; `overall` is always there."""
+    return csv_text(CSV_COLUMNS, _rows(boards))
+
+
+def differences_csv(boards: Sequence[Board]) -> str:
+    """One line a pair of models and category, the better one first."""
+    return csv_text(DIFFERENCE_COLUMNS, [rounded(pair) for pair in _pairs(boards)])
+
+
+def curves_csv(points: Sequence[Point]) -> str:
+    """One line a checkpoint and category, by run and step."""
+    rows = [
+        {"category": point.category, "run": point.run, "step": f"{point.step:.15g}"}
+        | rounded(asdict(point.row))
+        for point in points
+    ]
+    return csv_text(CURVE_COLUMNS, rows)
+
+
+def csv_text(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as CSV with a header; other keys are left out, None is an empty cell."""
+    cells = [[row[column] for column in columns] for row in rows]
+    # As objects, so that a missing value among whole numbers does not make fractions of them.
+    frame = pd.DataFrame(cells, columns=list(columns), dtype=object)
+    return frame.to_csv(index=False, lineterminator="\n")
+
+
+def differences_text(boards: Sequence[Board], models: Sequence[str]) -> str:
+    """The pairs among `models`, and whether the data tell them apart."""
+    rows = [
+        {
+            "Category": pair["category"],
+            "Model": pair["model"],
+            "Other": pair["other"],
+            "Difference": f"{pair['difference']:+.1f}",
+            "CI": f"({pair['lower']:+.1f}, {pair['upper']:+.1f})",
+            "Questions": pair["questions"],
+            "Told apart": "yes" if pair["lower"] > 0 or pair["upper"] < 0 else "no",
+        }
+        for pair in _pairs(_shown(boards))
+        if pair["model"] in models and pair["other"] in models
+    ]
+    return pd.DataFrame(rows).to_string(index=False) + "\n" if rows else ""
+
+
+def as_json(
+    boards: Sequence[Board], options: Options, about: Mapping[str, Any], notes: Sequence[str]
+) -> str:
+    """Everything, for programs: settings, flat rows, groups, style coefficients, notes."""
+    document = {
+        **about,
+        **asdict(options),
+        "level": options.level,
+        "notes": list(notes),
+        "rows": _rows(boards),
+        "categories": {
+            board.category: {
+                "baseline": board.baseline,
+                "questions": board.questions,
+                "groups": board.groups,
+                "style": [rounded(asdict(one)) for one in board.style.coefficients]
+                if board.style
+                else None,
+                "notes": board.notes,
+            }
+            for board in boards
+        },
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def rounded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers with as many digits as files get; None where there is no number."""
+    return {
+        key: (round(value, DIGITS) if math.isfinite(value) else None)
+        if isinstance(value, float)
+        else value
+        for key, value in values.items()
+    }
+
+
+def interval_text(row: Row) -> str:
+    """`(-1.9 / +2.4)`: how far the interval reaches below and above the score."""
+    if not math.isfinite(row.lower):
+        return "-"
+    return f"(-{max(row.score - row.lower, 0):.1f} / +{max(row.upper - row.score, 0):.1f})"
+
+
+def rank_text(row: Row) -> str:
+    """`3` or `3-5`: the ranks that the data allow."""
+    same = row.best_rank == row.worst_rank
+    return f"{row.best_rank}" if same else f"{row.best_rank}-{row.worst_rank}"
+
+
+def _rows(boards: Sequence[Board]) -> list[dict[str, Any]]:
+    return [
+        {"category": board.category, **rounded(asdict(row))}
+        for board in boards
+        for row in board.rows
+    ]
+
+
+def _pairs(boards: Sequence[Board]) -> Iterator[dict[str, Any]]:
+    for board in boards:
+        found = board.differences
+        for i, row in enumerate(board.rows):
+            for j in range(i + 1, len(board.rows)):
+                yield {
+                    "category": board.category,
+                    "model": row.model,
+                    "other": board.rows[j].model,
+                    "difference": float(found.difference[i, j]),
+                    "lower": float(found.lower[i, j]),
+                    "upper": float(found.upper[i, j]),
+                    "questions": int(found.questions[i, j]),
+                }
+
+
+def _shown(boards: Sequence[Board]) -> list[Board]:
+    """With one category, its table says all that the overall one would."""
+    return [board for board in boards if board.category != OVERALL or len(boards) > 2]
+
+
+def _table(board: Board) -> pd.DataFrame:
+    """The table of a category as it is read, its cells as text, numbered from 1."""
+    rows = [
+        {
+            "Model": row.model + (" (baseline)" if row.is_baseline and row.model[0] != "(" else ""),
+            "Scores (%)": f"{row.score:.1f}" if math.isfinite(row.score) else "-",
+            "CI (%)": interval_text(row),
+            "Rank": rank_text(row),
+            "Questions": "-" if row.is_baseline else str(row.questions),
+            "Games": "-" if row.is_baseline else str(row.games),
+        }
+        for row in board.rows
+    ]
+    return pd.DataFrame(rows, index=range(1, len(rows) + 1))
+
+
+def _style_table(board: Board) -> pd.DataFrame:
+    rows = {
+        one.column: [f"{one.value:+.3f}", f"({one.lower:+.3f}, {one.upper:+.3f})"]
+        for one in board.style.coefficients
+    }
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["Coefficient", "CI"])
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    """The table in Markdown; a bar in a name must not begin a new cell."""
+    escaped = table.map(lambda cell: cell.replace("|", "\\|"))
+    sides = ["right", *("left" if name == "Model" else "right" for name in table.columns)]
+    return escaped.to_markdown(colalign=sides, disable_numparse=True)

@@ -1,0 +1,137 @@
+"""Intervals of scores by resampling, vectorised: no loop over rounds.
+
+"questions" (ours) draws whole questions. The up to six votes of a question, and those of several
+judges, are about the same two answers and are not independent, so they must be drawn together. Each
+question's number of draws in a round is Poisson(1), seeded by the question's own name: the
+bootstrap of Chamandy et al., "Estimating Uncertainty for Massive Data Streams" (2012), equal to
+drawing n of n up to O(1/n). That makes a model's interval independent of which other models are in
+the table, and every pair of models is resampled with the same questions, so differences are paired
+for free.
+
+"upstream" draws single votes, as Arena-Hard-Auto does. Votes have three values, so that is a draw
+of three counts. Its intervals are too narrow; it is here to compare with published ones.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from arena.ranking.votes import Votes
+
+CI = ("questions", "upstream")
+# Share of resamples inside the interval: Arena-Hard-Auto prints 5-95 % (v2.0) and 2.5-97.5 %
+# (v0.1).
+LEVELS = {"v2.0": 0.90, "v0.1": 0.95}
+
+
+def question_weights(questions: Sequence[str], rounds: int, seed: int) -> np.ndarray:
+    """Return how often each question is drawn in each round, [rounds, Q]."""
+    columns = [_generator(seed, question).poisson(1.0, rounds) for question in questions]
+    return np.array(columns, dtype=float).reshape(len(columns), rounds).T
+
+
+def resampled_scores(votes: Votes, weights: np.ndarray) -> np.ndarray:
+    """Return the scores (0-100) of every round, [rounds, M]; NaN where a round drew no vote."""
+    with np.errstate(invalid="ignore"):
+        return 100 * (weights @ votes.wins.T) / (weights @ votes.votes.T)
+
+
+def upstream_scores(
+    votes: Votes, models: Sequence[str], rounds: int, seed: int, rule: str = "v2.0"
+) -> np.ndarray:
+    """Return scores of votes resampled one by one, [rounds, M], as Arena-Hard-Auto does.
+
+    Its rule v2.0 resamples each model's votes; v0.1 the table of all models' votes, in which a
+    model's number of votes varies as well.
+    """
+    ties = votes.ties.sum(axis=1).astype(float)
+    wins = votes.wins.sum(axis=1) - ties / 2
+    totals = votes.votes.sum(axis=1)
+    everyone = totals.sum()
+    columns = []
+    for model, *counts, total in zip(models, wins, ties, totals, strict=True):
+        generator = _generator(seed, model)
+        drawn = np.full(rounds, round(total))
+        if rule == "v0.1":
+            drawn = generator.binomial(round(everyone), total / everyone, rounds)
+        shares = np.array([*counts, total - sum(counts)]) / max(total, 1)
+        won, tied, _ = generator.multinomial(drawn, shares if total else [0, 0, 1]).T
+        with np.errstate(invalid="ignore"):
+            columns.append(100 * (won + tied / 2) / drawn)
+    return np.array(columns).reshape(len(columns), rounds).T
+
+
+def resampler(votes: Votes, weights: np.ndarray, ci: str, seed: int):
+    """Return a function of the round that gives its won and cast votes, [M, Q] each.
+
+    For fits that need each question's votes. "upstream" draws single votes: the numbers of won,
+    tied and lost ones are Poisson with the numbers at hand as means.
+    """
+    if ci == "questions":
+        return lambda number: (votes.wins * weights[number], votes.votes * weights[number])
+    counts = np.array([votes.wins - votes.ties / 2, votes.ties, votes.votes - votes.wins])
+    counts[2] -= counts[1] / 2
+
+    def draw(number: int) -> tuple[np.ndarray, np.ndarray]:
+        won, tied, lost = _generator(seed, f"round {number}").poisson(counts)
+        return won + tied / 2, won + tied + lost
+
+    return draw
+
+
+def bounds(
+    resamples: np.ndarray, level: float, ci: str = "questions"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lower and upper bound of each column of `resamples`; NaN where it has no value.
+
+    The bounds are Weibull's quantiles, rank (n + 1) p: they leave out the right share whatever the
+    number of rounds. NumPy's default, kept for "upstream", leaves out 11.8 % for 10 of 100 rounds.
+    """
+    tail = (1 - level) / 2
+    missing = np.isnan(resamples)
+    low_high = np.full((2, *resamples.shape[1:]), np.nan)
+    whole, some = ~missing.any(axis=0), missing.any(axis=0) & ~missing.all(axis=0)
+    low_high[:, whole] = _quantiles(resamples[:, whole], tail, ci)
+    for column in np.flatnonzero(some):
+        known = resamples[~missing[:, column], column]
+        low_high[:, column] = _quantiles(known[:, None], tail, ci)[:, 0]
+    return low_high[0], low_high[1]
+
+
+def widen_certain(
+    scores: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    questions: np.ndarray,
+    level: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give scores of exactly 0 or 100 an interval; resampling equal votes gives one of no width.
+
+    Its far end is the exact binomial one (Clopper and Pearson): the largest share of won questions
+    that still gives none in n with the probability of a tail. 0.6 % at 500 questions, 22 % at 12.
+    """
+    tail = (1 - level) / 2
+    reach = 100 * (1 - tail ** (1 / np.maximum(questions, 1)))
+    upper = np.where(scores == 0, np.fmax(upper, reach), upper)
+    lower = np.where(scores == 100, np.fmin(lower, 100 - reach), lower)
+    return lower, upper
+
+
+def _quantiles(values: np.ndarray, tail: float, ci: str) -> np.ndarray:
+    """Quantiles down the columns; sorting is twice as fast as np.quantile, and this is hot."""
+    ordered = np.sort(np.ascontiguousarray(values.T), axis=1)
+    last = len(values) - 1
+    shares = np.array([tail, 1 - tail])
+    places = shares * last if ci == "upstream" else shares * (last + 2) - 1
+    places = np.clip(places, 0, last)
+    below = np.floor(places).astype(int)
+    above = np.minimum(below + 1, last)
+    part = (places - below)[:, None]
+    return ordered[:, below].T * (1 - part) + ordered[:, above].T * part
+
+
+def _generator(seed: int, name: str) -> np.random.Generator:
+    """A stream of its own for each name: the same wherever and beside whatever it is drawn."""
+    key = hashlib.sha256(name.encode()).digest()[:8]
+    return np.random.default_rng([seed, int.from_bytes(key, "little")])

@@ -1,0 +1,197 @@
+"""Is the judge sound? What its verdicts show before anyone believes a score.
+
+All shares are in percent. A verdict is seen from A in [-2, 2] (2: A>>B), or from the model, which
+is B in games[0] and A in games[1]. Position bias and flips are taken over questions where both
+games have a verdict: there each answer stood once in each place, so an unbiased judge picks A as
+often as B.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from arena.data.verdict import VERDICTS
+from arena.ranking.intervals import bounds
+from arena.ranking.votes import ABSENT, CODE_OF_STATE, Verdicts
+
+STRENGTH = np.array([2, 1, 0, -1, -2])  # of VERDICTS, seen from A
+LEVEL = 0.90
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A share in percent with its interval over questions; None where it is of nothing."""
+
+    value: float | None
+    lower: float | None
+    upper: float | None
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeHealth:
+    """What one judge did.
+
+    a_wins: of the decided verdicts, those for A (50 without position bias), and the same by how
+    strong. flips: questions whose two verdicts name different winners; flips_to_a: of these, those
+    that named A twice. half_flips: one verdict a tie, the other not. states: games by how they
+    ended. labels: verdicts by label, in games[0] and games[1].
+    """
+
+    judge: str
+    games: int
+    states: dict[str, int]
+    labels: dict[str, tuple[int, int]]
+    a_wins: Share
+    a_wins_strong: Share
+    a_wins_weak: Share
+    flips: Share
+    flips_to_a: Share
+    half_flips: Share
+    strong: Share
+    models: list["ModelHealth"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelHealth:
+    """The same for one model, without intervals; None where nothing was judged."""
+
+    model: str
+    games: int
+    no_verdict: int
+    truncated: int
+    a_wins: float | None
+    flips: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far two judges agree on the games that both judged.
+
+    kappa: Cohen's, on win, tie and loss (1 perfect, 0 chance). scores: correlation of the models'
+    mean verdicts; None with fewer than three models.
+    """
+
+    judge: str
+    other: str
+    games: int
+    same_label: float
+    same_winner: float
+    kappa: float | None
+    scores: float | None
+
+
+def judge_health(verdicts: Verdicts, weights: np.ndarray) -> list[JudgeHealth]:
+    """Return the health of each judge; `weights` [rounds, Q] draw the intervals."""
+    return [
+        _health(verdicts, name, codes, weights)
+        for name, codes in zip(verdicts.judges, verdicts.codes, strict=True)
+    ]
+
+
+def agreements(verdicts: Verdicts) -> list[Agreement]:
+    """Return the agreement of every pair of judges that judged a game in common."""
+    found = []
+    for i, judge in enumerate(verdicts.judges):
+        for j in range(i + 1, len(verdicts.judges)):
+            both = (verdicts.codes[i] >= 0) & (verdicts.codes[j] >= 0)
+            if not both.any():
+                continue
+            one, two = verdicts.codes[i][both], verdicts.codes[j][both]
+            winners = np.sign(STRENGTH[one]), np.sign(STRENGTH[two])
+            found.append(
+                Agreement(
+                    judge=judge,
+                    other=verdicts.judges[j],
+                    games=int(both.sum()),
+                    same_label=100 * float((one == two).mean()),
+                    same_winner=100 * float((winners[0] == winners[1]).mean()),
+                    kappa=_kappa(*winners),
+                    scores=_correlation(verdicts.codes[i], verdicts.codes[j], both),
+                )
+            )
+    return found
+
+
+def from_the_model(codes: np.ndarray) -> np.ndarray:
+    """Verdicts [..., 2] as strengths in [-2, 2] seen from the model; NaN where there is none."""
+    seen = np.where(codes >= 0, STRENGTH[np.maximum(codes, 0)], np.nan)
+    seen[..., 0] *= -1
+    return seen
+
+
+def share(hits: np.ndarray, cases: np.ndarray, weights: np.ndarray) -> Share:
+    """Share of `hits` among `cases`, both [..., Q] counts, with its interval over questions."""
+    hits = np.asarray(hits, dtype=float).reshape(-1, hits.shape[-1]).sum(axis=0)
+    cases = np.asarray(cases, dtype=float).reshape(-1, cases.shape[-1]).sum(axis=0)
+    total = int(cases.sum())
+    if not total:
+        return Share(None, None, None, 0)
+    with np.errstate(invalid="ignore"):
+        resamples = 100 * (weights @ hits) / (weights @ cases)
+    lower, upper = bounds(resamples[:, None], LEVEL)
+    return Share(100 * hits.sum() / total, float(lower[0]), float(upper[0]), total)
+
+
+def _health(verdicts: Verdicts, name: str, codes: np.ndarray, weights: np.ndarray) -> JudgeHealth:
+    played = codes != ABSENT
+    states = {state: int((codes == code).sum()) for state, code in CODE_OF_STATE.items()}
+    states["ok"] = int((codes >= 0).sum())
+    first, second = from_the_model(codes)[..., 0], from_the_model(codes)[..., 1]
+    both = ~np.isnan(first) & ~np.isnan(second)
+    for_a = np.stack([-first, second])  # of both games of a question
+    decided = both & (np.abs(for_a) > 0)
+    strong = both & (np.abs(for_a) == 2)
+    flips = both & (first * second < 0)
+    half = both & ((first == 0) != (second == 0))
+    return JudgeHealth(
+        judge=name,
+        games=int(played.sum()),
+        states={state: count for state, count in states.items() if count},
+        labels={
+            label: (int((codes[..., 0] == code).sum()), int((codes[..., 1] == code).sum()))
+            for code, label in enumerate(VERDICTS)
+        },
+        a_wins=share(decided & (for_a > 0), decided, weights),
+        a_wins_strong=share(strong & (for_a > 0), strong, weights),
+        a_wins_weak=share(decided & ~strong & (for_a > 0), decided & ~strong, weights),
+        flips=share(flips, both, weights),
+        flips_to_a=share(flips & (second > 0), flips, weights),
+        half_flips=share(half, both, weights),
+        strong=share(strong, np.stack([both, both]), weights),
+        models=[
+            ModelHealth(
+                model=model,
+                games=int(played[i].sum()),
+                no_verdict=int((played[i] & (codes[i] < 0)).sum()),
+                truncated=int((codes[i] == CODE_OF_STATE["truncated"]).sum()),
+                a_wins=_percent((decided & (for_a > 0))[:, i].sum(), decided[:, i].sum()),
+                flips=_percent(flips[i].sum(), both[i].sum()),
+            )
+            for i, model in enumerate(verdicts.models)
+            if played[i].any()
+        ],
+    )
+
+
+def _percent(hits: int, cases: int) -> float | None:
+    return 100 * float(hits) / float(cases) if cases else None
+
+
+def _kappa(one: np.ndarray, two: np.ndarray) -> float | None:
+    """Cohen's kappa of win, tie and loss; None where chance alone would agree on everything."""
+    chance = sum(float((one == side).mean() * (two == side).mean()) for side in (-1, 0, 1))
+    return None if chance == 1 else (float((one == two).mean()) - chance) / (1 - chance)
+
+
+def _correlation(one: np.ndarray, two: np.ndarray, both: np.ndarray) -> float | None:
+    """Pearson's correlation of the models' mean verdicts on the games that both judged."""
+    shared = both.any(axis=(1, 2))
+    means: Sequence[np.ndarray] = [
+        np.nanmean(np.where(both, from_the_model(codes), np.nan)[shared], axis=(1, 2))
+        for codes in (one, two)
+    ]
+    if len(means[0]) < 3 or min(map(np.ptp, means)) == 0:
+        return None
+    return float(np.corrcoef(*means)[0, 1])

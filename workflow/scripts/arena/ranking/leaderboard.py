@@ -1,0 +1,226 @@
+"""The leaderboard: one table a category and one overall, from verdicts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from arena.data.verdict import RULES
+from arena.ranking import compare, intervals
+from arena.ranking.style import FEATURES, StyleFit, fit_style, style_columns
+from arena.ranking.votes import Verdicts, Votes, count_votes
+from arena.support.errors import ConfigError
+
+OVERALL = "overall"
+ROUNDS = 1000  # Arena-Hard-Auto's 100 leave a noise of a tenth of an interval's width in its ends
+UNNAMED_BASELINE = "(baseline)"  # of judgments that do not say whom they were played against
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How votes are counted and intervals drawn."""
+
+    rule: str = "v2.0"
+    weight: float = 3
+    rounds: int = ROUNDS
+    seed: int = 42
+    ci: str = "questions"
+    control_features: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        for key, value, known in (
+            ("rule", self.rule, RULES),
+            ("ci", self.ci, intervals.CI),
+            *(("control_features", feature, FEATURES) for feature in self.control_features),
+        ):
+            if value not in known:
+                raise ConfigError(f"{key}: {value!r} is not one of {', '.join(known)}")
+        for key in ("weight", "rounds"):
+            if getattr(self, key) <= 0:
+                raise ConfigError(f"{key}: {getattr(self, key)} is not a positive number")
+
+    @property
+    def level(self) -> float:
+        """Share of resamples inside an interval: 0.90 for rule v2.0, 0.95 for v0.1."""
+        return intervals.LEVELS[self.rule]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A model's score with its interval, in percent, and what it rests on.
+
+    The baseline's row is 50.0 by definition and rests on no game. best_rank, worst_rank: the ranks
+    that the data allow. won, tied: of the games; the rest were lost. plain_score: without style
+    control.
+    """
+
+    model: str
+    score: float
+    lower: float
+    upper: float
+    questions: int
+    games: int
+    won: int
+    tied: int
+    best_rank: int
+    worst_rank: int
+    plain_score: float
+    is_baseline: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """One table, best model first; rows and columns of `differences` are in the same order."""
+
+    category: str
+    baseline: str | None
+    questions: int
+    rows: list[Row]
+    differences: compare.Differences
+    groups: list[list[str]]  # neighbours that cannot be told apart
+    style: StyleFit | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def make_boards(
+    verdicts: Verdicts,
+    options: Options,
+    style_counts: Mapping[str, np.ndarray] | None = None,
+) -> list[Board]:
+    """Return a table a category, then the overall one.
+
+    Overall pools the questions of all categories: each question counts the same wherever it stands,
+    so a category counts by its size. `style_counts`: model (and baseline) -> counts [Q, 4], needed
+    for style control.
+    """
+    votes = count_votes(verdicts.codes, options.rule, options.weight)
+    weights = intervals.question_weights(verdicts.questions, options.rounds, options.seed)
+    columns = None
+    if options.control_features:
+        columns = _style_columns(verdicts, style_counts or {})
+    boards = []
+    for number, category in enumerate((*verdicts.categories, OVERALL)):
+        if category == OVERALL and len(boards) == 1:
+            boards.append(replace(boards[0], category=OVERALL))
+            break
+        chosen = np.arange(len(verdicts.questions))
+        if category != OVERALL:
+            chosen = chosen[verdicts.category == number]
+        boards.append(
+            _board(
+                category,
+                _baseline(verdicts.baselines, category),
+                verdicts.models,
+                votes.of(chosen),
+                weights[:, chosen],
+                None if columns is None else columns[:, chosen],
+                options,
+            )
+        )
+    return boards
+
+
+def _baseline(baselines: Mapping[str, str | None], category: str) -> str | None:
+    """The category's baseline; overall the one of all categories, None where they differ."""
+    names = set(baselines.values()) if category == OVERALL else {baselines[category]}
+    return (names.pop() or UNNAMED_BASELINE) if len(names) == 1 else None
+
+
+def _style_columns(verdicts: Verdicts, counts: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Style columns [M, Q, 4], each question against the baseline of its category."""
+    unknown = np.full((len(verdicts.questions), 4), np.nan)
+    against = unknown.copy()
+    for number, category in enumerate(verdicts.categories):
+        rows = verdicts.category == number
+        against[rows] = counts.get(verdicts.baselines[category] or "", unknown)[rows]
+    return np.array([style_columns(counts.get(m, unknown), against) for m in verdicts.models])
+
+
+def _board(
+    category: str,
+    baseline: str | None,
+    models: Sequence[str],
+    votes: Votes,
+    weights: np.ndarray,
+    columns: np.ndarray | None,
+    options: Options,
+) -> Board:
+    notes, fit = [], None
+    judged = votes.votes.sum(axis=1) > 0
+    if silent := [model for model, some in zip(models, judged, strict=True) if not some]:
+        notes.append(f"no game with a verdict, so no row: {', '.join(silent)}")
+    if baseline is None:
+        notes.append("each category has a baseline of its own: 50 means as good as these")
+    models = [model for model, some in zip(models, judged, strict=True) if some]
+    votes = votes.rows(judged)
+    with np.errstate(invalid="ignore"):
+        plain = 100 * votes.wins.sum(axis=1) / votes.votes.sum(axis=1)
+    if columns is not None:
+        fit = fit_style(
+            votes,
+            columns[judged],
+            options.control_features,
+            intervals.resampler(votes, weights, options.ci, options.seed),
+            options.rounds,
+            options.level,
+        )
+        notes += fit.notes
+        scores, resamples = fit.scores, fit.resamples
+    elif options.ci == "upstream":
+        scores = plain
+        resamples = intervals.upstream_scores(
+            votes, models, options.rounds, options.seed, options.rule
+        )
+    else:
+        scores, resamples = plain, intervals.resampled_scores(votes, weights)
+
+    counts = {
+        "questions": (votes.votes > 0).sum(axis=1),
+        "games": votes.games.sum(axis=1),
+        "won": votes.games_won.sum(axis=1),
+        "tied": votes.games_tied.sum(axis=1),
+    }
+    if baseline is not None:  # as good as itself on every question
+        models = [*models, baseline]
+        votes = votes.with_baseline()
+        scores, plain = np.append(scores, 50.0), np.append(plain, 50.0)
+        resamples = np.pad(resamples, ((0, 0), (0, 1)), constant_values=50.0)
+        counts = {name: np.append(count, 0) for name, count in counts.items()}
+    # Best first, unknown scores last, equals by name: the same order every time.
+    order = sorted(range(len(models)), key=lambda i: (-np.nan_to_num(scores[i], nan=-1), models[i]))
+    scores, resamples, votes = scores[order], resamples[:, order], votes.rows(order)
+    if fit is None and options.ci == "questions":
+        differences = compare.paired_differences(votes, weights, options.level)
+    else:
+        differences = compare.resampled_differences(scores, resamples, votes, options.level)
+    lower, upper = intervals.bounds(resamples, options.level, options.ci)
+    if options.ci == "questions":
+        lower, upper = intervals.widen_certain(
+            scores, lower, upper, counts["questions"][order], options.level
+        )
+    best, worst = compare.rank_ranges(differences)
+    rows = [
+        Row(
+            model=models[i],
+            score=float(scores[at]),
+            lower=float(lower[at]),
+            upper=float(upper[at]),
+            **{name: int(count[i]) for name, count in counts.items()},
+            best_rank=int(best[at]),
+            worst_rank=int(worst[at]),
+            plain_score=float(plain[i]),
+            is_baseline=models[i] == baseline,
+        )
+        for at, i in enumerate(order)
+    ]
+    groups = compare.alike(differences, list(range(len(rows))))
+    return Board(
+        category=category,
+        baseline=baseline,
+        questions=int((votes.votes > 0).any(axis=0).sum()),
+        rows=rows,
+        differences=differences,
+        groups=[[rows[i].model for i in group] for group in groups],
+        style=fit,
+        notes=notes,
+    )

@@ -1,0 +1,238 @@
+"""From a folder of judgments to the leaderboard's files."""
+
+import fnmatch
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from arena.data.verdict import DEFAULT_PATTERNS
+from arena.ranking import formats
+from arena.ranking.answer_health import answer_health, read_lengths
+from arena.ranking.curves import Point, make_curves
+from arena.ranking.health_formats import Health
+from arena.ranking.intervals import question_weights
+from arena.ranking.judge_health import agreements, judge_health
+from arena.ranking.leaderboard import ROUNDS, Board, Options, make_boards
+from arena.ranking.style_counts import read_style_counts
+from arena.ranking.votes import Verdicts, count_votes, read_verdicts
+from arena.support.errors import DataError
+from arena.support.jsonl import write_atomic
+from arena.support.names import did_you_mean
+
+TOY_NOTE = (
+    "The demo judge is a toy: its verdicts come from no language model, and these numbers say "
+    "nothing about the models"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The files of a leaderboard: judge -> judgment files, and where the answers are."""
+
+    bench: str
+    judgments: Mapping[str, Sequence[Path]]
+    answers_dir: Path
+
+    @classmethod
+    def find(
+        cls,
+        *,
+        bench: str,
+        judges: Sequence[str],
+        data_dir: Path = Path("data"),
+        judgments_dir: Path | None = None,
+        answers_dir: Path | None = None,
+        models: Collection[str] = (),
+    ) -> "Sources":
+        """Find the files below <data_dir>/<bench>, or in folders that are given.
+
+        `models` are names or globs over the files' names. Raises DataError naming what there is.
+        """
+        folder = judgments_dir or data_dir / bench / "model_judgment"
+        judgments = {}
+        for judge in dict.fromkeys(judges):
+            files = sorted(path for path in (folder / judge).glob("*.jsonl") if path.is_file())
+            if not files:
+                raise DataError(_no_judgments(folder, judge))
+            judgments[judge] = _chosen(files, models, folder / judge)
+        return cls(bench, judgments, answers_dir or data_dir / bench / "model_answer")
+
+    def answers(self, verdicts: Verdicts) -> dict[str, Path]:
+        """model -> its answer file, for every model and baseline that is known by name."""
+        names = sorted({*verdicts.models, *filter(None, verdicts.baselines.values())})
+        return {name: self.answers_dir / f"{name}.jsonl" for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The tables, and everything that is said about them."""
+
+    sources: Sources
+    verdicts: Verdicts
+    options: Options
+    boards: list[Board]
+    notes: list[str]
+    curves: list[Point] | None = None  # None: none were asked for
+
+    @property
+    def heading(self) -> str:
+        """One line that says how the numbers were made."""
+        options = self.options
+        judges = " + ".join(self.verdicts.judges)
+        drawn = "questions" if options.ci == "questions" else "single votes (as upstream)"
+        style = ""
+        if options.control_features:
+            style = f"; style control: {', '.join(options.control_features)}"
+        return (
+            f"{self.sources.bench}, judge {judges}, rule {options.rule}, strong verdicts count "
+            f"{options.weight:g}; {options.level:.0%} intervals from {options.rounds} resamples of "
+            f"{drawn}, seed {options.seed}{style}"
+        )
+
+    def text(self) -> str:
+        """All tables for a terminal."""
+        return formats.as_text(self.boards, self.heading, self.notes)
+
+    def comparison(self, models: Sequence[str]) -> str:
+        """The differences between each two of `models`, as text."""
+        known = {row.model for board in self.boards for row in board.rows}
+        for model in models:
+            if model not in known:
+                raise DataError(f"--compare: no row for {model!r}{did_you_mean(model, known)}")
+        return formats.differences_text(self.boards, models)
+
+    def files(self) -> dict[str, str]:
+        """File name -> its text."""
+        about = {"bench": self.sources.bench, "judges": self.verdicts.judges}
+        about["toy"] = TOY_NOTE in self.notes
+        files = {
+            "leaderboard.txt": self.text(),
+            "leaderboard.md": formats.as_markdown(self.boards, self.heading, self.notes),
+            "leaderboard.csv": formats.as_csv(self.boards),
+            "leaderboard.json": formats.as_json(self.boards, self.options, about, self.notes),
+            "differences.csv": formats.differences_csv(self.boards),
+        }
+        if self.curves is not None:
+            files["curves.csv"] = formats.curves_csv(self.curves)
+        return files
+
+    def write(self, folder: Path) -> None:
+        """Write all files into `folder`, each whole or not at all."""
+        for name, text in self.files().items():
+            write_atomic(folder / name, text)
+
+
+def make_result(
+    sources: Sources,
+    *,
+    rule: str | None = None,
+    categories: Collection[str] = (),
+    baselines: Collection[str] = (),
+    patterns: Sequence[str] = DEFAULT_PATTERNS,
+    steps: str | None = None,
+    toy: bool = False,
+    notes: Sequence[str] = (),
+    **options: Any,
+) -> Result:
+    """Read, count and compare; `options` are those of leaderboard.Options.
+
+    rule: by default v0.1 for the bench arena-hard-v0.1 and v2.0 for all others. toy: the judge is
+    the demo judge; also found out from its judgments.
+    """
+    rule = rule or default_rule(sources.bench)
+    chosen = Options(rule=rule, **options)
+    verdicts = read_verdicts(
+        sources.judgments,
+        bench=sources.bench,
+        rule=rule,
+        patterns=patterns,
+        categories=categories,
+        baselines=baselines,
+    )
+    notes = [*notes, *verdicts.notes]
+    if toy or verdicts.toy:
+        notes.insert(0, TOY_NOTE)
+    counts = None
+    if chosen.control_features:
+        _check_baselines(verdicts)
+        counts, more = read_style_counts(sources.answers(verdicts), verdicts.questions)
+        notes += [
+            *more,
+            "style control is fitted to convergence, which Arena-Hard-Auto's is not: scores differ",
+        ]
+    boards = make_boards(verdicts, chosen, counts)
+    curves = make_curves(boards, steps) if steps else None
+    if curves == []:
+        notes.append(f"no curves: steps {steps!r} matches the name of no model that is judged")
+    return Result(sources, verdicts, chosen, boards, notes, curves)
+
+
+def make_health(
+    sources: Sources,
+    *,
+    rule: str | None = None,
+    baselines: Collection[str] = (),
+    patterns: Sequence[str] = DEFAULT_PATTERNS,
+    seed: int = 42,
+    toy: bool = False,
+    notes: Sequence[str] = (),
+) -> Health:
+    """Look at the judges themselves; with the answers at hand, also at how lengths were judged."""
+    rule = rule or default_rule(sources.bench)
+    verdicts = read_verdicts(
+        sources.judgments, bench=sources.bench, rule=rule, patterns=patterns, baselines=baselines
+    )
+    weights = question_weights(verdicts.questions, ROUNDS, seed)
+    answers, files = None, sources.answers(verdicts)
+    if any(path.is_file() for path in files.values()):
+        votes = count_votes(verdicts.codes, rule)
+        answers = answer_health(verdicts, votes, *read_lengths(verdicts, files), weights)
+    return Health(
+        bench=sources.bench,
+        judges=judge_health(verdicts, weights),
+        agreement=agreements(verdicts),
+        answers=answers,
+        examples=verdicts.examples,
+        notes=[*([TOY_NOTE] if toy or verdicts.toy else []), *notes, *verdicts.notes],
+    )
+
+
+def default_rule(bench: str) -> str:
+    """v0.1 for Arena-Hard v0.1, whose published tables keep the game that has a verdict."""
+    return "v0.1" if bench == "arena-hard-v0.1" else "v2.0"
+
+
+def _check_baselines(verdicts: Verdicts) -> None:
+    for category, baseline in verdicts.baselines.items():
+        if baseline is None:
+            raise DataError(
+                f"style control compares answers with the baseline's, and the judgments of "
+                f"{category} do not name it; pass --baseline NAME"
+            )
+
+
+def _no_judgments(folder: Path, judge: str) -> str:
+    # Not rglob, which passes by linked folders; a judge's name may hold one slash
+    # (organisation/model).
+    files = [*folder.glob("*/*.jsonl"), *folder.glob("*/*/*.jsonl")]
+    judges = sorted({str(path.parent.relative_to(folder)) for path in files})
+    if not folder.is_dir():
+        return f"{folder}: no such folder; --data-dir is the folder that holds <bench>/"
+    if not judges and any(folder.glob("*.jsonl")):
+        return f"{folder}: holds files, but no folder {judge}; move them into {folder / judge}/"
+    hint = did_you_mean(judge, judges) or f"; there are: {', '.join(judges) or 'none'}"
+    return f"{folder / judge}: no judgments of this judge{hint}"
+
+
+def _chosen(files: list[Path], models: Collection[str], folder: Path) -> list[Path]:
+    if not models:
+        return files
+    names = {path.name.removesuffix(".jsonl"): path for path in files}
+    chosen: dict[str, Path] = {}
+    for entry in models:
+        found = [name for name in names if name == entry or fnmatch.fnmatchcase(name, entry)]
+        if not found:
+            raise DataError(f"{folder}: no judgments of {entry!r}{did_you_mean(entry, names)}")
+        chosen |= {name: names[name] for name in found}
+    return list(chosen.values())

@@ -1,0 +1,232 @@
+"""Style control: scores as if all answers had the same style, by logistic regression.
+
+Each vote y in {0, 0.5, 1} of model m on question q has the log-odds c_m + x_mq . b. The columns x
+are four style differences between model and baseline, standardised over all votes of the table
+(sample standard deviation); the baseline's own c is 0. Unpenalised maximum likelihood, Newton's
+method to convergence. Arena-Hard-Auto stops after 50 L-BFGS iterations at rate 0.1, long before it.
+
+Votes of one model and question share x, so the data are matrices [M, Q] of won and cast votes, and
+the Hessian is an arrow: a diagonal for the models, at most four dense rows for the style. A Newton
+step costs a few passes over M x Q numbers.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from arena.ranking.intervals import bounds
+from arena.ranking.votes import Votes
+
+FEATURES = {"length": ("length",), "markdown": ("header", "list", "bold")}
+COLUMNS = ("length", "header", "list", "bold")
+TOLERANCE = 1e-4  # of a step, in log-odds: Newton squares it, so what is left is below 1e-7
+ITERATIONS = 60  # 4 are usual; far more means that no finite maximum exists
+SEPARATED = 30.0  # log-odds a standard deviation: e^-30, votes that style foretells without fail
+FLAT = 1e-3  # share of a slope's curvature at the start; less is left where the maximum runs away
+ALIKE = 1e-8  # share of a column's variance that models and other columns do not explain
+
+Resampler = Callable[[int], tuple[np.ndarray, np.ndarray]]  # round -> won and cast votes, [M, Q]
+
+
+@dataclass(frozen=True, slots=True)
+class Coefficient:
+    """Change of the log-odds a standard deviation `sd` of a style column, with its interval."""
+
+    column: str
+    value: float
+    lower: float
+    upper: float
+    sd: float
+
+
+@dataclass(frozen=True, slots=True)
+class StyleFit:
+    """Scores [M] under style control and their resamples [rounds, M]; NaN: no style known."""
+
+    scores: np.ndarray
+    resamples: np.ndarray
+    coefficients: list[Coefficient]
+    notes: list[str]
+
+
+def style_columns(model: np.ndarray, baseline: np.ndarray) -> np.ndarray:
+    """Return the four columns [..., 4] from counts [..., 4] of tokens, headers, lists and bolds.
+
+    Length: (m - b) / (m + b). The others: density d = count / (tokens + 1), then
+    (d_m - d_b) / (d_m + d_b + 1). Two empty answers have the same length: 0. NaN stays NaN.
+    """
+    columns = np.empty(np.broadcast_shapes(model.shape, baseline.shape))
+    total = model[..., 0] + baseline[..., 0]
+    columns[..., 0] = (model[..., 0] - baseline[..., 0]) / np.where(total == 0, 1, total)
+    ours, theirs = (counts[..., 1:] / (counts[..., :1] + 1) for counts in (model, baseline))
+    columns[..., 1:] = (ours - theirs) / (ours + theirs + 1)
+    return columns
+
+
+def fit_style(
+    votes: Votes,
+    columns: np.ndarray,
+    features: Sequence[str],
+    resampler: Resampler,
+    rounds: int,
+    level: float,
+) -> StyleFit:
+    """Fit votes [M, Q] on style columns [M, Q, 4] (NaN: unknown, so that the votes are left out).
+
+    Columns that say nothing of their own (constant, or a copy of others or of the models) are left
+    out and named. When style foretells every vote there is no maximum: that is said too, and the
+    scores are the plain ones.
+    """
+    notes: list[str] = []
+    known = ~np.isnan(columns).any(axis=-1)
+    lost = int(((votes.votes > 0) & ~known).sum())
+    if lost:
+        notes.append(f"style control leaves out {lost} judged answers: their style is not known")
+    cast = np.where(known, votes.votes, 0.0)
+    won = np.where(known, votes.wins, 0.0)
+    names = [name for feature in FEATURES if feature in features for name in FEATURES[feature]]
+    x, sds = _standardised(columns[..., [COLUMNS.index(name) for name in names]], cast)
+    kept = _independent(x, cast)
+    for name in (name for name, keep in zip(names, kept, strict=True) if not keep):
+        notes.append(f"style column {name} varies with nothing of its own: left out")
+    x, sds = x[kept], sds[kept]
+    names = [name for name, keep in zip(names, kept, strict=True) if keep]
+
+    found = fit(won, cast, x)
+    if found is None:
+        notes.append(
+            "style foretells some votes without fail, as happens with few questions: no "
+            "controlled score exists, these are plain"
+        )
+        x, sds, names = x[:0], sds[:0], []
+        found = fit(won, cast, x)
+        assert found is not None  # without style columns each model's own mean is the maximum
+    scores, slopes = found
+    resamples = np.full((rounds, len(won)), np.nan)
+    slope_resamples = np.full((rounds, len(names)), np.nan)
+    for number in range(rounds):
+        some_won, some_cast = resampler(number)
+        again = fit(np.where(known, some_won, 0), np.where(known, some_cast, 0), x, start=slopes)
+        if again is not None:
+            resamples[number], slope_resamples[number] = again
+    failed = int(np.isnan(slope_resamples).any(axis=1).sum())
+    if failed:
+        notes.append(
+            f"{failed} of {rounds} resamples had no style-controlled maximum: left out; "
+            "many of them mean too few questions for style control"
+        )
+    lower, upper = bounds(slope_resamples, level)
+    coefficients = [
+        Coefficient(*values) for values in zip(names, slopes, lower, upper, sds, strict=True)
+    ]
+    return StyleFit(scores, resamples, coefficients, notes)
+
+
+def fit(
+    won: np.ndarray, cast: np.ndarray, x: np.ndarray, start: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return scores [M] in percent and slopes [K] of columns x [K, M, Q], or None: no maximum.
+
+    A model whose votes are all lost (or all won) has its maximum at 0 (100) whatever the slopes
+    are, and says nothing about them. A model without votes has no score: NaN.
+    """
+    total, sum_won = cast.sum(axis=1), won.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        scores = 100 * sum_won / total
+    mixed = (sum_won > 0) & (sum_won < total)
+    slopes = np.zeros(len(x)) if start is None else start.copy()
+    if not len(x) or not mixed.any():
+        return scores, slopes
+    if not mixed.all():
+        won, cast, x = won[mixed], cast[mixed], x[:, mixed]
+    strengths = np.log(sum_won[mixed] / (total - sum_won)[mixed])
+    found = _newton(won, cast, x, strengths, slopes)
+    if found is None and start is not None:
+        found = _newton(won, cast, x, strengths, np.zeros(len(x)))
+    if found is None:
+        return None
+    strengths, slopes = found
+    scores[mixed] = 100 / (1 + np.exp(-strengths))
+    return scores, slopes
+
+
+def _newton(won, cast, x, strengths, slopes):
+    """Newton's method, steps halved where the likelihood would fall; None: it has no maximum."""
+    flat = x.reshape(len(x), -1)
+    best, expected = _likelihood(won, cast, x, strengths, slopes)
+    whiten = None
+    for _ in range(ITERATIONS):
+        curvature = cast * expected * (1 - expected)
+        missing = won - cast * expected
+        diagonal = curvature.sum(axis=1)
+        if (diagonal <= 0).any():
+            return None
+        weighted = x * curvature
+        border = weighted.sum(axis=2)  # [K, M]
+        corner = weighted.reshape(flat.shape) @ flat.T - (border / diagonal) @ border.T
+        whiten = _whitening(corner) if whiten is None else whiten
+        slope_gradient = flat @ missing.ravel() - (border / diagonal) @ missing.sum(axis=1)
+        slope_step = np.linalg.lstsq(corner, slope_gradient, rcond=1e-10)[0]
+        step = (missing.sum(axis=1) - slope_step @ border) / diagonal
+        size = max(np.abs(step).max(), np.abs(slope_step).max())
+        scale = min(1.0, 5.0 / size) if size > 0 else 1.0  # far away the parabola is a poor guide
+        while True:
+            new = strengths + scale * step, slopes + scale * slope_step
+            value, expected = _likelihood(won, cast, x, *new)
+            if value >= best - 1e-9 * abs(best) or scale < 1e-6:
+                break
+            scale /= 2
+        strengths, slopes, best = *new, value
+        if np.abs(slopes).max() > SEPARATED:
+            return None
+        if size < TOLERANCE:
+            # Far out the likelihood is so flat that steps vanish although it still rises.
+            left = np.linalg.eigvalsh(whiten.T @ corner @ whiten)
+            return (strengths, slopes) if not left.size or left.min() > FLAT else None
+    return None
+
+
+def _whitening(corner: np.ndarray) -> np.ndarray:
+    """Directions of the slopes in which curvature is 1; those without any are left out."""
+    values, vectors = np.linalg.eigh(corner)
+    some = values > 1e-10 * values.max(initial=0)
+    return vectors[:, some] / np.sqrt(values[some])
+
+
+def _likelihood(won, cast, x, strengths, slopes):
+    """Return the log-likelihood and the expected vote of each model and question."""
+    odds = np.tensordot(slopes, x, axes=1)
+    odds += strengths[:, None]
+    # log(1 + e^o) = max(o, 0) + log(1 + e^-|o|), which cannot overflow
+    small = np.exp(-np.abs(odds))
+    value = (won * odds).sum() - (cast * (np.maximum(odds, 0) + np.log1p(small))).sum()
+    expected = np.where(odds >= 0, 1, small) / (1 + small)
+    return value, expected
+
+
+def _standardised(columns: np.ndarray, cast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Columns [K, M, Q] with mean 0 and standard deviation 1 over all votes, and the deviations."""
+    x = np.moveaxis(np.nan_to_num(columns), -1, 0).copy()
+    votes = max(cast.sum(), 1)
+    x -= (x * cast).sum(axis=(1, 2), keepdims=True) / votes
+    sds = np.sqrt((x**2 * cast).sum(axis=(1, 2)) / max(votes - 1, 1))
+    x /= np.where(sds > 0, sds, 1)[:, None, None]
+    return x, sds
+
+
+def _independent(x: np.ndarray, cast: np.ndarray) -> np.ndarray:
+    """Mask of the columns [K, M, Q] that vary on their own, given models and earlier columns."""
+    total = np.maximum(cast.sum(axis=1, keepdims=True), 1e-300)
+    root = np.sqrt(cast)
+    basis: list[np.ndarray] = []
+    keep = []
+    for column in x:
+        rest = ((column - (column * cast).sum(axis=1, keepdims=True) / total) * root).ravel()
+        for other in basis:
+            rest = rest - (rest @ other) * other
+        norm = np.linalg.norm(rest)
+        keep.append(bool(norm**2 > ALIKE * max(cast.sum(), 1)))
+        if keep[-1]:
+            basis.append(rest / norm)
+    return np.array(keep, dtype=bool)

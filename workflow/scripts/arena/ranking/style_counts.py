@@ -1,0 +1,89 @@
+"""Tokens, headers, list items and bold passages of every answer, as numbers for style control."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from arena.data.answers import read_answers
+from arena.data.metadata import complete_metadata, token_counter
+
+
+class _Metadata(msgspec.Struct):
+    token_len: int | float
+    header_count: dict[str, int | float]
+    list_count: dict[str, int | float]
+    bold_count: dict[str, int | float]
+
+
+class _Line(msgspec.Struct):
+    uid: str | int | None = None
+    question_id: str | int | None = None
+    metadata: _Metadata | None = None
+    conv_metadata: _Metadata | None = None
+
+
+_DECODER = msgspec.json.Decoder(_Line)
+
+
+def read_style_counts(
+    files: Mapping[str, Path], questions: Sequence[str]
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return model -> counts [Q, 4] in the order of `questions`, and notes for the reader.
+
+    What an answer file lacks is counted from its texts. NaN: no answer. A model without an answer
+    file has NaN only, and a note: it costs the others nothing.
+    """
+    place = {uid: number for number, uid in enumerate(questions)}
+    counts, notes, counted, missing = {}, [], [], []
+    for model, path in files.items():
+        counts[model] = np.full((len(questions), 4), np.nan)
+        if not path.is_file():
+            missing.append(model)
+            continue
+        rows = _stored(path)
+        if rows is None:
+            rows = _counted(path)
+            counted.append(model)
+        for uid, row in rows:
+            if uid in place:
+                counts[model][place[uid]] = row
+    if missing:
+        notes.append(f"no answer file, so no style control, for: {', '.join(missing)}")
+    if counted:
+        notes.append(
+            f"style metadata counted from the answers of {len(counted)} models, tokens by "
+            f"{token_counter()[1]}"
+        )
+    return counts, notes
+
+
+def _stored(path: Path) -> list[tuple[str, tuple[float, ...]]] | None:
+    """The metadata that the file itself has, without decoding a text; None if some lacks."""
+    rows = []
+    with path.open("rb") as file:
+        for raw in file:
+            if not raw.strip():
+                continue
+            try:
+                line = _DECODER.decode(raw)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                return None  # the patient reader says what is wrong, or forgives it
+            metadata = line.metadata or line.conv_metadata
+            uid = line.question_id if line.uid is None else line.uid
+            if metadata is None or uid is None:
+                return None
+            rows.append((str(uid), _row(msgspec.structs.asdict(metadata))))
+    return rows
+
+
+def _counted(path: Path) -> Iterable[tuple[str, tuple[float, ...]]]:
+    for uid, answer in read_answers(path).answers.items():
+        yield uid, _row(complete_metadata(answer.text, answer.metadata))
+
+
+def _row(metadata: dict[str, Any]) -> tuple[float, ...]:
+    kinds = ("header_count", "list_count", "bold_count")
+    return (metadata["token_len"], *(sum(metadata[kind].values()) for kind in kinds))

@@ -1,0 +1,256 @@
+"""Verdicts of many models and judges as one small table of numbers, and the votes they stand for.
+
+    Verdicts.codes[judge, model, question, game]     int8: 0..4 = VERDICTS, negative = no verdict
+    Votes.wins[model, question]                      sum of votes for the model (0.5 a tie)
+    Votes.votes[model, question]                     number of votes
+
+Only these arrays outlive a judgment line, so memory does not grow with the length of replies: 1,000
+models x 750 questions take 1.5 MB a judge.
+"""
+
+from array import array
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from arena.data.judgments import STATES, GameResult, JudgmentLine, read_judgments
+from arena.data.verdict import DEFAULT_PATTERNS, VERDICTS, verdict_of
+from arena.support.errors import DataError
+from arena.support.names import did_you_mean
+
+ABSENT = -len(STATES) - 1  # no line, or a line with one game
+CODE_OF_VERDICT = {verdict: code for code, verdict in enumerate(VERDICTS)}
+CODE_OF_STATE = {state: -1 - code for code, state in enumerate(STATES)}  # "ok" is never stored
+EXAMPLES = 3  # replies without a verdict that are kept for the reader, a judge and state
+EXAMPLES_LOOKED_AT = 200  # most are alike ("", "$ERROR$"): look for others, but not for ever
+EXAMPLE_CHARS = 300  # the end of a reply, where the verdict should have been
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """The end of a reply that gave no verdict."""
+
+    judge: str
+    model: str
+    uid: str
+    game: int
+    state: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """All verdicts of one bench. Models and questions are sorted, categories in order of name."""
+
+    judges: tuple[str, ...]
+    models: tuple[str, ...]
+    questions: tuple[str, ...]
+    categories: tuple[str, ...]
+    category: np.ndarray  # [Q] index into categories
+    baselines: Mapping[str, str | None]  # category -> the baseline's name where the files give it
+    codes: np.ndarray  # [J, M, Q, 2] int8
+    toy: bool  # some game was played by the demo judge
+    examples: tuple[Example, ...]
+    notes: tuple[str, ...]  # what was found in the files and how it was handled
+
+
+@dataclass(frozen=True, slots=True)
+class Votes:
+    """Votes by model and question, summed over judges and both games."""
+
+    wins: np.ndarray  # [M, Q] for the model; a tie is half a win
+    ties: np.ndarray  # [M, Q]
+    votes: np.ndarray  # [M, Q]
+    games: np.ndarray  # [M, Q] games behind them, and how many of these were won and tied
+    games_won: np.ndarray
+    games_tied: np.ndarray
+
+    def of(self, questions: np.ndarray) -> "Votes":
+        """The same for some questions only (a mask or indices)."""
+        return Votes(*(getattr(self, name)[:, questions] for name in self.__slots__))
+
+    def rows(self, models: np.ndarray | Sequence[int]) -> "Votes":
+        """The same for some models only (a mask or indices, whose order counts)."""
+        return Votes(*(getattr(self, name)[models] for name in self.__slots__))
+
+    def with_baseline(self) -> "Votes":
+        """The same with a last row that ties on every question: the baseline against itself."""
+        tie = np.ones(self.votes.shape[1])
+        last = (tie / 2, tie, tie, tie, 0 * tie, tie)
+        return Votes(
+            *(
+                np.vstack([getattr(self, name), row])
+                for name, row in zip(self.__slots__, last, strict=True)
+            )
+        )
+
+
+def count_votes(codes: np.ndarray, rule: str = "v2.0", weight: float = 3) -> Votes:
+    """Turn verdicts [J, M, Q, 2] into votes.
+
+    A strong verdict counts `weight` votes. games[1] gives them as they are (A is the model),
+    games[0] the other way round. Rule v2.0 drops a judge's question when either game has no
+    verdict, v0.1 keeps the game that has one.
+    """
+    has = codes >= 0
+    counted = has.all(axis=-1, keepdims=True) & has if rule == "v2.0" else has
+    # A row a verdict, the last one for "no vote", which codes of -1 and below are sent to.
+    wins_of = np.array([weight, 1, 0.5, 0, 0, 0])
+    votes_of = np.array([weight, 1, 1, 1, weight, 0])
+    index = np.where(counted, codes, len(VERDICTS))
+    votes = votes_of[index]
+    wins = wins_of[index]
+    wins[..., 0] = votes[..., 0] - wins[..., 0]
+    ties = index == VERDICTS.index("A=B")
+    return Votes(
+        *(
+            part.sum(axis=(0, 3))
+            for part in (wins, ties, votes, counted, counted & ~ties & (wins > 0), ties)
+        )
+    )
+
+
+def read_verdicts(
+    files: Mapping[str, Sequence[Path]],
+    *,
+    bench: str,
+    rule: str = "v2.0",
+    patterns: Sequence[str] = DEFAULT_PATTERNS,
+    categories: Collection[str] | None = None,
+    models: Collection[str] | None = None,
+    baselines: Collection[str] = (),
+) -> Verdicts:
+    """Read judgment files, judge -> files. Lines without a category take the bench's name.
+
+    `categories`, `models`: only these. `baselines`: only judgments against one of these; lines that
+    name no baseline are kept, and with a single name are taken to be against it. Raises DataError
+    when nothing is left, and when a category holds judgments against two baselines.
+    """
+    reader = _Reader(bench, rule, patterns, models, baselines)
+    for judge, paths in files.items():
+        for path in paths:
+            reader.read(judge, Path(path))
+    return reader.table(categories)
+
+
+class _Reader:
+    """Collects verdicts line by line: two bytes a question for each judge and model."""
+
+    def __init__(self, bench, rule, patterns, models, baselines):
+        self.bench, self.rule, self.patterns = bench, rule, patterns
+        self.models, self.baselines = models and set(models), set(baselines)
+        self.place: dict[str, int] = {}  # question -> its place in the arrays of codes
+        self.codes: dict[tuple[str, str], array[int]] = {}  # (judge, model) -> two codes a place
+        self.category: dict[str, str] = {}
+        self.against: dict[str, Counter[str]] = {}  # category -> baseline -> lines
+        self.examples: list[Example] = []
+        self.kept: dict[tuple[str, str], list[str]] = {}  # (judge, state) -> texts of examples
+        self.looked: Counter[tuple[str, str]] = Counter()
+        self.notes: list[str] = []
+        self.toy = False
+
+    def read(self, judge: str, path: Path) -> None:
+        problems: list = []
+        counts: Counter[str] = Counter()
+        for line in read_judgments(path, rule=self.rule, patterns=self.patterns, problems=problems):
+            counts[self._add(judge, line)] += 1
+        if problems:
+            first = problems[0]
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            self.notes.append(f"{path}:{first.line}: line left out{more}: {first.message}")
+        if counts["again"]:
+            self.notes.append(f"{path}: {counts['again']} questions judged twice; the last counts")
+        if counts["itself"]:
+            self.notes.append(f"{path}: judged against itself; its row is the baseline's, 50.0")
+        if counts["other baseline"]:
+            n = counts["other baseline"]
+            self.notes.append(f"{path}: {n} lines against another baseline left out")
+
+    def _add(self, judge: str, line: JudgmentLine) -> str:
+        if self.models and line.model not in self.models:
+            return "other model"
+        if line.baseline and self.baselines and line.baseline not in self.baselines:
+            return "other baseline"
+        if line.model == line.baseline:
+            return "itself"
+        category = line.category or self.category.get(line.uid)
+        if category is not None:
+            self.category[line.uid] = category
+        if line.baseline:
+            self.against.setdefault(category or self.bench, Counter())[line.baseline] += 1
+        place = 2 * self.place.setdefault(line.uid, len(self.place))
+        codes = self.codes.setdefault((judge, line.model), array("b"))
+        if len(codes) < place + 2:
+            codes.extend([ABSENT] * (place + 2 - len(codes)))
+        seen = codes[place] != ABSENT or codes[place + 1] != ABSENT
+        for index, game in enumerate(line.games):
+            codes[place + index] = self._code(judge, line, index, game)
+        return "again" if seen else "new"
+
+    def _code(self, judge: str, line: JudgmentLine, index: int, game: GameResult | None) -> int:
+        if game is None:
+            # A null where two games were written is a failed call; a line with one game is no call.
+            return CODE_OF_STATE["null"] if index < line.played else ABSENT
+        self.toy = self.toy or game.toy
+        if game.score is not None:
+            return CODE_OF_VERDICT[verdict_of(game.score)]
+        self._keep(judge, line, index, game)
+        return CODE_OF_STATE[game.state]
+
+    def _keep(self, judge: str, line: JudgmentLine, index: int, game: GameResult) -> None:
+        """Keep the end of a reply as an example, if it is another one than those kept."""
+        kept = self.kept.setdefault((judge, game.state), [])
+        if len(kept) >= EXAMPLES or self.looked[judge, game.state] >= EXAMPLES_LOOKED_AT:
+            return
+        self.looked[judge, game.state] += 1
+        text = game.answer.strip()[-EXAMPLE_CHARS:]
+        if text not in kept:
+            kept.append(text)
+            self.examples.append(Example(judge, line.model, line.uid, index, game.state, text))
+
+    def table(self, wanted: Collection[str] | None) -> Verdicts:
+        category_of = {uid: self.category.get(uid, self.bench) for uid in self.place}
+        found = sorted(set(category_of.values()))
+        for name in wanted or ():
+            if name not in found:
+                hint = did_you_mean(name, found) or f"; there are: {', '.join(found) or 'none'}"
+                raise DataError(f"category {name!r} is in no judgment file{hint}")
+        categories = [name for name in found if not wanted or name in wanted]
+        questions = sorted(uid for uid in self.place if category_of[uid] in categories)
+        if not questions:
+            raise DataError("the judgment files hold no judgments that can be counted")
+        judges = list(dict.fromkeys(judge for judge, _ in self.codes))
+        models = sorted({model for _, model in self.codes})
+        codes = np.full((len(judges), len(models), len(self.place), 2), ABSENT, dtype=np.int8)
+        for (judge, model), pairs in self.codes.items():
+            known = np.frombuffer(pairs, dtype=np.int8).reshape(-1, 2)
+            codes[judges.index(judge), models.index(model), : len(known)] = known
+        codes = codes[:, :, [self.place[uid] for uid in questions]]
+        judged = (codes != ABSENT).any(axis=(0, 2, 3))
+        return Verdicts(
+            judges=tuple(judges),
+            models=tuple(model for model, some in zip(models, judged, strict=True) if some),
+            questions=tuple(questions),
+            categories=tuple(categories),
+            category=np.array([categories.index(category_of[uid]) for uid in questions]),
+            baselines={name: self._baseline(name) for name in categories},
+            codes=codes[:, judged],
+            toy=self.toy,
+            examples=tuple(self.examples),
+            notes=tuple(self.notes),
+        )
+
+    def _baseline(self, category: str) -> str | None:
+        against = self.against.get(category, Counter())
+        if len(against) > 1:
+            names = ", ".join(f"{name} ({lines} lines)" for name, lines in against.most_common())
+            raise DataError(
+                f"category {category}: judgments against {len(against)} baselines, whose scores "
+                f"cannot be compared: {names}; choose with --baseline, or move some files away"
+            )
+        if against:
+            return next(iter(against))
+        return next(iter(self.baselines)) if len(self.baselines) == 1 else None

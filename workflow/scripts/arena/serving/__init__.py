@@ -1,0 +1,1 @@
+"""The judge server of a batch: started, watched, restarted, ended."""

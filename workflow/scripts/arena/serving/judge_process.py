@@ -1,0 +1,116 @@
+"""The judge as a tree of processes with a log, and the signals that end it."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from arena.serving.launch import SCRIPTS
+from arena.support.processes import end_descendants
+
+TAIL = 200  # lines of the judge's log in which a cause is looked for
+LONGEST_LINE = 10_000  # characters of a line of the log that are kept
+
+
+class Process:
+    """The judge's process tree below its keeper, and its log."""
+
+    def __init__(self, keeper: asyncio.subprocess.Process, key: str) -> None:
+        self.keeper = keeper
+        self.lines: deque[str] = deque(maxlen=TAIL)
+        self._key = key
+        self._log = asyncio.create_task(self._copy_log())
+
+    @classmethod
+    async def launch(
+        cls,
+        script: str,
+        env: Mapping[str, str],
+        key: str,
+        record: Path,
+        server_file: Path,
+        grace: float,
+    ) -> "Process":
+        """Run a bash script under a keeper."""
+        # Isolated (-I), so that nothing in the working directory can stand in for its imports.
+        code = (
+            f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); "
+            "from arena.serving.keeper import main; main()"
+        )
+        keeper = [sys.executable, "-I", "-c", code, str(grace), str(record), str(server_file), "--"]
+        process = await asyncio.create_subprocess_exec(
+            *keeper,
+            *("bash", "-c", script),
+            env=env,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for the supervisor, which then ends the judge
+        )
+        return cls(process, key)
+
+    async def _copy_log(self) -> None:
+        """Copy the judge's output to ours line by line, without the key."""
+        rest = b""
+        while piece := await self.keeper.stdout.read(65536):
+            # Progress bars end their lines with CR.
+            *lines, rest = (rest + piece).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+            if len(rest) > LONGEST_LINE:
+                lines, rest = [*lines, rest], b""
+            for line in lines:
+                self._put(line)
+        if rest:
+            self._put(rest)
+
+    def _put(self, raw: bytes) -> None:
+        line = raw.decode(errors="replace")[:LONGEST_LINE].replace(self._key, "***")
+        if line.strip():
+            self.lines.append(line)
+            with suppress(OSError):  # a full disk must not stop the judge
+                print(line, flush=True)
+
+    @property
+    def tail(self) -> list[str]:
+        return list(self.lines)
+
+    async def ended(self, within: float) -> int | None:
+        """Exit status if it ends within so many seconds, else None."""
+        with suppress(TimeoutError):
+            return await asyncio.wait_for(asyncio.shield(self.keeper.wait()), within)
+        return None
+
+    async def end(self) -> None:
+        """End it with all that is below it, in at most the grace and a few seconds."""
+        with suppress(OSError):
+            self.keeper.stdin.write(b".")  # in order: see keeper
+        self.keeper.stdin.close()
+        await self.keeper.wait()
+        end_descendants(grace=0)  # only if the keeper itself was killed is anything left
+        await asyncio.wait({self._log})  # nothing holds its pipe open now
+
+
+async def stop_asked(look: float) -> str | None:
+    """Wait until we are to stop: None for SIGTERM or SIGINT, else why."""
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    parent = os.getppid()
+    while True:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asked.wait(), look)
+            return None
+        # Snakemake was killed: nobody will tell us to stop.
+        if os.getppid() != parent:
+            return "the process that started the supervisor is gone"
+
+
+def say(message: str) -> None:
+    """Into the log, which the judge's own lines share."""
+    with suppress(OSError):
+        print(f"[judge_server {time.strftime('%H:%M:%S')}] {message}", flush=True)

@@ -1,0 +1,134 @@
+"""What is run to serve the judge, and in which environment."""
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from arena.support.errors import ConfigError
+from arena.support.names import did_you_mean
+
+SCRIPTS = Path(__file__).resolve().parents[2]
+PLACEHOLDERS = ("path", "name", "host", "port", "gpus")
+# $ before a brace is the shell's own; doubled braces stand for themselves
+_PLACEHOLDER = re.compile(r"\{\{|\}\}|(?<!\$)\{([A-Za-z_]+)\}")
+DEFAULT_COMMANDS = {
+    # The last option lets the usage of a reply say how many prompt tokens came from the cache.
+    "vllm": "vllm serve {path} --served-model-name {name} --host {host} --port {port} "
+    "--tensor-parallel-size {gpus} --enable-prefix-caching --scheduling-policy priority "
+    "--enable-prompt-tokens-details",
+    "demo": f"{shlex.quote(sys.executable)} {shlex.quote(str(SCRIPTS / 'demo_judge.py'))} "
+    "--name {name} --host {host} --port {port}",
+}
+LOOPBACK = "127.0.0.1,localhost,::1"
+
+
+def command_of(judge: Mapping[str, Any]) -> str:
+    """The template in use: the user's, or the default of the server's kind."""
+    return judge.get("command") or DEFAULT_COMMANDS[judge["server"]]
+
+
+def fill(template: str, values: Mapping[str, Any]) -> str:
+    """Put shell-quoted values in place of `{path} {name} {host} {port} {gpus}`.
+
+    `${VAR}` is left to the shell, `{{` and `}}` are braces. Raises ConfigError for an unknown
+    placeholder, and for `{path}` where judge.path is not set.
+    """
+
+    def value(match: re.Match) -> str:
+        name = match.group(1)
+        if name is None:
+            return match.group(0)[0]
+        if name not in PLACEHOLDERS:
+            known = ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
+            raise ConfigError(
+                f"judge.command: unknown placeholder {{{name}}} (known: {known}; a brace of your "
+                f"own is written twice){did_you_mean(name, PLACEHOLDERS)}"
+            )
+        if values.get(name) is None:
+            raise ConfigError(f"judge.{name} is not set, and the command asks for {{{name}}}")
+        return shlex.quote(str(values[name]))
+
+    return _PLACEHOLDER.sub(value, template)
+
+
+def script_of(judge: Mapping[str, Any], port: int, gpus: int, host: str = "127.0.0.1") -> str:
+    """The lines that bash runs: the user's setup, then the command."""
+    values = {"path": judge.get("path"), "name": judge["name"]}
+    values |= {"host": host, "port": port, "gpus": gpus}
+    command = fill(command_of(judge), values)
+    return f"set -eo pipefail\n{judge.get('setup') or ''}\n{command}\n"
+
+
+def environment(
+    judge: Mapping[str, Any], key: str, outer: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """Environment of the judge: the job's, the config's `judge.env`, and the key.
+
+    The key goes this way only: command lines can be read by every user of a node.
+    """
+    own = {name: str(value) for name, value in (judge.get("env") or {}).items()}
+    env = {**outer, **own, "VLLM_API_KEY": key, "JUDGE_API_KEY": key}
+    for name in ("NO_PROXY", "no_proxy"):
+        env[name] = ",".join(filter(None, [env.get(name), LOOPBACK]))
+    env.setdefault("VLLM_NO_USAGE_STATS", "1")  # nothing of a campaign is sent anywhere
+    env.setdefault("PYTHONUNBUFFERED", "1")  # else the last words of a judge that dies are lost
+    if judge.get("path") and Path(judge["path"]).is_dir():
+        env.setdefault("HF_HUB_OFFLINE", "1")  # all is there; compute nodes wait for time-outs
+    return env
+
+
+def gpu_count(resources: Mapping[str, Any], env: Mapping[str, str] = os.environ) -> int:
+    """GPUs that this job has been given; 0 without any.
+
+    By what the job sees (CUDA_VISIBLE_DEVICES), else by what Slurm says, else by what was asked
+    for.
+    """
+    visible = env.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        # CUDA's rule: the list ends at the first entry that is no device
+        count = 0
+        for device in visible.split(","):
+            if not device.strip() or device.strip().startswith("-"):
+                break
+            count += 1
+        return count
+    if env.get("SLURM_GPUS_ON_NODE", "").isdigit():
+        return int(env["SLURM_GPUS_ON_NODE"])
+    return int(resources.get("gpus") or 0)
+
+
+# A game holds 2,200 prompt tokens on average (390 million in 175,500 games) and some 800 of reply.
+GAME_TOKENS = 3000
+USUAL_SLOTS = 256  # vLLM's usual --max-num-seqs
+OVER = 1.5  # requests open for one that runs: the queue is where priorities put games in order
+
+
+def parallel_of(slots: int | None, cache_tokens: int | None = None) -> int | None:
+    """Requests to keep open at a server that runs `slots` games, or as many as its cache holds."""
+    if slots is None and cache_tokens is None:
+        return None
+    room = cache_tokens // GAME_TOKENS if cache_tokens else USUAL_SLOTS
+    return max(8, int(OVER * min(slots or USUAL_SLOTS, max(room, 1))))
+
+
+def slots_of(judge: Mapping[str, Any]) -> int | None:
+    """Games that the server runs at a time, where its command says so."""
+    slots = re.search(r"--max[-_]num[-_]seqs[= ]+(\d+)", command_of(judge))
+    return int(slots.group(1)) if slots else None
+
+
+def capacity(judge: Mapping[str, Any]) -> dict[str, Any]:
+    """What the command says: requests to keep open (None: unknown), and whether priorities count.
+
+    Once vLLM is ready it says how large its cache is, and `parallel` is set by that.
+    """
+    if judge["server"] == "demo" and not judge.get("command"):
+        return {"parallel": None, "priority": True}
+    if judge["server"] == "external":
+        return {"parallel": None, "priority": False}
+    priority = re.search(r"--scheduling[-_]policy[= ]+priority", command_of(judge))
+    return {"parallel": parallel_of(slots_of(judge)), "priority": bool(priority)}

@@ -1,0 +1,138 @@
+"""What a judge server leaves on disk for its clients, for its siblings and for those who look on.
+
+| file, below `<root>` | what | how long |
+| --- | --- | --- |
+| `server/<batch>.json` (0600) | url, key, pid, host, slurm_job_id, capacity; endpoints | with the
+server | | `logs/<batch>/batch.json` | slurm_job_id, node, gpus, start, launched, ready, end,
+cause, ... | stays | | `batches/<run>.judge_failed` | JSON: cause, batch, node, log, time of a
+start that failed | stays |
+
+The last is how a failing start is remembered for its run: the run's other batches, and Snakemake's
+retries, fail at once with its cause. A new run has another name and tries again.
+"""
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from arena.support.jsonl import write_atomic
+
+WALLTIME_SECONDS = 90  # SIGTERM comes at the limit, or some clusters' KillWait before it
+
+
+def now() -> str:
+    """Time as all records have it: ISO 8601, UTC, whole seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def job_id(env: Mapping[str, str] = os.environ) -> str | None:
+    return env.get("SLURM_JOB_ID")
+
+
+def write_private(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON that only its owner can read, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, json.dumps(content, indent=1) + "\n", mode=0o600)
+
+
+def retire(path: Path) -> None:
+    """Take the address and key out of a server file.
+
+    The file itself is Snakemake's: it wants to see it once more after the service has ended, and
+    then removes it.
+    """
+    if path.exists():
+        write_private(path, {})
+
+
+def server_entry(url: str, key: str, capacity: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """Content of the server file."""
+    entry = {"url": url, "key": key, "pid": os.getpid(), "host": socket.gethostname()}
+    return {**entry, "slurm_job_id": job_id(), "capacity": capacity, **more}
+
+
+class BatchRecord:
+    """`logs/<batch>/batch.json`: the life of a batch's server. Former attempts are kept in
+    `earlier`.
+
+    Times are ISO 8601 or null: `start` of the supervisor, `launched` at the first real question,
+    `ready`, `end`. `cause` says why it ended; null while it runs and when its clients were done.
+    """
+
+    def __init__(self, path: Path, batch: str, gpus: int, log: Path, **more: Any) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.entry: dict[str, Any] = {
+            "batch": batch,
+            "slurm_job_id": job_id(),
+            "node": os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
+            "gpus": gpus,
+            "gpu_ids": os.environ.get("SLURM_JOB_GPUS") or os.environ.get("CUDA_VISIBLE_DEVICES"),
+            "pid": os.getpid(),
+            "start": now(),
+            **dict.fromkeys(("launched", "ready", "end", "cause")),
+            "restarts": [],
+            "server_log": str(log),
+            **more,
+            "earlier": self._earlier(),
+        }
+        self.note()
+
+    def _earlier(self) -> list[dict[str, Any]]:
+        try:
+            former = json.loads(self.path.read_text())
+        except (FileNotFoundError, ValueError):
+            return []
+        return [*former.pop("earlier", []), former]
+
+    def note(self, **values: Any) -> None:
+        """Set keys, on disk at once."""
+        self.entry |= values
+        try:
+            write_atomic(self.path, json.dumps(self.entry, indent=1) + "\n")
+        except OSError as full:
+            # For onlookers only: no reason for a judge to die.
+            print(f"judge_server: cannot write {self.path}: {full}", file=sys.stderr, flush=True)
+
+    def restarted(self, cause: str) -> None:
+        self.note(restarts=[*self.entry["restarts"], {"time": now(), "cause": cause}])
+
+    def ended(self, cause: str | None) -> None:
+        """The judge is gone for good. The first cause stands."""
+        if not self.entry["end"]:
+            self.note(end=now(), cause=cause)
+
+
+class FailedStart:
+    """`batches/<run>.judge_failed`."""
+
+    def __init__(self, root: Path, run: str) -> None:
+        self.path = root / "batches" / f"{run}.judge_failed"
+
+    def read(self) -> str | None:
+        """The cause, where a start of this run has failed."""
+        try:
+            entry = json.loads(self.path.read_text())
+        except FileNotFoundError:
+            return None
+        return (
+            f"{entry['cause']} (seen by batch {entry['batch']} on {entry['node']}, {entry['log']})"
+        )
+
+    def write(self, cause: str, record: BatchRecord) -> None:
+        entry = {key: record.entry[key] for key in ("batch", "node", "slurm_job_id")}
+        entry |= {"cause": cause, "log": record.entry["server_log"], "time": now()}
+        write_atomic(self.path, json.dumps(entry, indent=1) + "\n")
+
+
+def at_walltime(end: float | None) -> bool:
+    """Whether Slurm's limit is what ended us: this is the last minute before `end` (s since 1970).
+
+    Ask `deadline.job_end` for it at the start: there is no time to ask Slurm at the end.
+    """
+    return end is not None and end - datetime.now(UTC).timestamp() < WALLTIME_SECONDS

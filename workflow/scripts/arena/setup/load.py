@@ -1,0 +1,47 @@
+"""The settings of a campaign for tools that run without Snakemake: monitor, doctor."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from arena.setup.config import check_config
+from arena.setup.resolve import resolve
+from arena.setup.settings import Settings
+from arena.support.errors import ConfigError
+
+WORKFLOW = Path(__file__).resolve().parents[3]
+
+
+def load_settings(configfile: Path, overrides: list[str]) -> Settings:
+    """Read a config file as Snakemake does; `overrides` are KEY=VALUE as in `snakemake --config`.
+
+    Paths in it are relative to the working directory. Raises ConfigError.
+    """
+    try:
+        config: Any = yaml.safe_load(configfile.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"{configfile}: {error.strerror}. Run this in the folder where Snakemake runs, or name "
+            "another file with --configfile, or a results folder with --results"
+        ) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{configfile}: {error}") from error
+    if not isinstance(config, dict):
+        raise ConfigError(f"{configfile}: holds no settings")
+    for override in overrides:
+        key, sign, value = override.partition("=")
+        if not sign:
+            raise ConfigError(f"--config {override}: write KEY=VALUE")
+        config = _merge(config, {key: yaml.safe_load(value)})
+    config = check_config(config, WORKFLOW / "schemas" / "config.schema.yaml")
+    return resolve(config, WORKFLOW.parent / "config" / "prompts")
+
+
+def _merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """As Snakemake merges: blocks key by key, everything else replaced."""
+    merged = dict(old)
+    for key, value in new.items():
+        both = isinstance(value, dict) and isinstance(old.get(key), dict)
+        merged[key] = _merge(old[key], value) if both else value
+    return merged

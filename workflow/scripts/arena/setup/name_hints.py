@@ -1,0 +1,57 @@
+"""Nearest names for models that have no answers, or no block in the user's api_config.yaml."""
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from arena.support.names import did_you_mean
+
+# A look-up takes 1 ms a known name; a list that is wrong altogether needs no more hints than this.
+_MOST = 20
+
+
+def some(names: Sequence[str]) -> str:
+    """The first three names, and how many more."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+class NameHints:
+    """folder: of the answer files. known: the blocks of api_config.yaml, empty without one.
+
+    models: all that are to be judged; none of them is suggested for another.
+    """
+
+    def __init__(self, folder: str | Path, known: Iterable[str], models: Iterable[str]) -> None:
+        self._folder = Path(folder)
+        self._known = set(known)
+        self._models = set(models)
+        self._unknown: list[str] = []
+        self._given = 0
+
+    @cached_property
+    def _files(self) -> set[str]:
+        return {path.stem for path in self._folder.glob("*.jsonl")}
+
+    def near(self, model: str) -> str:
+        """For a model without answers: the nearest answer file or block."""
+        unknown = self._known and model not in self._known
+        said = "; it is no block of api_config.yaml either" if unknown else ""
+        self._given += 1
+        if self._given > _MOST:
+            return said
+        return said + did_you_mean(model, sorted((self._files | self._known) - self._models))
+
+    def note(self, model: str) -> None:
+        """Remember a model that has answers, if it is no block of api_config.yaml."""
+        if self._known and model not in self._known:
+            self._unknown.append(model)
+
+    def notes(self) -> list[str]:
+        """What to tell about the models that were noted."""
+        count = len(self._unknown)
+        if count > _MOST:
+            return [f"{count} models are no blocks of api_config.yaml: {some(self._unknown)}"]
+        return [
+            f"{model}: no block of api_config.yaml{did_you_mean(model, sorted(self._known))}"
+            for model in self._unknown
+        ]

@@ -1,0 +1,96 @@
+"""The settings of a campaign, complete: what `arena.setup.resolve` makes of config.yaml.
+
+What changes a judgment is in `Settings.judgment_params`; nothing else may trigger a new judgment.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from arena.setup.upstream import Upstream
+
+# What a batch's job reads of the judge: where and how fast, never what is asked.
+SERVER_KEYS = (
+    *("name", "server", "path", "setup", "command", "env", "endpoints", "api_config"),
+    *("parallel", "priority", "timeout_s", "max_restarts", "ready_minutes"),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that the rules need to know; paths are relative to the working directory."""
+
+    bench: str
+    questions: Path
+    answers_dir: Path
+    judgments_dir: Path  # of this judge
+    root: Path  # <results_dir>/<bench>/<judge>
+    models: tuple[str, ...]
+    selected: tuple[str, ...]  # `only`, or all models
+    baselines: dict[str, str]  # category -> model; "*" stands for every other category
+    judge: dict[str, Any]
+    batch_size: int
+    seed: int
+    missing_answers: str
+    baseline_gaps: str
+    walltime: dict[str, float]
+    budget: dict[str, float]
+    gpu_hour_cost: float | None
+    leaderboard: dict[str, Any]
+    rehearsal: bool
+    upstream: Upstream | None = field(repr=False, default=None)
+    prompts: dict[str, Any] = field(repr=False, default_factory=dict)
+
+    def answer(self, model: str) -> str:
+        return str(self.answers_dir / f"{model}.jsonl")
+
+    def judgment(self, model: str) -> str:
+        return str(self.judgments_dir / f"{model}.jsonl")
+
+    @property
+    def toy(self) -> bool:
+        """True for the embedded demo judge, which every output must name as a toy."""
+        return self.judge["server"] == "demo"
+
+    @property
+    def baseline_models(self) -> list[str]:
+        return sorted(set(self.baselines.values()))
+
+    def judgment_params(self) -> dict[str, Any]:
+        """What determines a judgment besides its input files; plain JSON for `GameSettings`."""
+        keys = ("temperature", "max_tokens", "sampling", "reference", "ask_again")
+        return {
+            "judge": self.judge["name"],
+            **{key: self.judge[key] for key in keys},
+            "baseline": self.baselines,
+            **self.prompts,
+            "baseline_gaps": self.baseline_gaps,
+            "toy": self.toy,
+        }
+
+    @property
+    def digest(self) -> str:
+        """Of `judgment_params`: two runs of equal digest make equal judgments of equal files."""
+        return _digest(self.judgment_params())
+
+    def judged_with(self) -> str:
+        """The same for people: Snakemake compares it and shows it as the reason of a new run."""
+        judge = self.judge
+        baselines = ", ".join(self.baseline_models)
+        return (
+            f"judge {judge['name']}, temperature {judge['temperature']}, max_tokens "
+            f"{judge['max_tokens']}, baseline {baselines}, prompts {_digest(self.prompts)[:8]}, "
+            f"settings {self.digest}"
+        )
+
+    def server_settings(self) -> dict[str, Any]:
+        """What servers and clients need besides; nothing that a judgment depends on."""
+        return {key: self.judge[key] for key in SERVER_KEYS} | {"seed": self.seed}
+
+
+def _digest(plain: Any) -> str:
+    """Short SHA-256 of plain data."""
+    text = json.dumps(plain, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,272 @@
+"""A user's checkout of Arena-Hard-Auto, read as it is: settings, prompts, endpoints, data.
+
+Two layouts are in use. v2.0: `config/<bench>.yaml`, with system prompts and baselines by category
+in `utils/judge_utils.py`. v0.1: `config/judge_config.yaml`, which holds all of it for one category.
+Both have `config/api_config.yaml`. Nothing of the checkout is executed (see `literals`).
+"""
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from arena.data.prompts import ANY_CATEGORY, check_template
+from arena.support.errors import ConfigError
+from arena.support.literals import read_literal
+from arena.support.names import did_you_mean
+
+# The C parser is ten times as fast, which 1,000 blocks of api_config.yaml need.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+# openai_thinking is the same protocol with an effort instead of a temperature.
+OPENAI_COMPATIBLE = ("openai", "openai_thinking", "vllm", "sglang", "litellm")
+OPENAI_BASE = "https://api.openai.com/v1"  # where `endpoints: null` goes, as in Arena-Hard-Auto
+_PLACEHOLDER = re.compile(r"<[^<>]*>")
+# Its place in the original, and in forks that are installed as a package.
+_JUDGE_UTILS = ("utils/judge_utils.py", "src/*/utils/judge_utils.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One address of a model. api_key: None means the client's own default (OPENAI_API_KEY).
+
+    model: the name that the server at this address knows, often not the name of the block.
+    """
+
+    api_base: str
+    api_key: str | None = field(repr=False)  # never in a message or a log
+    model: str
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """The checkout in `directory`; ConfigError where there is no such folder."""
+
+    directory: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "directory", Path(self.directory))
+        if not (self.directory / "config").is_dir():
+            raise ConfigError(
+                f"arena_hard_dir: {self.directory} is no checkout of Arena-Hard-Auto: "
+                "it has no folder config/"
+            )
+
+    @property
+    def data_dir(self) -> Path:
+        return self.directory / "data"
+
+    @property
+    def api_config_file(self) -> Path:
+        return self.directory / "config" / "api_config.yaml"
+
+    def api_config(self) -> dict[str, dict[str, Any]]:
+        """The blocks of api_config.yaml by name, {} without the file.
+
+        `model` is always set: the server's name of the model (v0.1 calls it `model_name`).
+        """
+        return self._api_config
+
+    @cached_property
+    def _api_config(self) -> dict[str, dict[str, Any]]:
+        return read_api_config(self.api_config_file) if self.api_config_file.is_file() else {}
+
+    def endpoints(self, name: str) -> list[Endpoint]:
+        """The addresses and keys of a model's block (see `read_endpoints`)."""
+        return read_endpoints(self.api_config_file, name)
+
+    def settings(self, bench: str) -> dict[str, Any]:
+        """The settings of a bench, {} where no file of the checkout is about it.
+
+        Keys, each only where the file has it: judge_model, temperature, max_tokens, reference
+        (a model's name), regex_patterns (list), prompt_template (with our markers), model_list.
+        """
+        file, raw = self._settings_file(bench)
+        return _normalised(raw, file) if file else {}
+
+    def settings_file(self, bench: str) -> Path | None:
+        """The file that `settings` reads."""
+        return self._settings_file(bench)[0]
+
+    def judge_settings(self, bench: str) -> dict[str, dict[str, str]]:
+        """Baseline and system prompt by category; the category "*" stands for every one (v0.1).
+
+        Of v2.0 these are all categories that the checkout knows, also those of other benches.
+        {} where the checkout has neither.
+        """
+        file, raw = self._settings_file(bench)
+        if file and "system_prompt" in raw:
+            entry = {"baseline": raw.get("baseline_model"), "system_prompt": raw["system_prompt"]}
+            return {ANY_CATEGORY: _entry(entry, f"{file}: ", {"baseline": "baseline_model"})}
+        code = next((path for glob in _JUDGE_UTILS for path in self.directory.glob(glob)), None)
+        if code is None:
+            return {}
+        table = read_literal(code, "JUDGE_SETTINGS")
+        if not isinstance(table, dict):
+            raise ConfigError(f"{code}: JUDGE_SETTINGS must be a dict of categories")
+        return {name: _entry(entry, f"{code}: {name}: ", {}) for name, entry in table.items()}
+
+    def _settings_file(self, bench: str) -> tuple[Path | None, dict[str, Any]]:
+        """The file about a bench: by its name, then by its `bench_name`."""
+        found = {}
+        for path in sorted((self.directory / "config").glob("*.y*ml")):
+            if path.name in ("api_config.yaml", "gen_answer_config.yaml"):
+                continue
+            raw = _load(path)
+            if raw.get("bench_name") == bench and "judge_model" in raw:
+                found[path] = raw
+        for stem in (bench, "judge_config"):
+            for path in found:
+                if path.stem == stem:
+                    return path, found[path]
+        if len(found) > 1:
+            raise ConfigError(
+                f"{', '.join(map(str, found))}: all have `bench_name: {bench}`; "
+                f"name the one to use {bench}.yaml"
+            )
+        return next(iter(found.items()), (None, {}))
+
+
+def read_api_config(file: Path) -> dict[str, dict[str, Any]]:
+    """The blocks of an api_config.yaml, each with `model` set."""
+    blocks = {}
+    for name, block in _load(file).items():
+        if not isinstance(block, dict):
+            raise ConfigError(f"{file}: {name}: must be a block of settings, not {block!r}")
+        model = block.get("model") or block.get("model_name") or str(name)
+        blocks[str(name)] = block | {"model": model}
+    return blocks
+
+
+def read_endpoints(file: str | Path, name: str) -> list[Endpoint]:
+    """The addresses and keys of a block of api_config.yaml, checked.
+
+    Raises ConfigError naming file and key: no such block (with the nearest), an `api_type` that is
+    not OpenAI-compatible, an endpoint without `api_base`, a placeholder that was never filled in.
+    `endpoints: null` means OpenAI itself, with the key of the environment.
+    """
+    file = Path(file)
+    blocks = read_api_config(file)
+    if name not in blocks:
+        raise ConfigError(f"{file}: no block {name!r}{did_you_mean(name, blocks)}")
+    block = blocks[name]
+    check_api_type(block.get("api_type"), f"{file}: {name}: api_type")
+    given = block.get("endpoints")
+    if given is None:
+        return [Endpoint(OPENAI_BASE, None, block["model"])]
+    if not isinstance(given, list) or not given:
+        raise ConfigError(f"{file}: {name}: endpoints: must be null or a list of api_base, api_key")
+    endpoints = []
+    for number, entry in enumerate(given):
+        where = f"{file}: {name}: endpoints[{number}]"
+        if not isinstance(entry, dict) or not isinstance(entry.get("api_base"), str):
+            raise ConfigError(f"{where}: api_base is missing")
+        if _PLACEHOLDER.search(entry["api_base"]):
+            raise ConfigError(f"{where}: api_base still holds a placeholder: {entry['api_base']}")
+        key = entry.get("api_key")
+        if isinstance(key, str) and _PLACEHOLDER.fullmatch(key):
+            raise ConfigError(f"{where}: api_key still holds a placeholder: {key}")
+        model = entry.get("model_name") or block["model"]
+        endpoints.append(Endpoint(entry["api_base"], None if key is None else str(key), model))
+    return endpoints
+
+
+def check_api_type(api_type: Any, where: str) -> None:
+    """Refuse, by name, an `api_type` that does not speak the OpenAI protocol; None passes."""
+    if api_type is not None and api_type not in OPENAI_COMPATIBLE:
+        raise ConfigError(
+            f"{where}: {api_type!r} is not OpenAI-compatible (known: "
+            f"{', '.join(OPENAI_COMPATIBLE)}); put a proxy that speaks the OpenAI protocol in "
+            "between and give its address as api_base"
+        )
+
+
+def _load(file: Path) -> dict[str, Any]:
+    try:
+        loaded = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{file}:{mark.line + 1}" if mark else str(file)
+        reason = getattr(error, "problem", None) or error
+        raise ConfigError(f"{where}: not YAML: {reason}") from error
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{file}: must hold keys and values, not {type(loaded).__name__}")
+    return loaded
+
+
+def _normalised(raw: dict[str, Any], file: Path) -> dict[str, Any]:
+    """The keys of both layouts under v2.0's names, checked."""
+    for key in ("pairwise", "baseline"):  # v0.1 could also grade single answers
+        if raw.get(key) is False:
+            raise ConfigError(f"{file}: {key}: False is another game than Arena-Hard's pairs")
+    kinds = {"judge_model": str, "temperature": (int, float), "max_tokens": int}
+    settings: dict[str, Any] = {}
+    for key, kind in kinds.items():
+        if raw.get(key) is None:
+            continue
+        if not isinstance(raw[key], kind) or isinstance(raw[key], bool):
+            raise ConfigError(f"{file}: {key}: cannot be {raw[key]!r}")
+        settings[key] = raw[key]
+    patterns = raw.get("regex_patterns") or raw.get("regex_pattern")
+    if patterns is not None:
+        settings["regex_patterns"] = _patterns(patterns, file)
+    template = raw.get("prompt_template")
+    if template is not None:
+        settings["prompt_template"] = _template(template, file)
+    settings["model_list"] = _names(raw.get("model_list"), f"{file}: model_list")
+    reference = raw.get("reference")
+    if reference is True:
+        reference = raw.get("ref_model")
+    names = _names([reference] if isinstance(reference, str) else reference, f"{file}: reference")
+    if len(names) > 1:
+        raise ConfigError(f"{file}: reference: {len(names)} models; give one")
+    settings["reference"] = names[0] if names else None
+    return settings
+
+
+def _patterns(given: Any, file: Path) -> list[str]:
+    patterns = [given] if isinstance(given, str) else given
+    if not isinstance(patterns, list) or not all(isinstance(item, str) for item in patterns):
+        raise ConfigError(f"{file}: regex_patterns: must be a list of regular expressions")
+    for pattern in patterns:
+        try:
+            groups = re.compile(pattern).groups
+        except re.error as error:
+            raise ConfigError(f"{file}: regex_patterns: {pattern!r}: {error}") from error
+        if groups != 1:
+            raise ConfigError(
+                f"{file}: regex_patterns: {pattern!r} must have one group, the label, not {groups}"
+            )
+    return patterns
+
+
+def _template(given: Any, file: Path) -> str:
+    if isinstance(given, list) and len(given) == 1:  # v0.1: a list with one template a turn
+        given = given[0]
+    if not isinstance(given, str):
+        raise ConfigError(f"{file}: prompt_template: must be one text")
+    return check_template(given, where=f"{file}: prompt_template")
+
+
+def _names(given: Any, where: str) -> list[str]:
+    if not given:
+        return []
+    if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
+        raise ConfigError(f"{where}: must be names of models, not {given!r}")
+    return given
+
+
+def _entry(entry: Any, where: str, names: dict[str, str]) -> dict[str, str]:
+    if not isinstance(entry, dict):
+        raise ConfigError(f"{where}must hold baseline and system_prompt")
+    for key in ("baseline", "system_prompt"):
+        if not isinstance(entry.get(key), str) or not entry[key]:
+            raise ConfigError(f"{where}{names.get(key, key)} is missing or not text")
+    return {key: entry[key] for key in ("baseline", "system_prompt")}

@@ -1,0 +1,61 @@
+"""SIGTERM and SIGINT as an exception: files are closed and the lock is given back on the way out.
+
+Snakemake sends SIGTERM when a sibling has failed, Slurm at the job's limit; SIGKILL follows within
+seconds. A signal must be heard at every moment: while files are read, while games are played,
+while a client waits for its siblings.
+"""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from arena.support.errors import OpenGames
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Interrupted(OpenGames):
+    """A signal ended the client: leave at once, and wait for nobody."""
+
+
+class Interrupts:
+    """Hears the signals while its block runs, and raises Interrupted in the main thread.
+
+    Inside `handled_by` the signal is handed to a function instead: an event loop must not be torn
+    apart by an exception in its middle.
+    """
+
+    def __init__(self) -> None:
+        self._handler: Callable[[Interrupted], None] | None = None
+        self._caught: Interrupted | None = None
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> "Interrupts":
+        self._before = {number: signal.signal(number, self._hear) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    def _hear(self, number: int, _: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        caught = Interrupted(
+            f"stopped by {name}; finished games are kept, the next run asks the rest"
+        )
+        if self._handler is None:
+            raise caught
+        self._caught = caught
+        self._handler(caught)
+
+    @contextmanager
+    def handled_by(self, handler: Callable[[Interrupted], None]) -> Iterator[None]:
+        """While the block runs, `handler` is called; what it did not heed is raised at the end."""
+        self._caught, self._handler = None, handler
+        try:
+            yield
+        finally:
+            self._handler = None
+        if self._caught is not None:
+            raise self._caught

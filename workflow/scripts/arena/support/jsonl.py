@@ -1,0 +1,137 @@
+"""JSON Lines as they are found on disk: read without surprises, written whole or not at all.
+
+Files come from other tools, from jobs that were killed, from git merges and from Windows. A reader
+must not stop at the first bad line, and must be able to say which line is bad and why.
+"""
+
+import contextlib
+import json
+import os
+import re
+import socket
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from arena.support.errors import DataError
+
+_BOM = b"\xef\xbb\xbf"
+_CONFLICT = (b"<<<<<<< ", b"=======", b">>>>>>> ", b"||||||| ")
+_LFS = b"version https://git-lfs"
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line that is not blank. Exactly one of `obj` and `error` is set.
+
+    number: from 1, as editors count. obj: the JSON object. error: what is wrong, in words.
+    torn: the file ends inside this line (no newline after it, and no complete JSON in it).
+    """
+
+    number: int
+    obj: dict[str, Any] | None
+    error: str | None = None
+    torn: bool = False
+
+
+def iter_lines(path: str | Path) -> Iterator[Line]:
+    """Yield every non-blank line of a JSON Lines file, the unreadable ones with their reason.
+
+    Lines end with LF or CRLF; a byte order mark, blank lines and a missing last newline are
+    accepted. Lone surrogates (`"\\ud800"`), which no UTF-8 file can hold, become U+FFFD.
+    Raises DataError only where the file as a whole cannot be opened or read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            for number, raw in enumerate(file, start=1):
+                line = parse_line(number, raw.removeprefix(_BOM) if number == 1 else raw)
+                if line is not None:
+                    yield line
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def parse_line(number: int, raw: bytes) -> Line | None:
+    body = raw.strip()
+    if not body:
+        return None
+    try:
+        obj = json.loads(body.decode("utf-8"))
+        if isinstance(obj, dict):
+            return Line(number, _without_surrogates(obj) if b"\\ud" in body.lower() else obj)
+        return Line(number, None, f"not a JSON object but {type(obj).__name__}")
+    except (ValueError, RecursionError) as error:
+        return Line(number, None, *_reason(number, body, raw.endswith(b"\n"), error))
+
+
+def _reason(number: int, body: bytes, ended: bool, error: Exception) -> tuple[str, bool]:
+    """What is wrong with a line, from the likeliest cause to the parser's own words."""
+    if body.startswith(_CONFLICT):
+        return "git conflict marker: resolve the merge", False
+    if number == 1 and body.startswith(_LFS):
+        return "a Git LFS pointer, not the data: run `git lfs pull`", False
+    if not body.strip(b"\0"):
+        return "only NUL bytes: the file was torn when its writer or its disk went away", not ended
+    if isinstance(error, UnicodeDecodeError):
+        # A multi-byte character cut by the end of the file is a torn line, not a wrong encoding.
+        torn = not ended and error.reason == "unexpected end of data"
+        cause = "torn: the file ends inside this line"
+        return cause if torn else f"not UTF-8 at byte {error.start + 1}", torn
+    if isinstance(error, RecursionError):
+        return "JSON is nested too deeply", False
+    if not ended:
+        return "torn: the file ends inside this line", True
+    if isinstance(error, json.JSONDecodeError):
+        if error.msg == "Extra data":
+            return f"more than one JSON value, the second at column {error.colno}", False
+        return f"not JSON: {error.msg} at column {error.colno}", False
+    return f"not JSON: {error}", False
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return _LONE_SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+    return value
+
+
+def dump_line(obj: dict[str, Any]) -> str:
+    """One JSON object as one line with its newline, readable text kept (`ensure_ascii=False`)."""
+    return json.dumps(obj, ensure_ascii=False) + "\n"
+
+
+def write_atomic(path: str | Path, text: str | Iterable[str], *, mode: int | None = None) -> None:
+    """Write a whole file so that no reader ever sees a part of it, and make its folder.
+
+    The text goes to a hidden file beside `path`, to disk, then into place. `mode` sets the
+    permissions from the first byte on (0o600 for keys); without it the umask decides.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Host and process in the name: two nodes may write the same file on a shared file system.
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+    try:
+        descriptor = os.open(
+            temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666 if mode is None else mode
+        )
+        # `backslashreplace` turns a lone surrogate into the JSON escape that stands for it.
+        with os.fdopen(
+            descriptor, "w", encoding="utf-8", newline="", errors="backslashreplace"
+        ) as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+            file.writelines([text] if isinstance(text, str) else text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        raise

@@ -1,0 +1,56 @@
+"""Names of models, judges and benches: they become files, wildcards and arguments."""
+
+import difflib
+import re
+from collections.abc import Iterable
+
+from arena.support.errors import ConfigError
+
+# ASCII letters, digits and . _ + : @ , = - ; nothing that a shell, a path or a format string reads
+# as more than text. Neither "." nor "-" first: no hidden files, no options. No blank: Snakemake
+# and Slurm split at it. 200 leaves room for suffixes under the 255 bytes of a file name.
+NAME_PATTERN = r"[A-Za-z0-9_][A-Za-z0-9_.+:@,=-]{0,199}"
+_NAME = re.compile(NAME_PATTERN)
+
+
+def check_model_name(name: object, *, where: str = "models") -> str:
+    """Return the name if it can safely be a file's name; raise ConfigError naming the rule."""
+    if not isinstance(name, str):
+        raise ConfigError(
+            f"{where}: a model's name must be text, not {type(name).__name__} {name!r}; "
+            "put it in quotes"
+        )
+    if _NAME.fullmatch(name):
+        return name
+    raise ConfigError(f"{where}: {name!r} cannot be a model's name: {_fault(name)}")
+
+
+def _fault(name: str) -> str:
+    if not name:
+        return "it is empty"
+    if "/" in name or "\\" in name:
+        return "it holds a path separator; give the name of the answer file without its folder"
+    if name[0] in ".-":
+        return f"it begins with {name[0]!r}"
+    if len(name) > 200:
+        return f"it is {len(name)} characters long, and 200 is the limit"
+    bad = sorted({char for char in name if not _NAME.fullmatch("a" + char)})
+    if bad:
+        return (
+            f"it holds {', '.join(map(repr, bad))}; allowed are letters, digits and . _ - + : @ , ="
+        )
+    return f"it begins with {name[0]!r}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like `name`, ignoring case, or None where none is like it."""
+    by_folded = {item.casefold(): item for item in known}
+    # Names of models share much ("-7b-chat"): below 0.7 another model is suggested for a typo.
+    close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.7)
+    return by_folded[close[0]] if close else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?`, or an empty text where nothing is near."""
+    close = nearest(name, known)
+    return f"; did you mean {close!r}?" if close else ""
