@@ -37,7 +37,7 @@ def main() -> None:
         f"true scores {scores}; nominal {LEVEL:.0%}, {args.rounds} rounds, {args.trials} trials\n"
     )
     print(f"{'questions':>9}  {'ours %':>7}  {'upstream %':>10}  {'differences %':>13}")
-    for questions in (25, 100, 500):
+    for questions in (12, 25, 100, 500):
         ours, upstream, pairs = coverage(questions, truth, args.trials, args.rounds)
         print(f"{questions:>9}  {ours:>7.1f}  {upstream:>10.1f}  {pairs:>13.1f}")
 
@@ -75,7 +75,7 @@ def coverage(questions: int, truth: np.ndarray, trials: int, rounds: int) -> lis
         votes = count_votes(simulate(questions, np.random.default_rng([1, trial])))
         weights = question_weights(names, rounds, trial)
         scores = 100 * votes.wins.sum(axis=1) / votes.votes.sum(axis=1)
-        ours = bounds(resampled_scores(votes, weights), LEVEL)
+        ours = bounds(resampled_scores(votes, weights), LEVEL, questions=questions)
         ours = widen_certain(scores, *ours, np.full(len(truth), questions), LEVEL)
         upstream = bounds(upstream_scores(votes, models, rounds, trial), LEVEL)
         pairs = paired_differences(votes, weights, LEVEL)

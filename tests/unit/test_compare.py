@@ -29,7 +29,9 @@ def test_pairs_are_compared_on_shared_questions_only():
     found = paired_differences(votes_of(asked_all, asked_easy), WEIGHTS, 0.9)
     assert found.difference[0, 1] == 0
     assert found.questions.tolist() == [[200, 100], [100, 100]]
-    assert found.lower[0, 1] == found.upper[0, 1] == 0
+    # No shared question tells them apart, but a hundred are not all: the binomial bound of 0.05.
+    reach = 100 * (1 - 0.05 ** (1 / 100))
+    assert (found.lower[0, 1], found.upper[0, 1]) == pytest.approx((-reach, reach))
 
 
 def test_pairing_sees_what_single_intervals_cannot():
@@ -60,7 +62,7 @@ def test_gaps_anywhere_give_what_counting_pair_by_pair_gives():
         both = ~np.isnan(rows[i]) & ~np.isnan(rows[j])
         draws = WEIGHTS[:, both]
         resampled = 100 * (draws @ (rows[i] - rows[j])[both]) / draws.sum(axis=1)
-        lower, upper = bounds(resampled[:, None], 0.9)
+        lower, upper = bounds(resampled[:, None], 0.9, questions=both.sum())
         assert found.difference[i, j] == pytest.approx(100 * (rows[i] - rows[j])[both].mean())
         assert (found.lower[i, j], found.upper[i, j]) == pytest.approx((lower[0], upper[0]))
         assert found.questions[i, j] == both.sum()
@@ -76,6 +78,22 @@ def test_equal_questions_give_the_difference_of_the_scores():
     plain = resampled_differences(scores, resampled_scores(votes, WEIGHTS), votes, 0.9)
     for name in ("difference", "lower", "upper", "questions"):
         assert getattr(paired, name) == pytest.approx(getattr(plain, name)), name
+
+
+@pytest.mark.parametrize(("questions", "sure"), [(4, False), (5, True)])
+def test_a_few_won_questions_are_not_yet_better_than_the_baseline(questions, sure):
+    """The sign test's 1 in 32 of five wins in a row is below the tail of 5 %, 1 in 16 is not."""
+    votes = votes_of(np.ones(questions)).with_baseline()
+    weights = WEIGHTS[:, :questions]
+    scores, resamples = np.array([100.0, 50.0]), np.tile([100.0, 50.0], (400, 1))
+    paired = paired_differences(votes, weights, 0.9, baseline=1)
+    plain = resampled_differences(scores, resamples, votes, 0.9, baseline=1)
+    for found in (paired, plain):
+        assert found.difference[0, 1] == 50
+        assert found.better[0, 1] == sure
+        assert (found.lower[1, 0], found.upper[1, 0]) == (-50, -found.lower[0, 1])
+    upstream = resampled_differences(scores, resamples, votes, 0.9, baseline=1, ci="upstream")
+    assert upstream.lower[0, 1] == 50, "as single votes would have it"
 
 
 def told_apart(pairs, size):

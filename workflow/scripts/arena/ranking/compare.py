@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from arena.ranking.intervals import bounds
+from arena.ranking.intervals import bounds, widen_certain
 from arena.ranking.votes import Votes
 
 
@@ -26,10 +26,13 @@ class Differences:
         return self.lower > 0
 
 
-def paired_differences(votes: Votes, weights: np.ndarray, level: float) -> Differences:
+def paired_differences(
+    votes: Votes, weights: np.ndarray, level: float, baseline: int | None = None
+) -> Differences:
     """Compare every pair on the questions that both were judged on, by resampling these.
 
-    So a hard question that only one of them was asked weighs on neither. `weights`: [rounds, Q].
+    So a hard question that only one of them was asked weighs on neither. `weights`: [rounds, Q];
+    `baseline`: its row, where it has one.
     """
     once = _Pairs(votes, np.ones((1, votes.votes.shape[1])))
     resampled = _Pairs(votes, weights)
@@ -37,27 +40,44 @@ def paired_differences(votes: Votes, weights: np.ndarray, level: float) -> Diffe
     difference = [once.against(i)[0] for i in models]  # rows of the triangle i < j
     # A row at a time, so that memory stays at rounds x models.
     rows = (resampled.against(i) for i in models)
-    return _differences(difference, rows, votes, level)
+    return _differences(difference, rows, votes, level, baseline)
 
 
 def resampled_differences(
-    scores: np.ndarray, resamples: np.ndarray, votes: Votes, level: float
+    scores: np.ndarray,
+    resamples: np.ndarray,
+    votes: Votes,
+    level: float,
+    baseline: int | None = None,
+    ci: str = "questions",
 ) -> Differences:
     """Compare scores [M] with resamples [rounds, M] of any kind, such as style-controlled ones."""
     difference = [scores[i] - scores[i + 1 :] for i in range(len(scores))]
     rows = (resamples[:, [i]] - resamples[:, i + 1 :] for i in range(len(scores)))
-    return _differences(difference, rows, votes, level)
+    return _differences(difference, rows, votes, level, baseline, ci)
 
 
-def _differences(difference, rows, votes: Votes, level: float) -> Differences:
+def _differences(
+    difference, rows, votes: Votes, level: float, baseline: int | None, ci: str = "questions"
+) -> Differences:
     """Whole matrices from the triangle i < j, row by row: differences and their resamples."""
     has = (votes.votes > 0).astype(int)
+    questions = has @ has.T
+    least, most = np.zeros(len(has)), np.full(len(has), 100.0)
+    if baseline is not None:
+        least[baseline] = most[baseline] = 50.0  # by definition: no question could tell otherwise
     whole, lower, upper = np.zeros((3, len(has), len(has)))
     for i, (values, row) in enumerate(zip(difference, rows, strict=True)):
-        whole[i, i + 1 :], whole[i + 1 :, i] = values, -values
-        lower[i, i + 1 :], upper[i, i + 1 :] = low, high = bounds(row, level)
-        lower[i + 1 :, i], upper[i + 1 :, i] = -high, -low
-    return Differences(whole, lower, upper, has @ has.T)
+        rest = slice(i + 1, None)
+        shared = questions[i, rest]
+        low, high = bounds(row, level, ci, shared)
+        if ci == "questions":
+            reach = least[i] - most[rest], most[i] - least[rest]
+            low, high = widen_certain(values, low, high, shared, level, *reach)
+        whole[i, rest], whole[rest, i] = values, -values
+        lower[i, rest], upper[i, rest] = low, high
+        lower[rest, i], upper[rest, i] = -high, -low
+    return Differences(whole, lower, upper, questions)
 
 
 class _Pairs:

@@ -14,6 +14,7 @@ of three counts. Its intervals are too narrow; it is here to compare with publis
 
 import hashlib
 from collections.abc import Sequence
+from statistics import NormalDist
 
 import numpy as np
 
@@ -81,44 +82,79 @@ def resampler(votes: Votes, weights: np.ndarray, ci: str, seed: int):
 
 
 def bounds(
-    resamples: np.ndarray, level: float, ci: str = "questions"
+    resamples: np.ndarray,
+    level: float,
+    ci: str = "questions",
+    questions: np.ndarray | int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the lower and upper bound of each column of `resamples`; NaN where it has no value.
 
+    questions: how many a column was resampled from; few of them widen the interval (`tails`).
     The bounds are Weibull's quantiles, rank (n + 1) p: they leave out the right share whatever the
-    number of rounds. NumPy's default, kept for "upstream", leaves out 11.8 % for 10 of 100 rounds.
+    number of rounds. "upstream" takes no account of questions, and has NumPy's default, which
+    leaves out 11.8 % for 10 of 100 rounds.
     """
-    tail = (1 - level) / 2
+    columns = resamples.shape[1]
+    tail = np.full(columns, (1 - level) / 2)
+    if questions is not None and ci == "questions":
+        tail = tails(np.broadcast_to(questions, columns), level)
     missing = np.isnan(resamples)
-    low_high = np.full((2, *resamples.shape[1:]), np.nan)
+    low_high = np.full((2, columns), np.nan)
     whole, some = ~missing.any(axis=0), missing.any(axis=0) & ~missing.all(axis=0)
-    low_high[:, whole] = _quantiles(resamples[:, whole], tail, ci)
+    low_high[:, whole] = _quantiles(resamples[:, whole], tail[whole], ci)
     for column in np.flatnonzero(some):
         known = resamples[~missing[:, column], column]
-        low_high[:, column] = _quantiles(known[:, None], tail, ci)[:, 0]
+        low_high[:, column] = _quantiles(known[:, None], tail[[column]], ci)[:, 0]
     return low_high[0], low_high[1]
 
 
+def tails(questions: np.ndarray, level: float) -> np.ndarray:
+    """Return the share to leave out on either side, by the number of questions resampled.
+
+    Resamples of n questions spread by sqrt((n - 1) / n) too little, and their quantiles are those
+    of a normal where Student's t belongs: together 85 instead of 90 % at a dozen questions. The
+    expanded percentiles of Hesterberg, "What Teachers Should Know About the Bootstrap" (2015):
+    Phi(t * sqrt(n / (n - 1))), 3.0 instead of 5 % at 12 questions, 4.95 % at 500.
+    """
+    counts, places = np.unique(np.maximum(questions, 1), return_inverse=True)
+    return np.array([_tail(int(count), level) for count in counts])[places]
+
+
+def _tail(questions: int, level: float) -> float:
+    tail = (1 - level) / 2
+    if questions == 1:
+        return 0.0
+    # Student's quantile by Cornish and Fisher's expansion: within 3 % from 3 questions on.
+    z, free = NormalDist().inv_cdf(tail), questions - 1
+    t = z + (z**3 + z) / (4 * free) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)
+    t += (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * free**3)
+    return NormalDist().cdf(t * (questions / free) ** 0.5)
+
+
 def widen_certain(
-    scores: np.ndarray,
+    values: np.ndarray,
     lower: np.ndarray,
     upper: np.ndarray,
     questions: np.ndarray,
     level: float,
+    least: np.ndarray | float = 0.0,
+    most: np.ndarray | float = 100.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Give scores of exactly 0 or 100 an interval; resampling equal votes gives one of no width.
+    """Give values that no resample moved an interval; `least` and `most` are what they could be.
 
-    Its far end is the exact binomial one (Clopper and Pearson): the largest share of won questions
-    that still gives none in n with the probability of a tail. 0.6 % at 500 questions, 22 % at 12.
+    Questions that are all alike say nothing of the others. Up to a share p of those may be as
+    different as can be, where p is the exact binomial bound (Clopper and Pearson): the largest
+    share of which n questions show none with the probability of a tail. 0.6 % at 500, 22 % at 12.
     """
     tail = (1 - level) / 2
-    reach = 100 * (1 - tail ** (1 / np.maximum(questions, 1)))
-    upper = np.where(scores == 0, np.fmax(upper, reach), upper)
-    lower = np.where(scores == 100, np.fmin(lower, 100 - reach), lower)
+    reach = 1 - tail ** (1 / np.maximum(questions, 1))
+    still = upper - lower < 1e-9
+    lower = np.where(still, values - reach * (values - least), lower)
+    upper = np.where(still, values + reach * (most - values), upper)
     return lower, upper
 
 
-def _quantiles(values: np.ndarray, tail: float, ci: str) -> np.ndarray:
+def _quantiles(values: np.ndarray, tail: np.ndarray, ci: str) -> np.ndarray:
     """Quantiles down the columns; sorting is twice as fast as np.quantile, and this is hot."""
     ordered = np.sort(np.ascontiguousarray(values.T), axis=1)
     last = len(values) - 1
@@ -127,8 +163,9 @@ def _quantiles(values: np.ndarray, tail: float, ci: str) -> np.ndarray:
     places = np.clip(places, 0, last)
     below = np.floor(places).astype(int)
     above = np.minimum(below + 1, last)
-    part = (places - below)[:, None]
-    return ordered[:, below].T * (1 - part) + ordered[:, above].T * part
+    part = places - below
+    columns = np.arange(len(ordered))
+    return ordered[columns, below] * (1 - part) + ordered[columns, above] * part
 
 
 def _generator(seed: int, name: str) -> np.random.Generator:

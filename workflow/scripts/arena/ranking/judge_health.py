@@ -130,7 +130,7 @@ def share(hits: np.ndarray, cases: np.ndarray, weights: np.ndarray) -> Share:
         return Share(None, None, None, 0)
     with np.errstate(invalid="ignore"):
         resamples = 100 * (weights @ hits) / (weights @ cases)
-    lower, upper = bounds(resamples[:, None], LEVEL)
+    lower, upper = bounds(resamples[:, None], LEVEL, questions=int((cases > 0).sum()))
     return Share(100 * hits.sum() / total, float(lower[0]), float(upper[0]), total)
 
 

@@ -1,6 +1,6 @@
 """The leaderboard: one table a category and one overall, from verdicts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from arena.support.errors import ConfigError
 
 OVERALL = "overall"
 ROUNDS = 1000  # Arena-Hard-Auto's 100 leave a noise of a tenth of an interval's width in its ends
+FEW = 0.9  # share of the table's questions; verdicts that are missing here and there cost less
 UNNAMED_BASELINE = "(baseline)"  # of judgments that do not say whom they were played against
 
 
@@ -145,82 +146,120 @@ def _board(
     columns: np.ndarray | None,
     options: Options,
 ) -> Board:
-    notes, fit = [], None
     judged = votes.votes.sum(axis=1) > 0
-    if silent := [model for model, some in zip(models, judged, strict=True) if not some]:
-        notes.append(f"no game with a verdict, so no row: {', '.join(silent)}")
-    if baseline is None:
-        notes.append("each category has a baseline of its own: 50 means as good as these")
+    notes = list(_notes(models, votes, baseline))
     models = [model for model, some in zip(models, judged, strict=True) if some]
     votes = votes.rows(judged)
-    with np.errstate(invalid="ignore"):
-        plain = 100 * votes.wins.sum(axis=1) / votes.votes.sum(axis=1)
-    if columns is not None:
-        fit = fit_style(
-            votes,
-            columns[judged],
-            options.control_features,
-            intervals.resampler(votes, weights, options.ci, options.seed),
-            options.rounds,
-            options.level,
-        )
-        notes += fit.notes
-        scores, resamples = fit.scores, fit.resamples
-    elif options.ci == "upstream":
-        scores = plain
-        resamples = intervals.upstream_scores(
-            votes, models, options.rounds, options.seed, options.rule
-        )
-    else:
-        scores, resamples = plain, intervals.resampled_scores(votes, weights)
-
-    counts = {
-        "questions": (votes.votes > 0).sum(axis=1),
-        "games": votes.games.sum(axis=1),
-        "won": votes.games_won.sum(axis=1),
-        "tied": votes.games_tied.sum(axis=1),
-    }
-    if baseline is not None:  # as good as itself on every question
+    plain = 100 * votes.wins.sum(axis=1) / votes.votes.sum(axis=1)
+    columns = None if columns is None else columns[judged]
+    scores, resamples, fit = _scores(models, votes, plain, weights, columns, options)
+    games = [votes.games, votes.games_won, votes.games_tied]
+    counts = np.array([(votes.votes > 0).sum(axis=1), *(part.sum(axis=1) for part in games)])
+    questions = int((votes.votes > 0).any(axis=0).sum())
+    if baseline is not None:  # as good as itself on every question, and it rests on no game
         models = [*models, baseline]
         votes = votes.with_baseline()
         scores, plain = np.append(scores, 50.0), np.append(plain, 50.0)
         resamples = np.pad(resamples, ((0, 0), (0, 1)), constant_values=50.0)
-        counts = {name: np.append(count, 0) for name, count in counts.items()}
+        counts = np.pad(counts, ((0, 0), (0, 1)))
     # Best first, unknown scores last, equals by name: the same order every time.
     order = sorted(range(len(models)), key=lambda i: (-np.nan_to_num(scores[i], nan=-1), models[i]))
-    scores, resamples, votes = scores[order], resamples[:, order], votes.rows(order)
+    models = [models[i] for i in order]
+    scores, plain, resamples, counts = (
+        part[..., order] for part in (scores, plain, resamples, counts)
+    )
+    votes = votes.rows(order)
+    at_baseline = models.index(baseline) if baseline is not None else None
+    lower, upper = _intervals(scores, resamples, counts[0], at_baseline, options)
     if fit is None and options.ci == "questions":
-        differences = compare.paired_differences(votes, weights, options.level)
+        differences = compare.paired_differences(votes, weights, options.level, at_baseline)
     else:
-        differences = compare.resampled_differences(scores, resamples, votes, options.level)
-    lower, upper = intervals.bounds(resamples, options.level, options.ci)
-    if options.ci == "questions":
-        lower, upper = intervals.widen_certain(
-            scores, lower, upper, counts["questions"][order], options.level
+        differences = compare.resampled_differences(
+            scores, resamples, votes, options.level, at_baseline, options.ci
         )
     best, worst = compare.rank_ranges(differences)
     rows = [
         Row(
-            model=models[i],
-            score=float(scores[at]),
-            lower=float(lower[at]),
-            upper=float(upper[at]),
-            **{name: int(count[i]) for name, count in counts.items()},
-            best_rank=int(best[at]),
-            worst_rank=int(worst[at]),
+            model=model,
+            score=float(scores[i]),
+            lower=float(lower[i]),
+            upper=float(upper[i]),
+            **dict(zip(("questions", "games", "won", "tied"), counts[:, i].tolist(), strict=True)),
+            best_rank=int(best[i]),
+            worst_rank=int(worst[i]),
             plain_score=float(plain[i]),
-            is_baseline=models[i] == baseline,
+            is_baseline=i == at_baseline,
         )
-        for at, i in enumerate(order)
+        for i, model in enumerate(models)
     ]
     groups = compare.alike(differences, list(range(len(rows))))
     return Board(
         category=category,
         baseline=baseline,
-        questions=int((votes.votes > 0).any(axis=0).sum()),
+        questions=questions,
         rows=rows,
         differences=differences,
-        groups=[[rows[i].model for i in group] for group in groups],
+        groups=[[models[i] for i in group] for group in groups],
         style=fit,
-        notes=notes,
+        notes=[*notes, *(fit.notes if fit else [])],
     )
+
+
+def _notes(models: Sequence[str], votes: Votes, baseline: str | None) -> Iterator[str]:
+    """What a reader of the table must know of it."""
+    questions = (votes.votes > 0).sum(axis=1)
+    if silent := [model for model, some in zip(models, questions, strict=True) if not some]:
+        yield f"no game with a verdict, so no row: {', '.join(silent)}"
+    every = int((votes.votes > 0).any(axis=0).sum())
+    if few := [
+        f"{model} ({some})"
+        for model, some in zip(models, questions, strict=True)
+        if 0 < some < FEW * every
+    ]:
+        yield (
+            f"scored on much fewer than the {every} questions of this table: {', '.join(few)}; "
+            "their scores are of these alone, differences are taken on the same questions"
+        )
+    if baseline is None:
+        yield "each category has a baseline of its own: 50 means as good as these"
+
+
+def _scores(
+    models: Sequence[str],
+    votes: Votes,
+    plain: np.ndarray,
+    weights: np.ndarray,
+    columns: np.ndarray | None,
+    options: Options,
+) -> tuple[np.ndarray, np.ndarray, StyleFit | None]:
+    """Scores [M], their resamples [rounds, M], and the fit under style control."""
+    if columns is not None:
+        fit = fit_style(
+            votes,
+            columns,
+            options.control_features,
+            intervals.resampler(votes, weights, options.ci, options.seed),
+            options.rounds,
+            options.level,
+        )
+        return fit.scores, fit.resamples, fit
+    if options.ci == "upstream":
+        rounds, seed, rule = options.rounds, options.seed, options.rule
+        return plain, intervals.upstream_scores(votes, models, rounds, seed, rule), None
+    return plain, intervals.resampled_scores(votes, weights), None
+
+
+def _intervals(
+    scores: np.ndarray,
+    resamples: np.ndarray,
+    questions: np.ndarray,
+    baseline: int | None,
+    options: Options,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds of the scores; the baseline's are its 50."""
+    lower, upper = intervals.bounds(resamples, options.level, options.ci, questions)
+    if options.ci == "questions":
+        lower, upper = intervals.widen_certain(scores, lower, upper, questions, options.level)
+    if baseline is not None:
+        lower[baseline] = upper[baseline] = 50.0
+    return lower, upper

@@ -116,7 +116,7 @@ def fit_style(
             f"{failed} of {rounds} resamples had no style-controlled maximum: left out; "
             "many of them mean too few questions for style control"
         )
-    lower, upper = bounds(slope_resamples, level)
+    lower, upper = bounds(slope_resamples, level, questions=int((cast > 0).any(axis=0).sum()))
     coefficients = [
         Coefficient(*values) for values in zip(names, slopes, lower, upper, sds, strict=True)
     ]
