@@ -1,15 +1,23 @@
-"""What the order of games is worth: prefix-cache hits and time on a real vLLM.
+"""What the order of games is worth on a real vLLM, through the workflow: cache hits and time.
 
-    tests/vllm/install.sh && .venv/bin/python benchmarks/orders.py [--repeat 2] [--questions 8] ...
+    tests/vllm/install.sh && .venv/bin/python benchmarks/orders.py [--orders ideal workflow] ...
 
-Ten models of seeded text, both games, judged by a small random Llama on the CPU with a cache
-smaller than the work. A fresh judge_server.py for each line; hits are vLLM's own count. In turn:
+Models of seeded text, both games, judged by a small random Llama on the CPU whose cache is smaller
+than the work. In turn:
 
-direct, question-major   one loop, all models' games of a question before the next: the ideal
-direct, model-major      one loop, model after model: how a script without us does it
-clients                  ten gen_judgment clients (arena.playing.judging, as the rule runs it)
-clients, no priority     the same on a server that knows no priorities
-clients, half late       five of them start when the first five have played half of their games
+ideal      one loop over all games, question by question: the best that can be
+models     one loop, model after model: how a script without us does it
+workflow   `snakemake`: rule judge_server starts vLLM, ten gen_judgment clients play
+fcfs       the same on a server that knows no priorities
+late       the same, but half of the clients wait until the others have played half of their games
+late-loop  one loop in the best order for such a start
+ones       `snakemake` with a batch for each model: one server after the other
+
+hits are vLLM's own count (the loops) or the ledger's (the workflow). "play" is from the first
+request to the last reply, "whole" the command with all starts. "idle" is the share of play in which
+fewer games were open than the server runs at a time, up to the last such moment before the tail:
+the time at the end that a run with nothing left to ask needs. "gap" is the longest time in play
+without any open game. "ran" are games that vLLM ran at a time, on average of its own figures.
 """
 
 import argparse
@@ -21,117 +29,214 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
 import openai
 from arena.data.answers import read_answers
-from arena.data.games import GameSettings, plan_games
+from arena.data.games import Game, GameSettings, plan_games
 from arena.data.prompts import own_prompts
 from arena.data.questions import read_questions
-from arena.playing.judging import Job, judge_model
 from arena.serving.health_check import figure
 from arena.serving.launch import DEFAULT_COMMANDS, SCRIPTS
 
+from tests.served import eventually, fetch_as_client
+from tests.workflow.conftest import copy_project, write_lines
+
 PROJECT = Path(__file__).resolve().parents[1]
+ENV = PROJECT / ".venv-vllm"
 BLOCK = 32  # tokens in a block of the cache; vLLM's default on the CPU is 128, on a GPU 16
-ORDERS = {
-    "direct, question-major": "ideal",
-    "direct, model-major": "models",
-    "clients": "clients",
-    "clients, no priority": "fcfs",
-    "clients, half late": "late",
-}
+LOOPS, RUNS = ("ideal", "models", "late-loop"), ("workflow", "fcfs", "late", "ones")
+REPLY = 16  # tokens
+LATE = """
+import json, time
+from pathlib import Path
+FIRST, HALF = {first!r}, {half}
+if snakemake.wildcards.model not in FIRST:
+    games = Path(snakemake.input.server).parents[1] / "games"
+    played = lambda: sum((games / f"{{name}}.jsonl").read_bytes().count(b"\\n")
+                         for name in FIRST if (games / f"{{name}}.jsonl").exists())
+    while played() < HALF:
+        time.sleep(0.1)
+"""
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add = parser.add_argument
     add("--models", type=int, default=10)
-    add("--questions", type=int, default=10)
+    add("--questions", type=int, default=6)
     add("--weights", default="small", help="a folder in .venv-vllm/models")
     add("--slots", type=int, default=8, help="games that vLLM runs at a time")
-    add("--parallel", type=int, nargs="+", default=[20], help="requests open in all")
+    add("--parallel", type=int, nargs="+", default=[0], help="requests open in all; 0: unset")
     add("--cache", type=int, nargs="+", default=[16_384], help="tokens in the cache")
-    add("--orders", nargs="+", choices=ORDERS.values(), default=list(ORDERS.values()))
+    add("--orders", nargs="+", choices=LOOPS + RUNS, default=["ideal", "workflow"])
     add("--repeat", type=int, default=1)
-    add("--client", nargs=2, help=argparse.SUPPRESS)  # a client process: model, folder
     return parser.parse_args()
 
 
-VOWELS = ("ka", "de", "rin", "sol", "tum", "pa", "ve")
+@dataclass
+class Found:
+    """A line of the table. spans: begin and end of every game, s; looks: games that vLLM ran."""
+
+    hits: float
+    tokens: int
+    whole: float
+    open: int
+    spans: list[tuple[float, float]]
+    looks: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def play(self) -> float:
+        return max(end for _, end in self.spans) - min(begin for begin, _ in self.spans)
+
+    def idle(self, slots: int) -> tuple[float, float, float]:
+        """Share of time before the tail with fewer than `slots` open; longest gap; tail, s."""
+        changes = sorted([(b, 1) for b, _ in self.spans] + [(e, -1) for _, e in self.spans])
+        last_begin = max(begin for begin, _ in self.spans)
+        count, below, gap, before = 0, 0.0, 0.0, changes[0][0]
+        for moment, change in changes:
+            if count < slots and before < last_begin:
+                below += moment - before
+            gap = max(gap, moment - before if count == 0 else 0.0)
+            count, before = count + change, moment
+        return below / self.play, gap, changes[-1][0] - last_begin
+
+    @property
+    def ran(self) -> float:
+        begin, end = min(b for b, _ in self.spans), max(e for _, e in self.spans)
+        inside = [running for moment, running in self.looks if begin <= moment <= end]
+        return sum(inside) / len(inside) if inside else float("nan")
 
 
-def words(rng: random.Random, count: int) -> str:
-    return " ".join(rng.choice(VOCABULARY) for _ in range(count))
+VOCABULARY = [
+    f"{first}{last}"
+    for first in ("mo", "ti", "wa", "li", "gra")
+    for last in ("ka", "de", "rin", "sol", "tum", "pa", "ve")
+]
 
 
-VOCABULARY = [f"{first}{last}" for first in ("mo", "ti", "wa", "li", "gra") for last in VOWELS]
+def words(rng: random.Random, least: int, most: int) -> str:
+    return " ".join(rng.choice(VOCABULARY) for _ in range(rng.randint(least, most)))
 
 
-def write_case(folder: Path, models: int, questions: int) -> None:
+def write_case(folder: Path, models: list[str], questions: int) -> None:
     """Questions of 40 to 120 words, answers of 100 to 300: the proportions of real ones."""
     rng = random.Random(7)
-    (folder / "model_answer").mkdir(parents=True)
     asked = [
-        {"uid": f"q{n:03d}", "category": "hard_prompt", "prompt": words(rng, rng.randint(40, 120))}
+        {"uid": f"q{n:03d}", "category": "hard_prompt", "prompt": words(rng, 40, 120)}
         for n in range(questions)
     ]
-    (folder / "question.jsonl").write_text("".join(json.dumps(line) + "\n" for line in asked))
-    for name in ["base", *(f"m{n}" for n in range(models))]:
+    write_lines(folder / "question.jsonl", asked)
+    for name in ["base", *models]:
         lines = []
         for question in asked:
-            text = {"role": "assistant", "content": {"answer": words(rng, rng.randint(100, 300))}}
-            lines.append({"uid": question["uid"], "model": name, "messages": [{}, text]})
-        path = folder / "model_answer" / f"{name}.jsonl"
-        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+            user = {"role": "user", "content": question["prompt"]}
+            answer = {"role": "assistant", "content": {"answer": words(rng, 100, 300)}}
+            lines.append({"uid": question["uid"], "model": name, "messages": [user, answer]})
+        write_lines(folder / "model_answer" / f"{name}.jsonl", lines)
 
 
-def settings() -> dict[str, Any]:
-    prompts = own_prompts(PROJECT / "config" / "prompts")
-    return {
-        "judge": "judge",
-        "temperature": 0.0,
-        "max_tokens": 16,
-        "baseline": {"*": "base"},
-        "system_prompt": prompts.system,
-        "prompt_template": prompts.template,
-    }
+def judge_of(args: argparse.Namespace, cache: int, parallel: int, fcfs: bool) -> dict[str, Any]:
+    """`judge` of a config: vLLM by its default command, with what a CPU and a small cache need."""
+    command = DEFAULT_COMMANDS["vllm"].replace("priority", "fcfs" if fcfs else "priority")
+    command += f" --enforce-eager --dtype bfloat16 --max-num-seqs {args.slots}"
+    command += f" --block-size {BLOCK} --num-gpu-blocks-override {cache // BLOCK}"
+    command += " --max-model-len 4096"
+    judge = {"name": "judge", "server": "vllm", "path": str(ENV / "models" / args.weights)}
+    judge |= {"setup": f"source {ENV}/bin/activate", "command": command, "ready_minutes": 10}
+    # in "dev mode" vLLM can be told to forget its cache, so that loops can share a server
+    env = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_SERVER_DEV_MODE": "1"}
+    judge |= {"env": env, "max_tokens": REPLY, "temperature": 0}
+    return judge | ({"parallel": parallel} if parallel else {})
 
 
-def job(model: str, root: Path) -> Job:
-    answers = root / "data" / "model_answer"
-    return Job(
-        model=model,
-        answer=answers / f"{model}.jsonl",
-        baselines=[answers / "base.jsonl"],
-        questions=root / "data" / "question.jsonl",
-        server=root / "server" / "r-01.json",
-        output=root / "judgments" / f"{model}.jsonl",
-    )
+@contextmanager
+def looking(folder: Path) -> Iterator[list[tuple[float, float]]]:
+    """Note twice a second how many games the servers whose files lie in a folder run."""
+    looks: list[tuple[float, float]] = []
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.5):
+            for file in folder.glob("*.json"):
+                running = figure(fetch_as_client(file, "/metrics"), "num_requests_running")
+                if running is not None:
+                    looks.append((time.time(), running))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield looks
+    finally:
+        over.set()
+        thread.join()
+
+
+# --- through the workflow
+
+
+def run_workflow(args: argparse.Namespace, way: str, cache: int, parallel: int) -> Found:
+    models = [f"m{n}" for n in range(args.models)]
+    with tempfile.TemporaryDirectory(prefix="orders_") as folder:
+        campaign = copy_project(PROJECT, Path(folder) / "campaign")
+        write_case(campaign.dir / "data" / "orders", models, args.questions)
+        campaign.configure(
+            bench="orders",
+            data_dir="data",
+            baseline="base",
+            batch_size=1 if way == "ones" else args.models,
+            judge=judge_of(args, cache, parallel, way == "fcfs"),
+            leaderboard=None,
+        )
+        if way == "late":
+            first = models[: args.models // 2]
+            script = campaign.dir / "workflow/scripts/gen_judgment.py"
+            wait = LATE.format(first=first, half=args.questions * len(first))
+            script.write_text(wait + script.read_text())
+        with looking(campaign.root / "server") as looks:
+            begun = time.monotonic()
+            # one server at a time, as profiles/local has it
+            campaign.run("--resources", "gpu=1", "--set-resources", "judge_server:gpu=1")
+            whole = time.monotonic() - begun
+        spans, opened = [], 0
+        for model in models:
+            for game in campaign.journal(model):
+                end = datetime.fromisoformat(game["time"]).timestamp()
+                spans.append((end - game["seconds"], end))
+        for file in campaign.root.glob("logs/*/server.log"):
+            for line in file.read_text().splitlines():
+                if line.endswith("requests open"):
+                    opened = int(line.split()[-3])
+        header, *rows = (campaign.root / "ledger.tsv").read_text().splitlines()
+        total = dict(zip(header.split("\t"), rows[-1].split("\t"), strict=True))
+        prompt, cached = int(total["prompt_tokens"]), int(total["cached_tokens"])
+        print(f"  ledger: {total}", file=sys.stderr)
+        return Found(cached / prompt, prompt, whole, parallel or opened, spans, looks)
+
+
+# --- one loop
 
 
 class Server:
-    """judge_server.py with a real vLLM, ready."""
+    """judge_server.py with a real vLLM, ready, in a folder of its own."""
 
-    def __init__(self, root: Path, args: argparse.Namespace, cache: int, parallel: int, fcfs: bool):
-        env = PROJECT / ".venv-vllm"
-        command = DEFAULT_COMMANDS["vllm"].replace("priority", "fcfs" if fcfs else "priority")
-        command += f" --enforce-eager --dtype bfloat16 --max-num-seqs {args.slots}"
-        command += f" --block-size {BLOCK} --num-gpu-blocks-override {cache // BLOCK}"
-        command += " --max-model-len 4096"
-        judge = {"name": "judge", "server": "vllm", "path": str(env / "models" / args.weights)}
-        judge |= {"setup": f"source {env}/bin/activate", "command": command, "parallel": parallel}
-        judge |= {"env": {"VLLM_CPU_KVCACHE_SPACE": "1"}, "ready_minutes": 10}
-        models = [f"m{n}" for n in range(args.models)]
-        batch = {"batch": "r-01", "run": "r", "models": models, "judge": judge, "root": str(root)}
+    def __init__(self, args: argparse.Namespace, cache: int):
+        self.folder = tempfile.TemporaryDirectory(prefix="orders_")
+        root = Path(self.folder.name)
+        batch = {"batch": "r-01", "run": "r", "models": ["m"], "root": str(root), "resources": {}}
+        batch["judge"] = judge_of(args, cache, 0, fcfs=False)
         (root / "batches").mkdir(parents=True)
-        (root / "batches" / "r-01.json").write_text(json.dumps(batch | {"resources": {}}))
+        (root / "batches" / "r-01.json").write_text(json.dumps(batch))
         logs = root / "logs" / "r-01"
         logs.mkdir(parents=True)
         self.file = root / "server" / "r-01.json"
@@ -142,132 +247,125 @@ class Server:
                 [sys.executable, SCRIPTS / "judge_server.py", *words], stdout=log, stderr=log
             )
 
-    def get(self, path: str) -> str:
-        entry = json.loads(self.file.read_text())
-        request = urllib.request.Request(entry["url"].removesuffix("/v1") + path)
-        request.add_header("Authorization", f"Bearer {entry['key']}")
-        with urllib.request.urlopen(request, timeout=30) as reply:
-            return reply.read().decode()
-
     def __enter__(self) -> "Server":
-        deadline = time.monotonic() + 600
-        while True:
-            try:
-                self.get("/v1/models")
-                return self
-            except OSError as error:
-                if "judge_failed" in getattr(error, "read", bytes)().decode():
-                    deadline = 0
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    sys.exit(f"the judge did not start: {self.log.read_text()[-3000:]}")
-                time.sleep(0.2)
+        try:
+            eventually(lambda: fetch_as_client(self.file, "/v1/models"), 600, "a judge")
+        except AssertionError:
+            sys.exit(f"the judge did not start: {self.log.read_text()[-3000:]}")
+        eventually(lambda: self.entry["capacity"].get("cache_tokens"), 10)
+        return self
 
     def __exit__(self, *_: object) -> None:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(60)
+        self.folder.cleanup()
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        return json.loads(self.file.read_text())
+
+    def counted(self) -> tuple[float, float]:
+        """Prompt tokens found in the cache, and looked for, since vLLM's start."""
+        text = fetch_as_client(self.file, "/metrics")
+        return tuple(figure(text, f"prefix_cache_{name}_total") for name in ("hits", "queries"))
 
 
-async def ask_directly(root: Path, models: list[str], by_model: bool, parallel: int) -> float:
-    """One loop with `parallel` requests open, in the order of a sorted list; the seconds."""
-    questions = read_questions(root / "data" / "question.jsonl")
-    plain = GameSettings.from_dict(settings())
-    read = {name: read_answers(job(name, root).answer).answers for name in ["base", *models]}
-    games = [
-        (
-            (number, game.position, game.index)
-            if by_model
-            else (game.position, game.index, number),
-            game,
-        )
-        for number, name in enumerate(models)
-        for game in plan_games(plain, questions, read[name], {"base": read["base"]})
-    ]
-    games.sort(key=lambda pair: pair[0])
-    entry = json.loads((root / "server" / "r-01.json").read_text())
+def games_in_order(data: Path, models: list[str], way: str) -> tuple[GameSettings, list[Game]]:
+    prompts = own_prompts(PROJECT / "config" / "prompts")
+    settings = GameSettings.from_dict(
+        {
+            "judge": "judge",
+            "temperature": 0,
+            "max_tokens": REPLY,
+            "baseline": {"*": "base"},
+            "system_prompt": prompts.system,
+            "prompt_template": prompts.template,
+        }
+    )
+    questions = read_questions(data / "question.jsonl")
+    read = {
+        name: read_answers(data / "model_answer" / f"{name}.jsonl").answers
+        for name in ["base", *models]
+    }
+    keyed = []
+    for number, name in enumerate(models):
+        for game in plan_games(settings, questions, read[name], {"base": read["base"]}):
+            key = (game.position, game.index, number)
+            if way == "models":
+                key = (number, game.position, game.index)
+            elif way == "late-loop":  # half of the models begin, the others catch up, then all
+                late, second = number >= len(models) // 2, game.position >= len(questions) // 2
+                key = (2 if second else late, *key)
+            keyed.append((key, game))
+    return settings, [game for _, game in sorted(keyed, key=lambda pair: pair[0])]
+
+
+async def ask_in_a_loop(
+    server: Server, settings: GameSettings, games: list[Game], parallel: int
+) -> list[tuple[float, float]]:
+    entry = server.entry
     client = openai.AsyncOpenAI(base_url=entry["url"], api_key=entry["key"], timeout=3600)
-    queue = iter(games)
+    queue, spans = iter(games), []
 
     async def worker() -> None:
-        for _, game in queue:
-            await client.chat.completions.create(
-                model="judge", messages=game.messages, max_tokens=16, temperature=0.0
-            )
+        for game in queue:
+            begin = time.time()
+            await client.chat.completions.create(**settings.request(game))
+            spans.append((begin, time.time()))
 
-    begun = time.monotonic()
+    await client.models.list()
     await asyncio.gather(*(worker() for _ in range(parallel)))
-    return time.monotonic() - begun
+    await client.close()
+    return spans
 
 
-def ask_by_clients(root: Path, models: list[str], late: bool) -> float:
-    """Ten client processes; seconds from the first request to the last reply."""
-
-    def start(names: list[str]) -> list[subprocess.Popen]:
-        command = [sys.executable, __file__, "--client"]
-        with (root / "clients.log").open("a") as log:
-            return [
-                subprocess.Popen([*command, name, str(root)], stdout=log, stderr=log)
-                for name in names
-            ]
-
-    first = models[: len(models) // 2] if late else models
-    running = start(first)
-    if late:
-        half = len(read_questions(root / "data" / "question.jsonl")) * len(first)
-        while sum(len(games_of(root, name)) for name in first) < half:
-            time.sleep(0.1)
-        running += start(models[len(first) :])
-    if any(process.wait() for process in running):
-        sys.exit(f"a client failed: {(root / 'clients.log').read_text()[-3000:]}")
-    played = [game for name in models for game in games_of(root, name)]
-    ends = [(datetime.fromisoformat(game["time"]).timestamp(), game["seconds"]) for game in played]
-    return max(end for end, _ in ends) - min(end - seconds for end, seconds in ends)
-
-
-def games_of(root: Path, model: str) -> list[dict[str, Any]]:
-    path = root / "games" / f"{model}.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def measure(args: argparse.Namespace, way: str, cache: int, parallel: int) -> dict[str, float]:
+def run_loop(args: argparse.Namespace, server: Server, way: str, parallel: int) -> Found:
     models = [f"m{n}" for n in range(args.models)]
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        write_case(root / "data", args.models, args.questions)
-        with Server(root, args, cache, parallel, fcfs=way != "clients" and way != "late") as server:
-            if way in ("ideal", "models"):
-                seconds = asyncio.run(ask_directly(root, models, way == "models", parallel))
-            else:
-                seconds = ask_by_clients(root, models, way == "late")
-            told = server.get("/metrics")
-        hits, asked = (figure(told, f"prefix_cache_{name}_total") for name in ("hits", "queries"))
-        return {"seconds": seconds, "ratio": hits / asked, "tokens": asked}
+    parallel = parallel or server.entry["capacity"]["parallel"]
+    with tempfile.TemporaryDirectory(prefix="orders_") as folder:
+        write_case(Path(folder), models, args.questions)
+        settings, games = games_in_order(Path(folder), models, way)
+    entry = server.entry
+    forget = openai.OpenAI(base_url=entry["url"].removesuffix("/v1"), api_key=entry["key"])
+    forget.post("/reset_prefix_cache", cast_to=object)
+    before = server.counted()
+    with looking(server.file.parent) as looks:
+        begun = time.monotonic()
+        spans = asyncio.run(ask_in_a_loop(server, settings, games, parallel))
+        whole = time.monotonic() - begun
+    hits, tokens = (now - then for now, then in zip(server.counted(), before, strict=True))
+    return Found(hits / tokens, int(tokens), whole, parallel, spans, looks)
+
+
+# --- the table
+
+HEAD = ("order", "cache", "open", "hits", "play s", "whole s", "idle", "gap s", "tail s", "ran")
 
 
 def main() -> None:
     args = arguments()
-    if args.client:
-        model, folder = args.client
-        judge_model(job(model, Path(folder)), settings(), None)
-        return
-    names = {way: name for name, way in ORDERS.items()}
     print(f"{args.models} models x {args.questions} questions x 2 games, {args.weights}, "
           f"{args.slots} at a time, {os.cpu_count()} cores")  # fmt: skip
-    print(
-        f"{'order':24}{'cache':>8}{'open':>6}{'hits':>7}{'seconds':>9}{'tokens':>9}{'to first':>10}"
-    )
+    print("{:10}{:>7}{:>6}{:>7}{:>8}{:>9}{:>7}{:>7}{:>8}{:>6}{:>9}".format(*HEAD, "tokens"))
+
+    def show(way: str, cache: int, found: Found) -> None:
+        below, gap, tail = found.idle(args.slots)
+        print(
+            f"{way:10}{cache:7}{found.open:6}{found.hits:7.3f}{found.play:8.1f}{found.whole:9.1f}"
+            f"{below:7.1%}{gap:7.2f}{tail:8.1f}{found.ran:6.1f}{found.tokens:9}",
+            flush=True,
+        )
+
+    loops = [way for way in args.orders if way in LOOPS]
+    runs = [way for way in args.orders if way in RUNS]
     for cache in args.cache:
-        for parallel in args.parallel:
-            for _ in range(args.repeat):
-                ideal = None
-                for way in args.orders:
-                    found = measure(args, way, cache, parallel)
-                    ideal = ideal or found["seconds"]
-                    print(
-                        f"{names[way]:24}{cache:8}{parallel:6}{found['ratio']:7.3f}"
-                        f"{found['seconds']:9.1f}{found['tokens']:9.0f}"
-                        f"{found['seconds'] / ideal:10.2f}",
-                        flush=True,
-                    )
+        turns = [parallel for parallel in args.parallel for _ in range(args.repeat)]
+        if loops:
+            with Server(args, cache) as server:
+                for parallel, way in [(p, way) for p in turns for way in loops]:
+                    show(way, cache, run_loop(args, server, way, parallel))
+        for parallel, way in [(p, way) for p in turns for way in runs]:
+            show(way, cache, run_workflow(args, way, cache, parallel))
 
 
 if __name__ == "__main__":

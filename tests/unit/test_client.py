@@ -262,6 +262,23 @@ def test_a_stall_is_a_time_out(play):
     assert played.client.counts.failed == {"timeout": 2}
 
 
+@pytest.mark.parametrize(("supervised", "fails"), [(True, False), (False, True)])
+def test_a_queue_of_siblings_questions_is_no_dead_judge(play, supervised, fails):
+    """By priority those behind go first: nothing of ours is answered for longer than patience."""
+    begun = time.monotonic()
+
+    async def starve(_: Call) -> Reply:
+        if time.monotonic() - begun < 3.0:
+            await asyncio.sleep(30)
+        return completion()
+
+    with judge(starve) as server:
+        options = {"timeout": 0.2, "priority": True, "others_play": lambda: ["behind us"]}
+        played = play(server.url, supervised=supervised, **options)
+    assert isinstance(played.error, JudgeError) == fails, played.error
+    assert states(played) == ({} if fails else {"ok": 8})
+
+
 def test_terminal_states_reach_the_journal_with_their_reasons(play):
     replies = {
         0: completion("[[A>B]]"),

@@ -392,6 +392,14 @@ def test_two_clients_that_fail_do_not_wait_for_each_other(case, monkeypatch):
             case.play(server)
 
 
+def test_without_a_judge_no_sibling_is_waited_for_that_has_not_begun(case):
+    """n is absent: it may have failed by the same judge a moment ago, and would keep us a minute."""
+    case.batch(["m", "n"])
+    with judge(lambda call: Reply(404, "")) as server, pytest.raises(JudgeError):
+        case.play(server)
+    assert "waiting for n" not in case.log().read_text()
+
+
 def test_siblings_by_lock_and_file(tmp_path):
     games, judgments = tmp_path / "games", tmp_path / "judgments"
     judgments.mkdir()
@@ -411,6 +419,7 @@ def test_siblings_by_lock_and_file(tmp_path):
         assert siblings.playing() == []
     fresh = Siblings(["c", "d"], "b-01", games, judgments, grace=60.0)
     assert fresh.playing() == ["d"], "it may not have begun yet"
+    assert fresh.playing(seen=True) == []
 
 
 @pytest.mark.parametrize(
@@ -433,14 +442,48 @@ def test_the_share_is_of_the_models_that_still_play(tmp_path, monkeypatch):
     siblings = Siblings(["a", "b", "c"], "b-01", tmp_path / "games", judgments)
     now = [0.0]
     monkeypatch.setattr(arena.playing.share.time, "monotonic", lambda: now[0])
-    share = Share({"parallel": 40}, {}, 4, siblings)
+    server = tmp_path / "b-01.json"
+    server.write_text("{}")
+    share = Share({"parallel": 40}, server, ["a", "b", "m", "c"], "m", siblings)
     assert share() == 10
     for model in "ab":
         (judgments / f"{model}.jsonl").touch()
     assert share() == 10, "looked at every 5 s only"
     now[0] = 6.0
     assert share() == 20
-    assert Share({"parallel": 3}, {}, 10, siblings)() == 1
+
+
+@pytest.mark.parametrize(
+    ("parallel", "shares"), [(18, [5, 5, 4, 4]), (3, [1, 1, 1, 1]), (8, [2] * 4)]
+)
+def test_the_shares_of_all_make_up_the_whole(tmp_path, parallel, shares):
+    """18 open at a judge that runs 18 at a time: no slot is lost by rounding."""
+    server = tmp_path / "b-01.json"
+    server.write_text("{}")
+    models = ["c", "a", "d", "b"]
+
+    def share(model: str) -> int:
+        siblings = Siblings([m for m in models if m != model], "b", tmp_path, tmp_path)
+        return Share({"parallel": parallel}, server, models, model, siblings)()
+
+    assert [share(model) for model in models] == shares
+
+
+def test_a_client_that_is_ready_before_the_file_tells_the_size_reads_it_later(
+    tmp_path, monkeypatch
+):
+    server = tmp_path / "b-01.json"
+    server.write_text(json.dumps({"capacity": {"parallel": None}}))
+    now = [0.0]
+    monkeypatch.setattr(arena.playing.share.time, "monotonic", lambda: now[0])
+    share = Share({}, server, ["m"], "m", Siblings([], "b", tmp_path, tmp_path))
+    assert share() == 64
+    server.write_text(json.dumps({"capacity": {"parallel": 96}}))
+    now[0] = 6.0
+    assert share() == 96
+    server.unlink()
+    now[0] = 12.0
+    assert share() == 96, "its end is another's business"
 
 
 def test_what_the_server_can_run_is_read_when_it_is_ready(case):

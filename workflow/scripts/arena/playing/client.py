@@ -298,7 +298,11 @@ class Client:
             self._pace.throttled(failure.retry_after)
             wait = delay(1, self._chance, failure.retry_after)
         elif failure.kind in ("broken", "timeout"):
-            self._breaker.failed(game.key, failure.message)
+            # By priority the questions of siblings behind us go first, for however long it takes
+            # them to come up; whether the judge itself is stuck, its supervisor sees.
+            queued = failure.kind == "timeout" and self._priority and self._server.supervised
+            if not queued:
+                self._breaker.failed(game.key, failure.message)
             state.failures += 1
             wait = delay(state.failures, self._chance, failure.retry_after)
         heapq.heappush(self._later, (time.monotonic() + wait, game.position, game.index, game))

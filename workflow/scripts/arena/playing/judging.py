@@ -26,7 +26,7 @@ from arena.playing.ready import Server
 from arena.playing.report import Report, progress_text
 from arena.playing.share import Share, read_server
 from arena.playing.siblings import Siblings
-from arena.support.errors import ArenaError, DataError, OpenGames
+from arena.support.errors import ArenaError, DataError, JudgeError, OpenGames
 from arena.support.interrupts import Interrupted, Interrupts
 from arena.support.jsonl import dump_line, write_atomic
 
@@ -141,11 +141,12 @@ class _Session:
         plain = read_server(self.job.server)
         entries = (plain, *plain.get("endpoints", ()))
         report.secrets = [key for entry in entries if (key := entry.get("key")) not in NO_KEYS]
-        share = Share(self.batch["judge"], plain, len(self.batch["models"]), siblings)
+        batch, job = self.batch, self.job
+        share = Share(batch["judge"], job.server, batch["models"], job.model, siblings)
         hooks = Hooks(
             share=share,
             priority=lambda: share.priority,
-            ready=lambda: share.refresh(self.job.server),
+            ready=share.refresh,
             others_play=siblings.playing,
             waiting=lambda waits: lock.set_state("waiting" if waits else "playing"),
             exceeded=guard.exceeded,
@@ -198,8 +199,9 @@ class _Session:
         if isinstance(error, Interrupted):
             return
         lock.set_state("waiting")
-        told = False
-        while time.time() < self.deadline.last and (playing := siblings.playing()):
+        # Without a judge a sibling that is on its way has nothing to begin.
+        seen, told = isinstance(error, JudgeError), False
+        while time.time() < self.deadline.last and (playing := siblings.playing(seen=seen)):
             if not told:
                 names = ", ".join(playing)
                 self.report.tell(f"waiting for {names} before this job fails: {error}")

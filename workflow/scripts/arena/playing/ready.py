@@ -17,7 +17,7 @@ from arena.support.errors import JudgeError
 from arena.support.names import did_you_mean
 
 POLL = 0.25  # s between looks at first, for the demo judge is up in no time ...
-SLOWEST_POLL = 5.0  # ... and at last: a 70B loads for minutes
+SLOWEST_POLL = 1.0  # ... and at last: so long the judge may wait for the last of its clients
 
 
 @dataclass(frozen=True, slots=True)

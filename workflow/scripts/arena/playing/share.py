@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,24 +38,38 @@ def capacity(judge: Mapping[str, Any], server: Mapping[str, Any]) -> tuple[int, 
 class Share:
     """Our part of the capacity: of the models of the batch that still play, at least one request.
 
-    What the siblings leave when they end is shared by those that go on.
+    What does not divide goes to the first of them, so that no slot of the judge stands empty for
+    it; what siblings leave when they end is shared by those that go on.
     """
 
     def __init__(
-        self, judge: Mapping[str, Any], server: Mapping[str, Any], models: int, siblings: Siblings
+        self,
+        judge: Mapping[str, Any],
+        server_file: Path,
+        models: Sequence[str],
+        model: str,
+        siblings: Siblings,
     ):
+        """models: of the batch, in its order. model: ours."""
         self._judge = judge
+        self._file = server_file
+        self._models = models
+        self._model = model
         self._siblings = siblings
-        self._players = max(1, models)
-        self._total, self.priority = capacity(judge, server)
+        self._players = list(models)
         self._due = time.monotonic() + LOOK
+        self.refresh()
 
-    def refresh(self, server_file: Path) -> None:
-        """The judge is ready: its server file says now what it can really run."""
-        self._total, self.priority = capacity(self._judge, read_server(server_file))
+    def refresh(self) -> None:
+        """Read what the server can run, which it knows once the judge is ready."""
+        self._total, self.priority = capacity(self._judge, read_server(self._file))
 
     def __call__(self) -> int:
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + LOOK
-            self._players = 1 + len(self._siblings.playing())
-        return max(1, self._total // self._players)
+            with suppress(JudgeError):  # its end is noticed where it matters: no reply comes
+                self.refresh()  # a client may find the judge ready before the file says its size
+            playing = {self._model, *self._siblings.playing()}
+            self._players = [model for model in self._models if model in playing]
+        each, rest = divmod(self._total, len(self._players))
+        return max(1, each + (self._players.index(self._model) < rest))
