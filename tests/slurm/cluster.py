@@ -10,11 +10,14 @@ variables inside jobs. A machine that has a Slurm of its own there is refused.
 
 Nodes and partitions, one line of slurm.conf each:
 
-    gpu        n1 n2   the default; 8 GPUs of type a100 a node
+    gpu        n1 n2   the default; 16 GPUs of type a100 a node
     low        n3      high preempts it, and it is requeued
     scavenge   n6      high preempts it, and it is cancelled
     high       n3 n6
     frail      n4 n5   to be taken down by tests
+
+A node is a slurmd in a namespace of process ids of its own: as on real ones, a process of one node
+says nothing to another, and nothing of a node outlives its slurmd.
 
 Its limits: jobs run as root, nodes share this machine's cores, memory and loopback (so two jobs of
 different nodes can meet, which is the harder case), GPUs are counted but are not there, memory and
@@ -39,9 +42,9 @@ CONF = STATE / "slurm.conf"
 LINK = Path("/etc/slurm/slurm.conf")  # where Debian's Slurm looks for it
 PACKAGES = ("slurm-wlm", "slurmdbd", "munge", "mariadb-server")
 NODES = ("n1", "n2", "n3", "n4", "n5", "n6")
-GPUS = 8  # a node: four judge servers of two
+GPUS = 16  # a node: eight judge servers of two, so that no test waits for another's
 CLUSTER = "arena"
-READY_S = 60  # every service is up in two seconds here; a machine under load may need more
+READY_S = 180  # every service is up in two seconds here; a machine under load may need more
 FREEZER = Path("/sys/fs/cgroup/freezer")  # what proctrack/cgroup stands on
 PASSWORD = "arena"  # of a database that listens on loopback only and lives as long as the tests
 
@@ -175,8 +178,8 @@ StorageLoc=slurm_acct_db
     (STATE / "slurmdbd.conf").write_text(dbd)
     (STATE / "slurmdbd.conf").chmod(0o600)  # slurmdbd refuses to read one that others can
     nodes = "\n".join(
-        f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[node]} CPUs=32 "
-        f"RealMemory=256000 Gres=gpu:a100:{GPUS} Feature={'nvlink' if node == 'n2' else 'pcie'}"
+        f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[node]} CPUs=64 "
+        f"RealMemory=1000000 Gres=gpu:a100:{GPUS} Feature={'nvlink' if node == 'n2' else 'pcie'}"
         for node in NODES
     )
     CONF.write_text(f"""ClusterName={CLUSTER}
@@ -241,7 +244,9 @@ def start_slurm() -> None:
     background(["slurmctld", "-D"], log / "slurmctld.out")
     await_that(lambda: slurm("scontrol", "ping"), "slurmctld", log / "slurmctld.log")
     for node in NODES:
-        background(["slurmd", "-D", "-N", node], log / f"slurmd.{node}.out")
+        # The shell is the namespace's first process, which has to wait for orphans.
+        own = ["unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", 'slurmd -D -N "$0"; exit']
+        background([*own, node], log / f"slurmd.{node}.out")
     await_that(up, "all nodes idle", log / "slurmctld.log")
 
 
@@ -324,12 +329,12 @@ def slurm(*command: str) -> bool:
 
 def slurm_out(*command: str) -> str:
     return subprocess.run(
-        command, env=slurm_env(), capture_output=True, text=True, timeout=60
+        command, env=slurm_env(), capture_output=True, text=True, timeout=READY_S
     ).stdout
 
 
 def quiet(command: list[str] | tuple[str, ...], **options) -> bool:
-    return subprocess.run(command, capture_output=True, timeout=60, **options).returncode == 0
+    return subprocess.run(command, capture_output=True, timeout=READY_S, **options).returncode == 0
 
 
 def run(command: list[str], **options) -> None:

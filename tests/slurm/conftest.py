@@ -13,9 +13,9 @@ import pytest
 from tests.slurm import cluster
 from tests.slurm.campaign import Campaign, lives, slurm
 
-REFERENCE_S = 300  # the first worker plays the reference; on a busy machine it takes a minute
-# As slow as it takes to have a campaign of 60 games in the middle of things for 15 seconds.
-SLOW = "--slots 2 --seconds 0.5"
+REFERENCE_S = 600  # the first worker plays the reference; on a busy machine it takes a minute
+# As slow as it takes to have a campaign of 60 games in the middle of things for half a minute.
+SLOW = "--slots 2 --seconds 1"
 PARALLEL = 6  # calls open at a time, two of each model: the most that a fault may cost
 
 

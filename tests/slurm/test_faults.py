@@ -16,6 +16,16 @@ from tests.slurm.conftest import PARALLEL
 
 GAMES = 60
 
+# sacct's state -> what batch.json has to say of such an attempt.
+CAUSES = {
+    "COMPLETED": lambda cause: cause is None,
+    "TIMEOUT": lambda cause: cause == "walltime",
+    "FAILED": lambda cause: cause == "walltime",  # clients have left before it
+    **dict.fromkeys(
+        ("CANCELLED", "REQUEUED", "PREEMPTED", "NODE_FAIL"),
+        lambda cause: cause.startswith("Slurm ended the job"),
+    ),
+}
 ENOUGH = 12  # games in the journals before a fault strikes: it has to be in the middle
 
 
@@ -28,14 +38,29 @@ def in_the_middle(campaign: Campaign) -> str:
 
 def ends_well(campaign: Campaign, reference: dict, moment: float, before: int) -> dict:
     """Wait for the campaign's end and check it; what it cost."""
-    assert campaign.wait(300) == 0, campaign.text()
+    assert campaign.wait() == 0, campaign.text()
     again, in_flight = campaign.asked_again(moment)
     assert ENOUGH <= before < GAMES
     assert again <= in_flight <= PARALLEL
     assert campaign.judged() == GAMES  # no game is in the journals twice
     assert campaign.judgments() == reference
     campaign.nothing_left()
+    logs_of_every_attempt(campaign)
     return {"games_before": before, "in_flight": in_flight, "asked_again": again}
+
+
+def logs_of_every_attempt(campaign: Campaign) -> None:
+    """The batch's folder tells each attempt's job, node, end and cause, and keeps its log."""
+    (record,) = campaign.batch_logs()
+    attempts = [*record.pop("earlier"), record]
+    jobs = lives(campaign.all_jobs())
+    assert [attempt["slurm_job_id"] for attempt in attempts] == [job.id for job in jobs]
+    assert [attempt["node"] for attempt in attempts] == [job.node for job in jobs]
+    for attempt, job in zip(attempts, jobs, strict=True):
+        assert attempt["start"] <= attempt["ready"] <= attempt["end"]
+        assert CAUSES[job.state](attempt["cause"]), attempt
+    log = (campaign.root / "logs" / record["batch"] / "server.log").read_text()
+    assert log.count("is ready") == len(attempts)
 
 
 def strike(campaign: Campaign, *command: str) -> tuple[float, int]:
@@ -52,12 +77,10 @@ def states(campaign: Campaign) -> list[str]:
 
 def test_walltime_in_the_middle(campaign, reference, figures):
     """An operator shortens the limit, so that the clients cannot know of the end."""
-    struck = campaign(options="--slots 1 --seconds 1.6")  # 96 s
+    struck = campaign(options="--slots 1 --seconds 2")  # two minutes
     struck.start()
-    job = struck.job()
-    await_that(lambda: struck.judged() >= 1, "games in the journals")
-    slurm("scontrol", "update", f"jobid={job}", "timelimit=1")
-    await_that(lambda: states(struck) == ["TIMEOUT"], "the walltime", 120)
+    slurm("scontrol", "update", f"jobid={in_the_middle(struck)}", "timelimit=1")
+    await_that(lambda: "TIMEOUT" in states(struck), "the walltime")
     moment, before = time.time(), struck.judged()
     cost = ends_well(struck, reference, moment, before)
     first, second = lives(struck.jobs())
@@ -67,18 +90,18 @@ def test_walltime_in_the_middle(campaign, reference, figures):
 
 
 def test_clients_leave_before_the_walltime(campaign, reference, figures):
-    """Two minutes for games of more than two: clients stop asking, and lose nothing."""
-    walltime = {"start_minutes": 1.4, "minutes_per_model": 0.2}
-    struck = campaign(options="--slots 1 --seconds 1.6", config={"walltime": walltime})
+    """Games of more than two minutes in a job of three: clients stop asking, and lose nothing."""
+    walltime = {"start_minutes": 2.4, "minutes_per_model": 0.2}
+    struck = campaign(options="--slots 1 --seconds 2.4", config={"walltime": walltime})
     struck.start()
     struck.job()
-    await_that(lambda: "FAILED" in states(struck), "the job's end", 150)
+    await_that(lambda: "FAILED" in states(struck), "the job's end")
     moment, before = time.time(), struck.judged()
     cost = ends_well(struck, reference, moment, before)
     first, second = lives(struck.jobs())
     assert (first.state, second.state) == ("FAILED", "COMPLETED")
-    assert (first.minutes, second.minutes) == (2, 4)
-    assert first.elapsed < 2 * 60
+    assert (first.minutes, second.minutes) == (3, 6)
+    assert first.elapsed < 3 * 60
     assert cost["in_flight"] == cost["asked_again"] == 0
     calls = [call for call in struck.requests() if call["in"] < moment]
     assert len(calls) == before  # each game that was begun was finished and is in a journal
@@ -162,6 +185,9 @@ def test_node_down(campaign, reference, figures, frail_nodes, requeue):
     update = ("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
     moment, before = strike(struck, *update)
     await_that(lambda: "NODE_FAIL" in states(struck), "the node's end")
+    slurm(
+        "scontrol", "update", f"nodename={node}", "state=resume"
+    )  # the other test's job may need it
     if requeue:
         # A node that came back at once may still refuse the job that it has just lost.
         slurm("scontrol", "update", f"jobid={job}", f"excnodelist={node}")

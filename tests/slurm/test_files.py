@@ -1,35 +1,50 @@
 """A shared file system that shows files late, or on which locks hold nothing."""
 
 import json
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.slurm.campaign import PROJECT, await_that, lives, slurm, state
+from tests.slurm.campaign import PROJECT, Campaign, await_that, lives, slurm, state
 
 
-def test_judgments_are_seen_late(campaign):
-    """The head sees an empty folder where a job has written, as over NFS, until it looks again.
+def test_files_are_seen_late(campaign):
+    """Over NFS, a job may miss what the head has just written, and the head what a job has.
 
-    The head runs in a mount namespace of its own in which the folder is covered by an empty one.
+    The head runs in a mount namespace of its own in which the folder of batches and the folder of
+    judgments are others than the jobs'. Both sides have to wait, until each file is there.
     """
     late = campaign(models=2, questions=2, options="")
     judgments = late.judgment_file("m01").parent
-    judgments.mkdir(parents=True)
-    cover = late.folder / "cover"
-    cover.mkdir()
-    inside = f'mount --bind {cover} {judgments} && exec "$@"'
+    batches = late.root / "batches"
+    covers = {folder: late.folder / f"head's {folder.name}" for folder in (judgments, batches)}
+    for folder, cover in covers.items():
+        folder.mkdir(parents=True)
+        cover.mkdir()
+    binds = [shlex.join(["mount", "--bind", str(cover), str(at)]) for at, cover in covers.items()]
+    inside = " && ".join([*binds, 'exec "$@"'])
     late.wrap = ["unshare", "--mount", "--propagation", "private", "sh", "-c", inside, "sh"]
     late.start()
-    await_that(lambda: "Waiting at most 60 seconds for missing files" in late.text(), "a wait", 120)
+    job = late.job()
+    wait = f"Waiting at most 60 seconds for {batches.relative_to(late.folder)}"
+    await_that(lambda: wait in slurm_log(late, job), "the job waiting for its batch file")
+    shutil.copytree(covers[batches], batches, dirs_exist_ok=True)
+    await_that(lambda: "Waiting at most 60 seconds for missing files" in late.text(), "a wait")
     assert [life.state for life in lives(late.jobs())] == ["COMPLETED"]
     namespace = f"--mount=/proc/{late.process.pid}/ns/mnt"
     subprocess.run(["nsenter", namespace, "umount", str(judgments)], check=True)
     assert late.wait() == 0, late.text()
     assert len(late.jobs()) == 1
     assert late.judged() == len(late.requests()) == 8
+
+
+def slurm_log(campaign: Campaign, job: str) -> str:
+    found = list((campaign.folder / "results/slurm_logs").rglob(f"{job}.log"))
+    return found[0].read_text() if found else ""
 
 
 HOLD = """
@@ -51,20 +66,18 @@ time.sleep({seconds})
 def contender(tmp_path: Path):
     """A Slurm job that takes the lock of a journal and says when it has it.
 
-    In a namespace of process ids of its own, so that the other job's processes are as unknown to it
-    as those of another node.
+    Each on a node of its own, where the other's processes are not known.
     """
     jobs = []
 
-    def submit(name: str, seconds: int) -> tuple[str, Path]:
+    def submit(name: str, seconds: int, node: str) -> tuple[str, Path]:
         said = tmp_path / f"{name}.has"
         script = tmp_path / f"{name}.py"
         values = {"scripts": str(PROJECT / "workflow/scripts"), "said": str(said)}
         values |= {"journal": str(tmp_path / "games.jsonl"), "seconds": seconds}
         script.write_text(HOLD.format(**values))
-        command = f"unshare --pid --fork --mount-proc {sys.executable} {script}"
-        asked = ["--parsable", "-t", "5", "-o", str(tmp_path / f"{name}.out"), "--wrap", command]
-        jobs.append(slurm("sbatch", *asked).strip())
+        asked = ["--parsable", "-t", "5", "-w", node, "-o", str(tmp_path / f"{name}.out")]
+        jobs.append(slurm("sbatch", *asked, "--wrap", f"exec {sys.executable} {script}").strip())
         return jobs[-1], said
 
     yield submit
@@ -73,18 +86,18 @@ def contender(tmp_path: Path):
 
 def test_lock_of_a_job_that_is_dead(contender, tmp_path):
     """It is kept while the holder's Slurm job lives and free when Slurm says that it has ended."""
-    first, has = contender("first", 300)
+    first, has = contender("first", 300, "n1")
     await_that(has.exists, "the first job's lock")
     holder = json.loads((tmp_path / "games.jsonl.lock").read_text())
     assert holder["slurm_job_id"] == first
     assert not held_by_flock()  # a file system on which flock does nothing changes nothing
-    _, then = contender("second", 0)
+    _, then = contender("second", 0, "n2")
     waits = tmp_path / "second.has.waits"
     await_that(waits.exists, "the second job waiting")
     assert f"Slurm job {first}" in waits.read_text()
     assert not then.exists()
     slurm("scancel", "--signal=KILL", "--full", first)
-    await_that(then.exists, "the second job's lock", 60)  # a heartbeat would take 5 minutes
+    await_that(then.exists, "the second job's lock")  # by its heartbeat it would take 5 minutes
     assert state(first) in ("CANCELLED", "FAILED")
 
 

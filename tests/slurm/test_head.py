@@ -5,8 +5,10 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 from tests.slurm.campaign import PROJECT, Campaign, await_that, has_ended, lives, slurm, state
+from tests.slurm.conftest import PARALLEL
 
 
 def kill(campaign: Campaign) -> None:
@@ -37,25 +39,68 @@ def test_killed_and_started_again(campaign, reference, figures):
     figures("head killed while its job ran", struck, games_before=before, asked_again=again)
 
 
+def test_two_nodes_play_the_same_models(campaign, reference, figures):
+    """Jobs of two runs, each on its node: one waits for the other, and goes on when that dies."""
+    struck = campaign(options="--slots 1 --seconds 2")  # two minutes
+    on_node(struck, "n1")
+    struck.start()
+    first = struck.job()
+    await_that(lambda: struck.judged() >= 12, "games in the journals")
+    kill(struck)
+    assert struck.run("--unlock") == 0
+    on_node(struck, "n2")
+    struck.start()
+    second = struck.job()
+    await_that(lambda: waiting_for(struck, first) == set(struck.names), "the second job waiting")
+    assert (state(first), state(second)) == ("RUNNING", "RUNNING")
+    assert no_lock_of_the_kernel(struck)  # so nothing depends on whether flock does anything
+    before, moment = struck.judged(), time.time()
+    slurm("scancel", first)
+    assert struck.wait() == 0, struck.text()
+    jobs = lives([first, second])
+    assert [(job.state, job.node) for job in jobs] == [("CANCELLED", "n1"), ("COMPLETED", "n2")]
+    again, in_flight = struck.asked_again(moment)
+    assert 12 <= before < 60
+    assert again <= in_flight <= PARALLEL
+    assert struck.judged() == 60
+    assert struck.judgments() == reference
+    struck.nothing_left()
+    figures("two nodes, the same models", struck, games_before=before, asked_again=again)
+
+
+def on_node(campaign: Campaign, node: str) -> None:
+    asked = {"slurm_extra": f"'--nodelist={node}'"}
+    campaign.edit_profile(lambda profile: profile["set-resources"]["judge_server"].update(asked))
+
+
+def waiting_for(campaign: Campaign, job: str) -> set[str]:
+    """Models whose client says that it waits for a job's."""
+    logs = campaign.root.glob("logs/*/*.log")
+    words = f"Slurm job {job} is playing these games"
+    return {log.stem for log in logs if log.exists() and words in log.read_text()}
+
+
+def no_lock_of_the_kernel(campaign: Campaign) -> bool:
+    """Whether no process of the campaign holds a lock of flock or fcntl."""
+    holders = {line.split()[4] for line in Path("/proc/locks").read_text().splitlines()}
+    return not holders & {line.split()[0] for line in campaign.processes()}
+
+
 def test_killed_with_jobs_in_the_queue(campaign, figures):
     """A job that starts after its head has died does its work; the next run has nothing to ask."""
-    filler = slurm(
-        "sbatch", "--parsable", "-p", "frail", "-N2", "--exclusive", "--wrap", "sleep 600"
-    )
     struck = campaign(models=1, options="")
-    frail = {"slurm_partition": "frail"}
-    struck.edit_profile(lambda profile: profile["default-resources"].update(frail))
-    try:
-        struck.start()
-        job = struck.job()
-        assert state(job) == "PENDING"
-        kill(struck)
-    finally:
-        slurm("scancel", filler.strip())
-    await_that(lambda: has_ended(job), "the orphan's end", 180)
+    begin = {"slurm_extra": "'--begin=now+1hour'"}
+    struck.edit_profile(lambda profile: profile["set-resources"]["judge_server"].update(begin))
+    struck.start()
+    job = struck.job()
+    kill(struck)
+    assert state(job) == "PENDING"
+    slurm("scontrol", "update", f"jobid={job}", "StartTime=now")
+    await_that(lambda: has_ended(job), "the orphan's end")
     assert state(job) == "COMPLETED"
     assert struck.judged() == 20
     assert struck.run("--unlock") == 0
+    struck.edit_profile(lambda profile: profile["set-resources"]["judge_server"].pop("slurm_extra"))
     assert struck.run() == 0, struck.text()
     assert len(struck.requests()) == 20
     figures("head killed while its job waited", struck)
@@ -99,8 +144,8 @@ def test_interrupted_while_it_asks_for_states(campaign, tmp_path):
     asks, go_on = tmp_path / "asks", tmp_path / "go_on"
     slow = tmp_path / "sacct"
     slow.write_text(
-        f"#!/bin/sh\ntouch {asks}\nuntil [ -e {go_on} ]; do sleep 0.1; done\n"
-        f'exec {shutil.which("sacct")} "$@"\n'
+        f'#!/bin/sh\ncase "$*" in *JobIdRaw,State*) touch {asks}\n'
+        f'until [ -e {go_on} ]; do sleep 0.1; done;; esac\nexec {shutil.which("sacct")} "$@"\n'
     )
     slow.chmod(0o755)
     struck = campaign()
@@ -126,7 +171,7 @@ def test_as_a_slurm_job(campaign, reference, figures, tmp_path):
     asked = ["--cpus-per-task=1", "--mem=2G", "-t", "30", "--nodes=1", "--ntasks=1"]
     output = tmp_path / "head.out"
     head = slurm("sbatch", "--parsable", *asked, "-o", str(output), str(script)).strip()
-    await_that(lambda: has_ended(head), "the head's end", 240)
+    await_that(lambda: has_ended(head), "the head's end")
     assert state(head) == "COMPLETED", inner.text()
     (job,) = lives(inner.jobs())
     assert (job.state, job.gpus, job.cores, job.memory) == ("COMPLETED", 2, 8, "64900M")

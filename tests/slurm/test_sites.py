@@ -1,5 +1,6 @@
 """What profiles/README.md gives to paste for other sites, and the rehearsal."""
 
+import os
 import re
 import signal
 
@@ -75,6 +76,17 @@ def test_gres_modules_and_a_proxy(campaign, figures):
     figures("gres, behind a proxy", site)
 
 
+def test_without_accounting(campaign, tmp_path):
+    """Ends are read from the queue; sacct says what it says where nothing is stored."""
+    nothing = tmp_path / "sacct"
+    nothing.write_text("#!/bin/sh\necho 'Slurm accounting storage is disabled' >&2\nexit 1\n")
+    nothing.chmod(0o755)
+    site = campaign(models=2, questions=2, config={"batch_size": 1}, options="")
+    site.edit_profile(lambda profile: paste(profile, block("slurm-status-command: squeue")))
+    assert site.run(PATH=f"{tmp_path}:{os.environ['PATH']}") == 0, site.text()
+    assert [life.state for life in lives(site.jobs())] == ["COMPLETED"] * 2
+
+
 def test_rehearsal(campaign, figures):
     """The whole campaign on the user's own settings, with the demo judge and without a GPU."""
     user = campaign(models=4, questions=2, config={"batch_size": 2}, options="--fail path")
@@ -89,5 +101,5 @@ def test_rehearsal(campaign, figures):
     assert len(rehearsed) == 1
     assert "toy" in rehearsed[0].read_text().lower()
     assert not (user.folder / "results/tiny").exists()
-    await_that(lambda: not user.processes(), "the end of all processes", 30)
+    await_that(lambda: not user.processes(), "the end of all processes")
     figures("rehearsal", user)

@@ -1,12 +1,21 @@
 """The plan: who shares a server, and when a judgment is due, as Snakemake itself sees it."""
 
 import hashlib
+import json
 import os
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from arena.campaign.batches import ask_for_no_gpu, make_plan, needs_judging, requested_gpus
+from arena.campaign.batches import (
+    ask_for_no_gpu,
+    make_plan,
+    needs_judging,
+    read_batch,
+    requested_gpus,
+)
+from arena.support.errors import DataError
 
 MODELS = [f"m{number}" for number in range(25)]
 
@@ -107,3 +116,20 @@ def test_a_judge_without_gpu_asks_for_none() -> None:
     asked = {"gpu": 2, "gres": "gpu:a100:2", "mem_mb": 9, "slurm_extra": "--gpus-per-task=1"}
     ask_for_no_gpu(asked)
     assert asked == {"gpu": 0, "gres": "", "mem_mb": 9, "slurm_extra": ""}
+
+
+def test_a_batch_file_that_is_seen_late_is_waited_for(tmp_path: Path) -> None:
+    path, told = tmp_path / "b-01.json", []
+    write = threading.Timer(0, lambda: path.write_text(json.dumps({"models": ["m1"]})))
+
+    def waiting(text: str) -> None:
+        told.append(text)
+        write.start()
+
+    assert read_batch(path, 60, waiting) == {"models": ["m1"]}
+    assert told == [f"Waiting at most 60 seconds for {path}"]
+
+
+def test_a_batch_file_that_never_comes_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"b-01\.json: not seen on this node after 0\.2 seconds"):
+        read_batch(tmp_path / "b-01.json", 0.2)

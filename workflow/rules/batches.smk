@@ -30,7 +30,8 @@ def batch_size_of(batch):
     """Models of a batch: from the plan, or in a job from the file that the main process left for it."""
     if workflow.is_main_process:
         return len(plan().members(batch))
-    return len(batches.read_batch(f"{ROOT}/batches/{batch}.json")["models"])
+    patience = workflow.execution_settings.latency_wait
+    return len(batches.read_batch(f"{ROOT}/batches/{batch}.json", patience, logger.info)["models"])
 
 
 def walltime(wildcards, attempt):
@@ -66,3 +67,14 @@ def stop_submitting(cause):
     """A judge that cannot start costs one batch: no other is submitted, and none retried."""
     logger.error(f"The judge does not start, so nothing more is submitted: {cause}")
     workflow.scheduler.exit_gracefully()
+
+
+def cancel_what_is_left():
+    """No job of a run that has ended may go on: nobody would see its end.
+
+    Snakemake cancels them itself, but not those whose state it is asking for in the moment of a
+    Ctrl-C, and none when looking after them has failed.
+    """
+    name = getattr(workflow.scheduler._executor, "run_uuid", None)  # of the Slurm executor alone
+    if problem := cancel_run(name):
+        logger.error(f"Jobs of this run may be left ({problem}). Try: scancel --name={name}")

@@ -62,7 +62,5 @@ onstart:
     watch_for_failed_start(ROOT, RUN, stop_submitting)
 
 
-# The run has ended, so none of its jobs may go on. Snakemake cancels them itself, but not those whose state it is
-# asking for in the moment of a Ctrl-C.
 onerror:
-    cancel_run(getattr(workflow.scheduler._executor, "run_uuid", None))
+    cancel_what_is_left()

@@ -11,13 +11,14 @@ import os
 import secrets
 import textwrap
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from arena.setup.settings import Settings
+from arena.support.errors import DataError
 from arena.support.jsonl import write_atomic
 
 CHECKSUM_BYTES = (
@@ -180,9 +181,40 @@ def write_batch(described: Mapping[str, Any], log: Any = None) -> Path:
     return path
 
 
-def read_batch(path: str | Path) -> dict[str, Any]:
-    """What `write_batch` wrote."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+def read_batch(
+    path: str | Path,
+    patience: float = 0,
+    waiting: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """What `write_batch` wrote, on another node perhaps: a shared file system may show it late.
+
+    Parameters
+    ----------
+    patience
+        Seconds that the file may take to be seen.
+    waiting
+        Told once, if it has to be waited for.
+
+    Raises
+    ------
+    DataError
+        Where it is not seen in time.
+    """
+    deadline, told = time.monotonic() + patience, False
+    while True:
+        try:
+            return json.loads(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            if time.monotonic() >= deadline:
+                raise DataError(
+                    f"{path}: not seen on this node after {patience:g} seconds. The main process "
+                    "has written it before it submitted this job: is its folder there on every "
+                    "node? If files are only late, raise latency-wait in the profile."
+                ) from None
+        if not told:
+            waiting(f"Waiting at most {patience:g} seconds for {path}")
+            told = True
+        time.sleep(min(1, patience / 10))
 
 
 def plan_text(described: list[dict[str, Any]], settings: Settings) -> str:

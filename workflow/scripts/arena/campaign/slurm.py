@@ -20,6 +20,7 @@ from pathlib import Path
 # squeue answers in a fraction of a second, or not at all while the controller is away; the screen
 # must not hang on it.
 TIMEOUT_S = 5
+CANCEL_S = 60  # nobody looks on then, and what is not cancelled holds GPUs
 _SEPARATOR = "\x1f"  # never part of a name or a reason
 _FIELDS = ("%i", "%T", "%N", "%M", "%l", "%r", "%S", "%j")
 _NO_CLUSTER = "Could not establish a configuration source"
@@ -156,19 +157,24 @@ def seconds(text: str) -> float | None:
     return total + 86400 * int(days or 0)
 
 
-def cancel_run(name: str | None) -> None:
-    """Cancel what is left of the jobs that one run of Snakemake named `name`; None: it has none."""
-    if name and shutil.which("scancel"):
-        _call(["scancel", f"--name={name}"])
+def cancel_run(name: str | None) -> str | None:
+    """Cancel what is left of the jobs that one run of Snakemake named `name`; None: it has none.
+
+    Returns why that failed, None if it did not.
+    """
+    if not name:
+        return None
+    _, problem = _call(["scancel", f"--name={name}"], CANCEL_S)
+    return problem
 
 
-def _call(command: list[str]) -> tuple[str, str | None]:
+def _call(command: list[str], patience: float = TIMEOUT_S) -> tuple[str, str | None]:
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+            command, capture_output=True, text=True, timeout=patience, check=False
         )
     except subprocess.TimeoutExpired:
-        return "", f"{command[0]} did not answer within {TIMEOUT_S} s"
+        return "", f"{command[0]} did not answer within {patience:g} s"
     except OSError as error:
         return "", f"{command[0]}: {error.strerror}"
     if done.returncode:

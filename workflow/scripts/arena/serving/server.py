@@ -13,10 +13,10 @@ from arena.serving.launch import capacity, environment, gpu_count, parallel_of, 
 from arena.serving.server_records import (
     BatchRecord,
     FailedStart,
-    at_walltime,
     now,
     retire,
     server_entry,
+    why_stopped,
     write_private,
 )
 from arena.serving.supervisor import Limits, Supervisor
@@ -98,8 +98,7 @@ async def _serve_external(judge: Mapping[str, Any], server_file: Path, record: B
             # Said, not enforced: clients find out themselves, and an endpoint may yet come up.
             say(await asyncio.to_thread(check, endpoint))
         record.note(launched=now(), ready=now())
-        cause = await stop
-        record.ended("walltime" if at_walltime(end) else cause)
+        record.ended(await stop or await asyncio.to_thread(why_stopped, end))
     finally:
         retire(server_file)
     return 0

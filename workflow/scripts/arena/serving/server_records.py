@@ -14,6 +14,7 @@ retries, fail at once with its cause. A new run has another name and tries again
 import json
 import os
 import socket
+import subprocess
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from typing import Any
 from arena.support.jsonl import write_atomic
 
 WALLTIME_SECONDS = 90  # SIGTERM comes at the limit, or some clusters' KillWait before it
+ASK_S = 3  # of the 30 s that Slurm leaves between SIGTERM and SIGKILL
 
 
 def now() -> str:
@@ -130,9 +132,22 @@ class FailedStart:
         write_atomic(self.path, json.dumps(entry, indent=1) + "\n")
 
 
-def at_walltime(end: float | None) -> bool:
-    """Whether Slurm's limit is what ended us: this is the last minute before `end` (s since 1970).
+def why_stopped(end: float | None, env: Mapping[str, str] = os.environ) -> str | None:
+    """Why we were told to stop by a signal; None where our clients were done.
 
-    Ask `deadline.job_end` for it at the start: there is no time to ask Slurm at the end.
+    Snakemake, which ends a service when nobody needs it, and Slurm send the same one. `end` is the
+    job's (s since 1970): clients leave before it. Ask `deadline.job_end` for it at the start.
     """
-    return end is not None and end - datetime.now(UTC).timestamp() < WALLTIME_SECONDS
+    if end is not None and end - datetime.now(UTC).timestamp() < WALLTIME_SECONDS:
+        return "walltime"
+    if not (job := job_id(env)):
+        return None
+    asked = ["squeue", "--noheader", "--jobs", job, "--format", "%T %r"]
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=ASK_S, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    state, _, reason = done.stdout.strip().partition(" ")
+    if not state or state == "RUNNING":
+        return None
+    return "walltime" if reason == "TimeLimit" else f"Slurm ended the job ({state}, {reason})"

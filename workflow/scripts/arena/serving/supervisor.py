@@ -16,7 +16,7 @@ from arena.playing.deadline import job_end
 from arena.serving.causes import Cause, explain
 from arena.serving.health_check import REPLY_SECONDS, Judge, Progress
 from arena.serving.judge_process import Process, say, stop_asked
-from arena.serving.server_records import BatchRecord, FailedStart, at_walltime, now, retire
+from arena.serving.server_records import BatchRecord, FailedStart, now, retire, why_stopped
 from arena.serving.waiting_room import HOST, WaitingRoom
 from arena.support.errors import JudgeError
 from arena.support.processes import adopt_orphans
@@ -99,11 +99,10 @@ class Supervisor:
             await asyncio.wait({stop, serve}, return_when=asyncio.FIRST_COMPLETED)
             if serve.done():
                 serve.result()  # it only ends by an error
-            cause = stop.result()
+            known = end.result() if end.done() else None
+            cause = stop.result() or await asyncio.to_thread(why_stopped, known)
             say(f"stopping: {cause or 'all is done'}")
-            self.record.ended(
-                "walltime" if at_walltime(end.result() if end.done() else None) else cause
-            )
+            self.record.ended(cause)
         except Exception as error:
             self.record.ended(f"error of the supervisor: {error}")
             raise
