@@ -253,7 +253,7 @@ def test_nothing_to_compare_is_an_error(case):
         case.play()
 
 
-def test_the_log_tells_a_run_and_is_linked_from_its_batch(case):
+def test_the_log_tells_a_run_and_is_kept_with_its_batch(case):
     with judge(verdict) as server:
         case.play(server)
     text = case.log().read_text()
@@ -261,9 +261,14 @@ def test_the_log_tells_a_run_and_is_linked_from_its_batch(case):
     assert begun == "m: 0/10 games, from the journal"
     assert done.startswith("m: done: 10/10 games (ok 10); 10 calls in ")
     assert done.endswith("tokens: 70 prompt (0 cached), 30 completion")
-    link = case.root / "logs" / "b-01" / "m.log"
-    assert link.is_symlink()
-    assert link.read_text() == text
+    kept = case.root / "logs" / "b-01" / "m.log"
+    assert kept.read_text() == text
+
+    case.log().unlink()  # as Snakemake does before each attempt
+    case.play()
+    assert case.log().read_text() == kept.read_text()
+    assert kept.read_text().startswith(text)
+    assert "10/10 games (ok 10), from the journal" in kept.read_text().removeprefix(text)
 
 
 def test_a_failure_is_the_logs_last_line(case):

@@ -1,7 +1,6 @@
 """All games of one model, from its answers to its judgment file: the job behind gen_judgment."""
 
 import asyncio
-import contextlib
 import json
 import os
 import time
@@ -62,7 +61,8 @@ def judge_model(job: Job, plain_settings: Mapping[str, Any], log: Path | str | N
     Raises an ArenaError where games stay open; its text is the log's last line as well.
     """
     settings = GameSettings.from_dict(plain_settings)
-    with Report(job.model, log) as report, Interrupts() as interrupts:
+    kept = log and _kept_log(Path(log), job)
+    with Report(job.model, kept) as report, Interrupts() as interrupts:
         try:
             batch = _read_json(job.root / "batches" / f"{job.server.stem}.json")
             _Session(job, settings, batch, interrupts, report).judge()
@@ -96,8 +96,6 @@ class _Session:
     def judge(self) -> None:
         job, report = self.job, self.report
         name = self.batch["batch"]
-        if report.path is not None:
-            _link(report.path, job.root / "logs" / name)
         questions = read_questions(job.questions)
         games = plan_of(job, self.settings, questions)
         if not games:
@@ -221,12 +219,17 @@ def _summary(total: int, states: Counter[str], counts: Counts, seconds: float) -
     )
 
 
-def _link(log: Path, folder: Path) -> None:
-    """Show a client's log in the folder of its batch as well."""
-    folder.mkdir(parents=True, exist_ok=True)
-    link = folder / log.name
-    with contextlib.suppress(FileExistsError):  # a retry of the same batch
-        link.symlink_to(os.path.relpath(log, folder))
+def _kept_log(log: Path, job: Job) -> Path:
+    """A log in the folder of the batch, to which `log` then leads.
+
+    Snakemake removes `log` before each attempt, also while a job of a dead run still writes to it.
+    """
+    kept = job.root / "logs" / job.server.stem / log.name
+    for path in (kept, log):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
+    log.symlink_to(os.path.relpath(kept, log.parent))
+    return kept
 
 
 def _read_json(path: Path) -> dict[str, Any]:
