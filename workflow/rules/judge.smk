@@ -7,8 +7,8 @@
 rule judge_server:
     output:
         service(f"{ROOT}/server/{{batch}}.json"),
-    log:
-        f"{ROOT}/logs/{{batch}}/server.log",
+    log:  # leads to the batch's own, which is added to: Snakemake removes a log before each attempt
+        f"{ROOT}/logs/judge_server/{{batch}}.log",
     group:
         "judge"
     conda:
@@ -21,8 +21,9 @@ rule judge_server:
         logs=f"{ROOT}/logs/{{batch}}",
         script=SCRIPTS / "judge_server.py",
     shell:
+        "mkdir -p {params.logs:q} && ln -sf ../{wildcards.batch}/server.log {log:q} && "
         "exec python {params.script:q} --batch {params.batch:q} --logs {params.logs:q} {output:q}"
-        " >> {log:q} 2>&1"
+        " >> {params.logs:q}/server.log 2>&1"
 
 
 # A judge that needs no GPU asks for none, whatever the profile says: demo, external, a rehearsal.
