@@ -126,8 +126,10 @@ def test_equal_votes_are_not_certainty():
     assert lower == pytest.approx([0, 100 - 100 * dozen, 50 - 50 * dozen, 0])
     assert upper == pytest.approx([100 * (1 - 0.05 ** (1 / 500)), 100, 50 + 50 * dozen, 95])
     assert upper[0] == pytest.approx(0.6, abs=0.01)
-    lower, upper = widen_certain(scores, scores - 1, scores + 1, questions, 0.9)
-    assert lower.tolist() == [-1, 99, 49, -1], "what resampling moved is left as it is"
+    scores = np.array([2.0, 30.0, 97.0])
+    lower, upper = widen_certain(scores, scores - 1, scores + 1, np.full(3, 12), 0.9)
+    assert upper == pytest.approx([100 * dozen, 31, 98]), "no less than one who won nothing"
+    assert lower == pytest.approx([1, 29, 100 - 100 * dozen])
     lower, upper = widen_certain(np.array([50.0]), 50, 50, np.array([12]), 0.9, least=-50, most=50)
     assert (lower[0], upper[0]) == pytest.approx((50 - 100 * dozen, 50))
 

@@ -177,6 +177,8 @@ def test_the_command_on_real_judgments(shared_data, tmp_path, project):
     missing = subprocess.run([*command[:-1], "gpt4o"], text=True, capture_output=True)
     assert missing.returncode == 1
     assert "did you mean 'gpt-4o'" in missing.stderr
+    mistaken = subprocess.run([*command, "--rule", "v3"], text=True, capture_output=True)
+    assert "invalid choice: 'v3'" in mistaken.stderr
 
 
 def test_the_toy_and_examples_are_named(tmp_path):

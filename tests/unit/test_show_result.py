@@ -161,6 +161,22 @@ def test_a_model_without_a_verdict_has_no_row_but_a_note(tmp_path):
     assert board.notes == ["no game with a verdict, so no row: mute"]
 
 
+def test_scores_that_rest_on_less_are_named(tmp_path):
+    """A model with few questions, and judges that did not judge the same models."""
+    lines = [line(str(i), "B>A", "A>B" if i % 2 else "B>A") for i in range(20)]
+    data = judgments(tmp_path, one__m=lines, one__n=lines, one__few=lines[:17], two__m=lines)
+    (board, _) = result_of(data, ["one"], rounds=5).boards
+    assert board.notes == [
+        "scored on fewer questions than the 20 of this table: few (17); compare them by "
+        "differences, which are taken on the same questions"
+    ]
+    both = result_of(data, ["one", "two"], rounds=5)
+    assert [note.split(":")[0] for note in both.notes] == [
+        "judge two judged 20 of the 57 answers that the judges judged and none of few, n"
+    ]
+    assert result_of(data, ["one", "two"], models=["m"], rounds=5).notes == []
+
+
 def test_some_models_only(tmp_path):
     data = judgments(
         tmp_path, **{f"j__{m}": [line("1", "A>B", "A>B")] for m in ("a1", "a2", "small")}
@@ -226,6 +242,12 @@ def test_json_and_differences(tmp_path, show_result):
     assert pairs["bench", "base", "b"]["lower"] == "24.1134"
     assert "Told apart" in text
     assert "+100.0" in text
+    everyone = show_result(*options, "--compare").split("Told apart")[1]
+    assert [row.split()[1:3] for row in everyone.splitlines()[1:]] == [
+        ["a", "(baseline)"],
+        ["a", "b"],
+        ["(baseline)", "b"],
+    ]
 
 
 def test_mistakes_are_explained(tmp_path, show_result):

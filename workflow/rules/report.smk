@@ -38,6 +38,7 @@ rule judge_health:
         },
         options={
             "rule": SETTINGS.leaderboard["rule"],
+            "weight": SETTINGS.leaderboard["weight"],
             "seed": SETTINGS.seed,
             "baselines": SETTINGS.baseline_models,
             "patterns": SETTINGS.prompts["patterns"],

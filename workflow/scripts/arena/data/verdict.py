@@ -20,6 +20,11 @@ DEFAULT_PATTERNS = (r"\[\[([AB<>=]+)\]\]", r"\[([AB<>=]+)\]")
 RULES = ("v0.1", "v2.0")
 
 
+def default_rule(bench: str) -> str:
+    """v0.1 for Arena-Hard v0.1, whose published tables keep the game that has a verdict."""
+    return "v0.1" if bench == "arena-hard-v0.1" else "v2.0"
+
+
 def parse_verdict(
     text: str | None, patterns: Sequence[str] = DEFAULT_PATTERNS, rule: str = "v2.0"
 ) -> str | None:

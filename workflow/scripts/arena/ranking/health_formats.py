@@ -146,7 +146,7 @@ def _answers(health: AnswerHealth) -> Iterator[str]:
     if health.empty_answers:
         models = ", ".join(f"{model} ({count})" for model, count in health.empty_models.items())
         yield (
-            f"{health.empty_answers} empty answers: {models}\n"
+            f"empty answers: {health.empty_answers}, of {models}\n"
             f"their mean vote: {share_text(health.empty_score)}\n"
             f"preferred to the baseline's answer all the same: {share_text(health.empty_wins)}"
         )

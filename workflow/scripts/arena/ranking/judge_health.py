@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from arena.data.verdict import VERDICTS
-from arena.ranking.intervals import bounds
+from arena.ranking.intervals import bounds, widen_certain
 from arena.ranking.votes import ABSENT, CODE_OF_STATE, Verdicts
 
 STRENGTH = np.array([2, 1, 0, -1, -2])  # of VERDICTS, seen from A
@@ -130,8 +130,10 @@ def share(hits: np.ndarray, cases: np.ndarray, weights: np.ndarray) -> Share:
         return Share(None, None, None, 0)
     with np.errstate(invalid="ignore"):
         resamples = 100 * (weights @ hits) / (weights @ cases)
-    lower, upper = bounds(resamples[:, None], LEVEL, questions=int((cases > 0).sum()))
-    return Share(100 * hits.sum() / total, float(lower[0]), float(upper[0]), total)
+    value, questions = 100 * hits.sum() / total, int((cases > 0).sum())
+    lower, upper = bounds(resamples[:, None], LEVEL, questions=questions)
+    lower, upper = widen_certain(value, lower, upper, questions, LEVEL)
+    return Share(value, float(lower[0]), float(upper[0]), total)
 
 
 def _health(verdicts: Verdicts, name: str, codes: np.ndarray, weights: np.ndarray) -> JudgeHealth:

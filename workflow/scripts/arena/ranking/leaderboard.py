@@ -121,6 +121,22 @@ def make_boards(
     return boards
 
 
+def uneven_judges(verdicts: Verdicts) -> Iterator[str]:
+    """Say which of several judges judged much less than all together: models' judges differ."""
+    judged = (verdicts.codes >= 0).any(axis=3)  # [J, M, Q]
+    together = int(judged.any(axis=0).sum())
+    for judge, mine in zip(verdicts.judges, judged, strict=True):
+        if mine.sum() >= FEW * together:
+            continue
+        none = [m for m, some in zip(verdicts.models, mine.any(axis=1), strict=True) if not some]
+        models = f" and none of {', '.join(none)}" if none else ""
+        yield (
+            f"judge {judge} judged {mine.sum():,} of the {together:,} answers that the judges "
+            f"judged{models}: there the other judges' votes alone count, and scores of models "
+            "with different judges do not compare"
+        )
+
+
 def _baseline(baselines: Mapping[str, str | None], category: str) -> str | None:
     """The category's baseline; overall the one of all categories, None where they differ."""
     names = set(baselines.values()) if category == OVERALL else {baselines[category]}
@@ -217,8 +233,8 @@ def _notes(models: Sequence[str], votes: Votes, baseline: str | None) -> Iterato
         if 0 < some < FEW * every
     ]:
         yield (
-            f"scored on much fewer than the {every} questions of this table: {', '.join(few)}; "
-            "their scores are of these alone, differences are taken on the same questions"
+            f"scored on fewer questions than the {every} of this table: {', '.join(few)}; "
+            "compare them by differences, which are taken on the same questions"
         )
     if baseline is None:
         yield "each category has a baseline of its own: 50 means as good as these"

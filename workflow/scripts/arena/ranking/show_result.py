@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from arena.data.verdict import DEFAULT_PATTERNS
+from arena.data.verdict import DEFAULT_PATTERNS, default_rule
 from arena.ranking import formats
 from arena.ranking.answer_health import answer_health, read_lengths
 from arena.ranking.curves import Point, make_curves
 from arena.ranking.health_formats import Health
 from arena.ranking.intervals import question_weights
 from arena.ranking.judge_health import agreements, judge_health
-from arena.ranking.leaderboard import ROUNDS, Board, Options, make_boards
+from arena.ranking.leaderboard import Board, Options, make_boards, uneven_judges
 from arena.ranking.style_counts import read_style_counts
 from arena.ranking.votes import Verdicts, count_votes, read_verdicts
 from arena.support.errors import DataError
@@ -95,8 +95,9 @@ class Result:
         return formats.as_text(self.boards, self.heading, self.notes)
 
     def comparison(self, models: Sequence[str]) -> str:
-        """The differences between each two of `models`, as text."""
+        """The differences between each two of `models` (none: of all), as text."""
         known = {row.model for board in self.boards for row in board.rows}
+        models = models or sorted(known)
         for model in models:
             if model not in known:
                 raise DataError(f"--compare: no row for {model!r}{did_you_mean(model, known)}")
@@ -150,7 +151,7 @@ def make_result(
         categories=categories,
         baselines=baselines,
     )
-    notes = [*notes, *verdicts.notes]
+    notes = [*notes, *verdicts.notes, *uneven_judges(verdicts)]
     if toy or verdicts.toy:
         notes.insert(0, TOY_NOTE)
     counts = None
@@ -172,6 +173,7 @@ def make_health(
     sources: Sources,
     *,
     rule: str | None = None,
+    weight: float = 3,
     baselines: Collection[str] = (),
     patterns: Sequence[str] = DEFAULT_PATTERNS,
     seed: int = 42,
@@ -179,14 +181,18 @@ def make_health(
     notes: Sequence[str] = (),
 ) -> Health:
     """Look at the judges themselves; with the answers at hand, also at how lengths were judged."""
-    rule = rule or default_rule(sources.bench)
+    options = Options(rule=rule or default_rule(sources.bench), weight=weight, seed=seed)
     verdicts = read_verdicts(
-        sources.judgments, bench=sources.bench, rule=rule, patterns=patterns, baselines=baselines
+        sources.judgments,
+        bench=sources.bench,
+        rule=options.rule,
+        patterns=patterns,
+        baselines=baselines,
     )
-    weights = question_weights(verdicts.questions, ROUNDS, seed)
+    weights = question_weights(verdicts.questions, options.rounds, seed)
     answers, files = None, sources.answers(verdicts)
     if any(path.is_file() for path in files.values()):
-        votes = count_votes(verdicts.codes, rule)
+        votes = count_votes(verdicts.codes, options.rule, weight)
         answers = answer_health(verdicts, votes, *read_lengths(verdicts, files), weights)
     return Health(
         bench=sources.bench,
@@ -196,11 +202,6 @@ def make_health(
         examples=verdicts.examples,
         notes=[*([TOY_NOTE] if toy or verdicts.toy else []), *notes, *verdicts.notes],
     )
-
-
-def default_rule(bench: str) -> str:
-    """v0.1 for Arena-Hard v0.1, whose published tables keep the game that has a verdict."""
-    return "v0.1" if bench == "arena-hard-v0.1" else "v2.0"
 
 
 def _check_baselines(verdicts: Verdicts) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from arena.data.prompts import check_template, own_prompts
 from arena.data.questions import read_questions
-from arena.data.verdict import DEFAULT_PATTERNS
+from arena.data.verdict import DEFAULT_PATTERNS, default_rule
 from arena.serving.launch import script_of
 from arena.setup.settings import Settings
 from arena.setup.upstream import Upstream, check_api_type
@@ -278,7 +278,7 @@ def _leaderboard(ours: dict[str, Any], bench: str) -> dict[str, Any]:
 
         compile_steps(ours["steps"])  # refuses a bad pattern now, not after the campaign
     return {
-        "rule": ours.get("rule", "v0.1" if bench == "arena-hard-v0.1" else "v2.0"),
+        "rule": ours.get("rule", default_rule(bench)),
         **{key: ours.get(key, DEFAULTS[key]) for key in ("weight", "rounds", "ci")},
         "control_features": ours.get("control_features", []),
         "steps": ours.get("steps"),
