@@ -11,7 +11,7 @@ from arena.data.games import plan_games
 from arena.data.judgments import is_foreign
 from arena.data.questions import Question
 from arena.journals.adopt import adopt, move_aside, totals
-from arena.journals.adoption import adopt_all
+from arena.journals.adoption import adopt_all, report_adoption
 from arena.journals.journal import Journal, read_records
 from arena.support.errors import JournalError
 from test_games import PLAIN, answers, settings
@@ -63,7 +63,7 @@ def scripts_shape(uid: str) -> dict:
 def take(tmp_path):
     """Write lines to a file, adopt it; returns what became of it and the journal's records."""
 
-    def write_and_adopt(*lines, model="m", dry_run=False, with_settings=None):
+    def write_and_adopt(*lines, model="m", with_settings=None):
         path = tmp_path / "m.jsonl"
         texts = (line if isinstance(line, str) else json.dumps(line) for line in lines)
         path.write_text("".join(f"{text}\n" for text in texts))
@@ -75,8 +75,8 @@ def take(tmp_path):
                 settings=with_settings or settings(),
                 games=GAMES,
                 categories=CATEGORIES,
-                journal=journal,
-                dry_run=dry_run,
+                known=journal.records.keys(),
+                append=journal.append,
             )
         return result, {(r.uid, r.game): r for r in read_records(journal_path)}
 
@@ -212,11 +212,6 @@ def test_adopting_twice_takes_nothing_twice(take):
     assert (result.open, len(records)) == (2, 4)
 
 
-def test_a_dry_run_counts_the_same_and_writes_nothing(take):
-    result, records = take(first_shape("q1"), dry_run=True)
-    assert (result.taken, result.open, records) == ({"ok": 2}, 4, {})
-
-
 def test_the_summary_says_it_all(take):
     result, _ = take(
         scripts_shape("q1"), first_shape("q2", baseline="x"), "torn", first_shape("q3", judge="y")
@@ -304,7 +299,7 @@ def test_a_campaign_is_adopted_once(campaign):
     judgment = Path(campaign.judgment("m"))
     judgment.write_text(json.dumps(first_shape("q2")) + "\n")
     (dry,) = adopt_all(campaign, dry_run=True)
-    assert (dry.taken.total(), dry.moved_to) == (2, None)
+    assert (dry.taken.total(), dry.open, dry.moved_to) == (2, 4, None)
     assert judgment.exists()
     assert not campaign.root.exists()
     (result,) = adopt_all(campaign)
@@ -315,12 +310,27 @@ def test_a_campaign_is_adopted_once(campaign):
     assert list(adopt_all(campaign)) == []
 
 
+def test_a_dry_run_knows_the_journal_and_leaves_it_alone(campaign):
+    judgment = Path(campaign.judgment("m"))
+    judgment.write_text(json.dumps(first_shape("q2")) + "\n")
+    list(adopt_all(campaign))
+    torn = campaign.root / "games" / "m.jsonl"
+    torn.write_text(torn.read_text() + '{"digest"')
+    before = torn.read_bytes()
+    judgment.write_text("".join(json.dumps(first_shape(uid)) + "\n" for uid in ("q2", "q3")))
+    (dry,) = adopt_all(campaign, dry_run=True)
+    assert (dry.taken.total(), dict(dry.left), dry.open) == (2, {"known": 2}, 2)
+    assert torn.read_bytes() == before
+
+
 def test_a_file_without_answers_stays(campaign):
     shutil.rmtree(campaign.folder / "model_answer")
     (campaign.folder / "model_answer").mkdir()
     Path(campaign.answer("base")).write_text("")
     judgment = Path(campaign.judgment("m"))
     judgment.write_text(json.dumps(first_shape("q2")) + "\n")
-    (error,) = adopt_all(campaign)
-    assert "cannot be adopted without the answers" in str(error)
+    said = []
+    assert not report_adoption(campaign, said.append)
+    assert "cannot be adopted without the answers" in said[0]
+    assert said[1] == "0 files: 0 games taken, 0 left out, 0 left to ask"
     assert judgment.exists()

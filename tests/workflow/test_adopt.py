@@ -29,8 +29,12 @@ def refuse_then_adopt(campaign: Campaign) -> str:
         text = campaign.run(*target, ok=False).stdout
         assert MODEL in text
         assert "snakemake adopt" in text
+    dry = campaign.run("-n", "adopt").stdout
     assert campaign.judgment(MODEL).read_bytes() == before
     text = campaign.run("adopt").stdout
+    taken = [line for line in text.splitlines() if line.startswith(f"{MODEL}: ")]
+    assert len(taken) == 1
+    assert taken[0] in dry
     assert not campaign.judgment(MODEL).exists()
     kept = [path for path in Path(campaign.dir).rglob("*.jsonl") if path.read_bytes() == before]
     assert len(kept) == 1, "the file is moved aside as it was"

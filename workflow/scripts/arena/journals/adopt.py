@@ -7,7 +7,7 @@ the game as it would be asked today, with 0 attempts, so that it counts as playe
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from arena.data.answers import FAILED_GENERATION
 from arena.data.games import Game, GameSettings
 from arena.data.questions import line_uid
 from arena.data.verdict import as_label
-from arena.journals.journal import NO_TOKENS, STATES, Journal, Record
+from arena.journals.journal import NO_TOKENS, STATES, Record
 from arena.support.errors import JournalError
 from arena.support.jsonl import iter_lines
 
@@ -75,19 +75,19 @@ def adopt(
     settings: GameSettings,
     games: Sequence[Game],
     categories: Mapping[str, str],
-    journal: Journal | None,
-    dry_run: bool = False,
+    known: Set[str],
+    append: Callable[[Record], None],
 ) -> Adopted:
-    """Take a judgment file's games into an open journal.
+    """Take a judgment file's games into a journal.
 
-    games: all games of the model as they would be asked now. categories: uid -> category.
-    dry_run: only look; without a journal there is none to look into.
+    games: all games of the model as they would be asked now. categories: uid -> category. known:
+    digests that the journal holds. append: writes a line to it.
     """
     result = Adopted(model, path, len(games))
     planned = {game.key: game for game in games}
     stamp = datetime.fromtimestamp(path.stat().st_mtime).astimezone()
     time = stamp.isoformat(timespec="milliseconds")
-    known = set() if journal is None else set(journal.records)
+    known = set(known)
     for line in iter_lines(path):
         if line.obj is None:
             result.bad_lines.append((line.number, line.error or "unreadable"))
@@ -113,8 +113,7 @@ def adopt(
             record.reason = "; ".join(filter(None, (f"adopted from {path.name}", record.reason)))
             known.add(record.digest)
             result.taken[record.state] += 1
-            if journal is not None and not dry_run:
-                journal.append(record)
+            append(record)
     result.open = sum(game.digest not in known for game in games)
     return result
 

@@ -1,20 +1,39 @@
 """Adopting all judgment files of a campaign that others made: the work behind `snakemake adopt`."""
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from arena.data.answers import read_answers
 from arena.data.games import GameSettings, plan_games
 from arena.data.judgments import is_foreign
 from arena.data.questions import read_questions
-from arena.journals.adopt import Adopted, adopt, move_aside
-from arena.journals.journal import Journal
+from arena.journals.adopt import Adopted, adopt, move_aside, totals
+from arena.journals.journal import Journal, read_records
 from arena.journals.lock import Lock
 from arena.setup.settings import Settings
 from arena.support.errors import DataError
+
+
+def report_adoption(
+    campaign: Settings, tell: Callable[[str], None], *, dry_run: bool = False
+) -> bool:
+    """Adopt all and tell what became of each file; whether none of them had to stay."""
+    if dry_run:
+        tell("a dry run: nothing is written or moved; this is what would be taken")
+    adopted, stayed = [], 0
+    for result in adopt_all(campaign, dry_run=dry_run):
+        if isinstance(result, DataError):
+            stayed += 1
+            tell(f"adopt: {result}")
+        else:
+            adopted.append(result)
+            tell("\n".join(result.lines()))
+    nothing = "adopt: no judgment file of others; nothing to do"
+    tell(totals(adopted) if adopted or stayed else nothing)
+    return not stayed
 
 
 def adopt_all(campaign: Settings, *, dry_run: bool = False) -> Iterator[Adopted | DataError]:
@@ -44,25 +63,19 @@ def adopt_all(campaign: Settings, *, dry_run: bool = False) -> Iterator[Adopted 
             yield DataError(f"{path} cannot be adopted without the answers it is about: {error}")
             continue
         games = plan_games(settings, questions, answers, others, reference)
-        with ExitStack() as stack:
-            journal = None
-            if not dry_run or journal_path.exists():
-                lock = Lock(journal_path)
-                lock.acquire(until=time.time())
-                stack.enter_context(lock)
-                journal = stack.enter_context(
-                    Journal(journal_path, {game.digest for game in games})
-                )
-            result = adopt(
-                path,
-                model=model,
-                settings=settings,
-                games=games,
-                categories=categories,
-                journal=journal,
-                dry_run=dry_run,
-            )
-            if journal is not None and not dry_run:
+        digests = {game.digest for game in games}
+        take = partial(
+            adopt, path, model=model, settings=settings, games=games, categories=categories
+        )
+        if dry_run:
+            records = read_records(journal_path) if journal_path.exists() else ()
+            known = digests & {record.digest for record in records}
+            yield take(known=known, append=lambda _: None)
+            continue
+        with Lock(journal_path) as lock:
+            lock.acquire(until=time.time())
+            with Journal(journal_path, digests) as journal:
+                result = take(known=journal.records.keys(), append=journal.append)
                 journal.sync()
                 result.moved_to = move_aside(path, campaign.root / "adopted", now)
         yield result

@@ -44,7 +44,7 @@ class Siblings:
         return holder.state
 
     def playing(self, *, seen: bool = False) -> list[str]:
-        """Those still at it; the absent ones count while they may be on their way, unless `seen`."""
+        """Those still at it; the absent ones too while they may be on their way, unless `seen`."""
         early = not seen and time.monotonic() < self._begun_by
         busy = ("playing", "absent") if early else ("playing",)
         return [model for model in self._models if self.state(model) in busy]
