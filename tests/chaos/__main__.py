@@ -2,10 +2,11 @@
 
     python tests/chaos [--seeds 20] [--first 1] [--questions 60] [--keep FOLDER]
 
-Each seed plays three models through the real supervisor, a real judge process and real clients,
-while a seeded schedule of faults strikes the calls and a hand kills clients, judge and supervisor
-and tears a journal. A seed in which a kind of fault never fired does not count, and another is
-taken in its place. Exit status 1 if a game was lost, doubled or differs from the undisturbed run.
+Each seed has Snakemake judge three models with the local profile, while a seeded schedule of faults
+strikes the calls and a hand kills clients, judge, supervisor and Snakemake itself and tears a
+journal. What failed or was killed is started again by the same command (after `--unlock`). A seed
+in which a kind of fault never fired does not count, and another is taken in its place. Exit status
+1 if a game was lost, doubled or differs from the undisturbed run.
 """
 
 import argparse

@@ -1,34 +1,35 @@
-"""A bench for chaos runs: questions, three models and a baseline, with every kind of reply."""
+"""A bench for chaos runs: questions, three models and a baseline, with every kind of reply, and
+copies of the project in which Snakemake judges them."""
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import yaml
 from arena.data.games import Game, GameSettings
 from arena.data.questions import read_questions
 from arena.demo.server import message_digest
 from arena.playing.judging import Job, plan_of
+from arena.setup.resolve import resolve
+from arena.setup.settings import Settings
 
+PROJECT = Path(__file__).parents[2]
 MODELS = ("alpha", "beta", "gamma")
+JUDGE = "chaos-judge"
+PARALLEL = 12  # requests in all: four a client
 # Replies that are what they are, in the undisturbed run as well: one of each in every 80 answers.
 LASTING = ("null", "empty", "reasoning", "thought", "think", "tool", "refusal", "length")
 LASTING += ("longwinded", "unparsed", "odd", "huge", "nousage", "too_long", "toolong_openai")
 LASTING += ("filter",)
-SETTINGS = {
-    "judge": "chaos-judge",
-    "temperature": 0,
-    "max_tokens": 4096,
-    "baseline": "base",
-    "system_prompt": "You judge two replies.",
-    "prompt_template": "<request>\n{QUESTION}\n</request>\n<reply_A>\n{ANSWER_A}\n</reply_A>\n"
-    "<reply_B>\n{ANSWER_B}\n</reply_B>",
-    "toy": True,
-}
+# Of the supervisor in seconds, where a user waits for minutes; see `judge_server.py --help`.
+LIMITS = "--grace 1 --look 0.3 --hang 2 --engine 1 --backoff 0 --parent 1"
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Files of a bench, and the folder in which a run of it leaves its own."""
+    """Files of a bench, and the copy of the project in which a run of it leaves its own."""
 
     data: Path
     run: Path
@@ -36,12 +37,11 @@ class Bench:
 
     def write(self) -> None:
         """Questions and answers; texts differ in length, so that verdicts differ too."""
-        self.data.mkdir(parents=True, exist_ok=True)
         questions = [
             {"uid": f"q{n:03}", "category": "hard", "prompt": f"How would you sort {n} things?"}
             for n in range(self.questions)
         ]
-        write_lines(self.data / "question.jsonl", questions)
+        write_lines(self.data / "chaos/question.jsonl", questions)
         for number, model in enumerate((*MODELS, "base")):
             answers = []
             for n, question in enumerate(questions):
@@ -49,40 +49,59 @@ class Bench:
                 if model != "base" and (n + 13 * number) % 80 < len(LASTING):
                     text += f"<<judge:{LASTING[(n + 13 * number) % 80]}>>"
                 answers.append({"uid": question["uid"], "messages": [{"content": text}]})
-            write_lines(self.data / f"{model}.jsonl", answers)
+            write_lines(self.data / f"chaos/model_answer/{model}.jsonl", answers)
+
+    def write_project(self, command: str) -> None:
+        """A copy of the project whose judge is started by this command."""
+        unwanted = shutil.ignore_patterns("__pycache__")
+        for name in ("workflow", "profiles", "config"):
+            shutil.copytree(PROJECT / name, self.run / name, ignore=unwanted)
+        shutil.copy(PROJECT / "Snakefile", self.run)
+        (self.run / "config/config.yaml").write_text(yaml.safe_dump(self._config(command)))
+        rule = self.run / "workflow/rules/judge.smk"
+        starts = "exec python {params.script:q} "
+        text = rule.read_text()
+        assert text.count(starts) == 1, "the rule starts its server in another way"
+        rule.write_text(text.replace(starts, f"{starts}{LIMITS} "))
+
+    def _config(self, command: str) -> dict[str, Any]:
+        return {
+            "bench": "chaos",
+            "data_dir": str(self.data),
+            "judgments_dir": str(self.run / "judgments"),
+            "results_dir": str(self.run / "results"),
+            "models": list(MODELS),
+            "baseline": "base",
+            "leaderboard": {"rounds": 20},
+            "judge": {
+                "name": JUDGE,
+                "server": "vllm",
+                "command": command,
+                "parallel": PARALLEL,
+                "priority": True,
+                "timeout_s": 4.0,  # a stall costs so long
+                "max_restarts": 1000,
+                "ready_minutes": 1,
+            },
+        }
+
+    @property
+    def settings(self) -> Settings:
+        return resolve(self._config("serve"), PROJECT / "config/prompts")
 
     @property
     def root(self) -> Path:
-        return self.run / "results"
+        return self.settings.root
 
-    def server(self, batch: str) -> Path:
-        return self.root / "server" / f"{batch}.json"
+    @property
+    def leaderboard(self) -> Path:
+        return self.root / "leaderboard.csv"
 
-    def job(self, model: str, batch: str = "none") -> Job:
-        return Job(
-            model=model,
-            answer=self.data / f"{model}.jsonl",
-            baselines=[self.data / "base.jsonl"],
-            questions=self.data / "question.jsonl",
-            server=self.server(batch),
-            output=self.run / "judgments" / f"{model}.jsonl",
-        )
+    def output(self, model: str) -> Path:
+        return self.run / "judgments" / JUDGE / f"{model}.jsonl"
 
-    def described(self, model: str, batch: str) -> str:
-        """The job as `player.py` reads it."""
-        job = self.job(model, batch)
-        paths = {key: str(getattr(job, key)) for key in ("answer", "questions", "server", "output")}
-        return json.dumps(
-            {
-                "model": model,
-                "paths": paths | {"baseline": str(job.baselines[0])},
-                "settings": SETTINGS,
-                "log": str(self.log(model)),
-            }
-        )
-
-    def log(self, model: str) -> Path:
-        return self.root / "logs" / "gen_judgment" / f"{model}.log"
+    def journal(self, model: str) -> Path:
+        return self.run / "results/chaos" / JUDGE / "games" / f"{model}.jsonl"
 
     def prompts(self) -> dict[str, dict[str, str]]:
         """model -> the judge's name of a prompt (`message_digest`) -> the game's digest."""
@@ -101,8 +120,17 @@ class Bench:
         )
 
     def _games(self, model: str) -> list[Game]:
-        settings = GameSettings.from_dict(SETTINGS)
-        return plan_of(self.job(model), settings, read_questions(self.data / "question.jsonl"))
+        settings = self.settings
+        job = Job(
+            model=model,
+            answer=Path(settings.answer(model)),
+            baselines=[Path(settings.answer("base"))],
+            questions=settings.questions,
+            server=settings.root / "server/none.json",
+            output=self.output(model),
+        )
+        plain = GameSettings.from_dict(settings.judgment_params())
+        return plan_of(job, plain, read_questions(settings.questions))
 
 
 def write_lines(path: Path, lines: list[dict]) -> None:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from arena.journals.compact import check
 
-from tests.chaos.bench import MODELS, Bench
+from tests.chaos.bench import MODELS, PARALLEL, Bench
 from tests.chaos.run import NEEDED, Told
 
 HEAD = (
-    "seed   games  calls  faults  retried  vanished  lost  double  differ  extra of most  seconds"
+    "seed   games  calls  faults  orphans  retried  vanished  lost  double  differ  extra of most  "
+    "seconds"
 )
 
 
@@ -18,10 +19,12 @@ HEAD = (
 class Outcome:
     """One seed. Calls = games + retried + vanished + torn + extra.
 
-    retried: struck by a fault, or answered by a dead engine. vanished: in flight at the death of a
-    judge. torn: of games whose line was torn out of a journal. extra: all the rest, which can only
-    have been in flight at the kill of a client; `most` is how many were.
-    missing: kinds of faults that never fired; such a seed does not count.
+    retried: struck by a fault, or answered by a dead engine. vanished: in flight at the end of a
+    judge, which had `lives`. torn: of games whose line was torn out of a journal. extra: all the
+    rest, which can only have been in flight at the kill of a client; `most` is how many were.
+    orphans: clients that outlived a killed Snakemake, and that the next one met. left: processes
+    that were there after the end. missing: kinds of faults that never fired; such a seed does not
+    count.
     """
 
     games: int
@@ -35,21 +38,26 @@ class Outcome:
     lost: int
     doubled: int
     differing: int
+    lives: int
+    orphans: int
     unequal: list[str]
+    left: list[str]
     missing: set[str]
     seconds: float
 
     @property
     def is_good(self) -> bool:
-        wrong = self.lost or self.doubled or self.differing or self.unequal
-        return not wrong and 0 <= self.extra <= self.most and self.vanished >= 0
+        wrong = self.lost or self.doubled or self.differing or self.unequal or self.left
+        vanished = 0 <= self.vanished <= self.lives * PARALLEL
+        return not wrong and vanished and 0 <= self.extra <= self.most
 
     def row(self, seed: int) -> str:
-        state = "ok" if self.is_good else f"BAD {self.unequal or ''}"
+        state = "ok" if self.is_good else f"BAD {self.unequal + self.left}"
         if self.missing:
             state += f" (does not count: no {', '.join(sorted(self.missing))})"
         return (
-            f"{seed:4}  {self.games:6} {self.calls:6}  {self.faults:6}  {self.retried:7}  "
+            f"{seed:4}  {self.games:6} {self.calls:6}  {self.faults:6}  {self.orphans:7}  "
+            f"{self.retried:7}  "
             f"{self.vanished:8}  {self.lost:4}  {self.doubled:6}  {self.differing:6}  "
             f"{self.extra:5} of {self.most:4}  {self.seconds:7.0f}  {state}"
         )
@@ -59,6 +67,8 @@ def examine(calm: Bench, stormy: Bench, told: Told) -> Outcome:
     """Compare a disturbed run with the undisturbed one, and its calls with the judge's logs."""
     games = lost = doubled = differing = 0
     unequal = []
+    if calm.leaderboard.read_bytes() != stormy.leaderboard.read_bytes():
+        unequal.append("another leaderboard")
     for model in MODELS:
         before, after = scores(calm, model), scores(stormy, model)
         games += len(before)
@@ -67,7 +77,7 @@ def examine(calm: Bench, stormy: Bench, told: Told) -> Outcome:
         differing += sum(after.get(key, found) != found for key, found in before.items())
         if without_times(calm, model) != without_times(stormy, model):
             unequal.append(f"{model}: other bytes")
-        journal = check(stormy.job(model).journal)
+        journal = check(stormy.journal(model))
         doubled += journal.superseded
         unequal += [f"{model}: {flaw.message}" for flaw in journal.flaws]
     calls, replies = len(told.calls), sum(told.replies.values())
@@ -84,7 +94,10 @@ def examine(calm: Bench, stormy: Bench, told: Told) -> Outcome:
         lost=lost,
         doubled=doubled,
         differing=differing,
+        lives=told.lives,
+        orphans=told.orphans,
         unequal=unequal,
+        left=told.left,
         missing=NEEDED - set(told.faults),
         seconds=told.seconds,
     )
@@ -93,7 +106,7 @@ def examine(calm: Bench, stormy: Bench, told: Told) -> Outcome:
 def scores(bench: Bench, model: str) -> dict[tuple[str, int], list]:
     """(uid, index) -> the scores under that key: exactly one where nothing is doubled."""
     found: dict[tuple[str, int], list] = {}
-    for line in bench.job(model).output.read_text(encoding="utf-8").splitlines():
+    for line in bench.output(model).read_text(encoding="utf-8").splitlines():
         plain = json.loads(line)
         for index, game in enumerate(plain["games"]):
             found.setdefault((plain["uid"], index), []).append((game["state"], game["score"]))
@@ -103,7 +116,7 @@ def scores(bench: Bench, model: str) -> dict[tuple[str, int], list]:
 def without_times(bench: Bench, model: str) -> bytes:
     """The judgment file's bytes, once the seconds of its games are dropped."""
     lines = []
-    for text in bench.job(model).output.read_text(encoding="utf-8").splitlines():
+    for text in bench.output(model).read_text(encoding="utf-8").splitlines():
         plain = json.loads(text)
         for game in plain["games"]:
             del game["seconds"]
@@ -115,10 +128,11 @@ def summary(outcomes: list[Outcome]) -> str:
     """One line over all seeds that count."""
     total = Counter()
     for outcome in outcomes:
-        for name in ("games", "faults", "lost", "doubled", "differing", "extra", "most"):
+        for name in ("games", "faults", "orphans", "lost", "doubled", "differing", "extra", "most"):
             total[name] += getattr(outcome, name)
     return (
-        f"{len(outcomes)} seeds, {total['games']:,} games, {total['faults']:,} faults: "
+        f"{len(outcomes)} seeds, {total['games']:,} games, {total['faults']:,} faults, "
+        f"{len(outcomes)} kills of Snakemake that left {total['orphans']} clients behind: "
         f"{total['lost']} lost, {total['doubled']} doubled, {total['differing']} differing; "
         f"{total['extra']} extra calls at the kills of clients, which had {total['most']} in flight"
     )

@@ -1,8 +1,9 @@
 """The demo judge for chaos runs: it writes down each call as it comes in, and its process number.
 
 The demo judge's own log has a line for each call that has ended; a call that was in flight when
-the judge was killed is only in ours. Options of ours: `--calls FILE`, `--pid FILE`,
-`--plan FILE` (JSON: prompt -> [kind, value] of the fault that strikes its first call).
+the judge was killed is only in ours. Options of ours: `--calls FILE` (time and prompt of each),
+`--lives FILE` (time and process number of each start), `--plan FILE` (JSON: prompt -> [kind, value]
+of the fault that strikes its first call).
 """
 
 import asyncio
@@ -28,7 +29,12 @@ def option(name: str) -> Path:
 
 
 BORN = time.monotonic()
-CALLS, PID, PLAN = option("--calls"), option("--pid"), option("--plan")
+CALLS, LIVES, PLAN = option("--calls"), option("--lives"), option("--plan")
+
+
+def write_down(path: Path, what: str) -> None:
+    with path.open("a") as file:
+        file.write(f"{time.time()} {what}\n")
 
 
 class Planned(Faults):
@@ -47,8 +53,7 @@ class Counted(Toy):
     """A toy that logs every call before anything can happen to it."""
 
     async def _call(self, request: Request) -> Reply | None:
-        with CALLS.open("a") as file:
-            file.write(message_digest(json.loads(request.body)["messages"]) + "\n")
+        write_down(CALLS, message_digest(json.loads(request.body)["messages"]))
         # A judge that dies before its supervisor has seen it ready has failed to start: another
         # case, which ends the run.
         await asyncio.sleep(max(0.0, BORN + 0.6 - time.monotonic()))
@@ -56,5 +61,5 @@ class Counted(Toy):
 
 
 demo_judge.Toy, demo_judge.Faults = Counted, Planned
-PID.write_text(str(os.getpid()))
+write_down(LIVES, str(os.getpid()))
 asyncio.run(demo_judge.run(demo_judge.arguments()))

@@ -1,4 +1,4 @@
-"""One chaos run: the real supervisor, a real judge and real clients, and somebody who breaks them.
+"""One chaos run: Snakemake with the local profile, and somebody who breaks what it started.
 
 Everything that is broken is chosen by the seed and happens at a count of calls, not at a time.
 """
@@ -16,13 +16,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from arena.journals.lock import Holder, is_alive, read_holder
 from arena.support.jsonl import iter_lines
 
-from tests.chaos.bench import MODELS, Bench, write_lines
+from tests.chaos.bench import MODELS, Bench
 
-HERE = Path(__file__).parent
-SCRIPTS = HERE.parents[1] / "workflow" / "scripts"
-PARALLEL = 12  # requests in all: four a client
+# What a user types, but for the target: it leaves out the pages of the report.
+COMMAND = (sys.executable, "-m", "snakemake", "--profile", "profiles/local", "show_result")
 # How many calls each kind of fault strikes, each the first call of another prompt, and its value.
 FAULTS = {"429": (10, "0.3"), "500": (10, None), "503": (10, None), "reset": (10, None)}
 FAULTS |= {"garbage": (10, None), "html": (6, None), "cut": (6, None), "stall": (4, None)}
@@ -30,11 +30,8 @@ FAULTS |= {"slow": (6, "0.5"), "late": (6, "0.3")}
 FAULTS |= {"kill": (1, None), "die": (1, None), "hang": (1, None), "engine": (1, None)}
 DELIVERED = ("slow", "late")  # of these the reply arrives all the same
 # What our own hand does in every run; "torn" kills a client and tears its journal.
-DEEDS = ("client", "client", "torn", "judge", "supervisor")
+DEEDS = ("client", "client", "torn", "judge", "supervisor", "snakemake")
 NEEDED = {*FAULTS, *(f"kill -9: {deed}" for deed in DEEDS)}
-LIMITS = (
-    "--restarts 1000 --start 60 --grace 1 --look 0.3 --hang 2 --engine 1 --backoff 0 --parent 1"
-)
 
 
 @dataclass
@@ -42,12 +39,15 @@ class Told:
     """What happened in a run, from the judge's logs and our own notes. Counters are by prompt."""
 
     calls: list[str]  # in the order in which they came in
-    replies: Counter[str] = field(default_factory=Counter)
+    replies: Counter[str] = field(default_factory=Counter)  # a 400 as well: it ends its game
     struck: Counter[str] = field(default_factory=Counter)  # by a fault that left them without one
     failed: Counter[str] = field(default_factory=Counter)  # by an engine that had died before
     faults: Counter[str] = field(default_factory=Counter)  # kind -> injected, our deeds included
     kills: list[tuple[str, int]] = field(default_factory=list)  # of clients: games in flight
     torn: int = 0  # finished games that tearing a journal has cost
+    lives: int = 0  # times that the judge was started
+    orphans: int = 0  # clients that outlived their Snakemake
+    left: list[str] = field(default_factory=list)  # processes that were still there at the end
     seconds: float = 0.0
 
 
@@ -56,22 +56,20 @@ class Chaos:
 
     def __init__(self, bench: Bench, seed: int, *, faults: bool, slots: int = 6):
         self.bench = bench
-        self.seed = seed
         self.chance = random.Random(seed)
         self.prompts = bench.prompts()
         self.games = sum(map(len, self.prompts.values()))
         self.deeds: list[tuple[int, str]] = []
         self.done: Counter[str] = Counter()
         self.kills: list[tuple[str, int]] = []
-        self.torn = 0
-        self.clients: dict[str, subprocess.Popen] = {}
-        self.supervisor: subprocess.Popen | None = None
-        self.runs = 0
+        self.torn = self.orphans = 0
+        self.snakemake: subprocess.Popen | None = None
         if faults:
             deeds = self.chance.sample(DEEDS, len(DEEDS))
             steps = sorted(self.chance.sample(range(self.games // 12, self.games), len(deeds)))
             self.deeds = list(zip(steps, deeds, strict=True))
-        self.template = self._batch(self._schedule() if faults else {}, slots)
+        bench.run.mkdir(parents=True)
+        bench.write_project(self._judge(self._schedule() if faults else {}, slots))
 
     def _schedule(self) -> dict[str, list]:
         """Prompt -> the fault that strikes its first call. A reply that is an odd one by itself
@@ -81,95 +79,58 @@ class Chaos:
         chosen = [[kind, value] for kind, (number, value) in FAULTS.items() for _ in range(number)]
         return dict(zip(self.chance.sample(prompts, len(chosen)), chosen, strict=True))
 
-    def _batch(self, schedule: dict, slots: int) -> dict:
-        """A batch file but for its names."""
+    def _judge(self, schedule: dict, slots: int) -> str:
+        """The judge's command."""
         run = self.bench.run
-        run.mkdir(parents=True, exist_ok=True)
         (run / "faults.json").write_text(json.dumps(schedule))
-        judge = [sys.executable, HERE / "judge.py", "--calls", run / "calls", "--pid", run / "pid"]
-        judge += ["--plan", run / "faults.json", "--fault-log", run / "fault.log"]
-        judge += ["--request-log", run / "request.log", "--slots", slots, "--seconds", 0.01]
+        judge = [sys.executable, Path(__file__).with_name("judge.py"), "--calls", run / "calls"]
+        judge += ["--lives", run / "lives", "--plan", run / "faults.json"]
+        judge += ["--fault-log", run / "fault.log", "--request-log", run / "request.log"]
+        judge += ["--slots", slots, "--seconds", 0.01]
         judge += ["--cache-tokens", 0]  # so that the tokens of a game are the same in every run
         options = " --name {name} --host {host} --port {port}"
-        return {
-            "root": str(self.bench.root),
-            "models": list(MODELS),
-            "resources": {},
-            "judge": {
-                "name": "chaos-judge",
-                "server": "vllm",
-                "path": "none",
-                "setup": None,
-                "command": " ".join(shlex.quote(str(part)) for part in judge) + options,
-                "endpoints": None,
-                "env": {},
-                "parallel": PARALLEL,
-                "priority": True,
-                "timeout_s": 4.0,  # a stall costs so long
-                "max_restarts": 1000,
-                "ready_minutes": 1,
-            },
-        }
+        return " ".join(shlex.quote(str(part)) for part in judge) + options
 
-    def play(self, within: float = 300.0) -> Told:
-        """Until every model has its judgment file; TimeoutError where that takes too long."""
+    def play(self, within: float = 600.0) -> Told:
+        """Until Snakemake says that all is done; TimeoutError where that takes too long."""
         begun = time.monotonic()
         try:
-            while not self._finished():
+            while not self._is_done():
                 if time.monotonic() - begun > within:
                     raise TimeoutError(f"{self.bench.run}: not done after {within:.0f} s")
-                self._start_what_is_missing()
                 self._next_deed()
                 time.sleep(0.02)
         finally:
-            self._end()
+            left = self._end()
         told = self._told()
-        told.seconds = time.monotonic() - begun
+        told.seconds, told.left = time.monotonic() - begun, left
         return told
 
-    def _finished(self) -> bool:
-        return all(self.bench.job(model).output.exists() for model in MODELS)
+    def _is_done(self) -> bool:
+        """Whether Snakemake has ended well; where it failed or was killed, the same again."""
+        if self.snakemake is not None:
+            status = self.snakemake.poll()
+            if status is None:
+                return False
+            if status == 0:
+                return True
+            if status < 0:
+                self._run(*COMMAND, "--unlock").wait()
+        self.snakemake = self._run(*COMMAND)
+        return False
 
-    def _start_what_is_missing(self) -> None:
-        """As Snakemake, its retries and its user would, for what has failed or was killed."""
-        if not self._serves():
-            self._end()  # a job whose service has gone ends with all its consumers
-            self._start_supervisor()
-        for model in MODELS:
-            client = self.clients.get(model)
-            if self.bench.job(model).output.exists() or (client and client.poll() is None):
-                continue
-            with (self.bench.run / "clients.log").open("a") as log:
-                described = self.bench.described(model, self.batch)
-                command = [sys.executable, HERE / "player.py", described]
-                self.clients[model] = subprocess.Popen(command, stderr=log)
-
-    def _serves(self) -> bool:
-        """Whether the supervisor lives and has not given up on its judge."""
-        if self.supervisor is None or self.supervisor.poll() is not None:
-            return False
-        return not (self.bench.root / "batches" / f"run{self.runs}.judge_failed").exists()
-
-    def _start_supervisor(self) -> None:
-        """A new run, with a batch of its own, as every start of Snakemake has."""
-        self.runs += 1
-        root = self.bench.root
-        described = self.template | {"batch": self.batch, "run": f"run{self.runs}"}
-        batch = root / "batches" / f"{self.batch}.json"
-        write_lines(batch, [described])
-        server = self.bench.server(self.batch)
-        command = [sys.executable, SCRIPTS / "judge_server.py", *LIMITS.split()]
-        command += ["--batch", batch, "--logs", root / "logs" / self.batch, server]
-        with (self.bench.run / "supervisor.log").open("a") as log:
-            self.supervisor = subprocess.Popen(command, stdout=log, stderr=log)
-        self._until(server.exists)
-
-    @property
-    def batch(self) -> str:
-        return f"run{self.runs}-01"
+    def _run(self, *command: str) -> subprocess.Popen:
+        with (self.bench.run / "snakemake.log").open("a") as log:
+            return subprocess.Popen(
+                command,
+                cwd=self.bench.run,
+                stdout=log,
+                stderr=log,
+                env=os.environ | {"CHAOS_RUN": str(self.bench.run)},  # see `_processes`
+            )
 
     def _next_deed(self) -> None:
-        if not self.deeds or len(read_calls(self.bench)) < self.deeds[0][0]:
+        if not self.deeds or len(read_pairs(self.bench.run / "calls")) < self.deeds[0][0]:
             return
         deed = self.deeds[0][1]
         if getattr(self, f"_kill_{deed}")():
@@ -178,13 +139,11 @@ class Chaos:
 
     def _kill_client(self) -> str | None:
         """Kill a client that has games in flight; its model, None where there is none."""
-        playing = [model for model in MODELS if self._in_flight(model)]
-        playing = [model for model in playing if self.clients[model].poll() is None]
-        if not playing:
+        if not (playing := self._playing()):
             return None
-        model = self.chance.choice(playing)
-        self.clients[model].kill()
-        self.clients[model].wait()
+        model = self.chance.choice(sorted(playing))
+        kill(playing[model].pid)
+        self._until(lambda: not is_alive(playing[model], self._lock(model)))
         self.kills.append((model, self._in_flight(model)))
         return model
 
@@ -193,32 +152,53 @@ class Chaos:
         model = self._kill_client()
         if model is None:
             return None
-        journal = self.bench.job(model).journal
+        journal = self.bench.journal(model)
         data = journal.read_bytes() if journal.exists() else b""
         if data:
-            cut = self.chance.randint(2, 200)
-            journal.write_bytes(data[: -min(cut, len(data))])
-            self.torn += data.count(b"\n") - journal.read_bytes().count(b"\n")
+            size = len(data) - min(self.chance.randint(2, 200), len(data))
+            os.truncate(journal, size)
+            self.torn += data.count(b"\n") - data[:size].count(b"\n")
         return model
 
     def _kill_judge(self) -> bool:
         """Kill a judge that has games in flight."""
-        if not any(map(self._in_flight, MODELS)):
-            return False
-        with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
-            os.kill(int((self.bench.run / "pid").read_text()), signal.SIGKILL)
-            return True
-        return False
+        lives = self._lives()
+        return bool(lives and self._playing() and kill(int(lives[-1][1])))
 
     def _kill_supervisor(self) -> bool:
-        self.supervisor.kill()
-        self.supervisor.wait()
+        playing = self._playing()
+        servers = [self.bench.root / f"server/{one.batch}.json" for one in playing.values()]
+        with contextlib.suppress(OSError, ValueError, KeyError):  # it is just coming or going
+            return bool(servers) and kill(json.loads(servers[0].read_text())["pid"])
+        return False
+
+    def _kill_snakemake(self) -> bool:
+        """Kill Snakemake while its clients play: they live on, and the next one meets them."""
+        if not self._playing():
+            return False
+        self.snakemake.kill()
+        self.snakemake.wait()
+        self.orphans += len(self._playing())
         return True
 
+    def _playing(self) -> dict[str, Holder]:
+        """The clients that live and have games in flight, by model."""
+        holders = {model: read_holder(self._lock(model)) for model in MODELS}
+        return {
+            model: holder
+            for model, holder in holders.items()
+            if holder and is_alive(holder, self._lock(model)) and self._in_flight(model)
+        }
+
+    def _lock(self, model: str) -> Path:
+        journal = self.bench.journal(model)
+        return journal.with_name(f"{journal.name}.lock")
+
     def _in_flight(self, model: str) -> int:
-        """Games of a model that the judge has to reply to, or has, and that no journal holds."""
-        told = self._told()
-        journal = self.bench.job(model).journal
+        """Games of a model that this judge has to reply to, or has, and that no journal holds."""
+        lives = self._lives()
+        told = self._told(since=lives[-1][0] if lives else 0.0)
+        journal = self.bench.journal(model)
         lines = iter_lines(journal) if journal.exists() else ()
         known = {line.obj["digest"] for line in lines if line.obj}
         asked = Counter(told.calls) - told.struck - told.failed
@@ -227,51 +207,74 @@ class Chaos:
             for prompt, digest in self.prompts[model].items()
         )
 
-    def _stop_clients(self) -> None:
-        playing = [model for model, client in self.clients.items() if client.poll() is None]
-        for model in playing:
-            self.clients[model].terminate()
-        for model in playing:
-            self.clients[model].wait()
-            self.kills.append((model, self._in_flight(model)))
+    def _end(self) -> list[str]:
+        """Stop what runs; the commands of processes that are there a minute later."""
+        if self.snakemake and self.snakemake.poll() is None:
+            self.snakemake.terminate()
+            self.snakemake.wait()
+        with contextlib.suppress(TimeoutError):
+            self._until(lambda: not self._processes(), 60)
+        left = self._processes()
+        for pid in left:
+            kill(pid)
+        return list(left.values())
 
-    def _end(self) -> None:
-        self._stop_clients()
-        if self.supervisor:
-            self.supervisor.terminate()
-            self.supervisor.wait()
+    def _processes(self) -> dict[int, str]:
+        """Every process of this run, by the mark in its environment: pid -> command."""
+        mark, found = f"CHAOS_RUN={self.bench.run}".encode(), {}
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it has just ended
+                if mark in (entry / "environ").read_bytes().split(b"\0"):
+                    command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    found[int(entry.name)] = command
+        return found
 
-    def _until(self, condition, within: float = 60.0) -> None:
+    def _until(self, condition, within: float = 10.0) -> None:
         end = time.monotonic() + within
         while not condition():
             if time.monotonic() > end:
-                raise TimeoutError(f"{self.bench.run}: the supervisor wrote no server file")
-            time.sleep(0.02)
+                raise TimeoutError(f"{self.bench.run}: not within {within:.0f} s")
+            time.sleep(0.005)
 
-    def _told(self) -> Told:
+    def _lives(self) -> list[tuple[float, str]]:
+        """Start and process number of each judge."""
+        return read_pairs(self.bench.run / "lives")
+
+    def _told(self, since: float = 0.0) -> Told:
+        """What the judges say of the calls that came in after `since`."""
         ours = {prompt for prompts in self.prompts.values() for prompt in prompts}
-        told = Told([prompt for prompt in read_calls(self.bench) if prompt in ours])
+        calls = read_pairs(self.bench.run / "calls")
+        told = Told([prompt for time, prompt in calls if prompt in ours and time >= since])
         told.kills, told.torn, told.faults = self.kills, self.torn, Counter(self.done)
+        told.lives, told.orphans = len(self._lives()), self.orphans
         for line in read_log(self.bench.run / "fault.log"):
-            if line["digest"] in ours and line["kind"] in FAULTS:
+            if line["digest"] in ours and line["kind"] in FAULTS and line["time"] >= since:
                 told.faults[line["kind"]] += 1
                 if line["kind"] not in DELIVERED:
                     told.struck[line["digest"]] += 1
         for line in read_log(self.bench.run / "request.log"):
-            if line["digest"] not in ours:
+            if line["digest"] not in ours or line["in"] < since:
                 continue
-            if line["fault"] in DELIVERED:
-                told.replies[line["digest"]] += 1
-            elif line["fault"] not in FAULTS:
-                # A 400 is a reply: it ends its game.
-                answered = line["status"] is not None and line["status"] < 500
-                (told.replies if answered else told.failed)[line["digest"]] += 1
+            status = 200 if line["fault"] in DELIVERED else line["status"]
+            # One without a status was in flight at the judge's end.
+            if line["fault"] not in set(FAULTS) - set(DELIVERED) and status:
+                (told.replies if status < 500 else told.failed)[line["digest"]] += 1
         return told
 
 
-def read_calls(bench: Bench) -> list[str]:
-    path = bench.run / "calls"
-    return path.read_text().split() if path.exists() else []
+def kill(pid: int) -> bool:
+    """SIGKILL; whether there was such a process."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def read_pairs(path: Path) -> list[tuple[float, str]]:
+    """Lines of a time and a word."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [(float(time), word) for time, word in map(str.split, lines)]
 
 
 def read_log(path: Path) -> list[dict]:

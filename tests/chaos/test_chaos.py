@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from tests.chaos.bench import PARALLEL
 from tests.chaos.checks import examine
 from tests.chaos.run import NEEDED, Told
 from tests.chaos.storm import disturbed, undisturbed
@@ -23,7 +25,9 @@ def test_nothing_is_lost_doubled_or_changed(calm, seed):
     outcome = disturbed(calm, seed)
     assert outcome.missing == set(), "a kind of fault never fired"
     assert (outcome.games, outcome.lost, outcome.doubled, outcome.differing) == (360, 0, 0, 0)
-    assert outcome.unequal == []
+    assert (outcome.unequal, outcome.left) == ([], [])
+    assert outcome.orphans > 0, "the next Snakemake met no client of the killed one"
+    assert 0 <= outcome.vanished <= outcome.lives * PARALLEL, outcome.row(seed)
     assert 0 <= outcome.extra <= outcome.most, outcome.row(seed)
     assert outcome.calls == (
         outcome.games + outcome.retried + outcome.vanished + outcome.torn + outcome.extra
@@ -34,14 +38,16 @@ def test_the_checks_see_what_is_wrong(calm, tmp_path):
     """A copy of the undisturbed run: one line lost, one doubled, one verdict turned round."""
     stormy = dataclasses.replace(calm, run=tmp_path / "copy")
     for model in ("alpha", "beta", "gamma"):
-        job, copied = calm.job(model), stormy.job(model)
-        for path, target in ((job.output, copied.output), (job.journal, copied.journal)):
+        copies = [(calm.output(model), stormy.output(model))]
+        copies += [(calm.journal(model), stormy.journal(model))]
+        copies += [(calm.leaderboard, stormy.leaderboard)]
+        for path, target in copies:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
     peace = examine(calm, stormy, Told(calls=[]))
     assert (peace.lost, peace.doubled, peace.differing, peace.unequal) == (0, 0, 0, [])
     assert peace.missing == NEEDED
-    output: Path = stormy.job("beta").output
+    output: Path = stormy.output("beta")
     lines = [json.loads(line) for line in output.read_text().splitlines()]
     turned = next(game for line in lines[2:] for game in line["games"] if game["score"] == "A>B")
     turned["score"] = "B>A"
@@ -51,3 +57,22 @@ def test_the_checks_see_what_is_wrong(calm, tmp_path):
     assert wrong.differing == 3, "the turned one, and both of the doubled line"
     assert wrong.unequal == ["beta: other bytes"]
     assert not wrong.is_good
+    stormy.leaderboard.write_text("another\n")
+    assert examine(calm, stormy, Told(calls=[])).unequal[0] == "another leaderboard"
+
+
+def test_the_checks_count_calls_by_what_became_of_them(calm):
+    """Of 360 games: one call more than any cause explains, and more vanished than were open."""
+    replies = Counter({f"game {number}": 1 for number in range(360)})
+    told = Told(calls=list(replies), replies=replies, lives=1)
+    assert examine(calm, calm, told).is_good
+    told.calls += ["game 1"] * PARALLEL
+    assert examine(calm, calm, told).is_good, "in flight when the judge ended"
+    told.calls += ["game 1"]
+    assert not examine(calm, calm, told).is_good
+    told.replies = replies + Counter({"game 1": 1})
+    assert not examine(calm, calm, told).is_good, "paid for twice"
+    told.kills = [("alpha", 1)]
+    assert examine(calm, calm, told).is_good, "in flight when its client was killed"
+    told.left = ["python judge.py"]
+    assert not examine(calm, calm, told).is_good
