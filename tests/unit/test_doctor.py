@@ -169,9 +169,14 @@ def test_prompts_of_a_checkout(campaign, tmp_path):
 
 def test_a_kept_forecast_is_plain_json(campaign):
     settings = campaign()
-    path = keep(look(settings), settings.root, T0)
+    keep(look(settings), settings.root, T0)
+    path = settings.root / "forecast.json"
     kept = json.loads(path.read_text())
     assert (kept["time"], kept["games"], kept["forecast"]["jobs"]) == (T0, 94, 1)
+    for model in ("grand-70b-chat", "mid-7b-chat", "tiny-1b-step1000", "tiny-1b-step8000"):
+        journal_of(settings, model, 24)
+    keep(look(settings), settings.root, T0 + 9)
+    assert json.loads(path.read_text()) == kept, "after the run nothing is forecast over it"
 
 
 def test_side_by_side():

@@ -3,11 +3,12 @@
 import csv
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from arena.campaign.slurm import Account
 from arena.costs.ledger import COLUMNS, ledger, open_seconds, write_tsv
-from arena.costs.ledger_page import page
+from arena.pages.ledger_page import ledger_page
 
 from tests.browser import needs_chromium, open_page
 from tests.synthetic import T0, journal_line, life, write_batch, write_journal, write_life
@@ -99,26 +100,39 @@ def test_open_seconds(spans, seconds):
     assert open_seconds(spans) == seconds
 
 
+def page(rows, title="Ledger"):
+    return ledger_page(rows, title).html()
+
+
+def first_cells(html):
+    return re.findall(r'<tr><td data-v="([^"]+)" class="word"', html)
+
+
 def test_page_names_every_batch_and_escapes(root):
     html = page(ledger(root, T0 + 1000, price=1), "Ledger: <b>")
     assert "<title>Ledger: &lt;b&gt;</title>" in html
-    assert re.findall(r"<tr><td data-v=\"([^\"]+)\"", html) == ["r-01", "r-02", "total"]
-    assert 'style="width:15.0%" title="busy 30 s"' in html  # 30 of 200 s
+    assert first_cells(html) == ["r-01", "r-02", "total"]
+    assert 'class="busy" style="width:15.0%" title="busy 30 s"' in html  # 30 of 200 s
     assert "Cost" in html
-    assert "Cost" not in page(ledger(root, T0 + 1000), "Ledger")
+    assert "Cost" not in page(ledger(root, T0 + 1000))
     assert "http" not in html  # nothing is loaded from elsewhere
 
 
 @needs_chromium
 def test_a_click_on_a_heading_sorts(root, tmp_path):
-    """In a real browser: by games, fewest first, then most first; the total stays below."""
-    html = page(ledger(root, T0 + 1000), "Ledger")
-    column = re.findall(r"<th>([^<]+)</th>", html).index("Games")
-    for clicks, order in ((0, ["r-01", "r-02"]), (1, ["r-02", "r-01"]), (2, ["r-01", "r-02"])):
-        click = f"document.querySelectorAll('thead th')[{column}].click();" * clicks
-        path = tmp_path / "page" / f"{clicks}.html"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(html.replace("</body>", f"<script>{click}</script></body>"))
-        drawn, console = open_page(path, tmp_path / f"profile{clicks}")
-        assert console == []
-        assert re.findall(r'<tr><td data-v="([^"]+)"', drawn) == [*order, "total"]
+    """In a real browser: unknown rates stay last either way, and the total below all."""
+    *batches, total = ledger(root, T0 + 1000)
+    rates = {"r-01": 10.0, "r-02": None, "r-03": 9.0}
+    rows = [replace(batches[0], batch=name, games_per_hour=rate) for name, rate in rates.items()]
+    html = page([*rows, total])
+    column = re.findall(r"<th [^>]*><button>([^<]+)</button>", html).index("Games an hour")
+    script = f"""<script>for (const click of [1, 2, 3]) {{
+      document.querySelectorAll("thead button")[{column}].click();
+      const cells = [...document.querySelectorAll("tr td:first-child")];
+      document.body.append(`@${{cells.map(cell => cell.innerText).join(" ")}}@`); }}</script>"""
+    path = tmp_path / "page.html"
+    path.write_text(html.replace("</body>", f"{script}</body>"))
+    drawn, console = open_page(path, tmp_path / "profile")
+    assert console == []
+    most, fewest = "r-01 r-03 r-02 total", "r-03 r-01 r-02 total"
+    assert re.findall("@(r[^@]+)@", drawn) == [most, fewest, most]

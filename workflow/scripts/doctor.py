@@ -27,14 +27,13 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--configfile", type=Path, default=Path("config/config.yaml"))
     parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--json", action="store_true", help="what forecast.json holds")
+    parser.add_argument("--json", action="store_true", help="all that was found, for programs")
     parser.add_argument("--compare", action="store_true", help="the forecast beside what was used")
     options = parser.parse_args(arguments)
     settings = load_settings(options.configfile, options.config)
-    kept = settings.root / FORECAST
     now = time.time()
     if options.compare:
-        told = _read(kept)
+        told = _read(settings.root / FORECAST)
         accounts, _ = account(settings.root)
         rows = ledger(settings.root, now, settings.gpu_hour_cost, accounts, since=told["time"])
         print(side_by_side(against(told["forecast"], rows[-1])))
@@ -43,7 +42,7 @@ def main(arguments: list[str]) -> None:
     report.raise_blocking()
     found = examine(settings, report, now=now)
     keep(found, settings.root, now)
-    print(kept.read_text(encoding="utf-8").rstrip() if options.json else page(found))
+    print(json.dumps(found.to_dict(), ensure_ascii=False) if options.json else page(found))
 
 
 def _read(path: Path) -> dict:

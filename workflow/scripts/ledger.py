@@ -12,7 +12,6 @@ from pathlib import Path
 
 from arena.campaign.records import read_batches
 from arena.costs.ledger import account, ledger, write_tsv
-from arena.costs.ledger_page import page
 from arena.support.jsonl import write_atomic
 
 
@@ -32,10 +31,12 @@ def main(arguments: list[str]) -> None:
     lines = list(write_tsv(rows))
     write_atomic(options.tsv or options.root / "ledger.tsv", lines)
     if options.html:
+        from arena.pages.ledger_page import ledger_page  # here: the table alone needs no charts
+
         toy = any(batch.toy for batch in read_batches(options.root))
+        notes = ["The demo judge is a toy: its times say nothing about real judges"] * toy
         title = f"Ledger: {options.root.parent.name}, judge {options.root.name}"
-        title += ". The demo judge is a toy" * toy
-        write_atomic(options.html, page(rows, title))
+        write_atomic(options.html, ledger_page(rows, title, notes).html())
     print("".join(lines), end="")
 
 

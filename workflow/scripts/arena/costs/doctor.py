@@ -196,8 +196,11 @@ def _budget(settings: Settings, told: Forecast) -> Iterator[str]:
             yield f"budget.{kind} of {count(limit)} covers {part:.0%} of what is to do"
 
 
-def keep(found: Examination, root: Path, now: float) -> Path:
-    """Write forecast.json, to be compared with what the run will have used."""
-    path = root / FORECAST
-    write_atomic(path, json.dumps({"time": now, **found.to_dict()}, ensure_ascii=False) + "\n")
-    return path
+def keep(found: Examination, root: Path, now: float) -> None:
+    """Write forecast.json, to be compared with what the run will have used.
+
+    With nothing to play nothing is forecast, and the last run's forecast stays.
+    """
+    if found.games:
+        told = json.dumps({"time": now, **found.to_dict()}, ensure_ascii=False)
+        write_atomic(root / FORECAST, told + "\n")

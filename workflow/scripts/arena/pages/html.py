@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import altair as alt
-import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from arena.pages.charts import specification
@@ -25,13 +24,25 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of a bar, `share` percent of it; its name is its colour, by the page's style."""
+
+    name: str
+    share: float
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Cell:
-    """key: what the column is sorted by. bar: score, lower and upper in percent, drawn."""
+    """key: what the column is sorted by; "" stands last. Drawn instead of the text: bar, a score
+    with its lower and upper bound in percent; stretches, a bar in parts.
+    """
 
     text: str
     key: float | str = ""
     style: str = ""
     bar: tuple[float, float, float] | None = None
+    stretches: Sequence[Stretch] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +53,11 @@ class TableRow:
 
 @dataclass(frozen=True, slots=True)
 class Table:
+    """total: stays below, however the rows are sorted."""
+
     columns: Sequence[Column]
     rows: Sequence[TableRow]
+    total: TableRow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +78,14 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A heading with what stands under it; `chart` is a number of the page's charts."""
+    """A heading with what stands under it; `chart` is a number of the page's charts, `key` names
+    the stretches of the bars.
+    """
 
     title: str = ""
     text: str = ""
     chart: int | None = None
+    key: Sequence[str] = ()
     table: Table | None = None
     cards: Sequence[Card] = ()
     examples: Sequence[Example] = ()
@@ -100,8 +117,8 @@ class Page:
 
 
 def number(value: float | None, digits: int = 1) -> Cell:
-    """A cell of a number; a dash where there is none, which sorts last."""
-    return Cell("–", "") if value is None else Cell(f"{value:.{digits}f}", value)
+    """A cell of a number; a dash where there is none."""
+    return Cell("–") if value is None else Cell(f"{value:.{digits}f}", value)
 
 
 def word(text: str, style: str = "") -> Cell:
@@ -130,5 +147,7 @@ def _templates() -> Environment:
 @functools.cache
 def _vega() -> str:
     """Vega, Vega-Lite and vega-embed as one script, from the package that is installed here."""
+    import vl_convert  # here: pages without a chart, such as the ledger, need no megabytes of it
+
     # A closing tag inside a string of the script would end the script.
     return vl_convert.javascript_bundle().replace("</script", "<\\/script")
