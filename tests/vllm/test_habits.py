@@ -4,19 +4,22 @@ One server lives through all of them, in this order, because each start takes ha
 """
 
 import os
+import re
 import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from arena.serving.health_check import figure
+from arena.serving.launch import parallel_of
 from arena.support.processes import descendants, shared_memory
 
 from tests.served import Served, eventually
-from tests.vllm.conftest import judge
+from tests.vllm.conftest import SLOTS, judge
 
 START = 300.0  # seconds, on two busy cores; 25 on free ones
 GRACE = 6.0
@@ -101,8 +104,41 @@ def test_a_prompt_over_the_context_is_a_400_with_the_parameters_name(served):
     assert (status, reply["error"]["param"]) == (400, "input_tokens")
 
 
-def test_unknown_fields_are_ignored_and_priority_is_known(served):
-    assert chat(served, "a", no_such_field=1, priority=-7)[0] == 200
+def test_the_requests_to_keep_open_are_what_the_cache_has_room_for(served):
+    """vLLM's own words on its cache, and what the clients read in the server file."""
+    words = re.search(r"KV cache size: ([\d,]+) tokens", served.log)
+    tokens = int(words[1].replace(",", ""))
+    assert tokens > 10_000
+    assert served.entry["capacity"] == {
+        "parallel": parallel_of(SLOTS, tokens),
+        "priority": True,
+        "cache_tokens": tokens,
+    }
+
+
+def test_unknown_fields_are_ignored(served):
+    assert chat(served, "a", no_such_field=1)[0] == 200
+
+
+def test_waiting_requests_are_run_in_the_order_of_their_priority(served):
+    """However they came: those sent last, with the smallest numbers, are run first."""
+    count = lambda state: figure(served.get("/metrics")[1], f"num_requests_{state}")  # noqa: E731
+    long = {"max_tokens": 700, "min_tokens": 700, "ignore_eos": True}
+    ended: list[int] = []
+
+    def ask(priority: int) -> None:
+        assert chat(served, f"question {priority}", priority=priority)[0] == 200
+        ended.append(priority)
+
+    with ThreadPoolExecutor(3 * SLOTS) as pool:
+        blockers = [pool.submit(chat, served, "a", **long) for _ in range(SLOTS)]
+        eventually(lambda: count("running") == SLOTS, 60, "no free slot")
+        asked = [pool.submit(ask, priority) for priority in reversed(range(2 * SLOTS))]
+        eventually(lambda: count("waiting") == 2 * SLOTS, 60, "a queue")
+        assert not any(blocker.done() for blocker in blockers)
+    assert all(done.exception() is None for done in asked)
+    # 16 are run at a time, and those end within a few steps of each other
+    assert sum(ended[:SLOTS]) < sum(ended[SLOTS:]) / 2
 
 
 def test_the_question_for_one_token_goes_through(served):

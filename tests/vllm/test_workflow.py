@@ -1,14 +1,21 @@
 """The workflow on the real vLLM: the rule starts it, ten models play, the counts agree."""
 
+import re
+import sys
 import threading
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from arena.serving.health_check import figure
 
+from tests.conftest import PROJECT
 from tests.served import fetch_as_client
-from tests.vllm.conftest import judge
-from tests.workflow.conftest import Campaign, copy_project, read_lines, write_lines
+from tests.vllm.conftest import SLOTS, judge
+from tests.workflow.conftest import Campaign, copy_project, read_lines, read_tsv, write_lines
+
+sys.path.insert(0, str(PROJECT / "benchmarks"))
+from orders import open_over_time, spans_of
 
 MODELS = [f"model-{number:02d}" for number in range(10)]
 QUESTIONS = 6
@@ -31,7 +38,7 @@ def played(tmp_path_factory: pytest.TempPathFactory, project: Path) -> tuple[Cam
             content = line["messages"][-1]["content"]
             content["answer"] += "" if name == source else f"\n\n{name} has no more to say."
         write_lines(data / "model_answer" / f"{name}.jsonl", lines)
-    settings = judge("tiny") | {"name": "tiny-llama", "max_tokens": 16, "parallel": 32}
+    settings = judge("tiny") | {"name": "tiny-llama", "max_tokens": 16}
     campaign.configure(data_dir="data", batch_size=10, judge=settings)
     figures: dict[str, float] = {}
     over = threading.Event()
@@ -79,11 +86,35 @@ def test_one_server_for_all_started_and_ended_by_the_rule(played):
     assert list(campaign.root.glob("server/*")) == []
 
 
-def test_cached_tokens_are_vllms_own(played):
-    """The journals' counts against the server's; what was shared is found in the cache."""
+def test_all_ten_play_at_the_same_time(played):
+    """On two cores as well: a client that waits for another to end shares no prompt with it."""
+    campaign, _ = played
+    spans = [spans_of([campaign.root / "games" / f"{model}.jsonl"]) for model in MODELS]
+    last_begin = max(min(begin for begin, _ in games) for games in spans)
+    first_end = min(max(end for _, end in games) for games in spans)
+    assert last_begin < first_end
+
+
+def test_never_idle(played):
+    """As many games open as the server said it can take, with no gap until the last is asked."""
+    campaign, _ = played
+    log = next(campaign.root.glob("logs/*/server.log")).read_text()
+    parallel = int(re.search(r"(\d+) requests open", log)[1])
+    counts = open_over_time(spans_of(campaign.root.glob("games/*.jsonl")))
+    assert parallel > SLOTS
+    # journals round to milliseconds, in which one game may end and the next begin
+    assert parallel - 3 <= max(number for _, number in counts) <= parallel + 3
+    gaps = [then - now for (now, number), (then, _) in pairwise(counts) if not number]
+    assert max(gaps, default=0.0) < 1.5  # clients find a ready judge within a second
+
+
+def test_the_ledgers_cached_tokens_are_vllms_own(played):
+    """The ledger's row against the server's metrics; what was shared is found in the cache."""
     campaign, figures = played
-    usage = [game["usage"] for model in MODELS for game in campaign.journal(model)]
-    prompt, cached = (sum(entry[key] for entry in usage) for key in ("prompt", "cached"))
+    row = read_tsv(campaign.root / "ledger.tsv")[-1]
+    assert (row["batch"], row["models"], row["games"]) == ("total", "10", str(20 * QUESTIONS))
+    prompt, cached = int(row["prompt_tokens"]), int(row["cached_tokens"])
+    assert int(row["completion_tokens"]) > 0
     # The last look may have come before the last games; nobody else asked anything.
     assert 0.9 * prompt <= figures["prefix_cache_queries"] <= prompt + 100
     assert 0.9 * cached <= figures["prefix_cache_hits"] <= cached + 100

@@ -3,6 +3,7 @@
 A case is the embedded example plus its differences, given as config or as changed files.
 """
 
+import csv
 import json
 import os
 import re
@@ -88,6 +89,11 @@ class Campaign:
 
 def read_lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def read_tsv(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
 
 
 def write_lines(path: Path, lines: list[dict]) -> None:

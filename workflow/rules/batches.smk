@@ -1,4 +1,6 @@
 # Which models share a judge server, and what its job asks of the scheduler. Functions only; the logic is arena/campaign/batches.py.
+from concurrent.futures import ThreadPoolExecutor
+
 from arena.campaign.early_stop import watch_for_failed_start
 from arena.campaign.slurm import cancel_run
 
@@ -61,6 +63,20 @@ def write_batches(dag, log):
     servers = [job for job in dag.needrun_jobs() if job.rule.name == "judge_server"]
     for batch in described(job.wildcards.batch for job in servers):
         batches.write_batch(batch, log)
+
+
+def let_all_clients_start():
+    """Give the jobs that run on this machine a thread each.
+
+    Snakemake has cores + 5, or one for each member of a group, of which the group itself takes one: on few cores the
+    last client of a batch would begin when another has ended, and share nothing with it.
+    """
+    if workflow.local_exec:
+        executor = workflow.scheduler._executor
+        executor.workers += (workflow.cores or 1) * (
+            SETTINGS.batch_size + 2
+        )  # a batch a core, at most
+        executor.pool = ThreadPoolExecutor(executor.workers)
 
 
 def stop_submitting(cause):

@@ -60,6 +60,7 @@ rule gen_judgment:
 # What a job needs to know of its batch, and whoever looks on: written before the first job starts.
 onstart:
     write_batches(workflow.dag, log)
+    let_all_clients_start()
     watch_for_failed_start(ROOT, RUN, stop_submitting)
 
 
