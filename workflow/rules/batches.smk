@@ -73,9 +73,8 @@ def let_all_clients_start():
     """
     if workflow.local_exec:
         executor = workflow.scheduler._executor
-        executor.workers += (workflow.cores or 1) * (
-            SETTINGS.batch_size + 2
-        )  # a batch a core, at most
+        batches_at_once = workflow.cores or 1
+        executor.workers += batches_at_once * (SETTINGS.batch_size + 2)
         executor.pool = ThreadPoolExecutor(executor.workers)
 
 
