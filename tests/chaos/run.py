@@ -28,7 +28,7 @@ FAULTS = {"429": (10, "0.3"), "500": (10, None), "503": (10, None), "reset": (10
 FAULTS |= {"garbage": (10, None), "html": (6, None), "cut": (6, None), "stall": (4, None)}
 FAULTS |= {"slow": (6, "0.5"), "late": (6, "0.3")}
 FAULTS |= {"kill": (1, None), "die": (1, None), "hang": (1, None), "engine": (1, None)}
-DELIVERED = ("slow", "late")  # of these the reply arrives all the same
+STRIKES = FAULTS.keys() - {"slow", "late"}  # of these two the reply arrives all the same
 # What our own hand does in every run; "torn" kills a client and tears its journal.
 DEEDS = ("client", "client", "torn", "judge", "supervisor", "snakemake")
 NEEDED = {*FAULTS, *(f"kill -9: {deed}" for deed in DEEDS)}
@@ -178,17 +178,22 @@ class Chaos:
             return False
         self.snakemake.kill()
         self.snakemake.wait()
-        self.orphans += len(self._playing())
+        self.orphans += len(self._holders())
         return True
+
+    def _holders(self) -> dict[str, Holder]:
+        """The clients that live, by model."""
+        found = {model: read_holder(self._lock(model)) for model in MODELS}
+        return {
+            model: holder
+            for model, holder in found.items()
+            if holder and is_alive(holder, self._lock(model))
+        }
 
     def _playing(self) -> dict[str, Holder]:
         """The clients that live and have games in flight, by model."""
-        holders = {model: read_holder(self._lock(model)) for model in MODELS}
-        return {
-            model: holder
-            for model, holder in holders.items()
-            if holder and is_alive(holder, self._lock(model)) and self._in_flight(model)
-        }
+        holders = self._holders()
+        return {model: holders[model] for model in holders if self._in_flight(model)}
 
     def _lock(self, model: str) -> Path:
         journal = self.bench.journal(model)
@@ -250,14 +255,13 @@ class Chaos:
         for line in read_log(self.bench.run / "fault.log"):
             if line["digest"] in ours and line["kind"] in FAULTS and line["time"] >= since:
                 told.faults[line["kind"]] += 1
-                if line["kind"] not in DELIVERED:
+                if line["kind"] in STRIKES:
                     told.struck[line["digest"]] += 1
         for line in read_log(self.bench.run / "request.log"):
             if line["digest"] not in ours or line["in"] < since:
                 continue
-            status = 200 if line["fault"] in DELIVERED else line["status"]
             # One without a status was in flight at the judge's end.
-            if line["fault"] not in set(FAULTS) - set(DELIVERED) and status:
+            if line["fault"] not in STRIKES and (status := line["status"]):
                 (told.replies if status < 500 else told.failed)[line["digest"]] += 1
         return told
 

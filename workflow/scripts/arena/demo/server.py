@@ -109,7 +109,8 @@ class Toy:
                 async with self._slot(priority):
                     entry["running"] = self.running
                     reply = await self._play(request, asked, prompt, texts[-1], fault, entry)
-            entry["status"] = reply.status if reply else None
+            if reply:
+                entry["status"] = reply.status
             return reply
         finally:
             self.open -= 1
@@ -186,7 +187,9 @@ class Toy:
         entry |= {"prompt_tokens": tokens, "cached_tokens": cached}
         answer = Reply(200, reply)
         if fault and fault.kind in ("slow", "cut"):
-            return await trickle(request, fault, answer)
+            await trickle(request, fault, answer)
+            entry["status"] = answer.status
+            return None
         if fault and fault.kind == "late":
             await asyncio.sleep(fault.number(1))
         return answer
