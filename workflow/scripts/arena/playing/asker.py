@@ -14,12 +14,12 @@ import openai
 
 from arena.data.games import GameSettings
 from arena.playing.replies import Failure, Outcome, read_reply, read_status, shorten
+from arena.playing.share import NO_KEYS
 
 NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 CONNECT = 10.0  # s; the judge runs on this node, or at a provider that is near enough
 MOST_CONNECTIONS = 4096  # the client's pace is what limits them
 REST = 10.0  # s that an address is left out after a failed connection, while there are others
-NO_KEYS = (None, "", "EMPTY")  # what stands where a server asks for none
 HEALTH = 10.0  # s for /v1/models; a server that needs longer for a list of names is not well
 
 

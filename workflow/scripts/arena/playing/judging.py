@@ -16,14 +16,11 @@ from arena.data.questions import Question, read_questions
 from arena.journals.journal import Journal
 from arena.journals.lock import Lock
 from arena.journals.replay import copy_shared, judgment_lines, open_games, reparse, states_of
-from arena.playing.asker import NO_KEYS, Asker
 from arena.playing.budget import Guard
-from arena.playing.client import Client
 from arena.playing.deadline import Deadline, job_end
 from arena.playing.hooks import Counts, Hooks
-from arena.playing.ready import Server
 from arena.playing.report import Report, progress_text
-from arena.playing.share import Share, read_server
+from arena.playing.share import NO_KEYS, Share, read_server
 from arena.playing.siblings import Siblings
 from arena.support.errors import ArenaError, DataError, JudgeError, OpenGames
 from arena.support.interrupts import Interrupted, Interrupts
@@ -167,6 +164,11 @@ class _Session:
         hooks: Hooks,
         counts: Counts,
     ) -> None:
+        # Here: these load openai, a second of CPU that a model wholly in its journal does not need.
+        from arena.playing.asker import Asker
+        from arena.playing.client import Client
+        from arena.playing.ready import Server
+
         judge = self.batch["judge"]
         usual = QUEUE_SECONDS + SECONDS_PER_TOKEN * self.settings.most_tokens
         asker = Asker(plain, self.settings, timeout=float(judge.get("timeout_s") or usual))

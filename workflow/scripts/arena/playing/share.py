@@ -11,6 +11,7 @@ from arena.playing.siblings import Siblings
 from arena.support.errors import JudgeError
 
 PARALLEL = 64  # requests in all, where neither user nor server says; vLLM runs up to 256 at once
+NO_KEYS = (None, "", "EMPTY")  # what stands where a server asks for none
 LOOK = 5.0  # s between two looks at the siblings: ten clients read nine small files each
 
 
