@@ -1,15 +1,18 @@
-"""The leaderboard as text for terminals, Markdown, CSV and JSON: a pandas table each time."""
+"""The leaderboard as text for terminals and Markdown (pandas tables), CSV and JSON."""
 
+import csv
+import io
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from arena.ranking.curves import Point
 from arena.ranking.leaderboard import OVERALL, Board, Options, Row
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 # The columns of leaderboard.csv: documented in docs/statistics.md, never renamed, only added to.
 CSV_COLUMNS = ("category", "model", "score", "lower", "upper", "questions", "games")
@@ -64,10 +67,11 @@ def curves_csv(points: Sequence[Point]) -> str:
 
 def csv_text(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows as CSV with a header; other keys are left out, None is an empty cell."""
-    cells = [[row[column] for column in columns] for row in rows]
-    # As objects, so that a missing value among whole numbers does not make fractions of them.
-    frame = pd.DataFrame(cells, columns=list(columns), dtype=object)
-    return frame.to_csv(index=False, lineterminator="\n")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def differences_text(boards: Sequence[Board], models: Sequence[str]) -> str:
@@ -85,7 +89,7 @@ def differences_text(boards: Sequence[Board], models: Sequence[str]) -> str:
         for pair in _pairs(_shown(boards))
         if pair["model"] in models and pair["other"] in models
     ]
-    return pd.DataFrame(rows).to_string(index=False) + "\n" if rows else ""
+    return _frame(rows).to_string(index=False) + "\n" if rows else ""
 
 
 def as_json(
@@ -166,7 +170,7 @@ def _shown(boards: Sequence[Board]) -> list[Board]:
     return [board for board in boards if board.category != OVERALL or len(boards) > 2]
 
 
-def _table(board: Board) -> pd.DataFrame:
+def _table(board: Board) -> "DataFrame":
     """The table of a category as it is read, its cells as text, numbered from 1."""
     rows = [
         {
@@ -179,18 +183,24 @@ def _table(board: Board) -> pd.DataFrame:
         }
         for row in board.rows
     ]
-    return pd.DataFrame(rows, index=range(1, len(rows) + 1))
+    return _frame(rows, index=range(1, len(rows) + 1))
 
 
-def _style_table(board: Board) -> pd.DataFrame:
+def _style_table(board: Board) -> "DataFrame":
     rows = {
         one.column: [f"{one.value:+.3f}", f"({one.lower:+.3f}, {one.upper:+.3f})"]
         for one in board.style.coefficients
     }
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["Coefficient", "CI"])
+    return _frame(list(rows.values()), index=list(rows), columns=["Coefficient", "CI"])
 
 
-def _markdown(table: pd.DataFrame) -> str:
+def _frame(rows: Sequence[Any], **options: Any) -> "DataFrame":
+    import pandas  # here: half a second that health and the report's pages need not wait
+
+    return pandas.DataFrame(rows, **options)
+
+
+def _markdown(table: "DataFrame") -> str:
     """The table in Markdown; a bar in a name must not begin a new cell."""
     escaped = table.map(lambda cell: cell.replace("|", "\\|"))
     sides = ["right", *("left" if name == "Model" else "right" for name in table.columns)]
