@@ -80,6 +80,8 @@ def test_shares_have_intervals_over_questions():
     width = 2 * 1.645 * 100 * np.sqrt(0.25 * 0.75 / 200)
     assert found.upper - found.lower == pytest.approx(width, rel=0.07)
     assert share(hits, np.zeros((3, 200)), weights).value is None
+    never = share(0 * hits[:, :12], cases[:, :12], weights[:, :12])
+    assert (never.lower, never.upper) == pytest.approx((0, 100 * (1 - 0.05 ** (1 / 12))))
 
 
 def test_a_judge_that_always_says_a_is_found_out():
@@ -112,7 +114,7 @@ def test_length_bias_and_empty_answers():
         }
     )
     lengths = Lengths(
-        model=np.array([[300.0, 30.0, 0.0, 100.0, np.nan]]),
+        model=np.array([[200.0, 30.0, 0.0, 100.0, np.nan]]),
         baseline=np.array([100.0, 100.0, 100.0, 100.0, 100.0]),
         empty=np.array([[False, False, True, False, False]]),
     )
@@ -194,3 +196,17 @@ def test_the_toy_and_examples_are_named(tmp_path):
     assert "The demo judge is a toy" in health.text()
     assert health.text().count("no end in sight") == 1, "five times the same is one example"
     assert health.to_dict()["examples"][0]["state"] == "truncated"
+
+
+def test_votes_by_length_count_strong_verdicts_as_the_leaderboard_does(tmp_path):
+    """A strong win and a weak loss of equally long answers: 3 of 4 votes, or 1 of 2."""
+    folder = tmp_path / "b" / "model_judgment" / "j"
+    folder.mkdir(parents=True)
+    games = [{"score": "B>>A"}, {"score": "B>A"}]
+    (folder / "m.jsonl").write_text(json.dumps({"uid": "q0", "baseline": "base", "games": games}))
+    for model in ("m", "base"):
+        answers(tmp_path / "b" / "model_answer" / f"{model}.jsonl", "an answer")
+    sources = Sources.find(bench="b", judges=["j"], data_dir=tmp_path)
+    for options, score in (({}, 75), ({"weight": 1}, 50)):
+        found = make_health(sources, **options).answers.bins
+        assert [one.score.value for one in found if one.score.of] == [score]

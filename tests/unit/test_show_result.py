@@ -3,12 +3,18 @@
 import csv
 import io
 import json
+import math
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
+from arena.ranking.formats import interval_text, rank_text
+from arena.ranking.leaderboard import Options, Row, make_boards
 from arena.ranking.show_result import Sources, make_result
+from arena.ranking.votes import ABSENT, Verdicts
 from arena.support.errors import DataError
 
 SEEDED = {"question_id": "q1", "games": [{"judgment": "[[A>B]]"}, {"judgment": "[[B>A]]"}]}
@@ -199,6 +205,38 @@ def test_a_model_stands_alone(tmp_path):
     assert pick(both)[1] < pick(both)[0] < pick(both)[2]
 
 
+def test_a_category_stands_alone(tmp_path):
+    """Its table does not change when the others are shown beside it."""
+    lines = [
+        line(str(i), "B>A", "A>B" if i % 3 else "B>A", category="ab"[i % 2]) for i in range(30)
+    ]
+    data = judgments(tmp_path, j__m=lines)
+    beside = result_of(data).boards[1]
+    (alone, _) = result_of(data, categories=["b"]).boards
+    assert (alone.category, alone.rows) == (beside.category, beside.rows)
+
+
+def test_differences_are_taken_on_the_questions_that_both_were_judged_on(tmp_path):
+    """`few` was spared the ten questions that `all` lost: on the others they are alike."""
+    won, lost = ("B>A", "A>B"), ("A>B", "B>A")
+    good = [line(str(i), *won) for i in range(10)]
+    data = judgments(
+        tmp_path, j__all=[*good, *(line(str(i), *lost) for i in range(10, 20))], j__few=good
+    )
+    board = result_of(data).boards[0]
+    names = [row.model for row in board.rows]
+    assert [row.score for row in board.rows] == [100, 50, 50]
+    i, j = names.index("few"), names.index("all")
+    assert (board.differences.difference[i, j], board.differences.questions[i, j]) == (0, 10)
+
+
+def test_text_says_how_far_an_interval_reaches_below_and_above():
+    row = Row("m", 50.0, 47.04, 51.26, 9, 18, 9, 0, 1, 3, 50.0, False)
+    assert (interval_text(row), rank_text(row)) == ("(-3.0 / +1.3)", "1-3")
+    assert interval_text(replace(row, lower=math.nan, upper=math.nan)) == "-"
+    assert rank_text(replace(row, worst_rank=1)) == "1"
+
+
 def test_the_toy_is_named_in_every_output(tmp_path, show_result):
     toy = line("1", "A>B", "B>A")
     toy["games"][0]["toy"] = True
@@ -304,3 +342,44 @@ def test_style_control_from_answers(tmp_path, show_result):
     assert style[0]["column"] == "length"
     assert style[0]["lower"] < style[0]["value"] < style[0]["upper"]
     assert rows_of(out)[-1]["score"] == "", "unknown, not a number"
+
+
+def test_style_is_compared_with_the_baseline_of_the_category():
+    """Two baselines, one curt and one wordy, and a silent model before the others."""
+    size = 60
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 5, (1, 3, size, 2)).astype(np.int8)
+    codes[0, 0] = ABSENT
+    names = tuple(f"q{number}" for number in range(size))
+    both = Verdicts(
+        judges=("j",),
+        models=("a-silent", "m", "n"),
+        questions=names,
+        categories=("hard", "soft"),
+        category=np.arange(size) % 2,
+        baselines={"hard": "curt", "soft": "wordy"},
+        codes=codes,
+        toy=False,
+        examples=(),
+        notes=(),
+    )
+    counts = {
+        name: np.column_stack([mean * (1 + rng.random(size)), *rng.integers(0, 9, (3, size))])
+        for name, mean in {"m": 200, "n": 300, "curt": 50, "wordy": 900}.items()
+    }
+    options = Options(rounds=5, control_features=("length",))
+    hard, soft, _ = make_boards(both, options, counts)
+    for number, board in enumerate((hard, soft)):
+        some = both.category == number
+        one = replace(
+            both,
+            models=both.models[1:],
+            questions=tuple(np.array(names)[some]),
+            categories=(board.category,),
+            category=np.zeros(some.sum(), dtype=int),
+            baselines={board.category: both.baselines[board.category]},
+            codes=codes[:, 1:, some],
+        )
+        alone = make_boards(one, options, {name: all_[some] for name, all_ in counts.items()})[0]
+        assert alone.rows == board.rows
+        assert alone.style.coefficients == board.style.coefficients

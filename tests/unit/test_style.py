@@ -138,6 +138,10 @@ def test_unknown_styles_leave_their_votes_out():
     assert found.scores[:2] == pytest.approx([50, 73], abs=3)
     assert np.isnan(found.scores[2])
     assert "leaves out 500 judged answers" in found.notes[0]
+    votes.wins[0, 100:] = 0  # what is left out moves neither the score nor its resamples
+    again = controlled(votes, columns, rounds=5)
+    assert again.scores[0] == found.scores[0]
+    assert again.resamples[:, 0] == pytest.approx(found.resamples[:, 0])
 
 
 def test_style_that_foretells_every_vote_has_no_maximum():

@@ -44,6 +44,7 @@ def test_v2_drops_a_question_that_v01_keeps_half_of():
     assert kept.votes.tolist() == [[1, 2]]
     assert kept.games.tolist() == [[1, 2]]
     assert kept.ties.tolist() == [[0, 1]]
+    assert (kept.games_won.tolist(), kept.games_tied.tolist()) == ([[1, 1]], [[0, 1]])
 
 
 @pytest.mark.parametrize(

@@ -42,4 +42,4 @@ def test_the_command_gives_what_the_rule_wrote(judged):
 def test_other_weights_make_another_leaderboard_and_judge_nothing(judged):
     judged.configure(leaderboard={"weight": 1, "steps": None})
     planned = judged.planned()
-    assert planned.keys() == {"all", "show_result", "plot_result"}
+    assert planned.keys() == {"all", "show_result", "judge_health", "plot_result"}

@@ -14,6 +14,7 @@ of three counts. Its intervals are too narrow; it is here to compare with publis
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -120,6 +121,7 @@ def tails(questions: np.ndarray, level: float) -> np.ndarray:
     return np.array([_tail(int(count), level) for count in counts])[places]
 
 
+@lru_cache
 def _tail(questions: int, level: float) -> float:
     tail = (1 - level) / 2
     if questions == 1:
