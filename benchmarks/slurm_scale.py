@@ -20,7 +20,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.slurm.campaign import Campaign, lives
 
 QUESTIONS = 3
-GAMES = 117 * 750 * 2  # of the campaign that this stands for
 
 
 def main() -> None:
@@ -41,8 +40,7 @@ def main() -> None:
 def measure(campaign: Campaign, at_once: int) -> dict:
     """Run the campaign; seconds, MB and files."""
     begun = time.monotonic()
-    # A head that looks every 40 s, as users' do.
-    campaign.start("--jobs", str(at_once), "--slurm-init-seconds-before-status-checks", "40")
+    campaign.start("--jobs", str(at_once))
     pid, first, peak, cpu = campaign.process.pid, None, 0.0, 0.0
     while campaign.process.poll() is None:
         if first is None and campaign.jobs():

@@ -10,10 +10,11 @@ import base64
 import binascii
 import getpass
 import json
+import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,6 +115,18 @@ def sacct(ids: Iterable[str]) -> tuple[dict[str, Account], str | None]:
     return accounts, problem
 
 
+def ended_lives(job: str) -> list[tuple[str, float, float]]:
+    """State, start and end (s since 1970) of each life of a job that has ended, as far as known."""
+    command = ["sacct", "-n", "-P", "-X", "--duplicates", "-j", job, "-o", "State,Start,End"]
+    output, _ = _call(command, env=os.environ | {"SLURM_TIME_FORMAT": "%s"})
+    found = []
+    for line in output.splitlines():
+        state, start, end = line.split("|")
+        if start.isdigit() and end.isdigit():
+            found.append((state.split()[0], float(start), float(end)))  # "CANCELLED by 1000"
+    return found
+
+
 def batch_of_job(workdir: Path, root: Path) -> dict[str, str]:
     """Slurm id -> batch of all submitted jobs, from Snakemake's records of unfinished outputs."""
     folder = workdir / ".snakemake" / "incomplete"
@@ -168,10 +181,12 @@ def cancel_run(name: str | None) -> str | None:
     return problem
 
 
-def _call(command: list[str], patience: float = TIMEOUT_S) -> tuple[str, str | None]:
+def _call(
+    command: list[str], patience: float = TIMEOUT_S, env: Mapping[str, str] | None = None
+) -> tuple[str, str | None]:
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=patience, check=False
+            command, capture_output=True, text=True, timeout=patience, check=False, env=env
         )
     except subprocess.TimeoutExpired:
         return "", f"{command[0]} did not answer within {patience:g} s"

@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from arena.campaign import slurm
 from arena.support.jsonl import write_atomic
 
 WALLTIME_SECONDS = 90  # SIGTERM comes at the limit, or some clusters' KillWait before it
@@ -90,7 +91,7 @@ class BatchRecord:
             former = json.loads(self.path.read_text())
         except (FileNotFoundError, ValueError):
             return []
-        return [*former.pop("earlier", []), former]
+        return [*former.pop("earlier", []), _completed(former)]
 
     def note(self, **values: Any) -> None:
         """Set keys, on disk at once."""
@@ -108,6 +109,27 @@ class BatchRecord:
         """The judge is gone for good. The first cause stands."""
         if not self.entry["end"]:
             self.note(end=now(), cause=cause)
+
+
+def _completed(former: dict[str, Any]) -> dict[str, Any]:
+    """An attempt that could not write down its end, with what Slurm's accounting says of it.
+
+    Under proctrack/cgroup Slurm tells only the first process of a job that it will end; all others
+    are killed.
+    """
+    if former.get("end") or not former.get("slurm_job_id"):
+        return former
+    began = datetime.fromisoformat(former["start"]).timestamp()
+    for state, start, end in slurm.ended_lives(former["slurm_job_id"]):
+        if start <= began <= end:
+            ended = datetime.fromtimestamp(end, UTC).isoformat(timespec="seconds")
+            return {**former, "end": ended, "cause": _cause_of(state)}
+    return former
+
+
+def _cause_of(word: str) -> str:
+    """Of an end that was Slurm's doing, by sacct's state or squeue's reason."""
+    return "walltime" if word in ("TIMEOUT", "TimeLimit") else f"Slurm ended the job ({word})"
 
 
 class FailedStart:
@@ -150,4 +172,4 @@ def why_stopped(end: float | None, env: Mapping[str, str] = os.environ) -> str |
     state, _, reason = done.stdout.strip().partition(" ")
     if not state or state == "RUNNING":
         return None
-    return "walltime" if reason == "TimeLimit" else f"Slurm ended the job ({state}, {reason})"
+    return _cause_of(state if reason in ("", "None") else reason)
