@@ -92,14 +92,15 @@ def test_games_of_other_settings_do_not_count(places):
         journal_line(0, 0, T0 - 5),  # before all batches: taken to be of these
         journal_line(1, 0, T0 + 10),
         journal_line(2, 0, T0 + 60),
+        journal_line(2, 1, T0 + 60),
         journal_line(3, 0, T0 + 10, attempts=0),  # taken over
     ]
     write_journal(places.root, "a", lines)
-    assert look(places)[1]["a"].played == 3
+    assert look(places)[1]["a"].played == 4
     write_batch(places.root, "r3-01", ["a"], settings="old", time=iso(T0 + 70))  # and back
     assert look(places)[1]["a"].played == 3
     write_batch(places.root, "r2-01", ["a"], settings="old", time=iso(T0 + 50))
-    assert look(places)[1]["a"].played == 4
+    assert look(places)[1]["a"].played == 5
 
 
 def test_the_client_says_how_many_games_it_has(places):
@@ -243,6 +244,23 @@ def test_each_fault_is_named_with_its_log(places, monkeypatch):
         "see walltime": (True, ""),
     }
     assert [one.grave for one in found] == sorted((one.grave for one in found), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("odd", "played", "told"),
+    [
+        (4, 10, []),
+        (5, 100, []),
+        (6, 100, ["a: 6% of the games have no verdict (6 unparsed)"]),
+    ],
+)
+def test_some_games_without_a_verdict_are_no_fault(places, odd, played, told):
+    lines = [
+        journal_line(question, 0, state="unparsed" if question < odd else "ok")
+        for question in range(played)
+    ]
+    write_journal(places.root, "a", lines)
+    assert [text for text in look(places)[2] if "no verdict" in text] == told
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import json
 import re
 
 import pytest
+from arena.pages.charts import difference_matrix
 from arena.pages.plot_result import make_pages
 from arena.ranking.show_result import Sources, make_health, make_result
 
@@ -89,17 +90,36 @@ def test_the_leaderboards_rows(pages):
     assert won + tied + lost == int(rows[models.index("r-step1")][7]) == 22
 
 
+def test_ranks_sort_by_the_best_and_then_the_worst(pages):
+    text = pages["leaderboard"].html().split("<tbody>")[1].split("</tbody>")[0]
+    keys = re.findall(r'<tr[^>]*><td data-v="([^"]+)" class="">([\d–]+)</td>', text)
+    assert len(keys) == 5
+    for key, ranks in keys:
+        best, _, worst = ranks.partition("–")
+        assert float(key) == pytest.approx(int(best) + int(worst or best) / 1e4)
+
+
 def test_charts_hold_the_numbers(pages):
     overall = pages["differences"].charts[0]
     lines = overall["data"]["values"].splitlines()
     assert len(lines) == 1 + 10, "a line a pair of five"
-    assert lines[0] == "model,other,difference,lower,upper,questions"
+    assert lines[0] == "model,other,difference,lower,upper,questions,sure"
     curve = pages["curves"].charts[0]
     values = curve["data"]["values"]
     assert [(point["run"], point["step"]) for point in values] == [("r", 1), ("r", 2), ("s", 1)]
     overall = pages["categories"].charts[1]
     shares = [one["share"] for one in overall["data"]["values"] if one["model"] == "r-step2"]
     assert sum(shares) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "sure"),
+    [(0.01, 9.0, "yes"), (-0.01, 9.0, "no"), (-9.0, -0.01, "yes"), (-9.0, 0.01, "no")],
+)
+def test_who_is_told_apart_does_not_hang_on_rounding(lower, upper, sure):
+    pair = {"model": "a", "other": "b", "difference": 0.5, "questions": 9}
+    chart = difference_matrix([pair | {"lower": lower, "upper": upper}], ["a", "b"])
+    assert chart.to_dict()["data"]["values"].splitlines()[1].split(",")[-1] == sure
 
 
 @needs_chromium

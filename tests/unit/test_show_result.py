@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import show_result as command
 from arena.ranking.formats import interval_text, rank_text
 from arena.ranking.leaderboard import Options, Row, make_boards
 from arena.ranking.show_result import Sources, make_result
@@ -21,14 +22,17 @@ SEEDED = {"question_id": "q1", "games": [{"judgment": "[[A>B]]"}, {"judgment": "
 
 
 @pytest.fixture
-def show_result(project):
-    script = project / "workflow" / "scripts" / "show_result.py"
+def show_result(capsys):
+    """The command in this process: starting Python costs more than what it does here."""
 
     def run(*arguments, ok=True):
-        command = [sys.executable, str(script), *map(str, arguments)]
-        done = subprocess.run(command, text=True, capture_output=True)
-        assert (done.returncode == 0) == ok, done.stderr
-        return done.stdout if ok else done.stderr
+        try:
+            status = command.main(list(map(str, arguments)))
+        except SystemExit as error:
+            status = error.code
+        out, err = capsys.readouterr()
+        assert (status == 0) == ok, err
+        return out if ok else err
 
     return run
 
@@ -68,11 +72,16 @@ def result_of(folder, judges=("j",), bench="bench", models=(), **options):
     return make_result(sources, **options)
 
 
-def test_the_seeded_example(tmp_path, show_result):
+def test_the_seeded_example(tmp_path, project):
     """A > B with the baseline as A is lost, B > A with the model as A as well: 0."""
-    data = judgments(tmp_path, judge__model=[SEEDED])
-    text = show_result("--data-dir", data, "-b", "bench", "-j", "judge", "--out", tmp_path / "out")
-    assert "##### Category: bench #####" in text
+    judgments(tmp_path / "data", judge__model=[SEEDED])
+    script = project / "workflow" / "scripts" / "show_result.py"
+    options = ["-b", "bench", "-j", "judge", "--out", "out"]
+    done = subprocess.run(
+        [sys.executable, script, *options], text=True, capture_output=True, cwd=tmp_path
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "##### Category: bench #####" in done.stdout
     baseline, model = (row for row in rows_of(tmp_path / "out") if row["category"] == "bench")
     assert list(model) == ["category", "model", "score", "lower", "upper", "questions", "games"]
     assert list(model.values()) == ["bench", "model", "0.0", "0.0", "95.0", "1", "2"]

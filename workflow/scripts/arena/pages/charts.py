@@ -9,7 +9,7 @@ from typing import Any
 
 import altair as alt
 
-from arena.ranking.formats import DIFFERENCE_COLUMNS, csv_text
+from arena.ranking.formats import DIFFERENCE_COLUMNS, csv_text, is_sure
 
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#e69f00", "#009e73", "#8c959f"
 COLOURS = [BLUE, "#d55e00", GREEN, "#cc79a7", ORANGE, "#56b4e9", "#000000", "#b3a100"]
@@ -53,35 +53,30 @@ def intervals(rows: Rows, level: float) -> alt.LayerChart:
 def difference_matrix(pairs: Rows, order: Sequence[str]) -> alt.LayerChart:
     """Who is better than whom: a cell a pair; a dot where they cannot be told apart."""
     cell = min(LARGEST_CELL, max(SMALLEST_CELL, MATRIX / max(len(order), 1)))
-    # As CSV: thousands of pairs, whose keys would be most of the page.
     short = [
-        pair | {key: round(pair[key], 1) for key in ("difference", "lower", "upper")}
+        pair
+        | {key: round(pair[key], 1) for key in ("difference", "lower", "upper")}
+        | {"sure": "yes" if is_sure(pair) else "no"}
         for pair in pairs
     ]
-    data = alt.Data(
-        values=csv_text(DIFFERENCE_COLUMNS[1:], short), format=alt.CsvDataFormat(type="csv")
-    )
+    # As CSV: thousands of pairs, whose keys would be most of the page.
+    text = csv_text((*DIFFERENCE_COLUMNS[1:], "sure"), short)
+    data = alt.Data(values=text, format=alt.CsvDataFormat(type="csv"))
     most = max((abs(pair["difference"]) for pair in pairs), default=1) or 1
     names = {"labelFontSize": max(7, min(12, cell)), "labelOverlap": cell < 10}
     place = {"sort": list(order), "scale": alt.Scale(domain=list(order), paddingInner=0.06)}
-    base = (
-        alt.Chart(data)
-        .transform_calculate(sure="datum.lower > 0 || datum.upper < 0 ? 'yes' : 'no'")
-        .encode(
-            x=alt.X(
-                "other:N", title="... than this", axis=_names(labelAngle=-60, **names), **place
-            ),
-            y=alt.Y("model:N", title="how much better this is ...", axis=_names(**names), **place),
-            tooltip=[
-                alt.Tooltip("model:N"),
-                alt.Tooltip("other:N", title="minus"),
-                alt.Tooltip("difference:Q", format="+.1f"),
-                alt.Tooltip("lower:Q", format="+.1f"),
-                alt.Tooltip("upper:Q", format="+.1f"),
-                alt.Tooltip("questions:Q", title="shared questions"),
-                alt.Tooltip("sure:N", title="told apart"),
-            ],
-        )
+    base = alt.Chart(data).encode(
+        x=alt.X("other:N", title="... than this", axis=_names(labelAngle=-60, **names), **place),
+        y=alt.Y("model:N", title="how much better this is ...", axis=_names(**names), **place),
+        tooltip=[
+            alt.Tooltip("model:N"),
+            alt.Tooltip("other:N", title="minus"),
+            alt.Tooltip("difference:Q", format="+.1f"),
+            alt.Tooltip("lower:Q", format="+.1f"),
+            alt.Tooltip("upper:Q", format="+.1f"),
+            alt.Tooltip("questions:Q", title="shared questions"),
+            alt.Tooltip("sure:N", title="told apart"),
+        ],
     )
     scale = alt.Scale(domain=[-most, 0, most], range=["#d55e00", "#f7f7f7", BLUE])
     cells = base.mark_rect().encode(color=alt.Color("difference:Q", scale=scale, title="points"))

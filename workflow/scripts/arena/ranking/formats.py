@@ -84,12 +84,17 @@ def differences_text(boards: Sequence[Board], models: Sequence[str]) -> str:
             "Difference": f"{pair['difference']:+.1f}",
             "CI": f"({pair['lower']:+.1f}, {pair['upper']:+.1f})",
             "Questions": pair["questions"],
-            "Told apart": "yes" if pair["lower"] > 0 or pair["upper"] < 0 else "no",
+            "Told apart": "yes" if is_sure(pair) else "no",
         }
         for pair in _pairs(_shown(boards))
         if pair["model"] in models and pair["other"] in models
     ]
     return _frame(rows).to_string(index=False) + "\n" if rows else ""
+
+
+def is_sure(pair: Mapping[str, Any]) -> bool:
+    """Whether the interval of a pair's difference leaves out 0: the data tell the two apart."""
+    return pair["lower"] > 0 or pair["upper"] < 0
 
 
 def as_json(
