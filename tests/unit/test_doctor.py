@@ -83,6 +83,33 @@ def test_a_changed_prompt_asks_all_again(campaign, tmp_path):
     assert (found.games, found.played) == (94, 0)
 
 
+def judged(settings, model):
+    """Its judgments, made in a run with these settings."""
+    journal_of(settings, model, 24)
+    write_batch(settings.root, "r-01", [model], settings=settings.digest)
+    file = settings.judgments_dir / f"{model}.jsonl"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    line = {"uid": "q", "model": model, "games": [{"state": "ok"}] * 2}
+    file.write_text(json.dumps(line) + "\n")
+
+
+def test_judgments_of_other_settings_are_made_again(campaign):
+    judged(campaign(), "mid-7b-chat")
+    assert look(campaign()).games == 70
+    found = look(campaign(judge={"temperature": 0.5}))
+    assert (found.games, found.models, found.played) == (94, 4, 0)
+
+
+def test_answers_of_what_is_judged_are_not_read(campaign, monkeypatch):
+    judged(campaign(), "mid-7b-chat")
+    read = []
+    whole = Examiner.open_games
+    monkeypatch.setattr(Examiner, "open_games", lambda self, m: read.append(m) or whole(self, m))
+    look(campaign())
+    assert "mid-7b-chat" not in read
+    assert len(read) == 3
+
+
 def test_equal_answers_are_asked_once(campaign):
     settings = campaign()
     shutil.copy(settings.answer("llama-demo-8b"), settings.answer("copy-of-baseline"))
@@ -117,6 +144,11 @@ def test_gpus_walltime_and_budget(campaign):
     assert any("raise walltime.minutes_per_model" in note for note in found.notes)
     assert "budget.games of 47 covers 50% of what is to do" in found.notes
     one = found.forecast
+    needed = (one.longest_s - 60) / 60 / 4  # minutes a model of the batch's four
+    for minutes, raised in ((0.99 * needed, True), (1.01 * needed, False)):
+        walltime = {"start_minutes": 1, "minutes_per_model": minutes}
+        notes = look(campaign(judge=judge, walltime=walltime)).notes
+        assert any("raise walltime" in note for note in notes) == raised
     assert one.cost == pytest.approx(3 * one.gpu_hours)
     write_batch(settings.root, "r-01", ["x"], resources={"gpus": 4}, time=iso(T0))
     four = look(settings).forecast

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.campaign.records import read_batches
-from arena.campaign.survey import Surveyor
+from arena.campaign.survey import Survey, Surveyor
 from arena.campaign.validation_report import Report
 from arena.costs.forecast import ENOUGH_GAMES, Forecast, Load, forecast, rates_of
 from arena.costs.ledger import account, ledger
@@ -75,7 +75,7 @@ def examine(settings: Settings, report: Report, *, now: float | None = None) -> 
     context, context_from = context_of(judge)
     limit = context - judge["max_tokens"] if context else None
     survey = Surveyor(Places.of(settings)).survey(now)
-    done = {row.model for row in survey.rows if row.mark == "done"}
+    done = _done(survey, settings.digest)
     models = [name for name in settings.selected if name in report.ready and name not in done]
     questions = read_questions(settings.questions)
     examiner = Examiner(settings, questions, lengths, limit)
@@ -93,7 +93,7 @@ def examine(settings: Settings, report: Report, *, now: float | None = None) -> 
     loads = [_load(batch) for batch in _batches(list(waiting.values()), settings.batch_size)]
     told = forecast(loads, rates, gpus=gpus, price=settings.gpu_hour_cost)
     sizes = sorted(prompt.tokens for prompts in waiting.values() for prompt in prompts) or [0]
-    checked = [row for row in report.rows if row.model in found]
+    checked = [row for row in report.rows if row.model in waiting]
     notes = [*_walltime(settings, told, loads), *_budget(settings, told)]
     if not gpus_known:
         notes.append(
@@ -106,8 +106,8 @@ def examine(settings: Settings, report: Report, *, now: float | None = None) -> 
         batch_size=settings.batch_size,
         models=len(waiting),
         games=told.games,
-        played=sum(games.played for games in found.values()),
-        asked_once=sum(games.once for games in found.values()),
+        played=sum(found[model].played for model in waiting),
+        asked_once=sum(found[model].once for model in waiting),
         answers=sum(row.answers for row in checked),
         empty=sum(row.empty for row in checked),
         cut=sum(row.cut for row in checked),
@@ -129,6 +129,18 @@ def examine(settings: Settings, report: Report, *, now: float | None = None) -> 
         forecast=told,
         notes=notes,
     )
+
+
+def _done(survey: Survey, digest: str) -> set[str]:
+    """Models whose judgments are surely complete, so that their answers need not be read.
+
+    Judgments that were made with other settings are to be made again: what their newest batch says
+    tells. Without a batch the journal must tell.
+    """
+    newest = {model: batch.settings for batch in survey.batches for model in batch.models}
+    return {
+        row.model for row in survey.rows if row.mark == "done" and newest.get(row.model) == digest
+    }
 
 
 def _corrected(lengths: Lengths, examiner: Examiner, played: list[str]) -> Lengths | None:
