@@ -264,6 +264,26 @@ def test_some_games_without_a_verdict_are_no_fault(places, odd, played, told):
 
 
 @pytest.mark.parametrize(
+    ("again", "played", "told"),
+    [
+        (4, 20, []),
+        (5, 20, ["a: 5 calls failed and were made again"]),
+        (5, 101, []),
+        (6, 101, ["a: 6 calls failed and were made again"]),
+    ],
+)
+def test_some_repeated_calls_are_no_fault(places, again, played, told):
+    write_batch(places.root, "r-01", ["a"], games={"a": 1000})
+    write_life(places.root, "r-01", life(0, 1, 5, None))
+    lines = [
+        journal_line(question, 0, T0 + 90, attempts=2 if question < again else 1)
+        for question in range(played)
+    ]
+    write_journal(places.root, "a", lines)
+    assert [text for text in look(places)[2] if "made again" in text] == told
+
+
+@pytest.mark.parametrize(
     ("cause", "said", "told"),
     [
         (

@@ -9,6 +9,7 @@ from arena.campaign.validation import check_settings
 from arena.costs.doctor import examine, keep
 from arena.costs.doctor_page import page, side_by_side
 from arena.costs.open_prompts import Examiner
+from arena.data import lengths
 from arena.data.answers import read_answers
 from arena.data.games import GameSettings, plan_games
 from arena.data.lengths import lengths_for
@@ -61,7 +62,7 @@ def test_the_example(campaign):
     assert 50_000 < found.forecast.prompt_tokens < 60_000
     assert found.forecast.shared_tokens > found.one_by_one > 0
     assert found.forecast.gpu_hours is None
-    assert found.median <= found.most <= found.longest
+    assert 500 < found.median < 600 < 700 < found.most < 800 < found.longest < 900
     assert max(len(line) for line in page(found).splitlines()) <= 80
 
 
@@ -126,6 +127,16 @@ def test_prompts_against_the_context(campaign):
     assert {tokens for _, _, tokens in found.too_long} == {longest}
     assert "will have no verdict" in page(found)
     assert look(campaign(judge={"context": None})).context is None
+
+
+def test_prompts_near_the_limit_are_counted_whole(campaign, monkeypatch):
+    """One text of each file is counted, the others go by their characters."""
+    settings = campaign()
+    examined = look(settings)
+    monkeypatch.setattr(lengths, "SAMPLE", 1)
+    assert look(settings).longest != examined.longest
+    near = look(campaign(judge={"context": examined.longest + 500, "max_tokens": 500}))
+    assert near.longest == examined.longest
 
 
 def test_batches_follow_the_config(campaign):

@@ -11,7 +11,7 @@ from arena.costs.ledger import COLUMNS, ledger, open_seconds, write_tsv
 from arena.pages.ledger_page import ledger_page
 
 from tests.browser import needs_chromium, open_page
-from tests.synthetic import T0, journal_line, life, write_batch, write_journal, write_life
+from tests.synthetic import T0, iso, journal_line, life, write_batch, write_journal, write_life
 
 
 @pytest.fixture
@@ -75,6 +75,24 @@ def test_what_still_runs_counts_until_now(root):
     write_life(root, "r-04", life(0, 10, 20, None, gpus=1))
     row = ledger(root, T0 + 3600)[-2]
     assert (row.gpu_hours, row.start_s, row.idle_s) == (1, 10, 3590)
+
+
+def test_only_what_was_planned_since(root):
+    write_batch(root, "r-04", ["a"], time=iso(T0 + 400))
+    write_life(root, "r-04", life(400, 405, 410, 500))
+    assert [row.batch for row in ledger(root, T0 + 1000, since=T0 + 400)] == ["r-04", "total"]
+    assert len(ledger(root, T0 + 1000, since=T0)) == 4
+
+
+def test_a_game_is_of_the_batch_that_began_last(root):
+    """The first one was killed: it wrote no end, and is taken to have lasted its walltime."""
+    write_batch(root, "s-01", ["z"])
+    write_life(root, "s-01", life(0, 1, 5, None, slurm_job_id="8"))
+    write_batch(root, "s-02", ["z"])
+    write_life(root, "s-02", life(600, 601, 605, 700, slurm_job_id="9"))
+    write_journal(root, "z", [journal_line(1, 0, T0 + 50), journal_line(1, 1, T0 + 650)])
+    games = {row.batch: row.games for row in ledger(root, T0 + 1000)}
+    assert (games["s-01"], games["s-02"]) == (1, 1)
 
 
 def test_tsv(root):

@@ -99,6 +99,14 @@ def test_ranks_sort_by_the_best_and_then_the_worst(pages):
         assert float(key) == pytest.approx(int(best) + int(worst or best) / 1e4)
 
 
+def test_a_bar_sorts_by_its_score(pages):
+    text = pages["leaderboard"].html().split("<tbody>")[1].split("</tbody>")[0]
+    keys = re.findall(r'data-v="([^"]+)" class="[^"]*"><div class="bar"', text)
+    scores = re.findall(r'data-v="([^"]+)" class="strong"', text)
+    assert keys == scores
+    assert len(keys) == 5
+
+
 def test_charts_hold_the_numbers(pages):
     overall = pages["differences"].charts[0]
     lines = overall["data"]["values"].splitlines()
@@ -138,3 +146,7 @@ def test_the_judges_page(pages):
     assert "Picks the first answer" in text
     assert "&lt;/script&gt; no verdict" in text
     assert re.findall(r'role="tab"[^>]*>([^<]+)<', text) == [], "one judge, no answers: one tab"
+    labels = pages["judge_health"].charts[0]["data"]["values"]
+    for place in ("A is the baseline", "A is the model"):
+        assert sum(one["share"] for one in labels if one["game"] == place) == pytest.approx(1)
+    assert re.search(r'card alarm">No verdict<b>4.2 %', text), "4 of 96 deserve a look"

@@ -50,7 +50,6 @@ def check(
     known_models: Iterable[str] = (),
     missing_answers: str = "skip",
     baseline_gaps: str = "drop",
-    most_cut: float | None = None,
     memory: str | Path | None = None,
 ) -> Report:
     """Check questions, answers, baselines and judgments of a campaign.
@@ -71,8 +70,6 @@ def check(
         A model without answers: "skip" or "error".
     baseline_gaps
         A question that the baseline or the reference has not answered: "drop" or "block".
-    most_cut
-        Share of cut-off answers above which a model is left out (0 to 1), None for never.
     memory
         File that remembers what was found, by path, size and time of change.
 
@@ -101,7 +98,7 @@ def check(
     foreign: list[str] = []
     games: dict[str, int] = {}
     for model in models:
-        row, facts = _model_row(model, answers_dir, files, len(asked), most_cut, hints)
+        row, facts = _model_row(model, answers_dir, files, len(asked), hints)
         if is_foreign(f"{judgments_dir}/{model}.jsonl", f"{journals_dir}/{model}.jsonl"):
             foreign.append(model)
             reason = f"{judgments_dir}/{model}.jsonl was not made by this workflow"
@@ -177,7 +174,6 @@ def _model_row(
     folder: str,
     files: FactsMemory,
     questions: int,
-    most_cut: float | None,
     hints: NameHints,
 ) -> tuple[Row, Facts | None]:
     path = f"{folder}/{model}.jsonl"
@@ -194,9 +190,6 @@ def _model_row(
         remarks = [f"{path}: none of its {facts.strange} answers is to a question of this bench"]
     elif not facts.answers:
         state, remarks = "no_answers", [f"no answers: {path} is empty"]
-    elif most_cut is not None and facts.cut > most_cut * facts.answers:
-        state = "too_many_cut"
-        remarks.append(f"more than {most_cut:.0%} are cut off")
     elif facts.missing:
         state = "incomplete"
         remarks.insert(0, f"{_count(len(facts.missing), 'question')} without an answer: skipped")

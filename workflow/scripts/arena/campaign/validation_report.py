@@ -15,7 +15,7 @@ from arena.support.jsonl import write_atomic
 
 READY = ("ready", "incomplete")
 # States that keep one model from being judged; a foreign judgment stops the whole run.
-LEFT_OUT = ("no_answers", "broken", "too_many_cut")
+LEFT_OUT = ("no_answers", "broken")
 _WIDTH = 80  # of a terminal as it opens, and of a log that is read in one
 _NAME = 30  # of these for the name; longer ones are cut in the middle
 _HEADS = ("answers", "miss", "dupl", "empty", "cut", "bad")
@@ -26,8 +26,8 @@ class Row:
     """One model as validation.tsv has it (FORMATS: "Our own files").
 
     state: ready, incomplete (judged on the answers that are there), no_answers, broken,
-    too_many_cut, foreign_judgments; baseline and reference for those two, blocked for one of them
-    that stops the run. reason: what was found, in words, with file and line.
+    foreign_judgments; baseline and reference for those two, blocked for one of them that stops the
+    run. reason: what was found, in words, with file and line.
     """
 
     model: str
