@@ -20,7 +20,8 @@ GAMES = 60
 CAUSES = {
     "COMPLETED": lambda cause: cause is None,
     "TIMEOUT": lambda cause: cause == "walltime",
-    "FAILED": lambda cause: cause == "walltime",  # clients have left before it
+    # Clients have left before the walltime; then Snakemake ends the server, in order or not.
+    "FAILED": lambda cause: cause in ("walltime", "the supervisor was killed"),
     **dict.fromkeys(
         ("CANCELLED", "REQUEUED", "PREEMPTED", "NODE_FAIL"),
         lambda cause: cause.startswith("Slurm ended the job"),
@@ -105,6 +106,8 @@ def test_clients_leave_before_the_walltime(campaign, reference, figures):
     assert cost["in_flight"] == cost["asked_again"] == 0
     calls = [call for call in struck.requests() if call["in"] < moment]
     assert len(calls) == before  # each game that was begun was finished and is in a journal
+    logs = [path.read_text() for path in struck.root.glob("logs/*/m*.log")]
+    assert any("the job ends soon" in log for log in logs)
     figures("walltime, clients leave", struck, **cost)
 
 

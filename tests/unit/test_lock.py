@@ -154,6 +154,14 @@ def test_slurm_is_asked_for_the_holders_job(tmp_path, monkeypatch, journal, hold
     assert not is_alive(read_holder(lock), lock)
 
 
+def test_a_requeued_job_does_not_wait_for_its_earlier_life(monkeypatch, journal, hold):
+    hold(journal)
+    lock = Lock(journal).path
+    elsewhere(lock, slurm_job_id="17")  # on another node, its heart beat a moment ago
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    assert not is_alive(read_holder(lock), lock)
+
+
 def test_without_slurm_the_heartbeat_decides(monkeypatch, journal, hold):
     hold(journal)
     lock = Lock(journal).path

@@ -5,8 +5,9 @@ is not used: many clusters' file systems accept it and keep it to one node. The 
 it. It never outlives its holder, since a contender judges by the first of these that can tell:
 
 1. same machine: the process is gone, or its number has passed to another process;
-2. another node: Slurm says that the holder's job has ended;
-3. else the heartbeat: the file's time, renewed every 20 s, is older than 5 minutes by the file
+2. our own Slurm job on another machine: an earlier life of this job, which was requeued;
+3. another node: Slurm says that the holder's job has ended;
+4. else the heartbeat: the file's time, renewed every 20 s, is older than 5 minutes by the file
    system's own clock, so clocks of nodes do not matter.
 """
 
@@ -194,7 +195,9 @@ def is_alive(holder: Holder, path: Path) -> bool:
     """Whether the holder of the lock at `path` still lives (rules: see the module)."""
     if holder.machine == _machine():
         return bool(holder.started) and _started(holder.pid) == holder.started
-    if holder.slurm_job_id and holder.slurm_job_id != os.environ.get("SLURM_JOB_ID"):
+    if holder.slurm_job_id:
+        if holder.slurm_job_id == os.environ.get("SLURM_JOB_ID"):
+            return False
         runs = slurm_job_runs(holder.slurm_job_id)
         if runs is not None:
             return runs
