@@ -120,16 +120,15 @@ def read_verdicts(
     rule: str = "v2.0",
     patterns: Sequence[str] = DEFAULT_PATTERNS,
     categories: Collection[str] | None = None,
-    models: Collection[str] | None = None,
     baselines: Collection[str] = (),
 ) -> Verdicts:
     """Read judgment files, judge -> files. Lines without a category take the bench's name.
 
-    `categories`, `models`: only these. `baselines`: only judgments against one of these; lines that
-    name no baseline are kept, and with a single name are taken to be against it. Raises DataError
-    when nothing is left, and when a category holds judgments against two baselines.
+    `categories`: only these. `baselines`: only judgments against one of these; lines that name no
+    baseline are kept, and with a single name are taken to be against it. Raises DataError when
+    nothing is left, and when a category holds judgments against two baselines.
     """
-    reader = _Reader(bench, rule, patterns, models, baselines)
+    reader = _Reader(bench, rule, patterns, baselines)
     for judge, paths in files.items():
         for path in paths:
             reader.read(judge, Path(path))
@@ -139,9 +138,9 @@ def read_verdicts(
 class _Reader:
     """Collects verdicts line by line: two bytes a question for each judge and model."""
 
-    def __init__(self, bench, rule, patterns, models, baselines):
+    def __init__(self, bench, rule, patterns, baselines):
         self.bench, self.rule, self.patterns = bench, rule, patterns
-        self.models, self.baselines = models and set(models), set(baselines)
+        self.baselines = set(baselines)
         self.place: dict[str, int] = {}  # question -> its place in the arrays of codes
         self.codes: dict[tuple[str, str], array[int]] = {}  # (judge, model) -> two codes a place
         self.category: dict[str, str] = {}
@@ -170,8 +169,6 @@ class _Reader:
             self.notes.append(f"{path}: {n} lines against another baseline left out")
 
     def _add(self, judge: str, line: JudgmentLine) -> str:
-        if self.models and line.model not in self.models:
-            return "other model"
         if line.baseline and self.baselines and line.baseline not in self.baselines:
             return "other baseline"
         if line.model == line.baseline:
