@@ -152,11 +152,14 @@ def test_the_cause_is_not_its_echo():
 
 
 def test_endpoints_with_keys_from_the_environment():
-    given = [{"api_base": "http://a/v1/", "api_key_env": "K"}, {"api_base": "http://b/v1"}]
+    given = [
+        {"api_base": "http://a/v1/", "api_key_env": "K"},
+        {"api_base": "http://b/v1", "model": "org/j"},
+    ]
     judge = {"name": "j", "endpoints": given}
     assert endpoints(judge, {"K": "secret"}) == [
         {"url": "http://a/v1", "key": "secret", "model": "j"},
-        {"url": "http://b/v1", "key": "EMPTY", "model": "j"},
+        {"url": "http://b/v1", "key": "EMPTY", "model": "org/j"},
     ]
     with pytest.raises(ConfigError, match=r"endpoints\[0\]: the environment variable K"):
         endpoints(judge, {})

@@ -89,6 +89,21 @@ def test_models_from_a_file_a_list_and_globs(data: Path, project: Path) -> None:
         ({"models": "nowhere.txt"}, "models: cannot read nowhere.txt"),
         ({"models": ["../x"]}, "path separator"),
         ({"models": ["a/b"]}, "path separator"),
+        ({"models": ["base"]}, "models: ['base'] names none besides judge and baseline"),
+        ({"data_dir": "nowhere", "models": "all"}, "looked for in nowhere/b/model_answer/"),
+        ({"judge": {"name": "org/j", "server": "demo"}}, "judge.name: 'org/j' cannot be a file's"),
+        (
+            {"judge": {"name": "j", "server": "demo", "patterns": ["[("]}},
+            "judge.patterns: '[(' is not a regular expression",
+        ),
+        (
+            {"judge": {"name": "j", "server": "demo", "reference": "solo"}},
+            "judge.reference: solo would never be seen",
+        ),
+        (
+            {"judge": {"name": "j", "server": "demo", "prompt_template": "with_reference.txt"}},
+            "judge.reference is missing",
+        ),
         ({"leaderboard": {"steps": "step(\\d+)"}}, "no group `step`"),
         ({"only": ["sole"]}, "only: 'sole' is not one of the models; did you mean 'solo'?"),
         ({"baseline": None}, "baseline is missing"),
@@ -111,6 +126,7 @@ def test_models_from_a_file_a_list_and_globs(data: Path, project: Path) -> None:
 def test_what_cannot_be_is_refused_by_key(
     data: Path, project: Path, config: dict, expected: str
 ) -> None:
+    (data / "with_reference.txt").write_text("{QUESTION} {ANSWER_A} {ANSWER_B} {REFERENCE}")
     with pytest.raises(ConfigError) as caught:
         settings(project, **config)
     assert expected in str(caught.value)

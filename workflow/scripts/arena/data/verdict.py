@@ -62,7 +62,7 @@ def verdict_of(label: str) -> str:
 
 
 def _matches(pattern: str, text: str) -> list[str]:
-    compiled = _compile(pattern)
+    compiled = compile_pattern(pattern)
     found: Iterable[str | None]
     if compiled.groups:
         found = (next((g for g in m.groups() if g), None) for m in compiled.finditer(text))
@@ -72,8 +72,11 @@ def _matches(pattern: str, text: str) -> list[str]:
 
 
 @lru_cache(maxsize=32)  # a run uses two or three patterns
-def _compile(pattern: str) -> re.Pattern:
+def compile_pattern(pattern: str) -> re.Pattern:
+    """The pattern, compiled once; ConfigError where it is no regular expression."""
     try:
         return re.compile(pattern)
     except re.error as error:
-        raise ConfigError(f"patterns: {pattern!r} is not a regular expression: {error}") from error
+        raise ConfigError(
+            f"judge.patterns: {pattern!r} is not a regular expression: {error}"
+        ) from error

@@ -24,7 +24,11 @@ def endpoints(
     """
     if judge.get("endpoints"):
         return [
-            {"url": given["api_base"].rstrip("/"), "key": key, "model": judge["name"]}
+            {
+                "url": given["api_base"].rstrip("/"),
+                "key": key,
+                "model": given.get("model") or judge["name"],
+            }
             for number, given in enumerate(judge["endpoints"])
             for key in [_key_of(number, given.get("api_key_env"), env)]
         ]

@@ -11,7 +11,7 @@ from typing import Any
 
 from arena.data.prompts import check_template, own_prompts
 from arena.data.questions import read_questions
-from arena.data.verdict import DEFAULT_PATTERNS, default_rule
+from arena.data.verdict import DEFAULT_PATTERNS, compile_pattern, default_rule
 from arena.serving.launch import script_of
 from arena.setup.settings import Settings
 from arena.setup.upstream import Upstream, check_api_type
@@ -55,7 +55,7 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
     """
     upstream = Upstream(Path(config["arena_hard_dir"])) if config.get("arena_hard_dir") else None
     bench = config["bench"]
-    check_model_name(bench)
+    check_model_name(bench, where="config: bench")
     theirs = upstream.settings(bench) if upstream else {}
     judge = _judge(config["judge"], theirs, upstream)
     rehearsal = bool(config.get("rehearsal"))
@@ -74,6 +74,11 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
     models = _models(config["models"], answers_dir, upstream)
     left_out = {judge["name"], *baselines.values()}
     models = tuple(model for model in models if model not in left_out)
+    if not models:
+        raise ConfigError(
+            f"config: models: {config['models']} names none besides judge and baseline; answers "
+            f"are looked for in {answers_dir}/"
+        )
     named = "+".join(sorted(set(baselines.values())))
     return Settings(
         bench=bench,
@@ -108,7 +113,7 @@ def _judge(
     name = ours.get("name") or theirs.get("judge_model")
     if not name:
         raise ConfigError("config: judge.name is missing: the judge's name as its server lists it")
-    check_model_name(name)
+    check_model_name(name, where="config: judge.name")
     block = upstream.api_config().get(name, {}) if upstream else {}
     server = _server(ours, name, block)
     api_config = None
@@ -190,11 +195,22 @@ def _prompts(
     template = theirs.get("prompt_template") or own.template
     if ours.get("prompt_template"):
         template = _text(ours["prompt_template"], "judge.prompt_template")
-    return {
-        "system_prompt": system,
-        "prompt_template": check_template(template),
-        "patterns": ours.get("patterns") or theirs.get("regex_patterns") or list(DEFAULT_PATTERNS),
-    }
+    template = check_template(template)
+    shown = "{REFERENCE}" in template
+    if shown and not (ours.get("reference") or theirs.get("reference")):
+        raise ConfigError(
+            "config: judge.reference is missing: the model whose answers fill {REFERENCE} of the "
+            "prompt template"
+        )
+    if ours.get("reference") and not shown:
+        raise ConfigError(
+            f"config: judge.reference: {ours['reference']} would never be seen: the prompt "
+            "template has no {REFERENCE}"
+        )
+    patterns = ours.get("patterns") or theirs.get("regex_patterns") or list(DEFAULT_PATTERNS)
+    for pattern in patterns:
+        compile_pattern(pattern)  # refuses a bad one now, not in a job
+    return {"system_prompt": system, "prompt_template": template, "patterns": patterns}
 
 
 def _text(file: str, key: str) -> str:
@@ -222,7 +238,7 @@ def _baselines(
             "config: baseline is missing: the model that all others are compared with"
         )
     for model in baselines.values():
-        check_model_name(model)
+        check_model_name(model, where="config: baseline")
     return baselines
 
 
@@ -262,7 +278,7 @@ def _expand(entries: Iterable[str], known: Iterable[str], *, key: str, strict: b
                 )
             names |= dict.fromkeys(matches)
             continue
-        check_model_name(entry)
+        check_model_name(entry, where=f"config: {key}")
         if strict and entry not in known:
             hint = did_you_mean(entry, known)
             raise ConfigError(f"config: {key}: {entry!r} is not one of the models{hint}")

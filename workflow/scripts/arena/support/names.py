@@ -14,22 +14,24 @@ _NAME = re.compile(NAME_PATTERN)
 
 
 def check_model_name(name: object, *, where: str = "models") -> str:
-    """Return the name if it can safely be a file's name; raise ConfigError naming the rule."""
+    """Return the name if it can safely be a file's name; raise ConfigError naming the rule.
+
+    Judges and benches, which become folders, keep to the same rule.
+    """
     if not isinstance(name, str):
         raise ConfigError(
-            f"{where}: a model's name must be text, not {type(name).__name__} {name!r}; "
-            "put it in quotes"
+            f"{where}: a name must be text, not {type(name).__name__} {name!r}; put it in quotes"
         )
     if _NAME.fullmatch(name):
         return name
-    raise ConfigError(f"{where}: {name!r} cannot be a model's name: {_fault(name)}")
+    raise ConfigError(f"{where}: {name!r} cannot be a file's name: {_fault(name)}")
 
 
 def _fault(name: str) -> str:
     if not name:
         return "it is empty"
     if "/" in name or "\\" in name:
-        return "it holds a path separator; give the name of the answer file without its folder"
+        return "it holds a path separator; leave out what stands before it"
     if name[0] in ".-":
         return f"it begins with {name[0]!r}"
     if len(name) > 200:
