@@ -74,7 +74,6 @@ def test_a_score_that_is_no_label_means_that_the_text_decides(tmp_path, game, sc
     (line,) = read(tmp_path, json.dumps({"uid": "q", "games": [game, game]}))
     assert line.games[0].score == score
     assert line.games[1].state == state
-    assert line.games[0].raw_score == game.get("score")
 
 
 def test_the_rule_reaches_the_parser(tmp_path):

@@ -152,14 +152,12 @@ def test_a_checkout_without_files_about_the_bench_gives_nothing(checkout):
     assert upstream.settings("my-bench") == {}
     assert upstream.judge_settings("my-bench") == {}
     assert upstream.api_config() == {}
-    assert upstream.settings_file("my-bench") is None
 
 
 def test_places(checkout, tmp_path):
     upstream = checkout(v2=V2)
     assert upstream.data_dir == tmp_path / "data"
     assert upstream.api_config_file == tmp_path / "config" / "api_config.yaml"
-    assert upstream.settings_file("arena-hard-v2.0").name == "arena-hard-v2.0.yaml"
 
 
 def test_a_settings_file_is_found_by_its_bench_name(checkout):

@@ -53,10 +53,9 @@ _ANY = msgspec.json.Decoder()
 
 @dataclass(slots=True)
 class GameResult:
-    """One game: `score` is a known label or None; `raw_score` is what the file says."""
+    """One game: `score` is a known label or None."""
 
     score: str | None
-    raw_score: Any
     state: str
     finish_reason: str | None
     toy: bool
@@ -201,7 +200,7 @@ def _game(game: _Game | None, rule: str, patterns: Sequence[str]) -> GameResult 
         state = game.state
     else:
         state = "truncated" if reason == "length" else "unparsed"
-    return GameResult(label, game.score, state, reason, game.toy is True, reply)
+    return GameResult(label, state, reason, game.toy is True, reply)
 
 
 def _reply_text(reply: msgspec.Raw) -> str | None:

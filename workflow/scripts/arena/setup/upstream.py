@@ -87,10 +87,6 @@ class Upstream:
         file, raw = self._settings_file(bench)
         return _normalised(raw, file) if file else {}
 
-    def settings_file(self, bench: str) -> Path | None:
-        """The file that `settings` reads."""
-        return self._settings_file(bench)[0]
-
     def judge_settings(self, bench: str) -> dict[str, dict[str, str]]:
         """Baseline and system prompt by category; the category "*" stands for every one (v0.1).
 
