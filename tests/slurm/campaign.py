@@ -227,7 +227,14 @@ class Campaign:
 
     def job(self, number: int = 0) -> str:
         """Wait for the next job to be submitted."""
-        return await_that(lambda: self.jobs()[number:], "a job submitted")[0]
+
+        def submitted() -> list[str]:
+            ended = self.process.poll() is not None
+            found = self.jobs()[number:]
+            assert found or not ended, self.text()
+            return found
+
+        return await_that(submitted, "a job submitted")[0]
 
     # ---- looking on ----------------------------------------------------------------------------
 
