@@ -10,12 +10,13 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(VENV)/run ## set up, judge the embedded example with the demo judge, print the leaderboard
-	$(BIN)/snakemake --cores $(CORES)
+	$(BIN)/snakemake
 	@cat results/arena-demo/demo-judge/leaderboard.txt
 	@echo "Leaderboard, journals and logs: results/arena-demo/demo-judge/   judgments: results/model_judgment/"
 
+# Two workers a core, since many tests wait for servers; one that is done early takes over from the others.
 test: check ## set up and run all tests and checks
-	$(BIN)/pytest -q -n $(CORES) tests
+	$(BIN)/pytest -q -n $$((2 * $(CORES))) --dist worksteal tests
 
 check: $(VENV)/dev ## lint and formats
 	$(BIN)/ruff check .
@@ -28,20 +29,25 @@ format: $(VENV)/dev ## put every file in its format
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 
-$(VENV)/run: requirements.txt constraints.txt
+# Not compiled here, one file after the other, but each module when it is first imported.
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+
+$(BIN)/pip:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+
+$(VENV)/run: requirements.txt constraints.txt | $(BIN)/pip
+	$(INSTALL) -r requirements.txt
 	@touch $@
 
-$(VENV)/dev: $(VENV)/run requirements-dev.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
-	@touch $@
+$(VENV)/dev: requirements-dev.txt requirements.txt constraints.txt | $(BIN)/pip
+	$(INSTALL) -r requirements-dev.txt
+	@touch $(VENV)/run $@
 
 test-slurm: $(VENV)/dev ## install and start a real Slurm here (Debian, root), run the tests on it, stop it
 	$(BIN)/python tests/slurm/cluster.py install
 	$(BIN)/python tests/slurm/cluster.py start
-	$(BIN)/pytest -q -n 4 tests/slurm; status=$$?; $(BIN)/python tests/slurm/cluster.py stop; exit $$status
+	$(BIN)/pytest -q -n 6 tests/slurm; status=$$?; $(BIN)/python tests/slurm/cluster.py stop; exit $$status
 
 test-vllm: $(VENV)/dev ## build an environment of vLLM's CPU version (3.4 GB), run the tests on it
 	tests/vllm/install.sh $(PYTHON)

@@ -1,4 +1,4 @@
-"""Tests on a real Slurm: `tests/slurm/cluster.py install`, `start`, then `pytest -n 4 tests/slurm`.
+"""Tests on a real Slurm: `tests/slurm/cluster.py install`, `start`, then `pytest -n 6 tests/slurm`.
 
 Each test has a campaign in a folder of its own, so that they can share the cluster; whatever a test
 does to a node is done to one that no other test uses.

@@ -188,9 +188,6 @@ def test_node_down(campaign, reference, figures, frail_nodes, requeue):
     update = ("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
     moment, before = strike(struck, *update)
     await_that(lambda: "NODE_FAIL" in states(struck), "the node's end")
-    slurm(
-        "scontrol", "update", f"nodename={node}", "state=resume"
-    )  # the other test's job may need it
     if requeue:
         # A node that came back at once may still refuse the job that it has just lost.
         slurm("scontrol", "update", f"jobid={job}", f"excnodelist={node}")
