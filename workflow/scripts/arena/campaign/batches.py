@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from arena.setup.settings import Settings
 from arena.support.errors import DataError
 from arena.support.jsonl import write_atomic
+from arena.support.text import counted
 
 CHECKSUM_BYTES = (
     1_000_000  # Snakemake compares smaller files by checksum, larger ones by time alone
@@ -60,7 +61,7 @@ class Plan:
     def lines(self) -> list[str]:
         """A line a batch with models to judge, for the terminal."""
         return [
-            f"batch {batch}: {len(models)} models: {', '.join(models)}"
+            f"batch {batch}: {counted(len(models), 'model')}: {', '.join(models)}"
             for batch in self.open_batches
             for models in [self.members(batch)]
         ]
@@ -237,9 +238,9 @@ def plan_text(described: list[dict[str, Any]], settings: Settings) -> str:
         models = textwrap.wrap(", ".join(batch["models"]), 78, break_on_hyphens=False)
         lines += [
             "",
-            f"batch {batch['batch']}: {len(batch['models'])} models, one job",
+            f"batch {batch['batch']}: {counted(len(batch['models']), 'model')}, one job",
             *(f"  {line}" for line in models),
             "  asks for " + ", ".join(f"{key}={value}" for key, value in asked if value != ""),
         ]
     total = sum(len(batch["models"]) for batch in described)
-    return "\n".join([*lines, "", f"{total} models in {len(described)} batches."])
+    return "\n".join([*lines, "", f"{counted(total, 'model')}, {counted(len(described), 'job')}."])

@@ -12,10 +12,11 @@ from arena.data.answer_facts import Facts, FactsMemory
 from arena.data.judgments import is_foreign
 from arena.data.prompts import ANY_CATEGORY
 from arena.data.questions import Question, read_questions
-from arena.setup.name_hints import NameHints, some
+from arena.setup.name_hints import NameHints
 from arena.setup.settings import Settings
 from arena.support.errors import ConfigError, DataError
 from arena.support.names import check_model_name, did_you_mean
+from arena.support.text import counted, listing
 
 
 def check_settings(settings: Settings) -> Report:
@@ -111,14 +112,14 @@ def check(
         rows.append(row)
     if foreign:
         problems.append(
-            f"{_count(len(foreign), 'judgment file')} in {judgments_dir} "
+            f"{counted(len(foreign), 'judgment file')} in {judgments_dir} "
             f"{'was' if len(foreign) == 1 else 'were'} not made by this workflow and would be "
-            f"overwritten ({some(foreign)}): run `snakemake adopt` to take in what is judged, or "
-            "move them away"
+            f"overwritten ({listing(foreign)}): run `snakemake adopt` to take in what is judged, "
+            "or move them away"
         )
     files.save()
     dropped = [asked[position].uid for position in sorted(gaps)]
-    notes = [f"{_count(len(gaps), 'question')} dropped for all models: {some(dropped)}"]
+    notes = [f"{counted(len(gaps), 'question')} dropped for all models: {listing(dropped)}"]
     return Report(
         bench=bench,
         questions=len(asked),
@@ -163,7 +164,7 @@ def _opponent_row(
     remarks = _remarks(facts, path)
     if gaps:
         then = "dropped for all models" if policy == "drop" else f"baseline_gaps: {policy}"
-        remarks.insert(0, f"{_count(len(gaps), 'question')} without an answer: {then}")
+        remarks.insert(0, f"{counted(len(gaps), 'question')} without an answer: {then}")
     blocked = facts.unreadable or len(gaps) == len(needed) or (gaps and policy == "block")
     state = "blocked" if blocked else role
     return _row(model, facts, len(needed), len(needed) - len(gaps), state, remarks), gaps
@@ -192,7 +193,7 @@ def _model_row(
         state, remarks = "no_answers", [f"no answers: {path} is empty"]
     elif facts.missing:
         state = "incomplete"
-        remarks.insert(0, f"{_count(len(facts.missing), 'question')} without an answer: skipped")
+        remarks.insert(0, f"{counted(len(facts.missing), 'question')} without an answer: skipped")
     else:
         state = "ready"
     return _row(model, facts, questions, facts.answers, state, remarks), facts
@@ -231,19 +232,15 @@ def _remarks(facts: Facts, path: str) -> list[str]:
         more = f" (and {facts.unreadable - 1} more)" if facts.unreadable > 1 else ""
         remarks.append(f"{path}:{line}: {message}{more}")
     if facts.empty:
-        remarks.append(f"{_count(facts.empty, 'empty answer')} (judged too)")
+        remarks.append(f"{counted(facts.empty, 'empty answer')} (judged too)")
     if facts.cut:
-        remarks.append(f"{_count(facts.cut, 'answer')} cut off at the token cap")
+        remarks.append(f"{counted(facts.cut, 'answer')} cut off at the token cap")
     if facts.duplicates:
-        remarks.append(f"{_count(facts.duplicates, 'duplicate')}: the last answer counts")
+        remarks.append(f"{counted(facts.duplicates, 'duplicate')}: the last answer counts")
     if facts.strange:
         remarks.append(
-            f"{_count(facts.strange, 'answer')} to questions that are not in this bench: ignored"
+            f"{counted(facts.strange, 'answer')} to questions that are not in this bench: ignored"
         )
     if facts.other_model:
         remarks.append(facts.other_model)
     return remarks
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -20,6 +20,7 @@ from arena.data.verdict import as_label
 from arena.journals.journal import NO_TOKENS, STATES, Record
 from arena.support.errors import JournalError
 from arena.support.jsonl import iter_lines
+from arena.support.text import counted
 
 # Why a game of the file was not taken, in the words of the summary.
 LEFT_OUT = {
@@ -222,5 +223,5 @@ def totals(results: Iterable[Adopted]) -> str:
     taken = sum(result.taken.total() for result in results)
     left = sum(result.left.total() for result in results)
     still = sum(result.open for result in results)
-    files = f"{len(results)} file{'' if len(results) == 1 else 's'}"
+    files = counted(len(results), "file")
     return f"{files}: {taken:,} games taken, {left:,} left out, {still:,} left to ask"

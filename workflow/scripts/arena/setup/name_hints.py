@@ -1,18 +1,14 @@
 """Nearest names for models that have no answers, or no block in the user's api_config.yaml."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
 from arena.support.names import did_you_mean
+from arena.support.text import listing
 
 # A look-up takes 1 ms a known name; a list that is wrong altogether needs no more hints than this.
 _MOST = 20
-
-
-def some(names: Sequence[str]) -> str:
-    """The first three names, and how many more."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 class NameHints:
@@ -50,7 +46,7 @@ class NameHints:
         """What to tell about the models that were noted."""
         count = len(self._unknown)
         if count > _MOST:
-            return [f"{count} models are no blocks of api_config.yaml: {some(self._unknown)}"]
+            return [f"{count} models are no blocks of api_config.yaml: {listing(self._unknown)}"]
         return [
             f"{model}: no block of api_config.yaml{did_you_mean(model, sorted(self._known))}"
             for model in self._unknown

@@ -40,6 +40,11 @@ def share(part: float, whole: float) -> str:
     return f"{percent:.0f}%"
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 model`, `1,200 models`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def listing(names: Sequence[str], most: int = 3) -> str:
     """`a, b, c and 9 more`."""
     if len(names) <= most + 1:
