@@ -44,7 +44,8 @@ def walltime(wildcards, attempt):
 
 def judge_threads(wildcards):
     """All cores for a judge that runs elsewhere: on one machine, one batch at a time asks it."""
-    return (workflow.cores or 1) if SETTINGS.judge["server"] == "external" else 1
+    one_machine = workflow.nodes is None
+    return workflow.cores if one_machine and SETTINGS.judge["server"] == "external" else 1
 
 
 def described(names):
