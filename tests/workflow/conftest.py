@@ -4,6 +4,7 @@ A case is the embedded example plus its differences, given as config or as chang
 """
 
 import csv
+import fcntl
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +32,8 @@ class Campaign:
     dir: Path
 
     def run(self, *arguments: str, ok: bool | None = True) -> subprocess.CompletedProcess[str]:
-        """`snakemake --cores 2 ARGUMENTS`, output merged; `ok` is the outcome that must come."""
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+        """`snakemake ARGUMENTS`, output merged; `ok` is the outcome that must come."""
+        command = [sys.executable, "-m", "snakemake", *arguments]
         done = subprocess.run(
             command, cwd=self.dir, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
@@ -47,10 +48,7 @@ class Campaign:
 
     def planned(self, *arguments: str) -> dict[str, int]:
         """Jobs of a dry run by rule; {} when there is nothing to do."""
-        text = self.run("-n", *arguments).stdout
-        table = re.search(r"^Job stats:\n.*?\n[- ]+\n(.*?)^total", text, re.M | re.S)
-        rows = table[1].splitlines() if table else []
-        return {name: int(count) for name, count in (row.split() for row in rows)}
+        return jobs_of(self.run("-n", *arguments).stdout)
 
     def configure(self, **changes: object) -> None:
         """Change config.yaml; `judge` is merged, other keys are replaced, None removes."""
@@ -82,9 +80,21 @@ class Campaign:
     def journal(self, model: str) -> list[dict]:
         return read_lines(self.root / "games" / f"{model}.jsonl")
 
+    def copy_to(self, folder: Path) -> "Campaign":
+        """A copy to change; time stamps are kept, since they decide what runs."""
+        shutil.copytree(self.dir, folder, symlinks=True)
+        return Campaign(folder)
+
     def models(self) -> list[str]:
         """Models that have judgments."""
         return sorted(path.stem for path in self.judgment("x").parent.glob("*.jsonl"))
+
+
+def jobs_of(dry_run: str) -> dict[str, int]:
+    """Jobs by rule, from what `snakemake -n` printed."""
+    table = re.search(r"^Job stats:\n.*?\n[- ]+\n(.*?)^total", dry_run, re.M | re.S)
+    rows = table[1].splitlines() if table else []
+    return {name: int(count) for name, count in (row.split() for row in rows)}
 
 
 def read_lines(path: Path) -> list[dict]:
@@ -121,18 +131,33 @@ def campaign(tmp_path: Path, project: Path) -> Campaign:
 
 
 @pytest.fixture(scope="session")
-def judged_once(tmp_path_factory: pytest.TempPathFactory, project: Path) -> Campaign:
+def judged_once(shared_folder: Path, project: Path) -> Campaign:
     """The embedded example, judged; only to copy from and to read."""
-    campaign = copy_project(project, tmp_path_factory.mktemp("judged") / "campaign")
-    campaign.run()
-    return campaign
+    return made_once(shared_folder / "judged", lambda folder: copy_project(project, folder).run())
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all workers of pytest-xdist."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+def made_once(folder: Path, make: Callable[[Path], object]) -> Campaign:
+    """Run `make` on a new folder, once for all workers; it takes its place when it is whole."""
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            new = folder.with_suffix(".new")
+            make(new)
+            new.rename(folder)
+    return Campaign(folder)
 
 
 @pytest.fixture
 def judged(judged_once: Campaign, tmp_path: Path) -> Campaign:
-    """A copy of the judged example, to change; time stamps kept, since they decide what runs."""
-    shutil.copytree(judged_once.dir, tmp_path / "campaign")
-    return Campaign(tmp_path / "campaign")
+    """A copy of the judged example, to change."""
+    return judged_once.copy_to(tmp_path / "campaign")
 
 
 def all_text(campaign: Campaign) -> str:

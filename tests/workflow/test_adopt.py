@@ -3,103 +3,79 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from tests.workflow.conftest import Campaign, read_lines, write_lines
 
-MODEL = "mid-7b-chat"
+MODELS = "tiny-1b-step1000", "mid-7b-chat", "grand-70b-chat", "tiny-1b-step8000"
+WHOLE, CUT, NULL, TORN = MODELS
+OTHER = "judged-against-another"
 
 
-@pytest.fixture
-def foreign(judged: Campaign) -> Campaign:
-    """The judged example as if another tool had judged it: no journal of ours for one model."""
-    (judged.root / "games" / f"{MODEL}.jsonl").unlink()
-    path = judged.judgment(MODEL)
-    kept = ("score", "judgment", "prompt")
-    lines = read_lines(path)
-    for line in lines:
-        line["games"] = [{key: game[key] for key in kept} for game in line["games"]]
-    write_lines(path, lines)
-    return judged
-
-
-def refuse_then_adopt(campaign: Campaign) -> str:
-    before = campaign.judgment(MODEL).read_bytes()
-    for target in ([], ["validate"]):
-        text = campaign.run(*target, ok=False).stdout
-        assert MODEL in text
-        assert "snakemake adopt" in text
-    dry = campaign.run("-n", "adopt").stdout
-    assert campaign.judgment(MODEL).read_bytes() == before
-    text = campaign.run("adopt").stdout
-    taken = [line for line in text.splitlines() if line.startswith(f"{MODEL}: ")]
-    assert len(taken) == 1
-    assert taken[0] in dry
-    assert not campaign.judgment(MODEL).exists()
-    kept = [path for path in Path(campaign.dir).rglob("*.jsonl") if path.read_bytes() == before]
-    assert len(kept) == 1, "the file is moved aside as it was"
-    return text
-
-
-def asked_after_adoption(campaign: Campaign) -> int:
-    """Games that the judge was asked for, by the toy's own time stamps in the journal."""
-    before = len(campaign.journal(MODEL))
-    campaign.run()
-    assert len(read_lines(campaign.judgment(MODEL))) == 12
-    assert campaign.planned() == {}
-    return len(campaign.journal(MODEL)) - before
-
-
-def test_a_whole_file_is_taken_in_and_nothing_is_asked(foreign: Campaign) -> None:
-    refuse_then_adopt(foreign)
-    assert asked_after_adoption(foreign) == 0
-
-
-def test_a_file_written_over_ours_is_refused_although_there_is_a_journal(judged: Campaign) -> None:
-    path = judged.judgment(MODEL)
-    lines = read_lines(path)
-    for line in lines:
-        line["games"] = [
-            {key: game[key] for key in ("score", "judgment")} for game in line["games"]
-        ]
-    write_lines(path, lines)
-    assert "snakemake adopt" in judged.run("-n", ok=False).stdout
-
-
-def test_a_cut_file_leaves_the_rest_open(foreign: Campaign) -> None:
-    path = foreign.judgment(MODEL)
+def leave_as_others_do(campaign: Campaign) -> None:
+    """As if another tool had judged, and died in different ways: no journals, no keys of ours."""
+    for model in MODELS:
+        (campaign.root / "games" / f"{model}.jsonl").unlink()
+        write_lines(campaign.judgment(model), [others(line) for line in judgments(campaign, model)])
+    path = campaign.judgment(CUT)
     write_lines(path, read_lines(path)[:7])
-    refuse_then_adopt(foreign)
-    assert asked_after_adoption(foreign) == 2 * 5
-
-
-def test_null_games_stay_open(foreign: Campaign) -> None:
-    path = foreign.judgment(MODEL)
+    path = campaign.judgment(NULL)
     lines = read_lines(path)
     lines[0]["games"][1] = None
     lines[4]["games"] = [None, None]
     write_lines(path, lines)
-    refuse_then_adopt(foreign)
-    assert asked_after_adoption(foreign) == 3
-
-
-def test_judgments_against_another_baseline_are_left_out(foreign: Campaign) -> None:
-    path = foreign.judgment(MODEL)
-    write_lines(path, [line | {"baseline": "grand-70b-chat"} for line in read_lines(path)])
-    text = refuse_then_adopt(foreign)
-    assert "baseline" in text
-    assert asked_after_adoption(foreign) == 24
-
-
-def test_a_torn_line_stays_open(foreign: Campaign) -> None:
-    path = foreign.judgment(MODEL)
+    path = campaign.judgment(TORN)
     path.write_bytes(path.read_bytes()[:-100])
-    refuse_then_adopt(foreign)
-    assert asked_after_adoption(foreign) == 2
+    answers = read_lines(campaign.answers(CUT))
+    write_lines(campaign.answers(OTHER), [line | {"model": OTHER} for line in answers])
+    lines = [line | {"model": OTHER, "baseline": NULL} for line in judgments(campaign, WHOLE)]
+    write_lines(campaign.judgment(OTHER), lines)
+
+
+def judgments(campaign: Campaign, model: str) -> list[dict]:
+    return read_lines(campaign.judgment(model))
+
+
+def others(line: dict) -> dict:
+    kept = ("score", "judgment", "prompt")
+    return line | {"games": [{key: game[key] for key in kept} for game in line["games"]]}
+
+
+def test_others_judgments_are_refused_until_adopted_then_only_open_games_are_asked(
+    judged: Campaign,
+) -> None:
+    leave_as_others_do(judged)
+    before = {model: judged.judgment(model).read_bytes() for model in (*MODELS, OTHER)}
+    for target in ([], ["validate"]):
+        text = judged.run(*target, ok=False).stdout
+        assert "5 judgment files in results/model_judgment/demo-judge" in text
+        assert "snakemake adopt" in text
+    states = json.loads((judged.root / "validation.json").read_text())["models"]
+    assert {row["model"]: row["state"] for row in states}.items() >= dict.fromkeys(
+        before, "foreign_judgments"
+    ).items()
+    assert {model: judged.judgment(model).read_bytes() for model in before} == before
+
+    text = judged.run("adopt").stdout
+    assert "baseline" in text
+    assert judged.models() == []
+    kept = [path.read_bytes() for path in Path(judged.dir).rglob("*.jsonl")]
+    assert all(kept.count(content) == 1 for content in before.values()), "moved aside as they were"
+
+    adopted = {model: len(judged.journal(model)) for model in MODELS}
+    judged.run()
+    asked = {model: len(judged.journal(model)) - adopted[model] for model in MODELS}
+    assert asked == {WHOLE: 0, CUT: 2 * 5, NULL: 3, TORN: 2}
+    assert len(judged.journal(OTHER)) == 24, "judgments against another baseline are left out"
+    assert {len(judgments(judged, model)) for model in (CUT, NULL, TORN, OTHER)} == {12}
+    assert judged.planned() == {}
+
+
+def test_a_file_written_over_ours_is_refused_although_there_is_a_journal(judged: Campaign) -> None:
+    write_lines(judged.judgment(CUT), [others(line) for line in judgments(judged, CUT)])
+    assert "snakemake adopt" in judged.run("-n", ok=False).stdout
 
 
 def test_without_anything_foreign_adopt_says_so(judged: Campaign) -> None:
-    before = json.dumps(judged.journal(MODEL))
+    before = json.dumps(judged.journal(CUT))
     judged.run("adopt")
-    assert json.dumps(judged.journal(MODEL)) == before
+    assert json.dumps(judged.journal(CUT)) == before
     assert judged.planned() == {}

@@ -63,6 +63,10 @@ def test_a_used_up_budget_launches_no_judge(campaign: Campaign) -> None:
 def test_a_judge_that_does_not_start_is_named_with_its_log(campaign: Campaign) -> None:
     campaign.configure(judge=by_command(campaign, "--fail path"), only=["mid-7b-chat"])
     campaign.run(ok=False)
+    assert campaign.models() == []
+    told = (campaign.root / "logs/gen_judgment/mid-7b-chat.log").read_text()
+    assert "/no/such/weights" in told
+    assert "server.log" in told
     (text,) = (text for text in wrong(campaign) if "did not start" in text)
     log = campaign.dir / wrong(campaign)[text]
     assert log.name == "server.log"

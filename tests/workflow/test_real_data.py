@@ -4,25 +4,30 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import Campaign, read_lines
+from tests.workflow.conftest import Campaign, copy_project, made_once, read_lines
 
 MODELS = ["gpt-3.5-turbo-0125", "gpt-4-0613"]
 
 
-@pytest.fixture
-def real(campaign: Campaign, shared_data: Path) -> Campaign:
-    campaign.configure(
-        bench="arena-hard-v0.1",
-        data_dir=str(shared_data),
-        judgments_dir="results/model_judgment",
-        models=MODELS,
-        baseline="gpt-4-0314",
-    )
-    return campaign
+@pytest.fixture(scope="session")
+def real(shared_folder: Path, project: Path, shared_data: Path) -> Campaign:
+    """Both models judged; only to copy from and to read."""
+
+    def judge(folder: Path) -> None:
+        campaign = copy_project(project, folder)
+        campaign.configure(
+            bench="arena-hard-v0.1",
+            data_dir=str(shared_data),
+            judgments_dir="results/model_judgment",
+            models=MODELS,
+            baseline="gpt-4-0314",
+        )
+        campaign.run()
+
+    return made_once(shared_folder / "real", judge)
 
 
 def test_two_thousand_games_of_real_questions(real: Campaign, shared_data: Path) -> None:
-    real.run()
     questions = read_lines(shared_data / "arena-hard-v0.1/question.jsonl")
     for model in MODELS:
         lines = read_lines(real.judgment(model))
@@ -40,17 +45,18 @@ def test_two_thousand_games_of_real_questions(real: Campaign, shared_data: Path)
     assert real.planned() == {}
 
 
-def test_the_older_shape_gives_the_same_verdicts(real: Campaign, shared_data: Path) -> None:
+def test_the_older_shape_gives_the_same_verdicts(
+    real: Campaign, shared_data: Path, tmp_path: Path
+) -> None:
     """The same answers in the older shape: nothing is asked again, since no prompt changed."""
-    real.configure(models=MODELS[:1])
-    real.run()
-    before = real.judgment(MODELS[0]).read_bytes()
-    older = real.dir / "older/arena-hard-v0.1"
+    campaign = real.copy_to(tmp_path / "campaign")
+    before = {model: campaign.judgment(model).read_bytes() for model in MODELS}
+    older = campaign.dir / "older/arena-hard-v0.1"
     older.mkdir(parents=True)
     (older / "question.jsonl").symlink_to(shared_data / "arena-hard-v0.1/question.jsonl")
     (older / "model_answer").symlink_to(shared_data / "arena-hard-v0.1-older-shape/model_answer")
-    real.configure(data_dir="older")
-    assert real.planned()["gen_judgment"] == 1
-    real.run()
-    assert len(real.journal(MODELS[0])) == 1000
-    assert real.judgment(MODELS[0]).read_bytes() == before
+    campaign.configure(data_dir="older")
+    assert campaign.planned()["gen_judgment"] == 2
+    campaign.run()
+    assert {model: len(campaign.journal(model)) for model in MODELS} == dict.fromkeys(MODELS, 1000)
+    assert {model: campaign.judgment(model).read_bytes() for model in MODELS} == before

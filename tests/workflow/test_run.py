@@ -150,7 +150,7 @@ def test_batch_size_is_the_number_of_models_that_share_a_server(campaign: Campai
 def test_a_dry_run_names_each_batch_and_writes_nothing(campaign: Campaign) -> None:
     text = campaign.run("-n", "--config", "batch_size=3").stdout
     assert f"3 models: {', '.join(MODELS[:3])}" in text
-    assert f"1 models: {MODELS[3]}" in text
+    assert f"1 model: {MODELS[3]}" in text
     assert not (campaign.dir / "results/model_judgment").exists()
     assert not list(campaign.root.glob("batches/*"))
 
