@@ -63,7 +63,7 @@ def leaderboard_page(board: Mapping[str, Any]) -> Page:
     level = f"{board['level']:.0%}"
     columns = [
         Column(
-            "Rank", hint="ranks that the data allow: models that share one cannot be told apart"
+            "Rank", hint="ranks that the data allow: below who is surely better, above who is worse"
         ),
         Column("Model", word=True),
         Column("Score (%)", hint="mean vote against the baseline; 50 is as good as the baseline"),
