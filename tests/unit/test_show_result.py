@@ -305,6 +305,8 @@ def test_mistakes_are_explained(tmp_path, show_result):
     assert "did you mean 'bench'" in show_result(*base, "-j", "gpt4o", "-c", "benhc", ok=False)
     assert "rounds: 0" in show_result(*base, "-j", "gpt4o", "--rounds", "0", ok=False)
     assert "--baseline NAME" in show_result(*base, "-j", "gpt4o", "-f", "length", ok=False)
+    unanswered = show_result(*base, "-j", "gpt4o", "-f", "length", "--baseline", "b", ok=False)
+    assert "bench/model_answer/b.jsonl does not exist; --answers-dir" in unanswered
     assert "no row for 'n'" in show_result(*base, "-j", "gpt4o", "--compare", "n", ok=False)
     (tmp_path / "flat/model_judgment").mkdir(parents=True)
     (tmp_path / "flat/model_judgment/m.jsonl").write_text(json.dumps(SEEDED))

@@ -156,8 +156,9 @@ def make_result(
         notes.insert(0, TOY_NOTE)
     counts = None
     if chosen.control_features:
-        _check_baselines(verdicts)
-        counts, more = read_style_counts(sources.answers(verdicts), verdicts.questions)
+        files = sources.answers(verdicts)
+        _check_baselines(verdicts, files)
+        counts, more = read_style_counts(files, verdicts.questions)
         notes += [
             *more,
             "style control is fitted to convergence, which Arena-Hard-Auto's is not: scores differ",
@@ -204,12 +205,17 @@ def make_health(
     )
 
 
-def _check_baselines(verdicts: Verdicts) -> None:
+def _check_baselines(verdicts: Verdicts, files: Mapping[str, Path]) -> None:
     for category, baseline in verdicts.baselines.items():
         if baseline is None:
             raise DataError(
                 f"style control compares answers with the baseline's, and the judgments of "
                 f"{category} do not name it; pass --baseline NAME"
+            )
+        if not files[baseline].is_file():
+            raise DataError(
+                f"style control compares answers with the baseline's: {files[baseline]} does not "
+                "exist; --answers-dir is the folder of the answers"
             )
 
 
