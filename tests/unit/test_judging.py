@@ -398,7 +398,7 @@ def test_two_clients_that_fail_do_not_wait_for_each_other(case, monkeypatch):
 
 
 def test_without_a_judge_no_sibling_is_waited_for_that_has_not_begun(case):
-    """n is absent: it may have failed by the same judge a moment ago, and would keep us a minute."""
+    """n is absent: it may have failed by the same judge just now, and would keep us a minute."""
     case.batch(["m", "n"])
     with judge(lambda call: Reply(404, "")) as server, pytest.raises(JudgeError):
         case.play(server)
