@@ -345,3 +345,7 @@ def test_the_table_keeps_to_80_columns(campaign):
     broken = campaign.check(name, "none", missing_answers="error").table()
     assert "Stops a run:" in broken
     assert broken.splitlines()[-1] == "1 ready (4 games), 1 no_answers: blocked, see above"
+
+
+def test_a_selection_of_none_is_said(campaign):
+    assert campaign.check().table().endswith("0 ready (0 games): none is selected")

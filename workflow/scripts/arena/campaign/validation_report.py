@@ -127,11 +127,8 @@ class Report:
         others = ("blocked", "foreign_judgments", *LEFT_OUT)
         parts = [f"{states[state]} {state}" for state in others if states[state]]
         games = sum(self.games.values())
-        return (
-            f"{len(self.ready)} ready ({games:,} games)"
-            + "".join(f", {part}" for part in parts)
-            + (": nothing blocks" if self.ok else ": blocked, see above")
-        )
+        end = "nothing blocks" if self.ok else "blocked, see above" if parts else "none is selected"
+        return f"{', '.join([f'{len(self.ready)} ready ({games:,} games)', *parts])}: {end}"
 
 
 def _line(model: str, counts: Sequence[str], state: str) -> str:
