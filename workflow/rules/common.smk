@@ -17,6 +17,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from arena.campaign import batches
 from arena.campaign import validation
+from arena.journals.adoption import report_adoption
 from arena.setup.config import check_config
 from arena.support.errors import ArenaError
 from arena.support.environment import inherit_batch, put_first, put_python_first
@@ -94,3 +95,13 @@ def style_answers(wildcards):
         return []
     models = [Path(file).stem for file in all_judgments(wildcards)] + SETTINGS.baseline_models
     return [file for model in models if Path(file := SETTINGS.answer(model)).exists()]
+
+
+def foreign_judgments(wildcards):
+    """No input files: in a dry run, says what would be taken from judgments of others."""
+    if workflow.dryrun:
+        try:
+            report_adoption(SETTINGS, logger.info, dry_run=True)
+        except ArenaError as error:
+            raise WorkflowError(str(error)) from None
+    return []

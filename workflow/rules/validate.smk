@@ -2,9 +2,6 @@
 # out: <results_dir>/<bench>/<judge>/validation.{tsv,json}, plan.json
 
 
-from arena.journals.adoption import report_adoption
-
-
 localrules:
     validate,
     plan,
@@ -34,16 +31,6 @@ rule plan:
         settings=SETTINGS,
     script:
         "../scripts/plan.py"
-
-
-def foreign_judgments(wildcards):
-    """No input files: in a dry run, says what would be taken from judgments of others."""
-    if workflow.dryrun:
-        try:
-            report_adoption(SETTINGS, logger.info, dry_run=True)
-        except ArenaError as error:
-            raise WorkflowError(str(error)) from None
-    return []
 
 
 # Take judgments that others made into the journals, and move their files aside.
