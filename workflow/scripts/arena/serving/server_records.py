@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,10 +48,11 @@ def retire(path: Path) -> None:
     """Take the address and key out of a server file.
 
     The file itself is Snakemake's: it wants to see it once more after the service has ended, and
-    then removes it.
+    then removes it. Written in place, so that a file that it removes meanwhile does not come back.
     """
-    if path.exists():
-        write_private(path, {})
+    with suppress(FileNotFoundError), path.open("r+") as file:
+        file.truncate(0)
+        file.write("{}\n")
 
 
 def server_entry(url: str, key: str, capacity: Mapping[str, Any], **more: Any) -> dict[str, Any]:
