@@ -146,6 +146,20 @@ def test_a_checkout_needs_no_retyping(checkout: Path, project: Path) -> None:
     assert "hidden" not in repr(found) + str(found.judgment_params()) + str(found.server_settings())
 
 
+def test_a_category_unknown_to_the_checkout_is_never_judged_with_our_prompt(
+    checkout: Path, project: Path
+) -> None:
+    with (checkout.parent / "data/b/question.jsonl").open("a") as questions:
+        questions.write('{"uid": "q2", "category": "poems", "prompt": "?"}\n')
+    with pytest.raises(ConfigError, match="no category 'poems'.*judge.system_prompt"):
+        settings(project, arena_hard_dir="aha", data_dir="data")
+    (checkout.parent / "poems.txt").write_text("Judge poems.")
+    judge = {"name": "j", "server": "demo", "system_prompt": {"poems": "poems.txt"}}
+    made = settings(project, arena_hard_dir="aha", data_dir="data", judge=judge)
+    assert made.prompts["system_prompt"]["poems"] == "Judge poems."
+    assert made.prompts["system_prompt"]["hard_prompt"] == "Judge them."
+
+
 def test_our_keys_win_over_the_checkout(checkout: Path, project: Path) -> None:
     (checkout / "own.txt").write_text("{QUESTION} {ANSWER_A} {ANSWER_B}!")
     judge = {"name": "j", "server": "demo", "temperature": 0, "prompt_template": "aha/own.txt"}

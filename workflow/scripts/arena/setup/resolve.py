@@ -15,7 +15,7 @@ from arena.data.verdict import DEFAULT_PATTERNS, compile_pattern, default_rule
 from arena.serving.launch import script_of
 from arena.setup.settings import Settings
 from arena.setup.upstream import Upstream, check_api_type
-from arena.support.errors import ConfigError
+from arena.support.errors import ArenaError, ConfigError
 from arena.support.names import check_model_name, did_you_mean
 
 _AS_GIVEN = ("path", "setup", "command", "context", "ask_again", "priority", "timeout_s")
@@ -99,7 +99,7 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
         leaderboard=_leaderboard(config.get("leaderboard", {}), bench),
         rehearsal=rehearsal,
         upstream=upstream,
-        prompts=_prompts(config["judge"], theirs, upstream, bench, prompts_dir),
+        prompts=_prompts(config["judge"], theirs, upstream, bench, questions, prompts_dir),
         **{
             key: config.get(key, DEFAULTS[key])
             for key in ("batch_size", "seed", "missing_answers", "baseline_gaps")
@@ -179,19 +179,22 @@ def _prompts(
     theirs: dict[str, Any],
     upstream: Upstream | None,
     bench: str,
+    questions: Path,
     prompts_dir: Path,
 ) -> dict[str, Any]:
     """System prompt by category ("*" for all others), user template, patterns: as texts."""
     own = own_prompts(prompts_dir)
     system = dict(own.system)
-    if upstream:
-        by_category = upstream.judge_settings(bench)
-        system |= {name: entry["system_prompt"] for name, entry in by_category.items()}
+    by_category = upstream.judge_settings(bench) if upstream else {}
+    system |= {name: entry["system_prompt"] for name, entry in by_category.items()}
     given = ours.get("system_prompt")
+    texts = {}
     if given is not None:
         files = given if isinstance(given, dict) else {"*": given}
         texts = {name: _text(file, "judge.system_prompt") for name, file in files.items()}
         system = texts if "*" in texts else system | texts
+    if by_category and "*" not in (by_category | texts):
+        _check_categories(questions, by_category | texts, upstream)
     template = theirs.get("prompt_template") or own.template
     if ours.get("prompt_template"):
         template = _text(ours["prompt_template"], "judge.prompt_template")
@@ -211,6 +214,20 @@ def _prompts(
     for pattern in patterns:
         compile_pattern(pattern)  # refuses a bad one now, not in a job
     return {"system_prompt": system, "prompt_template": template, "patterns": patterns}
+
+
+def _check_categories(questions: Path, known: Iterable[str], upstream: Upstream) -> None:
+    """Never mix our own prompt into a bench that is judged with Arena-Hard-Auto's."""
+    try:
+        asked = {question.category for question in read_questions(questions)}
+    except ArenaError:
+        return  # for the validation to report
+    for category in sorted(asked.difference(known)):
+        raise ConfigError(
+            f"{questions}: JUDGE_SETTINGS of {upstream.directory} has no category {category!r} "
+            f"({', '.join(sorted(known))}); give its system prompt: config, judge.system_prompt, "
+            f"{{{category}: FILE}}"
+        )
 
 
 def _text(file: str, key: str) -> str:
