@@ -151,7 +151,7 @@ def test_a_category_unknown_to_the_checkout_is_never_judged_with_our_prompt(
 ) -> None:
     with (checkout.parent / "data/b/question.jsonl").open("a") as questions:
         questions.write('{"uid": "q2", "category": "poems", "prompt": "?"}\n')
-    with pytest.raises(ConfigError, match="no category 'poems'.*judge.system_prompt"):
+    with pytest.raises(ConfigError, match=r"no category 'poems'.*judge.system_prompt"):
         settings(project, arena_hard_dir="aha", data_dir="data")
     (checkout.parent / "poems.txt").write_text("Judge poems.")
     judge = {"name": "j", "server": "demo", "system_prompt": {"poems": "poems.txt"}}
