@@ -29,10 +29,21 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-# Measured by benchmarks/orders.py: (order, tokens in the cache, hits / asked)
+
+@dataclass(frozen=True)
+class Real:
+    """A line of benchmarks/orders.py: ten models, 8 games at a time. seconds: of play."""
+
+    order: str
+    questions: int
+    cache: int
+    hits: float
+    seconds: float
+
+
 MEASURED = (
-    ("direct, question-major", 16_384, 0.548),
-    ("direct, model-major", 16_384, 0.379),
+    Real("ideal", 10, 16_384, 0.554, 55),
+    Real("models", 10, 16_384, 0.389, 73),
 )
 
 
@@ -198,18 +209,34 @@ def campaign(
 
 
 def check() -> None:
-    """The case of benchmarks/orders.py, in the tokens of its model, against what vLLM counted."""
+    """The cases of benchmarks/orders.py, in the tokens of its model, against real vLLM runs.
+
+    The first run sets the speed of the machine; the others' seconds follow from it.
+    """
     # its words have 4.3 tokens in that model's tokenizer
     case = Lengths(system=1070, question=(172, 517), answer=(430, 1292), reply=(16, 16))
     models = [f"m{number}" for number in range(10)]
-    by_question = list(games_of(models, 10, case))
-    by_model = sorted(by_question, key=lambda pair: pair[0])
-    print(f"{'order':24}{'cache':>8}{'simulated':>11}{'vLLM':>7}")
-    for name, tokens, real in MEASURED:
-        order = by_model if name.endswith("model-major") else by_question
-        machine = Machine(slots=8, cache=tokens, prefill=1000, decode=100, start=0)
-        found = play((game for _, game in order), machine).ratio
-        print(f"{name:24}{tokens:8}{found:11.3f}{real:7.3f}")
+    print(
+        f"{'order':10}{'questions':>10}{'cache':>8}{'hits':>7}{'vLLM':>7}{'seconds':>9}{'vLLM':>7}"
+    )
+    scale = None
+    for real in MEASURED:
+        games = list(games_of(models, real.questions, case))
+        if real.order == "models":
+            games.sort(key=lambda pair: pair[0])
+        if real.order == "ones":  # each on a server of its own: an empty cache
+            parts = [[game for game in games if game[0] == number] for number in range(10)]
+        else:
+            parts = [games]
+        machine = Machine(slots=8, cache=real.cache, prefill=1000, decode=1000, start=0)
+        done = [play((game for _, game in part), machine) for part in parts]
+        hits = sum(one.cached for one in done) / sum(one.prompt for one in done)
+        seconds = sum(one.seconds for one in done)
+        scale = scale or real.seconds / seconds
+        print(
+            f"{real.order:10}{real.questions:10}{real.cache:8}{hits:7.3f}{real.hits:7.3f}"
+            f"{seconds * scale:9.0f}{real.seconds:7.0f}"
+        )
 
 
 def arguments() -> argparse.Namespace:

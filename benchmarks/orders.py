@@ -31,6 +31,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -57,7 +58,6 @@ PROJECT = Path(__file__).resolve().parents[1]
 ENV = PROJECT / ".venv-vllm"
 BLOCK = 32  # tokens in a block of the cache; vLLM's default on the CPU is 128, on a GPU 16
 LOOPS, RUNS = ("ideal", "models", "late-loop"), ("workflow", "fcfs", "late", "ones")
-REPLY = 16  # tokens
 LATE = """
 import json, time
 from pathlib import Path
@@ -80,6 +80,7 @@ def arguments() -> argparse.Namespace:
     add("--slots", type=int, default=8, help="games that vLLM runs at a time")
     add("--parallel", type=int, nargs="+", default=[0], help="requests open in all; 0: unset")
     add("--cache", type=int, nargs="+", default=[16_384], help="tokens in the cache")
+    add("--reply", type=int, default=16, help="tokens that a reply may have")
     add("--orders", nargs="+", choices=LOOPS + RUNS, default=["ideal", "workflow"])
     add("--repeat", type=int, default=1)
     return parser.parse_args()
@@ -170,7 +171,7 @@ def judge_of(args: argparse.Namespace, cache: int, parallel: int, fcfs: bool) ->
     judge |= {"setup": f"source {ENV}/bin/activate", "command": command, "ready_minutes": 10}
     # in "dev mode" vLLM can be told to forget its cache, so that loops can share a server
     env = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_SERVER_DEV_MODE": "1"}
-    judge |= {"env": env, "max_tokens": REPLY, "temperature": 0}
+    judge |= {"env": env, "max_tokens": args.reply, "temperature": 0}
     return judge | ({"parallel": parallel} if parallel else {})
 
 
@@ -229,7 +230,9 @@ def run_workflow(args: argparse.Namespace, way: str, cache: int, parallel: int) 
                     opened = int(line.split()[-3])
         total = read_tsv(campaign.root / "ledger.tsv")[-1]
         prompt, cached = int(total["prompt_tokens"]), int(total["cached_tokens"])
-        print(f"  ledger: {total}", file=sys.stderr)
+        states = Counter(game["state"] for name in models for game in campaign.journal(name))
+        told = {key: value for key, value in total.items() if value not in ("", "0", "total")}
+        print(f"  {dict(states)}; ledger: {told}", file=sys.stderr)
         return Found(cached / prompt, prompt, whole, parallel or opened, spans, looks)
 
 
@@ -279,13 +282,15 @@ class Server:
         return tuple(figure(text, f"prefix_cache_{name}_total") for name in ("hits", "queries"))
 
 
-def games_in_order(data: Path, models: list[str], way: str) -> tuple[GameSettings, list[Game]]:
+def games_in_order(
+    data: Path, models: list[str], way: str, reply: int
+) -> tuple[GameSettings, list[Game]]:
     prompts = own_prompts(PROJECT / "config" / "prompts")
     settings = GameSettings.from_dict(
         {
             "judge": "judge",
             "temperature": 0,
-            "max_tokens": REPLY,
+            "max_tokens": reply,
             "baseline": {"*": "base"},
             "system_prompt": prompts.system,
             "prompt_template": prompts.template,
@@ -333,7 +338,7 @@ def run_loop(args: argparse.Namespace, server: Server, way: str, parallel: int) 
     parallel = parallel or server.entry["capacity"]["parallel"]
     with tempfile.TemporaryDirectory(prefix="orders_") as folder:
         write_case(Path(folder), models, args.questions)
-        settings, games = games_in_order(Path(folder), models, way)
+        settings, games = games_in_order(Path(folder), models, way, args.reply)
     entry = server.entry
     forget = openai.OpenAI(base_url=entry["url"].removesuffix("/v1"), api_key=entry["key"])
     forget.post("/reset_prefix_cache", cast_to=object)
