@@ -508,6 +508,7 @@ def test_the_next_address_is_taken_where_nobody_listens(play):
     assert played.error is None
     assert states(played) == {"ok": 20}
     assert {call.body["model"] for call in server.calls} == {"alias"}
+    assert played.client._asker._endpoints[0].rests_until > time.monotonic(), "left out for 10 s"
 
 
 def test_requests_go_to_the_address_with_fewest_open(play):
@@ -623,6 +624,23 @@ def test_a_signal_leaves_a_whole_journal(play, number):
     assert signal.Signals(number).name in str(played.error)
     assert [record.state for record in played.lines] == ["ok"] * 4
     assert played.client.left == 36
+
+
+def test_games_are_put_on_disk_now_and_then(play, monkeypatch):
+    """Not at each game, and not only at the end: a whole node may die."""
+    monkeypatch.setattr(arena.playing.client, "SYNC_EVERY", 0.0)
+    synced, sync = [], Journal.sync
+    monkeypatch.setattr(
+        Journal, "sync", lambda self: (synced.append(len(self.records)), sync(self))
+    )
+
+    async def script(call: Call) -> Reply:
+        await asyncio.sleep(1.2 if position(call) == 1 else 0)
+        return completion()
+
+    with judge(script) as server:
+        assert play(server.url, questions=2, parallel=4).error is None
+    assert synced == [2, 4], "within a second of play, and at its end"
 
 
 def test_a_lost_lock_stops_the_writing(play):

@@ -60,6 +60,13 @@ def test_a_line_is_in_the_file_before_the_next_one_is_played(path):
         assert json.loads(path.read_text())["digest"] == "d1"
 
 
+def test_what_is_closed_is_on_disk(path, monkeypatch):
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.append(path.stat().st_size), fsync(file)))
+    fill(path, record())
+    assert synced == [path.stat().st_size]
+
+
 def test_replay_keeps_the_last_line_of_each_digest_asked_for(path):
     fill(path, record(state="unparsed"), record("d2"), record(attempts=2), record("foreign"))
     with Journal(path, {"d1", "d2"}) as journal:

@@ -219,6 +219,23 @@ def test_only_the_very_lock_that_was_found_stale_is_removed(journal):
         assert quicker.is_ours()
 
 
+def test_one_contender_at_a_time_removes_a_dead_lock(journal):
+    """Another is at it, so we keep off; one that died at it holds nobody up."""
+    lock = Lock(journal)
+    guard = lock.path.with_name(f"{lock.path.name}.guard")
+    with Lock(journal) as dead:
+        assert dead.try_acquire() is None
+        stale = read_holder(lock.path)
+        guard.touch()
+        lock._remove_stale(stale)
+        assert lock.path.exists()
+        os.utime(guard, (0, 0))
+        lock._remove_stale(stale)
+        lock._remove_stale(stale)
+        assert not lock.path.exists()
+    assert not guard.exists()
+
+
 RACE = (
     "import sys, os; sys.path.insert(0, sys.argv[1]); from arena.journals.lock import Lock\n"
     "sys.stdin.readline()\n"

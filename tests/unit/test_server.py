@@ -49,6 +49,7 @@ def test_launched_by_the_first_request_with_the_key(serve):
     assert oct(served.file.stat().st_mode)[-3:] == "600"
     assert served.entry["pid"] == served.process.pid
     assert len(served.entry["key"]) >= 32
+    assert served.entry["url"].startswith("http://127.0.0.1:")
     assert served.get(key="guess")[0] == 401
     assert served.get(key="")[0] == 401
     assert served.processes() == []

@@ -67,6 +67,6 @@ async def trickle(request: Request, fault: Fault, reply: Reply) -> None:
         return
     size = -(-len(body) // 10)
     for start in range(0, len(body), size):
+        await asyncio.sleep(fault.number(2) / 10)
         request.writer.write(body[start : start + size])
         await request.writer.drain()
-        await asyncio.sleep(fault.number(2) / 10)
