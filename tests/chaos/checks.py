@@ -80,7 +80,9 @@ def examine(calm: Bench, stormy: Bench, told: Told) -> Outcome:
         journal = check(stormy.journal(model))
         doubled += journal.superseded
         unequal += [f"{model}: {flaw.message}" for flaw in journal.flaws]
-    calls, replies = len(told.calls), sum(told.replies.values())
+    # A judge that was killed right after a reply has not logged it; each finished game had one.
+    replies = max(sum(told.replies.values()), games - lost + told.torn)
+    calls = len(told.calls)
     retried = sum(told.struck.values()) + sum(told.failed.values())
     return Outcome(
         games=games,
