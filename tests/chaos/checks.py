@@ -80,9 +80,7 @@ def examine(calm: Bench, stormy: Bench, told: Told) -> Outcome:
         journal = check(stormy.journal(model))
         doubled += journal.superseded
         unequal += [f"{model}: {flaw.message}" for flaw in journal.flaws]
-    # A judge that was killed right after a reply has not logged it; each finished game had one.
-    replies = max(sum(told.replies.values()), games - lost + told.torn)
-    calls = len(told.calls)
+    calls, replies = len(told.calls), sum(told.replies.values())
     retried = sum(told.struck.values()) + sum(told.failed.values())
     return Outcome(
         games=games,
