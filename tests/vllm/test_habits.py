@@ -167,9 +167,10 @@ def test_kill_of_the_api_leaves_nothing_of_the_old_and_restarts(served):
     assert chat(served, "a")[0] == 200
 
 
-def test_an_api_whose_engine_died_ends_with_status_0_and_is_restarted(served):
-    os.kill(part(served, "VLLM::EngineCore"), signal.SIGKILL)
-    cause = again_ready(served, 2)
+@pytest.mark.parametrize(("victim", "restarts"), [("VLLM::EngineCore", 2), ("VLLM::Worker", 3)])
+def test_an_api_whose_engine_died_ends_with_status_0_and_is_restarted(served, victim, restarts):
+    os.kill(part(served, victim), signal.SIGKILL)
+    cause = again_ready(served, restarts)
     assert cause == "exit status 0, unasked: so vLLM ends when its engine has died"
     assert chat(served, "a")[0] == 200
 
