@@ -82,6 +82,13 @@ def squeue() -> tuple[list[Job] | None, str | None]:
     return (None if problem else jobs), problem
 
 
+def ask_of_job(job: str, fields: str, patience: float) -> tuple[str, str | None]:
+    """What squeue says of one job (its format), and why it says nothing; seconds of patience."""
+    command = ["squeue", "--noheader", "--jobs", job, "--format", fields]
+    output, problem = _call(command, patience)
+    return output.strip(), problem
+
+
 def sacct(ids: Iterable[str]) -> tuple[dict[str, Account], str | None]:
     """GPU hours of jobs by Slurm's accounting, and why they cannot be told (None: they can)."""
     wanted = ",".join(sorted(set(ids)))

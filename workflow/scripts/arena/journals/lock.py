@@ -16,13 +16,13 @@ import json
 import os
 import secrets
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from arena.campaign import slurm
 from arena.support.errors import JournalError
 
 HEARTBEAT = 20.0  # s; a touch of one small file
@@ -209,19 +209,10 @@ def is_alive(holder: Holder, path: Path) -> bool:
 
 def slurm_job_runs(job: str) -> bool | None:
     """Whether Slurm still has the job in some state before its end; None if it cannot say."""
-    try:
-        done = subprocess.run(
-            ["squeue", "--noheader", "--jobs", job, "--format", "%T"],
-            capture_output=True,
-            text=True,
-            timeout=20,  # s; a busy controller answers within this or not at all
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    if done.returncode:
-        return False if "Invalid job id" in done.stderr else None
-    return bool(done.stdout.strip())
+    state, problem = slurm.ask_of_job(job, "%T", 20)  # s; a busy controller needs no longer
+    if problem:
+        return False if "Invalid job id" in problem else None
+    return bool(state)
 
 
 def _machine() -> str:

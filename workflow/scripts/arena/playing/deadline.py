@@ -6,13 +6,15 @@ the files can still be written.
 """
 
 import os
-import subprocess
 import time
 from collections import deque
 from collections.abc import Mapping
 from datetime import datetime
 
+from arena.campaign import slurm
+
 LEAVE = 60.0  # s before the end: journal, siblings, Snakemake's own tidying up
+BUSY = 30.0  # s; a busy controller answers within this or not at all
 QUICKEST = 10.0  # s; no game is begun with less time than this to finish
 
 
@@ -59,15 +61,9 @@ def job_end(environ: Mapping[str, str] = os.environ) -> float | None:
     stated = environ.get("SLURM_JOB_END_TIME", "")
     if stated.isdigit():
         return float(stated)
+    end, problem = slurm.ask_of_job(job, "%e", BUSY)
     try:
-        done = subprocess.run(
-            ["squeue", "--noheader", "--jobs", job, "--format", "%e"],
-            capture_output=True,
-            text=True,
-            timeout=30,  # s; a busy controller
-            check=True,
-        )
         # Local time without a zone; "N/A" or "NONE" for a job without a limit.
-        return datetime.fromisoformat(done.stdout.strip()).timestamp()
-    except (OSError, subprocess.SubprocessError, ValueError):
+        return None if problem else datetime.fromisoformat(end).timestamp()
+    except ValueError:
         return None

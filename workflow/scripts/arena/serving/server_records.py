@@ -2,10 +2,9 @@
 
 | file, below `<root>` | what | how long |
 | --- | --- | --- |
-| `server/<batch>.json` (0600) | url, key, pid, host, slurm_job_id, capacity; endpoints | with the
-server | | `logs/<batch>/batch.json` | slurm_job_id, node, gpus, start, launched, ready, end,
-cause, ... | stays | | `batches/<run>.judge_failed` | JSON: cause, batch, node, log, time of a
-start that failed | stays |
+| `server/<batch>.json` (0600) | url, key, pid, host, capacity, ... | with the server |
+| `logs/<batch>/batch.json` | Slurm job, node, GPUs, start, ready, end, cause, ... | stays |
+| `batches/<run>.judge_failed` | cause, batch, node, log, time of a failed start | stays |
 
 The last is how a failing start is remembered for its run: the run's other batches, and Snakemake's
 retries, fail at once with its cause. A new run has another name and tries again.
@@ -14,7 +13,6 @@ retries, fail at once with its cause. A new run has another name and tries again
 import json
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -166,12 +164,8 @@ def why_stopped(end: float | None, env: Mapping[str, str] = os.environ) -> str |
         return "walltime"
     if not (job := job_id(env)):
         return None
-    asked = ["squeue", "--noheader", "--jobs", job, "--format", "%T %r"]
-    try:
-        done = subprocess.run(asked, capture_output=True, text=True, timeout=ASK_S, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    state, _, reason = done.stdout.strip().partition(" ")
-    if not state or state == "RUNNING":
+    told, problem = slurm.ask_of_job(job, "%T %r", ASK_S)
+    state, _, reason = told.partition(" ")
+    if problem or not state or state == "RUNNING":
         return None
     return _cause_of(state if reason in ("", "None") else reason)

@@ -305,9 +305,8 @@ def _expand(entries: Iterable[str], known: Iterable[str], *, key: str, strict: b
 
 def _leaderboard(ours: dict[str, Any], bench: str) -> dict[str, Any]:
     if ours.get("steps"):
-        from arena.ranking.curves import (
-            compile_steps,  # here: it loads numpy, and every job comes by
-        )
+        # here: it loads numpy, and every job comes by
+        from arena.ranking.curves import compile_steps
 
         compile_steps(ours["steps"])  # refuses a bad pattern now, not after the campaign
     return {
