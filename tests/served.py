@@ -1,5 +1,6 @@
 """Starts judge_server.py as rule judge_server does, and looks at it from outside."""
 
+import contextlib
 import json
 import os
 import signal
@@ -11,6 +12,8 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 PROJECT = Path(__file__).resolve().parents[1]
 SCRIPTS = PROJECT / "workflow" / "scripts"
@@ -110,16 +113,12 @@ class Served:
     def processes(self) -> list[int]:
         """Every running process that carries the mark, but the supervisor."""
         found = []
-        for entry in Path("/proc").iterdir():
-            try:
-                marked = (
-                    self.mark.encode() in (entry / "environ").read_bytes().split(b"TEST_MARK=")[-1]
-                )
-                running = b") Z" not in (entry / "stat").read_bytes()
-            except (OSError, ValueError):
-                continue
-            if marked and running and int(entry.name) != self.process.pid:
-                found.append(int(entry.name))
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):  # it has ended, or is another user's
+                marked = process.environ().get("TEST_MARK") == self.mark
+                running = process.status() != psutil.STATUS_ZOMBIE
+                if marked and running and process.pid != self.process.pid:
+                    found.append(process.pid)
         return found
 
     def get(

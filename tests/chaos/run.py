@@ -16,6 +16,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 from arena.journals.lock import Holder, is_alive, read_holder
 from arena.support.jsonl import iter_lines
 
@@ -226,12 +227,11 @@ class Chaos:
 
     def _processes(self) -> dict[int, str]:
         """Every process of this run, by the mark in its environment: pid -> command."""
-        mark, found = f"CHAOS_RUN={self.bench.run}".encode(), {}
-        for entry in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):  # it has just ended
-                if mark in (entry / "environ").read_bytes().split(b"\0"):
-                    command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                    found[int(entry.name)] = command
+        found = {}
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):  # it has ended, or is another user's
+                if process.environ().get("CHAOS_RUN") == str(self.bench.run):
+                    found[process.pid] = " ".join(process.cmdline())
         return found
 
     def _until(self, condition, within: float = 10.0) -> None:

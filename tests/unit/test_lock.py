@@ -1,7 +1,10 @@
 """The lock of a journal: one holder, no dead holder, between processes and between nodes."""
 
+import dataclasses
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,8 +12,10 @@ import time
 from pathlib import Path
 
 import arena.journals.lock
+import psutil
 import pytest
 from arena.journals.lock import STALE, Lock, is_alive, read_holder, slurm_job_runs
+from arena.support import processes
 from arena.support.errors import JournalError
 
 HOLD = (
@@ -117,9 +122,49 @@ def test_a_process_number_that_was_given_away_is_not_the_holder(journal, hold):
 def test_a_zombie_holds_nothing(journal, hold):
     process = hold(journal)
     lock = Lock(journal).path
-    os.kill(process.pid, signal.SIGKILL)
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, not yet reaped
+    os.kill(process.pid, signal.SIGKILL)  # dead, not yet reaped
+    wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE)
     assert not is_alive(read_holder(lock), lock)
+
+
+def test_without_proc_the_system_is_asked_who_lives(journal, monkeypatch, tmp_path):
+    """As on macOS."""
+    if not shutil.which("ps"):
+        pytest.skip("no ps on this machine")
+    monkeypatch.setattr(processes, "PROC", tmp_path / "none")
+    with subprocess.Popen(["sleep", "60"]) as sleeper, Lock(journal) as ours:
+        assert ours.try_acquire() is None
+        holder = read_holder(ours.path)
+        assert (holder.machine, holder.started) == (holder.host, processes.started(os.getpid()))
+        assert re.fullmatch(r"\w{3} \w{3} +\d+ [\d:]{8} \d{4}", holder.started)
+        assert Lock(journal).try_acquire() == holder
+        assert not is_alive(dataclasses.replace(holder, started="before"), ours.path)
+        assert processes.started(sleeper.pid)
+        sleeper.kill()
+        wait_until(lambda: psutil.Process(sleeper.pid).status() == psutil.STATUS_ZOMBIE)
+        assert processes.started(sleeper.pid) is None
+    assert processes.started(sleeper.pid) is None
+
+
+def test_released_and_taken_again_between_two_looks(journal, monkeypatch):
+    """A contender finds the lock held, gone when it reads it, and then held by another."""
+    first, second = Lock(journal), Lock(journal)
+    assert first.try_acquire() is None
+    read = Path.read_text
+
+    def late(path, **options):
+        if path != second.path:
+            return read(path, **options)
+        monkeypatch.undo()
+        first.release()
+        try:
+            return read(path, **options)
+        finally:
+            assert second.try_acquire() is None
+
+    monkeypatch.setattr(Path, "read_text", late)
+    with second:
+        assert Lock(journal).try_acquire().token == second._me.token
 
 
 def test_another_node_is_believed_while_its_heart_beats(journal, hold):
@@ -201,6 +246,14 @@ def test_a_foreign_file_in_the_place_of_the_lock_is_not_removed(journal):
     assert lock.path.read_text() == "hands off"
 
 
+def test_what_a_crashed_node_left_of_a_lock_is_removed_when_it_is_old(journal):
+    with Lock(journal) as lock:
+        lock.path.parent.mkdir(parents=True)
+        lock.path.touch()
+        os.utime(lock.path, (time.time() - STALE - 30,) * 2)
+        assert lock.try_acquire() is None
+
+
 def test_a_read_only_folder_is_an_error(journal):
     journal.parent.write_text("a file")
     with pytest.raises(JournalError, match="cannot be locked"):
@@ -212,7 +265,7 @@ def test_only_the_very_lock_that_was_found_stale_is_removed(journal):
     lock = Lock(journal)
     with Lock(journal) as dead:
         assert dead.try_acquire() is None
-        stale = read_holder(lock.path)
+        stale = lock.path.read_text()
     with Lock(journal) as quicker:
         assert quicker.try_acquire() is None
         lock._remove_stale(stale)
@@ -225,7 +278,7 @@ def test_one_contender_at_a_time_removes_a_dead_lock(journal):
     guard = lock.path.with_name(f"{lock.path.name}.guard")
     with Lock(journal) as dead:
         assert dead.try_acquire() is None
-        stale = read_holder(lock.path)
+        stale = lock.path.read_text()
         guard.touch()
         lock._remove_stale(stale)
         assert lock.path.exists()

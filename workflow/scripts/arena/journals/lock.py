@@ -12,6 +12,7 @@ it. It never outlives its holder, since a contender judges by the first of these
 """
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -23,6 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from arena.campaign import slurm
+from arena.support import processes
 from arena.support.errors import JournalError
 
 HEARTBEAT = 20.0  # s; a touch of one small file
@@ -37,7 +39,7 @@ class Holder:
     host: str
     machine: str
     pid: int
-    started: str  # of the process, in clock ticks since boot
+    started: str  # when the process did, in the words of `processes.started`
     slurm_job_id: str | None
     token: str
     batch: str | None
@@ -56,9 +58,9 @@ class Lock:
         self.path = journal.with_name(f"{journal.name}.lock")
         self._me = Holder(
             host=socket.gethostname(),
-            machine=_machine(),
+            machine=processes.machine(),
             pid=os.getpid(),
-            started=_started(os.getpid()) or "",
+            started=processes.started(os.getpid()) or "",
             slurm_job_id=os.environ.get("SLURM_JOB_ID"),
             token=secrets.token_hex(8),
             batch=batch,
@@ -73,14 +75,15 @@ class Lock:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             while not self._link(self.path):
-                holder = read_holder(self.path)
+                text = _read(self.path)
+                if text is None:
+                    continue  # released in between
+                holder = _parse(text)
+                if holder is None and _beats(self.path):
+                    raise JournalError(f"{self.path}: not one of our locks; remove it if it is old")
                 if holder is not None and is_alive(holder, self.path):
                     return holder
-                if holder is None and not self.path.exists():
-                    continue  # released in between
-                if holder is None and _age(self.path) < STALE:
-                    raise JournalError(f"{self.path}: not one of our locks; remove it if it is old")
-                self._remove_stale(holder)
+                self._remove_stale(text)
         except OSError as error:
             raise JournalError(
                 f"{self.path}: the journal cannot be locked: {error.strerror}"
@@ -167,7 +170,7 @@ class Lock:
         finally:
             temporary.unlink()
 
-    def _remove_stale(self, holder: Holder | None) -> None:
+    def _remove_stale(self, text: str) -> None:
         """Remove a dead holder's lock. Only one contender at a time, and only that very lock."""
         guard = self.path.with_name(f"{self.path.name}.guard")
         if not self._link(guard):
@@ -177,7 +180,7 @@ class Lock:
             time.sleep(0.05)  # the other contender is at it
             return
         try:
-            if read_holder(self.path) == holder:
+            if _read(self.path) == text:
                 self.path.unlink(missing_ok=True)
         finally:
             guard.unlink(missing_ok=True)
@@ -185,26 +188,21 @@ class Lock:
 
 def read_holder(path: Path) -> Holder | None:
     """Who holds the lock, None where there is none or it cannot be read."""
-    try:
-        return Holder(**json.loads(path.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError, TypeError):
-        return None
+    text = _read(path)
+    return None if text is None else _parse(text)
 
 
 def is_alive(holder: Holder, path: Path) -> bool:
     """Whether the holder of the lock at `path` still lives (rules: see the module)."""
-    if holder.machine == _machine():
-        return bool(holder.started) and _started(holder.pid) == holder.started
+    if holder.machine == processes.machine():
+        return bool(holder.started) and processes.started(holder.pid) == holder.started
     if holder.slurm_job_id:
         if holder.slurm_job_id == os.environ.get("SLURM_JOB_ID"):
             return False
         runs = slurm_job_runs(holder.slurm_job_id)
         if runs is not None:
             return runs
-    try:
-        return _age(path) < STALE
-    except FileNotFoundError:
-        return False
+    return _beats(path)
 
 
 def slurm_job_runs(job: str) -> bool | None:
@@ -215,20 +213,31 @@ def slurm_job_runs(job: str) -> bool | None:
     return bool(state)
 
 
-def _machine() -> str:
-    """Where a process number means the same: this boot, this pid namespace (containers)."""
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
-
-
-def _started(pid: int) -> str | None:
-    """When the process started, in ticks since boot; None if there is no such process."""
+def _read(path: Path) -> str | None:
+    """What the lock says, None where there is none."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
         return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] == "Z" else fields[19]
+    except OSError as error:
+        if error.errno == errno.ESTALE:  # NFS: another node removed it while we read
+            return None
+        raise
+
+
+def _parse(text: str) -> Holder | None:
+    try:
+        return Holder(**json.loads(text))
+    except (ValueError, TypeError):
+        return None
+
+
+def _beats(path: Path) -> bool:
+    """Whether the file is there and was touched lately."""
+    try:
+        return _age(path) < STALE
+    except FileNotFoundError:
+        return False
 
 
 def _age(path: Path) -> float:

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -33,10 +34,7 @@ def adopt_orphans() -> bool:
 def parents() -> dict[int, int]:
     """pid -> parent's pid of every process that runs; zombies are not among them."""
     if not PROC.is_dir():
-        listed = subprocess.run(
-            ["ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=True
-        )
-        rows = (line.split() for line in listed.stdout.splitlines())
+        rows = (line.split() for line in _ps("-A", "-o", "pid=,ppid=,stat=").splitlines())
         return {int(pid): int(parent) for pid, parent, state, *_ in rows if state[0] != "Z"}
     found = {}
     for entry in PROC.iterdir():
@@ -47,6 +45,31 @@ def parents() -> dict[int, int]:
                 if state not in b"ZX":
                     found[int(entry.name)] = int(parent)
     return found
+
+
+def started(pid: int) -> str | None:
+    """When the process started, as its system puts it; None if it is gone or a zombie.
+
+    With the number it names one process for good: numbers are given out again.
+    """
+    if not PROC.is_dir():
+        said = _ps("-o", "stat=,lstart=", "-p", str(pid))
+        state, _, start = said.strip().partition(" ")
+        return None if not start or state[0] == "Z" else start.strip()
+    try:
+        stat = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] == "Z" else fields[19]  # clock ticks since boot
+
+
+def machine() -> str:
+    """Where a process number means the same: this boot, this pid namespace (containers)."""
+    if not PROC.is_dir():
+        return socket.gethostname()  # `started` tells the processes of two boots apart
+    boot = (PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return f"{boot}/{(PROC / 'self/ns/pid').readlink()}"
 
 
 def descendants(of: int) -> list[int]:
@@ -98,6 +121,12 @@ def shared_memory(pids: Iterable[int]) -> set[Path]:
                 if slash and not name.endswith(" (deleted)"):
                     found.add(Path("/dev/shm") / name)
     return found
+
+
+def _ps(*options: str) -> str:
+    """What `ps` prints; nothing for a process that is gone."""
+    plain = os.environ | {"LC_ALL": "C"}
+    return subprocess.run(["ps", *options], capture_output=True, text=True, env=plain).stdout
 
 
 def _below(but_trackers: bool = False) -> list[int]:
