@@ -1,11 +1,15 @@
 """Fixtures of all tests: where the project is, and the real data where it is at hand."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
+
+# A shell that starts us in the background makes us deaf to Ctrl-C, and all that we start with us.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,10 @@ import json
 import os
 
 import pytest
-from arena.campaign import slurm
 from arena.campaign.survey import Surveyor
 from arena.campaign.troubles import troubles
 from arena.data.places import Places
+from arena.support import slurm
 
 from tests.synthetic import T0, iso, journal_line, life, write_batch, write_journal, write_life
 

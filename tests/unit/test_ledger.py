@@ -6,9 +6,9 @@ import re
 from dataclasses import replace
 
 import pytest
-from arena.campaign.slurm import Account
 from arena.costs.ledger import COLUMNS, ledger, open_seconds, write_tsv
 from arena.pages.ledger_page import ledger_page
+from arena.support.slurm import Account
 
 from tests.browser import needs_chromium, open_page
 from tests.synthetic import T0, iso, journal_line, life, write_batch, write_journal, write_life

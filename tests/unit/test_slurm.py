@@ -5,7 +5,7 @@ from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import pytest
-from arena.campaign import slurm
+from arena.support import slurm
 from snakemake.persistence.file import FilePersistence
 
 

@@ -2,7 +2,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from arena.campaign.early_stop import watch_for_failed_start
-from arena.campaign.slurm import cancel_run
+from arena.support.slurm import cancel_run
 
 
 @functools.cache

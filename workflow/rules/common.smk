@@ -1,6 +1,7 @@
 # Config, wildcards and input functions; nothing else. Paths:
 #   <judgments_dir>/<judge>/{model}.jsonl            the judgments
 #   <results_dir>/<bench>/<judge>/server/{batch}.json   address of a batch's judge server, gone with it
+import contextlib
 import functools
 import re
 import sys
@@ -26,11 +27,19 @@ from arena.setup.resolve import resolve
 put_python_first()  # also on a node where no environment is active
 put_first(SCRIPTS.parent / "bin")  # sacct: cancelled and preempted jobs are seen to end
 
-try:
+
+@contextlib.contextmanager
+def errors_for_users():
+    """Snakemake shows its own errors without a traceback."""
+    try:
+        yield
+    except ArenaError as error:
+        raise WorkflowError(str(error)) from None
+
+
+with errors_for_users():
     config = check_config(config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
     SETTINGS = resolve(config, Path(workflow.basedir) / "config/prompts")
-except ArenaError as error:
-    raise WorkflowError(str(error)) from None
 
 if not workflow.is_main_process:
     # In a job. Snakemake runs a group in cores + 5 threads, or in one a member, and the group itself takes one of
@@ -50,11 +59,9 @@ wildcard_constraints:
 @functools.cache
 def checked():
     """What the checks found, made once, by the main process; stops for what only the user can mend."""
-    try:
+    with errors_for_users():
         found = validation.check_settings(SETTINGS)
         found.raise_blocking()
-    except ArenaError as error:
-        raise WorkflowError(str(error)) from None
     for line in found.left_out():
         logger.warning(line)
     return found
@@ -100,8 +107,6 @@ def style_answers(wildcards):
 def foreign_judgments(wildcards):
     """No input files: in a dry run, says what would be taken from judgments of others."""
     if workflow.dryrun:
-        try:
+        with errors_for_users():
             report_adoption(SETTINGS, logger.info, dry_run=True)
-        except ArenaError as error:
-            raise WorkflowError(str(error)) from None
     return []

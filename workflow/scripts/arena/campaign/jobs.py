@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from arena.campaign import slurm
 from arena.campaign.records import Batch, Life
+from arena.support import slurm
 
 ALIVE = ("running", "starting", "idle", "queued")
 _WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED", "STOPPED")

@@ -100,7 +100,7 @@ def _read(root: Path, name: str) -> Batch:
         models=tuple(plan.get("models") or ()),
         written=epoch(plan.get("time")),
         settings=plan.get("settings"),
-        gpus=_gpus_asked(asked),
+        gpus=asked.get("gpus") or 0,
         asked=asked,
         games=_dict(plan.get("games")),
         budget=_dict(plan.get("budget")),
@@ -132,7 +132,7 @@ def _life(log: Mapping[str, Any]) -> Life:
         job=str(log["slurm_job_id"]) if log.get("slurm_job_id") else None,
         node=log.get("node"),
         pid=log.get("pid"),
-        gpus=_count(log.get("gpus")),
+        gpus=log.get("gpus"),
         start=epoch(log.get("start")),
         launched=epoch(log.get("launched")),
         ready=epoch(log.get("ready")),
@@ -142,29 +142,6 @@ def _life(log: Mapping[str, Any]) -> Life:
         restarts=tuple(restarts),
         log=log.get("server_log"),
     )
-
-
-def _gpus_asked(asked: Mapping[str, Any]) -> float:
-    """GPUs of a request: `gpus`, `gpu`, or a `gres` such as gpu:a100:2; 0 where it has none."""
-    for key in ("gpus", "gpu", "gres", "slurm_gres"):
-        if asked.get(key) not in (None, ""):
-            return _count(asked[key]) or 0
-    return 0
-
-
-def _count(gpus: Any) -> float | None:
-    """How many GPUs: a number, a list of devices (also as the text "0,1"), or "gpu:a100:2"."""
-    if gpus is None or isinstance(gpus, bool):
-        return None
-    if isinstance(gpus, int | float):
-        return gpus
-    if isinstance(gpus, list | tuple):
-        return len(gpus)
-    text = str(gpus).strip()
-    if ":" in text:
-        last = text.rsplit(":", 1)[1]
-        return int(last) if last.isdigit() else 1
-    return len([part for part in text.split(",") if part.strip()])  # a list of devices
 
 
 def _json(path: Path) -> dict[str, Any] | None:

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from arena.campaign import slurm
 from arena.campaign.jobs import ALIVE, JobRow, job_rows
 from arena.campaign.records import Batch, newest_run, read_batches
 from arena.data.places import Answers, Places, answers_of, count_lines, read_validation
 from arena.journals.progress import Line, Progress, Tally
 from arena.playing.client_log import last_words
+from arena.support import slurm
 
 # Long enough for a slow judge to finish games in it, short enough to show a change of speed.
 SPEED_WINDOW_S = 300

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from arena.campaign import slurm
 from arena.campaign.records import Batch, Life, read_batches
 from arena.journals.progress import Line, Progress, calls_of
+from arena.support import slurm
 
 TOTAL = "total"
 

@@ -23,8 +23,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from arena.campaign import slurm
-from arena.support import processes
+from arena.support import processes, slurm
 from arena.support.errors import JournalError
 
 HEARTBEAT = 20.0  # s; a touch of one small file

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from datetime import datetime
 
-from arena.campaign import slurm
+from arena.support import slurm
 
 LEAVE = 60.0  # s before the end: journal, siblings, Snakemake's own tidying up
 BUSY = 30.0  # s; a busy controller answers within this or not at all

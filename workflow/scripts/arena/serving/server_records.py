@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from arena.campaign import slurm
+from arena.support import slurm
 from arena.support.jsonl import write_atomic
 
 WALLTIME_SECONDS = 90  # SIGTERM comes at the limit, or some clusters' KillWait before it
