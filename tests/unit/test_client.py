@@ -328,6 +328,9 @@ def test_games_without_a_verdict_are_asked_again_by_a_setting(play):
     last = {(r.uid, r.game): r for r in played.records.values()}
     assert last["q0", 0].attempts == last["q1", 0].attempts == 3
     assert last["q0", 0].reason == "verdict when asked again, for the second time"
+    assert last["q1", 0].reason == (
+        "the reply reached max_tokens before a verdict, also when asked again, for the second time"
+    )
     assert (last["q1", 0].state, last["q1", 0].label) == ("truncated", None)
 
 

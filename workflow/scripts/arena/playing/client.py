@@ -227,8 +227,9 @@ class Client:
         state = self._states[game.key]
         earlier = self._journal.records.get(game.digest)
         reason = outcome.reason
-        if state.again and outcome.state == "ok":
-            reason = f"verdict when asked again, for the {_nth(state.again)} time"
+        if state.again:
+            what = "verdict" if outcome.state == "ok" else f"{reason or outcome.state}, also"
+            reason = f"{what} when asked again, for the {_nth(state.again)} time"
         record = Record(
             digest=game.digest,
             uid=game.uid,
