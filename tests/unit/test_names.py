@@ -2,7 +2,7 @@
 
 import pytest
 from arena.support.errors import ConfigError
-from arena.support.names import check_model_name, did_you_mean, nearest
+from arena.support.names import check_model_name, did_you_mean, in_order, nearest
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,14 @@ def test_unsafe_names_are_refused_with_the_rule(name, rule):
 def test_the_error_says_where():
     with pytest.raises(ConfigError, match=r"^models\.txt:3: 'a/b'"):
         check_model_name("a/b", where="models.txt:3")
+
+
+def test_numbers_in_names_are_numbers_and_equal_ones_have_one_order():
+    names = ["run-step12000", "run-step2000", "run", "9b", "run-step02000", "run-7b.1", "run-7b.10"]
+    assert sorted(names, key=in_order) == [
+        *("9b", "run", "run-7b.1", "run-7b.10"),
+        *("run-step02000", "run-step2000", "run-step12000"),
+    ]
 
 
 def test_nearest_ignores_case_and_gives_nothing_for_noise():

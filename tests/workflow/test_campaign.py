@@ -104,7 +104,7 @@ def test_the_forecast_beside_what_was_used(judged: Campaign) -> None:
         (judged.root / "games" / f"{model}.jsonl").unlink()
     text = judged.run("validate").stdout
     assert "48 games of 2 models" in text
-    assert "measured on 46 games of 1 earlier batches of this judge" in text
+    assert "measured on 46 games of 1 earlier batch of this judge" in text
     judged.run()
     table = judged.tool("doctor.py", "--compare").stdout.splitlines()[1:]
     ratios = {line[:20].strip(): line.split()[-1] for line in table}

@@ -19,6 +19,7 @@ from arena.data.places import Answers, Places, answers_of, count_lines, read_val
 from arena.journals.progress import Line, Progress, Tally
 from arena.playing.client_log import last_words
 from arena.support import slurm
+from arena.support.names import in_order
 
 # Long enough for a slow judge to finish games in it, short enough to show a change of speed.
 SPEED_WINDOW_S = 300
@@ -193,7 +194,7 @@ def _of_these_settings(lines: list[Line], batches: list[Batch]) -> list[Line]:
 
 def _names(root: Path, *known: Mapping[str, Any]) -> list[str]:
     """The models of a results folder alone: validated, planned, or with a journal."""
-    journals = sorted(path.stem for path in root.glob("games/*.jsonl"))
+    journals = sorted((path.stem for path in root.glob("games/*.jsonl")), key=in_order)
     return list(dict.fromkeys([name for names in known for name in names] + journals))
 
 

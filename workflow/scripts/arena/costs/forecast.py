@@ -52,12 +52,13 @@ def rates_of(rows: Sequence[Row], *, gpus: float, start_s: float) -> Rates:
         row.prompt_tokens - row.cached_tokens + DECODE * row.completion_tokens for row in used
     )
     jobs = sum(row.jobs for row in used)
+    batches = f"{len(used)} earlier batch{'es' * (len(used) > 1)}"
     return Rates(
         rate=work / sum(row.busy_s for row in used),
         reply=sum(row.completion_tokens for row in used) / games,
         start_s=sum(row.start_s for row in used) / jobs,
         idle_s=sum(row.idle_s for row in used) / jobs,
-        source=f"measured on {games:,} games of {len(used)} earlier batches of this judge",
+        source=f"measured on {games:,} games of {batches} of this judge",
     )
 
 

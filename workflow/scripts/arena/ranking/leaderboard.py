@@ -10,6 +10,7 @@ from arena.ranking import compare, intervals
 from arena.ranking.style import FEATURES, StyleFit, fit_style, style_columns
 from arena.ranking.votes import Verdicts, Votes, count_votes
 from arena.support.errors import ConfigError
+from arena.support.names import in_order
 
 OVERALL = "overall"
 ROUNDS = 1000  # Arena-Hard-Auto's 100 leave a noise of a tenth of an interval's width in its ends
@@ -179,7 +180,10 @@ def _board(
         resamples = np.pad(resamples, ((0, 0), (0, 1)), constant_values=50.0)
         counts = np.pad(counts, ((0, 0), (0, 1)))
     # Best first, unknown scores last, equals by name: the same order every time.
-    order = sorted(range(len(models)), key=lambda i: (-np.nan_to_num(scores[i], nan=-1), models[i]))
+    order = sorted(
+        range(len(models)),
+        key=lambda i: (-np.nan_to_num(scores[i], nan=-1), in_order(models[i])),
+    )
     models = [models[i] for i in order]
     scores, plain, resamples, counts = (
         part[..., order] for part in (scores, plain, resamples, counts)

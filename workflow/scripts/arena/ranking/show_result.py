@@ -18,7 +18,7 @@ from arena.ranking.style_counts import read_style_counts
 from arena.ranking.votes import Verdicts, count_votes, read_verdicts
 from arena.support.errors import DataError
 from arena.support.jsonl import write_atomic
-from arena.support.names import did_you_mean
+from arena.support.names import did_you_mean, in_order
 
 TOY_NOTE = (
     "The demo judge is a toy: its verdicts come from no language model, and these numbers say "
@@ -97,7 +97,7 @@ class Result:
     def comparison(self, models: Sequence[str]) -> str:
         """The differences between each two of `models` (none: of all), as text."""
         known = {row.model for board in self.boards for row in board.rows}
-        models = models or sorted(known)
+        models = models or sorted(known, key=in_order)
         for model in models:
             if model not in known:
                 raise DataError(f"--compare: no row for {model!r}{did_you_mean(model, known)}")

@@ -19,7 +19,7 @@ import numpy as np
 from arena.data.judgments import STATES, GameResult, JudgmentLine, read_judgments
 from arena.data.verdict import DEFAULT_PATTERNS, VERDICTS, verdict_of
 from arena.support.errors import DataError
-from arena.support.names import did_you_mean
+from arena.support.names import did_you_mean, in_order
 
 ABSENT = -len(STATES) - 1  # no line, or a line with one game
 CODE_OF_VERDICT = {verdict: code for code, verdict in enumerate(VERDICTS)}
@@ -220,7 +220,7 @@ class _Reader:
         if not questions:
             raise DataError("the judgment files hold no judgments that can be counted")
         judges = list(dict.fromkeys(judge for judge, _ in self.codes))
-        models = sorted({model for _, model in self.codes})
+        models = sorted({model for _, model in self.codes}, key=in_order)
         codes = np.full((len(judges), len(models), len(self.place), 2), ABSENT, dtype=np.int8)
         for (judge, model), pairs in self.codes.items():
             known = np.frombuffer(pairs, dtype=np.int8).reshape(-1, 2)

@@ -16,7 +16,7 @@ from arena.serving.launch import script_of
 from arena.setup.settings import Settings
 from arena.setup.upstream import Upstream, check_api_type
 from arena.support.errors import ArenaError, ConfigError
-from arena.support.names import check_model_name, did_you_mean
+from arena.support.names import check_model_name, did_you_mean, in_order
 
 _AS_GIVEN = ("path", "setup", "command", "context", "ask_again", "priority", "timeout_s")
 DEFAULTS = {
@@ -262,8 +262,8 @@ def _baselines(
 def _models(
     given: str | list[str], answers_dir: Path, upstream: Upstream | None
 ) -> tuple[str, ...]:
-    answered = sorted(path.stem for path in answers_dir.glob("*.jsonl"))
-    configured = sorted(upstream.api_config()) if upstream else []
+    answered = sorted((path.stem for path in answers_dir.glob("*.jsonl")), key=in_order)
+    configured = sorted(upstream.api_config(), key=in_order) if upstream else []
     if given == "all":
         return tuple(configured or answered)
     if isinstance(given, str):

@@ -44,6 +44,12 @@ def _fault(name: str) -> str:
     return f"it begins with {name[0]!r}"
 
 
+def in_order(name: str) -> tuple:
+    """A key to sort names by, in which numbers are numbers: step2000 comes before step12000."""
+    parts = re.split(r"(\d+)", name)  # text and digits in turn
+    return ([int(part) if part.isdecimal() else part for part in parts], name)
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name`, ignoring case, or None where none is like it."""
     by_folded = {item.casefold(): item for item in known}
