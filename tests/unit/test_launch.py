@@ -1,6 +1,7 @@
 """What is run to serve a judge, and why one did not start."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -232,6 +233,31 @@ def test_orphans_and_shared_memory_are_gone(project):
     assert (killed, left.strip()) == ("True", "[]")
     assert not (Path("/dev/shm") / name).exists()
     assert int(orphan) not in parents()
+
+
+def test_without_proc_all_below_is_ended_too(project):
+    """As on macOS: ps says what there is, and must not find itself."""
+    if not shutil.which("ps"):
+        pytest.skip("no ps on this machine")
+    program = """
+import os, subprocess, sys
+from pathlib import Path
+from arena.support import processes
+processes.PROC = Path("/none")
+child = subprocess.Popen(["sh", "-c", "sleep 600 & echo $!; wait"], stdout=subprocess.PIPE)
+below = {child.pid, int(child.stdout.readline())}
+assert set(processes.descendants(os.getpid())) == below
+assert processes.end_descendants(grace=5.0) is False
+assert processes.descendants(os.getpid()) == []
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": str(project / "workflow" / "scripts")},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_shared_memory_of_a_process_that_is_gone_is_none():

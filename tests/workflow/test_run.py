@@ -1,5 +1,6 @@
 """What is run, and what is not run again: the embedded example as a user types it."""
 
+import base64
 import json
 
 import pytest
@@ -76,6 +77,19 @@ def test_a_deleted_judgment_is_rebuilt_from_the_journal_without_a_judge(judged: 
     assert asked(judged, "mid-7b-chat") == games
     newest = sorted(judged.root.glob("logs/*/batch.json"))[-1]
     assert json.loads(newest.read_text()).get("ready") is None, "no judge was started"
+
+
+def test_what_a_killed_run_left_unfinished_is_made_again_from_the_journal(judged: Campaign) -> None:
+    """Snakemake marks what it makes; the mark outlives a kill -9 between the file and its end."""
+    games = asked(judged, "mid-7b-chat")
+    path = str(judged.judgment("mid-7b-chat").relative_to(judged.dir))
+    mark = judged.dir / ".snakemake/incomplete" / base64.urlsafe_b64encode(path.encode()).decode()
+    mark.parent.mkdir(exist_ok=True)
+    mark.write_text("{}")
+    assert jobs(judged) == ONE
+    judged.run()
+    assert not mark.exists()
+    assert asked(judged, "mid-7b-chat") == games
 
 
 def test_a_changed_answer_asks_only_its_own_games(judged: Campaign) -> None:

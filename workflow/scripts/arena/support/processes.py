@@ -124,9 +124,11 @@ def shared_memory(pids: Iterable[int]) -> set[Path]:
 
 
 def _ps(*options: str) -> str:
-    """What `ps` prints; nothing for a process that is gone."""
-    plain = os.environ | {"LC_ALL": "C"}
-    return subprocess.run(["ps", *options], capture_output=True, text=True, env=plain).stdout
+    """What `ps` prints of others than itself; nothing for a process that is gone."""
+    command, plain = ["ps", *options], os.environ | {"LC_ALL": "C"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=plain) as ps:
+        lines = ps.stdout.readlines()
+    return "".join(line for line in lines if line.split()[:1] != [str(ps.pid)])
 
 
 def _below(but_trackers: bool = False) -> list[int]:
