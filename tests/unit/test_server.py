@@ -14,6 +14,11 @@ import pytest
 
 from tests.served import DEMO, Served, eventually
 
+adopts_orphans = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="orphans are adopted on Linux only"
+)
+LITTER = pytest.param("--litter", marks=adopts_orphans)
+
 
 @pytest.fixture
 def serve(tmp_path):
@@ -286,6 +291,7 @@ def test_gives_up_after_max_restarts(serve, tmp_path):
     assert served.stop() == 1
 
 
+@adopts_orphans
 def test_children_in_sessions_of_their_own_end_with_a_judge_that_is_killed(serve, tmp_path):
     served = serve({"command": f"{DEMO} --litter --fault-log {tmp_path}/faults.jsonl"})
     served.ready()
@@ -301,7 +307,7 @@ def test_children_in_sessions_of_their_own_end_with_a_judge_that_is_killed(serve
 # The end
 
 
-@pytest.mark.parametrize("habit", ["--deaf --load-seconds 600", "--clingy", "--litter"])
+@pytest.mark.parametrize("habit", ["--deaf --load-seconds 600", "--clingy", LITTER])
 def test_sigterm_ends_all_in_seconds(serve, habit):
     served = serve({"command": f"{DEMO} {habit}"})
     served.get()
@@ -317,7 +323,7 @@ def test_sigterm_ends_all_in_seconds(serve, habit):
     assert served.processes() == []
 
 
-@pytest.mark.parametrize("habit", ["--load-seconds 600 --deaf", "--litter"])
+@pytest.mark.parametrize("habit", ["--load-seconds 600 --deaf", LITTER])
 def test_a_killed_supervisor_leaves_nothing(serve, habit):
     served = serve({"command": f"{DEMO} {habit}"})
     served.get()
@@ -331,6 +337,7 @@ def test_a_killed_supervisor_leaves_nothing(serve, habit):
     assert served.record["end"]
 
 
+@adopts_orphans
 def test_a_killed_keeper_leaves_nothing(serve):
     served = serve({"command": f"{DEMO} --litter"})
     served.ready()

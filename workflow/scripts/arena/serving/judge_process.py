@@ -15,6 +15,7 @@ from arena.support.processes import end_descendants
 
 TAIL = 200  # lines of the judge's log in which a cause is looked for
 LONGEST_LINE = 10_000  # characters of a line of the log that are kept
+LAST_WORDS = 2.0  # s for what still stands in the pipe
 
 
 class Process:
@@ -91,7 +92,9 @@ class Process:
         self.keeper.stdin.close()
         await self.keeper.wait()
         end_descendants(grace=0)  # only if the keeper itself was killed is anything left
-        await asyncio.wait({self._log})  # nothing holds its pipe open now
+        # Nothing holds its pipe open now, but where orphans cannot be adopted one of them may.
+        await asyncio.wait({self._log}, timeout=LAST_WORDS)
+        self._log.cancel()
 
 
 async def stop_asked(look: float) -> str | None:
