@@ -3,17 +3,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 from arena.campaign.early_stop import watch_for_failed_start
 from arena.support.slurm import cancel_run
+from arena.support.unfinished import unfinished_outputs
 
 
 @functools.cache
 def plan():
     """Which models share a judge server; made once, by the main process."""
     waiting, settled = [], []
+    half_made = {str(output) for output, _ in unfinished_outputs(Path.cwd())}
     for model in ready_models():
         judgment = SETTINGS.judgment(model)
         record = workflow.persistence.metadata(IOFile(judgment))
         due = batches.needs_judging(judgment, inputs_of(model), record, SETTINGS.digest)
-        (waiting if due else settled).append(model)
+        (waiting if due or judgment in half_made else settled).append(model)
     made = batches.make_plan(waiting, settled, SETTINGS.batch_size, RUN)
     for line in made.lines():
         logger.info(line)

@@ -6,8 +6,6 @@ holds a record for each output of a job with the Slurm id, also after the main p
 running job says its id in logs/<batch>/batch.json too.
 """
 
-import base64
-import binascii
 import getpass
 import json
 import os
@@ -17,6 +15,8 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from arena.support.unfinished import unfinished_outputs
 
 # squeue answers in a fraction of a second, or not at all while the controller is away; the screen
 # must not hang on it.
@@ -136,12 +136,10 @@ def ended_lives(job: str) -> list[tuple[str, float, float]]:
 
 def batch_of_job(workdir: Path, root: Path) -> dict[str, str]:
     """Slurm id -> batch of all submitted jobs, from Snakemake's records of unfinished outputs."""
-    folder = workdir / ".snakemake" / "incomplete"
     jobs: dict[str, str] = {}
-    for record in folder.rglob("*") if folder.is_dir() else ():
-        output = _output(record.relative_to(folder))
+    for output, record in unfinished_outputs(workdir):
         # The one output that names the batch: <root>/server/<batch>.json
-        if output is None or output.parent.name != "server" or output.suffix != ".json":
+        if output.parent.name != "server" or output.suffix != ".json":
             continue
         if (workdir / output).parent.parent.resolve() != root.resolve():
             continue
@@ -152,17 +150,6 @@ def batch_of_job(workdir: Path, root: Path) -> dict[str, str]:
         if job:
             jobs[str(job)] = output.stem
     return jobs
-
-
-def _output(record: Path) -> Path | None:
-    """The output file of a record: its name in URL-safe base64, long ones in pieces that begin with
-    @.
-    """
-    code = "".join(part.removeprefix("@") for part in record.parts)
-    try:
-        return Path(base64.urlsafe_b64decode(code).decode())
-    except (binascii.Error, UnicodeDecodeError):
-        return None
 
 
 def seconds(text: str) -> float | None:
