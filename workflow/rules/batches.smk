@@ -64,8 +64,21 @@ def described(names):
 def write_batches(dag, log):
     """Leave batches/<batch>.json for every batch that this run judges."""
     servers = [job for job in dag.needrun_jobs() if job.rule.name == "judge_server"]
-    for batch in described(job.wildcards.batch for job in servers):
+    written = list(described(job.wildcards.batch for job in servers))
+    refuse_servers_side_by_side(written)
+    for batch in written:
         batches.write_batch(batch, log)
+
+
+def refuse_servers_side_by_side(written):
+    """No profile was named: all batches would start their vLLM here at once, perhaps on a login node."""
+    many = len(written) > 1 and SETTINGS.judge["server"] == "vllm"
+    counted = "gpu" in workflow.global_resources  # as profiles/local has it
+    if workflow.local_exec and many and not counted:
+        raise WorkflowError(
+            f"{len(written)} judge servers would start on this machine at once. Name a profile: --profile profiles/slurm "
+            "makes jobs of them, --profile profiles/local starts one after the other"
+        )
 
 
 def let_all_clients_start():
