@@ -13,8 +13,9 @@ def served(campaign: Campaign) -> list[dict]:
 
 
 def test_25_models_make_three_jobs(campaign, figures):
-    calls = {"parallel": 10}  # one a model: its six games take 18 s
-    whole = campaign(models=25, questions=3, options="--seconds 3", judge=calls)
+    judge = {"parallel": 10}  # one a model: its six games take 18 s
+    judge["setup"] = 'echo "the judge sees GPUs $CUDA_VISIBLE_DEVICES"'
+    whole = campaign(models=25, questions=3, options="--seconds 3", judge=judge)
     assert whole.run() == 0, whole.text()
 
     jobs = lives(whole.jobs())
@@ -38,6 +39,9 @@ def test_25_models_make_three_jobs(campaign, figures):
             assert not set(one["gpu_ids"].split(",")) & set(other["gpu_ids"].split(","))
     assert len({record["node"] for record in records}) < 3  # two shared one
     assert all(len(record["gpu_ids"].split(",")) == 2 for record in records)
+    for record in records:
+        log = (whole.root / "logs" / record["batch"] / "server.log").read_text()
+        assert f"the judge sees GPUs {record['gpu_ids']}\n" in log
     ports = {path.stem for path in (whole.folder / "requests").iterdir()}
     assert len(ports) == 3
     assert together(whole) == [10, 10, 5]

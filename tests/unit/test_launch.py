@@ -22,6 +22,11 @@ def test_values_are_quoted_for_the_shell_once():
     assert fill(template, VALUES) == expected
 
 
+def test_the_judge_sees_the_gpus_of_its_job():
+    seen = environment({}, "key", {"CUDA_VISIBLE_DEVICES": "2,3", "SLURM_JOB_GPUS": "2,3"})
+    assert (seen["CUDA_VISIBLE_DEVICES"], seen["SLURM_JOB_GPUS"]) == ("2,3", "2,3")
+
+
 def test_braces_in_a_value_are_not_looked_at_again():
     assert fill("{name} {port}", VALUES | {"name": "{port}"}) == "'{port}' 7"
 
