@@ -29,7 +29,8 @@ format: $(VENV)/dev ## put every file in its format
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 
-# Not compiled here, one file after the other, but each module when it is first imported.
+# Not compiled here, one file after the other, but each module when it is first imported; for the tests on all cores, as they start
+# Python a thousand times, and where PYTHONDONTWRITEBYTECODE is set each of these would compile all that it imports.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
 $(BIN)/pip:
@@ -42,6 +43,7 @@ $(VENV)/run: requirements.txt constraints.txt | $(BIN)/pip
 
 $(VENV)/dev: requirements-dev.txt requirements.txt constraints.txt | $(BIN)/pip
 	$(INSTALL) -r requirements-dev.txt
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	@touch $(VENV)/run $@
 
 test-slurm: $(VENV)/dev ## install and start a real Slurm here (Debian, root), run the tests on it, stop it
