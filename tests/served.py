@@ -167,6 +167,7 @@ class Served:
         return eventually(failed, seconds, "judge_failed")
 
     def stop(self, seconds: float = 15.0) -> int:
-        """SIGTERM, as Snakemake sends it; the exit status."""
+        """SIGTERM, as Snakemake sends it; the exit status. TimeoutExpired after `seconds`, where
+        Slurm would soon send SIGKILL (KillWait, 30 s by default)."""
         self.process.terminate()
         return self.process.wait(seconds)
