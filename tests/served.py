@@ -14,11 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
 SCRIPTS = PROJECT / "workflow" / "scripts"
 DEMO = (
     f"{sys.executable} {SCRIPTS / 'demo_judge.py'} --name {{name}} --host {{host}} --port {{port}}"
+)
+adopts_orphans = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="orphans are adopted on Linux only"
 )
 QUICK = {"look": 0.1, "hang": 5.0, "engine": 0.2, "backoff": 0.1, "parent": 0.1, "grace": 1.0}
 

@@ -286,7 +286,7 @@ def test_delays(struck, kind, least):
         ask(struck, f"<<judge:{kind}>>")
     except openai.APIConnectionError:
         assert kind.startswith("stall")
-    assert time.monotonic() - began >= least
+    assert least <= time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(("kind", "status"), [("die=7", 7), ("die=0", 0), ("kill", -9)])

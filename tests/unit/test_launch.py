@@ -13,6 +13,8 @@ from arena.serving.launch import capacity, environment, fill, gpu_count, paralle
 from arena.support.errors import ConfigError
 from arena.support.processes import parents, shared_memory
 
+from tests.served import adopts_orphans
+
 VALUES = {"path": "/w/my judge", "name": "j$1", "host": "127.0.0.1", "port": 7, "gpus": 2}
 
 
@@ -222,9 +224,7 @@ print(name, orphan, end_descendants(grace=0.3), descendants(os.getpid()))
 """
 
 
-@pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="orphans are adopted on Linux only"
-)
+@adopts_orphans
 def test_orphans_and_shared_memory_are_gone(project):
     done = subprocess.run(
         [sys.executable, "-c", ENDS_IT, MAKES_SHARED_MEMORY],
