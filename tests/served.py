@@ -125,18 +125,25 @@ class Served:
                     found.append(process.pid)
         return found
 
-    def get(
-        self, path: str = "/v1/models", key: str | None = None, body: Any = None
-    ) -> tuple[int, Any]:
-        """Status and JSON of a reply; status 0 where nobody answers."""
+    def request(
+        self, path: str, key: str | None = None, body: Any = None
+    ) -> urllib.request.Request:
+        """A request to the server, with its key unless another is given."""
         entry = self.entry
         address = entry["url"].removesuffix("/v1") + path
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(address, data)
         request.add_header("Authorization", f"Bearer {entry['key'] if key is None else key}")
         request.add_header("Content-Type", "application/json")
+        return request
+
+    def get(
+        self, path: str = "/v1/models", key: str | None = None, body: Any = None
+    ) -> tuple[int, Any]:
+        """Status and JSON of a reply; status 0 where nobody answers."""
+        request = self.request(path, key, body)
         try:
-            with urllib.request.urlopen(request, timeout=30) as reply:
+            with urllib.request.urlopen(request, timeout=120) as reply:
                 status, text = reply.status, reply.read()
         except urllib.error.HTTPError as error:
             status, text = error.code, error.read()
