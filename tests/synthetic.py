@@ -27,7 +27,7 @@ def journal_line(
 ) -> str:
     prompt, cached, completion = usage
     line = {
-        "digest": f"{question:064x}",
+        "digest": f"{2 * question + game:064x}",
         "uid": f"q{question}",
         "game": game,
         "state": state,

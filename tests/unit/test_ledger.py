@@ -56,6 +56,15 @@ def test_rows(root):
     assert total.cost == pytest.approx(one.cost + two.cost)
 
 
+def test_a_game_asked_again_is_counted_and_is_no_retry(root):
+    again = journal_line(1, 1, T0 + 260, attempts=2)  # of a: it was unparsed in the first life
+    other = journal_line(3, 1, T0 + 262, attempts=2).replace('"q3"', '"q1"')  # other settings
+    write_journal(root, "a", [journal_line(1, 1, T0 + 65, state="unparsed"), again, other])
+    one, _, total = ledger(root, T0 + 1000)
+    assert (one.games, one.asked_again, one.retries) == (5, 1, 1)
+    assert total.asked_again == 1
+
+
 def test_slurms_accounting_beats_the_record_where_it_is_whole(root):
     accounts = {
         "1": Account("1", "TIMEOUT", 110, 0.5, "n1"),

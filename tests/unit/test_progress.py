@@ -35,6 +35,12 @@ def test_a_game_asked_again_counts_once_and_its_calls_all(tmp_path):
     assert tally.retries == 1
 
 
+def test_calls_of_other_settings_count_from_one(tmp_path):
+    other = journal_line(2, 0, attempts=2).replace('"q2"', '"q1"')  # the same game, other settings
+    lines = [journal_line(1, 0), other]
+    assert Tally(Progress(write_journal(tmp_path, "m", lines)).update().lines).retries == 1
+
+
 def test_lines_taken_over_cost_nothing(tmp_path):
     lines = [journal_line(1, 0, attempts=0), journal_line(1, 1, attempts=0)]
     tally = Tally(Progress(write_journal(tmp_path, "m", lines)).update().lines)

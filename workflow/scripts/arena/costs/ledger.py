@@ -13,9 +13,10 @@ seconds, over all its lives (a retry is another life):
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
 from arena.campaign.records import Batch, Life, read_batches
-from arena.journals.progress import Line, Progress, calls_of
+from arena.journals.progress import Calls, Line, Progress
 from arena.support import slurm
 
 TOTAL = "total"
@@ -25,10 +26,10 @@ TOTAL = "total"
 class Row:
     """A line of ledger.tsv, its fields in the order of the columns.
 
-    failures: games that ended without a verdict, in any state but ok. retries: calls beyond the
-    first of a game. restarts: times that the judge was started again. source: whose GPU hours these
-    are, `slurm` (accounting) or `record` (the batch's own start and end). cost: None without a
-    price.
+    failures: games that ended without a verdict, in any state but ok. asked_again: those of `games`
+    that had ended so before. retries: calls that failed and were made again. restarts: times that
+    the judge was started again. source: whose GPU hours these are, `slurm` (accounting) or `record`
+    (the batch's own start and end). cost: None without a price.
     """
 
     batch: str
@@ -43,6 +44,7 @@ class Row:
     completion_tokens: int
     games_per_hour: float | None
     failures: int
+    asked_again: int
     retries: int
     restarts: int
     jobs: int
@@ -100,13 +102,19 @@ def _cell(value: object) -> str:
     return f"{value:.4f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
-def _lines_by_batch(
-    root: Path, batches: list[Batch], now: float
-) -> dict[str, list[tuple[Line, int]]]:
-    """The games that each batch asked, each with its number of calls. Those outside every life of
-    their model's batches are left out.
+class _Asked(NamedTuple):
+    """A finished game: whether it had ended before, without a verdict, and its calls since."""
+
+    line: Line
+    again: bool
+    calls: int
+
+
+def _lines_by_batch(root: Path, batches: list[Batch], now: float) -> dict[str, list[_Asked]]:
+    """The games that each batch asked. Those outside every life of their model's batches are left
+    out.
     """
-    found: dict[str, list[tuple[Line, int]]] = {batch.name: [] for batch in batches}
+    found: dict[str, list[_Asked]] = {batch.name: [] for batch in batches}
     spans: dict[str, list[tuple[float, float, str]]] = {}
     for batch in batches:
         for life in batch.lives:
@@ -115,27 +123,26 @@ def _lines_by_batch(
                 for model in batch.models:
                     spans.setdefault(model, []).append(span)
     for model, lives in spans.items():
-        before: dict[tuple[str, int], Line] = {}
+        calls = Calls()
         for line in Progress(root / "games" / f"{model}.jsonl").update().lines:
-            calls = calls_of(line, before.get((line.uid, line.game)))
-            before[line.uid, line.game] = line
             end = line.end
             if not line.attempts or end is None:
                 continue
+            asked = _Asked(line, calls.again(line), calls.of(line))
             name = next((n for start, stop, n in reversed(lives) if start <= end <= stop), None)
             if name is not None:
-                found[name].append((line, calls))
+                found[name].append(asked)
     return found
 
 
 def _row(
     batch: Batch,
-    asked: list[tuple[Line, int]],
+    asked: list[_Asked],
     now: float,
     price: float | None,
     accounts: Mapping[str, slurm.Account],
 ) -> Row:
-    lines = [line for line, _ in asked]
+    lines = [one.line for one in asked]
     start = sum(_starting(life, now) for life in batch.lives)
     busy = open_seconds((line.end - (line.seconds or 0), line.end) for line in lines)
     jobs = {life.job for life in batch.lives if life.job}
@@ -159,7 +166,8 @@ def _row(
         completion_tokens=sum(line.tokens("completion") for line in lines),
         games_per_hour=_per_hour(len(lines), busy),
         failures=sum(line.state != "ok" for line in lines),
-        retries=sum(calls - 1 for _, calls in asked),
+        asked_again=sum(one.again for one in asked),
+        retries=sum(one.calls - 1 for one in asked),
         restarts=sum(len(life.restarts) for life in batch.lives),
         jobs=len(batch.lives),
         source="slurm" if accounted else "record",

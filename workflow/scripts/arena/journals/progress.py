@@ -38,6 +38,7 @@ class Line(msgspec.Struct, gc=False):
     attempts: int | None = None  # 0: taken over from elsewhere, never asked by us
     seconds: float | None = None  # of the last call
     time: str | None = None  # its end, ISO
+    digest: str = ""  # of all that determines the reply
 
     @property
     def end(self) -> float | None:
@@ -105,6 +106,25 @@ class Progress:
         self._offset += position
 
 
+class Calls:
+    """Calls behind the lines of a journal, to be asked for in their order.
+
+    `attempts` goes on counting where a game is asked again for want of a verdict; that a game was
+    asked before, with the same digest, is what `again` says of the line to come.
+    """
+
+    def __init__(self) -> None:
+        self._counted: dict[str, int] = {}
+
+    def again(self, line: Line) -> bool:
+        return line.digest in self._counted
+
+    def of(self, line: Line) -> int:
+        attempts, counted = line.attempts or 0, self._counted.get(line.digest, 0)
+        self._counted[line.digest] = attempts
+        return attempts - counted if attempts > counted else attempts
+
+
 class Tally:
     """What lines come to. Of several lines of one game the last counts; the calls of all were paid
     for.
@@ -113,17 +133,17 @@ class Tally:
     def __init__(self, lines: Iterable[Line]):
         self._asked = asked = []
         last: dict[tuple[str, int], Line] = {}
+        calls_of = Calls().of
         prompt = cached = completion = calls = 0
         for line in lines:
-            key = line.uid, line.game
             if line.attempts:
                 asked.append(line)
-                calls += calls_of(line, last.get(key))
+                calls += calls_of(line)
                 if (usage := line.usage) is not None:
                     prompt += usage.prompt or 0
                     cached += usage.cached or 0
                     completion += usage.completion or 0
-            last[key] = line
+            last[line.uid, line.game] = line
         self.states = Counter(line.state for line in last.values())
         self.played = sum(self.states[state] for state in STATES)
         pairs = Counter(uid for (uid, _), line in last.items() if line.state in STATES)
@@ -145,15 +165,6 @@ class Tally:
                 break
             first, count = min(first, end - (line.seconds or 0)), count + 1
         return count / max(1.0, now - first)
-
-
-def calls_of(line: Line, before: Line | None) -> int:
-    """Calls behind one line: `attempts` goes on counting where a game was asked again.
-
-    `before` is the line of the same game that came before it.
-    """
-    attempts, counted = line.attempts or 0, (before.attempts or 0) if before else 0
-    return attempts - counted if attempts > counted else attempts
 
 
 def _first_since(file: BinaryIO, size: int, since: float) -> int:

@@ -20,7 +20,8 @@ _HEADINGS = {
     "cached_tokens": ("of these cached", "not computed again: models share their beginnings"),
     "completion_tokens": ("Completion tokens", ""),
     "failures": ("No verdict", "games that ended in any state but ok"),
-    "retries": ("Repeated calls", "made beyond the first of a game"),
+    "asked_again": ("Asked again", "games that had ended without a verdict before"),
+    "retries": ("Repeated calls", "that failed and were made again"),
     "restarts": ("Restarts", "of the judge"),
     "jobs": ("Jobs", "1, and one for each retry or requeue"),
 }
