@@ -22,7 +22,7 @@ _AS_GIVEN = ("path", "setup", "command", "context", "ask_again", "priority", "ti
 DEFAULTS = {
     "data_dir": "data",
     "results_dir": "results",
-    "batch_size": 10,  # what one server's cache shares best: see docs/judges.md
+    "batch_size": 10,  # what one server's cache shares best: see docs/traffic.md
     "seed": 42,
     "missing_answers": "skip",
     "baseline_gaps": "drop",
