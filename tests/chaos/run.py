@@ -234,7 +234,7 @@ class Chaos:
                     found[process.pid] = " ".join(process.cmdline())
         return found
 
-    def _until(self, condition, within: float = 10.0) -> None:
+    def _until(self, condition, within: float = 60.0) -> None:
         end = time.monotonic() + within
         while not condition():
             if time.monotonic() > end:

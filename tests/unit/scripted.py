@@ -97,11 +97,11 @@ def judge(script: Callable[[Call], Any], **options: Any) -> Iterator[ScriptedJud
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    started.wait(10)
+    started.wait(60)
     try:
         yield scripted
     finally:
-        asyncio.run_coroutine_threadsafe(stop(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(stop(), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()

@@ -245,7 +245,7 @@ def test_a_reply_byte_by_byte_has_a_time_limit_as_a_whole(play):
         return None
 
     with judge(slow) as server:
-        played = play(server.url, questions=1, parallel=2, timeout=0.5)
+        played = play(server.url, questions=1, parallel=2, timeout=2.0)
     assert states(played) == {"ok": 2}
     assert played.client.counts.failed == {"timeout": 2}
 
@@ -257,7 +257,7 @@ def test_a_stall_is_a_time_out(play):
         return completion()
 
     with judge(stall) as server:
-        played = play(server.url, questions=3, timeout=0.5)
+        played = play(server.url, questions=3, timeout=2.0)
     assert states(played) == {"ok": 6}
     assert played.client.counts.failed == {"timeout": 2}
 

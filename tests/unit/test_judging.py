@@ -380,7 +380,7 @@ def test_sigterm_is_heard_while_it_waits_for_others(case, moment):
         client = start(case)
         wait_until(lambda: moment in read(case.log()))
         client.terminate()
-        _, stderr = client.communicate(timeout=10)
+        _, stderr = client.communicate(timeout=60)
         assert client.returncode == 1
         assert "stopped by SIGTERM" in stderr
         assert case.log().read_text().splitlines()[-1].endswith("the next run asks the rest")

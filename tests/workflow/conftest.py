@@ -182,7 +182,7 @@ def endpoint(project: Path, tmp_path: Path) -> Iterator[tuple[str, Path]]:
     )
     url = f"http://127.0.0.1:{port}/v1"
     request = urllib.request.Request(f"{url}/models", headers={"Authorization": f"Bearer {KEY}"})
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         try:
             urllib.request.urlopen(request, timeout=5)
