@@ -309,8 +309,7 @@ def test_the_first_cause_is_told_and_no_other(places, cause, said, told):
     assert look(places)[2] == told
 
 
-def test_a_results_folder_alone_is_enough(tmp_path, monkeypatch):
-    monkeypatch.setattr(slurm, "squeue", lambda: (None, "squeue: no answer"))
+def test_a_results_folder_alone_is_enough(tmp_path):
     write_batch(tmp_path, "r-01", ["a", "b"], games={"a": 2, "b": 2})
     write_journal(tmp_path, "a", [journal_line(1, 0), journal_line(1, 1)])
     write_journal(tmp_path, "z", [journal_line(1, 0)])
@@ -320,5 +319,27 @@ def test_a_results_folder_alone_is_enough(tmp_path, monkeypatch):
         "b": "missing",
         "z": "partial",
     }
-    assert wrong == ["Slurm cannot be asked, so waiting jobs are not shown: squeue: no answer"]
+    assert wrong == []
     assert survey.baselines == []
+
+
+@pytest.mark.parametrize(
+    ("record", "submitted", "asked"),
+    [
+        (life(0, 5, 9, None), {}, False),  # of this machine
+        (life(0, 5, 9, 70, slurm_job_id="1"), {}, False),  # all have ended
+        (life(0, 5, 9, None, slurm_job_id="1"), {}, True),
+        (None, {"1": "r-01"}, True),  # it waits
+    ],
+)
+def test_slurm_is_asked_only_of_jobs_that_it_may_have(
+    places, monkeypatch, record, submitted, asked
+):
+    monkeypatch.setattr(slurm, "squeue", lambda: (None, "squeue: no answer"))
+    monkeypatch.setattr(slurm, "batch_of_job", lambda *_: submitted)
+    places = Places(places.root)
+    write_batch(places.root, "r-01", ["a"])
+    if record:
+        write_life(places.root, "r-01", record)
+    told = "Slurm cannot be asked, so waiting jobs are not shown: squeue: no answer"
+    assert (told in look(places)[2]) == asked

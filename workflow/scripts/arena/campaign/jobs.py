@@ -54,20 +54,22 @@ class JobRow:
 
 
 def job_rows(
-    batches: Iterable[Batch], queue: list[slurm.Job] | None, workdir: Path, root: Path
-) -> list[JobRow]:
-    """One row a batch, in their order; `queue` is None where Slurm cannot be asked."""
+    batches: Iterable[Batch], workdir: Path, root: Path
+) -> tuple[list[JobRow], str | None]:
+    """One row a batch, in their order, and why Slurm could not be asked (None: no need, or it was).
+
+    Slurm is asked only where it may have a job of this campaign: where jobs ran on this machine, or
+    all have ended, a controller that does not answer is nobody's concern.
+    """
     batches = list(batches)
-    mine: dict[str, slurm.Job] = {}
-    if queue:
-        batch_of = {life.job: batch.name for batch in batches for life in batch.lives if life.job}
-        batch_of |= slurm.batch_of_job(workdir, root)
-        mine = {batch_of[job.id]: job for job in queue if job.id in batch_of}
-    rows = []
-    for batch in batches:
-        job = mine.get(batch.name)
-        rows.append(JobRow(batch, _state(batch, job, queue), job))
-    return rows
+    batch_of = {life.job: batch.name for batch in batches for life in batch.lives if life.job}
+    submitted = slurm.batch_of_job(workdir, root)
+    batch_of |= submitted
+    unended = any(life.job and life.end is None for batch in batches for life in batch.lives)
+    queue, problem = slurm.squeue() if submitted or unended else (None, None)
+    mine = {batch_of[job.id]: job for job in queue or () if job.id in batch_of}
+    jobs = ((batch, mine.get(batch.name)) for batch in batches)
+    return [JobRow(batch, _state(batch, job, queue), job) for batch, job in jobs], problem
 
 
 def _state(batch: Batch, job: slurm.Job | None, queue: list[slurm.Job] | None) -> str:

@@ -18,7 +18,6 @@ from arena.campaign.records import Batch, newest_run, read_batches
 from arena.data.places import Answers, Places, answers_of, count_lines, read_validation
 from arena.journals.progress import Line, Progress, Tally
 from arena.playing.client_log import last_words
-from arena.support import slurm
 from arena.support.names import in_order
 
 # Long enough for a slow judge to finish games in it, short enough to show a change of speed.
@@ -110,8 +109,7 @@ class Surveyor:
         places = self.places
         batches = read_batches(places.root)
         checked = read_validation(places.root)
-        queue, problem = slurm.squeue()
-        jobs = job_rows(batches, queue, places.workdir, places.root)
+        jobs, problem = job_rows(batches, places.workdir, places.root)
         mine: dict[str, list[JobRow]] = {}
         for job in jobs:
             for model in job.batch.models:
