@@ -51,7 +51,7 @@ test-slurm: $(VENV)/dev ## install and start a real Slurm here (Debian, root), r
 	$(BIN)/python tests/slurm/cluster.py start
 	$(BIN)/pytest -q -n 6 tests/slurm; status=$$?; $(BIN)/python tests/slurm/cluster.py stop; exit $$status
 
-test-vllm: $(VENV)/dev ## build an environment of vLLM's CPU version (3.4 GB), run the tests on it
+test-vllm: $(VENV)/dev ## build an environment of vLLM's CPU version (3.8 GB, Python 3.11), run the tests on it
 	tests/vllm/install.sh $(PYTHON)
 	$(BIN)/pytest -q tests/vllm
 

@@ -9,16 +9,18 @@ a second job with twice the time, as Snakemake's retry does it.
 
 Assumptions, each an option:
 - prompts are system + question + two answers, of random length around the real means (2,220
-  tokens in all on 175,500 games), replies of 350 tokens;
-- the server runs as many games as its cache has room for, at most `--slots`; it computes prompt
-  tokens that are not in its cache at `--prefill` a second and reply tokens at `--decode` a second,
-  all games together (70B in FP8 on one H100: computed from its arithmetic, not measured);
+  tokens in all on 175,500 games), replies of 400 tokens;
+- the server runs `--slots` games at a time. It computes prompt tokens that are not in its cache at
+  `--prefill` a second and reply tokens at `--decode` a second, all games together, and no game's
+  reply faster than `--stream`. The defaults are a 70B judge in FP8 on one or two GPUs of 80 GB
+  (`--gpus-per-job`), computed and not measured: cache and slots as in profiles/README.md; prefill
+  at half, decoding at 60 % of what an H100's arithmetic and memory allow;
 - the cache drops what was used longest ago, and finds only whole beginnings of prompts;
 - jobs start at once when GPUs are free (no queue of other users).
 
-"busy" is the share of the GPU hours in which games were played. "batches of one" show what
-starting the judge for each model costs, and what its order costs: nothing but the system prompt is
-shared.
+"busy" is the share of the GPU hours in which games were played, "x least" the GPU hours over the
+least for as many GPUs. Batches of one show what starting the judge for each model costs, and what
+its order costs: nothing but the system prompt is shared.
 """
 
 import argparse
@@ -27,26 +29,31 @@ import heapq
 import random
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from statistics import geometric_mean
 
 
 @dataclass(frozen=True)
 class Real:
-    """A line of benchmarks/orders.py: ten models, 8 games at a time. seconds: of play."""
+    """A line of docs/traffic.md: ten models, 8 games at a time.
+
+    seconds: of play, the mean of its runs; None where starts are counted in.
+    """
 
     order: str
     questions: int
     cache: int
     hits: float
-    seconds: float
+    seconds: float | None
 
 
 MEASURED = (
     Real("ideal", 10, 16_384, 0.554, 55.1),
-    Real("models", 10, 16_384, 0.389, 73.4),
-    Real("ideal", 5, 16_384, 0.544, 29.1),
-    Real("ideal", 5, 8_192, 0.544, 30.6),
-    Real("ideal", 5, 32_768, 0.544, 30.8),
+    Real("models", 10, 16_384, 0.389, 72.5),
+    Real("ideal", 5, 16_384, 0.544, 33.9),
+    Real("ideal", 5, 8_192, 0.543, 31.7),
+    Real("ideal", 5, 32_768, 0.544, 30.1),
+    Real("ones", 2, 16_384, 0.316, None),
 )
 
 
@@ -60,18 +67,26 @@ class Lengths:
     reply: tuple[int, int]
 
 
-REAL = Lengths(system=450, question=(20, 500), answer=(150, 1360), reply=(150, 550))
+REAL = Lengths(system=450, question=(20, 500), answer=(150, 1360), reply=(150, 650))
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A judge server. Rates are tokens a second, all games together."""
+    """A judge server. Rates are tokens a second: of all games together, and of one reply."""
 
     slots: int
     cache: int
     prefill: float
     decode: float
+    stream: float
     start: float  # seconds until it is ready
+
+
+# A 70B in FP8, by GPUs of a job. The cache of the first is in 8 bits too.
+JUDGES = {
+    1: Machine(slots=17, cache=35_300, prefill=6000, decode=1200, stream=30, start=600),
+    2: Machine(slots=128, cache=257_000, prefill=12_000, decode=2400, stream=60, start=600),
+}
 
 
 class SegmentCache:
@@ -142,7 +157,8 @@ class Played:
 def play(games: Iterable[Game], machine: Machine, until: float = float("inf")) -> Played:
     """Play games in their order, at most `slots` at a time, for `until` seconds.
 
-    A game that starts beside n - 1 others takes n times what it takes alone: they share the GPU.
+    A game that starts beside n - 1 others has an n-th of the GPU, but its reply may be slower than
+    that: each of its tokens waits for the weights to be read.
     """
     cache, done = SegmentCache(machine.cache), Played()
     running: list[float] = []
@@ -152,8 +168,9 @@ def play(games: Iterable[Game], machine: Machine, until: float = float("inf")) -
             now = heapq.heappop(running)
         missing = cache.uncached(game.segments)
         size = sum(tokens for _, tokens in game.segments)
-        alone = missing / machine.prefill + game.reply / machine.decode
-        end = now + alone * (len(running) + 1)
+        beside = len(running) + 1
+        token = max(beside / machine.decode, 1 / machine.stream)
+        end = now + beside * missing / machine.prefill + game.reply * token
         if end > until:
             break
         heapq.heappush(running, end)
@@ -214,15 +231,14 @@ def campaign(
 def check() -> None:
     """The cases of benchmarks/orders.py, in the tokens of its model, against real vLLM runs.
 
-    The first run sets the speed of the machine; the others' seconds follow from it.
+    One speed of the machine for all runs, the one that fits them best, makes seconds of them.
     """
     # its words have 4.3 tokens in that model's tokenizer
     case = Lengths(system=1070, question=(172, 517), answer=(430, 1292), reply=(16, 16))
     models = [f"m{number}" for number in range(10)]
-    print(
-        f"{'order':10}{'questions':>10}{'cache':>8}{'hits':>7}{'vLLM':>7}{'seconds':>9}{'vLLM':>7}"
-    )
-    scale = None
+    heads = ("questions", "cache", "hits", "vLLM", "seconds", "vLLM")
+    print("{:10}{:>10}{:>8}{:>7}{:>7}{:>9}{:>7}".format("order", *heads))
+    found = []
     for real in MEASURED:
         games = list(games_of(models, real.questions, case))
         if real.order == "models":
@@ -231,15 +247,15 @@ def check() -> None:
             parts = [[game for game in games if game[0] == number] for number in range(10)]
         else:
             parts = [games]
-        machine = Machine(slots=8, cache=real.cache, prefill=1000, decode=1000, start=0)
+        machine = Machine(8, real.cache, prefill=1000, decode=1000, stream=1000, start=0)
         done = [play((game for _, game in part), machine) for part in parts]
         hits = sum(one.cached for one in done) / sum(one.prompt for one in done)
-        seconds = sum(one.seconds for one in done)
-        scale = scale or real.seconds / seconds
-        print(
-            f"{real.order:10}{real.questions:10}{real.cache:8}{hits:7.3f}{real.hits:7.3f}"
-            f"{seconds * scale:9.0f}{real.seconds:7.0f}"
-        )
+        found.append((real, hits, sum(one.seconds for one in done)))
+    scale = geometric_mean(real.seconds / took for real, _, took in found if real.seconds)
+    for real, hits, took in found:
+        seconds = f"{took * scale:9.1f}{real.seconds:7.1f}" if real.seconds else ""
+        line = f"{real.order:10}{real.questions:10}{real.cache:8}{hits:7.3f}{real.hits:7.3f}"
+        print(line + seconds)
 
 
 def arguments() -> argparse.Namespace:
@@ -247,14 +263,15 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--models", type=int, default=117)
     add("--questions", type=int, default=750)
-    add("--gpus", type=int, nargs="+", default=[1, 4, 12, 40, 120])
+    add("--gpus", type=int, nargs="+", default=[1, 2, 12, 24, 120])
     add("--batch", type=int, nargs="+", default=[1, 5, 10, 20])
-    add("--gpus-per-job", type=int, default=1)
-    add("--cache", type=int, default=100_000, help="tokens in the server's cache")
-    add("--slots", type=int, default=64)
-    add("--prefill", type=float, default=6000.0)
-    add("--decode", type=float, default=1200.0)
-    add("--start", type=float, default=600.0, help="seconds until the judge is ready")
+    add("--gpus-per-job", type=int, default=2, choices=JUDGES)
+    add("--cache", type=int, help="tokens in the server's cache")
+    add("--slots", type=int, help="games at a time")
+    add("--prefill", type=float, help="prompt tokens a second, of all games together")
+    add("--decode", type=float, help="reply tokens a second, of all games together")
+    add("--stream", type=float, help="reply tokens a second, of one game")
+    add("--start", type=float, help="seconds until the judge is ready")
     add("--walltime", type=float, default=20 + 12 * 10, help="minutes of a first job of ten")
     add("--check", action="store_true", help="compare the cache's model with real runs")
     return parser.parse_args()
@@ -265,21 +282,28 @@ def main() -> None:
     if args.check:
         check()
         return
-    machine = Machine(args.slots, args.cache, args.prefill, args.decode, args.start)
+    given = {name: value for name, value in vars(args).items() if value is not None}
+    usual = JUDGES[args.gpus_per_job]
+    machine = replace(usual, **{name: given[name] for name in asdict(usual) if name in given})
+    size = args.models, args.questions
     print(
-        f"{args.models} models x {args.questions} questions x 2 = "
-        f"{args.models * args.questions * 2:,} games; {args}"
+        f"{size[0]} models x {size[1]} questions x 2 = {size[0] * size[1] * 2:,} games; {machine}"
     )
-    print(f"{'GPUs':>5}{'batch':>6}{'jobs':>6}{'hours':>8}{'GPU h':>8}{'busy':>7}{'cached':>8}")
+    heads = ("batch", "jobs", "hours", "GPU h", "x least", "busy", "cached")
+    print("{:>5}{:>6}{:>6}{:>8}{:>8}{:>8}{:>7}{:>8}".format("GPUs", *heads))
     for gpus in args.gpus:
+        if gpus < args.gpus_per_job:
+            print(f"{gpus:5} too few for a job of {args.gpus_per_job}")
+            continue
+        rows = []
         for batch in args.batch:
             limit = 60 * (args.walltime - 20) * batch / 10 + 60 * 20
-            found = campaign(
-                args.models, args.questions, batch, gpus, args.gpus_per_job, machine, limit
-            )
+            rows.append(campaign(*size, batch, gpus, args.gpus_per_job, machine, limit))
+        least = min(row.gpu_hours for row in rows)
+        for batch, row in zip(args.batch, rows, strict=True):
             print(
-                f"{gpus:5}{batch:6}{found.jobs:6}{found.hours:8.2f}{found.gpu_hours:8.2f}"
-                f"{found.busy / found.gpu_hours:7.1%}{found.ratio:8.1%}",
+                f"{gpus:5}{batch:6}{row.jobs:6}{row.hours:8.2f}{row.gpu_hours:8.2f}"
+                f"{row.gpu_hours / least:8.2f}{row.busy / row.gpu_hours:7.1%}{row.ratio:8.1%}",
                 flush=True,
             )
 

@@ -11,12 +11,14 @@ workflow   `snakemake`: rule judge_server starts vLLM, ten gen_judgment clients 
 fcfs       the same on a server that knows no priorities
 late       the same, but half of the clients wait until the others have played half of their games
 late-loop  one loop in the best order for such a start
+longest    one loop, the longest prompts first: the shortest tail, and what it costs
 ones       `snakemake` with a batch for each model: one server after the other
 
 hits are vLLM's own count (the loops) or the ledger's (the workflow). "play" is from the first
 request to the last reply, "whole" the command with all starts. "idle" is the share of play in which
 fewer games were open than the server runs at a time, up to the last such moment before the tail:
-the time at the end that a run with nothing left to ask needs. "gap" is the longest time in play
+the time at the end that a run with nothing left to ask needs. "x first" is play over that of the
+first line of as many open requests and the same cache. "gap" is the longest time in play
 without any open game. "ran" are games that vLLM ran at a time, on average of its own figures.
 """
 
@@ -57,7 +59,7 @@ from tests.workflow.conftest import copy_project, read_lines, read_tsv, write_li
 PROJECT = Path(__file__).resolve().parents[1]
 ENV = PROJECT / ".venv-vllm"
 BLOCK = 32  # tokens in a block of the cache; vLLM's default on the CPU is 128, on a GPU 16
-LOOPS, RUNS = ("ideal", "models", "late-loop"), ("workflow", "fcfs", "late", "ones")
+LOOPS, RUNS = ("ideal", "models", "late-loop", "longest"), ("workflow", "fcfs", "late", "ones")
 LATE = """
 import json, time
 from pathlib import Path
@@ -307,6 +309,8 @@ def games_in_order(
             key = (game.position, game.index, number)
             if way == "models":
                 key = (number, game.position, game.index)
+            elif way == "longest":
+                key = (-sum(len(message["content"]) for message in game.messages), *key)
             elif way == "late-loop":  # half of the models begin, the others catch up, then all
                 late, second = number >= len(models) // 2, game.position >= len(questions) // 2
                 key = (2 if second else late, *key)
@@ -353,20 +357,23 @@ def run_loop(args: argparse.Namespace, server: Server, way: str, parallel: int) 
 
 # --- the table
 
-HEAD = ("order", "cache", "open", "hits", "play s", "whole s", "idle", "gap s", "tail s", "ran")
+HEAD = ("cache", "open", "hits", "play s", "x first", "whole s", "idle", "gap s", "tail s", "ran")
 
 
 def main() -> None:
     args = arguments()
     print(f"{args.models} models x {args.questions} questions x 2 games, {args.weights}, "
           f"{args.slots} at a time, {os.cpu_count()} cores")  # fmt: skip
-    print("{:10}{:>7}{:>6}{:>7}{:>8}{:>9}{:>7}{:>7}{:>8}{:>6}{:>9}".format(*HEAD, "tokens"))
+    widths = "{:10}{:>7}{:>6}{:>7}{:>8}{:>9}{:>9}{:>7}{:>7}{:>8}{:>6}{:>9}"
+    print(widths.format("order", *HEAD, "tokens"))
+    first: dict[tuple[int, int], float] = {}  # play by cache and requests open
 
     def show(way: str, cache: int, found: Found) -> None:
         below, gap, tail = found.idle(args.slots)
+        ratio = found.play / first.setdefault((cache, found.open), found.play)
         print(
-            f"{way:10}{cache:7}{found.open:6}{found.hits:7.3f}{found.play:8.1f}{found.whole:9.1f}"
-            f"{below:7.1%}{gap:7.2f}{tail:8.1f}{found.ran:6.1f}{found.tokens:9}",
+            f"{way:10}{cache:7}{found.open:6}{found.hits:7.3f}{found.play:8.1f}{ratio:9.2f}"
+            f"{found.whole:9.1f}{below:7.1%}{gap:7.2f}{tail:8.1f}{found.ran:6.1f}{found.tokens:9}",
             flush=True,
         )
 

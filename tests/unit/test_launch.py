@@ -89,11 +89,12 @@ def test_capacity_is_read_from_the_command(judge, parallel, priority):
     ("slots", "cache_tokens", "parallel"),
     [
         (None, None, None),
-        (None, 12_000, 8),  # a 70B on one GPU: 4 games fit
-        (None, 90_000, 45),
+        (None, 10_000, 8),
+        (None, 17_600, 12),  # a 70B in FP8 on one GPU: 8 games fit
+        (None, 90_000, 67),
         (None, 3_000_000, 384),
         (16, 3_000_000, 24),
-        (16, 30_000, 15),
+        (16, 30_000, 22),
         (2, None, 8),
     ],
 )

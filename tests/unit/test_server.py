@@ -69,7 +69,7 @@ def test_says_how_many_requests_the_cache_has_room_for(serve):
     served = serve({"command": f"{DEMO} --cache-tokens 96000"})
     assert served.entry["capacity"] == {"parallel": None, "priority": False}
     served.ready()
-    told = {"parallel": 48, "priority": False, "cache_tokens": 96000}
+    told = {"parallel": 72, "priority": False, "cache_tokens": 96000}
     assert served.entry["capacity"] == told
     assert oct(served.file.stat().st_mode)[-3:] == "600"
 

@@ -21,6 +21,7 @@ from orders import open_over_time, spans_of
 
 MODELS = [f"model-{number:02d}" for number in range(10)]
 QUESTIONS = 6
+REPLY = 64
 STATES = {"ok", "unparsed", "truncated", "too_long", "rejected"}
 
 
@@ -40,7 +41,8 @@ def played(tmp_path_factory: pytest.TempPathFactory, project: Path) -> tuple[Cam
             content = line["messages"][-1]["content"]
             content["answer"] += "" if name == source else f"\n\n{name} has no more to say."
         write_lines(data / "model_answer" / f"{name}.jsonl", lines)
-    settings = judge("tiny") | {"name": "tiny-llama", "max_tokens": 16}
+    # Long enough that the last client has begun when the first still plays.
+    settings = judge("tiny") | {"name": "tiny-llama", "max_tokens": REPLY}
     campaign.configure(data_dir="data", batch_size=10, judge=settings)
     figures: dict[str, float] = {}
     over = threading.Event()
@@ -76,7 +78,7 @@ def test_every_game_is_terminal_and_counted(played):
         cut = [game for game in games if game["finish_reason"] == "length"]
         assert len(cut) > QUESTIONS
         assert {game["state"] for game in cut} == {"truncated"}
-        assert {game["usage"]["completion"] for game in cut} == {16}
+        assert {game["usage"]["completion"] for game in cut} == {REPLY}
 
 
 def test_one_server_for_all_started_and_ended_by_the_rule(played):

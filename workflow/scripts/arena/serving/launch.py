@@ -101,9 +101,11 @@ def gpu_count(resources: Mapping[str, Any], env: Mapping[str, str] = os.environ)
     return int(resources.get("gpus") or 0)
 
 
-# A game holds 2,200 prompt tokens on average (390 million in 175,500 games) and some 800 of reply.
-GAME_TOKENS = 3000
-USUAL_SLOTS = 256  # vLLM's usual --max-num-seqs
+# What a game has of the cache to itself: about half of its 2,200 prompt tokens (390 million in
+# 175,500 games), as a batch's models hold the rest together, and up to 800 of reply. Where nothing
+# is shared, a third of the open requests waits in the server, which costs nothing.
+GAME_TOKENS = 2000
+USUAL_SLOTS = 256  # vLLM's --max-num-seqs, where none is given, on most GPUs
 OVER = 1.5  # requests open for one that runs: the queue is where priorities put games in order
 
 

@@ -123,14 +123,15 @@ class Supervisor:
             await self._give_up(f"not tried again in this run: {remembered}")
         await self.room.asked.wait()
         self.record.note(launched=now())
-        restarts, first = 0, True
+        restarts, first, sized = 0, True, False
         while True:
             try:
                 await self.room.close()
                 await self._start()
                 self.record.note(ready=self.record.entry["ready"] or now())
-                if first and (tokens := await self.judge.cache_tokens()):
+                if not sized and (tokens := await self.judge.cache_tokens()):
                     announce(self.judge.url, tokens)
+                    sized = True
                 say(f"{self.name} is ready")
                 first = False
                 await self._watch()
