@@ -174,10 +174,10 @@ def play(games: Iterable[Game], machine: Machine, until: float = float("inf")) -
         if end > until:
             break
         heapq.heappush(running, end)
+        done.seconds = max(done.seconds, end)
         done.games += 1
         done.prompt += size
         done.cached += size - missing
-    done.seconds = max(running, default=0.0)
     return done
 
 

@@ -246,11 +246,12 @@ class Campaign:
         return sum(len(self.games(model)) for model in self.names)
 
     def requests(self) -> list[dict]:
-        """What the demo judges were asked, in the order of the calls' ends."""
+        """What clients asked the demo judges, in the order of the calls' ends."""
         logs = (self.folder / "requests").glob("*.jsonl")
-        return sorted(
-            (line for log in logs for line in read_lines(log)), key=lambda line: line["out"]
-        )
+        calls = [line for log in logs for line in read_lines(log)]
+        # On an idle judge, as on a slow machine, the supervisor asks whether its engine lives.
+        games = [call for call in calls if call["user"] != "supervisor"]
+        return sorted(games, key=lambda call: call["out"])
 
     def asked_again(self, moment: float) -> tuple[int, int]:
         """Games asked after `moment` that had been asked before, and those open at that moment.
