@@ -84,6 +84,48 @@ def test_answers_newer_than_the_judgments_are_judged_again(places):
     assert look(places)[1]["a"].mark == "partial"
 
 
+def test_judgments_that_are_planned_anew_are_not_done(places):
+    answer(places, "a")
+    write_journal(places.root, "a", [journal_line(q, g) for q in range(4) for g in (0, 1)])
+    judgment = places.judgments_dir / "a.jsonl"
+    judgment.write_text("{}\n" * 4)
+    os.utime(judgment, (T0 + 10, T0 + 10))
+    write_batch(places.root, "r1-01", ["a"], time=iso(T0))
+    assert look(places)[1]["a"].mark == "done"
+    write_batch(places.root, "r2-01", ["a"], settings="new", time=iso(T0 + 50))
+    row = look(places)[1]["a"]
+    assert (row.mark, row.at, row.played) == ("missing", "planned", 0)
+
+
+def test_while_it_plays_a_client_tells_which_games_are_of_todays_answers(places):
+    """Two of eight games are of other answers: the journal alone does not tell."""
+    answer(places, "a")
+    write_batch(places.root, "r-01", ["a"], games={"a": 8})
+    write_life(places.root, "r-01", life(0, 1, 5, None))
+    log = places.root / "logs" / "gen_judgment" / "a.log"
+    log.parent.mkdir(parents=True)
+    old = [journal_line(q, g, T0 - 50) for q in range(4) for g in (0, 1)]
+    write_journal(places.root, "a", old)
+    log.write_text(f"{iso(T0 - 60)} a: 8/8 games (ok 8), from the journal\n")  # of an earlier run
+    assert look(places)[1]["a"].played == 8
+    log.write_text(f"{iso(T0 + 6)} a: 6/8 games (ok 5, unparsed 1), from the journal\n")
+    row = look(places)[1]["a"]
+    assert (row.played, row.games, row.judged, row.at) == (6, 8, 3, "judging")
+    again = journal_line(3, 0, T0 + 9, state="too_long").replace("0" * 9, "1" * 9)
+    write_journal(places.root, "a", [*old, again, journal_line(0, 0, T0 + 9, attempts=2)])
+    row = look(places)[1]["a"]
+    assert (row.played, row.states) == (7, {"ok": 5, "unparsed": 1, "too_long": 1})
+
+
+def test_other_patterns_leave_games_what_they_are(places):
+    """Only what is asked of the judge makes other games."""
+    answer(places, "a")
+    write_batch(places.root, "r1-01", ["a"], settings="old", requests="q", time=iso(T0))
+    write_batch(places.root, "r2-01", ["a"], settings="new", requests="q", time=iso(T0 + 50))
+    write_journal(places.root, "a", [journal_line(1, 0, T0 + 10)])
+    assert look(places)[1]["a"].played == 1
+
+
 def test_games_of_other_settings_do_not_count(places):
     answer(places, "a")
     write_batch(places.root, "r1-01", ["a"], settings="old", time=iso(T0))
@@ -111,6 +153,19 @@ def test_the_client_says_how_many_games_it_has(places):
     assert look(places)[1]["a"].games == 6  # the baseline lacks an answer
     write_batch(places.root, "r-01", ["a"], games={"a": 7})
     assert look(places)[1]["a"].games == 7
+
+
+def test_why_a_client_stopped_is_past_when_another_attempt_begins(places):
+    log = places.root / "logs" / "gen_judgment" / "a.log"
+    log.parent.mkdir(parents=True)
+    log.write_text(
+        f"{iso(T0)} a: left: 2/6 games (ok 2); 9 calls\n{iso(T0)} a: stopped: full disk\n"
+    )
+    assert look(places)[1]["a"].stopped == "full disk"
+    with log.open("a") as file:
+        file.write(f"{iso(T0 + 9)} a: waiting: process 17 on n1 is playing these games\n")
+    row = look(places)[1]["a"]
+    assert (row.stopped, row.remark[:7]) == (None, "waiting")
 
 
 def test_validation_is_believed(places):
@@ -142,6 +197,22 @@ def test_speed_and_time_left(places):
     write_life(places.root, "r-01", life(0, 1, 5, 58))
     survey, rows, _ = look(places, T0 + 59)
     assert (rows["a"].speed, rows["a"].left, survey.left) == (0, None, None)  # nothing runs
+
+
+def test_a_model_that_is_done_still_counts_for_the_speed_of_all(places):
+    for model in places.models:
+        answer(places, model)
+    write_batch(places.root, "r-01", ["a", "b"], games={"a": 50, "b": 100})
+    write_life(places.root, "r-01", life(0, 1, 5, None))
+    for model in places.models:
+        write_journal(places.root, model, [journal_line(q, 0, T0 + 10 + q) for q in range(50)])
+    before, _, _ = look(places, T0 + 59)
+    judgment = places.judgments_dir / "a.jsonl"
+    judgment.write_text("{}\n" * 25)
+    os.utime(judgment, (T0 + 59, T0 + 59))
+    after, rows, _ = look(places, T0 + 59)
+    assert (rows["a"].at, rows["a"].speed) == ("done", 0)
+    assert after.speed == before.speed == pytest.approx(100 / 51)
 
 
 def job(ident, state, reason="None"):

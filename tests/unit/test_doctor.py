@@ -1,7 +1,9 @@
 """What the doctor finds in the embedded example and in small campaigns with known flaws."""
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
@@ -24,6 +26,8 @@ from tests.synthetic import T0, iso, journal_line, write_batch
 def campaign(tmp_path, project, monkeypatch):
     """config: dict -> settings, in a folder of its own with the embedded example's data."""
     shutil.copytree(project / "examples", tmp_path / "examples")
+    for path in (tmp_path / "examples").rglob("*.jsonl"):
+        os.utime(path, (T0 - 100, T0 - 100))
     monkeypatch.chdir(tmp_path)
     given = yaml.safe_load((project / "config/config.yaml").read_text())
 
@@ -39,8 +43,8 @@ def look(settings):
     return examine(settings, check_settings(settings), now=T0)
 
 
-def journal_of(settings, model, games):
-    """A journal that holds the first games of a model."""
+def journal_of(settings, model, games, unparsed=0):
+    """A journal that holds the first games of a model, the first of these without a verdict."""
     params = GameSettings.from_dict(settings.judgment_params())
     questions = read_questions(settings.questions)
     base = {m: read_answers(settings.answer(m)).answers for m in settings.baseline_models}
@@ -48,6 +52,8 @@ def journal_of(settings, model, games):
     lines = []
     for game in plan[:games]:
         line = json.loads(journal_line(0, game.index)) | {"uid": game.uid, "digest": game.digest}
+        if len(lines) < unparsed:
+            line |= {"state": "unparsed", "label": None, "answer": "Both are fine."}
         lines.append(json.dumps(line) + "\n")
     path = settings.root / "games" / f"{model}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,14 +90,63 @@ def test_a_changed_prompt_asks_all_again(campaign, tmp_path):
     assert (found.games, found.played) == (94, 0)
 
 
-def judged(settings, model):
+def judged(settings, model, unparsed=0):
     """Its judgments, made in a run with these settings."""
-    journal_of(settings, model, 24)
+    journal_of(settings, model, 24, unparsed)
     write_batch(settings.root, "r-01", [model], settings=settings.digest)
     file = settings.judgments_dir / f"{model}.jsonl"
     file.parent.mkdir(parents=True, exist_ok=True)
     line = {"uid": "q", "model": model, "games": [{"state": "ok"}] * 2}
     file.write_text(json.dumps(line) + "\n")
+    os.utime(file, (T0 + 100, T0 + 100))
+
+
+def other_text(path, key):
+    """Another text in the first line of a file that is newer than the judgments."""
+    first, rest = Path(path).read_text().split("\n", 1)
+    assert first.count(key) == 1
+    Path(path).write_text(first.replace(key, f"{key}Well, ") + "\n" + rest)
+    os.utime(path, (T0 + 200, T0 + 200))
+
+
+@pytest.mark.parametrize(
+    ("change", "games"),
+    [
+        (lambda s: None, 0),
+        (lambda s: other_text(s.answer("mid-7b-chat"), '"answer": "'), 2),
+        (lambda s: other_text(s.answer("llama-demo-8b"), '"answer": "'), 2),
+        (lambda s: other_text(s.questions, '"prompt": "'), 2),
+        (lambda s: os.utime(s.questions, (T0 + 200, T0 + 200)), 0),  # newer, and the same
+        (lambda s: {"temperature": 0.5}, 24),
+        (lambda s: {"ask_again": {"times": 1}}, 3),
+    ],
+    ids=["nothing", "answers", "baseline", "questions", "touched", "temperature", "ask again"],
+)
+@pytest.mark.parametrize("planned", [False, True])  # for these settings, and not judged since
+def test_what_changed_since_the_judgments_is_to_play(campaign, change, games, planned):
+    only = {"only": ["mid-7b-chat"]}
+    settings = campaign(**only)
+    judged(settings, "mid-7b-chat", unparsed=3)
+    changed = campaign(judge=change(settings), **only)
+    if planned:
+        again = {"settings": changed.digest, "time": iso(T0 + 300)}
+        write_batch(settings.root, "r-02", ["mid-7b-chat"], **again)
+    assert look(changed).games == games
+
+
+@pytest.mark.parametrize(
+    ("judge", "same"),
+    [
+        ({"ask_again": {"times": 1}}, True),
+        ({"patterns": [r"\[\[([AB<>=]+)\]\]"]}, True),
+        ({"temperature": 0.5}, False),
+        ({"max_tokens": 77}, False),
+    ],
+)
+def test_settings_that_only_read_replies_leave_requests_what_they_are(campaign, judge, same):
+    now, then = campaign(judge=judge), campaign()
+    assert now.digest != then.digest
+    assert (now.requests_digest == then.requests_digest) == same
 
 
 def test_judgments_of_other_settings_are_made_again(campaign):

@@ -1,6 +1,5 @@
 """Journals read while they are written: counts, torn tails, replaced files, reading backwards."""
 
-import pytest
 from arena.journals import progress
 from arena.journals.progress import Progress, Tally, epoch
 
@@ -77,12 +76,19 @@ def test_a_replaced_file_is_read_anew(tmp_path):
     assert journal.update().lines == []
 
 
-def test_speed_is_that_of_the_window(tmp_path):
+def test_recent_games_are_those_of_the_window(tmp_path):
     old = [journal_line(q, 0, T0 - 5000 + q) for q in range(50)]
     new = [journal_line(q, 1, T0 + q) for q in range(61)]  # one a second, each open for 2 s
     tally = Tally(Progress(write_journal(tmp_path, "m", old + new)).update().lines)
-    assert tally.speed(300, T0 + 60) == pytest.approx(61 / 62)
-    assert tally.speed(300, T0 + 2000) == 0
+    assert tally.recent(300, T0 + 60) == (61, T0 - 2)
+    assert tally.recent(300, T0 + 2000) == (0, T0 + 2000)
+
+
+def test_lines_of_other_settings_only_tell_what_calls_were_made_before(tmp_path):
+    lines = [journal_line(1, 0, state="unparsed", attempts=3), journal_line(1, 0, attempts=4)]
+    read = Progress(write_journal(tmp_path, "m", lines)).update().lines
+    tally = Tally(read, lambda line: line.attempts == 4)
+    assert (tally.played, tally.retries, tally.usage) == (1, 0, (100, 40, 20))
 
 
 def test_since_skips_old_lines_block_by_block(tmp_path, monkeypatch):

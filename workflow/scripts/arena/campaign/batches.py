@@ -142,6 +142,7 @@ def describe_batch(
         "models": list(games),
         "games": dict(games),
         "settings": settings.digest,
+        "requests": settings.requests_digest,
         "resources": {**wanted, "gpus": requested_gpus(wanted)},
         "time": now,
         "judge": settings.server_settings(),

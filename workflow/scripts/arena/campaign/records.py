@@ -58,7 +58,8 @@ class Batch:
     name: str
     models: tuple[str, ...]
     written: float | None
-    settings: str | None
+    settings: str | None  # digest of all that makes a judgment
+    requests: str | None  # digest of what the judge's replies depend on
     gpus: float  # asked for
     asked: Mapping[str, Any] = field(default_factory=dict)  # of Slurm
     games: Mapping[str, int] = field(default_factory=dict)  # model -> all its games
@@ -100,6 +101,7 @@ def _read(root: Path, name: str) -> Batch:
         models=tuple(plan.get("models") or ()),
         written=epoch(plan.get("time")),
         settings=plan.get("settings"),
+        requests=plan.get("requests") or plan.get("settings"),
         gpus=asked.get("gpus") or 0,
         asked=asked,
         games=_dict(plan.get("games")),

@@ -8,16 +8,16 @@ and shown as such.
 import time
 from bisect import bisect
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from arena.campaign.jobs import ALIVE, JobRow, job_rows
 from arena.campaign.records import Batch, newest_run, read_batches
-from arena.data.places import Answers, Places, answers_of, count_lines, read_validation
+from arena.data.places import Answers, Places, answers_of, count_lines, modified, read_validation
 from arena.journals.progress import Line, Progress, Tally
-from arena.playing.client_log import last_words
+from arena.playing.client_log import LastWords, last_words
 from arena.support.names import in_order
 
 # Long enough for a slow judge to finish games in it, short enough to show a change of speed.
@@ -37,13 +37,15 @@ class ModelRow:
     states: Mapping[str, int]
     usage: tuple[int, int, int]  # tokens: prompt, of these cached, completion
     retries: int  # calls beyond the first of a game
-    speed: float  # games a second over the last minutes
+    recent: tuple[int, float]  # games of the last minutes, and when the first of them began
+    speed: float  # games a second over the last minutes, while it plays
     left: float | None  # seconds, at this speed
     last: float | None  # end of its newest game
     batch: str | None
     unreadable: int  # lines of its journal
     stopped: str | None  # why its client gave up, in its own words
     remark: str | None  # what else its client said last
+    current: bool  # its judgments are not older than what they are made from, nor planned anew
 
     @property
     def odd(self) -> int:
@@ -88,7 +90,11 @@ class Survey:
 
     @property
     def speed(self) -> float:
-        return sum(row.speed for row in self.rows)
+        """Games a second over the last minutes, those of models that are done meanwhile too."""
+        if all(job.state != "running" for job in self.jobs):
+            return 0.0
+        begun = min((row.recent[1] for row in self.rows), default=self.time)
+        return sum(row.recent[0] for row in self.rows) / max(1.0, self.time - begun)
 
     @property
     def left(self) -> float | None:
@@ -136,21 +142,31 @@ class Surveyor:
     ) -> ModelRow:
         path = self.places.root / "games" / f"{model}.jsonl"
         journal = self._journals.setdefault(model, Progress(path)).update()
-        tally = Tally(_of_these_settings(journal.lines, [job.batch for job in jobs]))
+        tally = Tally(journal.lines, _of_these_settings([job.batch for job in jobs]))
         answers = answers_of(model, self.places, checked)
         job = jobs[-1] if jobs else None
         words = last_words(self.places.root / "logs" / "gen_judgment" / f"{model}.log")
         planned = job.batch.games.get(model) if job else None
         games = planned or words.games or (2 * answers.answered if answers.answered else None)
-        played, judged = tally.played, tally.questions
+        played, judged, states = tally.played, tally.questions, tally.states
         file = self.places.judgments_dir and self.places.judgments_dir / f"{model}.jsonl"
-        made = count_lines(file) if file and not journal.lines else None
-        if made:  # judged elsewhere, or its journal was put away
-            judged, played, games = made, 2 * made, 2 * made
-        done = bool(played and games and played >= games) and (file is None or file.exists())
-        done = done or (file is not None and _is_current(file, self.places, model))
+        lines = count_lines(file) if file and not journal.lines else None
+        if lines:  # judged elsewhere, or its journal was put away
+            judged, played, games = lines, 2 * lines, 2 * lines
+        made = modified(file) if file else None
+        current = made is not None and made >= ((job and job.batch.written) or 0)
+        if file is None:
+            done = bool(played and games and played >= games)
+        else:
+            own = self.places.answers_dir and modified(self.places.answers_dir / file.name)
+            done = current and made >= (own or 0)
         at = _at(done, answers, job)
-        speed = tally.speed(SPEED_WINDOW_S, now) if at == "judging" else 0.0
+        if at == "judging" and (words.counted or 0) >= (job.life.start or 0):
+            games, states = words.games, _as_its_client_counts(words, journal.lines)
+            played = states.total()
+            judged = min(judged, played // 2)
+        recent = tally.recent(SPEED_WINDOW_S, now)
+        speed = recent[0] / max(1.0, now - recent[1]) if at == "judging" else 0.0
         return ModelRow(
             answers=answers,
             judged=judged,
@@ -158,9 +174,10 @@ class Surveyor:
             games=games,
             mark="done" if done else "partial" if played else "missing",
             at=at,
-            states=dict(tally.states),
+            states=dict(states),
             usage=tally.usage,
             retries=tally.retries,
+            recent=recent,
             speed=speed,
             left=max(0, games - played) / speed if games and speed else None,
             last=tally.last_end,
@@ -168,18 +185,19 @@ class Surveyor:
             unreadable=journal.unreadable,
             stopped=words.stopped,
             remark=words.remark,
+            current=current and self.places.is_current(model, made),
         )
 
 
-def _of_these_settings(lines: list[Line], batches: list[Batch]) -> list[Line]:
-    """Leave out what was asked under other settings than those of the model's newest batch.
+def _of_these_settings(batches: list[Batch]) -> Callable[[Line], bool]:
+    """Tell the games that were asked with the requests of the model's newest batch.
 
-    The settings of a line are those of the batch that was written last before it; what came before
-    all batches, and what was taken over from elsewhere, is taken to be of these settings.
+    The requests of a line are those of the batch that was written last before it; what came before
+    all batches, and what was taken over from elsewhere, is taken to be of these.
     """
-    if len({batch.settings for batch in batches}) <= 1:
-        return lines
-    starts = sorted((batch.written or 0, batch.settings) for batch in batches)
+    if len({batch.requests for batch in batches}) <= 1:
+        return lambda _: True
+    starts = sorted((batch.written or 0, batch.requests or "") for batch in batches)
     newest = starts[-1][1]
     times = [start for start, _ in starts]
 
@@ -187,22 +205,29 @@ def _of_these_settings(lines: list[Line], batches: list[Batch]) -> list[Line]:
         position = bisect(times, line.end or 0)
         return not line.attempts or not position or starts[position - 1][1] == newest
 
-    return [line for line in lines if is_of_these(line)]
+    return is_of_these
+
+
+def _as_its_client_counts(words: LastWords, lines: list[Line]) -> Counter[str]:
+    """States of a model's games by the client that plays them, and of those that ended since.
+
+    Only the client knows which games of the journal are those of today's answers.
+    """
+    fresh: dict[str, str] = {}  # digest -> state
+    first = len(lines)
+    while first and (lines[first - 1].end or 0) > words.counted:
+        first -= 1
+    before = {line.digest for line in lines[:first]} if first < len(lines) else ()
+    for line in lines[first:]:
+        if line.digest not in before:
+            fresh[line.digest] = line.state
+    return Counter(words.states) + Counter(fresh.values())
 
 
 def _names(root: Path, *known: Mapping[str, Any]) -> list[str]:
     """The models of a results folder alone: validated, planned, or with a journal."""
     journals = sorted((path.stem for path in root.glob("games/*.jsonl")), key=in_order)
     return list(dict.fromkeys([name for names in known for name in names] + journals))
-
-
-def _is_current(judgment: Path, places: Places, model: str) -> bool:
-    """True for a judgment file that is not older than the answers it is made from."""
-    try:
-        made = judgment.stat().st_mtime
-        return made >= (places.answers_dir / f"{model}.jsonl").stat().st_mtime
-    except FileNotFoundError:
-        return judgment.exists()
 
 
 def _at(done: bool, answers: Answers, job: JobRow | None) -> str:

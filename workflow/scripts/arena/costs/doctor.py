@@ -134,13 +134,11 @@ def examine(settings: Settings, report: Report, *, now: float | None = None) -> 
 def _done(survey: Survey, digest: str) -> set[str]:
     """Models whose judgments are surely complete, so that their answers need not be read.
 
-    Judgments that were made with other settings are to be made again: what their newest batch says
-    tells. Without a batch the journal must tell.
+    They are not older than anything they are made from, and were made in a batch of these settings.
+    Of all others the journal must tell: a file may be newer and hold what it held.
     """
     newest = {model: batch.settings for batch in survey.batches for model in batch.models}
-    return {
-        row.model for row in survey.rows if row.mark == "done" and newest.get(row.model) == digest
-    }
+    return {row.model for row in survey.rows if row.current and newest.get(row.model) == digest}
 
 
 def _corrected(lengths: Lengths, examiner: Examiner, played: list[str]) -> Lengths | None:

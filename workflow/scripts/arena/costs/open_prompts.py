@@ -1,17 +1,18 @@
-"""The prompts that a run would send, with their lengths: of every game that no journal holds."""
+"""The prompts that a run would send, with their lengths: of every game that is to be asked."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import msgspec
 
 from arena.costs.sharing import Layout, Piece
 from arena.data.answers import Answer, read_answers
 from arena.data.games import GameSettings, plan_games
 from arena.data.lengths import Lengths
 from arena.data.questions import Question
+from arena.journals.journal import Record, read_records
 from arena.journals.progress import Progress
+from arena.journals.replay import open_games, reparse
 from arena.setup.settings import Settings
 
 # A length that is estimated may be wrong by a fifth; those nearer to the limit are counted.
@@ -122,37 +123,28 @@ class Examiner:
         return {uid: (text, n) for (uid, text), n in zip(texts.items(), about, strict=True)}
 
     def _closed(self, model: str, answers: Mapping[str, Answer]) -> set[tuple[str, int]]:
-        """Games whose digest stands in the journal."""
-        known = _digests(self._settings.root / "games" / f"{model}.jsonl")
-        if not known:
+        """Games that a run would not ask, by its own rules."""
+        journal = _Replayed(self._settings.root / "games" / f"{model}.jsonl")
+        if not journal.records:
             return set()
         reference = self._answers.get(self._params.reference or "")
         plan = plan_games(self._params, self._questions, answers, self._answers, reference)
-        return {game.key for game in plan if game.digest in known}
+        reparse(journal, self._params)
+        asked = {game.digest for game in open_games(plan, journal, self._params)}
+        return {game.key for game in plan if game.digest not in asked}
 
 
 def _texts(answers: Mapping[str, Answer]) -> dict[str, str]:
     return {uid: answer.text for uid, answer in answers.items()}
 
 
-class _Digest(msgspec.Struct):
-    digest: str
+class _Replayed:
+    """A journal as a client finds it when it begins; nothing is written."""
 
-
-def _digests(journal: Path) -> set[str]:
-    """Digests of a journal's lines; what is no line of a journal holds none."""
-    decode = msgspec.json.Decoder(_Digest).decode
-    found = set()
-    for line in _lines(journal):
-        try:
-            found.add(decode(line).digest)
-        except msgspec.DecodeError:
-            continue  # a torn line: its game is asked again
-    return found
-
-
-def _lines(path: Path) -> Iterable[bytes]:
-    try:
-        return path.read_bytes().splitlines()
-    except FileNotFoundError:
-        return []
+    def __init__(self, path: Path):
+        self.records: dict[str, Record] = {}
+        self.asked: Counter[str] = Counter()
+        if path.exists():
+            for record in read_records(path):
+                self.records[record.digest] = record
+                self.asked[record.digest] += record.attempts > 0

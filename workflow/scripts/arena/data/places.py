@@ -17,6 +17,7 @@ class Places:
     workdir: Path = Path()
     models: tuple[str, ...] | None = None
     baselines: tuple[str, ...] = ()
+    reference: str | None = None
     questions: Path | None = None
     answers_dir: Path | None = None
     judgments_dir: Path | None = None
@@ -30,11 +31,19 @@ class Places:
             workdir=workdir,
             models=settings.models,
             baselines=tuple(settings.baseline_models),
+            reference=settings.judge["reference"],
             questions=workdir / settings.questions,
             answers_dir=workdir / settings.answers_dir,
             judgments_dir=workdir / settings.judgments_dir,
             toy=settings.toy,
         )
+
+    def is_current(self, model: str, made: float) -> bool:
+        """Whether what was made at this time is not older than any file that it was made from."""
+        names = (model, *self.baselines, *filter(None, [self.reference]))
+        files = [self.answers_dir / f"{name}.jsonl" for name in names] if self.answers_dir else []
+        times = [modified(file) for file in (*files, self.questions) if file]
+        return all(time is not None and time <= made for time in times)
 
 
 @dataclass(frozen=True)
@@ -81,8 +90,16 @@ def answers_of(model: str, places: Places, checked: Mapping[str, Mapping]) -> An
 
 
 def count_lines(path: Path) -> int | None:
-    """Lines that are not blank; None where there is no file."""
+    """Lines that are not blank; None where no file can be read."""
     try:
         return sum(1 for line in path.read_bytes().splitlines() if line.strip())
-    except FileNotFoundError:
+    except OSError:
+        return None
+
+
+def modified(path: Path) -> float | None:
+    """Time of a file's last change, s since 1970; None where there is none to be seen."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
         return None

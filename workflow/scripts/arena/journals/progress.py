@@ -7,7 +7,7 @@ since the first.
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -130,15 +130,19 @@ class Tally:
     for.
     """
 
-    def __init__(self, lines: Iterable[Line]):
+    def __init__(self, lines: Iterable[Line], counts: Callable[[Line], bool] = lambda _: True):
+        """Lines that do not count are read all the same: they tell what calls others had."""
         self._asked = asked = []
         last: dict[tuple[str, int], Line] = {}
         calls_of = Calls().of
         prompt = cached = completion = calls = 0
         for line in lines:
+            paid = calls_of(line) if line.attempts else 0
+            if not counts(line):
+                continue
             if line.attempts:
                 asked.append(line)
-                calls += calls_of(line)
+                calls += paid
                 if (usage := line.usage) is not None:
                     prompt += usage.prompt or 0
                     cached += usage.cached or 0
@@ -156,15 +160,15 @@ class Tally:
         """End of the newest game that was asked."""
         return next((end for line in reversed(self._asked) if (end := line.end)), None)
 
-    def speed(self, window: float, now: float) -> float:
-        """Games a second over the last `window` seconds, or since the first of them."""
+    def recent(self, window: float, now: float) -> tuple[int, float]:
+        """Games of the last `window` seconds, and when the first of them began."""
         first, count = now, 0
         for line in reversed(self._asked):
             end = line.end
             if end is None or end < now - window:
                 break
             first, count = min(first, end - (line.seconds or 0)), count + 1
-        return count / max(1.0, now - first)
+        return count, first
 
 
 def _first_since(file: BinaryIO, size: int, since: float) -> int:

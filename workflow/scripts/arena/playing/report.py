@@ -33,7 +33,7 @@ class Report:
         """One line; no key of a judge ever gets into it."""
         for secret in self.secrets:
             text = text.replace(secret, "***")
-        stamp = datetime.now().astimezone().isoformat(timespec="seconds")
+        stamp = datetime.now().astimezone().isoformat(timespec="milliseconds")
         self._file.write(f"{stamp} {self._model}: {' '.join(text.splitlines())}\n")
         self._file.flush()
 

@@ -75,6 +75,13 @@ class Settings:
         """Of `judgment_params`: two runs of equal digest make equal judgments of equal files."""
         return _digest(self.judgment_params())
 
+    @property
+    def requests_digest(self) -> str:
+        """Of what the judge's replies depend on: the rest only says how replies are read."""
+        reading = ("patterns", "ask_again", "baseline_gaps")
+        asked = {k: v for k, v in self.judgment_params().items() if k not in reading}
+        return _digest(asked)
+
     def judged_with(self) -> str:
         """The same for people: Snakemake compares it and shows it as the reason of a new run."""
         judge = self.judge
