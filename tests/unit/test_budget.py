@@ -42,10 +42,10 @@ def test_a_second_look_reads_what_is_new(root):
 @pytest.mark.parametrize(
     ("limits", "words"),
     [
-        ({"games": 3}, "3 of 3 games (budget.games"),
+        ({"games": 3}, "used up: 3 games (budget.games in the config)"),
         ({"games": 4}, None),
-        ({"tokens": 360}, "360 of 360 tokens (budget.tokens"),
-        ({"gpu_hours": 0.5, "games": 4}, "0.50 of 0.50 GPU hours (budget.gpu_hours"),
+        ({"tokens": 360}, "used up: 360 tokens (budget.tokens in the config)"),
+        ({"gpu_hours": 0.002, "games": 4}, "used up: 0.002 GPU hours (budget.gpu_hours in the"),
         ({"gpu_hours": 0.6}, None),
         ({}, None),
     ],
@@ -55,6 +55,7 @@ def test_guard_of_a_batch(root, limits, words):
     guard = Guard.from_batch(batch, root)
     said = guard.exceeded()
     assert said is None if words is None else words in said
+    assert budget.sentence_of(f"3 games are open: {said}. The next run asks only these") == said
 
 
 def test_nothing_is_read_without_a_budget():

@@ -4,6 +4,7 @@ import json
 import os
 
 import pytest
+from arena.campaign import jobs
 from arena.campaign.survey import Surveyor
 from arena.campaign.troubles import troubles
 from arena.data.places import Places
@@ -285,7 +286,7 @@ def test_each_fault_is_named_with_its_log(places, monkeypatch):
     monkeypatch.setattr(slurm, "batch_of_job", lambda *_: {"8": "r-08"})
     log = places.root / "logs" / "gen_judgment" / "f.log"
     log.parent.mkdir(parents=True)
-    log.write_text("2026-09-21T14:13:20+00:00 f: stopped: the budget of this run is used up\n")
+    log.write_text("2026-09-21T14:13:20+00:00 f: stopped: a finished game cannot be written\n")
     flaky = [journal_line(q, 0, T0 + 600, attempts=3, state="unparsed") for q in range(5)]
     write_journal(places.root, "g", [*flaky, "{not json\n"])
     found = troubles(Surveyor(places).survey(T0 + 700))
@@ -307,8 +308,8 @@ def test_each_fault_is_named_with_its_log(places, monkeypatch):
             True,
             logs.format(5),
         ),
-        "f: the budget of this run is used up": (True, games.format("f")),
-        "g: 1 lines of its journal cannot be read": (False, str(places.root / "games/g.jsonl")),
+        "f: a finished game cannot be written": (True, games.format("f")),
+        "g: 1 line of its journal cannot be read": (False, str(places.root / "games/g.jsonl")),
         "g: 100% of the games have no verdict (5 unparsed)": (False, games.format("g")),
         "g: 10 calls failed and were made again": (False, games.format("g")),
         "batch r-08: its job 8 will not start: it asks for more time than the partition gives: "
@@ -352,6 +353,65 @@ def test_some_repeated_calls_are_no_fault(places, again, played, told):
     ]
     write_journal(places.root, "a", lines)
     assert [text for text in look(places)[2] if "made again" in text] == told
+
+
+def test_chance_is_judged_by_batches_too_and_models_that_are_done_are_told(places):
+    """Little in each of the models is much in their batch, and the judge is one."""
+    write_batch(places.root, "r-01", ["a", "b"], games={"a": 100, "b": 100})
+    write_life(places.root, "r-01", life(0, 1, 5, 90))
+    for model, unlucky in (("a", 6), ("b", 4)):
+        lines = [journal_line(q, 0, T0 + 10) for q in range(unlucky, 100)]
+        lines += [journal_line(q, 0, T0 + 10, attempts=3, state="unparsed") for q in range(unlucky)]
+        write_journal(places.root, model, lines)
+        (places.judgments_dir / f"{model}.jsonl").write_text("{}\n")
+        os.utime(places.judgments_dir / f"{model}.jsonl", (T0 + 90, T0 + 90))
+    _, rows, told = look(places)
+    assert {row.mark for row in rows.values()} == {"done"}
+    assert "a, b: 20 calls failed and were made again" in told
+    assert "a: 6% of the games have no verdict (6 unparsed)" in told  # 10 of 200 in all are no more
+
+
+@pytest.mark.parametrize("end", [80, None], ids=["ended", "without a word"])
+def test_a_used_up_budget_is_told_once_with_what_is_left_of_the_run(places, monkeypatch, end):
+    places = Places(**{**vars(places), "models": ("a", "b", "c"), "baselines": ()})
+    spent = "the budget of this run is used up: 8 games (budget.games in the config)"
+    monkeypatch.setattr(jobs, "_is_gone", lambda *_: True)
+    for number, (model, said) in enumerate(
+        [("a", f"5 games are open: {spent}. The next run"), ("b", f"{spent}; 8 games left")], 1
+    ):
+        answer(places, model)
+        write_batch(places.root, f"r-{number:02d}", [model], games={model: 8})
+        write_life(places.root, f"r-{number:02d}", life(0, 1, 5, end))
+        log = places.root / "logs" / "gen_judgment" / f"{model}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(f"{iso(T0 + 70)} {model}: stopped: {said}\n")
+    answer(places, "c")
+    write_batch(places.root, "r-03", ["c"], games={"c": 8})
+    write_journal(places.root, "a", [journal_line(q, 0) for q in range(3)])
+    assert look(places)[2] == [f"{spent}; 21 games of 3 models left"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "grave"),
+    [
+        ("JobHeldUser", True),
+        ("AssocGrpGRESMinutes", True),
+        ("AssocGrpCPUMinutesLimit", True),
+        ("AssocGrpGRESRunMinutes", False),
+        ("AssocGrpGRES", False),
+        ("ReqNodeNotAvail, UnavailableNodes:n1", False),
+        ("PartitionDown", False),
+        ("Priority", None),
+        ("Resources", None),
+    ],
+)
+def test_what_clears_by_itself_is_only_noted(places, monkeypatch, reason, grave):
+    monkeypatch.setattr(slurm, "squeue", lambda: ([job("1", "PENDING", reason)], None))
+    monkeypatch.setattr(slurm, "batch_of_job", lambda *_: {"1": "r-01"})
+    write_batch(places.root, "r-01", ["a"])
+    told = troubles(Surveyor(Places(places.root)).survey(T0))
+    assert [one.grave for one in told] == ([] if grave is None else [grave])
+    assert all(("will not start" in one.text) == grave for one in told)
 
 
 @pytest.mark.parametrize(

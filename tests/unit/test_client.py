@@ -25,7 +25,7 @@ from arena.playing.client import Client
 from arena.playing.deadline import Deadline
 from arena.playing.hooks import Hooks
 from arena.playing.ready import Server
-from arena.support.errors import JournalError, JudgeError, OpenGames
+from arena.support.errors import BudgetSpent, JournalError, JudgeError, OpenGames
 from arena.support.interrupts import Interrupted, Interrupts
 from arena.support.web import Reply, error
 from scripted import KEY, Call, completion, judge
@@ -607,10 +607,19 @@ def test_a_used_up_budget_ends_the_asking(play):
                 "the budget of 10 games is used up" if len(server.calls) >= 10 else None
             ),
         )
-    assert isinstance(played.error, OpenGames)
-    assert "the budget of 10 games is used up" in str(played.error)
+    assert isinstance(played.error, BudgetSpent)
+    assert "the budget of 10 games is used up. The next run asks only these" in str(played.error)
     assert 10 <= len(server.calls) <= 12
     assert len(played.records) == len(server.calls)
+
+
+def test_a_budget_of_gpu_hours_is_used_up_while_the_judge_loads(play):
+    with judge(lambda call: completion()) as server:
+        server.models = lambda: error(503, "judge_starting", "loading")
+        played = play(server.url, exceeded=lambda: "no hours" if server.looks > 3 else None)
+    assert isinstance(played.error, BudgetSpent)
+    assert "8 games are open: no hours" in str(played.error)
+    assert server.calls == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -14,11 +14,12 @@ import pytest
 from arena.data.judgments import read_judgments
 from arena.journals.journal import Journal, read_records
 from arena.journals.lock import Lock, read_holder
+from arena.playing.budget import SpentMark
 from arena.playing.judging import Job, judge_model
 from arena.playing.report import Report
 from arena.playing.share import Share, capacity
 from arena.playing.siblings import Siblings
-from arena.support.errors import ArenaError, JudgeError, OpenGames
+from arena.support.errors import ArenaError, BudgetSpent, JudgeError
 from arena.support.web import Reply, error
 from scripted import KEY, Call, completion, judge
 from test_games import PLAIN
@@ -311,9 +312,11 @@ def test_a_used_up_budget_asks_nothing_and_launches_no_judge(case):
             },
         )
         looks = server.looks
-        with pytest.raises(OpenGames, match="10 games are left"):
+        with pytest.raises(BudgetSpent, match="10 games left"):
             case.play(server, "n")
     assert (server.looks, len(server.calls)) == (looks, 10)
+    assert SpentMark(case.root, "b").read().startswith("the budget of this run is used up: 5 games")
+    assert SpentMark(case.root, "another run").read() is None
 
 
 def test_a_second_client_waits_for_the_first_and_then_has_nothing_to_ask(case):
@@ -397,10 +400,15 @@ def test_two_clients_that_fail_do_not_wait_for_each_other(case, monkeypatch):
             case.play(server)
 
 
-def test_without_a_judge_no_sibling_is_waited_for_that_has_not_begun(case):
-    """n is absent: it may have failed by the same judge just now, and would keep us a minute."""
-    case.batch(["m", "n"])
-    with judge(lambda call: Reply(404, "")) as server, pytest.raises(JudgeError):
+@pytest.mark.parametrize(
+    ("budget", "stop"), [(None, JudgeError), ({"games": 0}, BudgetSpent)], ids=["judge", "budget"]
+)
+def test_without_a_judge_or_a_budget_no_sibling_is_waited_for_that_has_not_begun(
+    case, budget, stop
+):
+    """n is absent: it may have failed by the same cause just now, and would keep us a minute."""
+    case.batch(["m", "n"], budget=budget)
+    with judge(lambda call: Reply(404, "")) as server, pytest.raises(stop):
         case.play(server)
     assert "waiting for n" not in case.log().read_text()
 

@@ -41,7 +41,7 @@ def test_a_budget_stops_in_order_and_the_next_run_goes_on(campaign: Campaign) ->
     # Passed by the open games, and by what is finished until the next look, a quarter second on.
     assert 8 <= first <= 8 + 4 + 4
     (text,) = (text for text in wrong(campaign) if "budget" in text)
-    assert "of 8 games (budget.games in the config)" in text
+    assert f": 8 games (budget.games in the config); {24 - first} games of 1 model left" in text
     assert (campaign.dir / wrong(campaign)[text]).exists()
     seen = look(campaign)["models"][1]
     assert (seen["model"], seen["played"], seen["games"]) == ("mid-7b-chat", first, 24)
@@ -53,11 +53,17 @@ def test_a_budget_stops_in_order_and_the_next_run_goes_on(campaign: Campaign) ->
 
 
 def test_a_used_up_budget_launches_no_judge(campaign: Campaign) -> None:
-    campaign.configure(judge=by_command(campaign, ""), budget={"games": 0}, only=["mid-7b-chat"])
-    campaign.run(ok=False)
+    """Nor does the run go on through all its batches, each of them three times."""
+    campaign.configure(judge=by_command(campaign, ""), budget={"games": 0}, batch_size=1)
+    said = campaign.run("--profile", "profiles/local", "--retries", "2", ok=False).stdout
+    assert "Nothing more is submitted: the budget of this run is used up" in said
     assert journaled(campaign) == 0
-    (record,) = campaign.root.glob("logs/*/batch.json")
-    assert json.loads(record.read_text())["launched"] is None
+    records = [json.loads(path.read_text()) for path in campaign.root.glob("logs/*/batch.json")]
+    assert {record["launched"] for record in records} == {None}
+    assert len(records) < 4
+    (text,) = (text for text in wrong(campaign) if "budget" in text)
+    assert text.endswith("; 94 games of 4 models left")
+    assert [text for text in wrong(campaign) if "without a word" in text] == []
 
 
 def test_a_judge_that_does_not_start_is_named_with_its_log(campaign: Campaign) -> None:

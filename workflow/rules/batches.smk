@@ -1,7 +1,7 @@
 # Which models share a judge server, and what its job asks of the scheduler. Functions only; the logic is arena/campaign/batches.py.
 from concurrent.futures import ThreadPoolExecutor
 
-from arena.campaign.early_stop import watch_for_failed_start
+from arena.campaign.early_stop import watch_for_early_stop
 from arena.support.slurm import cancel_run
 from arena.support.unfinished import unfinished_outputs
 
@@ -95,8 +95,8 @@ def let_all_clients_start():
 
 
 def stop_submitting(cause):
-    """A judge that cannot start costs one batch: no other is submitted, and none retried."""
-    logger.error(f"The judge does not start, so nothing more is submitted: {cause}")
+    """A judge that cannot start costs one batch: no other is submitted, and none retried. So does a used-up budget."""
+    logger.error(f"Nothing more is submitted: {cause}")
     workflow.scheduler.exit_gracefully()
 
 

@@ -61,7 +61,7 @@ rule gen_judgment:
 onstart:
     write_batches(workflow.dag, log)
     let_all_clients_start()
-    watch_for_failed_start(ROOT, RUN, stop_submitting)
+    watch_for_early_stop(ROOT, RUN, stop_submitting)
 
 
 onerror:

@@ -6,6 +6,7 @@ open when it is reached are let finish: it is passed by these, and by what the o
 until they look again (within `LOOK_S` seconds).
 """
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,12 +15,16 @@ from typing import Any
 
 from arena.campaign.records import read_batches
 from arena.journals.progress import Progress, epoch
+from arena.support.jsonl import write_atomic
 
 # Seconds between two looks at the files: the shorter, the nearer the end of the budget is.
 LOOK_S = (0.25, 30.0)
 # A second: 100 GPUs, and the games of 25 servers.
 FASTEST = {"games": 50.0, "tokens": 150_000.0, "gpu_hours": 100 / 3600}
 KINDS = {"games": "games", "tokens": "tokens", "gpu_hours": "GPU hours"}
+# What every client of a run says alike when it stops, whatever it adds of its own games.
+USED_UP = "the budget of this run is used up"
+_SENTENCE = re.compile(rf"{USED_UP}: [^()]*\(budget\.\w+ in the config\)")
 
 
 @dataclass(frozen=True)
@@ -112,11 +117,30 @@ def reached(limits: Mapping[str, float], spent: Spent) -> str | None:
     for kind, words in KINDS.items():
         limit = limits.get(kind)
         if limit is not None and getattr(spent, kind) >= limit:
-            used = getattr(spent, kind)
-            text = (
-                f"{used:,.2f} of {limit:,.2f}" if kind == "gpu_hours" else f"{used:,} of {limit:,}"
-            )
-            return (
-                f"the budget of this run is used up: {text} {words} (budget.{kind} in the config)"
-            )
+            return f"{USED_UP}: {limit:,} {words} (budget.{kind} in the config)"
     return None
+
+
+def sentence_of(said: str) -> str | None:
+    """The budget's part of what a client said when it stopped; None where it said another."""
+    found = _SENTENCE.search(said)
+    return found[0] if found else None
+
+
+class SpentMark:
+    """`batches/<run>.budget_spent`: left by the first client that stops for the budget, so that the
+    main process submits nothing more.
+    """
+
+    def __init__(self, root: Path, run: str):
+        self.path = root / "batches" / f"{run}.budget_spent"
+
+    def write(self, reason: str) -> None:
+        write_atomic(self.path, reason + "\n")
+
+    def read(self) -> str | None:
+        """The reason, where the budget of this run is used up."""
+        try:
+            return self.path.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return None

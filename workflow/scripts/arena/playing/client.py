@@ -21,7 +21,7 @@ from arena.playing.hooks import Counts, Hooks
 from arena.playing.pace import Pace, delay
 from arena.playing.ready import Server, wait_ready
 from arena.playing.replies import Failure, Outcome
-from arena.support.errors import JournalError, JudgeError, OpenGames
+from arena.support.errors import BudgetSpent, JournalError, JudgeError, OpenGames
 
 TRIES = 6  # failures of one game, about a minute with back-off, before it holds up no one any more
 LONGEST_TRIAL = 8.0  # s between trials of a judge that fails: so long a mended one may stand idle
@@ -105,7 +105,7 @@ class Client:
         if self._stop:
             raise self._stop
         if self.left:
-            raise OpenGames(self._why_open())
+            raise self._left_open()
 
     @property
     def left(self) -> int:
@@ -135,7 +135,7 @@ class Client:
                 self._asker,
                 self._server,
                 self._deadline,
-                stopped=lambda: self._stop is not None,
+                stopped=lambda: self._stop is not None or self._is_draining(),
                 tell=self._hooks.tell,
             )
         except JudgeError as error:
@@ -366,11 +366,15 @@ class Client:
                 synced = time.monotonic()
             self._hooks.progress()
 
-    def _why_open(self) -> str:
+    def _left_open(self) -> OpenGames:
         failed = ", ".join(f"{number} {kind}" for kind, number in self.counts.failed.most_common())
         last = f" (failures: {failed}; the last: {self._breaker.last})" if failed else ""
-        why = self._enough or "they do not go through"
-        return f"{self.left} games are open: {why}{last}. The next attempt asks only these"
+        spent = self._hooks.exceeded()
+        why = spent or self._enough or "they do not go through"
+        text = f"{self.left} games are open: {why}{last}. The next"
+        if spent:
+            return BudgetSpent(f"{text} run asks only these")
+        return OpenGames(f"{text} attempt asks only these")
 
 
 def _nth(number: int) -> str:

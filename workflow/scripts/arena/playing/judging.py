@@ -16,15 +16,16 @@ from arena.data.questions import Question, read_questions
 from arena.journals.journal import Journal
 from arena.journals.lock import Lock
 from arena.journals.replay import copy_shared, judgment_lines, open_games, reparse, states_of
-from arena.playing.budget import Guard
+from arena.playing.budget import Guard, SpentMark
 from arena.playing.deadline import Deadline, job_end
 from arena.playing.hooks import Counts, Hooks
 from arena.playing.report import Report, progress_text
 from arena.playing.share import NO_KEYS, Share, read_server
 from arena.playing.siblings import Siblings
-from arena.support.errors import ArenaError, DataError, JudgeError, OpenGames
+from arena.support.errors import ArenaError, BudgetSpent, DataError, JudgeError
 from arena.support.interrupts import Interrupted, Interrupts
 from arena.support.jsonl import dump_line, write_atomic
+from arena.support.text import counted
 
 # A reply of max_tokens at 4 tokens/s, which a full server still makes, plus the time in its queue.
 SECONDS_PER_TOKEN = 0.25
@@ -102,6 +103,7 @@ class _Session:
             report.tell(f"{skipped} of {len(questions)} questions left out: an answer is missing")
         others = [model for model in self.batch["models"] if model != job.model]
         siblings = Siblings(others, name, job.journal.parent, job.output.parent)
+        guard = Guard.from_batch(self.batch, job.root)
         with Lock(job.journal, name) as lock:
             lock.acquire(
                 until=self.deadline.leave_at,
@@ -109,8 +111,10 @@ class _Session:
             )
             with Journal(job.journal, {game.digest for game in games}) as journal:
                 try:
-                    self._play(games, journal, lock, siblings)
+                    self._play(games, journal, lock, siblings, guard)
                 except ArenaError as error:
+                    if isinstance(error, BudgetSpent):
+                        SpentMark(job.root, self.batch["run"]).write(guard.exceeded())
                     self._wait_for(siblings, lock, error)
                     raise
                 copy_shared(games, journal)
@@ -118,7 +122,14 @@ class _Session:
                 lines = judgment_lines(self.settings, job.model, questions, games, journal)
                 write_atomic(job.output, map(dump_line, lines))
 
-    def _play(self, games: list[Game], journal: Journal, lock: Lock, siblings: Siblings) -> None:
+    def _play(
+        self,
+        games: list[Game],
+        journal: Journal,
+        lock: Lock,
+        siblings: Siblings,
+        guard: Guard,
+    ) -> None:
         """Ask what is open, if anything is."""
         report = self.report
         if journal.torn:
@@ -130,9 +141,8 @@ class _Session:
         if not todo:
             report.tell(f"done: {progress_text(len(games), states)}, none asked")
             return
-        guard = Guard.from_batch(self.batch, self.job.root)
         if reason := guard.exceeded():  # no judge is launched for nothing
-            raise OpenGames(f"{reason}; {len(todo)} games are left")
+            raise BudgetSpent(f"{reason}; {counted(len(todo), 'game')} left")
         plain = read_server(self.job.server)
         entries = (plain, *plain.get("endpoints", ()))
         report.secrets = [key for entry in entries if (key := entry.get("key")) not in NO_KEYS]
@@ -199,8 +209,8 @@ class _Session:
         if isinstance(error, Interrupted):
             return
         lock.set_state("waiting")
-        # Without a judge a sibling that is on its way has nothing to begin.
-        seen, told = isinstance(error, JudgeError), False
+        # Without a judge, or a budget, a sibling that is on its way has nothing to begin.
+        seen, told = isinstance(error, JudgeError | BudgetSpent), False
         while time.time() < self.deadline.last and (playing := siblings.playing(seen=seen)):
             if not told:
                 names = ", ".join(playing)

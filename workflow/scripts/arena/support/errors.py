@@ -6,6 +6,7 @@
     ├── JournalError            the journal of games: unreadable, held by another, disk full
     ├── JudgeError              the judge server: does not start, died too often, refuses the key
     └── OpenGames               some games have no terminal state yet; asking again may close them
+        └── BudgetSpent         this run may ask no more
 
 A message says what is wrong, where (file, line or key), and what to do.
 """
@@ -33,3 +34,7 @@ class JudgeError(ArenaError):
 
 class OpenGames(ArenaError):
     """Games remain without a terminal state; the next attempt asks only these."""
+
+
+class BudgetSpent(OpenGames):
+    """Games remain, and this run may ask no more; the next run asks only these."""
