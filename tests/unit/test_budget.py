@@ -4,7 +4,7 @@ import os
 from itertools import pairwise
 
 import pytest
-from arena.campaign.records import _json
+from arena.campaign.records import read_json
 from arena.playing import budget
 from arena.playing.budget import Guard, Meter, Spent, reached
 
@@ -51,7 +51,7 @@ def test_a_second_look_reads_what_is_new(root):
     ],
 )
 def test_guard_of_a_batch(root, limits, words):
-    batch = _json(write_batch(root, "run-01", ["a"], budget={**limits, "since": iso(T0)}))
+    batch = read_json(write_batch(root, "run-01", ["a"], budget={**limits, "since": iso(T0)}))
     guard = Guard.from_batch(batch, root)
     said = guard.exceeded()
     assert said is None if words is None else words in said

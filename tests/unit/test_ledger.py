@@ -3,6 +3,8 @@
 import csv
 import io
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -79,6 +81,21 @@ def test_slurms_accounting_beats_the_record_where_it_is_whole(root):
     assert one.source == "record"
 
 
+def test_where_the_accounting_knows_no_gpus_those_asked_for_count(root):
+    accounts = {job: Account(job, "COMPLETED", 90, 0.0, "n1") for job in "12"}
+    one, *_ = ledger(root, T0 + 1000, accounts=accounts)
+    assert (one.gpu_hours, one.source) == (2 * 180 / 3600, "slurm")
+    write_batch(root, "r-01", ["a", "b"], resources={"gpus": 0, "runtime": 80})
+    assert ledger(root, T0 + 1000, accounts=accounts)[0].gpu_hours == 0
+
+
+def test_a_model_of_two_runs_is_one_model(root):
+    write_batch(root, "s-01", ["a", "b", "e"])
+    write_life(root, "s-01", life(400, None, None, 410))
+    *rows, total = ledger(root, T0 + 1000)
+    assert ([row.models for row in rows], total.models) == ([2, 1, 3], 4)
+
+
 def test_what_still_runs_counts_until_now(root):
     write_batch(root, "r-04", ["d"])
     write_life(root, "r-04", life(0, 10, 20, None, gpus=1))
@@ -114,6 +131,28 @@ def test_tsv(root):
     assert rows[0]["cost"] == ""
 
 
+def tool(project, *arguments):
+    command = [sys.executable, str(project / "workflow/scripts/ledger.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_by_hand_it_has_the_runs_own_price_and_writes_both_files(project, root):
+    write_batch(root, "r-04", ["a"], gpu_hour_cost=3)
+    done = tool(project, root)
+    assert (done.returncode, done.stderr) == (0, "")
+    (total,) = list(csv.DictReader(io.StringIO(done.stdout), delimiter="\t"))[-1:]
+    assert float(total["cost"]) == pytest.approx(3 * float(total["gpu_hours"]), abs=1e-3)
+    assert (root / "ledger.tsv").read_text() == done.stdout
+    assert first_cells((root / "ledger.html").read_text()) == ["r-01", "r-02", "total"]
+
+
+def test_a_mistyped_folder_is_not_made(project, tmp_path):
+    done = tool(project, tmp_path / "nosuch")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"ledger: {tmp_path}/nosuch: not a results folder")
+    assert not (tmp_path / "nosuch").exists()
+
+
 def test_no_campaign_is_an_empty_ledger(tmp_path):
     (total,) = ledger(tmp_path, T0)
     assert (total.batch, total.games, total.gpu_hours, total.cost) == ("total", 0, 0, None)
@@ -139,6 +178,8 @@ def test_page_names_every_batch_and_escapes(root):
     html = page(ledger(root, T0 + 1000, price=1), "Ledger: <b>")
     assert "<title>Ledger: &lt;b&gt;</title>" in html
     assert first_cells(html) == ["r-01", "r-02", "total"]
+    assert ">Source<" in html
+    assert ">record<" in html
     assert 'class="busy" style="width:15.0%" title="busy 30 s"' in html  # 30 of 200 s
     assert "Cost" in html
     assert "Cost" not in page(ledger(root, T0 + 1000))

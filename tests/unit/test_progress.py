@@ -1,5 +1,8 @@
 """Journals read while they are written: counts, torn tails, replaced files, reading backwards."""
 
+import errno
+from pathlib import Path
+
 from arena.journals import progress
 from arena.journals.progress import Progress, Tally, epoch
 
@@ -74,6 +77,20 @@ def test_a_replaced_file_is_read_anew(tmp_path):
     assert [line.uid for line in journal.update().lines] == ["q6", "q7", "q8"]
     path.unlink()
     assert journal.update().lines == []
+
+
+def test_a_file_that_cannot_be_read_now_keeps_what_was_read(tmp_path, monkeypatch):
+    """ESTALE, EACCES: a network's file system, for a moment."""
+    path = write_journal(tmp_path, "m", [journal_line(1, 0)])
+    journal = Progress(path).update()
+
+    def stale(*_):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", stale)
+        assert (len(journal.update().lines), journal.problem) == (1, "Stale file handle")
+    assert journal.update().problem is None
 
 
 def test_recent_games_are_those_of_the_window(tmp_path):

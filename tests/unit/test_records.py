@@ -1,9 +1,20 @@
 """Batches from their files, in the shapes that profiles and supervisors write."""
 
+import copy
+import json
+import os
+import socket
+import subprocess
+
 import pytest
 from arena.campaign.records import newest_run, read_batches
+from arena.campaign.survey import Surveyor
+from arena.campaign.survey_json import as_json
+from arena.campaign.troubles import troubles
+from arena.costs.ledger import ledger
+from arena.data.places import Places
 
-from tests.synthetic import T0, life, write_batch, write_life
+from tests.synthetic import T0, journal_line, life, write_batch, write_journal, write_life
 
 
 def test_a_batch_with_two_lives(tmp_path):
@@ -36,6 +47,26 @@ def test_a_life_without_an_end_ends_with_its_walltime_or_the_next_one(tmp_path):
     assert read_batches(tmp_path)[1].lives[0].held(T0 + 9999) == 9999
 
 
+def test_a_process_that_died_without_a_word_lived_as_long_as_its_logs_grew(tmp_path):
+    """kill -9 of a whole run; or its client stopped before a judge, and its keeper, was there."""
+    process = subprocess.Popen(["sleep", "60"])
+    write_batch(tmp_path, "r-01", ["a"])
+    here = {"node": socket.gethostname(), "pid": process.pid}
+    record = write_life(tmp_path, "r-01", life(0, None, None, None, **here))
+    log = record.with_name("a.log")
+    log.touch()
+    for path, time in ((record, T0), (log, T0 + 250)):
+        os.utime(path, (time, time))
+
+    def held():
+        return read_batches(tmp_path)[0].lives[0].held(T0 + 9999)
+
+    assert held() == 9999
+    process.kill()
+    process.wait()
+    assert held() == 250
+
+
 @pytest.mark.parametrize(("given", "gpus"), [(2, 2), (0, 0), (None, 5)])
 def test_gpus_held_are_those_given_else_those_asked_for(tmp_path, given, gpus):
     write_batch(tmp_path, "run-01", ["a"], resources={"gpus": 5})
@@ -51,6 +82,47 @@ def test_files_of_others_are_not_trusted(tmp_path):
     assert torn.unreadable == (str(tmp_path / "batches/run-01.json"),)
     assert odd.lives[0].start is None
     assert odd.gpu_hours(T0) == 0
+
+
+ODD = [None, -1, 1.5, 10**400, "x", "2026-13-45T99:99", [[1]], {"a": 1}, True, float("nan")]
+
+
+def places_of(value, path=()):
+    """The paths of all that a JSON value holds, itself too."""
+    yield path
+    if isinstance(value, dict | list):
+        for key in value if isinstance(value, dict) else range(len(value)):
+            yield from places_of(value[key], (*path, key))
+
+
+def with_odd(value, path, odd):
+    if not path:
+        return odd
+    changed = copy.deepcopy(value)
+    inner = changed
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = odd
+    return changed
+
+
+@pytest.mark.parametrize("which", ["batches/r-01.json", "logs/r-01/batch.json", "validation.json"])
+def test_what_is_odd_is_unknown_and_no_error(tmp_path, which):
+    """Each value of each file in turn."""
+    write_batch(tmp_path, "r-01", ["a"], games={"a": 8}, gpu_hour_cost=2.5)
+    first = life(0, 1, 5, 50, cause="walltime", restarts=[{"cause": "died"}])
+    write_life(tmp_path, "r-01", life(60, 61, 65, None, earlier=[first], pid=1))
+    write_journal(tmp_path, "a", [journal_line(1, 0)])
+    row = {"model": "a", "questions": 9, "answers": 5, "state": "incomplete", "reason": "4 missing"}
+    (tmp_path / "validation.json").write_text(json.dumps({"models": [row]}))
+    path = tmp_path / which
+    sound = json.loads(path.read_text())
+    for place in places_of(sound):
+        for odd in ODD:
+            path.write_text(json.dumps(with_odd(sound, place, odd)))
+            survey = Surveyor(Places(tmp_path)).survey(T0 + 100)
+            json.dumps(as_json(survey, survey.rows, troubles(survey)))
+            ledger(tmp_path, T0 + 100, 2.5)
 
 
 def test_newest_run(tmp_path):

@@ -1,44 +1,53 @@
-"""Write what a campaign used: python workflow/scripts/ledger.py RESULTS_FOLDER [--html FILE]
-[--price P].
+"""Write what a campaign used: python workflow/scripts/ledger.py RESULTS_FOLDER [--price P].
 
-RESULTS_FOLDER is <results_dir>/<bench>/<judge>. Writes ledger.tsv there and prints it. Also the
-adapter of rule ledger.
+RESULTS_FOLDER is <results_dir>/<bench>/<judge>. Writes ledger.tsv and ledger.html there and prints
+the first. Also the adapter of rule ledger.
 """
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
-from arena.campaign.records import read_batches
-from arena.costs.ledger import account, ledger, write_tsv
-from arena.support.jsonl import write_atomic
+from arena.support.terminal import run_tool, wrong_python
+
+try:
+    from arena.campaign.records import read_batches
+    from arena.costs.ledger import account, ledger, write_tsv
+    from arena.pages.ledger_page import ledger_page
+    from arena.support.errors import DataError
+    from arena.support.jsonl import write_atomic
+except ModuleNotFoundError as error:
+    wrong_python("ledger", error)
 
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description="What a campaign used, a row a batch and a total.")
     parser.add_argument("root", type=Path, help="<results_dir>/<bench>/<judge>")
     parser.add_argument("--tsv", type=Path, help="default: ledger.tsv in the results folder")
-    parser.add_argument("--html", type=Path, help="also write a page with the table")
-    parser.add_argument("--price", type=float, help="of one GPU hour")
+    parser.add_argument("--html", type=Path, help="default: ledger.html in the results folder")
+    parser.add_argument("--price", type=float, help="of one GPU hour; default: the newest run's")
     options = parser.parse_args(arguments)
-    accounts, problem = account(options.root)
+    root = options.root
+    if not any((root / folder).is_dir() for folder in ("batches", "games")):
+        raise DataError(f"{root}: not a results folder: it holds neither batches/ nor games/")
+    accounts, problem = account(root)
     if problem:
         print(
             f"Slurm's accounting cannot be had ({problem}): GPU hours are the batches' own record"
         )
-    rows = ledger(options.root, time.time(), options.price, accounts)
+    batches = read_batches(root)
+    price = options.price
+    if price is None and batches:
+        price = batches[-1].gpu_hour_cost
+    rows = ledger(root, time.time(), price, accounts)
     lines = list(write_tsv(rows))
-    write_atomic(options.tsv or options.root / "ledger.tsv", lines)
-    if options.html:
-        from arena.pages.ledger_page import ledger_page  # here: the table alone needs no charts
-
-        toy = any(batch.toy for batch in read_batches(options.root))
-        notes = ["The demo judge is a toy: its times say nothing about real judges"] * toy
-        title = f"Ledger: {options.root.parent.name}, judge {options.root.name}"
-        write_atomic(options.html, ledger_page(rows, title, notes).html())
+    write_atomic(options.tsv or root / "ledger.tsv", lines)
+    notes = ["The demo judge is a toy: its times say nothing about real judges"]
+    title = f"Ledger: {root.parent.name}, judge {root.name}"
+    page = ledger_page(rows, title, notes * any(batch.toy for batch in batches))
+    write_atomic(options.html or root / "ledger.html", page.html())
     print("".join(lines), end="")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_tool("ledger", main)

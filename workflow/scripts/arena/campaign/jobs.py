@@ -1,12 +1,10 @@
 """What became of each batch: its Slurm job and the record of its judge server, put together."""
 
-import os
-import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from arena.campaign.records import Batch, Life
+from arena.campaign.records import Batch, Life, is_dead
 from arena.support import slurm
 
 ALIVE = ("running", "starting", "idle", "queued")
@@ -91,12 +89,4 @@ def _is_gone(life: Life, queue: list[slurm.Job] | None) -> bool:
     """True where the process that should have written the end is surely dead."""
     if life.job is not None:
         return queue is not None and all(job.id != life.job for job in queue)
-    if life.pid is None or life.node not in (socket.gethostname(), socket.getfqdn()):
-        return False
-    try:
-        os.kill(life.pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # alive, of another user
-        return False
-    return False
+    return is_dead(life)

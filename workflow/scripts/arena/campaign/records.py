@@ -8,12 +8,16 @@ reported by `Batch.unreadable`.
 """
 
 import json
+import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from arena.data.places import modified
 from arena.journals.progress import epoch
+from arena.support.shapes import dict_of, list_of, number_of, numbers_of, text_of
 
 
 @dataclass(frozen=True)
@@ -32,9 +36,8 @@ class Life:
     failed: bool  # it ended for another reason than that its work was done
     restarts: tuple[str, ...] = ()  # causes
     log: str | None = None  # of the server
-    latest: float | None = (
-        None  # a killed job writes no end: its walltime, or the next life's start
-    )
+    # One that was killed writes no end: its walltime, the next life's start, its logs' last words.
+    latest: float | None = None
 
     def until(self, now: float) -> float:
         """Its end; of one that wrote none, now or what it cannot have outlived."""
@@ -61,12 +64,11 @@ class Batch:
     settings: str | None  # digest of all that makes a judgment
     requests: str | None  # digest of what the judge's replies depend on
     gpus: float  # asked for
-    asked: Mapping[str, Any] = field(default_factory=dict)  # of Slurm
     games: Mapping[str, int] = field(default_factory=dict)  # model -> all its games
-    budget: Mapping[str, float] = field(default_factory=dict)
     lives: tuple[Life, ...] = ()
     unreadable: tuple[str, ...] = ()
     toy: bool = False  # judged by the demo judge
+    gpu_hour_cost: float | None = None
 
     @property
     def run(self) -> str:
@@ -89,73 +91,85 @@ def newest_run(batches: list[Batch]) -> str | None:
     return max((batch.run for batch in batches), default=None)
 
 
+def is_dead(life: Life) -> bool:
+    """True for a process of this machine that is there no more. Of a Slurm job only Slurm knows."""
+    here = life.node in (socket.gethostname(), socket.getfqdn())
+    if life.job is not None or life.pid is None or not here:
+        return False
+    try:
+        os.kill(life.pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:  # alive, of another user
+        return False
+    return False
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """{} where there is no file, None where it is no JSON object."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
 def _read(root: Path, name: str) -> Batch:
     plan_file, log_file = root / "batches" / f"{name}.json", root / "logs" / name / "batch.json"
-    plan, log = _json(plan_file), _json(log_file)
+    plan, log = read_json(plan_file), read_json(log_file)
     broken = [str(path) for path, got in ((plan_file, plan), (log_file, log)) if got is None]
     plan, log = plan or {}, log or {}
-    asked = _dict(plan.get("resources"))
-    lives = [*(log.get("earlier") or []), log] if log else []
+    asked = dict_of(plan.get("resources"))
+    lives = [_life(one) for one in (*map(dict_of, list_of(log.get("earlier"))), log) if one]
     return Batch(
         name=name,
-        models=tuple(plan.get("models") or ()),
+        models=tuple(filter(text_of, list_of(plan.get("models")))),
         written=epoch(plan.get("time")),
-        settings=plan.get("settings"),
-        requests=plan.get("requests") or plan.get("settings"),
-        gpus=asked.get("gpus") or 0,
-        asked=asked,
-        games=_dict(plan.get("games")),
-        budget=_dict(plan.get("budget")),
-        lives=_lives([life for life in lives if isinstance(life, dict)], asked.get("runtime")),
+        settings=text_of(plan.get("settings")),
+        requests=text_of(plan.get("requests")) or text_of(plan.get("settings")),
+        gpus=number_of(asked.get("gpus")) or 0,
+        games=numbers_of(plan.get("games")),
+        lives=_lives(lives, number_of(asked.get("runtime")), log_file.parent),
         unreadable=tuple(broken),
-        toy=_dict(plan.get("judge")).get("server") == "demo",
+        toy=dict_of(plan.get("judge")).get("server") == "demo",
+        gpu_hour_cost=number_of(plan.get("gpu_hour_cost")),
     )
 
 
-def _lives(logs: list[Mapping[str, Any]], minutes: Any) -> tuple[Life, ...]:
-    """The lives of a batch. minutes: the walltime of its first attempt; later ones ask for more."""
-    lives = [_life(log) for log in logs]
+def _lives(lives: list[Life], minutes: float | None, logs: Path) -> tuple[Life, ...]:
+    """The lives of a batch, each with what it cannot have outlived where it wrote no end.
+
+    minutes: the walltime of the first attempt; later ones ask for more. logs: folder of the batch.
+    """
     for number, life in enumerate(lives):
         if life.start is None or life.end is not None:
             continue
         latest = [later.start for later in lives[number + 1 :] if later.start is not None][:1]
-        if life.job is not None and isinstance(minutes, int | float):
+        if life.job is not None and minutes is not None:
             latest.append(life.start + 60 * minutes * (number + 1))
+        if is_dead(life):  # its clients and its judge wrote to their logs as long as they lived
+            written = [time for path in logs.glob("*") if (time := modified(path)) is not None]
+            latest.append(max([life.start, *written]))
         lives[number] = replace(life, latest=min(latest, default=None))
     return tuple(lives)
 
 
 def _life(log: Mapping[str, Any]) -> Life:
-    cause = log.get("cause")
-    restarts = [
-        _dict(restart).get("cause", "unknown cause") for restart in log.get("restarts") or []
-    ]
+    cause, pid = text_of(log.get("cause")), number_of(log.get("pid"))
+    restarts = [dict_of(restart).get("cause") for restart in list_of(log.get("restarts"))]
     return Life(
         job=str(log["slurm_job_id"]) if log.get("slurm_job_id") else None,
-        node=log.get("node"),
-        pid=log.get("pid"),
-        gpus=log.get("gpus"),
+        node=text_of(log.get("node")),
+        pid=pid if isinstance(pid, int) and pid > 0 else None,
+        gpus=number_of(log.get("gpus")),
         start=epoch(log.get("start")),
         launched=epoch(log.get("launched")),
         ready=epoch(log.get("ready")),
         end=epoch(log.get("end")),
         cause=cause,
         failed=bool(log.get("failed", cause)),
-        restarts=tuple(restarts),
-        log=log.get("server_log"),
+        restarts=tuple(text_of(cause) or "unknown cause" for cause in restarts),
+        log=text_of(log.get("server_log")),
     )
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    """{} where there is no file, None where it is no JSON object."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

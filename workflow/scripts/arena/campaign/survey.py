@@ -43,6 +43,7 @@ class ModelRow:
     last: float | None  # end of its newest game
     batch: str | None
     unreadable: int  # lines of its journal
+    problem: str | None  # why its journal cannot be read now
     stopped: str | None  # why its client gave up, in its own words
     remark: str | None  # what else its client said last
     current: bool  # its judgments are not older than what they are made from, nor planned anew
@@ -161,7 +162,7 @@ class Surveyor:
             own = self.places.answers_dir and modified(self.places.answers_dir / file.name)
             done = current and made >= (own or 0)
         at = _at(done, answers, job)
-        if at == "judging" and (words.counted or 0) >= (job.life.start or 0):
+        if at == "judging" and words.counted and words.counted >= (job.life.start or 0):
             games, states = words.games, _as_its_client_counts(words, journal.lines)
             played = states.total()
             judged = min(judged, played // 2)
@@ -183,6 +184,7 @@ class Surveyor:
             last=tally.last_end,
             batch=job.batch.name if job else None,
             unreadable=journal.unreadable,
+            problem=journal.problem,
             stopped=words.stopped,
             remark=words.remark,
             current=current and self.places.is_current(model, made),

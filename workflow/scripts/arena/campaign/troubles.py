@@ -137,10 +137,12 @@ def _games(survey: Survey) -> Iterator[Trouble]:
     for row in survey.rows:
         job = jobs.get(row.batch)
         log = _client_log(survey, row.model)
+        journal = str(survey.places.root / "games" / f"{row.model}.jsonl")
         if row.unreadable:
             lines = counted(row.unreadable, "line")
-            path = survey.places.root / "games" / f"{row.model}.jsonl"
-            yield Trouble(f"{row.model}: {lines} of its journal cannot be read", False, str(path))
+            yield Trouble(f"{row.model}: {lines} of its journal cannot be read", False, journal)
+        if row.problem:
+            yield Trouble(f"{row.model}: its journal cannot be read: {row.problem}", False, journal)
         if row.mark == "done" or job is None:
             continue
         if row.stopped and job.state in ("ended", "gone", "failed"):

@@ -10,7 +10,7 @@ seconds, over all its lives (a retry is another life):
     idle  = the rest: the job began or ended, nobody asked, or the judge was restarted
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -81,7 +81,7 @@ def ledger(
     begun = [batch for batch in planned if batch.lives]
     lines = _lines_by_batch(root, begun, now)
     rows = [_row(batch, lines[batch.name], now, price, accounts or {}) for batch in begun]
-    return [*rows, _total(rows)]
+    return [*rows, _total(rows, {model for batch in begun for model in batch.models})]
 
 
 def account(root: Path) -> tuple[dict[str, slurm.Account], str | None]:
@@ -119,7 +119,8 @@ def _lines_by_batch(root: Path, batches: list[Batch], now: float) -> dict[str, l
     for batch in batches:
         for life in batch.lives:
             if life.start is not None:
-                span = (life.start, life.until(now), batch.name)
+                # One without an end may have lived a little longer than can be known.
+                span = (life.start, now if life.end is None else life.end, batch.name)
                 for model in batch.models:
                     spans.setdefault(model, []).append(span)
     for model, lives in spans.items():
@@ -149,7 +150,8 @@ def _row(
     accounted = bool(jobs) and jobs <= set(accounts)
     if accounted:  # Slurm counts from the job's first second, before ours ran
         held = sum(accounts[job].elapsed for job in jobs)
-        hours = sum(accounts[job].gpu_hours for job in jobs)
+        # Where GPUs are no counted resource of the accounting it names none: then those asked for.
+        hours = sum(accounts[job].gpu_hours for job in jobs) or held / 3600 * batch.gpus
     else:
         held = sum(life.held(now) for life in batch.lives)
         hours = batch.gpu_hours(now)
@@ -175,16 +177,18 @@ def _row(
     )
 
 
-def _total(rows: list[Row]) -> Row:
+def _total(rows: list[Row], models: Collection[str]) -> Row:
+    """The sum of all rows; a model that was in several batches is one."""
     sums = {
         column: sum(getattr(row, column) for row in rows)
         for column in COLUMNS
-        if column not in ("batch", "games_per_hour", "source", "cost")
+        if column not in ("batch", "models", "games_per_hour", "source", "cost")
     }
     costs = [row.cost for row in rows if row.cost is not None]
     sources = sorted({row.source for row in rows})
     return Row(
         batch=TOTAL,
+        models=len(models),
         **sums,
         games_per_hour=_per_hour(sums["games"], sums["busy_s"]),
         source="+".join(sources),

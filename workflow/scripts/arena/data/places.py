@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from arena.support.shapes import dict_of, list_of, number_of, text_of
+
 
 @dataclass(frozen=True)
 class Places:
@@ -64,17 +66,17 @@ def read_validation(root: Path) -> dict[str, Mapping[str, Any]]:
     """
     try:
         found = json.loads((root / "validation.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    rows = found.get("models", []) if isinstance(found, dict) else found
-    return {row["model"]: row for row in rows if isinstance(row, dict) and "model" in row}
+    rows = list_of(found.get("models") if isinstance(found, dict) else found)
+    return {model: row for row in map(dict_of, rows) if (model := text_of(row.get("model")))}
 
 
 def answers_of(model: str, places: Places, checked: Mapping[str, Mapping]) -> Answers:
     row = checked.get(model)
     if row is not None:
-        answered, questions = row.get("answers") or 0, row.get("questions")
-        state, reason = str(row.get("state") or ""), str(row.get("reason") or "")
+        answered, questions = number_of(row.get("answers")) or 0, number_of(row.get("questions"))
+        state, reason = text_of(row.get("state")) or "", text_of(row.get("reason")) or ""
     else:  # never validated: count lines
         state = reason = ""
         folder = places.answers_dir

@@ -10,9 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
+
+from arena.support.shapes import number_of
 
 # The states in which a game ends, in the order in which they are shown.
 STATES = ("ok", "unparsed", "truncated", "too_long", "rejected")
@@ -64,12 +66,15 @@ class Progress:
         In the order of the file.
     unreadable : int
         Lines that are no JSON object with the keys above.
+    problem : str or None
+        Why the file cannot be read at this moment, as over a network; what was read before stays.
     """
 
     def __init__(self, path: Path, since: float = 0.0):
         """`since`: leave out the lines before the first that ended at this time or later."""
         self.path = path
         self._since = since
+        self.problem: str | None = None
         self._start_over()
 
     def _start_over(self) -> None:
@@ -79,6 +84,7 @@ class Progress:
         self.unreadable = 0
 
     def update(self) -> "Progress":
+        self.problem = None
         try:
             with self.path.open("rb") as file:
                 stat = os.fstat(file.fileno())
@@ -92,6 +98,8 @@ class Progress:
                     self._take(file.read())
         except FileNotFoundError:
             self._start_over()
+        except OSError as error:
+            self.problem = error.strerror or str(error)
         return self
 
     def _take(self, data: bytes) -> None:
@@ -192,11 +200,11 @@ def _first_since(file: BinaryIO, size: int, since: float) -> int:
     return 0
 
 
-def epoch(time: str | float | None) -> float | None:
-    """Seconds since 1970 of an ISO time (or of a number, as it is); None where there is none."""
-    if time is None or isinstance(time, int | float):
-        return time
+def epoch(time: Any) -> float | None:
+    """Seconds since 1970 of an ISO time (or of a number, as it is); None of anything else."""
+    if not isinstance(time, str):
+        return number_of(time)
     try:
         return datetime.fromisoformat(time).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

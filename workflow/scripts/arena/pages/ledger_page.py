@@ -24,6 +24,7 @@ _HEADINGS = {
     "retries": ("Repeated calls", "that failed and were made again"),
     "restarts": ("Restarts", "of the judge"),
     "jobs": ("Jobs", "1, and one for each retry or requeue"),
+    "source": ("Source", "of the GPU hours: Slurm's accounting, or the batch's own record"),
 }
 _STRETCHES = {"start_s": "starting", "busy_s": "busy", "idle_s": "idle"}
 
@@ -35,7 +36,7 @@ def ledger_page(rows: Iterable[Row], title: str, notes: Sequence[str] = ()) -> P
     columns = []
     for column in shown:
         name, hint = _HEADINGS[column]
-        columns.append(Column(name, word=column == "batch", hint=hint))
+        columns.append(Column(name, word=column in ("batch", "source"), hint=hint))
     columns.insert(1, Column("Time held", hint="point at a stretch to read its seconds"))
     table = Table(columns, [_line(row, shown) for row in batches], total=_line(total, shown))
     part = Part(key=list(_STRETCHES.values()), table=table)

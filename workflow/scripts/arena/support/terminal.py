@@ -1,8 +1,13 @@
-"""What a person reads on the terminal stays in a log as well."""
+"""How a tool speaks to a person: on the terminal and in a log as well, and with no traceback for
+what is no fault of ours.
+"""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
+
+from arena.support.errors import ArenaError
 
 
 class _Tee:
@@ -26,3 +31,20 @@ def print_also_to(log: str | Path) -> None:
     file = path.open("w", encoding="utf-8")
     sys.stdout = _Tee(sys.stdout, file)
     sys.stderr = _Tee(sys.stderr, file)
+
+
+def wrong_python(tool: str, error: ModuleNotFoundError) -> NoReturn:
+    """End a tool that was started by a Python without this project's packages."""
+    sys.exit(f"{tool}: {error}. Use the Python that runs Snakemake, such as .venv/bin/python")
+
+
+def run_tool(tool: str, main: Callable[[list[str]], None]) -> None:
+    """Run a tool's `main`: an error of users is one line, a closed pipe (`... | head`) is none."""
+    sys.stdout.reconfigure(errors="replace")  # where the terminal knows no dash: a question mark
+    try:
+        main(sys.argv[1:])
+        sys.stdout.flush()
+    except ArenaError as error:
+        sys.exit(f"{tool}: {error}")
+    except BrokenPipeError:
+        sys.stderr.close()  # Python would complain there once more when it ends

@@ -1,0 +1,31 @@
+"""Values from files that others write, perhaps another version of us: one of an odd shape is
+unknown, never an error.
+"""
+
+from typing import Any
+
+_LARGEST = 1e300  # above it a sum overflows
+
+
+def text_of(value: Any) -> str | None:
+    """Text that is not empty."""
+    return value if isinstance(value, str) and value else None
+
+
+def number_of(value: Any) -> float | None:
+    """A finite number; true and false are none."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and abs(value) < _LARGEST else None
+
+
+def dict_of(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def list_of(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def numbers_of(value: Any) -> dict[str, float]:
+    """The entries of a JSON object that are numbers."""
+    return {key: n for key, one in dict_of(value).items() if (n := number_of(one)) is not None}
