@@ -3,12 +3,14 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from arena.campaign.validation import check_settings
-from arena.costs.doctor import examine, keep
+from arena.costs.doctor import examine, keep, kept
 from arena.costs.doctor_page import page, side_by_side
 from arena.costs.open_prompts import Examiner
 from arena.data import lengths
@@ -18,8 +20,9 @@ from arena.data.lengths import lengths_for
 from arena.data.questions import read_questions
 from arena.setup.load import load_settings
 from arena.setup.prompt_check import prompt_differences
+from arena.support.errors import DataError
 
-from tests.synthetic import T0, iso, journal_line, write_batch
+from tests.synthetic import T0, iso, journal_line, life, write_batch, write_life
 
 
 @pytest.fixture
@@ -77,6 +80,7 @@ def test_what_is_played_is_not_asked(campaign):
     journal_of(settings, "mid-7b-chat", 10)
     found = look(settings)
     assert (found.games, found.played) == (84, 10)
+    assert "84 games of 4 models; 10 more" in page(found)
     journal_of(settings, "mid-7b-chat", 24)
     found = look(settings)
     assert (found.models, found.games) == (3, 70)
@@ -180,7 +184,10 @@ def test_prompts_against_the_context(campaign):
     assert look(campaign(judge=room)).too_long == []
     found = look(campaign(judge=room | {"context": longest + 99}))
     assert {tokens for _, _, tokens in found.too_long} == {longest}
-    assert "will have no verdict" in page(found)
+    text = page(found)
+    assert "without a verdict" in text
+    games = [uid for _, uid, _ in found.too_long]
+    assert len(games) == 2 * len(set(games)) == 2 * text.count(", question ")
     assert look(campaign(judge={"context": None})).context is None
 
 
@@ -224,6 +231,8 @@ def test_gpus_walltime_and_budget(campaign):
 
 def test_nothing_to_play(campaign):
     settings = campaign(only=["mid-7b-chat"])
+    journal_of(settings, "mid-7b-chat", 23)
+    assert "1 game of 1 model;" in page(look(settings))
     journal_of(settings, "mid-7b-chat", 24)
     assert "nothing: every model has its judgments" in page(look(settings))
 
@@ -269,12 +278,62 @@ def test_a_kept_forecast_is_plain_json(campaign):
     settings = campaign()
     keep(look(settings), settings.root, T0)
     path = settings.root / "forecast.json"
-    kept = json.loads(path.read_text())
-    assert (kept["time"], kept["games"], kept["forecast"]["jobs"]) == (T0, 94, 1)
+    told = json.loads(path.read_text())
+    assert (told["time"], told["games"], told["forecast"]["jobs"]) == (T0, 94, 1)
     for model in ("grand-70b-chat", "mid-7b-chat", "tiny-1b-step1000", "tiny-1b-step8000"):
         journal_of(settings, model, 24)
     keep(look(settings), settings.root, T0 + 9)
-    assert json.loads(path.read_text()) == kept, "after the run nothing is forecast over it"
+    assert json.loads(path.read_text()) == told, "after the run nothing is forecast over it"
+
+
+def test_a_run_is_compared_with_the_forecast_that_it_began_with(campaign):
+    settings = campaign()
+    root = settings.root
+
+    def run(name, time):
+        write_batch(root, name, ["mid-7b-chat"], time=iso(time))
+        write_life(root, name, life(time - T0, None, None, time - T0 + 9))
+
+    with pytest.raises(DataError, match="no forecast was made"):
+        kept(root)
+    found = look(settings)
+    for when in (T0, T0 + 10):
+        keep(found, root, when)
+    with pytest.raises(DataError, match=r"no batch was begun since this forecast of \d\d "):
+        kept(root)
+    run("r-01", T0 + 20)
+    assert kept(root)["time"] == T0 + 10
+    for when in (T0 + 30, T0 + 40):  # looked again, and run no more
+        keep(found, root, when)
+    assert kept(root)["time"] == T0 + 10
+    run("r-02", T0 + 50)
+    assert kept(root)["time"] == T0 + 40
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"games": 4}', '{"time": 5, "forecast": {"jobs": 1}}'])
+def test_a_forecast_of_another_version_is_refused(campaign, text):
+    root = campaign().root
+    root.mkdir(parents=True)
+    (root / "forecast.json").write_text(text)
+    with pytest.raises(DataError, match=r"forecast\.json: no forecast of this version"):
+        kept(root)
+
+
+def test_a_closed_pipe_and_a_python_without_packages_end_in_a_line(campaign, project):
+    campaign()
+    script = str(project / "workflow/scripts/doctor.py")
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, script, "--configfile", "config.yaml"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert done.stderr == ""
+    for tool in ("doctor", "ledger", "monitor"):
+        bare = [sys.executable, "-S", script.replace("doctor", tool)]
+        done = subprocess.run(bare, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"{tool}: No module named")
+        assert "Use the Python that runs Snakemake" in done.stderr
 
 
 def test_side_by_side():

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 
 import pytest
 from arena.campaign.screen import SORTS, chosen
-from arena.support.table import Style, visible
+from arena.support.table import Style, cut, visible
 
 from tests.synthetic import T0, journal_line, life, write_batch, write_journal, write_life
 
@@ -66,7 +66,13 @@ def test_a_page_fits_its_width_and_says_all(project, root, width):
 
 def test_ascii_and_no_colour(project, root):
     text = monitor(project, "--results", root, "--ascii").stdout
-    assert text.replace("–", "-").isascii()
+    assert text.isascii()
+    write_life(root, f"{RUN}-02", life(0, 1, None, 9, cause="d’oh"))
+    for given, encoding in ((["--ascii"], "utf-8"), ([], "ascii"), ([], "latin-1")):
+        for more in ([], ["--json"]):
+            env = {"PYTHONIOENCODING": encoding}
+            done = monitor(project, "--results", root, *given, *more, env=env)
+            assert (done.stderr, done.stdout.isascii()) == ("", True)
     text = monitor(project, "--results", root, "--color", "always").stdout
     assert "\x1b[38;5;172m" in text
 
@@ -82,6 +88,28 @@ def test_json(project, root):
         "grave": True,
         "where": "server.log",
     }
+
+
+def test_a_toy_is_called_so_by_its_batch_alone(project, root):
+    assert "a toy" not in monitor(project, "--results", root).stdout
+    write_batch(root, f"{RUN}-03", ["d"], judge={"server": "demo"})
+    assert "judge some-judge (a toy: its" in monitor(project, "--results", root).stdout
+    assert json.loads(monitor(project, "--results", root, "--json").stdout)["toy"] is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--results", "nosuch"], "monitor: --results nosuch: no such folder"),
+        (["--watch", "-1"], "argument --watch: invalid pause value: '-1'"),
+        (["--watch", "nan"], "argument --watch: invalid pause value: 'nan'"),
+    ],
+)
+def test_what_cannot_be_done_is_said(project, arguments, words):
+    done = monitor(project, *arguments)
+    assert (done.returncode > 0, done.stdout) == (True, "")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def row(model, **keys):
@@ -122,6 +150,12 @@ ROWS = [
 )
 def test_filter_and_sort(filters, sort, models):
     assert [row.model for row in chosen(ROWS, filters, sort)] == models.split()
+
+
+def test_models_are_sorted_as_numbers_go():
+    rows = [row(f"run-step{step}") for step in (200, 1000, 50)]
+    names = [one.model for one in chosen(rows, [], "model")]
+    assert names == ["run-step50", "run-step200", "run-step1000"]
 
 
 def test_every_way_to_sort_is_offered(project, root):
@@ -191,7 +225,8 @@ def test_while_files_are_written(project, root):
     assert played[-1] > 11
 
 
-def test_watch_refreshes_in_place_and_gives_the_screen_back(project, root):
+@pytest.mark.parametrize("columns", [80, 66])
+def test_watch_refreshes_in_place_and_gives_the_screen_back(project, root, columns):
     """In a terminal of 24 lines: no line is lost at the top, none is longer than the screen."""
     pid, terminal = pty.fork()
     if pid == 0:
@@ -199,7 +234,7 @@ def test_watch_refreshes_in_place_and_gives_the_screen_back(project, root):
         script = str(project / "workflow/scripts/monitor.py")
         command = [sys.executable, script, "--results", str(root), "--watch", "0.2"]
         os.execve(sys.executable, command, env)
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     seen = b""
 
     def read_until(condition):
@@ -220,7 +255,7 @@ def test_watch_refreshes_in_place_and_gives_the_screen_back(project, root):
     frame = seen.split(b"\x1b[H")[2].decode().replace("\r\n", "\n")
     lines = re.sub(r"\x1b\[[KJ]", "", frame).split("\n")
     assert len(lines) <= 24
-    assert max(visible(line) for line in lines) <= 80
+    assert max(visible(line) for line in lines) <= columns
     assert b"\x1b[?1049h" in seen.split(b"\x1b[H")[0]
 
 
@@ -230,6 +265,15 @@ def test_a_bar_is_full_only_when_all_is_done():
     assert style.bar(0.001, 4) == "#..."
     assert style.bar(0.999, 4) == "###."
     assert style.bar(1.0, 4) == "####"
+
+
+def test_a_line_is_cut_by_what_is_seen_of_it():
+    line = "\x1b[1mab\x1b[0mcd"
+    assert [cut(line, width) for width in (1, 3, 9)] == [
+        "\x1b[1ma\x1b[0m",
+        "\x1b[1mab\x1b[0mc",
+        line,
+    ]
 
 
 def test_long_names_are_cut_in_the_middle():

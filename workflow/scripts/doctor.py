@@ -3,22 +3,26 @@
     python workflow/scripts/doctor.py            before: games, prompts, forecast; starts nothing
     python workflow/scripts/doctor.py --compare  after: the forecast beside the ledger
 
-`snakemake validate` prints the first as well and keeps it in <root>/forecast.json.
+`snakemake validate` prints the first as well. Both keep it in <root>/forecast.json, and that of the
+last run beside it.
 """
 
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
-from arena.campaign.validation import check_settings
-from arena.costs.doctor import FORECAST, examine, keep
-from arena.costs.doctor_page import page, side_by_side
-from arena.costs.forecast import against
-from arena.costs.ledger import account, ledger
-from arena.setup.load import load_settings
-from arena.support.errors import ArenaError, DataError
+from arena.support.terminal import run_tool, wrong_python
+
+try:
+    from arena.campaign.validation import check_settings
+    from arena.costs.doctor import examine, keep, kept
+    from arena.costs.doctor_page import page, side_by_side
+    from arena.costs.forecast import against
+    from arena.costs.ledger import account, ledger
+    from arena.setup.load import load_settings
+except ModuleNotFoundError as error:
+    wrong_python("doctor", error)
 
 
 def main(arguments: list[str]) -> None:
@@ -33,7 +37,7 @@ def main(arguments: list[str]) -> None:
     settings = load_settings(options.configfile, options.config)
     now = time.time()
     if options.compare:
-        told = _read(settings.root / FORECAST)
+        told = kept(settings.root)
         accounts, _ = account(settings.root)
         rows = ledger(settings.root, now, settings.gpu_hour_cost, accounts, since=told["time"])
         print(side_by_side(against(told["forecast"], rows[-1])))
@@ -42,18 +46,8 @@ def main(arguments: list[str]) -> None:
     report.raise_blocking()
     found = examine(settings, report, now=now)
     keep(found, settings.root, now)
-    print(json.dumps(found.to_dict(), ensure_ascii=False) if options.json else page(found))
-
-
-def _read(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no forecast was made; run `snakemake validate` first") from error
+    print(json.dumps(found.to_dict()) if options.json else page(found))
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except ArenaError as error:
-        sys.exit(f"doctor: {error}")
+    run_tool("doctor", main)

@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from arena.support.terminal import run_tool, wrong_python
+
 try:
     from arena.campaign.screen import SORTS, chosen, screen
     from arena.campaign.survey import Surveyor
@@ -22,10 +24,10 @@ try:
     from arena.campaign.troubles import troubles
     from arena.data.places import Places
     from arena.setup.load import load_settings
-    from arena.support.errors import ArenaError
-    from arena.support.table import Style
+    from arena.support.errors import DataError
+    from arena.support.table import Style, cut
 except ModuleNotFoundError as error:
-    sys.exit(f"monitor: {error}. Use the Python that runs Snakemake, such as .venv/bin/python")
+    wrong_python("monitor", error)
 
 
 def options_of(arguments: list[str]) -> argparse.Namespace:
@@ -36,7 +38,7 @@ def options_of(arguments: list[str]) -> argparse.Namespace:
     add(
         "--results", type=Path, metavar="DIR", help="<results_dir>/<bench>/<judge>; needs no config"
     )
-    add("--watch", type=float, nargs="?", const=5.0, metavar="SECONDS", help="again and again (5)")
+    add("--watch", type=pause, nargs="?", const=5.0, metavar="SECONDS", help="again and again (5)")
     add("--json", action="store_true", help="one JSON object (with --watch: one a line)")
     add("--filter", action="append", default=[], metavar="GLOB", help="models by name, or by state")
     add("--sort", choices=SORTS, help="default: the order of the config")
@@ -46,8 +48,17 @@ def options_of(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def pause(text: str) -> float:
+    """Seconds between two looks."""
+    if not 0 < (seconds := float(text)) < 1e6:
+        raise ValueError
+    return seconds
+
+
 def main(arguments: list[str]) -> None:
     options = options_of(arguments)
+    if options.results and not options.results.is_dir():
+        raise DataError(f"--results {options.results}: no such folder")
     gc.disable()  # 100,000 lines of journals are as many objects, and none of them garbage
     places = (
         Places(options.results)
@@ -62,10 +73,10 @@ def main(arguments: list[str]) -> None:
     with other_screen() if live else contextlib.suppress(KeyboardInterrupt):
         while True:
             if live:
-                text = page(surveyor, options, shutil.get_terminal_size().lines)
-                print(
-                    "\x1b[H" + text.replace("\n", "\x1b[K\n") + "\x1b[K\x1b[J", end="", flush=True
-                )
+                size = shutil.get_terminal_size()
+                lines = page(surveyor, options, size.lines).split("\n")
+                text = "\x1b[K\n".join(cut(line, size.columns) for line in lines)
+                print("\x1b[H" + text + "\x1b[K\x1b[J", end="", flush=True)
             else:
                 print(page(surveyor, options) + ("" if options.json else "\n"), flush=True)
             time.sleep(options.watch)
@@ -76,9 +87,10 @@ def page(surveyor: Surveyor, options: argparse.Namespace, height: int | None = N
     survey = surveyor.survey()
     found = troubles(survey)
     rows = chosen(survey.rows, options.filter, options.sort)
+    style = style_of(options)
     if options.json:
-        return json.dumps(as_json(survey, rows, found), ensure_ascii=False)
-    return "\n".join(screen(survey, found, rows, style_of(options), height))
+        return json.dumps(as_json(survey, rows, found), ensure_ascii=not style.unicode)
+    return style.plain("\n".join(screen(survey, found, rows, style, height)))
 
 
 def style_of(options: argparse.Namespace) -> Style:
@@ -104,9 +116,4 @@ def other_screen() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except ArenaError as error:
-        sys.exit(f"monitor: {error}")
-    except BrokenPipeError:  # `monitor.py | head`
-        sys.stderr.close()
+    run_tool("monitor", main)

@@ -9,6 +9,7 @@ from arena.campaign.jobs import JobRow
 from arena.campaign.survey import ModelRow, Survey
 from arena.campaign.troubles import Trouble
 from arena.journals.progress import STATES
+from arena.support.names import in_order
 from arena.support.table import Column, Style, table
 from arena.support.text import count, duration, share
 
@@ -18,7 +19,7 @@ ROOMY = 32  # lines of a terminal that has room for blank ones
 # What --sort knows. What needs a look comes first, what nothing can be said of last.
 _ACTIVITY = ("stopped", "failed", "judging", "starting", "queued", "planned", "no job")
 SORTS: dict[str, Callable[[ModelRow], Any]] = {
-    "model": lambda row: row.model,
+    "model": lambda row: in_order(row.model),
     "activity": lambda row: _ACTIVITY.index(row.at) if row.at in _ACTIVITY else len(_ACTIVITY),
     "answers": lambda row: row.answers.answered or 0,
     "games": lambda row: -row.played,
@@ -82,7 +83,7 @@ def _first(lines: list[str], most: int) -> list[str]:
 
 def _heading(survey: Survey, style: Style) -> list[str]:
     root = survey.places.root
-    toy = " (a toy: its verdicts mean nothing)" if survey.places.toy else ""
+    toy = " (a toy: its verdicts mean nothing)" if survey.toy else ""
     at = datetime.fromtimestamp(survey.time).strftime("%d %b %H:%M:%S")
     title = style.fit(f"{root.parent.name}, judge {root.name}{toy}", style.width - len(at) - 2)
     return [style.paint(title, "head") + at.rjust(style.width - len(title))]

@@ -73,6 +73,11 @@ class Survey:
     squeue_problem: str | None
 
     @property
+    def toy(self) -> bool:
+        """Whether the judge is the demo judge: by the config, else by the newest batch."""
+        return self.places.toy or (bool(self.batches) and self.batches[-1].toy)
+
+    @property
     def states(self) -> Counter[str]:
         return sum((Counter(row.states) for row in self.rows), Counter())
 

@@ -17,7 +17,7 @@ def as_json(survey: Survey, rows: Sequence[ModelRow], found: Sequence[Trouble]) 
     return {
         "time": _iso(survey.time),
         "root": str(survey.places.root),
-        "toy": survey.places.toy,
+        "toy": survey.toy,
         "totals": {
             "models": len(survey.rows),
             **{

@@ -6,11 +6,12 @@ Comes after validation, which says what is broken; here is what would be asked. 
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from arena.campaign.records import read_batches
+from arena.campaign.records import read_batches, read_json
 from arena.campaign.survey import Survey, Surveyor
 from arena.campaign.validation_report import Report
 from arena.costs.forecast import ENOUGH_GAMES, Forecast, Load, forecast, rates_of
@@ -18,14 +19,17 @@ from arena.costs.ledger import account, ledger
 from arena.costs.open_prompts import Examiner, Prompt
 from arena.costs.sharing import shared_tokens
 from arena.data.lengths import Lengths, context_of, lengths_for
-from arena.data.places import Places
+from arena.data.places import Places, modified
 from arena.data.questions import read_questions
 from arena.setup.prompt_check import prompt_differences
 from arena.setup.settings import Settings
+from arena.support.errors import DataError
 from arena.support.jsonl import write_atomic
+from arena.support.shapes import dict_of, number_of
 from arena.support.text import count, duration
 
 FORECAST = "forecast.json"  # below the results folder of the judge
+FORECAST_OF_RUN = "forecast_of_run.json"  # that of the last run, where there is a newer one
 
 # Models whose played games tell how far an estimate of tokens is off: enough for a mean.
 MODELS_COMPARED = 3
@@ -173,7 +177,7 @@ def _gpus_of_a_job(settings: Settings) -> tuple[float, bool]:
     plan = settings.root / "plan.json"
     batches = read_batches(settings.root)
     written = max((batch.written or 0 for batch in batches), default=0)
-    if plan.exists() and plan.stat().st_mtime > written:
+    if (modified(plan) or 0) > written:
         planned = json.loads(plan.read_text(encoding="utf-8"))
         counts = [batch["resources"]["gpus"] for batch in planned]
         if counts:
@@ -209,8 +213,45 @@ def _budget(settings: Settings, told: Forecast) -> Iterator[str]:
 def keep(found: Examination, root: Path, now: float) -> None:
     """Write forecast.json, to be compared with what the run will have used.
 
-    With nothing to play nothing is forecast, and the last run's forecast stays.
+    With nothing to play nothing is forecast. The forecast that a run began with is put aside.
     """
-    if found.games:
-        told = json.dumps({"time": now, **found.to_dict()}, ensure_ascii=False)
-        write_atomic(root / FORECAST, told + "\n")
+    if not found.games:
+        return
+    path = root / FORECAST
+    if (path.exists() and (told := _told(path))) and _begun(root, told["time"]):
+        path.replace(root / FORECAST_OF_RUN)
+    told = json.dumps({"time": now, **found.to_dict()}, ensure_ascii=False)
+    write_atomic(path, told + "\n")
+
+
+def kept(root: Path) -> dict[str, Any]:
+    """The newest forecast that a run began with.
+
+    Raises DataError where none was made, none has had a run, or it cannot be read.
+    """
+    paths = [path for name in (FORECAST, FORECAST_OF_RUN) if (path := root / name).exists()]
+    if not paths:
+        raise DataError(
+            f"{root / FORECAST}: no forecast was made; run `snakemake validate` before a run"
+        )
+    for path in paths:
+        if (told := _told(path)) is None:
+            raise DataError(
+                f"{path}: no forecast of this version; remove it and run `snakemake validate`"
+            )
+        if _begun(root, told["time"]):
+            return told
+    since = datetime.fromtimestamp(told["time"]).strftime("%d %b %Y %H:%M")
+    raise DataError(f"{path}: no batch was begun since this forecast of {since}")
+
+
+def _told(path: Path) -> dict[str, Any] | None:
+    """A forecast as `keep` wrote it; None of what is none."""
+    told = read_json(path) or {}
+    known = {one.name for one in fields(Forecast)} <= dict_of(told.get("forecast")).keys()
+    return told if known and number_of(told.get("time")) is not None else None
+
+
+def _begun(root: Path, since: float) -> bool:
+    """Whether a batch that was planned since has begun."""
+    return any(batch.lives and (batch.written or 0) >= since for batch in read_batches(root))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from textwrap import wrap
 
 from arena.costs.doctor import Examination
-from arena.support.text import count, duration, share
+from arena.support.text import count, counted, duration, share
 
 WIDTH = 80  # of a terminal as it opens, and of a log
 SHOWN = 5  # games that are too long, by name
@@ -33,9 +33,10 @@ def _games(found: Examination) -> Iterator[str]:
         yield "nothing: every model has its judgments"
         return
     played = f"; {found.played:,} more are in the journals" if found.played else ""
-    yield f"{found.games:,} games of {found.models:,} models{played}"
+    yield f"{counted(found.games, 'game')} of {counted(found.models, 'model')}{played}"
     if found.asked_once:
-        yield f"{found.asked_once:,} games have the prompt of another one and are not asked"
+        games = counted(found.asked_once, "game")
+        yield f"not asked: {games} with the prompt of another one"
 
 
 def _answers(found: Examination) -> Iterator[str]:
@@ -58,8 +59,11 @@ def _prompts(found: Examination) -> Iterator[str]:
     if not found.too_long:
         yield f"all fit into {room}"
         return
-    yield f"{len(found.too_long):,} games are too long for {room} and will have no verdict:"
-    for model, uid, tokens in found.too_long[:SHOWN]:
+    yield f"{counted(len(found.too_long), 'game')} too long for {room}, without a verdict to come:"
+    longest: dict[tuple[str, str], int] = {}  # both games of a question are as good as one
+    for model, uid, tokens in found.too_long:
+        longest[model, uid] = max(tokens, longest.get((model, uid), 0))
+    for (model, uid), tokens in list(longest.items())[:SHOWN]:
         yield f"{model}, question {uid}: {tokens:,} tokens"
 
 
@@ -79,7 +83,7 @@ def _forecast(found: Examination) -> Iterator[str]:
         f"at a time {share(found.one_by_one, told.prompt_tokens)}), and "
         f"{count(told.completion_tokens)} of replies"
     )
-    jobs = f"{told.jobs:,} jobs" if told.jobs != 1 else "1 job"
+    jobs = counted(told.jobs, "job")
     if told.held_s is None:
         yield f"{jobs}; how long is not known"
     else:

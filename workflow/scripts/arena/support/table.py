@@ -46,6 +46,12 @@ class Style:
         head = (width - 1) // 2
         return text[:head] + gap + text[len(text) - (width - 1 - head) :]
 
+    def plain(self, text: str) -> str:
+        """Text as it may be drawn: without anything beyond ASCII where that is not wanted."""
+        if self.unicode:
+            return text
+        return text.replace("–", "-").encode("ascii", "backslashreplace").decode()
+
     def wrap(self, text: str, first: str, then: str) -> list[str]:
         """Break at blanks; a word that is too long, such as a path, stays whole to be copied."""
         lines, line = [], first
@@ -101,6 +107,17 @@ def table(columns: Sequence[Column], rows: Iterable[Any], style: Style) -> list[
         for texts, row in zip(cells, rows, strict=True)
     ]
     return [head, *body]
+
+
+def cut(line: str, width: int) -> str:
+    """At most so many characters of a line, its colours not counted and closed."""
+    left, kept = width, ""
+    for part in re.split(f"({_ESCAPE.pattern})", line):
+        if _ESCAPE.fullmatch(part):
+            kept += part
+        else:
+            kept, left = kept + part[:left], left - len(part[:left])
+    return kept
 
 
 def visible(line: str) -> int:
