@@ -121,6 +121,11 @@ def test_a_game_is_of_the_batch_that_began_last(root):
     assert (games["s-01"], games["s-02"]) == (1, 1)
 
 
+def test_a_game_of_the_second_in_which_its_server_ended_is_its_own(root):
+    write_journal(root, "c", [journal_line(1, 0, T0 + 65.9), journal_line(1, 1, T0 + 66.1)])
+    assert ledger(root, T0 + 1000)[1].games == 1
+
+
 def test_tsv(root):
     text = "".join(write_tsv(ledger(root, T0 + 1000)))
     rows = list(csv.DictReader(io.StringIO(text), delimiter="\t"))

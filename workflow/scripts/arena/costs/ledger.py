@@ -119,8 +119,10 @@ def _lines_by_batch(root: Path, batches: list[Batch], now: float) -> dict[str, l
     for batch in batches:
         for life in batch.lives:
             if life.start is not None:
-                # One without an end may have lived a little longer than can be known.
-                span = (life.start, now if life.end is None else life.end, batch.name)
+                # An end is written in whole seconds, its last games end within them. One without
+                # an end may have lived a little longer than can be known.
+                stop = now if life.end is None else life.end + 1
+                span = (life.start, stop, batch.name)
                 for model in batch.models:
                     spans.setdefault(model, []).append(span)
     for model, lives in spans.items():
