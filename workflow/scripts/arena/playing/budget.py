@@ -6,6 +6,7 @@ open when it is reached are let finish: it is passed by these, and by what the o
 until they look again (within `LOOK_S` seconds).
 """
 
+import contextlib
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -136,7 +137,8 @@ class SpentMark:
         self.path = root / "batches" / f"{run}.budget_spent"
 
     def write(self, reason: str) -> None:
-        write_atomic(self.path, reason + "\n")
+        with contextlib.suppress(OSError):  # without it the run only goes on for longer
+            write_atomic(self.path, reason + "\n")
 
     def read(self) -> str | None:
         """The reason, where the budget of this run is used up."""
