@@ -4,7 +4,7 @@ import json
 
 import pytest
 from arena.data.answers import Answer
-from arena.data.games import AskAgain, GameSettings, plan_games, without_thoughts
+from arena.data.games import AskAgain, GameSettings, plan_games
 from arena.data.questions import Question
 from arena.support.errors import ConfigError, DataError
 
@@ -195,22 +195,8 @@ def test_equal_answers_make_equal_prompts_and_one_digest():
     assert first.digest == second.digest
 
 
-@pytest.mark.parametrize(
-    ("reply", "spoken"),
-    [
-        ("plain", "plain"),
-        ("<think>no</think>yes", "yes"),
-        ("no</think>yes", "yes"),
-        ("<think>a</think>b<think>c</think>d", "d"),
-        ("<think>never ended", ""),
-        ("said<think>never ended", "said"),
-    ],
-)
-def test_thoughts_are_not_spoken(reply, spoken):
-    assert without_thoughts(reply) == spoken
-
-
 def test_a_verdict_inside_a_thought_is_none():
     assert settings().verdict("<think>[[A>>B]]</think> so [[B>A]]") == "B>A"
     assert settings().verdict("<think>[[A>>B]]") is None
+    assert settings().verdict("B leaks a stray <think> tag, so [[A>B]]") == "A>B"
     assert settings().verdict(None) is None

@@ -121,13 +121,33 @@ def test_the_judgment_file_is_what_arena_hard_autos_reader_looks_for(case):
 
 
 def test_what_we_write_our_own_reader_reads(case):
-    with judge(verdict) as server:
+    """From the reply over the journal and the judgment file to the votes: the same verdict."""
+    weighs = "between [[A>>B]] and [[B>>A]]"
+    replies = {
+        "q1": completion(None, "length", reasoning_content=weighs),
+        "q2": completion(None, reasoning_content=f"{weighs}</think> [[A>B]]"),
+        "q3": completion(None, refusal=f"I do not choose {weighs}."),
+        "q4": completion(f"<think>{weighs}</think>I say [[A=B]]"),
+    }
+    with judge(lambda call: replies.get(uid_of(call)) or verdict(call)) as server:
         lines = case.play(server)
     read = list(read_judgments(case.job().output))
     assert [line.uid for line in read] == case.uids
     assert [[game.score for game in line.games] for line in read] == [
         [game["score"] for game in line["games"]] for line in lines
     ]
+    assert [line.games[0].state for line in read] == [
+        "ok",
+        "truncated",
+        "unparsed",
+        "rejected",
+        "ok",
+    ]
+    assert [line.games[0].score for line in read[1:]] == [None, None, None, "A=B"]
+
+
+def uid_of(call: Call) -> str:
+    return call.user[len("Q: What is ") :][:2]
 
 
 def test_games_without_a_verdict_have_no_score_and_keep_their_text(case):
@@ -139,7 +159,7 @@ def test_games_without_a_verdict_have_no_score_and_keep_their_text(case):
     }
 
     def script(call: Call) -> Reply:
-        return replies.get(call.user[len("Q: What is ") :][:2]) or verdict(call)
+        return replies.get(uid_of(call)) or verdict(call)
 
     with judge(script) as server:
         lines = case.play(server)

@@ -125,15 +125,7 @@ class GameSettings:
 
     def verdict(self, reply: str | None) -> str | None:
         """The label that a reply ends on, or None. Thoughts of the judge do not count."""
-        return parse_verdict(without_thoughts(reply or ""), self.patterns)
-
-
-def without_thoughts(reply: str) -> str:
-    """What follows the last `</think>`; nothing where a thought was begun and never ended."""
-    _, closed, spoken = reply.rpartition("</think>")
-    rest = spoken if closed else reply
-    opened = rest.find("<think>")
-    return rest if opened < 0 else rest[:opened]
+        return parse_verdict(reply, self.patterns)
 
 
 def plan_games(

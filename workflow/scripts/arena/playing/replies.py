@@ -9,7 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from arena.data.games import GameSettings, without_thoughts
+from arena.data.games import GameSettings
+from arena.data.verdict import without_thoughts
 from arena.journals.journal import NO_TOKENS
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -85,8 +86,9 @@ def read_reply(body: bytes, settings: GameSettings) -> Outcome:
     state = "truncated" if finish == "length" else "unparsed"
     reason = _why_no_verdict(state, content, thoughts, message)
     if not content and thoughts:
-        # Kept as it would stand in a reply without a reasoning parser: a thought never ended.
-        content = f"<think>{thoughts}"
+        # Kept as it would stand in a reply without a reasoning parser: a thought never ended, also
+        # where it quotes an end.
+        content = f"<think>{thoughts.replace('</think>', '</ think>')}"
     return Outcome(state, None, content, finish, usage, reason)
 
 
