@@ -66,7 +66,10 @@ async def wait_ready(
         try:
             listed = await asker.models()
         except Failure as failure:
-            if failure.kind == "fatal":
+            if failure.kind in ("unlisted", "throttled") and not server.supervised:
+                tell(f"warning: {failure.message}; asking the judge all the same")
+                return True
+            if failure.kind in ("unlisted", "fatal"):
                 raise JudgeError(f"the judge cannot be asked: {failure.message}") from failure
             loading = failure.kind == "starting" or (
                 server.supervised and failure.kind == "connection"
