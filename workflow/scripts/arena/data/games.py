@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from arena.data.answers import Answer
-from arena.data.prompts import ANY_CATEGORY, Prompts, messages
+from arena.data.prompts import ANY_CATEGORY, Prompts, fill, messages
 from arena.data.questions import Question
 from arena.data.verdict import DEFAULT_PATTERNS, parse_verdict
 from arena.support.errors import ConfigError, DataError
@@ -20,6 +20,7 @@ Messages = list[dict[str, str]]
 # Fields of a request that are ours to fill; set in `sampling` they would change what is asked
 # behind the digest's back, or have the reply come in a form that nobody reads.
 _RESERVED = ("model", "messages", "n", "priority", "stream", "stream_options")
+CONTROL_QUESTION = "What is 1 + 1?"  # of the smallest game: see arena.playing.refusals
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,17 @@ def plan_games(
             )
             games.append(Game(question.uid, position, index, asked, settings.digest(asked)))
     return games
+
+
+def smallest_game(settings: GameSettings, like: Game) -> Game:
+    """A game of a few words with the system prompt, the template and the sampling of another one.
+
+    It is no game of any model: index -1. What the judge refuses here, it refuses everywhere.
+    """
+    words = {"QUESTION": CONTROL_QUESTION, "ANSWER_A": "2", "ANSWER_B": "3", "REFERENCE": "2"}
+    user = {"role": "user", "content": fill(settings.prompts.template, words)}
+    asked = [*like.messages[:-1], user]
+    return Game("", 0, -1, asked, settings.digest(asked))
 
 
 def _gap(settings: GameSettings, question: Question, baseline: str, theirs, reference) -> str:

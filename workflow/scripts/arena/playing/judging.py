@@ -190,7 +190,7 @@ class _Session:
         )
         try:
             with self.interrupts.handled_by(client.interrupt):
-                await client.run(todo, answered=bool(journal.records))
+                await client.run(todo)
         finally:
             await asker.close()
 
