@@ -620,6 +620,16 @@ def test_a_reply_to_what_was_asked_before_a_refusal_says_nothing_of_it(play):
     assert states(played) == {"ok": 1}
 
 
+def test_the_replies_of_one_address_say_nothing_of_anothers_account(play):
+    with judge(lambda call: completion()) as rich, judge(lambda call: refusal("no credit")) as poor:
+        poor.control = lambda: refusal("no credit")
+        both = [{"url": server.url, "key": KEY} for server in (rich, poor)]
+        played = play(rich.url, questions=20, parallel=4, server={"endpoints": both})
+    assert "one of a few words: no credit" in str(played.error)
+    assert set(states(played)) <= {"ok"}
+    assert (rich.controls, poor.controls) == (0, 1)
+
+
 @pytest.mark.parametrize(
     ("is_odd", "odd", "controls"),
     [

@@ -5,6 +5,7 @@ import ipaddress
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -31,7 +32,8 @@ class Endpoint:
     name: the judge's name at this address, where it is not the one in our settings.
     """
 
-    def __init__(self, url: str, key: str, name: str | None):
+    def __init__(self, number: int, url: str, key: str, name: str | None):
+        self.number = number
         self.url = url.rstrip("/")
         self.name = name
         limits = httpx2.Limits(
@@ -72,8 +74,8 @@ class Asker:
         keys = {entry["key"] for entry in endpoints if entry.get("key") not in NO_KEYS}
         self._keys = sorted(keys, key=len, reverse=True)  # one may be the beginning of another
         self._endpoints = [
-            Endpoint(entry["url"], entry.get("key") or "", entry.get("model"))
-            for entry in endpoints
+            Endpoint(number, entry["url"], entry.get("key") or "", entry.get("model"))
+            for number, entry in enumerate(endpoints)
         ]
         self._settings = settings
         self._timeout = timeout
@@ -82,8 +84,13 @@ class Asker:
     def where(self) -> str:
         return ", ".join(endpoint.url for endpoint in self._endpoints)
 
-    async def ask(self, body: Mapping[str, Any]) -> Outcome:
-        """Play one game; raises Failure. An address that nobody listens at is left out a while."""
+    async def ask(self, body: Mapping[str, Any], address: int | None = None) -> Outcome:
+        """Play one game; raises Failure. An address that nobody listens at is left out a while.
+
+        address: the number of the one to ask, where it matters.
+        """
+        if address is not None:
+            return await self._ask(self._endpoints[address], body)
         now = time.monotonic()
         waking = [endpoint for endpoint in self._endpoints if endpoint.rests_until <= now]
         failure = Failure("connection", "no address of the judge answers")
@@ -108,8 +115,10 @@ class Asker:
         finally:
             endpoint.open -= 1
         if status == 200:
-            return read_reply(content, self._settings, self.redact)
-        return read_status(status, headers, content, self.redact)
+            outcome = read_reply(content, self._settings, self.redact)
+        else:
+            outcome = read_status(status, headers, content, self.redact)
+        return replace(outcome, address=endpoint.number)
 
     async def models(self) -> list[str]:
         """The names that the judge's first address that answers serves; raises Failure.

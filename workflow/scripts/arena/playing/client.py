@@ -223,7 +223,7 @@ class Client:
         self.counts.calls += 1
         begun = time.monotonic()
         try:
-            outcome = await self._asker.ask(body)
+            outcome = await self._asker.ask(body, self._refusals.address(game))
         except Failure as failure:
             if failure.kind != "priority" or "priority" in body:
                 self._failed(game, state, failure)
@@ -240,7 +240,7 @@ class Client:
         else:
             self._finish(game, outcome, seconds)
         if not outcome.is_refusal:
-            for held in self._refusals.replied(begun):
+            for held in self._refusals.replied(begun, outcome.address):
                 self._finish(held.game, held.outcome, held.seconds)
 
     def _take_control(self, outcome: Outcome) -> None:

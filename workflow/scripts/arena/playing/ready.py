@@ -53,7 +53,8 @@ class Server:
 async def wait_ready(
     asker: Asker, server: Server, deadline: Deadline, *, stopped: Callable[[], bool], tell: Callable
 ) -> bool:
-    """Return True once the judge lists its name, False if `stopped` or the deadline comes first.
+    """Return True once the judge lists its name, or lists none and is not ours to start;
+    False if `stopped` or the deadline comes first.
 
     Raises JudgeError where waiting is of no use.
     """

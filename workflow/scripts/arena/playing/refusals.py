@@ -4,7 +4,8 @@ A refusal (a 400 and the like) may be about one game, for ever: its prompt is ov
 does not please. Or no game can be played: max_tokens is over the context, a field of judge.sampling
 is unknown, the account is empty. A state in the journal is not asked again, so what may be our
 fault is held back until the judge has replied to something asked later. If it does not, it is
-asked a game of a few words, the control: what it refuses then, it refuses everywhere.
+asked a game of a few words, the control: what it refuses then, it refuses everywhere. Each of the
+judge's addresses speaks for itself, for it may have a key and an account of its own.
 """
 
 import time
@@ -37,6 +38,7 @@ class Refusals:
         self._answered = answered
         self._held: list[Held] = []
         self._control: Game | None = None
+        self._address = 0
 
     def doubts(self, outcome: Outcome) -> bool:
         """Whether the outcome may be none of the game's."""
@@ -45,10 +47,15 @@ class Refusals:
     def hold(self, game: Game, outcome: Outcome, seconds: float) -> None:
         self._held.append(Held(game, outcome, seconds, time.monotonic()))
 
-    def replied(self, begun: float) -> list[Held]:
+    def replied(self, begun: float, address: int) -> list[Held]:
         """The judge replied to what was asked at `begun`: those whose refusal was their own."""
         self._answered = True
-        own = [held for held in self._held if held.at <= begun or not self.doubts(held.outcome)]
+        own = [
+            held
+            for held in self._held
+            if not self.doubts(held.outcome)
+            or (held.outcome.address == address and held.at <= begun)
+        ]
         self._held = [held for held in self._held if held not in own]
         return own
 
@@ -56,8 +63,14 @@ class Refusals:
         """The control, where it is to be asked now. idle: no reply will come otherwise."""
         if self._control or not self._held or not (idle or len(self._held) >= MOST_REFUSED):
             return None
-        self._control = smallest_game(self._settings, self._held[-1].game)
+        last = self._held[-1]
+        self._control = smallest_game(self._settings, last.game)
+        self._address = last.outcome.address
         return self._control
+
+    def address(self, game: Game) -> int | None:
+        """Where a game has to be asked: the control where the last refusal came from."""
+        return self._address if self.is_control(game) else None
 
     def is_control(self, game: Game) -> bool:
         return game is self._control

@@ -53,6 +53,7 @@ class Outcome:
     usage: dict[str, int | None] | None = None
     reason: str | None = None
     is_unexplained: bool = False  # a refusal that does not say what in this game is at fault
+    address: int = 0  # the number of the judge's address that it came from
 
     @property
     def is_refusal(self) -> bool:
