@@ -57,7 +57,8 @@ def upstream_scores(
         drawn = np.full(rounds, round(total))
         if rule == "v0.1":
             drawn = generator.binomial(round(everyone), total / everyone, rounds)
-        shares = np.array([*counts, total - sum(counts)]) / max(total, 1)
+        # Not below 0: a weight such as 0.3 leaves -5e-17 of a vote.
+        shares = np.maximum([*counts, total - sum(counts)], 0) / max(total, 1)
         won, tied, _ = generator.multinomial(drawn, shares if total else [0, 0, 1]).T
         with np.errstate(invalid="ignore"):
             columns.append(100 * (won + tied / 2) / drawn)
@@ -74,6 +75,7 @@ def resampler(votes: Votes, weights: np.ndarray, ci: str, seed: int):
         return lambda number: (votes.wins * weights[number], votes.votes * weights[number])
     counts = np.array([votes.wins - votes.ties / 2, votes.ties, votes.votes - votes.wins])
     counts[2] -= counts[1] / 2
+    counts = np.maximum(counts, 0)  # as above
 
     def draw(number: int) -> tuple[np.ndarray, np.ndarray]:
         won, tied, lost = _generator(seed, f"round {number}").poisson(counts)
