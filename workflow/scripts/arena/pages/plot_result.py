@@ -159,7 +159,8 @@ def differences_page(board: Mapping[str, Any], pairs: Rows) -> Page:
     """Every model against every other, and the groups that cannot be told apart."""
     page = _page("Who is better than whom", board)
     for category, rows in _by_category(board):
-        names = [row["model"] for row in rows if row["score"] is not None][:MATRIX_MODELS]
+        scored = [row["model"] for row in rows if row["score"] is not None]
+        names = scored[:MATRIX_MODELS]
         shown = [
             pair
             for pair in pairs
@@ -174,7 +175,7 @@ def differences_page(board: Mapping[str, Any], pairs: Rows) -> Page:
                 "Blue: the model of the row is better, orange: it is worse. A dot: the data cannot "
                 "tell the two apart. The models stand in the order of the leaderboard."
             )
-            if len(names) < len(rows):
+            if len(names) < len(scored):
                 text += f" The best {len(names)} models are shown; differences.csv has all pairs."
             chart = page.chart(charts.difference_matrix(shown, names))
             # With style control, or single votes drawn, a difference is one of scores.

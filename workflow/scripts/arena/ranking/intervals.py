@@ -149,7 +149,8 @@ def widen_certain(
     Questions that are all alike say nothing of the others: up to a share p of those may be as
     different as can be, where p is the exact binomial bound (Clopper and Pearson), the largest
     share of which n questions show none with the probability of a tail. 0.6 % at 500, 22 % at 12.
-    And who won a little reaches as high as who won nothing on as many questions.
+    And who won a little reaches as high as who won nothing on as many questions. Bounds of NaN, of
+    no resample with a value, stay unknown.
     """
     tail = (1 - level) / 2
     reach = 1 - tail ** (1 / np.maximum(questions, 1))
