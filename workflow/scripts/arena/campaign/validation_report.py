@@ -25,9 +25,9 @@ _HEADS = ("answers", "miss", "dupl", "empty", "cut", "bad")
 class Row:
     """One model as validation.tsv has it (FORMATS: "Our own files").
 
-    state: ready, incomplete (judged on the answers that are there), no_answers, broken,
-    foreign_judgments; baseline and reference for those two, blocked for one of them that stops the
-    run. reason: what was found, in words, with file and line.
+    state: ready, incomplete (judged on the answers that are there), no_answers (none that can be
+    judged), broken, foreign_judgments; baseline and reference for those two, blocked for one of
+    them that stops the run. reason: what was found, in words, with file and line.
     """
 
     model: str
