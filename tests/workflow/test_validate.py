@@ -47,6 +47,28 @@ def test_an_external_judge_under_the_slurm_profile_takes_no_core_of_its_own(
     assert "threads=1," in text
 
 
+def test_a_key_that_is_not_set_is_named_before_a_job_is_sent(campaign: Campaign) -> None:
+    endpoints = [{"api_base": "http://127.0.0.1:1/v1", "api_key_env": "NOT_SET_HERE"}]
+    campaign.configure(judge={"server": "external", "endpoints": endpoints})
+    told = "judge.endpoints[0] (http://127.0.0.1:1/v1): api_key_env: the environment variable "
+    for arguments in ([], ["validate"]):
+        text = " ".join(campaign.run(*arguments, ok=False).stdout.split())
+        assert f"{told}NOT_SET_HERE is not set" in text
+        assert not list(campaign.root.glob("batches/*"))
+    found = json.loads((campaign.root / "validation.json").read_text())
+    assert not found["ok"]
+
+
+def test_a_validation_that_ends_early_leaves_its_reason(campaign: Campaign) -> None:
+    campaign.run("validate")
+    questions = campaign.dir / "examples/data/arena-demo/question.jsonl"
+    questions.write_text("{")
+    campaign.run("validate", ok=False)
+    found = json.loads((campaign.root / "validation.json").read_text())
+    assert not found["ok"]
+    assert "question.jsonl:1: torn" in found["problems"][0]
+
+
 def test_a_missing_model_is_left_out_with_one_line_or_stops_the_run(campaign: Campaign) -> None:
     campaign.configure(models=["grand-70b-chat", "mid-7b-chta"])
     text = campaign.run("-n").stdout

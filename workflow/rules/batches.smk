@@ -2,6 +2,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from arena.campaign.early_stop import watch_for_failed_start
+from arena.serving.external import check_keys
 from arena.support.slurm import cancel_run
 from arena.support.unfinished import unfinished_outputs
 
@@ -66,6 +67,9 @@ def write_batches(dag, log):
     servers = [job for job in dag.needrun_jobs() if job.rule.name == "judge_server"]
     written = list(described(job.wildcards.batch for job in servers))
     refuse_servers_side_by_side(written)
+    if written:
+        with errors_for_users():
+            check_keys(SETTINGS.judge)
     for batch in written:
         batches.write_batch(batch, log)
 
