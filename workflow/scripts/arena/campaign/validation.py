@@ -24,14 +24,13 @@ _RESERVED = ("overall", ANY_CATEGORY)
 
 def check_settings(settings: Settings) -> Report:
     """Check what a campaign stands on, with a memory in its results folder."""
-    shown = "{REFERENCE}" in settings.prompts["prompt_template"]
     return check(
         bench=settings.bench,
         questions=settings.questions,
         answers_dir=settings.answers_dir,
         models=settings.selected,
         baselines=settings.baselines,
-        reference=settings.judge["reference"] if shown else None,
+        reference=settings.judge["reference"],
         judgments_dir=settings.judgments_dir,
         journals_dir=settings.root / "games",
         known_models=settings.upstream.api_config() if settings.upstream else (),

@@ -40,7 +40,7 @@ def endpoints(
             "key": _own_key(known, where, env),
             "model": known.model,
         }
-        for known in read_endpoints(judge["api_config"], judge["name"])
+        for known in read_endpoints(judge["api_config"], judge["name"], judge.get("api_type"))
     ]
 
 
