@@ -30,7 +30,8 @@ def load_yaml(text: str, where: object) -> Any:
         return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        # libyaml finds what is missing at the end in a line after the last
-        line = f":{min(mark.line, text.count(chr(10))) + 1}" if mark else ""
+        # what is missing at the end libyaml finds in a line after the last
+        last = text.rstrip().count("\n")
+        line = f":{min(mark.line, last) + 1}" if mark else ""
         reason = getattr(error, "problem", None) or error
         raise ConfigError(f"{where}{line}: not YAML: {reason}") from error
