@@ -1,5 +1,6 @@
 """The journal: what is there after a kill, a full disk, a second writer, other settings."""
 
+import errno
 import json
 import os
 import resource
@@ -185,6 +186,24 @@ def test_a_full_disk_leaves_a_whole_file_and_says_so(path):
     assert "a finished game cannot be written" in done.stdout
     assert "Make room and start again" in done.stdout
     assert path.read_bytes() == before
+
+
+def test_a_disk_that_is_gone_is_named_by_its_first_error(path, monkeypatch):
+    """Not even the half line can be cut off, nor what was written be put on disk."""
+
+    def gone(*_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    journal = Journal(path)
+    for broken in ("write", "ftruncate", "fsync"):
+        monkeypatch.setattr(os, broken, gone)
+    with pytest.raises(JournalError, match="a finished game cannot be written: Read-only"), journal:
+        journal.append(record())
+    monkeypatch.undo()
+    path.write_text('{"digest": "d1"')
+    monkeypatch.setattr(os, "ftruncate", gone)
+    with pytest.raises(JournalError, match="the journal cannot be written: Read-only"):
+        Journal(path)
 
 
 def test_a_disk_with_room_takes_the_line(path):
