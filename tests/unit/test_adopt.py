@@ -13,6 +13,7 @@ from arena.data.questions import Question
 from arena.journals.adopt import adopt, move_aside, totals
 from arena.journals.adoption import adopt_all, report_adoption
 from arena.journals.journal import Journal, read_records
+from arena.journals.replay import open_games
 from arena.support.errors import JournalError
 from test_games import PLAIN, answers, settings
 
@@ -238,6 +239,20 @@ def test_moving_aside_never_overwrites(tmp_path):
                 move_aside(tmp_path / "m.jsonl", tmp_path / "adopted", when)
     assert moved.read_text() == "first"
     assert (tmp_path / "m.jsonl").read_text() == "second"
+
+
+@pytest.mark.parametrize(("times", "asked"), [(0, 0), (1, 1)])
+def test_an_adopted_game_without_a_verdict_was_asked_once(take, tmp_path, times, asked):
+    line = first_shape("q1")
+    line["games"][0] |= {"judgment": {"answer": "I cannot decide."}, "score": None}
+    take(line, first_shape("q2"), first_shape("q3"))
+    with Journal(tmp_path / "games" / "m.jsonl") as journal:
+        again = settings(ask_again={"times": times, "seed": 5})
+        todo = open_games(GAMES, journal, again)
+        assert len(todo) == asked
+        assert [again.request(game, journal.times_asked(game.digest))["seed"] for game in todo] == (
+            [5] * asked
+        )
 
 
 def test_a_file_is_foreign_without_a_journal_or_without_our_states(tmp_path):

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -196,6 +197,19 @@ def test_other_patterns_read_the_stored_replies_anew(case):
     assert len(server.calls) == 10
     assert (none["score"], none["state"]) == (None, "unparsed")
     assert none["reason"] == "no verdict by the patterns in use"
+
+
+@pytest.mark.parametrize(("times", "seeds"), [(0, set()), (1, {5})])
+def test_what_others_asked_in_vain_is_asked_again_by_the_setting_only(case, times, seeds):
+    """Adopted games without a verdict: our first request is a second one."""
+    with judge(lambda call: completion("hm" if call.again == 0 else "[[A>B]]")) as server:
+        case.play(server)
+        journal = case.job().journal
+        adopted = [replace(record, attempts=0).line() for record in read_records(journal)]
+        journal.write_text("".join(adopted))
+        case.play(server, ask_again={"times": times, "seed": 5})
+    assert {call.body["seed"] for call in server.calls[10:]} == seeds
+    assert len(server.calls) == 10 * (1 + times)
 
 
 def test_equal_prompts_are_asked_once_and_each_game_has_its_line(case):

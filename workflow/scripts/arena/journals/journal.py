@@ -150,6 +150,10 @@ class Journal:
         """Whether there is a line of this very game, not only of its prompt."""
         return (digest, uid, game) in self._held
 
+    def times_asked(self, digest: str) -> int:
+        """How often a game was asked: by us, or once by those whose judgments were adopted."""
+        return self.asked[digest] or int(digest in self.records)
+
     def _drop_torn_tail(self) -> bool:
         """A last line without its newline: completed if it is a whole record, else cut off."""
         tail, start = _last_line(self._file)
