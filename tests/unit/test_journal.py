@@ -276,6 +276,45 @@ def test_reopen_has_games_asked_again(path):
     assert [r.digest for r in read_records(path)] == ["d2"]
 
 
+@pytest.mark.parametrize(
+    ("states", "journal", "moved"),
+    [
+        (("ok", "too_long"), "too_long", True),
+        (("ok", "ok"), "ok", False),
+        (("ok", "too_long"), "ok", True),  # reopened before, for another baseline's file
+        (("ok", "ok"), "too_long", True),  # as another baseline's: cheap, it is made again
+        ((None, None), "too_long", False),  # of others: theirs stay
+    ],
+)
+def test_reopen_moves_the_judgments_aside_that_would_keep_games_from_being_asked(
+    path, tmp_path, states, journal, moved
+):
+    fill(path, record("d1", state=journal), record("d2"))
+    games = [{"score": "A>B"} | ({"state": state} if state else {}) for state in states]
+    judgment = tmp_path / "judgments" / "model.jsonl"
+    judgment.parent.mkdir()
+    judgment.write_text(json.dumps({"uid": "q1", "games": games}) + "\n")
+    before = judgment.read_bytes()
+    said = compact(path, reopen=["too_long"], judgments=judgment.parent)
+    assert judgment.exists() is not moved
+    aside = list(tmp_path.glob("reopened/model.reopened-*.jsonl"))
+    assert [file.read_bytes() for file in aside] == [before] * moved
+    assert said.endswith(f"its judgments moved to {aside[0]}" if moved else "unreadable lines gone")
+
+
+def test_reopen_without_the_right_config_changes_nothing(path, project):
+    """Where the judgments lie, only the config says: without it the next run would ask nothing."""
+    fill(path, record("d1", state="too_long"))
+    before = path.read_bytes()
+    command = [sys.executable, project / "workflow/scripts/journal.py", "compact", path]
+    done = subprocess.run(
+        [*command, "--reopen", "too_long"], capture_output=True, text=True, cwd=project
+    )
+    assert done.returncode == 1
+    assert "its results are in results/arena-demo/demo-judge, not in" in done.stderr
+    assert path.read_bytes() == before
+
+
 def test_compact_leaves_a_journal_in_use_alone(path):
     fill(path, record("d1"), record("d1", attempts=2))
     before = path.read_bytes()
