@@ -1,6 +1,10 @@
 """Checkouts of Arena-Hard-Auto in both layouts, with texts of our own."""
 
+import pickle
+
 import pytest
+from arena.serving.external import endpoints
+from arena.setup.resolve import resolve
 from arena.setup.upstream import Endpoint, Upstream
 from arena.support.errors import ConfigError
 
@@ -233,6 +237,19 @@ def test_settings_that_cannot_work_name_file_and_key(checkout, old, new, error):
     assert old in V2
     with pytest.raises(ConfigError, match=error):
         checkout(v2=V2.replace(old, new)).settings("arena-hard-v2.0")
+
+
+def test_settings_take_no_key_along_into_the_files_of_scripts(checkout, tmp_path, project):
+    """Snakemake pickles a rule's params; the server reads the keys anew, from their own file."""
+    checkout(v2=V2, api=API)
+    config = {"bench": "arena-hard-v2.0", "models": ["m"], "baseline": "base"}
+    config |= {"arena_hard_dir": str(tmp_path), "judge": {"server": "external"}}
+    found = resolve(config, project / "config/prompts")
+    pickled = pickle.dumps(found)
+    assert b"secret-1" not in pickled
+    again = pickle.loads(pickled)
+    assert again == found
+    assert [one["key"] for one in endpoints(again.server_settings())] == ["secret-1", "-"]
 
 
 def test_yaml_is_loaded_safely(checkout, tmp_path):
