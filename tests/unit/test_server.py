@@ -1,5 +1,6 @@
 """The judge server from outside: real processes, real HTTP, the demo judge with vLLM's habits."""
 
+import asyncio
 import json
 import os
 import signal
@@ -8,11 +9,13 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
+from arena.serving.judge_process import Process
 
-from tests.served import DEMO, Served, adopts_orphans, eventually
+from tests.served import DEMO, SCRIPTS, Served, adopts_orphans, eventually
 
 LITTER = pytest.param("--litter", marks=adopts_orphans)
 
@@ -286,6 +289,27 @@ def test_gives_up_after_max_restarts(serve, tmp_path):
     assert served.stop() == 1
 
 
+HANGS_IN_A_DRIVER = f"""
+import runpy, sys
+sys.path.insert(0, {str(SCRIPTS)!r})
+from arena.serving import judge_process
+judge_process.end_descendants = lambda grace: [4711]
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_a_judge_whose_processes_do_not_end_is_not_restarted(serve, tmp_path):
+    """They hold its GPU; another node may do."""
+    served = serve(before=(sys.executable, "-c", HANGS_IN_A_DRIVER))
+    served.ready()
+    hang_up(served, "<<judge:die>>")
+    assert "not restarted: its processes [4711] do not end" in served.failure()
+    assert not (tmp_path / "batches" / "r1.judge_failed").exists()
+    assert served.stop() == 1
+    assert "not even SIGKILL ends 4711" in served.log
+
+
 @adopts_orphans
 def test_children_in_sessions_of_their_own_end_with_a_judge_that_is_killed(serve, tmp_path):
     served = serve({"command": f"{DEMO} --litter --fault-log {tmp_path}/faults.jsonl"})
@@ -386,6 +410,22 @@ def test_the_key_is_on_no_command_line_and_in_no_log(serve):
     served.stop()
     for path in served.root.rglob("*"):
         assert path.is_dir() or key not in path.read_text(), path
+
+
+def test_no_half_of_a_key_where_a_line_is_cut():
+    async def copied() -> str:
+        keeper = SimpleNamespace(stdout=asyncio.StreamReader())
+        process = Process(keeper, "key-of-this-job")
+        cut = b"x" * 9_990 + b"key-of-this-job\n" + b"y" * 20_000 + b"key-of-"
+        for piece in (cut, b"this-job\n"):
+            keeper.stdout.feed_data(piece)
+            while keeper.stdout._buffer:  # until it is read
+                await asyncio.sleep(0)
+        keeper.stdout.feed_eof()
+        await process._log
+        return "\n".join(process.tail)
+
+    assert set(asyncio.run(copied())) == set("xy*\n")
 
 
 def test_any_program_that_serves_the_api_can_stand_in(serve, tmp_path):
