@@ -50,6 +50,15 @@ def test_the_command_for_vllm():
     ]
 
 
+@pytest.mark.parametrize("command", ["serve", "vllm serve {path} --port {port}"])
+def test_a_server_that_would_listen_to_the_whole_network_is_refused(command):
+    judge = {"server": "vllm", "name": "j", "path": "/w", "command": command}
+    with pytest.raises(ConfigError, match=r"judge\.command: \{host\} is missing"):
+        script_of(judge, 1, 1)
+    for address in ("{host}", "127.0.0.1", "localhost"):
+        assert script_of(judge | {"command": f"{command} --host {address}"}, 1, 1)
+
+
 @pytest.mark.parametrize(
     ("env", "resources", "count"),
     [

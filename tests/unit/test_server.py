@@ -121,7 +121,7 @@ def test_a_start_that_fails_is_final_and_says_why(serve, words, said):
 
 
 def test_the_message_ends_with_the_end_of_the_log(serve):
-    served = serve({"command": "seq 1 400; echo last words; exit 4"})
+    served = serve({"command": "seq 1 400; echo last words; exit 4  # {host}"})
     lines = served.failure().split("\n")
     assert lines[-1] == "  last words"
     assert lines[-2] == "  400"
@@ -130,7 +130,7 @@ def test_the_message_ends_with_the_end_of_the_log(serve):
 
 
 @pytest.mark.parametrize(
-    "judge", [{"setup": "module load no-such-thing"}, {"command": "no-such-program {port}"}]
+    "judge", [{"setup": "module load no-such-thing"}, {"command": "no-such-program {host}"}]
 )
 def test_missing_programs_point_to_setup(serve, judge):
     assert "check judge.setup" in serve(judge).failure()
@@ -158,7 +158,7 @@ def test_a_failed_start_is_remembered_for_its_run(serve):
 
 
 def test_a_matter_of_the_node_is_not_remembered(serve):
-    served = serve({"command": "echo RuntimeError: No CUDA GPUs are available; exit 1"})
+    served = serve({"command": "echo RuntimeError: No CUDA GPUs are available; exit 1 # {host}"})
     assert "the GPU cannot be used" in served.failure()
     assert not (served.root / "batches" / "r1.judge_failed").exists()
 
@@ -221,7 +221,7 @@ def test_a_death_at_the_first_game_is_no_failed_start(serve, tmp_path):
     """Clients may be quicker than the supervisor: it is killed before its models are listed."""
     program = tmp_path / "judge.py"
     program.write_text(DIES_AT_THE_FIRST_GAME)
-    command = f"{sys.executable} {program} {{port}} {tmp_path}/died || exit 5"
+    command = f"{sys.executable} {program} {{port}} {tmp_path}/died {{host}} || exit 5"
     served = serve({"command": command})
     served.get()
     eventually(lambda: '"GET /v1/models HTTP/1.0" 503' in served.log, what="a look at its models")
@@ -432,7 +432,7 @@ def test_any_program_that_serves_the_api_can_stand_in(serve, tmp_path):
     program = tmp_path / "other server.py"
     program.write_text(OTHER)
     served = serve(
-        {"command": f"{sys.executable} '{program}' {{port}} {{name}} {{gpus}} ${{HOME}}"}
+        {"command": f"{sys.executable} '{program}' {{port}} {{name}} {{gpus}} ${{HOME}} {{host}}"}
     )
     served.ready()
     assert served.get()[1]["data"][0] == {"id": "toy", "gpus": "1", "home": os.environ["HOME"]}
