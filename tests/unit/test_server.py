@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 from arena.serving.judge_process import Process
+from arena.serving.server_records import BatchRecord
 
 from tests.served import DEMO, SCRIPTS, Served, adopts_orphans, eventually
 
@@ -382,6 +383,18 @@ def test_walltime_is_a_cause_of_its_own(serve):
     assert served.stop() == 0
     assert served.record["cause"] == "walltime"
     assert served.record["slurm_job_id"] == "77"
+
+
+@pytest.mark.parametrize(
+    ("step", "job", "seen", "told"),
+    [("4", "4,5", "0", "4"), ("", "4,5", "0,1", "4,5"), ("", "", "0,1", "0,1"), ("", "", "", None)],
+)
+def test_gpus_are_told_as_the_node_numbers_them(tmp_path, monkeypatch, step, job, seen, told):
+    monkeypatch.setenv("SLURM_STEP_GPUS", step)
+    monkeypatch.setenv("SLURM_JOB_GPUS", job)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen)
+    record = BatchRecord(tmp_path / "batch.json", "b", 1, tmp_path / "server.log")
+    assert record.entry["gpu_ids"] == told
 
 
 def test_former_attempts_are_kept(serve):
