@@ -13,6 +13,7 @@ from arena.data.questions import Question
 from arena.journals.adopt import adopt, move_aside, totals
 from arena.journals.adoption import adopt_all, report_adoption
 from arena.journals.journal import Journal, read_records
+from arena.journals.lock import Lock
 from arena.journals.replay import open_games
 from arena.support.errors import JournalError
 from test_games import PLAIN, answers, settings
@@ -349,3 +350,18 @@ def test_a_file_without_answers_stays(campaign):
     assert "cannot be adopted without the answers" in said[0]
     assert said[1] == "0 files: 0 games taken, 0 left out, 0 left to ask"
     assert judgment.exists()
+
+
+def test_a_journal_in_use_keeps_its_file_only(campaign):
+    campaign.models = ("m", "n")
+    shutil.copy(campaign.answer("m"), campaign.answer("n"))
+    for model in campaign.models:
+        Path(campaign.judgment(model)).write_text(json.dumps(first_shape("q2", model=model)) + "\n")
+    said = []
+    with Lock(campaign.root / "games" / "m.jsonl") as lock:
+        assert lock.try_acquire() is None
+        assert not report_adoption(campaign, said.append)
+    assert "is still playing these games" in said[0]
+    assert said[1].startswith("n: 2 of 6 games taken")
+    assert said[2].startswith("1 file: 2 games taken")
+    assert [Path(campaign.judgment(model)).exists() for model in "mn"] == [True, False]
