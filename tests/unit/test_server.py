@@ -355,6 +355,24 @@ def test_a_killed_supervisor_leaves_nothing(serve, habit):
     assert served.record["end"]
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_the_keys_of_an_external_judge_leave_the_disk(serve, killed):
+    there = {"api_base": "http://127.0.0.1:9/v1", "api_key_env": "THEIR_KEY"}
+    judge = {"server": "external", "command": None, "endpoints": [there]}
+    served = serve(judge, env={"THEIR_KEY": "a-key-of-theirs"})
+    eventually(lambda: served.record["ready"])
+    assert served.entry["key"] == "a-key-of-theirs"
+    if killed:
+        served.process.kill()
+        eventually(lambda: served.processes() == [], what="nothing left")
+        assert not served.file.exists()
+        assert served.record["cause"] == "the supervisor was killed"
+    else:
+        assert served.stop() == 0
+        assert (served.processes(), served.entry) == ([], {})
+        assert served.record["end"] and served.record["cause"] is None
+
+
 @adopts_orphans
 def test_a_killed_keeper_leaves_nothing(serve):
     served = serve({"command": f"{DEMO} --litter"})
