@@ -339,6 +339,7 @@ def test_sigterm_ends_all_in_seconds(serve, habit):
         eventually(lambda: 'running{model_name="toy"} 1' in served.get("/metrics")[1])
     assert served.stop(1 + 7) == 0  # grace, and what a busy machine takes
     assert served.processes() == []
+    assert "Traceback" not in served.log
 
 
 @pytest.mark.parametrize("habit", ["--load-seconds 600 --deaf", LITTER])
