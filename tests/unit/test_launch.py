@@ -50,6 +50,15 @@ def test_the_command_for_vllm():
     ]
 
 
+@pytest.mark.parametrize("command", ["serve", "vllm serve {path} --port {port}"])
+def test_a_server_that_would_listen_to_the_whole_network_is_refused(command):
+    judge = {"server": "vllm", "name": "j", "path": "/w", "command": command}
+    with pytest.raises(ConfigError, match=r"judge\.command: \{host\} is missing"):
+        script_of(judge, 1, 1)
+    for address in ("{host}", "127.0.0.1", "localhost"):
+        assert script_of(judge | {"command": f"{command} --host {address}"}, 1, 1)
+
+
 @pytest.mark.parametrize(
     ("env", "resources", "count"),
     [
@@ -241,17 +250,13 @@ def test_orphans_and_shared_memory_are_gone(project):
         timeout=30,
     )
     assert done.returncode == 0, done.stderr
-    name, orphan, killed, left = done.stdout.split(maxsplit=3)
-    assert (killed, left.strip()) == ("True", "[]")
+    name, orphan, unkilled, left = done.stdout.split(maxsplit=3)
+    assert (unkilled, left.strip()) == ("[]", "[]")
     assert not (Path("/dev/shm") / name).exists()
     assert int(orphan) not in parents()
 
 
-def test_without_proc_all_below_is_ended_too(project):
-    """As on macOS: ps says what there is, and must not find itself."""
-    if not shutil.which("ps"):
-        pytest.skip("no ps on this machine")
-    program = """
+WITHOUT_PROC = """
 import os, subprocess, sys
 from pathlib import Path
 from arena.support import processes
@@ -259,9 +264,32 @@ processes.PROC = Path("/none")
 child = subprocess.Popen(["sh", "-c", "sleep 600 & echo $!; wait"], stdout=subprocess.PIPE)
 below = {child.pid, int(child.stdout.readline())}
 assert set(processes.descendants(os.getpid())) == below
-assert processes.end_descendants(grace=5.0) is False
+assert processes.end_descendants(grace=5.0) == []
 assert processes.descendants(os.getpid()) == []
 """
+# As if it hung in a driver: no signal reaches it.
+UNDYING = """
+import subprocess, sys
+from arena.support import processes
+processes.UNKILLED_SECONDS = 0.3
+child = subprocess.Popen(["sleep", "600"])
+really, processes._signal = processes._signal, lambda pids, number: None
+assert processes.end_descendants(grace=0.1) == [child.pid]
+processes._signal = really
+assert processes.end_descendants(grace=0.1) == []
+"""
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(WITHOUT_PROC, id="as on macOS: ps says what there is, and not itself"),
+        pytest.param(UNDYING, id="what does not end is named"),
+    ],
+)
+def test_all_below_is_ended(project, program):
+    if not shutil.which("ps"):
+        pytest.skip("no ps on this machine")
     done = subprocess.run(
         [sys.executable, "-c", program],
         env=os.environ | {"PYTHONPATH": str(project / "workflow" / "scripts")},

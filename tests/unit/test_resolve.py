@@ -122,6 +122,7 @@ def test_models_from_a_file_a_list_and_globs(data: Path, project: Path) -> None:
         ({"judge": {"name": "j", "server": "external"}}, "judge.endpoints is missing"),
         ({"judge": {"name": "j", "command": "serve {prot}"}}, "unknown placeholder {prot}"),
         ({"judge": {"name": "j", "command": "serve {path}"}}, "judge.path is not set"),
+        ({"judge": {"name": "j", "command": "serve {port}"}}, "judge.command: {host} is missing"),
         (
             {"judge": {"name": "j", "api_type": "gemini", "endpoints": [{"api_base": "x"}]}},
             "judge.api_type: 'gemini' is not OpenAI-compatible",
@@ -332,7 +333,7 @@ def test_paths_and_a_folder_for_each_baseline(data: Path, project: Path) -> None
 
 
 def test_a_rehearsal_writes_nowhere_else_and_plays_with_the_toy(data: Path, project: Path) -> None:
-    judge = {"name": "j", "path": "/weights", "command": "vllm serve {path}"}
+    judge = {"name": "j", "path": "/weights", "command": "vllm serve {path} --host {host}"}
     found = settings(project, rehearsal=True, judge=judge)
     assert found.toy
     assert found.judgment("solo") == "results/rehearsal/model_judgment/j/solo.jsonl"

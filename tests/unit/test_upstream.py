@@ -1,6 +1,10 @@
 """Checkouts of Arena-Hard-Auto in both layouts, with texts of our own."""
 
+import pickle
+
 import pytest
+from arena.serving.external import endpoints
+from arena.setup.resolve import resolve
 from arena.setup.upstream import Endpoint, Upstream
 from arena.support.errors import ConfigError
 
@@ -253,6 +257,20 @@ def test_a_file_that_is_not_utf_8_is_named(checkout):
     (upstream.directory / "config/api_config.yaml").write_bytes(b"caf\xe9: {}\n")
     with pytest.raises(ConfigError, match=r"api_config\.yaml: not UTF-8 at byte 4"):
         upstream.api_config()
+
+
+def test_settings_take_no_key_along_into_the_files_of_scripts(checkout, tmp_path, project):
+    """Snakemake pickles a rule's params; the server reads the keys anew, from their own file."""
+    checkout(v2=V2, api=API)
+    (tmp_path / "data/arena-hard-v2.0").mkdir(parents=True)
+    config = {"bench": "arena-hard-v2.0", "models": ["m"], "baseline": "base"}
+    config |= {"arena_hard_dir": str(tmp_path), "judge": {"server": "external"}}
+    found = resolve(config, project / "config/prompts")
+    pickled = pickle.dumps(found)
+    assert b"secret-1" not in pickled
+    again = pickle.loads(pickled)
+    assert again == found
+    assert [one["key"] for one in endpoints(again.server_settings())] == ["secret-1", "-"]
 
 
 def test_yaml_is_loaded_safely(checkout, tmp_path):

@@ -31,7 +31,9 @@ def open_games(games: Iterable[Game], journal: Journal, settings: GameSettings) 
     for game in games:
         record = journal.records.get(game.digest)
         again = record is not None and record.is_repeatable
-        if record is None or (again and journal.asked[game.digest] <= settings.ask_again.times):
+        if record is None or (
+            again and journal.times_asked(game.digest) <= settings.ask_again.times
+        ):
             chosen.setdefault(game.digest, game)
     return list(chosen.values())
 

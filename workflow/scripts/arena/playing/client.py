@@ -86,7 +86,7 @@ class Client:
         self._ready = [(game.position, game.index, game) for game in games]
         heapq.heapify(self._ready)
         for *_, game in self._ready:
-            self._states[game.key] = _State(again=self._journal.asked[game.digest])
+            self._states[game.key] = _State(again=self._journal.times_asked(game.digest))
             if game.digest not in self._journal.records:
                 self._unfinished.add(game.key)
         keeper = asyncio.create_task(self._keep())

@@ -54,6 +54,11 @@ class Upstream:
                 "it has no folder config/"
             )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was read: Snakemake pickles the settings into the file of every script that
+        it runs, and keys stay in api_config.yaml."""
+        return {"directory": self.directory}
+
     @property
     def data_dir(self) -> Path:
         return self.directory / "data"
