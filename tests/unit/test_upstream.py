@@ -261,7 +261,7 @@ def test_a_file_that_is_not_utf_8_is_named(checkout):
 
 def test_settings_take_no_key_along_into_the_files_of_scripts(checkout, tmp_path, project):
     """Snakemake pickles a rule's params; the server reads the keys anew, from their own file."""
-    checkout(v2=V2, api=API)
+    checkout(v2=V2, api=API, utils=UTILS)
     (tmp_path / "data/arena-hard-v2.0").mkdir(parents=True)
     config = {"bench": "arena-hard-v2.0", "models": ["m"], "baseline": "base"}
     config |= {"arena_hard_dir": str(tmp_path), "judge": {"server": "external"}}
