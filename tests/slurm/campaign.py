@@ -160,8 +160,9 @@ class Campaign:
 
     def write_config(self) -> None:
         command = (
-            f"{sys.executable} {self.folder}/workflow/scripts/demo_judge.py --port {{port}} "
-            f"--name {{name}} --request-log {self.folder}/requests/{{port}}.jsonl {self.options}"
+            f"{sys.executable} {self.folder}/workflow/scripts/demo_judge.py --host {{host}} "
+            "--port {port} --name {name} "
+            f"--request-log {self.folder}/requests/{{port}}.jsonl {self.options}"
         )
         config = {
             "bench": "tiny",

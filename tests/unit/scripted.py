@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from arena.data.games import CONTROL_QUESTION
 from arena.support.web import Reply, Request, error, serve
 
 KEY = "key-of-this-job-5f0c"
@@ -35,7 +36,7 @@ def completion(content: str | None = "so [[A>B]]", finish: str = "stop", **messa
 
 
 class ScriptedJudge:
-    """Answers calls by `script(call)`: a Reply, an exception-free coroutine of one, or None, which
+    """Answers games by `script(call)`: a Reply, an exception-free coroutine of one, or None, which
     closes the connection without a reply."""
 
     def __init__(self, script: Callable[[Call], Any], names: tuple[str, ...] = ("judge",)):
@@ -44,6 +45,8 @@ class ScriptedJudge:
         self.models: Callable[[], Reply | None] = lambda: Reply(
             200, {"data": [{"id": name} for name in self.names]}
         )
+        self.control: Callable[[], Reply | None] = completion  # to the game of a few words
+        self.controls = 0
         self.calls: list[Call] = []
         self.looks = self.refused = 0
         self.open = self.most_open = 0
@@ -56,6 +59,9 @@ class ScriptedJudge:
             self.looks += 1
             return self.models()
         body = json.loads(request.body)
+        if CONTROL_QUESTION in body["messages"][-1]["content"]:
+            self.controls += 1
+            return self.control()
         again = sum(call.body["messages"] == body["messages"] for call in self.calls)
         call = Call(len(self.calls), again, body, request)
         self.calls.append(call)

@@ -13,6 +13,8 @@ from arena.data.questions import Question
 from arena.journals.adopt import adopt, move_aside, totals
 from arena.journals.adoption import adopt_all, report_adoption
 from arena.journals.journal import Journal, read_records
+from arena.journals.lock import Lock
+from arena.journals.replay import open_games
 from arena.support.errors import JournalError
 from test_games import PLAIN, answers, settings
 
@@ -240,6 +242,20 @@ def test_moving_aside_never_overwrites(tmp_path):
     assert (tmp_path / "m.jsonl").read_text() == "second"
 
 
+@pytest.mark.parametrize(("times", "asked"), [(0, 0), (1, 1)])
+def test_an_adopted_game_without_a_verdict_was_asked_once(take, tmp_path, times, asked):
+    line = first_shape("q1")
+    line["games"][0] |= {"judgment": {"answer": "I cannot decide."}, "score": None}
+    take(line, first_shape("q2"), first_shape("q3"))
+    with Journal(tmp_path / "games" / "m.jsonl") as journal:
+        again = settings(ask_again={"times": times, "seed": 5})
+        todo = open_games(GAMES, journal, again)
+        assert len(todo) == asked
+        assert [again.request(game, journal.times_asked(game.digest))["seed"] for game in todo] == (
+            [5] * asked
+        )
+
+
 def test_a_file_is_foreign_without_a_journal_or_without_our_states(tmp_path):
     path, journal = tmp_path / "m.jsonl", tmp_path / "games" / "m.jsonl"
     assert not is_foreign(path, journal)
@@ -334,3 +350,18 @@ def test_a_file_without_answers_stays(campaign):
     assert "cannot be adopted without the answers" in said[0]
     assert said[1] == "0 files: 0 games taken, 0 left out, 0 left to ask"
     assert judgment.exists()
+
+
+def test_a_journal_in_use_keeps_its_file_only(campaign):
+    campaign.models = ("m", "n")
+    shutil.copy(campaign.answer("m"), campaign.answer("n"))
+    for model in campaign.models:
+        Path(campaign.judgment(model)).write_text(json.dumps(first_shape("q2", model=model)) + "\n")
+    said = []
+    with Lock(campaign.root / "games" / "m.jsonl") as lock:
+        assert lock.try_acquire() is None
+        assert not report_adoption(campaign, said.append)
+    assert "is still playing these games" in said[0]
+    assert said[1].startswith("n: 2 of 6 games taken")
+    assert said[2].startswith("1 file: 2 games taken")
+    assert [Path(campaign.judgment(model)).exists() for model in "mn"] == [True, False]

@@ -15,6 +15,7 @@ import arena.playing.client
 import arena.playing.deadline
 import arena.playing.pace
 import arena.playing.ready
+import arena.playing.replies
 import pytest
 from arena.data.games import plan_games
 from arena.data.questions import Question
@@ -78,7 +79,6 @@ def play(tmp_path):
         priority = options.pop("priority", False)
         options.setdefault("priority", lambda: priority)
         timeout = options.pop("timeout", 20.0)
-        answered = options.pop("answered", False)
         during = options.pop("during", None)
         told: list[str] = []
         hooks = Hooks(**{"share": lambda: parallel, "tell": told.append} | options)
@@ -100,7 +100,7 @@ def play(tmp_path):
             failure = None
             try:
                 with Interrupts() as interrupts, interrupts.handled_by(client.interrupt):
-                    await client.run(open_games(games, journal, some_settings), answered=answered)
+                    await client.run(open_games(games, journal, some_settings))
             except Exception as caught:
                 failure = caught
             finally:
@@ -220,18 +220,29 @@ def test_what_passes_is_ridden_out_and_counted(play, fault, kind):
     assert {record.attempts for record in played.lines} == {2}
 
 
-def test_a_reply_that_stops_half_way_is_asked_again(play):
+@pytest.mark.parametrize(
+    "sent",
+    [
+        completion("so [[A>B]]").encode()[:-20],
+        b"no HTTP\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno length\r\n",
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Encoding: gzip\r\n\r\nbare",
+    ],
+)
+def test_a_reply_that_stops_half_way_or_is_no_http_is_asked_again(play, sent):
     async def cut(call: Call) -> Reply | None:
         if call.again:
             return completion()
-        call.request.writer.write(completion("so [[A>B]]").encode()[:-20])
+        call.request.writer.write(sent)
         await call.request.writer.drain()
         return None
 
     with judge(cut) as server:
         played = play(server.url, questions=2, parallel=2)
+    assert played.error is None
     assert states(played) == {"ok": 4}
     assert played.client.counts.failed == {"broken": 4}
+    assert "Bearer" not in played.client._breaker.last
 
 
 def test_a_reply_byte_by_byte_has_a_time_limit_as_a_whole(play):
@@ -384,6 +395,17 @@ def test_retry_after_holds_all_requests(play):
     assert pause > 0.45
 
 
+def test_a_retry_after_of_a_day_is_not_waited_for(play, monkeypatch):
+    monkeypatch.setattr(arena.playing.replies, "LONGEST_WAIT", 0.05)
+    day = Reply(429, "", {"Retry-After": "86400"})
+    with judge(lambda call: day if call.number == 0 else completion()) as server:
+        assert play(server.url).error is None
+        server.script = lambda call: day
+        played = play(server.url, questions=6)
+    assert "nothing but refusals" in str(played.error)
+    assert "(it asks us to wait for 86400 s)" in str(played.error)
+
+
 def test_endless_refusals_are_a_used_up_quota(play):
     with judge(lambda call: Reply(429, json.dumps({"error": {"message": "quota"}}))) as server:
         played = play(server.url, questions=2)
@@ -423,6 +445,22 @@ def test_a_server_of_another_judge_is_refused(play):
     assert "warning: the server serves Judge-70b" in external.told[0]
 
 
+@pytest.mark.parametrize("status", [403, 404, 405, 429])
+def test_a_judge_of_others_that_does_not_list_its_models_is_asked_all_the_same(play, status):
+    with judge(lambda call: completion()) as server:
+        server.models = lambda: Reply(status, {"error": {"message": "Missing scopes"}})
+        external = play(server.url, supervised=False)
+        assert external.error is None
+        assert states(external) == {"ok": 8}
+        assert external.told[0].startswith("warning: ")
+        assert str(status) in external.told[0]
+        if status != 429:
+            assert isinstance(play(server.url, questions=5).error, JudgeError), "of our own"
+        server.models = lambda: Reply(401, "")
+        wrong = play(server.url, questions=5, supervised=False)
+    assert "the server refuses our key" in str(wrong.error)
+
+
 def test_a_judge_that_failed_to_start_stops_us_with_its_cause(play):
     with judge(lambda call: completion()) as server:
         server.models = lambda: error(503, "judge_failed", "CUDA out of memory; see server.log")
@@ -456,7 +494,9 @@ def test_refused_connections_are_waited_for_while_the_supervisor_lives(play):
         port = free.getsockname()[1]
     end = Deadline(time.time() + 61.0)  # leaves a second
     played = play(f"http://127.0.0.1:{port}/v1", server={"pid": os.getpid()}, deadline=end)
-    assert isinstance(played.error, OpenGames)
+    assert str(played.error).startswith(
+        "8 games are open: the job ends before the judge is ready; raise walltime.start_minutes"
+    )
 
 
 def test_a_supervisor_that_is_gone_ends_the_wait(play):
@@ -472,12 +512,14 @@ def test_a_supervisor_that_is_gone_ends_the_wait(play):
     )
 
 
+@pytest.mark.parametrize("status", [500, 503])
 @pytest.mark.parametrize("supervised", [True, False])
-def test_a_dead_judge_behind_a_live_api_opens_the_circuit(play, supervised):
+def test_a_dead_judge_behind_a_live_api_opens_the_circuit(play, supervised, status):
     """It lists its models and fails every game: within the patience we stop, with few calls."""
-    with judge(lambda call: error(500, "internal", "EngineDeadError")) as server:
+    with judge(lambda call: error(status, "internal", "EngineDeadError")) as server:
         played = play(server.url, questions=40, parallel=4, supervised=supervised)
     assert isinstance(played.error, JudgeError)
+    assert "no reply for" in str(played.error)
     assert "EngineDeadError" in str(played.error)
     assert len(server.calls) < 25, "one at a time once the circuit is open"
     assert played.records == {}
@@ -492,8 +534,9 @@ def test_an_external_judge_that_nobody_answers_for_ends_the_job(play):
     assert "is not well" in str(played.error)
 
 
-def test_a_judge_that_comes_back_is_played_on_with(play):
+def test_a_judge_that_comes_back_is_played_on_with(play, monkeypatch):
     """Twelve failures in a row open the circuit; one good reply closes it."""
+    monkeypatch.setattr(arena.playing.ready, "PATIENCE_SUPERVISED", 60.0)
     with judge(lambda call: Reply(500, "") if call.number < 12 else completion()) as server:
         played = play(server.url, questions=20, parallel=6)
     assert played.error is None
@@ -525,22 +568,137 @@ def test_requests_go_to_the_address_with_fewest_open(play):
     assert one.most_open == two.most_open == 2
 
 
-def test_a_request_that_every_game_is_refused_for_is_our_mistake(play):
-    refusal = error(400, "invalid_request_error", "max_tokens is not supported with this model")
-    with judge(lambda call: refusal) as server:
-        played = play(server.url, questions=20, parallel=4)
+def refusal(text: str, **more: str) -> Reply:
+    return error(400, "invalid_request_error", text, **more)
+
+
+NO_ROOM = (  # vLLM's words
+    "'max_tokens' or 'max_completion_tokens' is too large: 100000. This model's maximum context "
+    "length is 8192 tokens and your request has 413 input tokens (100000 > 8192 - 413)."
+)
+
+
+@pytest.mark.parametrize("text", ["max_tokens is not supported with this model", NO_ROOM])
+@pytest.mark.parametrize("questions", [20, 2])
+def test_a_request_that_every_game_is_refused_for_is_our_mistake(play, text, questions):
+    with judge(lambda call: refusal(text)) as server:
+        server.control = lambda: refusal(text)
+        played = play(server.url, questions=questions, parallel=4)
     assert isinstance(played.error, JudgeError)
-    assert "max_tokens is not supported" in str(played.error)
+    assert text in str(played.error)
     assert len(server.calls) < 14
+    assert server.controls == 1
     assert played.records == {}, "nothing is written: the next run asks them all"
 
 
-def test_a_few_refused_games_before_the_first_reply_are_the_games_own_fault(play):
-    refusal = error(400, "invalid_request_error", "odd prompt")
-    with judge(lambda call: refusal if position(call) < 2 else completion()) as server:
-        played = play(server.url, questions=6, parallel=1)
+@pytest.mark.parametrize("questions", [40, 4])
+def test_an_account_that_is_emptied_later_takes_no_game_with_it(play, questions):
+    empty = refusal("Your credit balance is too low")
+    with judge(lambda call: completion() if call.number < 4 else empty) as server:
+        server.control = lambda: empty
+        played = play(server.url, questions=questions, parallel=2, supervised=False)
+        assert isinstance(played.error, JudgeError)
+        assert "credit balance" in str(played.error)
+        assert states(played) == {"ok": 4}
+        assert len(server.calls) < 4 + 10 + 2
+        server.script, server.control = lambda call: completion(), completion
+        assert states(play(server.url, questions=questions)) == {"ok": 2 * questions}
+
+
+def test_a_reply_to_what_was_asked_before_a_refusal_says_nothing_of_it(play):
+    async def script(call: Call) -> Reply:
+        if call.number:
+            return refusal("no credit")
+        while len(server.calls) < 6:
+            await asyncio.sleep(0.01)
+        return completion()
+
+    with judge(script) as server:
+        server.control = lambda: refusal("no credit")
+        played = play(server.url, questions=4, parallel=2)
+    assert "refused 7 games in a row and then one of a few words: no credit" in str(played.error)
+    assert states(played) == {"ok": 1}
+
+
+def test_the_replies_of_one_address_say_nothing_of_anothers_account(play):
+    with judge(lambda call: completion()) as rich, judge(lambda call: refusal("no credit")) as poor:
+        poor.control = lambda: refusal("no credit")
+        both = [{"url": server.url, "key": KEY} for server in (rich, poor)]
+        played = play(rich.url, questions=20, parallel=4, server={"endpoints": both})
+    assert "one of a few words: no credit" in str(played.error)
+    assert set(states(played)) <= {"ok"}
+    assert (rich.controls, poor.controls) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("is_odd", "odd", "controls"),
+    [
+        (lambda n: n < 2, 4, 0),  # replies follow
+        (lambda n: n == 11, 2, 1),  # the last games
+        (lambda n: n < 7, 14, 1),  # more in a row than are held back
+    ],
+)
+def test_refused_games_in_between_are_the_games_own_fault(play, is_odd, odd, controls):
+    def script(call: Call) -> Reply:
+        return refusal("odd prompt") if is_odd(position(call)) else completion()
+
+    with judge(script) as server:
+        played = play(server.url, questions=12, parallel=1)
     assert played.error is None
-    assert states(played) == {"rejected": 4, "ok": 8}
+    assert states(played) == {"rejected": odd, "ok": 24 - odd}
+    assert {record.attempts for record in played.lines} == {1}
+    assert (len(server.calls), server.controls) == (24, controls)
+
+
+def test_a_judge_that_has_replied_is_believed_that_prompts_are_too_long(play):
+    """Also in the next run, but not where the replies are others', taken in by `adopt`."""
+
+    def script(call: Call) -> Reply:
+        return refusal(NO_ROOM) if position(call) else completion()
+
+    with judge(script) as server:
+        played = play(server.url, questions=12, parallel=1)
+        assert states(played) == {"ok": 2, "too_long": 22}
+        assert states(play(server.url, questions=20)) == {"ok": 2, "too_long": 38}
+        assert server.controls == 0
+        path = played.client._journal.path
+        adopted = [dataclasses.replace(record, attempts=0) for record in played.lines[:2]]
+        path.write_text("".join(record.line() for record in adopted))
+        server.control = lambda: refusal(NO_ROOM)
+        assert isinstance(play(server.url, questions=12).error, JudgeError)
+
+
+def test_the_control_is_asked_again_like_any_game(play):
+    replies = iter([Reply(500, ""), Reply(429, "")])
+    with judge(lambda call: refusal("odd") if position(call) == 3 else completion()) as server:
+        server.control = lambda: next(replies, completion())
+        played = play(server.url, questions=4, parallel=1)
+    assert played.error is None
+    assert states(played) == {"ok": 6, "rejected": 2}
+    assert server.controls == 3
+
+
+def test_what_is_held_back_at_the_end_stays_open(play):
+    with judge(lambda call: refusal("odd prompt")) as server:
+        played = play(server.url, exceeded=lambda: "enough" if len(server.calls) > 3 else None)
+    assert isinstance(played.error, OpenGames)
+    assert (played.client.left, played.records) == (8, {})
+
+
+def test_a_repetition_that_is_refused_costs_no_text(play):
+    def script(call: Call) -> Reply:
+        return refusal(NO_ROOM) if call.again else completion("A is", "length")
+
+    again = {"ask_again": {"times": 1, "max_tokens": 60_000}}
+    with judge(script) as server:
+        played = play(server.url, questions=2, settings=again)
+        play(server.url, questions=2, settings=again)
+    assert len(server.calls) == 8, "the next run asks no more"
+    record = next(iter(played.records.values()))
+    assert (record.state, record.answer, record.attempts) == ("truncated", "A is", 2)
+    assert record.reason.startswith(
+        "the reply reached max_tokens before a verdict; too_long when asked again: 'max_tokens'"
+    )
 
 
 def test_a_game_that_never_goes_through_leaves_the_others_alone(play):
@@ -697,3 +855,19 @@ def test_no_key_in_what_is_written_or_said(play, caplog):
     said += "".join(record.line() for record in played.lines)
     assert "*** is refused" in said
     assert KEY not in said
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(200, "x" * 110 + KEY + " and on" * 40),
+        Reply(401, {"error": {"message": "y" * 290 + KEY}}),
+        completion(None, refusal=f"with {KEY} I do nothing"),
+    ],
+)
+def test_no_part_of_a_key_where_a_text_is_cut_and_none_in_a_refusal(play, reply):
+    with judge(lambda call: reply) as server:
+        played = play(server.url, supervised=False)
+    said = str(played.error) + "".join(record.line() for record in played.lines)
+    assert "*" in said
+    assert KEY[:6] not in said

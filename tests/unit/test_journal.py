@@ -1,5 +1,6 @@
 """The journal: what is there after a kill, a full disk, a second writer, other settings."""
 
+import errno
 import json
 import os
 import resource
@@ -187,6 +188,24 @@ def test_a_full_disk_leaves_a_whole_file_and_says_so(path):
     assert path.read_bytes() == before
 
 
+def test_a_disk_that_is_gone_is_named_by_its_first_error(path, monkeypatch):
+    """Not even the half line can be cut off, nor what was written be put on disk."""
+
+    def gone(*_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    journal = Journal(path)
+    for broken in ("write", "ftruncate", "fsync"):
+        monkeypatch.setattr(os, broken, gone)
+    with pytest.raises(JournalError, match="a finished game cannot be written: Read-only"), journal:
+        journal.append(record())
+    monkeypatch.undo()
+    path.write_text('{"digest": "d1"')
+    monkeypatch.setattr(os, "ftruncate", gone)
+    with pytest.raises(JournalError, match="the journal cannot be written: Read-only"):
+        Journal(path)
+
+
 def test_a_disk_with_room_takes_the_line(path):
     fill(path, record("d1"))
     assert limited(path, 100_000).stdout == ""
@@ -255,6 +274,45 @@ def test_reopen_has_games_asked_again(path):
     fill(path, record("d1", state="too_long"), record("d2"))
     assert "1 games reopened" in compact(path, reopen=["too_long"])
     assert [r.digest for r in read_records(path)] == ["d2"]
+
+
+@pytest.mark.parametrize(
+    ("states", "journal", "moved"),
+    [
+        (("ok", "too_long"), "too_long", True),
+        (("ok", "ok"), "ok", False),
+        (("ok", "too_long"), "ok", True),  # reopened before, for another baseline's file
+        (("ok", "ok"), "too_long", True),  # as another baseline's: cheap, it is made again
+        ((None, None), "too_long", False),  # of others: theirs stay
+    ],
+)
+def test_reopen_moves_the_judgments_aside_that_would_keep_games_from_being_asked(
+    path, tmp_path, states, journal, moved
+):
+    fill(path, record("d1", state=journal), record("d2"))
+    games = [{"score": "A>B"} | ({"state": state} if state else {}) for state in states]
+    judgment = tmp_path / "judgments" / "model.jsonl"
+    judgment.parent.mkdir()
+    judgment.write_text(json.dumps({"uid": "q1", "games": games}) + "\n")
+    before = judgment.read_bytes()
+    said = compact(path, reopen=["too_long"], judgments=judgment.parent)
+    assert judgment.exists() is not moved
+    aside = list(tmp_path.glob("reopened/model.reopened-*.jsonl"))
+    assert [file.read_bytes() for file in aside] == [before] * moved
+    assert said.endswith(f"its judgments moved to {aside[0]}" if moved else "unreadable lines gone")
+
+
+def test_reopen_without_the_right_config_changes_nothing(path, project):
+    """Where the judgments lie, only the config says: without it the next run would ask nothing."""
+    fill(path, record("d1", state="too_long"))
+    before = path.read_bytes()
+    command = [sys.executable, project / "workflow/scripts/journal.py", "compact", path]
+    done = subprocess.run(
+        [*command, "--reopen", "too_long"], capture_output=True, text=True, cwd=project
+    )
+    assert done.returncode == 1
+    assert "its results are in results/arena-demo/demo-judge, not in" in done.stderr
+    assert path.read_bytes() == before
 
 
 def test_compact_leaves_a_journal_in_use_alone(path):

@@ -1,10 +1,14 @@
 """All games of one model, as the rule gen_judgment runs them: files in, a judgment file out."""
 
 import asyncio
+import errno
 import json
+import os
+import re
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +23,13 @@ from arena.playing.judging import Job, judge_model
 from arena.playing.report import Report
 from arena.playing.share import Share, capacity
 from arena.playing.siblings import Siblings
-from arena.support.errors import ArenaError, BudgetSpent, JudgeError
+from arena.support.errors import (
+    ArenaError,
+    BudgetSpent,
+    DataError,
+    JournalError,
+    JudgeError,
+)
 from arena.support.web import Reply, error
 from scripted import KEY, Call, completion, judge
 from test_games import PLAIN
@@ -122,13 +132,33 @@ def test_the_judgment_file_is_what_arena_hard_autos_reader_looks_for(case):
 
 
 def test_what_we_write_our_own_reader_reads(case):
-    with judge(verdict) as server:
+    """From the reply over the journal and the judgment file to the votes: the same verdict."""
+    weighs = "between [[A>>B]] and [[B>>A]]"
+    replies = {
+        "q1": completion(None, "length", reasoning_content=weighs),
+        "q2": completion(None, reasoning_content=f"{weighs}</think> [[A>B]]"),
+        "q3": completion(None, refusal=f"I do not choose {weighs}."),
+        "q4": completion(f"<think>{weighs}</think>I say [[A=B]]"),
+    }
+    with judge(lambda call: replies.get(uid_of(call)) or verdict(call)) as server:
         lines = case.play(server)
     read = list(read_judgments(case.job().output))
     assert [line.uid for line in read] == case.uids
     assert [[game.score for game in line.games] for line in read] == [
         [game["score"] for game in line["games"]] for line in lines
     ]
+    assert [line.games[0].state for line in read] == [
+        "ok",
+        "truncated",
+        "unparsed",
+        "rejected",
+        "ok",
+    ]
+    assert [line.games[0].score for line in read[1:]] == [None, None, None, "A=B"]
+
+
+def uid_of(call: Call) -> str:
+    return call.user[len("Q: What is ") :][:2]
 
 
 def test_games_without_a_verdict_have_no_score_and_keep_their_text(case):
@@ -140,7 +170,7 @@ def test_games_without_a_verdict_have_no_score_and_keep_their_text(case):
     }
 
     def script(call: Call) -> Reply:
-        return replies.get(call.user[len("Q: What is ") :][:2]) or verdict(call)
+        return replies.get(uid_of(call)) or verdict(call)
 
     with judge(script) as server:
         lines = case.play(server)
@@ -194,6 +224,19 @@ def test_other_patterns_read_the_stored_replies_anew(case):
     assert len(server.calls) == 10
     assert (none["score"], none["state"]) == (None, "unparsed")
     assert none["reason"] == "no verdict by the patterns in use"
+
+
+@pytest.mark.parametrize(("times", "seeds"), [(0, set()), (1, {5})])
+def test_what_others_asked_in_vain_is_asked_again_by_the_setting_only(case, times, seeds):
+    """Adopted games without a verdict: our first request is a second one."""
+    with judge(lambda call: completion("hm" if call.again == 0 else "[[A>B]]")) as server:
+        case.play(server)
+        journal = case.job().journal
+        adopted = [replace(record, attempts=0).line() for record in read_records(journal)]
+        journal.write_text("".join(adopted))
+        case.play(server, ask_again={"times": times, "seed": 5})
+    assert {call.body["seed"] for call in server.calls[10:]} == seeds
+    assert len(server.calls) == 10 * (1 + times)
 
 
 def test_equal_prompts_are_asked_once_and_each_game_has_its_line(case):
@@ -330,7 +373,20 @@ def test_a_second_client_waits_for_the_first_and_then_has_nothing_to_ask(case):
     assert len(list(read_records(case.job().journal))) == 10
 
 
-def test_a_failing_client_waits_until_its_siblings_are_done(case):
+def no_room(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(
+    ("broken", "error", "said"),
+    [
+        (None, JudgeError, "stopped: the judge stopped us"),
+        ("journals.journal._write_all", JournalError, "stopped: .*: No space left on device"),
+        ("playing.judging.copy_shared", OSError, "stopped: OSError: .*No space left on device"),
+    ],
+    ids=["judge", "disk", "unexpected"],
+)
+def test_a_failing_client_waits_until_its_siblings_are_done(case, monkeypatch, broken, error, said):
     """The sibling's lock says that it plays; when it is released, the failure is let out."""
     case.batch(["m", "n"])
     sibling = Lock(case.root / "games" / "n.jsonl", "b-01")
@@ -346,11 +402,32 @@ def test_a_failing_client_waits_until_its_siblings_are_done(case):
 
     thread = threading.Thread(target=finish)
     thread.start()
-    with judge(lambda call: Reply(404, "")) as server, pytest.raises(JudgeError):
+    if broken:
+        monkeypatch.setattr(f"arena.{broken}", no_room)
+    reply = verdict if broken else lambda call: Reply(404, "")
+    with judge(reply) as server, pytest.raises(error):
         case.play(server)
     assert (case.root / "judgments" / "n.jsonl").exists(), "we failed before the sibling was done"
     thread.join()
     assert states == ["waiting"], "so that a sibling that fails too does not wait for us"
+    assert re.search(said, case.log().read_text().splitlines()[-1])
+    assert list((case.root / "games").glob(".*")) == []
+
+
+def test_two_clients_that_cannot_say_that_they_wait_do_not(case, monkeypatch):
+    """As on a disk that became read-only: both would seem to play, for ever."""
+    case.batch(["m", "n"])
+    with Lock(case.root / "games" / "n.jsonl", "b-01") as sibling:
+        assert sibling.try_acquire() is None
+        monkeypatch.setattr(Path, "open", no_room_to_change(Path.open))
+        with judge(lambda call: Reply(404, "")) as server, pytest.raises(JudgeError):
+            case.play(server)
+
+
+def no_room_to_change(really):
+    return lambda path, mode="r", **options: (
+        no_room() if mode == "r+" else really(path, mode, **options)
+    )
 
 
 PLAY = (
@@ -526,6 +603,28 @@ def test_a_full_journal_folder_stops_before_any_game(case):
     with judge(verdict) as server, pytest.raises(ArenaError, match=r"m\.jsonl"):
         case.play(server)
     assert server.calls == []
+
+
+def test_a_log_that_cannot_be_written_is_no_reason_to_stop(case, capsys):
+    (case.root / "logs").write_text("a file where the folder should be")
+    with judge(verdict) as server:
+        assert len(case.play(server)) == 5
+    assert "m: done: 10/10 games" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_takes_the_log_in_silence():
+    with Report("m", "/dev/full") as report:
+        report.tell("no room for this")
+
+
+def test_a_judgment_file_that_cannot_be_written_loses_no_game(case):
+    (case.root / "judgments").write_text("a file where the folder should be")
+    with judge(verdict) as server:
+        case.server(server.url)
+        with pytest.raises(DataError, match=r"m: .*m\.jsonl: cannot be written: .*games are kept"):
+            judge_model(case.job(), PLAIN, case.log())
+    assert len(list(read_records(case.job().journal))) == 10
 
 
 def test_an_answer_with_markers_changes_nothing_but_its_text(case):

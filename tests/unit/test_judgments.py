@@ -68,6 +68,10 @@ def test_the_shape_of_v2_and_of_v01(tmp_path):
         ({"judgment": {"answer": "on and on"}, "finish_reason": "length"}, None, "truncated"),
         ({"judgment": {"answer": ""}, "state": "too_long"}, None, "too_long"),
         ({"judgment": None, "state": "rejected"}, None, "rejected"),
+        ({"judgment": {"answer": "[[A>B]], no"}, "state": "unparsed"}, None, "unparsed"),
+        ({"score": "A>B", "judgment": "[[A>B]]", "state": "rejected"}, None, "rejected"),
+        ({"score": None, "judgment": "[[A>B]]", "state": "ok"}, "A>B", "ok"),
+        ({"judgment": "<think>[[A>B]]</think>I pass"}, None, "unparsed"),
     ],
 )
 def test_a_score_that_is_no_label_means_that_the_text_decides(tmp_path, game, score, state):

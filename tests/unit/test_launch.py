@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from arena.serving.causes import explain
-from arena.serving.external import check, endpoints
+from arena.serving.external import check, check_keys, endpoints
 from arena.serving.launch import capacity, environment, fill, gpu_count, parallel_of, script_of
 from arena.support.errors import ConfigError
 from arena.support.processes import parents, shared_memory
@@ -48,6 +48,15 @@ def test_the_command_for_vllm():
         "vllm serve /w --served-model-name j --host 127.0.0.1 --port 5 --tensor-parallel-size 2 "
         "--enable-prefix-caching --scheduling-policy priority --enable-prompt-tokens-details",
     ]
+
+
+@pytest.mark.parametrize("command", ["serve", "vllm serve {path} --port {port}"])
+def test_a_server_that_would_listen_to_the_whole_network_is_refused(command):
+    judge = {"server": "vllm", "name": "j", "path": "/w", "command": command}
+    with pytest.raises(ConfigError, match=r"judge\.command: \{host\} is missing"):
+        script_of(judge, 1, 1)
+    for address in ("{host}", "127.0.0.1", "localhost"):
+        assert script_of(judge | {"command": f"{command} --host {address}"}, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -170,8 +179,10 @@ def test_endpoints_with_keys_from_the_environment():
         {"url": "http://a/v1", "key": "secret", "model": "j"},
         {"url": "http://b/v1", "key": "EMPTY", "model": "org/j"},
     ]
-    with pytest.raises(ConfigError, match=r"endpoints\[0\]: the environment variable K"):
-        endpoints(judge, {})
+    told = r"endpoints\[0\] \(http://a/v1/\): api_key_env: the environment variable K is not set"
+    with pytest.raises(ConfigError, match=told):
+        check_keys(judge | {"server": "external"}, {})
+    check_keys(judge | {"server": "demo"}, {})
 
 
 def test_endpoints_of_the_users_api_config(tmp_path):
@@ -188,6 +199,10 @@ def test_endpoints_of_the_users_api_config(tmp_path):
     ]
     openai = endpoints(judge | {"name": "gpt"}, {"OPENAI_API_KEY": "sk"})
     assert [(one["key"], one["model"]) for one in openai] == [("sk", "gpt-x")]
+    with pytest.raises(
+        ConfigError, match=r"gpt: no api_key: the environment variable OPENAI_API_K"
+    ):
+        endpoints(judge | {"name": "gpt"}, {})
 
 
 def test_the_check_of_an_endpoint_never_says_the_key():
@@ -235,17 +250,13 @@ def test_orphans_and_shared_memory_are_gone(project):
         timeout=30,
     )
     assert done.returncode == 0, done.stderr
-    name, orphan, killed, left = done.stdout.split(maxsplit=3)
-    assert (killed, left.strip()) == ("True", "[]")
+    name, orphan, unkilled, left = done.stdout.split(maxsplit=3)
+    assert (unkilled, left.strip()) == ("[]", "[]")
     assert not (Path("/dev/shm") / name).exists()
     assert int(orphan) not in parents()
 
 
-def test_without_proc_all_below_is_ended_too(project):
-    """As on macOS: ps says what there is, and must not find itself."""
-    if not shutil.which("ps"):
-        pytest.skip("no ps on this machine")
-    program = """
+WITHOUT_PROC = """
 import os, subprocess, sys
 from pathlib import Path
 from arena.support import processes
@@ -253,9 +264,32 @@ processes.PROC = Path("/none")
 child = subprocess.Popen(["sh", "-c", "sleep 600 & echo $!; wait"], stdout=subprocess.PIPE)
 below = {child.pid, int(child.stdout.readline())}
 assert set(processes.descendants(os.getpid())) == below
-assert processes.end_descendants(grace=5.0) is False
+assert processes.end_descendants(grace=5.0) == []
 assert processes.descendants(os.getpid()) == []
 """
+# As if it hung in a driver: no signal reaches it.
+UNDYING = """
+import subprocess, sys
+from arena.support import processes
+processes.UNKILLED_SECONDS = 0.3
+child = subprocess.Popen(["sleep", "600"])
+really, processes._signal = processes._signal, lambda pids, number: None
+assert processes.end_descendants(grace=0.1) == [child.pid]
+processes._signal = really
+assert processes.end_descendants(grace=0.1) == []
+"""
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(WITHOUT_PROC, id="as on macOS: ps says what there is, and not itself"),
+        pytest.param(UNDYING, id="what does not end is named"),
+    ],
+)
+def test_all_below_is_ended(project, program):
+    if not shutil.which("ps"):
+        pytest.skip("no ps on this machine")
     done = subprocess.run(
         [sys.executable, "-c", program],
         env=os.environ | {"PYTHONPATH": str(project / "workflow" / "scripts")},

@@ -14,7 +14,7 @@ from pathlib import Path
 import arena.journals.lock
 import psutil
 import pytest
-from arena.journals.lock import STALE, Lock, is_alive, read_holder, slurm_job_runs
+from arena.journals.lock import STALE, TRUSTED, Lock, is_alive, read_holder, slurm_job_runs
 from arena.support import processes
 from arena.support.errors import JournalError
 
@@ -180,7 +180,9 @@ def test_another_node_is_believed_while_its_heart_beats(journal, hold):
     ("script", "runs"),
     [
         ("echo RUNNING", True),
-        ("echo PENDING", True),
+        ("echo SUSPENDED", True),
+        ("echo PENDING", None),
+        ("echo REQUEUE_HOLD", None),
         ("true", False),
         ("echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1", False),
         ("echo 'Unable to contact slurm controller' >&2; exit 1", None),
@@ -196,7 +198,52 @@ def test_slurm_is_asked_for_the_holders_job(tmp_path, monkeypatch, journal, hold
     lock = Lock(journal).path
     elsewhere(lock, slurm_job_id="17")  # its heart beats, but Slurm knows better
     slurm_says(tmp_path, monkeypatch, '[ "$3" = 17 ] || echo RUNNING')
+    assert is_alive(read_holder(lock), lock)
+    assert not is_alive(read_holder(lock), lock, ask=True)
+    elsewhere(lock, slurm_job_id="17", age=TRUSTED + 20)
     assert not is_alive(read_holder(lock), lock)
+
+
+def test_who_waits_asks_slurm_once_while_the_heart_beats(tmp_path, monkeypatch, journal, hold):
+    hold(journal)
+    lock = Lock(journal)
+    elsewhere(lock.path, slurm_job_id="17")
+    slurm_says(tmp_path, monkeypatch, f"echo asked >> {tmp_path}/calls; echo RUNNING")
+    looks, look = [], lock.try_acquire
+
+    def until_the_third(**options):
+        looks.append(options)
+        return look(**options) if len(looks) < 4 else None
+
+    monkeypatch.setattr(lock, "try_acquire", until_the_third)
+    lock.acquire(until=time.time() + 60, poll=0.01)
+    assert len(looks) == 4
+    assert (tmp_path / "calls").read_text() == "asked\n"
+
+
+@pytest.mark.parametrize("ours", ["b", None])
+def test_another_clusters_slurm_is_not_believed(tmp_path, monkeypatch, journal, hold, ours):
+    """Two clusters on one file system: the number of a job there is nobody's here, or another's."""
+    hold(journal)
+    lock = Lock(journal).path
+    unknown = "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1"
+    slurm_says(tmp_path, monkeypatch, unknown)
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    if ours:
+        monkeypatch.setenv("SLURM_CLUSTER_NAME", ours)
+    elsewhere(lock, slurm_job_id="17", cluster="a")
+    assert is_alive(read_holder(lock), lock, ask=True)
+    elsewhere(lock, slurm_job_id="17", cluster="a", age=STALE + 30)
+    assert not is_alive(read_holder(lock), lock, ask=True)
+
+
+def test_a_lock_of_before_there_were_clusters_in_it_is_read(journal, hold):
+    hold(journal)
+    lock = Lock(journal).path
+    plain = json.loads(lock.read_text())
+    del plain["cluster"]
+    lock.write_text(json.dumps(plain))
+    assert is_alive(read_holder(lock), lock)
 
 
 def test_a_requeued_job_does_not_wait_for_its_earlier_life(monkeypatch, journal, hold):
@@ -225,16 +272,56 @@ def test_the_heart_beats_and_notices_a_lock_that_was_taken(journal, monkeypatch)
         assert not lock.lost
         elsewhere(lock.path, token="another")
         wait_until(lambda: lock.lost)
-    assert read_holder(lock.path).token == "another"  # left to its new holder
+        before = lock.path.read_bytes()
+        lock.set_state("waiting")
+    assert lock.path.read_bytes() == before  # left to its new holder
+
+
+def test_a_lock_is_lost_when_it_is_not_there_twice_in_a_row(journal, monkeypatch):
+    """Once may be the file server's error."""
+    looks = iter([None, "ours", None, None])
+    seen = []
+
+    def look(path):
+        seen.append(next(looks))
+        return seen[-1] and read_holder(path)
+
+    monkeypatch.setattr(arena.journals.lock, "HEARTBEAT", 0.01)
+    with Lock(journal) as lock:
+        monkeypatch.setattr(arena.journals.lock, "read_holder", look)
+        assert lock.try_acquire() is None
+        wait_until(lambda: lock.lost)
+        monkeypatch.undo()
+    assert len(seen) == 4
 
 
 def test_what_a_client_does_can_be_read_from_its_lock(journal):
     with Lock(journal, batch="b1") as lock:
         assert lock.try_acquire() is None
         assert (read_holder(lock.path).batch, read_holder(lock.path).state) == ("b1", "playing")
-        lock.set_state("waiting")
-        assert read_holder(lock.path).state == "waiting"
+        for state in ("waiting", "playing"):
+            lock.set_state(state)
+            assert read_holder(lock.path).state == state
         assert lock.is_ours()
+
+
+def test_a_taken_lock_is_left_alone_in_the_moment_it_is_taken(journal, monkeypatch):
+    """Frozen between its look and its word, a client wakes when another holds the lock."""
+    first, second = Lock(journal), Lock(journal)
+    assert first.try_acquire() is None
+    parse = arena.journals.lock._parse
+
+    def late(text):
+        monkeypatch.undo()
+        first.path.unlink()  # judged dead
+        assert second.try_acquire() is None
+        return parse(text)
+
+    monkeypatch.setattr(arena.journals.lock, "_parse", late)
+    with first, second:
+        first.set_state("waiting")
+        assert second.is_ours()
+        assert read_holder(second.path).state == "playing"
 
 
 def test_a_foreign_file_in_the_place_of_the_lock_is_not_removed(journal):
@@ -258,6 +345,21 @@ def test_a_read_only_folder_is_an_error(journal):
     journal.parent.write_text("a file")
     with pytest.raises(JournalError, match="cannot be locked"):
         Lock(journal).try_acquire()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+def test_a_disk_that_takes_nothing_any_more_leaves_no_litter_and_is_named(journal):
+    with Lock(journal) as lock:
+        assert lock.try_acquire() is None
+        lock.path.chmod(0o444)
+        os.seteuid(65534)
+        try:
+            with pytest.raises(JournalError, match=r"lock: cannot be written: Permission denied"):
+                lock.set_state("waiting")
+            lock.release()  # says nothing
+        finally:
+            os.seteuid(0)
+        assert [path.name for path in journal.parent.iterdir()] == [lock.path.name]
 
 
 def test_only_the_very_lock_that_was_found_stale_is_removed(journal):

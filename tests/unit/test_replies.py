@@ -48,6 +48,13 @@ def test_a_good_reply():
             "only thoughts",
         ),
         (
+            reply(None, reasoning_content="A leaks </think>, so [[A>B]]"),
+            "unparsed",
+            None,
+            "<think>A leaks </ think>, so [[A>B]]",
+            "only thoughts",
+        ),
+        (
             reply(None, "length", reasoning="hm"),
             "truncated",
             None,
@@ -87,6 +94,11 @@ def test_a_good_reply():
         (reply("so", "content_filter"), "rejected", None, "so", "content filter"),
         (reply([{"type": "text", "text": "[[A=B]]"}]), "ok", "A=B", "[[A=B]]", None),
         (reply("\ud800[[A=B]]"), "ok", "A=B", "\ufffd[[A=B]]", None),
+        (reply("[[A=B]]", None), "ok", "A=B", "[[A=B]]", None),
+        (reply("[[A=B]]", {"odd": 1}), "ok", "A=B", "[[A=B]]", None),
+        (reply("[[A=B]]", reasoning={"odd": 1}), "ok", "A=B", "[[A=B]]", None),
+        (reply([{"text": "[[A=B]]"}, {"text": 7}, None]), "ok", "A=B", "[[A=B]]", None),
+        (reply(None, refusal={"why": 1}), "rejected", None, '{"why": 1}', 'refused: {"why": 1}'),
         (reply("x[i] a[b] " * 9), "unparsed", None, "x[i] a[b] " * 9, "no verdict"),
     ],
 )
@@ -119,6 +131,8 @@ def test_a_reply_of_100_000_characters_is_kept_whole_and_read_to_its_end():
         b"[" * 100_000,
         reply("aborted", "abort"),
         reply("broke", "error"),
+        reply("I think that A", None),
+        reply(None, None),
     ],
 )
 def test_what_is_no_reply_is_asked_again(body):
@@ -128,10 +142,13 @@ def test_what_is_no_reply_is_asked_again(body):
     assert len(str(caught.value)) < 300
 
 
-def test_usage_may_be_absent_or_null():
-    assert read(reply(usage=None)).usage == {"prompt": 0, "cached": 0, "completion": 0}
-    odd = {"prompt_tokens": None, "prompt_tokens_details": None}
-    assert read(reply(usage=odd)).usage == {"prompt": 0, "cached": 0, "completion": 0}
+@pytest.mark.parametrize("count", [None, "7", [7], {"n": 7}, 7.5, float("nan"), -7, True])
+def test_usage_that_is_no_number_of_tokens_is_unknown(count):
+    none = {"prompt": 0, "cached": 0, "completion": 0}
+    assert read(reply(usage=count)).usage == none
+    odd = {"prompt_tokens": count, "prompt_tokens_details": count, "completion_tokens": 3}
+    assert read(reply(usage=odd)).usage == none | {"completion": 3}
+    assert read(reply(usage={"prompt_tokens_details": {"cached_tokens": count}})).usage == none
 
 
 def error(message="no", **more) -> bytes:
@@ -150,11 +167,13 @@ VLLM = (
         (503, error(type="judge_starting"), "starting"),
         (503, error(type="judge_failed"), "fatal"),
         (503, error(type="judge_stopped"), "fatal"),
-        (503, error(), "throttled"),
+        (503, b"<html>maintenance downtime or capacity problems", "broken"),
+        (503, error("The engine is currently overloaded"), "throttled"),
         (429, error(), "throttled"),
         (529, b"overloaded", "throttled"),
         (429, error(code="insufficient_quota"), "fatal"),
         (401, error("Incorrect API key provided"), "fatal"),
+        (402, error("Insufficient credits"), "fatal"),
         (403, b"", "fatal"),
         (404, error("The model does not exist"), "fatal"),
         (500, error("EngineDeadError"), "broken"),
@@ -163,6 +182,10 @@ VLLM = (
         (302, b"", "broken"),
         (400, error("Got priority 3 but Priority scheduling is not enabled."), "priority"),
         (400, error("Unrecognized request argument supplied: priority"), "priority"),
+        (400, error("Extra inputs are not permitted, field: 'priority'"), "priority"),
+        (400, error("priority: Extra inputs are not permitted"), "priority"),
+        (400, error("no such field", param="priority"), "priority"),
+        (422, b'{"detail": [{"loc": ["body", "priority"], "msg": "forbidden"}]}', "priority"),
     ],
 )
 def test_failures(status, body, kind):
@@ -183,6 +206,9 @@ def test_failures(status, body, kind):
         (413, b"", "too_long"),
         (400, error(code="content_filter"), "rejected"),
         (400, b"<html>", "rejected"),
+        (400, error("flagged: 'What is the top priority of a nurse?'"), "rejected"),
+        (403, error("no", code=403, metadata={"flagged_input": "x", "reasons": ["y"]}), "rejected"),
+        (403, error("Your input was flagged by our moderation"), "rejected"),
         (422, json.dumps({"detail": [{"msg": "bad"}]}).encode(), "rejected"),
     ],
 )
@@ -192,13 +218,22 @@ def test_refusals_that_asking_again_would_not_change(status, body, state):
     assert outcome.reason
 
 
+DATE = "Wed, 21 Oct 2026 07:27:43 GMT"  # of the response: the server's clock alone counts
+
+
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
         ({"retry-after": "7"}, 7.0),
         ({"retry-after": "0.5"}, 0.5),
         ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
+        ({"retry-after": "86400"}, 120.0),
+        ({"retry-after": "inf"}, 120.0),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT", "date": DATE}, 17.0),
+        ({"retry-after": "Wed, 21 Oct 2026 07:27:00 GMT", "date": DATE}, 0.0),
+        ({"retry-after": "Thu, 22 Oct 2026 07:28:00 GMT", "date": DATE}, 120.0),
         ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),
+        ({"retry-after": "soon", "date": DATE}, None),
         ({"retry-after": "-1"}, None),
         ({}, None),
     ],

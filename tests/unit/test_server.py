@@ -1,5 +1,6 @@
 """The judge server from outside: real processes, real HTTP, the demo judge with vLLM's habits."""
 
+import asyncio
 import json
 import os
 import signal
@@ -8,11 +9,14 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
+from arena.serving.judge_process import Process
+from arena.serving.server_records import BatchRecord
 
-from tests.served import DEMO, Served, adopts_orphans, eventually
+from tests.served import DEMO, SCRIPTS, Served, adopts_orphans, eventually
 
 LITTER = pytest.param("--litter", marks=adopts_orphans)
 
@@ -118,7 +122,7 @@ def test_a_start_that_fails_is_final_and_says_why(serve, words, said):
 
 
 def test_the_message_ends_with_the_end_of_the_log(serve):
-    served = serve({"command": "seq 1 400; echo last words; exit 4"})
+    served = serve({"command": "seq 1 400; echo last words; exit 4  # {host}"})
     lines = served.failure().split("\n")
     assert lines[-1] == "  last words"
     assert lines[-2] == "  400"
@@ -127,7 +131,7 @@ def test_the_message_ends_with_the_end_of_the_log(serve):
 
 
 @pytest.mark.parametrize(
-    "judge", [{"setup": "module load no-such-thing"}, {"command": "no-such-program {port}"}]
+    "judge", [{"setup": "module load no-such-thing"}, {"command": "no-such-program {host}"}]
 )
 def test_missing_programs_point_to_setup(serve, judge):
     assert "check judge.setup" in serve(judge).failure()
@@ -155,7 +159,7 @@ def test_a_failed_start_is_remembered_for_its_run(serve):
 
 
 def test_a_matter_of_the_node_is_not_remembered(serve):
-    served = serve({"command": "echo RuntimeError: No CUDA GPUs are available; exit 1"})
+    served = serve({"command": "echo RuntimeError: No CUDA GPUs are available; exit 1 # {host}"})
     assert "the GPU cannot be used" in served.failure()
     assert not (served.root / "batches" / "r1.judge_failed").exists()
 
@@ -218,7 +222,7 @@ def test_a_death_at_the_first_game_is_no_failed_start(serve, tmp_path):
     """Clients may be quicker than the supervisor: it is killed before its models are listed."""
     program = tmp_path / "judge.py"
     program.write_text(DIES_AT_THE_FIRST_GAME)
-    command = f"{sys.executable} {program} {{port}} {tmp_path}/died || exit 5"
+    command = f"{sys.executable} {program} {{port}} {tmp_path}/died {{host}} || exit 5"
     served = serve({"command": command})
     served.get()
     eventually(lambda: '"GET /v1/models HTTP/1.0" 503' in served.log, what="a look at its models")
@@ -286,6 +290,27 @@ def test_gives_up_after_max_restarts(serve, tmp_path):
     assert served.stop() == 1
 
 
+HANGS_IN_A_DRIVER = f"""
+import runpy, sys
+sys.path.insert(0, {str(SCRIPTS)!r})
+from arena.serving import judge_process
+judge_process.end_descendants = lambda grace: [4711]
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_a_judge_whose_processes_do_not_end_is_not_restarted(serve, tmp_path):
+    """They hold its GPU; another node may do."""
+    served = serve(before=(sys.executable, "-c", HANGS_IN_A_DRIVER))
+    served.ready()
+    hang_up(served, "<<judge:die>>")
+    assert "not restarted: its processes [4711] do not end" in served.failure()
+    assert not (tmp_path / "batches" / "r1.judge_failed").exists()
+    assert served.stop() == 1
+    assert "not even SIGKILL ends 4711" in served.log
+
+
 @adopts_orphans
 def test_children_in_sessions_of_their_own_end_with_a_judge_that_is_killed(serve, tmp_path):
     served = serve({"command": f"{DEMO} --litter --fault-log {tmp_path}/faults.jsonl"})
@@ -314,6 +339,7 @@ def test_sigterm_ends_all_in_seconds(serve, habit):
         eventually(lambda: 'running{model_name="toy"} 1' in served.get("/metrics")[1])
     assert served.stop(1 + 7) == 0  # grace, and what a busy machine takes
     assert served.processes() == []
+    assert "Traceback" not in served.log
 
 
 @pytest.mark.parametrize("habit", ["--load-seconds 600 --deaf", LITTER])
@@ -328,6 +354,24 @@ def test_a_killed_supervisor_leaves_nothing(serve, habit):
     assert not served.file.exists()
     assert served.record["cause"] == "the supervisor was killed"
     assert served.record["end"]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_the_keys_of_an_external_judge_leave_the_disk(serve, killed):
+    there = {"api_base": "http://127.0.0.1:9/v1", "api_key_env": "THEIR_KEY"}
+    judge = {"server": "external", "command": None, "endpoints": [there]}
+    served = serve(judge, env={"THEIR_KEY": "a-key-of-theirs"})
+    eventually(lambda: served.record["ready"])
+    assert served.entry["key"] == "a-key-of-theirs"
+    if killed:
+        served.process.kill()
+        eventually(lambda: served.processes() == [], what="nothing left")
+        assert not served.file.exists()
+        assert served.record["cause"] == "the supervisor was killed"
+    else:
+        assert served.stop() == 0
+        assert (served.processes(), served.entry) == ([], {})
+        assert served.record["end"] and served.record["cause"] is None
 
 
 @adopts_orphans
@@ -360,6 +404,18 @@ def test_walltime_is_a_cause_of_its_own(serve):
     assert served.record["slurm_job_id"] == "77"
 
 
+@pytest.mark.parametrize(
+    ("step", "job", "seen", "told"),
+    [("4", "4,5", "0", "4"), ("", "4,5", "0,1", "4,5"), ("", "", "0,1", "0,1"), ("", "", "", None)],
+)
+def test_gpus_are_told_as_the_node_numbers_them(tmp_path, monkeypatch, step, job, seen, told):
+    monkeypatch.setenv("SLURM_STEP_GPUS", step)
+    monkeypatch.setenv("SLURM_JOB_GPUS", job)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen)
+    record = BatchRecord(tmp_path / "batch.json", "b", 1, tmp_path / "server.log")
+    assert record.entry["gpu_ids"] == told
+
+
 def test_former_attempts_are_kept(serve):
     first = serve()
     first.stop()
@@ -388,11 +444,27 @@ def test_the_key_is_on_no_command_line_and_in_no_log(serve):
         assert path.is_dir() or key not in path.read_text(), path
 
 
+def test_no_half_of_a_key_where_a_line_is_cut():
+    async def copied() -> str:
+        keeper = SimpleNamespace(stdout=asyncio.StreamReader())
+        process = Process(keeper, "key-of-this-job")
+        cut = b"x" * 9_990 + b"key-of-this-job\n" + b"y" * 20_000 + b"key-of-"
+        for piece in (cut, b"this-job\n"):
+            keeper.stdout.feed_data(piece)
+            while keeper.stdout._buffer:  # until it is read
+                await asyncio.sleep(0)
+        keeper.stdout.feed_eof()
+        await process._log
+        return "\n".join(process.tail)
+
+    assert set(asyncio.run(copied())) == set("xy*\n")
+
+
 def test_any_program_that_serves_the_api_can_stand_in(serve, tmp_path):
     program = tmp_path / "other server.py"
     program.write_text(OTHER)
     served = serve(
-        {"command": f"{sys.executable} '{program}' {{port}} {{name}} {{gpus}} ${{HOME}}"}
+        {"command": f"{sys.executable} '{program}' {{port}} {{name}} {{gpus}} ${{HOME}} {{host}}"}
     )
     served.ready()
     assert served.get()[1]["data"][0] == {"id": "toy", "gpus": "1", "home": os.environ["HOME"]}

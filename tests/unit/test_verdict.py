@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from arena.data.verdict import LABELS, as_label, parse_verdict, verdict_of
+from arena.data.verdict import LABELS, as_label, parse_verdict, verdict_of, without_thoughts
 from arena.support.errors import ConfigError
 
 
@@ -20,6 +20,8 @@ from arena.support.errors import ConfigError
         ("[[A=B>>B]]", None, None),
         ("[[B]]", None, None),
         ("[[A>> B]]", None, None),
+        ("<think>[[A>>B]]</think> so [[B>A]]", "B>A", "B>A"),
+        ("<think>[[A>>B]]", None, None),
         ("\n\n", None, None),
         ("$ERROR$", None, None),
         ("", None, None),
@@ -55,6 +57,27 @@ def test_patterns_are_the_users_own():
 
 def test_a_hundred_thousand_characters_are_no_trouble():
     assert parse_verdict("[[A>B]]" + "[[" * 50_000) == "A>B"
+    assert parse_verdict("[[A>B]]" + "<think>" * 15_000) == "A>B"
+
+
+@pytest.mark.parametrize(
+    ("reply", "spoken"),
+    [
+        ("plain", "plain"),
+        ("<think>no</think>yes", "yes"),
+        ("\n<think>no</think>\nyes", "\n\nyes"),
+        ("no</think>yes", "yes"),
+        ("<think>a</think>b<think>c</think>d", "bd"),
+        ("<think>never ended", ""),
+        (" <think>a</think>\n<think>never ended", ""),
+        ("a stray <think> tag, so yes", "a stray <think> tag, so yes"),
+        ("yes, as B leaks <think>hm</think> tags", "yes, as B leaks  tags"),
+        ("<think>no</think>yes, as B leaks </think>", "yes, as B leaks "),
+        ("B leaks <think>hm</think>, so no</think>yes", "yes"),
+    ],
+)
+def test_thoughts_are_not_spoken(reply, spoken):
+    assert without_thoughts(reply) == spoken
 
 
 def test_real_odd_replies(shared_data):

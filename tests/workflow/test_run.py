@@ -79,6 +79,36 @@ def test_a_deleted_judgment_is_rebuilt_from_the_journal_without_a_judge(judged: 
     assert json.loads(newest.read_text()).get("ready") is None, "no judge was started"
 
 
+@pytest.mark.parametrize("state", ["ok", "unparsed"])
+def test_reopened_games_are_asked_by_the_next_run(judged: Campaign, state: str) -> None:
+    """All games of a model, whose journal is then empty, or the one that has no verdict."""
+    model = "mid-7b-chat"
+    before = judged.judgment(model).read_bytes()
+    journal = judged.root / "games" / f"{model}.jsonl"
+    if state == "unparsed":
+        lines = read_lines(journal)
+        lines[3] |= {"state": "unparsed", "label": None, "answer": "I cannot decide."}
+        write_lines(journal, lines)
+        judged.judgment(model).unlink()
+        judged.run()
+    judgments = judged.judgment(model).read_bytes()
+    said = judged.tool("journal.py", "compact", str(judged.root), "--reopen", state).stdout
+    reopened = 24 if state == "ok" else 1
+    assert f"{model}.jsonl: {reopened} of 24 lines dropped, {reopened} games reopened" in said
+    (aside,) = (judged.root / "reopened").glob(f"{model}.reopened-*.jsonl")
+    assert aside.read_bytes() == judgments
+    assert judged.judgment("grand-70b-chat").exists() == (state == "unparsed")
+    judged.run()
+    assert asked(judged, model) == 24
+    assert scores(judged.judgment(model).read_text()) == scores(before.decode())
+    assert judged.planned() == {}
+
+
+def scores(judgments: str) -> list[tuple[str, ...]]:
+    lines = [json.loads(line) for line in judgments.splitlines()]
+    return [(line["uid"], *(game["score"] for game in line["games"])) for line in lines]
+
+
 def test_what_a_killed_run_left_unfinished_is_made_again_from_the_journal(judged: Campaign) -> None:
     """Snakemake marks what it makes; the mark outlives a kill -9 between the file and its end."""
     games = asked(judged, "mid-7b-chat")

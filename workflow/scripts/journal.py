@@ -3,7 +3,8 @@
 RESULTS_FOLDER is <results_dir>/<bench>/<judge>, or one journal file. `check` reads and says what is
 there, exit status 1 where a line cannot be read. `compact` drops lines that a later line of the
 same game replaces, and unreadable ones; `--reopen too_long` drops games in these states too, so
-that they are asked again (after the judge was given more context, say).
+that the next run asks them again (after the judge was given more context, say). The judgment files
+with such games, which config.yaml tells the place of, are moved to RESULTS_FOLDER/reopened.
 """
 
 import argparse
@@ -12,7 +13,8 @@ from pathlib import Path
 
 from arena.journals.compact import check, compact
 from arena.journals.journal import STATES
-from arena.support.errors import ArenaError
+from arena.setup.load import load_settings
+from arena.support.errors import ArenaError, ConfigError
 
 
 def main(arguments: list[str]) -> int:
@@ -26,6 +28,8 @@ def main(arguments: list[str]) -> int:
         choices=STATES,
         help="compact: drop games in this state, so that they are asked again",
     )
+    parser.add_argument("--configfile", type=Path, default=Path("config/config.yaml"))
+    parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE")
     options = parser.parse_args(arguments)
     paths = [options.path]
     if options.path.is_dir():
@@ -34,11 +38,12 @@ def main(arguments: list[str]) -> int:
     if not paths:
         print(f"{options.path}: no journals there", file=sys.stderr)
         return 1
+    judgments = judgments_of(paths[0].parent.parent, options) if options.reopen else None
     sound = True
     for path in paths:
         try:
             if options.command == "compact":
-                print(compact(path, reopen=options.reopen))
+                print(compact(path, reopen=options.reopen, judgments=judgments))
             found = check(path)
         except ArenaError as error:
             print(error, file=sys.stderr)
@@ -49,5 +54,20 @@ def main(arguments: list[str]) -> int:
     return 0 if sound else 1
 
 
+def judgments_of(root: Path, options: argparse.Namespace) -> Path:
+    """The folder of the judgments that are made of these journals; ConfigError if unknown."""
+    settings = load_settings(options.configfile, options.config)
+    if settings.root.resolve() != root.resolve():
+        raise ConfigError(
+            f"{options.configfile}: its results are in {settings.root}, not in {root}: name the "
+            "config of these journals (--configfile, --config), which says where their judgments "
+            "are"
+        )
+    return settings.judgments_dir
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except ArenaError as error:
+        sys.exit(f"journal: {error}")

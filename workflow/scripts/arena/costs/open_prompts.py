@@ -1,16 +1,14 @@
 """The prompts that a run would send, with their lengths: of every game that is to be asked."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from arena.costs.sharing import Layout, Piece
 from arena.data.answers import Answer, read_answers
 from arena.data.games import GameSettings, plan_games
 from arena.data.lengths import Lengths
 from arena.data.questions import Question
-from arena.journals.journal import Record, read_records
+from arena.journals.journal import Replayed, read_records
 from arena.journals.progress import Progress
 from arena.journals.replay import open_games, reparse
 from arena.setup.settings import Settings
@@ -124,9 +122,10 @@ class Examiner:
 
     def _closed(self, model: str, answers: Mapping[str, Answer]) -> set[tuple[str, int]]:
         """Games that a run would not ask, by its own rules."""
-        journal = _Replayed(self._settings.root / "games" / f"{model}.jsonl")
-        if not journal.records:
+        path = self._settings.root / "games" / f"{model}.jsonl"
+        if not path.exists():
             return set()
+        journal = Replayed(read_records(path))
         reference = self._answers.get(self._params.reference or "")
         plan = plan_games(self._params, self._questions, answers, self._answers, reference)
         reparse(journal, self._params)
@@ -136,15 +135,3 @@ class Examiner:
 
 def _texts(answers: Mapping[str, Answer]) -> dict[str, str]:
     return {uid: answer.text for uid, answer in answers.items()}
-
-
-class _Replayed:
-    """A journal as a client finds it when it begins; nothing is written."""
-
-    def __init__(self, path: Path):
-        self.records: dict[str, Record] = {}
-        self.asked: Counter[str] = Counter()
-        if path.exists():
-            for record in read_records(path):
-                self.records[record.digest] = record
-                self.asked[record.digest] += record.attempts > 0

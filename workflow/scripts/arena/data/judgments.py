@@ -90,10 +90,10 @@ def read_judgments(
 ) -> Iterator[JudgmentLine]:
     """Yield the lines of a judgment file in file order.
 
-    A stored score that is a known label is the verdict; else the reply is parsed by `rule`, and a
-    reply stored in the place of the score as well. A line without a model takes the file's name.
-    Lines that cannot be read are appended to `problems`; without that list they raise
-    DataError(file:line).
+    A game whose `state` says that it ended without a verdict has none. Else a stored score that is
+    a known label is the verdict; else the reply is parsed by `rule`, and a reply stored in the
+    place of the score as well. A line without a model takes the file's name. Lines that cannot be
+    read are appended to `problems`; without that list they raise DataError(file:line).
     """
     path = Path(path)
     try:
@@ -188,19 +188,21 @@ def _game(game: _Game | None, rule: str, patterns: Sequence[str]) -> GameResult 
     if game is None:
         return None
     reply = game.judgment if game.judgment is not _NOTHING else game.judgement
-    label = as_label(game.score)
-    if label is None:
-        label = parse_verdict(_reply_text(reply), patterns, rule)
+    reason = game.finish_reason if isinstance(game.finish_reason, str) else None
+    label = None
+    if game.state in STATES and game.state != "ok":
+        state = game.state  # we read the reply when it came, and there was no verdict in it
+    else:
+        label = _label(game, reply, rule, patterns)
+        state = "ok" if label else "truncated" if reason == "length" else "unparsed"
+    return GameResult(label, state, reason, game.toy is True, reply)
+
+
+def _label(game: _Game, reply: msgspec.Raw, rule: str, patterns: Sequence[str]) -> str | None:
+    label = as_label(game.score) or parse_verdict(_reply_text(reply), patterns, rule)
     if label is None and isinstance(game.score, str):
         label = parse_verdict(game.score, patterns, rule)
-    reason = game.finish_reason if isinstance(game.finish_reason, str) else None
-    if label is not None:
-        state = "ok"
-    elif game.state in STATES and game.state != "ok":
-        state = game.state
-    else:
-        state = "truncated" if reason == "length" else "unparsed"
-    return GameResult(label, state, reason, game.toy is True, reply)
+    return label
 
 
 def _reply_text(reply: msgspec.Raw) -> str | None:

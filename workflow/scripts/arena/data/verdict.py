@@ -19,6 +19,8 @@ LABELS = frozenset(VERDICTS) | frozenset(_ALIASES)
 DEFAULT_PATTERNS = (r"\[\[([AB<>=]+)\]\]", r"\[([AB<>=]+)\]")
 RULES = ("v0.1", "v2.0")
 
+_BEGIN, _END = "<think>", "</think>"  # of a thought
+
 
 def default_rule(bench: str) -> str:
     """v0.1 for Arena-Hard v0.1, whose published tables keep the game that has a verdict."""
@@ -32,12 +34,13 @@ def parse_verdict(
 
     rule "v2.0": the reply is upper-cased; the first pattern with any non-empty match decides, by
     its last match. rule "v0.1": only the first pattern counts, the reply is taken as it is, and all
-    of its matches must be equal.
+    of its matches must be equal. Thoughts are not read (see `without_thoughts`).
     """
     if rule not in RULES:
         raise ConfigError(f"rule: {rule!r} is not one of {', '.join(RULES)}")
     if not text or not patterns:
         return None
+    text = without_thoughts(text)
     if rule == "v0.1":
         matches = set(_matches(patterns[0], text))
         label = matches.pop() if len(matches) == 1 else None
@@ -46,6 +49,24 @@ def parse_verdict(
         found = (matches for pattern in patterns if (matches := _matches(pattern, upper)))
         label = next(found, [None])[-1]
     return as_label(label)
+
+
+def without_thoughts(reply: str) -> str:
+    """What the judge said, without what it thought before.
+
+    A thought stands between `<think>` and the next `</think>`. The first may lack its beginning,
+    which the chat templates of some judges put into the prompt. Where a reply begins with a thought
+    that has no end, all of it is thought. Any other tag alone is quoted from an answer.
+    """
+    *closed, rest = reply.split(_END)
+    spoken, ended = "", False  # ended: the first thought, with or without its beginning
+    for part in closed:
+        said, begun, _ = part.partition(_BEGIN)
+        spoken = spoken + said if begun or ended else ""
+        ended = ended or not begun or not spoken.strip()
+    if not spoken.strip() and rest.lstrip().startswith(_BEGIN):
+        return ""
+    return spoken + rest
 
 
 def as_label(value: object) -> str | None:

@@ -207,13 +207,16 @@ def _same_prompt(game: Game, plain: Mapping[str, Any]) -> bool | None:
 
 
 def move_aside(path: Path, folder: Path, when: datetime) -> Path:
-    """Move an adopted file out of the judgments, never over another one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = f"{path.name.removesuffix('.jsonl')}.adopted-{when:%Y%m%d-%H%M%S}"
+    """Move a file out of the judgments, never over another one; its folder's name says why."""
+    stem = f"{path.name.removesuffix('.jsonl')}.{folder.name}-{when:%Y%m%d-%H%M%S}"
     target = folder / f"{stem}.jsonl"
     if target.exists():
-        raise JournalError(f"{target} is there already; move it away and adopt again")
-    shutil.move(path, target)
+        raise JournalError(f"{target} is there already; move it away and start again")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.move(path, target)
+    except OSError as error:
+        raise JournalError(f"{path}: cannot be moved to {target}: {error.strerror}") from error
     return target
 
 

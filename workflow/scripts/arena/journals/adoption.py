@@ -14,7 +14,7 @@ from arena.journals.adopt import Adopted, adopt, move_aside, totals
 from arena.journals.journal import Journal, read_records
 from arena.journals.lock import Lock
 from arena.setup.settings import Settings
-from arena.support.errors import DataError
+from arena.support.errors import ArenaError, DataError, JournalError
 
 
 def report_adoption(
@@ -25,7 +25,7 @@ def report_adoption(
         tell("a dry run: nothing is written or moved; this is what would be taken")
     adopted, stayed = [], 0
     for result in adopt_all(campaign, dry_run=dry_run):
-        if isinstance(result, DataError):
+        if isinstance(result, ArenaError):
             stayed += 1
             tell(f"adopt: {result}")
         else:
@@ -36,12 +36,12 @@ def report_adoption(
     return not stayed
 
 
-def adopt_all(campaign: Settings, *, dry_run: bool = False) -> Iterator[Adopted | DataError]:
+def adopt_all(campaign: Settings, *, dry_run: bool = False) -> Iterator[Adopted | ArenaError]:
     """Adopt the foreign judgment files of all configured models, one after the other.
 
     The journal is on disk before a file is moved aside, so that an adoption that is interrupted
-    is simply started again. Yields a DataError for a file that cannot be judged against anything,
-    which stays where it is. dry_run: neither writes nor moves.
+    is simply started again. Yields an ArenaError for a file that stays where it is: it cannot be
+    judged against anything, or a client plays from its journal. dry_run: neither writes nor moves.
     """
     found = [model for model in campaign.models if is_foreign(*_paths(campaign, model))]
     if not found:
@@ -72,12 +72,16 @@ def adopt_all(campaign: Settings, *, dry_run: bool = False) -> Iterator[Adopted 
             known = digests & {record.digest for record in records}
             yield take(known=known, append=lambda _: None)
             continue
-        with Lock(journal_path) as lock:
-            lock.acquire(until=time.time())
-            with Journal(journal_path, digests) as journal:
-                result = take(known=journal.records.keys(), append=journal.append)
-                journal.sync()
-                result.moved_to = move_aside(path, campaign.root / "adopted", now)
+        try:
+            with Lock(journal_path) as lock:
+                lock.acquire(until=time.time())
+                with Journal(journal_path, digests) as journal:
+                    result = take(known=journal.records.keys(), append=journal.append)
+                    journal.sync()
+                    result.moved_to = move_aside(path, campaign.root / "adopted", now)
+        except JournalError as error:
+            yield error
+            continue
         yield result
 
 

@@ -4,12 +4,15 @@ import time
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
+from arena.data.judgments import is_foreign
+from arena.journals.adopt import move_aside
 from arena.journals.journal import STATES, Flaw, Record, read_records
 from arena.journals.lock import Lock
 from arena.support.errors import JournalError
-from arena.support.jsonl import write_atomic
+from arena.support.jsonl import iter_lines, write_atomic
 
 
 @dataclass(slots=True)
@@ -55,11 +58,19 @@ def check(path: Path) -> Checked:
     return result
 
 
-def compact(path: Path, *, reopen: Collection[str] = ()) -> str:
+def compact(path: Path, *, reopen: Collection[str] = (), judgments: Path | None = None) -> str:
     """Rewrite a journal without what no reader needs; returns what was dropped, in words.
 
     The lines of a game that was asked again and has no verdict yet stay all: their number says how
     often it was asked. JournalError where a living process plays from the journal.
+
+    Parameters
+    ----------
+    reopen
+        Drop games in these states too, so that they are asked again.
+    judgments
+        Folder of the judgment files. That of a model with reopened games is moved aside, into
+        `reopened/` of the results: as long as it is there, the next run finds nothing to do.
     """
     with Lock(path) as lock:
         lock.acquire(until=time.time())
@@ -75,7 +86,24 @@ def compact(path: Path, *, reopen: Collection[str] = ()) -> str:
             if (final := last[record.digest, record.uid, record.game]).state not in reopen
             and (record is final or final.is_repeatable)
         ]
-        write_atomic(path, (record.line() for record in kept))
-    reopened = sum(record.state in reopen for record in last.values())
-    dropped = f"{path}: {len(records) - len(kept)} of {len(records)} lines dropped"
-    return f"{dropped}, {reopened} games reopened, {len(flaws)} unreadable lines gone"
+        reopened = sum(record.state in reopen for record in last.values())
+        said = f"{path}: {len(records) - len(kept)} of {len(records)} lines dropped"
+        said += f", {reopened} games reopened, {len(flaws)} unreadable lines gone"
+        judgment = judgments and judgments / path.name
+        ours = judgment and judgment.exists() and not is_foreign(judgment, path)
+        # First: if we are killed in between, the file is made again of the journal as it was.
+        if ours and (reopened or _has_games_in(judgment, reopen)):
+            aside = move_aside(judgment, path.parent.parent / "reopened", datetime.now())
+            said += f", its judgments moved to {aside}"
+        try:
+            write_atomic(path, (record.line() for record in kept))
+        except OSError as error:
+            raise JournalError(f"{path}: cannot be written: {error.strerror}") from error
+    return said
+
+
+def _has_games_in(judgment: Path, states: Collection[str]) -> bool:
+    """Whether a judgment file of ours was made with such games, also where they were reopened for
+    another file of the same journal (another baseline's) before."""
+    games = (game for line in iter_lines(judgment) for game in (line.obj or {}).get("games") or ())
+    return any(game and game.get("state") in states for game in games)

@@ -9,10 +9,11 @@ they are: going back to these settings costs nothing. Of several lines of one di
 counts; there are several where a game without a verdict was asked again.
 """
 
+import contextlib
 import json
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,15 +95,39 @@ def read_records(path: Path | str, flaws: list[Flaw] | None = None) -> Iterator[
                     flaws.append(Flaw(number, str(error), line.torn))
 
 
-class Journal:
-    """A journal open for appending. Its holder holds the lock (see `arena.journals.lock`).
+class Replayed:
+    """What the lines of a journal say.
 
     Attributes
     ----------
     records : dict of digest to Record
-        The last line of each digest, of those asked for.
+        The last line of each digest.
     asked : Counter of digest
         How many lines with calls of ours each of them has.
+    """
+
+    def __init__(self, records: Iterable[Record] = ()):
+        self.records: dict[str, Record] = {}
+        self.asked: Counter[str] = Counter()
+        for record in records:
+            self._take_in(record)
+
+    def _take_in(self, record: Record) -> None:
+        self.records[record.digest] = record
+        self.asked[record.digest] += record.attempts > 0
+
+    def times_asked(self, digest: str) -> int:
+        """How often a game was asked: by us, or once by those whose judgments were adopted."""
+        return self.asked[digest] or int(digest in self.records)
+
+
+class Journal(Replayed):
+    """A journal open for appending, replayed of the digests asked for.
+
+    Its holder holds the lock (see `arena.journals.lock`).
+
+    Attributes
+    ----------
     flaws : list of Flaw
         Lines that are no records; they stay until `compact`.
     torn : bool
@@ -114,27 +139,25 @@ class Journal:
 
         Raises JournalError where the folder or the file cannot be written.
         """
+        super().__init__()
         self.path = Path(path)
-        self.records: dict[str, Record] = {}
-        self.asked: Counter[str] = Counter()
         self._held: set[tuple[str, str, int]] = set()
         self.flaws: list[Flaw] = []
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-            self._file = os.open(self.path, flags, 0o666)
-        except OSError as error:
-            raise JournalError(
-                f"{self.path}: the journal cannot be written: {error.strerror}. "
-                "Games are never played without one"
-            ) from error
-        try:
-            self.torn = self._drop_torn_tail()
-            self._size = os.fstat(self._file).st_size
-            self._replay(digests)
-        except BaseException:
-            os.close(self._file)
-            raise
+        with contextlib.ExitStack() as undo:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+                self._file = os.open(self.path, flags, 0o666)
+                undo.callback(os.close, self._file)
+                self.torn = self._drop_torn_tail()
+                self._size = os.fstat(self._file).st_size
+                self._replay(digests)
+            except OSError as error:
+                raise JournalError(
+                    f"{self.path}: the journal cannot be written: {error.strerror}. "
+                    "Games are never played without one"
+                ) from error
+            undo.pop_all()
 
     def _replay(self, digests: Collection[str] | None) -> None:
         for record in read_records(self.path, self.flaws):
@@ -142,8 +165,7 @@ class Journal:
                 self._take_in(record)
 
     def _take_in(self, record: Record) -> None:
-        self.records[record.digest] = record
-        self.asked[record.digest] += record.attempts > 0
+        super()._take_in(record)
         self._held.add((record.digest, record.uid, record.game))
 
     def holds(self, digest: str, uid: str, game: int) -> bool:
@@ -170,15 +192,17 @@ class Journal:
         """Write one line. JournalError on a full disk or a second writer; the file stays whole."""
         # A lone surrogate in a reply is kept as the JSON escape that stands for it.
         data = record.line().encode("utf-8", "backslashreplace")
-        if os.fstat(self._file).st_size != self._size:
-            raise JournalError(
-                f"{self.path}: another process writes this journal too; this one stops. "
-                "Two runs share results_dir: wait for one to end, then start again"
-            )
         try:
+            if os.fstat(self._file).st_size != self._size:
+                raise JournalError(
+                    f"{self.path}: another process writes this journal too; this one stops. "
+                    "Two runs share results_dir: wait for one to end, then start again"
+                )
             _write_all(self._file, data)
         except OSError as error:
-            os.ftruncate(self._file, self._size)  # shrinking needs no space
+            # Shrinking needs no space. Where even that fails, the next start drops a torn line.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, self._size)
             raise JournalError(
                 f"{self.path}: a finished game cannot be written: {error.strerror}. "
                 "Make room and start again: all games before it are kept"
@@ -202,8 +226,10 @@ class Journal:
     def __enter__(self) -> "Journal":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # The disk that failed us once may do so again: the first error is the one to tell.
+        with contextlib.suppress(JournalError) if kind else contextlib.nullcontext():
+            self.close()
 
 
 def _write_all(file: int, data: bytes) -> None:

@@ -6,9 +6,12 @@ it. It never outlives its holder, since a contender judges by the first of these
 
 1. same machine: the process is gone, or its number has passed to another process;
 2. our own Slurm job on another machine: an earlier life of this job, which was requeued;
-3. another node: Slurm says that the holder's job has ended;
+3. another node of our cluster: Slurm says that the holder's job has ended;
 4. else the heartbeat: the file's time, renewed every 20 s, is older than 5 minutes by the file
    system's own clock, so clocks of nodes do not matter.
+
+Slurm is asked at a contender's first look; after that only when the heart has missed a beat, for
+a hundred that wait must not be a storm on its controller.
 """
 
 import contextlib
@@ -20,14 +23,17 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from arena.support import processes, slurm
 from arena.support.errors import JournalError
 
 HEARTBEAT = 20.0  # s; a touch of one small file
+TRUSTED = 2 * HEARTBEAT  # s; whose heart beat so lately lives, without asking Slurm
 STALE = 300.0  # s; 15 missed heartbeats: longer than any pause of a file server that jobs survive
+# Slurm's states in which a job has processes.
+RUNS = {"RUNNING", "SUSPENDED", "STOPPED", "SIGNALING", "COMPLETING"}
 GUARD_STALE = 60.0  # s; the guard of a take-over is held for milliseconds
 
 
@@ -42,11 +48,16 @@ class Holder:
     slurm_job_id: str | None
     token: str
     batch: str | None
-    state: str  # "playing", or "waiting" for the other clients of the batch
+    state: str  # "playing", or "waiting" for the other clients of the batch: of the same length
+    cluster: str | None = None  # where the job's number means something
 
     def __str__(self) -> str:
         job = f", Slurm job {self.slurm_job_id}" if self.slurm_job_id else ""
         return f"process {self.pid} on {self.host}{job}"
+
+    def text(self) -> str:
+        """What stands in the lock's file."""
+        return json.dumps(asdict(self))
 
 
 class Lock:
@@ -64,13 +75,17 @@ class Lock:
             token=secrets.token_hex(8),
             batch=batch,
             state="playing",
+            cluster=os.environ.get("SLURM_CLUSTER_NAME"),
         )
         self._stop = threading.Event()
         self._beat: threading.Thread | None = None
         self.lost = False
 
-    def try_acquire(self) -> Holder | None:
-        """Take the lock if it is free or its holder is gone; else return the living holder."""
+    def try_acquire(self, *, first: bool = True) -> Holder | None:
+        """Take the lock if it is free or its holder is gone; else return the living holder.
+
+        first: whether this is our first look at it (see `is_alive`).
+        """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             while not self._link(self.path):
@@ -80,7 +95,7 @@ class Lock:
                 holder = _parse(text)
                 if holder is None and _beats(self.path):
                     raise JournalError(f"{self.path}: not one of our locks; remove it if it is old")
-                if holder is not None and is_alive(holder, self.path):
+                if holder is not None and is_alive(holder, self.path, ask=first):
                     return holder
                 self._remove_stale(text)
         except OSError as error:
@@ -103,7 +118,7 @@ class Lock:
         `waiting` is told once who holds it.
         """
         told, pause = False, poll / 50
-        while (holder := self.try_acquire()) is not None:
+        while (holder := self.try_acquire(first=not told)) is not None:
             if not told:
                 waiting(holder)
                 told = True
@@ -117,15 +132,24 @@ class Lock:
             pause = min(poll, pause * 1.5)
 
     def set_state(self, state: str) -> None:
-        """Let the other clients of the batch know: "playing" or "waiting"."""
-        changed = Holder(**{**asdict(self._me), "state": state})
-        temporary = self._write(changed)
-        temporary.replace(self.path)
-        self._me = changed
+        """Let the other clients of the batch know: "playing" or "waiting".
+
+        Written into the very file that was seen to be ours: one that was taken from us is left
+        alone, also where that happens at this moment. JournalError where it cannot be written.
+        """
+        try:
+            with self.path.open("r+", encoding="utf-8") as file:
+                if _is_by(_parse(file.read()), self._me.token):
+                    self._me = replace(self._me, state=state)
+                    file.seek(0)
+                    file.write(self._me.text())  # as long as before: nobody reads a part of it
+        except FileNotFoundError:
+            return  # the heartbeat will find it lost
+        except OSError as error:
+            raise JournalError(f"{self.path}: cannot be written: {error.strerror}") from error
 
     def is_ours(self) -> bool:
-        holder = read_holder(self.path)
-        return holder is not None and holder.token == self._me.token
+        return _is_by(read_holder(self.path), self._me.token)
 
     def release(self) -> None:
         """Give the lock back; a lock that was lost is left to its new holder."""
@@ -134,8 +158,9 @@ class Lock:
         self._stop.set()
         self._beat.join()
         self._beat = None
-        if self.is_ours():
-            self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # read-only by now: others see that we are gone
+            if self.is_ours():
+                self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> "Lock":
         return self
@@ -144,30 +169,30 @@ class Lock:
         self.release()
 
     def _heartbeat(self) -> None:
+        missed = 0
         while not self._stop.wait(HEARTBEAT):
-            try:
-                if not self.is_ours():
-                    self.lost = True  # judged dead while this node was cut off
+            with contextlib.suppress(OSError):  # the file server's turn to be away
+                holder = read_holder(self.path)
+                missed = missed + 1 if holder is None else 0
+                # Judged dead while this node was cut off. That it is not there may be a file
+                # server's error, once.
+                if missed == 2 or (holder and holder.token != self._me.token):
+                    self.lost = True
                     return
-                os.utime(self.path)
-            except OSError:
-                continue  # the file server's turn to be away; the next beat tries again
-
-    def _write(self, holder: Holder) -> Path:
-        temporary = self.path.with_name(f".{self.path.name}.{holder.token}")
-        temporary.write_text(json.dumps(asdict(holder)), encoding="utf-8")
-        return temporary
+                if holder:
+                    os.utime(self.path)
 
     def _link(self, target: Path) -> bool:
-        temporary = self._write(self._me)
+        temporary = self.path.with_name(f".{self.path.name}.{self._me.token}")
         try:
+            temporary.write_text(self._me.text(), encoding="utf-8")
             os.link(temporary, target)
             return True
         except FileExistsError:
             # NFS may say so of a link that it made itself, when its first answer was lost.
             return temporary.stat().st_nlink == 2
         finally:
-            temporary.unlink()
+            temporary.unlink(missing_ok=True)
 
     def _remove_stale(self, text: str) -> None:
         """Remove a dead holder's lock. Only one contender at a time, and only that very lock."""
@@ -191,25 +216,35 @@ def read_holder(path: Path) -> Holder | None:
     return None if text is None else _parse(text)
 
 
-def is_alive(holder: Holder, path: Path) -> bool:
-    """Whether the holder of the lock at `path` still lives (rules: see the module)."""
+def is_alive(holder: Holder, path: Path, *, ask: bool = False) -> bool:
+    """Whether the holder of the lock at `path` still lives (rules: see the module).
+
+    ask: Slurm, also where the heart beats.
+    """
     if holder.machine == processes.machine():
         return bool(holder.started) and processes.started(holder.pid) == holder.started
-    if holder.slurm_job_id:
-        if holder.slurm_job_id == os.environ.get("SLURM_JOB_ID"):
-            return False
-        runs = slurm_job_runs(holder.slurm_job_id)
-        if runs is not None:
-            return runs
-    return _beats(path)
+    if not holder.slurm_job_id or holder.cluster != os.environ.get("SLURM_CLUSTER_NAME"):
+        return _beats(path)
+    if holder.slurm_job_id == os.environ.get("SLURM_JOB_ID"):
+        return False
+    if not ask and _beats(path, TRUSTED):
+        return True
+    runs = slurm_job_runs(holder.slurm_job_id)
+    return _beats(path) if runs is None else runs
 
 
 def slurm_job_runs(job: str) -> bool | None:
-    """Whether Slurm still has the job in some state before its end; None if it cannot say."""
+    """Whether processes of the job may be there; None if Slurm cannot say.
+
+    Nor can it of a job that waits, as one that was requeued does: its earlier life has ended, or
+    its node is out of reach.
+    """
     state, problem = slurm.ask_of_job(job, "%T", 20)  # s; a busy controller needs no longer
     if problem:
         return False if "Invalid job id" in problem else None
-    return bool(state)
+    if not state:
+        return False
+    return True if state in RUNS else None
 
 
 def _read(path: Path) -> str | None:
@@ -231,10 +266,14 @@ def _parse(text: str) -> Holder | None:
         return None
 
 
-def _beats(path: Path) -> bool:
+def _is_by(holder: Holder | None, token: str) -> bool:
+    return holder is not None and holder.token == token
+
+
+def _beats(path: Path, within: float = STALE) -> bool:
     """Whether the file is there and was touched lately."""
     try:
-        return _age(path) < STALE
+        return _age(path) < within
     except FileNotFoundError:
         return False
 

@@ -8,10 +8,10 @@ from typing import Any
 from arena.data.games import Game, GameSettings
 from arena.data.judgments import game_dict, judgment_line
 from arena.data.questions import Question
-from arena.journals.journal import NO_TOKENS, Journal, Record
+from arena.journals.journal import NO_TOKENS, Journal, Record, Replayed
 
 
-def reparse(journal: Journal, settings: GameSettings) -> None:
+def reparse(journal: Replayed, settings: GameSettings) -> None:
     """Read the stored replies with the patterns in use now: other patterns cost no call."""
     for digest, record in journal.records.items():
         if record.state not in ("ok", "unparsed", "truncated"):
@@ -25,13 +25,15 @@ def reparse(journal: Journal, settings: GameSettings) -> None:
         journal.records[digest] = replace(record, state=state, label=label, reason=reason)
 
 
-def open_games(games: Iterable[Game], journal: Journal, settings: GameSettings) -> list[Game]:
+def open_games(games: Iterable[Game], journal: Replayed, settings: GameSettings) -> list[Game]:
     """Those to ask, each prompt once: without a record, or without a verdict and to ask again."""
     chosen: dict[str, Game] = {}
     for game in games:
         record = journal.records.get(game.digest)
         again = record is not None and record.is_repeatable
-        if record is None or (again and journal.asked[game.digest] <= settings.ask_again.times):
+        if record is None or (
+            again and journal.times_asked(game.digest) <= settings.ask_again.times
+        ):
             chosen.setdefault(game.digest, game)
     return list(chosen.values())
 

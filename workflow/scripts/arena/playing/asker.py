@@ -17,9 +17,12 @@ from arena.playing.replies import Failure, Outcome, read_reply, read_status, sho
 from arena.playing.share import NO_KEYS
 
 NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+# What openai does not make its own is an answer that is no HTTP: its text would show our headers.
+BROKEN = (openai.APIConnectionError, aiohttp.ClientError, httpx2.HTTPError)
 CONNECT = 10.0  # s; the judge runs on this node, or at a provider that is near enough
 MOST_CONNECTIONS = 4096  # the client's pace is what limits them
 REST = 10.0  # s that an address is left out after a failed connection, while there are others
+UNLISTED = (403, 404, 405)  # of /v1/models: restricted keys, and gateways that only pass on chats
 HEALTH = 10.0  # s for /v1/models; a server that needs longer for a list of names is not well
 
 
@@ -29,7 +32,8 @@ class Endpoint:
     name: the judge's name at this address, where it is not the one in our settings.
     """
 
-    def __init__(self, url: str, key: str, name: str | None):
+    def __init__(self, number: int, url: str, key: str, name: str | None):
+        self.number = number
         self.url = url.rstrip("/")
         self.name = name
         limits = httpx2.Limits(
@@ -67,10 +71,11 @@ class Asker:
     ):
         """server: content of the server file. timeout: s for one whole request."""
         endpoints = server.get("endpoints") or [{"url": server["url"], "key": server.get("key")}]
-        self._keys = [entry["key"] for entry in endpoints if entry.get("key") not in NO_KEYS]
+        keys = {entry["key"] for entry in endpoints if entry.get("key") not in NO_KEYS}
+        self._keys = sorted(keys, key=len, reverse=True)  # one may be the beginning of another
         self._endpoints = [
-            Endpoint(entry["url"], entry.get("key") or "", entry.get("model"))
-            for entry in endpoints
+            Endpoint(number, entry["url"], entry.get("key") or "", entry.get("model"))
+            for number, entry in enumerate(endpoints)
         ]
         self._settings = settings
         self._timeout = timeout
@@ -79,8 +84,13 @@ class Asker:
     def where(self) -> str:
         return ", ".join(endpoint.url for endpoint in self._endpoints)
 
-    async def ask(self, body: Mapping[str, Any]) -> Outcome:
-        """Play one game; raises Failure. An address that nobody listens at is left out a while."""
+    async def ask(self, body: Mapping[str, Any], address: int | None = None) -> Outcome:
+        """Play one game; raises Failure. An address that nobody listens at is left out a while.
+
+        address: the number of the one to ask, where it matters.
+        """
+        if address is not None:
+            return await self._ask(self._endpoints[address], body)
         now = time.monotonic()
         waking = [endpoint for endpoint in self._endpoints if endpoint.rests_until <= now]
         failure = Failure("connection", "no address of the judge answers")
@@ -88,7 +98,7 @@ class Asker:
             try:
                 return await self._ask(endpoint, body)
             except Failure as error:
-                failure = Failure(error.kind, self.redact(error.message), error.retry_after)
+                failure = error
                 if error.kind != "connection":
                     break
                 endpoint.rests_until = time.monotonic() + REST
@@ -105,18 +115,24 @@ class Asker:
         finally:
             endpoint.open -= 1
         if status == 200:
-            return read_reply(content, self._settings)
-        outcome = read_status(status, headers, content)
-        return replace(outcome, reason=self.redact(outcome.reason or ""))  # the server's own words
+            outcome = read_reply(content, self._settings, self.redact)
+        else:
+            outcome = read_status(status, headers, content, self.redact)
+        return replace(outcome, address=endpoint.number)
 
     async def models(self) -> list[str]:
-        """The names that the judge's first address that answers serves; raises Failure."""
+        """The names that the judge's first address that answers serves; raises Failure.
+
+        Of kind "unlisted" where it answers, but not with names.
+        """
         failure: Failure | None = None
         for endpoint in self._endpoints:
             try:
                 names = await self._models(endpoint)
             except Failure as error:
-                failure = failure or Failure(error.kind, self.redact(error.message))
+                if error.kind == "unlisted":
+                    raise
+                failure = failure or error
                 continue
             own = {endpoint.name} & set(names)
             return [*names, self._settings.judge] if own else names
@@ -124,12 +140,14 @@ class Asker:
 
     async def _models(self, endpoint: Endpoint) -> list[str]:
         status, headers, content = await self._call(endpoint.client.get, "/models", HEALTH)
+        if status in UNLISTED:
+            raise Failure("unlisted", f"/v1/models answers HTTP {status}")
         if status != 200:
-            outcome = read_status(status, headers, content)
+            outcome = read_status(status, headers, content, self.redact)
             raise Failure("broken", f"HTTP {status}: {outcome.reason}")
         try:
             return [str(entry["id"]) for entry in json.loads(content)["data"]]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise Failure("broken", "/v1/models is no list of models") from None
 
     async def _call(self, method, path: str, timeout: float, **options: Any):
@@ -140,9 +158,9 @@ class Asker:
             response = error.response
         except TimeoutError:
             raise Failure("timeout", f"no answer within {timeout:.0f} s") from None
-        except openai.APIConnectionError as error:
+        except BROKEN as error:
             cause = _first_cause(error)
-            text = shorten(f"{type(cause).__name__}: {cause}")
+            text = shorten(self.redact(f"{type(cause).__name__}: {cause}"))
             # Connecting failed: nothing was asked. Anything later: the answer did not come whole.
             kind = "connection" if isinstance(cause, NOT_CONNECTED) else "broken"
             raise Failure(kind, text) from None

@@ -10,23 +10,23 @@ import random
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 
 from arena.data.games import Game, GameSettings
-from arena.journals.journal import NO_TOKENS, Journal, Record
+from arena.journals.journal import Journal, Record
 from arena.playing.asker import Asker
 from arena.playing.breaker import Breaker
 from arena.playing.deadline import Deadline
+from arena.playing.finished import record_of
 from arena.playing.hooks import Counts, Hooks
 from arena.playing.pace import Pace, delay
 from arena.playing.ready import Server, wait_ready
+from arena.playing.refusals import Refusals
 from arena.playing.replies import Failure, Outcome
 from arena.support.errors import BudgetSpent, JournalError, JudgeError, OpenGames
 
 TRIES = 6  # failures of one game, about a minute with back-off, before it holds up no one any more
 LONGEST_TRIAL = 8.0  # s between trials of a judge that fails: so long a mended one may stand idle
 SYNC_EVERY = 30.0  # s of games that the death of a whole node may cost
-MOST_REFUSED = 10  # games refused before any was answered: then it is our request, not the games
 
 
 @dataclass(slots=True)
@@ -67,8 +67,9 @@ class Client:
         self._later: list[tuple[float, int, int, Game]] = []
         self._states: dict[tuple[str, int], _State] = {}
         self._unfinished: set[tuple[str, int]] = set()
-        self._refused: list[tuple[Game, Outcome, float]] = []
-        self._answered = False
+        replies = (record for record in journal.records.values() if record.attempts)
+        answered = any(record.answer is not None for record in replies)
+        self._refusals = Refusals(settings, answered=answered)
         self._tasks: set[asyncio.Task] = set()
         self._stop: Exception | None = None
         self._enough: str | None = None
@@ -77,16 +78,15 @@ class Client:
         self._loop = asyncio.get_running_loop()
         self.counts = counts or Counts()
 
-    async def run(self, games: Iterable[Game], *, answered: bool = False) -> None:
-        """Play the games. `answered`: this judge has answered games before (see MOST_REFUSED).
+    async def run(self, games: Iterable[Game]) -> None:
+        """Play the games.
 
         Raises OpenGames, JudgeError or JournalError; whatever was finished is in the journal.
         """
-        self._answered = answered
         self._ready = [(game.position, game.index, game) for game in games]
         heapq.heapify(self._ready)
         for *_, game in self._ready:
-            self._states[game.key] = _State(again=self._journal.asked[game.digest])
+            self._states[game.key] = _State(again=self._journal.times_asked(game.digest))
             if game.digest not in self._journal.records:
                 self._unfinished.add(game.key)
         keeper = asyncio.create_task(self._keep())
@@ -97,11 +97,13 @@ class Client:
                 self._priority = self._hooks.priority()
                 self._pace.set_ceiling(self._hooks.share())
                 await self._dispatch()
+            else:
+                self._enough = (
+                    "the job ends before the judge is ready; raise walltime.start_minutes"
+                )
         finally:
             keeper.cancel()
             await self._cancel_open()
-        if self._refused and not self._stop:
-            self.stop(JudgeError(self._why_refused()))
         if self._stop:
             raise self._stop
         if self.left:
@@ -144,7 +146,10 @@ class Client:
 
     async def _dispatch(self) -> None:
         """Begin games as slots come free, until nothing is left or something says stop."""
-        while (self._ready or self._later or self._tasks) and not self._stop:
+        while not self._stop:
+            self._ask_control()
+            if not (self._ready or self._later or self._tasks):
+                return
             if self._is_draining():
                 await self._drain()
                 return
@@ -155,11 +160,25 @@ class Client:
             while self._later and self._later[0][0] <= now:
                 heapq.heappush(self._ready, heapq.heappop(self._later)[1:])
             if now >= self._pace.hold_until:
-                while self._ready and self.open < self._pace.limit and not self._is_draining():
+                while self._may_begin():
                     self._begin(heapq.heappop(self._ready)[-1])
             if self._only_hopeless() and not self._hooks.others_play():
                 return
             await self._pause(now)
+
+    def _ask_control(self) -> None:
+        """Put the control first in line, if it is time for it (see `refusals`)."""
+        if control := self._refusals.control(idle=not (self._ready or self._tasks)):
+            self._states[control.key] = _State()
+            heapq.heappush(self._ready, (control.position, control.index, control))
+
+    def _may_begin(self) -> bool:
+        return (
+            bool(self._ready)
+            and self.open < self._pace.limit
+            and (not self._refusals.is_asking or self._refusals.is_control(self._ready[0][-1]))
+            and not self._is_draining()
+        )
 
     def _is_draining(self) -> bool:
         """Whether no further game may be begun: the job's end is near, or the budget is used up."""
@@ -204,45 +223,39 @@ class Client:
         self.counts.calls += 1
         begun = time.monotonic()
         try:
-            outcome = await self._asker.ask(body)
+            outcome = await self._asker.ask(body, self._refusals.address(game))
         except Failure as failure:
             if failure.kind != "priority" or "priority" in body:
                 self._failed(game, state, failure)
                 return
-            outcome = Outcome("rejected", reason=failure.message)
+            outcome = Outcome("rejected", reason=failure.message, is_unexplained=True)
         seconds = time.monotonic() - begun
         self._deadline.observe(seconds)
         self._breaker.replied()
         self._pace.replied()
-        if outcome.is_unexplained and not self._answered:
-            self._refuse(game, outcome, seconds)
-            return
-        if not self._answered:
-            self._answered = True
-            self._settle_refused()
-        self._finish(game, outcome, seconds)
+        if self._refusals.is_control(game):
+            self._take_control(outcome)
+        elif self._refusals.doubts(outcome):
+            self._refusals.hold(game, outcome, seconds)
+        else:
+            self._finish(game, outcome, seconds)
+        if not outcome.is_refusal:
+            for held in self._refusals.replied(begun, outcome.address):
+                self._finish(held.game, held.outcome, held.seconds)
+
+    def _take_control(self, outcome: Outcome) -> None:
+        if outcome.is_refusal:
+            self.stop(JudgeError(self._refusals.why(outcome)))
+        else:
+            self._refusals.control_replied()
+            self.counts.usage.update(outcome.usage or {})
 
     def _finish(self, game: Game, outcome: Outcome, seconds: float) -> None:
         """Into the journal; back into the line if it is to be asked again."""
         state = self._states[game.key]
         earlier = self._journal.records.get(game.digest)
-        reason = outcome.reason
-        if state.again:
-            what = "verdict" if outcome.state == "ok" else f"{reason or outcome.state}, also"
-            reason = f"{what} when asked again, for the {_nth(state.again)} time"
-        record = Record(
-            digest=game.digest,
-            uid=game.uid,
-            game=game.index,
-            state=outcome.state,
-            label=outcome.label,
-            answer=outcome.answer,
-            finish_reason=outcome.finish_reason,
-            usage=outcome.usage or dict(NO_TOKENS),
-            attempts=(earlier.attempts if earlier else 0) + state.calls,
-            seconds=round(seconds, 3),
-            time=datetime.now().astimezone().isoformat(timespec="milliseconds"),
-            reason=reason,
+        record = record_of(
+            game, outcome, earlier, calls=state.calls, again=state.again, seconds=seconds
         )
         if not self._write(record):
             return
@@ -263,24 +276,6 @@ class Client:
             self.stop(error)
             return False
         return True
-
-    def _refuse(self, game: Game, outcome: Outcome, seconds: float) -> None:
-        """A 400 before any reply: kept back until we know whose fault it is."""
-        self._refused.append((game, outcome, seconds))
-        if len(self._refused) >= MOST_REFUSED:
-            self.stop(JudgeError(self._why_refused()))
-
-    def _why_refused(self) -> str:
-        return (
-            f"the judge refused each of the first {len(self._refused)} games: "
-            f"{self._refused[-1][1].reason}. Correct the judge's settings (judge.sampling, "
-            "judge.max_tokens) or its server's; none of these games counts as played"
-        )
-
-    def _settle_refused(self) -> None:
-        refused, self._refused = self._refused, []
-        for game, outcome, seconds in refused:
-            self._finish(game, outcome, seconds)
 
     def _failed(self, game: Game, state: _State, failure: Failure) -> None:
         self.counts.failed[failure.kind] += 1
@@ -375,7 +370,3 @@ class Client:
         if spent:
             return BudgetSpent(f"{text} run asks only these")
         return OpenGames(f"{text} attempt asks only these")
-
-
-def _nth(number: int) -> str:
-    return {1: "first", 2: "second", 3: "third"}.get(number, f"{number}th")

@@ -1,6 +1,7 @@
 """All games of one model, from its answers to its judgment file: the job behind gen_judgment."""
 
 import asyncio
+import contextlib
 import json
 import os
 import time
@@ -22,7 +23,13 @@ from arena.playing.hooks import Counts, Hooks
 from arena.playing.report import Report, progress_text
 from arena.playing.share import NO_KEYS, Share, read_server
 from arena.playing.siblings import Siblings
-from arena.support.errors import ArenaError, BudgetSpent, DataError, JudgeError
+from arena.support.errors import (
+    ArenaError,
+    BudgetSpent,
+    DataError,
+    JournalError,
+    JudgeError,
+)
 from arena.support.interrupts import Interrupted, Interrupts
 from arena.support.jsonl import dump_line, write_atomic
 from arena.support.text import counted
@@ -56,7 +63,8 @@ class Job:
 def judge_model(job: Job, plain_settings: Mapping[str, Any], log: Path | str | None) -> None:
     """Play what the journal does not hold, then write the judgment file whole.
 
-    Raises an ArenaError where games stay open; its text is the log's last line as well.
+    Raises an ArenaError where games stay open; its text is the log's last line as well, as is that
+    of an error that nobody expected.
     """
     settings = GameSettings.from_dict(plain_settings)
     kept = log and _kept_log(Path(log), job)
@@ -67,6 +75,9 @@ def judge_model(job: Job, plain_settings: Mapping[str, Any], log: Path | str | N
         except ArenaError as error:
             report.tell(f"stopped: {error}")
             raise type(error)(f"{job.model}: {error}") from error
+        except Exception as error:
+            report.tell(f"stopped: {type(error).__name__}: {error}")
+            raise
 
 
 def plan_of(job: Job, settings: GameSettings, questions: Iterable[Question]) -> list[Game]:
@@ -92,8 +103,21 @@ class _Session:
     deadline: Deadline = field(default_factory=lambda: Deadline(job_end()))
 
     def judge(self) -> None:
+        job, name = self.job, self.batch["batch"]
+        others = [model for model in self.batch["models"] if model != job.model]
+        siblings = Siblings(others, name, job.journal.parent, job.output.parent)
+        guard = Guard.from_batch(self.batch, job.root)
+        with Lock(job.journal, name) as lock:
+            try:
+                self._judge(lock, siblings, guard)
+            except Exception as error:
+                if isinstance(error, BudgetSpent):
+                    SpentMark(job.root, self.batch["run"]).write(guard.exceeded())
+                self._wait_for(siblings, lock, error)
+                raise
+
+    def _judge(self, lock: Lock, siblings: Siblings, guard: Guard) -> None:
         job, report = self.job, self.report
-        name = self.batch["batch"]
         questions = read_questions(job.questions)
         games = plan_of(job, self.settings, questions)
         if not games:
@@ -101,26 +125,22 @@ class _Session:
         skipped = len(questions) - len(games) // 2
         if skipped:
             report.tell(f"{skipped} of {len(questions)} questions left out: an answer is missing")
-        others = [model for model in self.batch["models"] if model != job.model]
-        siblings = Siblings(others, name, job.journal.parent, job.output.parent)
-        guard = Guard.from_batch(self.batch, job.root)
-        with Lock(job.journal, name) as lock:
-            lock.acquire(
-                until=self.deadline.leave_at,
-                waiting=lambda holder: report.tell(f"waiting: {holder} is playing these games"),
-            )
-            with Journal(job.journal, {game.digest for game in games}) as journal:
-                try:
-                    self._play(games, journal, lock, siblings, guard)
-                except ArenaError as error:
-                    if isinstance(error, BudgetSpent):
-                        SpentMark(job.root, self.batch["run"]).write(guard.exceeded())
-                    self._wait_for(siblings, lock, error)
-                    raise
-                copy_shared(games, journal)
-                journal.sync()
-                lines = judgment_lines(self.settings, job.model, questions, games, journal)
+        lock.acquire(
+            until=self.deadline.leave_at,
+            waiting=lambda holder: report.tell(f"waiting: {holder} is playing these games"),
+        )
+        with Journal(job.journal, {game.digest for game in games}) as journal:
+            self._play(games, journal, lock, siblings, guard)
+            copy_shared(games, journal)
+            journal.sync()
+            lines = judgment_lines(self.settings, job.model, questions, games, journal)
+            try:
                 write_atomic(job.output, map(dump_line, lines))
+            except OSError as error:
+                raise DataError(
+                    f"{job.output}: cannot be written: {error.strerror}. Start again when it can: "
+                    "all games are kept"
+                ) from error
 
     def _play(
         self,
@@ -200,23 +220,26 @@ class _Session:
         )
         try:
             with self.interrupts.handled_by(client.interrupt):
-                await client.run(todo, answered=bool(journal.records))
+                await client.run(todo)
         finally:
             await asker.close()
 
-    def _wait_for(self, siblings: Siblings, lock: Lock, error: ArenaError) -> None:
+    def _wait_for(self, siblings: Siblings, lock: Lock, error: Exception) -> None:
         """Our failure ends the whole batch, so it has to wait until the others are done."""
         if isinstance(error, Interrupted):
             return
-        lock.set_state("waiting")
-        # Without a judge, or a budget, a sibling that is on its way has nothing to begin.
-        seen, told = isinstance(error, JudgeError | BudgetSpent), False
-        while time.time() < self.deadline.last and (playing := siblings.playing(seen=seen)):
-            if not told:
-                names = ", ".join(playing)
-                self.report.tell(f"waiting for {names} before this job fails: {error}")
-                told = True
-            time.sleep(1)
+        # Without a judge, a budget, or a disk for the games, a sibling that is on its way has
+        # nothing to begin.
+        seen, told = isinstance(error, JudgeError | JournalError | BudgetSpent), False
+        # What cannot be read or told now is a disk's end: two of us would wait for each other.
+        with contextlib.suppress(OSError, JournalError):
+            lock.set_state("waiting")
+            while time.time() < self.deadline.last and (playing := siblings.playing(seen=seen)):
+                if not told:
+                    names = ", ".join(playing)
+                    self.report.tell(f"waiting for {names} before this job fails: {error}")
+                    told = True
+                time.sleep(1)
 
 
 def _summary(total: int, states: Counter[str], counts: Counts, seconds: float) -> str:
@@ -237,10 +260,11 @@ def _kept_log(log: Path, job: Job) -> Path:
     Snakemake removes `log` before each attempt, also while a job of a dead run still writes to it.
     """
     kept = job.root / "logs" / job.server.stem / log.name
-    for path in (kept, log):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    log.unlink(missing_ok=True)
-    log.symlink_to(os.path.relpath(kept, log.parent))
+    with contextlib.suppress(OSError):  # a read-only folder is the journal's to tell
+        for path in (kept, log):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        log.unlink(missing_ok=True)
+        log.symlink_to(os.path.relpath(kept, log.parent))
     return kept
 
 

@@ -53,7 +53,8 @@ class Server:
 async def wait_ready(
     asker: Asker, server: Server, deadline: Deadline, *, stopped: Callable[[], bool], tell: Callable
 ) -> bool:
-    """Return True once the judge lists its name, False if `stopped` or the deadline comes first.
+    """Return True once the judge lists its name, or lists none and is not ours to start;
+    False if `stopped` or the deadline comes first.
 
     Raises JudgeError where waiting is of no use.
     """
@@ -66,7 +67,10 @@ async def wait_ready(
         try:
             listed = await asker.models()
         except Failure as failure:
-            if failure.kind == "fatal":
+            if failure.kind in ("unlisted", "throttled") and not server.supervised:
+                tell(f"warning: {failure.message}; asking the judge all the same")
+                return True
+            if failure.kind in ("unlisted", "fatal"):
                 raise JudgeError(f"the judge cannot be asked: {failure.message}") from failure
             loading = failure.kind == "starting" or (
                 server.supervised and failure.kind == "connection"

@@ -6,15 +6,30 @@ a `Failure`, or an `Outcome` where asking again could not help.
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 
-from arena.data.games import GameSettings, without_thoughts
-from arena.journals.journal import NO_TOKENS
+from arena.data.games import GameSettings
+from arena.data.verdict import without_thoughts
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # vLLM and others end a reply so when the server itself gave up on it: it says nothing of the game.
 _ABORTED = ("abort", "error", "cancelled")
+# A provider's limits are by the minute. Who asks for more has a quota that is used up, and hears
+# from us now and then until our patience ends (see `breaker`).
+LONGEST_WAIT = 120.0  # s
+# A 503 that says nothing of this kind comes from a proxy whose judge is down.
+_BUSY = re.compile("overload|over capacity|rate.?limit|too many|slow down|busy")
+# A 403 about a prompt, in OpenRouter's words and others'; any other one is about the key.
+_FLAGGED = re.compile("flagged|moderation")
+# A 400 about the field `priority`; the word alone may stand in a prompt that is repeated to us.
+_NO_PRIORITY = re.compile(
+    r"got priority \d|priority scheduling|scheduling.policy"
+    r"|(argument|name|field|property|parameter)\b[^.]{0,30}\bpriority\b"
+    r"|\"body\", \"priority\"|\bpriority\W{1,3}(extra inputs|is not|is un)"
+)
 # The prompt does not fit, in the words of vLLM (newer, older), SGLang, OpenAI and llama.cpp.
 _TOO_LONG = (
     "maximum context length",
@@ -37,7 +52,13 @@ class Outcome:
     finish_reason: str | None = None
     usage: dict[str, int | None] | None = None
     reason: str | None = None
-    is_unexplained: bool = False  # a 400 that may be about our request and not about this game
+    is_unexplained: bool = False  # a refusal that does not say what in this game is at fault
+    address: int = 0  # the number of the judge's address that it came from
+
+    @property
+    def is_refusal(self) -> bool:
+        """The judge did not reply: this game cannot be played, or our requests are wrong."""
+        return self.answer is None
 
 
 @dataclass(slots=True)
@@ -50,6 +71,7 @@ class Failure(Exception):
     connection nothing answered: back-off
     timeout    no answer in time: back-off
     priority   the server does not take our `priority` field: ask without
+    unlisted   the server keeps the names of its models to itself
     fatal      asking again is useless for every game: stop, with this message
     """
 
@@ -61,32 +83,41 @@ class Failure(Exception):
         return f"{self.kind}: {self.message}"
 
 
-def read_reply(body: bytes, settings: GameSettings) -> Outcome:
-    """The outcome of an answer with status 200; raises Failure where it is no chat completion."""
+def read_reply(body: bytes, settings: GameSettings, redact: Callable[[str], str] = str) -> Outcome:
+    """The outcome of an answer with status 200; raises Failure where it is no chat completion.
+
+    redact: takes our keys out of what the server says.
+    """
     try:
         reply = json.loads(body)
         choice = reply["choices"][0]
         message = choice["message"]
         finish = choice.get("finish_reason")
         content = _text(message.get("content"))
-        thoughts = _text(message.get("reasoning_content") or message.get("reasoning"))
+        thoughts = message.get("reasoning_content") or message.get("reasoning")
+        thoughts = _text(thoughts) if isinstance(thoughts, str | list) else ""
+        refusal = message.get("refusal") or ""
+        refusal = redact(_text(refusal if isinstance(refusal, str) else json.dumps(refusal)))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        raise Failure("broken", f"not a chat completion: {_shown(body)}") from None
+        raise Failure("broken", f"not a chat completion: {_shown(body, redact)}") from None
+    finish = finish if isinstance(finish, str) else None
     usage = _usage(reply.get("usage"))
     if finish in _ABORTED:
         raise Failure("broken", f"the server broke the reply off (finish_reason {finish})")
-    refusal = message.get("refusal")
     if finish == "content_filter" or (not content and refusal):
         reason = f"refused: {refusal}" if refusal else "the server's content filter ended the reply"
-        return Outcome("rejected", None, content or _text(refusal), finish, usage, shorten(reason))
+        return Outcome("rejected", None, content or refusal, finish, usage, shorten(reason))
     label = settings.verdict(content)
     if label is not None:
         return Outcome("ok", label, content, finish, usage)
+    if finish is None:
+        raise Failure("broken", "the reply broke off: neither a verdict nor a finish_reason")
     state = "truncated" if finish == "length" else "unparsed"
     reason = _why_no_verdict(state, content, thoughts, message)
     if not content and thoughts:
-        # Kept as it would stand in a reply without a reasoning parser: a thought never ended.
-        content = f"<think>{thoughts}"
+        # Kept as it would stand in a reply without a reasoning parser: a thought never ended, also
+        # where it quotes an end.
+        content = f"<think>{thoughts.replace('</think>', '</ think>')}"
     return Outcome(state, None, content, finish, usage, reason)
 
 
@@ -107,7 +138,8 @@ def _why_no_verdict(state: str, content: str, thoughts: str, message: dict[str, 
 def _text(content: Any) -> str:
     """The text of a `content`: a string, null, or OpenAI's list of parts."""
     if isinstance(content, list):
-        content = "".join(part.get("text") or "" for part in content if isinstance(part, dict))
+        texts = (part.get("text") for part in content if isinstance(part, dict))
+        content = "".join(text for text in texts if isinstance(text, str))
     if content is None:
         return ""
     if not isinstance(content, str):
@@ -117,36 +149,49 @@ def _text(content: Any) -> str:
 
 
 def _usage(usage: Any) -> dict[str, int | None]:
-    if not isinstance(usage, dict):
-        return dict(NO_TOKENS)
-    details = usage.get("prompt_tokens_details") or {}
+    """Tokens as the server counts them; 0 where it gives no number of them."""
+
+    def tokens(counts: Any, key: str) -> int:
+        number = counts.get(key) if isinstance(counts, dict) else None
+        return number if type(number) is int and number >= 0 else 0
+
+    details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
     return {
-        "prompt": usage.get("prompt_tokens") or 0,
-        "cached": details.get("cached_tokens") or 0,
-        "completion": usage.get("completion_tokens") or 0,
+        "prompt": tokens(usage, "prompt_tokens"),
+        "cached": tokens(details, "cached_tokens"),
+        "completion": tokens(usage, "completion_tokens"),
     }
 
 
-def read_status(status: int, headers: Any, body: bytes) -> Outcome:
+def read_status(
+    status: int, headers: Any, body: bytes, redact: Callable[[str], str] = str
+) -> Outcome:
     """The outcome of any other status; raises Failure where the game has none."""
-    error = _error(body)
+    error = _error(body, redact)
     message = shorten(error["message"] or f"HTTP {status}")
     said = f"HTTP {status}: {message}"
     lower = error["message"].lower()
     code = f"{error['code']} {error['type']}".lower()
+    wait = _retry_after(headers)
+    if wait is not None and wait > LONGEST_WAIT:
+        said += f" (it asks us to wait for {wait:.0f} s)"
+        wait = LONGEST_WAIT
     if error["type"] == "judge_starting":
         raise Failure("starting", message)
     if error["type"] in ("judge_failed", "judge_stopped"):
         raise Failure("fatal", message)
-    if status == 429 and "insufficient_quota" in code:
+    if status == 402 or (status == 429 and "insufficient_quota" in code):
         raise Failure("fatal", f"{said} (the account has no credit left)")
-    if status in (429, 503, 529):
-        raise Failure("throttled", said, _retry_after(headers))
+    busy = wait is not None or _BUSY.search(f"{lower} {code}")
+    if status in (429, 529) or (status == 503 and busy):
+        raise Failure("throttled", said, wait)
+    if status == 403 and (error["flagged"] or _FLAGGED.search(lower)):
+        return Outcome("rejected", reason=f"content filter: {message}", is_unexplained=True)
     if status in (401, 403):
         raise Failure("fatal", f"{said}: the server refuses our key. Is it another job's server?")
     if status == 404:
         raise Failure("fatal", f"{said}: no such address or no such judge at this server")
-    if status in (400, 422) and "priority" in lower:
+    if status in (400, 422) and (error["param"] == "priority" or _NO_PRIORITY.search(lower)):
         raise Failure("priority", said)
     if error["param"] == "input_tokens" or any(sign in f"{lower} {code}" for sign in _TOO_LONG):
         return Outcome("too_long", reason=message)
@@ -156,11 +201,14 @@ def read_status(status: int, headers: Any, body: bytes) -> Outcome:
         return Outcome("rejected", reason=f"content filter: {message}")
     if status in (400, 422):
         return Outcome("rejected", reason=message, is_unexplained=True)
-    raise Failure("broken", said, _retry_after(headers))
+    raise Failure("broken", said, wait)
 
 
-def _error(body: bytes) -> dict[str, str]:
-    """message, type, code and param of an error body, in any of the shapes in use."""
+def _error(body: bytes, redact: Callable[[str], str]) -> dict[str, str]:
+    """What an error body says, in any of the shapes in use: message, type, code and param.
+
+    flagged: not empty where it names a part of the prompt that a moderation does not let through.
+    """
     try:
         plain = json.loads(body)
     except (ValueError, RecursionError):
@@ -170,17 +218,17 @@ def _error(body: bytes) -> dict[str, str]:
     if not isinstance(plain, dict):
         plain = {"message": plain if isinstance(plain, str) else ""}
     message = plain.get("message") or plain.get("detail") or ""
+    metadata = plain.get("metadata")
     return {
-        "message": message if isinstance(message, str) else json.dumps(message),
+        "message": redact(message if isinstance(message, str) else json.dumps(message)),
+        "flagged": "yes" if isinstance(metadata, dict) and "flagged_input" in metadata else "",
         **{key: str(plain.get(key) or "") for key in ("type", "code", "param")},
     }
 
 
 def _retry_after(headers: Any) -> float | None:
-    """Seconds that the server asks to wait: `retry-after-ms`, or `Retry-After` in seconds.
-
-    Its third form, a date, depends on two clocks that agree and is left to our own back-off.
-    """
+    """Seconds that the server asks to wait: `retry-after-ms`, or `Retry-After` in seconds or as a
+    date, which is held against the server's own `Date`: our clock may be another."""
     for key, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             seconds = float(headers.get(key)) * scale
@@ -188,7 +236,11 @@ def _retry_after(headers: Any) -> float | None:
             continue
         if seconds >= 0:
             return seconds
-    return None
+    try:
+        until, now = (parsedate_to_datetime(headers.get(key)) for key in ("retry-after", "date"))
+        return max(0.0, (until - now).total_seconds())
+    except (TypeError, ValueError):
+        return None
 
 
 def shorten(text: str, most: int = 300) -> str:
@@ -197,5 +249,5 @@ def shorten(text: str, most: int = 300) -> str:
     return line if len(line) <= most else f"{line[:most]}… ({len(line)} characters)"
 
 
-def _shown(body: bytes) -> str:
-    return shorten(body[:2000].decode("utf-8", "replace"), 120) or "an empty body"
+def _shown(body: bytes, redact: Callable[[str], str]) -> str:
+    return shorten(redact(body.decode("utf-8", "replace")), 120) or "an empty body"

@@ -1,5 +1,6 @@
 """What a client says in its log: a line now and then, and one at the end."""
 
+import contextlib
 import sys
 import time
 from collections import Counter, deque
@@ -17,14 +18,17 @@ class Report:
     """The log of one model's games: plain lines, each with its time."""
 
     def __init__(self, model: str, path: Path | str | None = None):
-        """path: the log, to which a retry adds; standard error without one."""
-        self.path = None if path is None else Path(path)
+        """path: the log, to which a retry adds; standard error without one, or where it cannot be
+        written. What a full disk means for the games is the journal's to say.
+        """
         self._model = model
         self._file: TextIO = sys.stderr
         self.secrets: list[str] = []
-        if self.path is not None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("a", encoding="utf-8", errors="backslashreplace")
+        if path is not None:
+            log = Path(path)
+            with contextlib.suppress(OSError):
+                log.parent.mkdir(parents=True, exist_ok=True)
+                self._file = log.open("a", encoding="utf-8", errors="backslashreplace")
         self._total = 0
         self._told = (0.0, 0)
         self._recent: deque[tuple[float, int]] = deque(maxlen=60)
@@ -34,15 +38,17 @@ class Report:
         for secret in self.secrets:
             text = text.replace(secret, "***")
         stamp = datetime.now().astimezone().isoformat(timespec="milliseconds")
-        self._file.write(f"{stamp} {self._model}: {' '.join(text.splitlines())}\n")
-        self._file.flush()
+        with contextlib.suppress(OSError):
+            self._file.write(f"{stamp} {self._model}: {' '.join(text.splitlines())}\n")
+            self._file.flush()
 
     def __enter__(self) -> "Report":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.path is not None:
-            self._file.close()
+        if self._file is not sys.stderr:
+            with contextlib.suppress(OSError):
+                self._file.close()
 
     def begin(self, total: int, states: Counter[str]) -> None:
         self._total = total

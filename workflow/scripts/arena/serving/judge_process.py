@@ -24,7 +24,7 @@ class Process:
     def __init__(self, keeper: asyncio.subprocess.Process, key: str) -> None:
         self.keeper = keeper
         self.lines: deque[str] = deque(maxlen=TAIL)
-        self._key = key
+        self._key = key.encode()
         self._log = asyncio.create_task(self._copy_log())
 
     @classmethod
@@ -59,17 +59,20 @@ class Process:
         """Copy the judge's output to ours line by line, without the key."""
         rest = b""
         while piece := await self.keeper.stdout.read(65536):
+            # Before anything is cut: half a key is one too.
+            text = (rest + piece).replace(self._key, b"***")
             # Progress bars end their lines with CR.
-            *lines, rest = (rest + piece).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+            *lines, rest = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
             if len(rest) > LONGEST_LINE:
-                lines, rest = [*lines, rest], b""
+                start = len(rest) - len(self._key)  # the key may begin here
+                lines, rest = [*lines, rest[:start]], rest[start:]
             for line in lines:
                 self._put(line)
         if rest:
             self._put(rest)
 
     def _put(self, raw: bytes) -> None:
-        line = raw.decode(errors="replace")[:LONGEST_LINE].replace(self._key, "***")
+        line = raw.decode(errors="replace")[:LONGEST_LINE]
         if line.strip():
             self.lines.append(line)
             with suppress(OSError):  # a full disk must not stop the judge
@@ -85,16 +88,22 @@ class Process:
             return await asyncio.wait_for(asyncio.shield(self.keeper.wait()), within)
         return None
 
-    async def end(self) -> None:
-        """End it with all that is below it, in at most the grace and a few seconds."""
+    async def end(self) -> list[int]:
+        """End it with all that is below it, in at most the grace and a few seconds.
+
+        Returns what does not end: processes that hang in a driver, and hold its GPU.
+        """
         with suppress(OSError):
             self.keeper.stdin.write(b".")  # in order: see keeper
         self.keeper.stdin.close()
         await self.keeper.wait()
-        end_descendants(grace=0)  # only if the keeper itself was killed is anything left
+        left = end_descendants(grace=0)  # else only if the keeper itself was killed
+        if left:
+            say(f"not even SIGKILL ends {', '.join(map(str, left))}: see ps and dmesg on the node")
         # Nothing holds its pipe open now, but where orphans cannot be adopted one of them may.
         await asyncio.wait({self._log}, timeout=LAST_WORDS)
         self._log.cancel()
+        return left
 
 
 async def stop_asked(look: float) -> str | None:

@@ -56,10 +56,19 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
 
 
 def script_of(judge: Mapping[str, Any], port: int, gpus: int, host: str = "127.0.0.1") -> str:
-    """The lines that bash runs: the user's setup, then the command."""
+    """The lines that bash runs: the user's setup, then the command.
+
+    Raises ConfigError as `fill` does, and where the command does not say where to listen: without
+    an address vLLM and others listen to the whole network.
+    """
     values = {"path": judge.get("path"), "name": judge["name"]}
     values |= {"host": host, "port": port, "gpus": gpus}
     command = fill(command_of(judge), values)
+    if not any(address in command for address in (host, "127.0.0.1", "localhost")):
+        raise ConfigError(
+            "judge.command: {host} is missing, and without it the server may listen to the whole "
+            "network. Give it as its address, such as --host {host}"
+        )
     return f"set -eo pipefail\n{judge.get('setup') or ''}\n{command}\n"
 
 

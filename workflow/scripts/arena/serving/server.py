@@ -1,6 +1,7 @@
 """A judge server for one batch, of any kind: what rule judge_server runs."""
 
 import asyncio
+import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 from arena.playing.deadline import job_end
 from arena.serving.external import check, endpoints
-from arena.serving.judge_process import say, stop_asked
+from arena.serving.judge_process import Process, say, stop_asked
 from arena.serving.launch import capacity, environment, gpu_count, parallel_of, script_of, slots_of
 from arena.serving.server_records import (
     BatchRecord,
@@ -21,6 +22,8 @@ from arena.serving.server_records import (
 )
 from arena.serving.supervisor import Limits, Supervisor
 from arena.support.errors import ArenaError
+
+NOTHING = "exec sleep 2147483647"  # s; macOS knows no infinity
 
 
 def serve_batch(
@@ -89,6 +92,10 @@ async def _serve_external(judge: Mapping[str, Any], server_file: Path, record: B
     """Hand the clients the addresses and keys of judges that run elsewhere."""
     served = endpoints(judge)
     first = served[0]
+    # A keeper with nothing to keep: if we are killed, it takes the keys off the disk.
+    keeper = await Process.launch(
+        NOTHING, os.environ, first["key"], record.path, server_file, grace=0
+    )
     entry = server_entry(first["url"], first["key"], capacity(judge), endpoints=served)
     write_private(server_file, entry)
     end = await asyncio.to_thread(job_end)
@@ -101,4 +108,5 @@ async def _serve_external(judge: Mapping[str, Any], server_file: Path, record: B
         record.ended(await stop or await asyncio.to_thread(why_stopped, end))
     finally:
         retire(server_file)
+        await keeper.end()
     return 0

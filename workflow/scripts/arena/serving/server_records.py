@@ -24,6 +24,9 @@ from arena.support import slurm
 from arena.support.jsonl import write_atomic
 
 WALLTIME_SECONDS = 90  # SIGTERM comes at the limit, or some clusters' KillWait before it
+# As the node numbers them: of our step (Snakemake's takes the job's away), or of the job; then as
+# the job sees them, which under cgroups begin at 0.
+GPU_IDS = ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS", "CUDA_VISIBLE_DEVICES")
 ASK_S = 3  # of the 30 s that Slurm leaves between SIGTERM and SIGKILL
 
 
@@ -75,7 +78,7 @@ class BatchRecord:
             "slurm_job_id": job_id(),
             "node": os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
             "gpus": gpus,
-            "gpu_ids": os.environ.get("SLURM_JOB_GPUS") or os.environ.get("CUDA_VISIBLE_DEVICES"),
+            "gpu_ids": next(filter(None, map(os.environ.get, GPU_IDS)), None),
             "pid": os.getpid(),
             "start": now(),
             **dict.fromkeys(("launched", "ready", "end", "cause")),

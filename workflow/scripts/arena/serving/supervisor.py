@@ -138,13 +138,15 @@ class Supervisor:
             except Died as died:
                 cause = died.cause
             first = first and self.judge.well_since is None  # one that was well has started
-            await self.process.end()
+            left = await self.process.end()
             message = self._message(cause, first)
             say(message)
             if first:
                 if not cause.local:
                     self.failed.write(cause.text, self.record)
                 await self._give_up(message)
+            if left:
+                await self._give_up(f"{message}\n(not restarted: its processes {left} do not end)")
             if restarts == self.limits.restarts:
                 await self._give_up(f"{message}\n(given up after {restarts} restarts)")
             if restarts:

@@ -22,6 +22,7 @@ PROC = Path("/proc")
 # Python's own, by its command line: unlinks shared memory once those who use it are dead
 TRACKER = b"from multiprocessing.resource_tracker import main"
 TRACKER_SECONDS = 1.0  # it needs milliseconds
+UNKILLED_SECONDS = 10.0  # a GPU's driver frees memory for seconds, or hangs for good
 
 
 def adopt_orphans() -> bool:
@@ -84,31 +85,37 @@ def descendants(of: int) -> list[int]:
     return found
 
 
-def end_descendants(grace: float) -> bool:
-    """End every process below this one.
+def end_descendants(grace: float) -> list[int]:
+    """End every process below this one; returns those that do not end.
 
-    SIGTERM to all, after `grace` seconds SIGKILL, until none is left. Python's resource trackers
-    go last, as they tidy up after the others; shared memory that is left even so is removed.
-    Returns whether SIGKILL was needed.
+    SIGTERM to all, after `grace` seconds SIGKILL, until none is left or 10 s of it have not helped.
+    Python's resource trackers go last, as they tidy up after the others; shared memory that is
+    left even so is removed.
     """
     memory = shared_memory(descendants(os.getpid()))
     _signal(descendants(os.getpid()), signal.SIGTERM)
     _wait_until_gone(grace, but_trackers=True)
-    killed = False
-    # Again and again: a process may start another one between the look and the signal.
-    while left := _below(but_trackers=True):
-        memory |= shared_memory(left)
-        _signal(left, signal.SIGKILL)
-        _wait_until_gone(0.2, but_trackers=True)
-        killed = True
+    deadline = time.monotonic() + UNKILLED_SECONDS
+    memory |= _kill(deadline, but_trackers=True)
     _wait_until_gone(TRACKER_SECONDS)
-    while left := _below():
-        _signal(left, signal.SIGKILL)
-        _wait_until_gone(0.2)
+    memory |= _kill(deadline)
     for path in memory - shared_memory(parents()):
         with contextlib.suppress(OSError):  # another user's, or gone meanwhile
             path.unlink()
-    return killed
+    return _below()
+
+
+def _kill(deadline: float, but_trackers: bool = False) -> set[Path]:
+    """Kill all below until none is left, or the time is up; returns their shared memory."""
+    memory = set()
+    # Again and again: a process may start another one between the look and the signal.
+    while left := _below(but_trackers):
+        memory |= shared_memory(left)
+        _signal(left, signal.SIGKILL)
+        _wait_until_gone(0.2, but_trackers)
+        if time.monotonic() > deadline:
+            break
+    return memory
 
 
 def shared_memory(pids: Iterable[int]) -> set[Path]:

@@ -104,8 +104,10 @@ async def serve(handler: Handler, host: str, port: int, *, socket: Any = None) -
     """Answer with `handler` on `host`:`port` or on a bound socket; the caller closes it."""
 
     async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # A client may go away at any moment: that ends its connection and nothing else.
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, TimeoutError):
+        # A client may go away at any moment, and so may we, with calls open: that ends the
+        # connection and nothing else. (Of one that is cancelled asyncio would print a traceback.)
+        gone = (ConnectionError, asyncio.IncompleteReadError, TimeoutError, asyncio.CancelledError)
+        with contextlib.suppress(*gone):
             try:
                 while request := await read_request(reader, writer):
                     reply = await handler(request)
