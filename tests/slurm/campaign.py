@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -160,8 +161,9 @@ class Campaign:
 
     def write_config(self) -> None:
         command = (
-            f"{sys.executable} {self.folder}/workflow/scripts/demo_judge.py --port {{port}} "
-            f"--name {{name}} --request-log {self.folder}/requests/{{port}}.jsonl {self.options}"
+            f"{sys.executable} {folder}/workflow/scripts/demo_judge.py --port {{port}} "
+            f"--name {{name}} --request-log {folder}/requests/{{port}}.jsonl {self.options}"
+        folder = shlex.quote(str(self.folder))
         )
         config = {
             "bench": "tiny",

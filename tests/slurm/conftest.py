@@ -70,9 +70,8 @@ def campaign(tmp_path: Path):
     """Makes campaigns; whatever is left of them after the test is ended."""
     made: list[Campaign] = []
 
-    def make(**options) -> Campaign:
-        folder = tmp_path / f"campaign{len(made)}"
-        made.append(struck(folder, **options))
+    def make(name: str = "campaign", **options) -> Campaign:
+        made.append(struck(tmp_path / f"{name}{len(made)}", **options))
         return made[-1]
 
     yield make
