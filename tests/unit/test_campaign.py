@@ -241,7 +241,7 @@ def test_each_fault_is_named_with_its_log(places, monkeypatch):
         "g: 100% of the games have no verdict (5 unparsed)": (False, games.format("g")),
         "g: 10 calls failed and were made again": (False, games.format("g")),
         "batch r-08: its job 8 will not start: it asks for more time than the partition gives: "
-        "see walltime": (True, ""),
+        "set walltime.max_minutes": (True, ""),
     }
     assert [one.grave for one in found] == sorted((one.grave for one in found), reverse=True)
 

@@ -39,9 +39,7 @@ def batch_size_of(batch):
 
 
 def walltime(wildcards, attempt):
-    minutes = SETTINGS.walltime
-    playing = minutes["minutes_per_model"] * batch_size_of(wildcards.batch)
-    return round((minutes["start_minutes"] + playing) * attempt)
+    return round(SETTINGS.job_minutes(batch_size_of(wildcards.batch), attempt))
 
 
 def judge_threads(wildcards):

@@ -25,7 +25,8 @@ STUCK = {
     "launch failed requeued held": "its node could not start it: scontrol release",
     "PartitionDown": "the partition is down",
     "PartitionNodeLimit": "it asks for more nodes than the partition gives",
-    "PartitionTimeLimit": "it asks for more time than the partition gives: see walltime",
+    "PartitionTimeLimit": "it asks for more time than the partition gives: "
+    "set walltime.max_minutes",
     "ReqNodeNotAvail": "the nodes that fit are down or reserved",
 }
 

@@ -5,6 +5,7 @@ Arena-Hard-Auto's settings file of the bench, its api_config.yaml, the defaults 
 """
 
 import fnmatch
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ DEFAULTS = {
     "ready_minutes": 30,  # a 70B from a busy parallel file system took up to 20
     "start_minutes": 20,
     "minutes_per_model": 12,  # 70B FP8 on one H100: 1,500 games at about 2 a second
+    "max_minutes": math.inf,
     "weight": 3,
     "rounds": 1000,
     "ci": "questions",
@@ -92,7 +94,7 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
         judge=judge,
         walltime={
             key: config.get("walltime", {}).get(key, DEFAULTS[key])
-            for key in ("start_minutes", "minutes_per_model")
+            for key in ("start_minutes", "minutes_per_model", "max_minutes")
         },
         budget=config.get("budget", {}),
         gpu_hour_cost=config.get("gpu_hour_cost"),

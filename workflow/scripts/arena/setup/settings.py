@@ -58,6 +58,12 @@ class Settings:
     def baseline_models(self) -> list[str]:
         return sorted(set(self.baselines.values()))
 
+    def job_minutes(self, models: int, attempt: int = 1) -> float:
+        """Walltime that the job of so many models asks for."""
+        walltime = self.walltime
+        asked = walltime["start_minutes"] + walltime["minutes_per_model"] * models
+        return min(asked * attempt, walltime["max_minutes"])
+
     def judgment_params(self) -> dict[str, Any]:
         """What determines a judgment besides its input files; plain JSON for `GameSettings`."""
         keys = ("temperature", "max_tokens", "sampling", "reference", "ask_again")
