@@ -99,7 +99,8 @@ def test_a_wrong_key_names_the_right_one(campaign: Campaign) -> None:
 def test_the_plan_shows_batches_settings_and_requests(campaign: Campaign) -> None:
     text = campaign.run("plan", "--config", "batch_size=3").stdout
     assert "3 models, one job" in text
-    assert "runtime=56" in text, "20 minutes to start and 12 for each of 3 models"
+    # 300 MB a client; 20 minutes to start and 12 for each of 3 models.
+    assert "\n  asks for mem_mb=900, runtime=56, threads=1\n" in text
     assert "temperature 0.0, max_tokens 4096" in text
     planned = json.loads((campaign.root / "plan.json").read_text())
     assert [len(batch["models"]) for batch in planned] == [3, 1]
