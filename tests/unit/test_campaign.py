@@ -175,6 +175,35 @@ def test_state_of_a_batch(places, monkeypatch, record, queue, state):
     assert row.state == state
 
 
+def test_slurm_is_asked_rarely_and_at_once_about_a_new_job(places, monkeypatch):
+    """A job that is younger than the last answer of squeue is not gone."""
+    queue, asked, submitted = [job("1", "RUNNING")], [], {"1": "r-01"}
+    monkeypatch.setattr(slurm, "squeue", lambda: asked.append(None) or (list(queue), None))
+    monkeypatch.setattr(slurm, "batch_of_job", lambda *_: dict(submitted))
+    write_batch(places.root, "r-01", ["a"])
+    write_batch(places.root, "r-02", ["b"])
+    write_life(places.root, "r-01", life(0, 5, 9, None, slurm_job_id="1"))
+    surveyor = Surveyor(places)
+
+    def look(second):
+        states = [row.state for row in surveyor.survey(T0 + second).jobs]
+        return states, len(asked)
+
+    assert look(0) == (["running", "planned"], 1)
+    assert look(10) == (["running", "planned"], 1)
+    queue.append(job("2", "RUNNING"))
+    submitted["2"] = "r-02"
+    write_life(places.root, "r-02", life(0, 5, 9, None, slurm_job_id="2"))
+    assert look(11) == (["running", "running"], 2)
+    queue.clear()
+    assert look(40) == (["running", "running"], 2)
+    assert look(41) == (["gone", "gone"], 3)
+    submitted["3"] = "r-01"
+    queue.append(job("3", "PENDING"))
+    assert look(42) == (["queued", "gone"], 4)
+    assert look(47) == (["queued", "gone"], 4)
+
+
 def test_a_process_that_is_dead_is_gone(places, monkeypatch):
     import socket
     import subprocess
