@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.slurm import cluster
-from tests.slurm.campaign import Campaign, lives, slurm
+from tests.slurm.campaign import WHOLE_S, Campaign, lives, slurm
 
-REFERENCE_S = 600  # the first worker plays the reference; on a busy machine it takes a minute
 # As slow as it takes to have a campaign of 60 games in the middle of things for half a minute.
 SLOW = "--slots 2 --seconds 1"
 PARALLEL = 6  # calls open at a time, two of each model: the most that a fault may cost
@@ -48,7 +47,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[
     try:
         folder.mkdir()
     except FileExistsError:
-        deadline = time.monotonic() + REFERENCE_S
+        deadline = time.monotonic() + WHOLE_S  # another worker plays it
         while not done.exists():
             assert time.monotonic() < deadline, "the reference run has not ended"
             time.sleep(0.5)
