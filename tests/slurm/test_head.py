@@ -125,7 +125,7 @@ def test_stop_this_campaign_only(campaign, tmp_path):
     other = slurm(
         "sbatch", "--parsable", "-t", "5", "-o", "/dev/null", "--wrap", "sleep 300"
     ).strip()
-    struck = campaign()
+    struck = campaign("my campaign")
     struck.start()
     job = struck.job()
     await_that(lambda: struck.judged() > 0, "a game")
@@ -141,13 +141,28 @@ def test_stop_this_campaign_only(campaign, tmp_path):
 
 def test_interrupted(campaign):
     """Ctrl-C cancels the campaign's jobs by itself."""
-    struck = campaign("my campaign")
+    struck = campaign()
     struck.start()
     job = struck.job()
     await_that(lambda: struck.judged() > 0, "a game")
     struck.process.send_signal(signal.SIGINT)
     assert struck.wait() == 1
     await_that(lambda: state(job) == "CANCELLED", "the end of the campaign's job")
+    struck.nothing_left()
+
+
+def test_terminated(campaign):
+    """SIGTERM submits nothing more and waits for the jobs that run."""
+    struck = campaign(models=2, config={"batch_size": 1})
+    struck.edit_profile(lambda profile: profile.update(jobs=1))
+    struck.start()
+    job = struck.job()
+    await_that(lambda: struck.judged() > 0, "a game")
+    struck.process.send_signal(signal.SIGTERM)
+    assert struck.wait() == 1
+    assert struck.jobs() == [job]  # and not the second batch's
+    assert state(job) == "COMPLETED"
+    assert sorted(len(lines) for lines in struck.judgments().values()) == [0, 10]
     struck.nothing_left()
 
 
