@@ -4,7 +4,6 @@ Each test has a campaign in a folder of its own, so that they can share the clus
 does to a node is done to one that no other test uses.
 """
 
-import shutil
 import time
 from pathlib import Path
 
@@ -27,12 +26,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def running_slurm() -> None:
-    if shutil.which("sinfo") is None:
-        pytest.skip("no Slurm here: as root, tests/slurm/cluster.py install, then start")
-    if not cluster.LINK.is_symlink():
-        pytest.skip("no Slurm of the tests runs here: tests/slurm/cluster.py start")
-    if not cluster.up():
-        pytest.fail("the tests' Slurm does not answer: see tests/slurm/cluster.py status")
+    if reason := cluster.absence():
+        pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
