@@ -78,8 +78,9 @@ def figures(record_property):
     """Remember a line for the end of the report: what Slurm's accounting said."""
 
     def tell(name: str, campaign: Campaign, **more) -> None:
-        table = ", ".join(
-            f"{life.id} {life.state} {life.elapsed} s {life.gpus} GPUs {life.node}"
+        table = " | ".join(
+            f"{life.id} {life.state} {life.elapsed} s of {life.minutes} min, {life.gpus} GPUs, "
+            f"{life.cores} cores, {life.memory}, {life.node}"
             for life in lives(campaign.all_jobs())
         )
         facts = "; ".join(f"{key.replace('_', ' ')} {value}" for key, value in more.items())
