@@ -77,7 +77,7 @@ def coverage(questions: int, truth: np.ndarray, trials: int, rounds: int) -> lis
         scores = 100 * votes.wins.sum(axis=1) / votes.votes.sum(axis=1)
         ours = bounds(resampled_scores(votes, weights), LEVEL, questions=questions)
         ours = widen_certain(scores, *ours, np.full(len(truth), questions), LEVEL)
-        upstream = bounds(upstream_scores(votes, models, rounds, trial), LEVEL)
+        upstream = bounds(upstream_scores(votes, models, rounds, trial), LEVEL, "upstream")
         pairs = paired_differences(votes, weights, LEVEL)
         low_high = pairs.lower[upper_half], pairs.upper[upper_half]
         for kept, (lower, upper), value in (

@@ -92,6 +92,8 @@ def test_a_few_won_questions_are_not_yet_better_than_the_baseline(questions, sur
         assert found.difference[0, 1] == 50
         assert found.better[0, 1] == sure
         assert (found.lower[1, 0], found.upper[1, 0]) == (-50, -found.lower[0, 1])
+    strangers = resampled_differences(scores, resamples, votes.where(np.array([[1], [0]])), 0.9)
+    assert np.isnan([strangers.difference[0, 1], strangers.lower[0, 1]]).all(), "nothing shared"
     upstream = resampled_differences(scores, resamples, votes, 0.9, baseline=1, ci="upstream")
     assert upstream.lower[0, 1] == 50, "as single votes would have it"
 
@@ -105,9 +107,10 @@ def told_apart(pairs, size):
 
 
 def test_ranks_that_the_data_allow():
-    best, worst = rank_ranges(told_apart([(0, 2), (0, 3), (1, 3)], 4))
-    assert best.tolist() == [1, 1, 2, 3]
-    assert worst.tolist() == [2, 3, 4, 4]
+    found = told_apart([(0, 2), (0, 3), (1, 3)], 5)
+    best, worst = rank_ranges(found, known=np.arange(5) < 4)
+    assert best[:4].tolist() == [1, 1, 2, 3]
+    assert worst[:4].tolist() == [2, 3, 4, 4], "the fifth has no score, and so no rank to take"
 
 
 def test_groups_of_neighbours_that_are_alike():

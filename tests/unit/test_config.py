@@ -1,5 +1,6 @@
 """The config is refused with the key and what to write instead."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,25 @@ def test_a_minimal_config_passes_as_it_is(schema: Path) -> None:
         ),
         ({"judge": {"endpoints": [{}]}}, "judge.endpoints.0.api_base is missing"),
         ({"xyz": 1}, "xyz is not a key; known here: bench, "),
+        ({"parallel": 3}, "parallel is not a key; did you mean judge.parallel?"),
+        ({"rounds": 3}, "rounds is not a key; did you mean leaderboard.rounds?"),
+        ({"max_tokens": 3}, "max_tokens is not a key; did you mean judge.max_tokens?"),
+        ({"api_base": "x"}, "api_base is not a key; did you mean judge.endpoints.api_base?"),
+        ({"judge": {"batch_size": 3}}, "judge.batch_size is not a key; did you mean batch_size?"),
+        ({"temprature": 3}, "temprature is not a key; did you mean judge.temperature?"),
+        ({"judge": {"endpoints": [{"api_base": "h/v1"}]}}, "endpoints.0.api_base: 'h/v1' does not"),
+        ({"seed": -1}, "seed: -1 is less than the minimum of 0"),
+        ({"judge": {"temperature": float("nan")}}, "judge.temperature: nan is no number"),
+        (
+            {"judge": {"sampling": {"top_p": float("inf")}}},
+            "judge.sampling.top_p: inf is no number",
+        ),
+        (
+            {"judge": {"sampling": {"x": date(2024, 1, 1)}}},
+            "judge.sampling.x: 2024-01-01 is read as",
+        ),
+        ({"judge": {"env": {1: [1], "A": [2]}}}, "judge.env.1: [1] is not of type"),
+        ({"judge": "{temperature: 0.5"}, "config: judge:1: not YAML: "),
     ],
 )
 def test_a_wrong_key_is_named(schema: Path, change: dict, expected: str) -> None:
@@ -62,6 +82,15 @@ def test_nested_values_of_the_command_line_get_their_types(schema: Path) -> None
         "parallel": None,
         "max_tokens": 9,
     }
+
+
+def test_whole_numbers_are_integers(schema: Path) -> None:
+    told = minimal(seed=42.0, batch_size="2.0", leaderboard={"rounds": 100.0})
+    told["judge"] |= {"temperature": 1.0}
+    read = check_config(told, schema)
+    numbers = (read["seed"], read["batch_size"], read["leaderboard"]["rounds"])
+    assert str(numbers) == "(42, 2, 100)"
+    assert str(read["judge"]["temperature"]) == "1.0"
 
 
 def test_every_key_is_described(schema: Path) -> None:

@@ -43,5 +43,6 @@ def test_patterns_that_cannot_be_meant():
         make_curves([board("x", row("m"))], r"step(\d+)")
     with pytest.raises(ConfigError, match="not a regular expression"):
         make_curves([board("x", row("m"))], r"step(")
-    with pytest.raises(ConfigError, match="'abc', the step in 'm-abc', is not a number"):
-        make_curves([board("x", row("m-abc"))], r"-(?P<step>\w+)")
+    for step in ("abc", "1.5.2", "_", "."):
+        with pytest.raises(ConfigError, match=f"'{step}', the step in 'm-{step}', is not a number"):
+            make_curves([board("x", row(f"m-{step}"))], r"-(?P<step>.+)")

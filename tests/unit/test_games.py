@@ -6,7 +6,7 @@ import pytest
 from arena.data.answers import Answer
 from arena.data.games import AskAgain, GameSettings, plan_games, without_thoughts
 from arena.data.questions import Question
-from arena.support.errors import ConfigError, DataError
+from arena.support.errors import ConfigError
 
 PLAIN = {
     "judge": "judge",
@@ -71,6 +71,7 @@ def test_a_digest_is_a_known_value():
         {"system_prompt": {"*": "Judge well."}},
         {"prompt_template": "{QUESTION} {ANSWER_A} {ANSWER_B}"},
         {"toy": True},
+        {"served_as": ["org/judge"]},
     ],
 )
 def test_what_determines_the_reply_changes_every_digest(change):
@@ -83,7 +84,6 @@ def test_what_determines_the_reply_changes_every_digest(change):
     [
         {"patterns": ["<(A|B)>"]},
         {"ask_again": {"times": 3, "max_tokens": 9, "seed": 1}},
-        {"baseline_gaps": "block"},
         {"temperature": 0},
         {"sampling": {"top_p": None}},
         {"sampling": {"extra_body": {}}},
@@ -148,11 +148,8 @@ def test_questions_without_an_answer_are_left_out_and_keep_the_others_positions(
     assert [(g.uid, g.position) for g in games] == [("q2", 1), ("q2", 1)]
 
 
-def test_a_gap_of_the_baseline_drops_or_blocks():
-    theirs = answers(q2="base")
-    assert {game.uid for game in games_of(theirs=theirs)} == {"q2"}
-    with pytest.raises(DataError, match="baseline base has no answer to question 'q1'"):
-        games_of(theirs=theirs, baseline_gaps="block")
+def test_a_gap_of_the_baseline_drops_the_question():
+    assert {game.uid for game in games_of(theirs=answers(q2="base"))} == {"q2"}
 
 
 def test_a_baseline_and_a_system_prompt_a_category():

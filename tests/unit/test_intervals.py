@@ -134,6 +134,14 @@ def test_equal_votes_are_not_certainty():
     assert (lower[0], upper[0]) == pytest.approx((50 - 100 * dozen, 50))
 
 
+@pytest.mark.parametrize("rule", ["v2.0", "v0.1"])
+def test_votes_of_any_weight_can_be_drawn(rule):
+    """A strong win of weight 0.3 and two ties leave 2.3 - 1.3 - 1 = -2e-16 lost votes."""
+    votes = votes_of([[0.3 + 0.5 + 0.5]], [[0.3 + 1 + 1]], [[2]])
+    assert np.isfinite(upstream_scores(votes, ["m"], 5, seed=1, rule=rule)).all()
+    resampler(votes, np.ones((1, 1)), "upstream", seed=1)(0)
+
+
 @pytest.mark.parametrize("ci", ["questions", "upstream"])
 def test_resampled_votes_of_each_question_have_the_right_means(ci):
     votes = votes_of([[1.5, 4]], [[2, 6]], [[1, 0]])

@@ -1,14 +1,16 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from arena.ranking.answer_health import Lengths, answer_health, bin_text, read_lengths
+from arena.ranking.health_formats import text_table
 from arena.ranking.intervals import question_weights
 from arena.ranking.judge_health import agreements, judge_health, share
 from arena.ranking.show_result import Sources, make_health
-from arena.ranking.votes import CODE_OF_STATE, CODE_OF_VERDICT, Verdicts, count_votes
+from arena.ranking.votes import ABSENT, CODE_OF_STATE, CODE_OF_VERDICT, Verdicts, count_votes
 
 
 def table(**judges):
@@ -118,6 +120,10 @@ def test_length_bias_and_empty_answers():
         baseline=np.array([100.0, 100.0, 100.0, 100.0, 100.0]),
         empty=np.array([[False, False, True, False, False]]),
     )
+    unjudged = replace(verdicts, codes=verdicts.codes.copy())
+    unjudged.codes[0, 0, 2] = ABSENT
+    votes = count_votes(unjudged.codes)
+    assert answer_health(unjudged, votes, lengths, [], weights_of(verdicts)).empty_answers == 0
     votes = count_votes(verdicts.codes)
     found = answer_health(verdicts, votes, lengths, ["a note"], weights_of(verdicts))
     # Decided with unlike lengths: two for the longer, two for the longer, one for the empty one.
@@ -148,14 +154,23 @@ def test_lengths_are_read_a_file_at_a_time(tmp_path):
     files = {
         "m": answers(tmp_path / "m.jsonl", "four", " \n"),
         "n": tmp_path / "n.jsonl",
-        "base": answers(tmp_path / "base.jsonl", "1", "22", "333"),
+        "base": answers(tmp_path / "base.jsonl", "1", "22", "$ERROR$"),
     }
+    with files["m"].open("a") as file:
+        file.write("torn")
     lengths, notes = read_lengths(verdicts, files)
     assert lengths.model[0] == pytest.approx([4, 0, np.nan], nan_ok=True)
     assert np.isnan(lengths.model[1]).all()
-    assert lengths.baseline.tolist() == [1, 2, 3]
+    assert lengths.baseline.tolist() == [1, 2, 0], "a failed generation is no answer of 7 letters"
     assert lengths.empty[0].tolist() == [False, True, False]
-    assert notes == ["no answers to look at: n"]
+    assert notes == [
+        f"{files['m']}:3: line left out: torn: the file ends inside this line",
+        "no answers to look at: n",
+    ]
+
+
+def test_a_line_break_in_a_name_breaks_no_row():
+    assert text_table([["a\nb", "1"], ["c", "22"]]) == "a b   1\nc    22"
 
 
 def test_the_command_on_real_judgments(shared_data, tmp_path, project):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from arena.serving.causes import explain
-from arena.serving.external import check, endpoints
+from arena.serving.external import check, check_keys, endpoints
 from arena.serving.launch import capacity, environment, fill, gpu_count, parallel_of, script_of
 from arena.support.errors import ConfigError
 from arena.support.processes import parents, shared_memory
@@ -170,8 +170,10 @@ def test_endpoints_with_keys_from_the_environment():
         {"url": "http://a/v1", "key": "secret", "model": "j"},
         {"url": "http://b/v1", "key": "EMPTY", "model": "org/j"},
     ]
-    with pytest.raises(ConfigError, match=r"endpoints\[0\]: the environment variable K"):
-        endpoints(judge, {})
+    told = r"endpoints\[0\] \(http://a/v1/\): api_key_env: the environment variable K is not set"
+    with pytest.raises(ConfigError, match=told):
+        check_keys(judge | {"server": "external"}, {})
+    check_keys(judge | {"server": "demo"}, {})
 
 
 def test_endpoints_of_the_users_api_config(tmp_path):
@@ -188,6 +190,10 @@ def test_endpoints_of_the_users_api_config(tmp_path):
     ]
     openai = endpoints(judge | {"name": "gpt"}, {"OPENAI_API_KEY": "sk"})
     assert [(one["key"], one["model"]) for one in openai] == [("sk", "gpt-x")]
+    with pytest.raises(
+        ConfigError, match=r"gpt: no api_key: the environment variable OPENAI_API_K"
+    ):
+        endpoints(judge | {"name": "gpt"}, {})
 
 
 def test_the_check_of_an_endpoint_never_says_the_key():

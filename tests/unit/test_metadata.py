@@ -1,5 +1,6 @@
 """Counts that must equal the official ones."""
 
+import math
 import shutil
 
 import pytest
@@ -86,6 +87,21 @@ def test_what_a_file_has_stays_and_the_rest_is_counted():
     assert complete_metadata(TEXT, {"list_count": lists})["list_count"] == lists
     assert complete_metadata("x", None) == count_metadata("x")
     assert complete_metadata("x", {"token_len": None})["token_len"] == 1
+    for broken in (None, -1, math.nan, "1"):
+        assert complete_metadata(TEXT, full | {"header_count": {"h1": broken}}) == full
+        assert complete_metadata("x", {"token_len": broken})["token_len"] == 1
+
+
+def test_an_endless_loop_of_line_ends_is_counted_in_one_pass():
+    """A million of them would otherwise be half a million times a million steps: for ever."""
+    assert count_metadata("\n" * 1_000_000 + "- x", 0)["list_count"] == {
+        "ordered": 0,
+        "unordered": 1,
+    }
+    assert count_metadata("\n \r\n\t1. x\n\n- \n* y", 0)["list_count"] == {
+        "ordered": 1,
+        "unordered": 2,
+    }
 
 
 @pytest.fixture

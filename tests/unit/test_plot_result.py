@@ -4,12 +4,15 @@ import html
 import json
 import re
 
+import plot_result as command
 import pytest
 from arena.pages.charts import difference_matrix
+from arena.pages.html import Page, Part, Tab, number, plain_table, word
 from arena.pages.plot_result import make_pages
+from arena.ranking.intervals import question_weights
 from arena.ranking.show_result import Sources, make_health, make_result
 
-from tests.browser import needs_chromium, open_page
+from tests.browser import needs_chromium, use_page
 
 NASTY = 'x<script>alert("1")</script>,y'
 
@@ -23,13 +26,13 @@ def pages(tmp_path_factory):
     labels = ("A>B", "A=B", "B>A", "B>>A")
     for place, model in enumerate(("r-step1", "r-step2", "s-step1", NASTY)):
         lines = []
-        for number in range(12):
-            first, second = labels[(number + place) % 4], labels[(number * place) % 4]
+        for uid in range(12):
+            first, second = labels[(uid + place) % 4], labels[(uid * place) % 4]
             games = [{"score": first, "toy": True}, {"score": second}]
-            if number == 7:
+            if uid == 7:
                 games[1] = {"judgment": "</script> no verdict"}
-            keys = {"category": "ab"[number % 2], "model": model, "baseline": "base"}
-            lines.append({"uid": str(number), **keys, "games": games})
+            keys = {"category": "ab"[uid % 2], "model": model, "baseline": "base"}
+            lines.append({"uid": str(uid), **keys, "games": games})
         name = f"m{place}.jsonl"
         (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
     sources = Sources.find(bench="bench", judges=["j"], data_dir=data)
@@ -110,7 +113,7 @@ def test_a_bar_sorts_by_its_score(pages):
 def test_charts_hold_the_numbers(pages):
     overall = pages["differences"].charts[0]
     lines = overall["data"]["values"].splitlines()
-    assert len(lines) == 1 + 10, "a line a pair of five"
+    assert len(lines) == 1 + 20, "two lines a pair of five"
     assert lines[0] == "model,other,difference,lower,upper,questions,sure"
     curve = pages["curves"].charts[0]
     values = curve["data"]["values"]
@@ -130,15 +133,56 @@ def test_who_is_told_apart_does_not_hang_on_rounding(lower, upper, sure):
     assert chart.to_dict()["data"]["values"].splitlines()[1].split(",")[-1] == sure
 
 
+def test_unknown_bounds_are_dashes(tmp_path):
+    """A single resample that draws no question: the score is known, its interval is not."""
+    folder = tmp_path / "bench" / "model_judgment" / "j"
+    folder.mkdir(parents=True)
+    keys = {"uid": "1", "games": [{"score": "A>B"}, {"score": "A>B"}]}
+    for model in ("s1", "s2"):
+        (folder / f"{model}.jsonl").write_text(json.dumps(keys))
+    seed = next(seed for seed in range(99) if not question_weights(["1"], 1, seed).any())
+    sources = Sources.find(bench="bench", judges=["j"], data_dir=tmp_path)
+    result = make_result(sources, rounds=1, seed=seed, steps=r"(?P<step>\d)")
+    result.write(tmp_path)
+    assert result.comparison(["s1", "s2"]).splitlines()[1].split()[3:] == ["+0.0", "-", "1", "no"]
+    (tmp_path / "health.json").write_text(make_health(sources).json())
+    pages = make_pages(tmp_path)
+    rows = rows_of(pages["leaderboard"].html())
+    assert [row[:4] for row in rows[1:]] == [["1–3", f"s{n}", "50.0", "–"] for n in (1, 2)]
+    assert [row[3:] for row in rows_of(pages["curves"].html())] == [["50.0", "–"]] * 2
+    assert "s1,s2,0.0,,,1.0,no" in pages["differences"].charts[0]["data"]["values"]
+
+
+def test_mistakes_are_explained(tmp_path, capsys):
+    assert command.main([str(tmp_path)]) == 1
+    assert "leaderboard.json: no such file; show_result.py --out" in capsys.readouterr().err
+
+
 @needs_chromium
-@pytest.mark.parametrize("name", ["curves", "judge_health"])
-def test_a_real_browser_draws_it_without_a_word(pages, tmp_path, name):
+@pytest.mark.parametrize(
+    "name",
+    ["leaderboard", "intervals", "differences", "categories", "curves", "judge_health"],
+)
+def test_a_real_browser_draws_every_tab_without_a_word(pages, tmp_path, name):
     file = tmp_path / f"{name}.html"
     file.write_text(pages[name].html(), encoding="utf-8")
-    drawn, console = open_page(file, tmp_path / "profile")
+    drawn, console = use_page(file, tmp_path / "profile")
     assert console == []
-    first_tab = pages[name].tabs[0]
-    assert drawn.count("<svg") >= sum(part.chart is not None for part in first_tab.parts)
+    assert drawn.count("<svg") >= len(pages[name].charts)
+
+
+@needs_chromium
+def test_tables_are_sorted_and_searched(tmp_path):
+    rows = [[word(f"m{(7 * place) % 20}"), number(place)] for place in range(20)]
+    page = Page("t", "", tabs=[Tab("t", [Part(table=plain_table({"M": True, "N": False}, rows))])])
+    file = tmp_path / "t.html"
+    file.write_text(page.html(), encoding="utf-8")
+    drawn, console = use_page(file, tmp_path / "profile")
+    assert console == []
+    # The last click was on N, ascending, after which only names with a 7 are shown.
+    shown = re.findall(r"<tr>.*?<td[^>]*>(m\d+)</td>", drawn.split("<tbody>")[1])
+    assert shown == ["m7", "m17"]
+    assert drawn.count('<tr hidden="">') == 18
 
 
 def test_the_judges_page(pages):

@@ -1,9 +1,12 @@
 """Settings: who wins over whom, and which change judges again."""
 
+import re
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from arena.serving.external import endpoints
+from arena.setup.prompt_check import prompt_differences
 from arena.setup.resolve import resolve
 from arena.setup.settings import Settings
 from arena.support.errors import ConfigError
@@ -77,7 +80,7 @@ def test_all_is_every_answer_file_less_judge_and_baseline(data: Path, project: P
 
 
 def test_models_from_a_file_a_list_and_globs(data: Path, project: Path) -> None:
-    (data / "models.txt").write_text("# mine\nsolo  # the old one\n\nrun-*\n")
+    (data / "models.txt").write_text("\ufeff# mine\nsolo  # the old one\n\nrun-*\n")
     assert settings(project, models="models.txt").models == ("solo", "run-1", "run-2")
     assert settings(project, models=["run-2", "run-*"]).models == ("run-2", "run-1")
 
@@ -86,11 +89,17 @@ def test_models_from_a_file_a_list_and_globs(data: Path, project: Path) -> None:
     ("config", "expected"),
     [
         ({"models": ["tulu-*"]}, "models: tulu-* matches no model"),
-        ({"models": "nowhere.txt"}, "models: cannot read nowhere.txt"),
+        ({"models": "run-*"}, "models: 'run-*' is no file of names; to name models write a list"),
+        ({"models": ""}, "models: '' is no file of names"),
+        ({"models": "latin.txt"}, "models: latin.txt: not UTF-8 at byte 4"),
         ({"models": ["../x"]}, "path separator"),
         ({"models": ["a/b"]}, "path separator"),
         ({"models": ["base"]}, "models: ['base'] names none besides judge and baseline"),
-        ({"data_dir": "nowhere", "models": "all"}, "looked for in nowhere/b/model_answer/"),
+        ({"data_dir": "nowhere"}, "bench: there is no folder nowhere/b/"),
+        ({"bench": "Bb"}, "bench: there is no folder data/Bb/; did you mean 'bb'?"),
+        ({"bench": "bb", "models": "all"}, "looked for in data/bb/model_answer/"),
+        ({"judgments_dir": "x/{model}"}, "judgments_dir: x/{model}: no braces"),
+        ({"results_dir": "x/{baseline}"}, "results_dir: x/{baseline}: no braces"),
         ({"judge": {"name": "org/j", "server": "demo"}}, "judge.name: 'org/j' cannot be a file's"),
         (
             {"judge": {"name": "j", "server": "demo", "patterns": ["[("]}},
@@ -119,7 +128,31 @@ def test_models_from_a_file_a_list_and_globs(data: Path, project: Path) -> None:
         ),
         (
             {"judge": {"name": "j", "server": "demo", "system_prompt": "nowhere.txt"}},
-            "judge.system_prompt: cannot read nowhere.txt",
+            "judge.system_prompt: nowhere.txt: cannot be read: No such file",
+        ),
+        (
+            {"judge": {"name": "j", "server": "demo", "system_prompt": "empty.txt"}},
+            "judge.system_prompt: empty.txt: the judge's prompt is empty",
+        ),
+        (
+            {"judge": {"name": "j", "server": "demo", "prompt_template": "latin.txt"}},
+            "judge.prompt_template: latin.txt: not UTF-8 at byte 4",
+        ),
+        (
+            {"judge": {"name": "j", "server": "demo", "system_prompt": {"coding": "empty.txt"}}},
+            "judge.system_prompt: the questions have no category 'coding' (they have hard_prompt)",
+        ),
+        (
+            {"baseline": {"hard_prompts": "base"}},
+            "baseline: the questions have no category 'hard_prompts'; did you mean 'hard_prompt'?",
+        ),
+        (
+            {"judge": {"name": "j", "server": "demo", "sampling": {"stream": True}}},
+            "judge.sampling.stream: this field is not a setting",
+        ),
+        (
+            {"judge": {"name": "j", "server": "demo", "sampling": {"extra_body": 5}}},
+            "judge.sampling.extra_body: must hold fields",
         ),
     ],
 )
@@ -127,6 +160,9 @@ def test_what_cannot_be_is_refused_by_key(
     data: Path, project: Path, config: dict, expected: str
 ) -> None:
     (data / "with_reference.txt").write_text("{QUESTION} {ANSWER_A} {ANSWER_B} {REFERENCE}")
+    (data / "latin.txt").write_bytes(b"caf\xe9\n")
+    (data / "empty.txt").write_text("\n")
+    (data / "data/bb").mkdir()
     with pytest.raises(ConfigError) as caught:
         settings(project, **config)
     assert expected in str(caught.value)
@@ -151,13 +187,130 @@ def test_a_category_unknown_to_the_checkout_is_never_judged_with_our_prompt(
 ) -> None:
     with (checkout.parent / "data/b/question.jsonl").open("a") as questions:
         questions.write('{"uid": "q2", "category": "poems", "prompt": "?"}\n')
-    with pytest.raises(ConfigError, match=r"no category 'poems'.*judge.system_prompt"):
+    with pytest.raises(ConfigError, match=r"category 'poems'.*judge.system_prompt"):
         settings(project, arena_hard_dir="aha", data_dir="data")
     (checkout.parent / "poems.txt").write_text("Judge poems.")
     judge = {"name": "j", "server": "demo", "system_prompt": {"poems": "poems.txt"}}
     made = settings(project, arena_hard_dir="aha", data_dir="data", judge=judge)
     assert made.prompts["system_prompt"]["poems"] == "Judge poems."
     assert made.prompts["system_prompt"]["hard_prompt"] == "Judge them."
+
+
+def test_a_checkouts_prompts_are_never_mixed_with_ours(checkout: Path, project: Path) -> None:
+    where = {"arena_hard_dir": "aha", "data_dir": "data"}
+    code, file = checkout / "utils/judge_utils.py", checkout / "config/b.yaml"
+    judge = {"name": "j", "server": "demo"}
+    ours = {"prompt_template": "aha/own.txt", "system_prompt": "aha/own.txt"}
+    (checkout / "own.txt").write_text("{QUESTION} {ANSWER_A} {ANSWER_B}\n")
+    code.rename(checkout / "moved")
+    with pytest.raises(ConfigError, match=r"no system prompt for .*'hard_prompt'.*nor for any"):
+        settings(project, **where)
+    settings(project, **where, judge=judge | ours)
+    (checkout / "moved").rename(code)
+    file.rename(checkout / "config/other.yaml")
+    assert settings(project, **where).prompts["prompt_template"][0] == "Q", "by its bench_name"
+    (checkout / "config/other.yaml").unlink()
+    with pytest.raises(ConfigError, match=r"has system prompts but no prompt template"):
+        settings(project, **where)
+    settings(project, **where, judge=judge | {"prompt_template": "aha/own.txt"})
+    assert prompt_differences(settings(project, **where, judge=judge | ours))[1:] == [
+        "prompt template: the checkout has none for this bench"
+    ]
+    code.unlink()
+    (told,) = prompt_differences(settings(project, **where))
+    assert "aha has no prompts for b, so the judge prompt is this project's own or yours" in told
+
+
+def test_what_is_not_asked_for_changes_nothing(checkout: Path, project: Path) -> None:
+    where = {"arena_hard_dir": "aha", "data_dir": "data", "baseline": None}
+    before = settings(project, **where)
+    assert list(before.prompts["system_prompt"]) == ["hard_prompt"]
+    code = checkout / "utils/judge_utils.py"
+    code.write_text(
+        code.read_text().replace('"other", "system_prompt": PROMPT', '"o", "system_prompt": "x"')
+    )
+    given = {"*": "solo", "hard_prompt": "base"}
+    for same in ({}, {"baseline": given}, {"baseline_gaps": "block"}):
+        after = settings(project, **where | same)
+        assert after.digest == before.digest
+        assert prompt_differences(after) == ["the judge prompt is that of aha"]
+    assert settings(project, **where, judge={"temperature": 1.0}).digest != before.digest
+
+
+def test_a_baseline_of_some_categories_leaves_the_checkouts_for_the_others(
+    checkout: Path, project: Path
+) -> None:
+    with (checkout.parent / "data/b/question.jsonl").open("a") as questions:
+        questions.write('{"uid": "q2", "category": "coding", "prompt": "?"}\n')
+    where = {"arena_hard_dir": "aha", "data_dir": "data"}
+    found = settings(project, **where, baseline={"coding": "solo"})
+    assert found.baselines == {"hard_prompt": "base", "coding": "solo"}
+    assert settings(project, **where, baseline={"coding": "solo", "*": "run-1"}).baselines == {
+        "coding": "solo",
+        "*": "run-1",
+    }
+
+
+def test_a_reference_that_the_template_does_not_show_is_left_out(
+    checkout: Path, project: Path
+) -> None:
+    file = checkout / "config/b.yaml"
+    file.write_text(file.read_text().replace("reference: null", "reference: sage"))
+    found = settings(project, arena_hard_dir="aha", data_dir="data")
+    assert found.judge["reference"] is None
+    assert prompt_differences(found) == ["reference: None, in the checkout sage"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("parallel", "eight"), ("max_tokens", "many"), ("temperature", ".nan")]
+)
+def test_numbers_of_the_judges_block_are_checked(
+    checkout: Path, project: Path, key: str, value: str
+) -> None:
+    file = checkout / "config/api_config.yaml"
+    file.write_text(re.sub(rf"  {key}: .*", f"  {key}: {value}", file.read_text(), count=1))
+    with pytest.raises(ConfigError, match=rf"api_config\.yaml: theirs: {key}: cannot be"):
+        settings(project, arena_hard_dir="aha", data_dir="data", judge={})
+
+
+def test_our_api_type_wins_over_the_blocks(checkout: Path, project: Path) -> None:
+    where = {"arena_hard_dir": "aha", "data_dir": "data"}
+    with pytest.raises(ConfigError, match="claude: api_type: 'anthropic' is not OpenAI-compatible"):
+        settings(project, **where, judge={"name": "claude"})
+    found = settings(project, **where, judge={"name": "claude", "api_type": "openai"})
+    told = endpoints(found.server_settings(), {"OPENAI_API_KEY": "k"})
+    assert told[0]["model"] == "claude", "the job takes it as well"
+
+
+def test_a_tilde_is_the_home_folder_in_every_path(
+    data: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(data))
+    (data / "models.txt").write_text("solo\n")
+    (data / "own.txt").write_text("{QUESTION} {ANSWER_A} {ANSWER_B}\n")
+    (data / "checkout/config").mkdir(parents=True)
+    prompts = {"prompt_template": "~/own.txt", "system_prompt": {"*": "~/own.txt"}}
+    found = settings(
+        project,
+        models="~/models.txt",
+        judge={"name": "j", "path": "~/weights", **prompts},
+        **{key: f"~/{key[:4]}" for key in ("data_dir", "results_dir", "judgments_dir")},
+        arena_hard_dir="~/checkout",
+    )
+    assert found.answers_dir == data / "data/b/model_answer"
+    assert found.root == data / "resu/b/j"
+    assert found.judgments_dir == data / "judg/j"
+    assert found.judge["path"] == str(data / "weights")
+    assert found.models == ("solo",)
+
+
+def test_a_copy_of_our_prompt_is_our_prompt(data: Path, project: Path) -> None:
+    judge = {"name": "j", "server": "demo"}
+    own = {
+        "system_prompt": str(project / "config/prompts/system.txt"),
+        "prompt_template": str(project / "config/prompts/template.txt"),
+    }
+    assert settings(project, judge=judge | own).digest == settings(project, judge=judge).digest
 
 
 def test_our_keys_win_over_the_checkout(checkout: Path, project: Path) -> None:
@@ -203,6 +356,7 @@ def test_a_job_asks_for_time_by_models_and_attempt_up_to_a_limit(data: Path, pro
         ({"judge": {"patterns": ["x"]}}, True),
         ({"judge": {"sampling": {"top_p": 0.9}}}, True),
         ({"baseline": "solo"}, True),
+        ({"baseline_gaps": "block"}, False),
         ({"judge": {"parallel": 3}}, False),
         ({"judge": {"max_restarts": 9, "ready_minutes": 1, "env": {"A": "b"}}}, False),
         ({"batch_size": 3, "seed": 7, "walltime": {"start_minutes": 1}}, False),
@@ -213,3 +367,15 @@ def test_what_judges_again(data: Path, project: Path, change: dict, judges_again
     before = settings(project, judge=judge).judgment_params()
     after = settings(project, **(change | {"judge": judge | change.get("judge", {})}))
     assert (after.judgment_params() != before) == judges_again
+
+
+def test_another_model_under_the_judges_name_judges_again(data: Path, project: Path) -> None:
+    def digest(*models: str | None, server: str = "external") -> str:
+        ends = [{"api_base": "http://h/v1", "model": model} for model in models]
+        judge = {"name": "j", "server": server, "endpoints": ends}
+        return settings(project, judge=judge).digest
+
+    assert digest("j") == digest(None, "j")
+    assert digest("j") != digest("org/j") != digest("org/other")
+    assert digest("org/j", "j") == digest("j", "org/j", "org/j"), "order and number are no matter"
+    assert digest("org/j", server="demo") == digest("j", server="demo"), "nobody is asked there"

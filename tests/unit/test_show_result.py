@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import show_result as command
 from arena.ranking.formats import interval_text, rank_text
-from arena.ranking.leaderboard import Options, Row, make_boards
+from arena.ranking.leaderboard import Row, make_boards
+from arena.ranking.options import Options
 from arena.ranking.show_result import Sources, make_result
 from arena.ranking.votes import ABSENT, Verdicts
 from arena.support.errors import DataError
@@ -83,9 +84,10 @@ def test_the_seeded_example(tmp_path, project):
     assert (done.returncode, done.stderr) == (0, "")
     assert "##### Category: bench #####" in done.stdout
     baseline, model = (row for row in rows_of(tmp_path / "out") if row["category"] == "bench")
-    assert list(model) == ["category", "model", "score", "lower", "upper", "questions", "games"]
-    assert list(model.values()) == ["bench", "model", "0.0", "0.0", "95.0", "1", "2"]
-    assert list(baseline.values()) == ["bench", "(baseline)", "50.0", "50.0", "50.0", "0", "0"]
+    columns = ["category", "model", "score", "lower", "upper", "questions", "games"]
+    assert list(model) == [*columns, "best_rank", "worst_rank"]
+    assert list(model.values()) == ["bench", "model", "0.0", "0.0", "95.0", "1", "2", "1", "2"]
+    assert list(baseline.values())[1:7] == ["(baseline)", "50.0", "50.0", "50.0", "0", "0"]
 
 
 def test_published_scores_are_met(published, show_result):
@@ -167,6 +169,22 @@ def test_a_baseline_a_category_has_no_overall_row(tmp_path):
     assert "baseline of its own" in overall.notes[0]
 
 
+def test_the_flag_is_on_the_baselines_row(tmp_path):
+    """Also where a model bears its name: judged against itself, or called as we call an unnamed."""
+    won, lost = [line("1", "B>A", "A>B")], [line("1", "A>B", "B>A")]
+    own = judgments(
+        tmp_path / "own", j__base=won, j__m=[one | {"baseline": "base"} for one in lost]
+    )
+    odd = judgments(tmp_path / "odd", **{"j__(baseline)": won, "j__m": lost})
+    rows = result_of(own, rounds=5).boards[0].rows
+    assert [(row.model, row.score, row.is_baseline) for row in rows] == [
+        ("base", 50, True),
+        ("m", 0, False),
+    ]
+    rows = result_of(odd, rounds=5).boards[0].rows
+    assert [(row.score, row.is_baseline) for row in rows] == [(100, False), (50, True), (0, False)]
+
+
 def test_a_model_without_a_verdict_has_no_row_but_a_note(tmp_path):
     data = judgments(
         tmp_path, j__m=[line("1", "A>B", "A>B")], j__mute=[line("1", "nothing", "nothing")]
@@ -174,6 +192,12 @@ def test_a_model_without_a_verdict_has_no_row_but_a_note(tmp_path):
     (board, _) = result_of(data, rounds=5).boards
     assert {row.model for row in board.rows} == {"m", "(baseline)"}
     assert board.notes == ["no game with a verdict, so no row: mute"]
+
+
+def test_a_model_that_was_not_asked_in_a_category_is_not_named_there(tmp_path):
+    one, two = (line(c, "A>B", "A>B", category=c) for c in ("hard", "soft"))
+    hard, soft, _ = result_of(judgments(tmp_path, j__m=[one, two], j__n=[one]), rounds=5).boards
+    assert (hard.notes, soft.notes) == ([], [])
 
 
 def test_scores_that_rest_on_less_are_named(tmp_path):
@@ -185,6 +209,8 @@ def test_scores_that_rest_on_less_are_named(tmp_path):
         "scored on fewer questions than the 20 of this table: few (17); compare them by "
         "differences, which are taken on the same questions"
     ]
+    (board, _) = result_of(data, ["one"], rounds=5, ci="upstream").boards
+    assert board.notes[0].endswith("between these scores, so not on the same questions")
     both = result_of(data, ["one", "two"], rounds=5)
     assert [note.split(":")[0] for note in both.notes] == [
         "judge two judged 19 of the 57 answers that the judges judged and none of few, n"
@@ -200,6 +226,17 @@ def test_some_models_only(tmp_path):
     assert sorted(row.model for row in result.boards[0].rows) == ["(baseline)", "a1", "a2"]
     with pytest.raises(DataError, match="no judgments of 'smal'; did you mean 'small'"):
         result_of(data, models=["smal"])
+
+
+def test_judges_of_different_models_together(tmp_path):
+    lines = [line("1", "A>B", "A>B")]
+    data = judgments(tmp_path, one__m=lines, one__n=lines, two__m=lines, two__k=lines)
+    both = result_of(data, ["one", "two"], models=["n", "k"], rounds=5)
+    assert sorted(row.model for row in both.boards[0].rows) == ["(baseline)", "k", "n"]
+    alone = result_of(data, ["one", "two"], models=["n"], rounds=5)
+    assert alone.notes == ["judge two judged none of these models"]
+    with pytest.raises(DataError, match="no judgments of 'x'"):
+        result_of(data, ["one", "two"], models=["m", "x"])
 
 
 def test_a_model_stands_alone(tmp_path):
@@ -244,6 +281,42 @@ def test_text_says_how_far_an_interval_reaches_below_and_above():
     assert (interval_text(row), rank_text(row)) == ("(-3.0 / +1.3)", "1-3")
     assert interval_text(replace(row, lower=math.nan, upper=math.nan)) == "-"
     assert rank_text(replace(row, worst_rank=1)) == "1"
+    assert rank_text(replace(row, best_rank=None, worst_rank=None)) == "-"
+
+
+def test_text_says_who_cannot_be_told_apart(tmp_path, show_result):
+    """Thirty questions: a good and a bad model, and one between that is like either's neighbour."""
+    won, lost = ("B>A", "A>B"), ("A>B", "B>A")
+    models = {
+        f"j__m{wins}": [line(str(i), *(won if i < wins else lost)) for i in range(30)]
+        for wins in (28, 17, 11, 1)
+    }
+    out = tmp_path / "out"
+    options = ("--data-dir", judgments(tmp_path, **models), "-b", "bench", "-j", "j", "--out", out)
+    lines = [one.split() for one in show_result(*options).splitlines()]
+    table = {one[1]: one[-4:-2] for one in lines if one[:1] and one[0].isdigit()}
+    assert table == {
+        "m28": ["1", "1"],
+        "m17": ["2-3", "2"],
+        "(baseline)": ["2-4", "2-3"],
+        "m11": ["3-4", "3"],
+        "m1": ["5", "4"],
+    }
+    groups = json.loads((out / "leaderboard.json").read_text())["categories"]["bench"]["groups"]
+    assert groups == [["m28"], ["m17", "(baseline)"], ["(baseline)", "m11"], ["m1"]]
+    ranks = [(row["best_rank"], row["worst_rank"]) for row in rows_of(out)[:2]]
+    assert ranks == [("1", "1"), ("2", "3")]
+
+
+def test_names_are_no_markdown(tmp_path, show_result):
+    names = {"*bold*_x_": r"\*bold\*\_x\_", "<b>|`a`": r"\<b\>\|\`a\`", "two\nlines": "two lines"}
+    lines = [line("1", "A>B", "A>B", model=name) for name in names]
+    data = judgments(tmp_path, j__all=lines, j__a_b=[line("1", "nothing", "A>B", model="gpt_4_*")])
+    show_result("--data-dir", data, "-b", "bench", "-j", "j", "--out", tmp_path)
+    text = (tmp_path / "leaderboard.md").read_text()
+    for name, written in names.items():
+        assert f" {written} " in text, name
+    assert r"so no row: gpt_4\_\*" in text
 
 
 def test_the_toy_is_named_in_every_output(tmp_path, show_result):
@@ -303,7 +376,12 @@ def test_mistakes_are_explained(tmp_path, show_result):
     assert "did you mean 'gpt4o'" in show_result(*base, "-j", "gpt-4o", ok=False)
     assert "no such folder" in show_result("--data-dir", "x", "-b", "b", "-j", "j", ok=False)
     assert "did you mean 'bench'" in show_result(*base, "-j", "gpt4o", "-c", "benhc", ok=False)
-    assert "rounds: 0" in show_result(*base, "-j", "gpt4o", "--rounds", "0", ok=False)
+    for option, value in (("rounds", "0"), ("seed", "-1"), ("weight", "nan"), ("weight", "inf")):
+        message = show_result(*base, "-j", "gpt4o", f"--{option}", value, ok=False)
+        assert f"{option}: {value}" in message
+    (tmp_path / "file").write_text("")
+    message = show_result(*base, "-j", "gpt4o", "--out", tmp_path / "file", ok=False)
+    assert f"{tmp_path / 'file'}: " in message
     assert "--baseline NAME" in show_result(*base, "-j", "gpt4o", "-f", "length", ok=False)
     unanswered = show_result(*base, "-j", "gpt4o", "-f", "length", "--baseline", "b", ok=False)
     assert "bench/model_answer/b.jsonl does not exist; --answers-dir" in unanswered
@@ -338,6 +416,8 @@ def test_style_control_from_answers(tmp_path, show_result):
             for i in range(40)
         )
         (answers / f"{model}.jsonl").write_text(text)
+    kept = (answers / "m.jsonl").read_text().splitlines(keepends=True)
+    (answers / "m.jsonl").write_text("".join(["torn\n", kept[1], "torn\n", *kept[3:]]))
     out = tmp_path / "out"
     options = ("--data-dir", data, "-b", "bench", "-j", "j", "--out", out)
     text = show_result(*options, "-f", "length", "markdown", "--rounds", "20")
@@ -349,6 +429,15 @@ def test_style_control_from_answers(tmp_path, show_result):
     assert rows["hard", "m"]["lower"] < rows["hard", "m"]["score"] < rows["hard", "m"]["upper"]
     assert rows["hard", "silent"]["score"] is None
     assert rows["hard", "silent"]["plain_score"] == rows["hard", "m"]["plain_score"]
+    silent = ("questions", "games", "won", "tied", "best_rank", "worst_rank")
+    assert [rows["hard", "silent"][key] for key in silent] == [0, 0, 0, 0, None, None]
+    assert {rows["hard", model]["worst_rank"] for model in ("m", "base")} <= {1, 2}
+    hard = document["categories"]["hard"]
+    assert "silent" not in {name for group in hard["groups"] for name in group}
+    assert "leaves out 22 judged answers" in hard["notes"][0]
+    assert "so no score for silent" in hard["notes"][0]
+    assert (hard["questions"], rows["hard", "m"]["questions"]) == (18, 18)
+    assert f"NOTE: {answers / 'm.jsonl'}:1: line left out (and 1 more): not JSON" in text
     style = document["categories"]["overall"]["style"]
     assert style[0]["column"] == "length"
     assert style[0]["lower"] < style[0]["value"] < style[0]["upper"]

@@ -74,6 +74,9 @@ keyless:
 no_base:
     endpoints:
         - api_key: x
+no_url:
+    endpoints:
+        - api_base: h/v1
 """
 
 UTILS = """
@@ -175,6 +178,13 @@ def test_the_file_of_the_benchs_name_wins_over_others_and_two_others_are_refused
         upstream.settings("arena-hard-v2.0")
 
 
+def test_the_file_of_the_benchs_name_needs_no_bench_name(checkout):
+    text = V2.replace("bench_name: arena-hard-v2.0\n", "").replace("judge_model: judge-70b\n", "")
+    upstream = checkout(v2=text, **{"config/notes.yaml": "- a list\n"})
+    assert upstream.settings("arena-hard-v2.0")["max_tokens"] == 16000
+    assert upstream.settings("another") == {}
+
+
 def test_blocks_of_api_config(checkout):
     blocks = checkout(api=API).api_config()
     assert blocks["judge-70b"]["parallel"] == 32
@@ -205,6 +215,7 @@ def test_endpoints(checkout):
         ("unfinished", r"unfinished: endpoints\[0\]: api_base still holds a placeholder"),
         ("keyless", r"keyless: endpoints\[0\]: api_key still holds a placeholder"),
         ("no_base", r"no_base: endpoints\[0\]: api_base is missing"),
+        ("no_url", r"no_url: endpoints\[0\]: api_base is no URL \(http://\.\.\.\): h/v1"),
     ],
 )
 def test_endpoints_that_cannot_work_are_refused(checkout, name, error):
@@ -216,6 +227,8 @@ def test_endpoints_that_cannot_work_are_refused(checkout, name, error):
     ("old", "new", "error"),
     [
         ("temperature: 0.0", "temperature: cold", "temperature: cannot be 'cold'"),
+        ("temperature: 0.0", "temperature: .nan", "temperature: cannot be nan"),
+        ("judge_model: judge-70b", "judge_model: 7", "judge_model: cannot be 7"),
         ("max_tokens: 16000", "max_tokens: yes", "max_tokens: cannot be True"),
         ("{ANSWER_B}", "{ANSWER_C}", r"v2\.0\.yaml: prompt_template: unknown marker {ANSWER_C}"),
         ("\n{ANSWER_B}", "", "prompt_template: the marker {ANSWER_B} is missing"),
@@ -233,6 +246,13 @@ def test_settings_that_cannot_work_name_file_and_key(checkout, old, new, error):
     assert old in V2
     with pytest.raises(ConfigError, match=error):
         checkout(v2=V2.replace(old, new)).settings("arena-hard-v2.0")
+
+
+def test_a_file_that_is_not_utf_8_is_named(checkout):
+    upstream = checkout(v2=V2)
+    (upstream.directory / "config/api_config.yaml").write_bytes(b"caf\xe9: {}\n")
+    with pytest.raises(ConfigError, match=r"api_config\.yaml: not UTF-8 at byte 4"):
+        upstream.api_config()
 
 
 def test_yaml_is_loaded_safely(checkout, tmp_path):

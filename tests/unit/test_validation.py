@@ -1,6 +1,7 @@
 """Which models can be judged, and what is said of the others."""
 
 import json
+import re
 
 import pytest
 from arena.campaign.validation import check
@@ -178,6 +179,21 @@ def test_a_gap_of_the_baseline_drops_the_question_for_all(campaign):
     assert report.ok
 
 
+def test_a_model_with_nothing_to_play_is_left_out_and_takes_no_batch_with_it(campaign):
+    campaign.answer("base", "ab")
+    campaign.answer("m", "abc")
+    campaign.answer("only", "c")
+    report = campaign.check("m", "only")
+    row = report.rows[2]
+    assert (row.state, row.answers) == ("no_answers", 1)
+    assert report.left_out() == [
+        "left out: only: no answers to the questions that the baseline has answered"
+    ]
+    assert report.games == {"m": 4}
+    assert report.ok
+    assert not campaign.check("m", "only", missing_answers="error").ok
+
+
 def test_a_gap_of_the_baseline_can_block(campaign):
     campaign.answer("base", "ab")
     campaign.answer("m", "abc")
@@ -249,6 +265,16 @@ def test_a_judgment_that_others_made_stops_the_run(campaign):
     assert campaign.check("m").ok
 
 
+def test_judgments_of_others_stop_no_run_that_would_not_overwrite_them(campaign):
+    campaign.answer("m", "abc")
+    for model in ("none", "torn"):
+        campaign.write(f"judgments/{model}.jsonl", {"uid": "a"})
+    campaign.answer("torn", "ab", "{")
+    report = campaign.check("m", "none", "torn")
+    assert [row.state for row in report.rows[1:]] == ["ready", "no_answers", "broken"]
+    report.raise_blocking()
+
+
 def test_without_any_ready_model_a_run_stops(campaign):
     report = campaign.check("none")
     assert not report.ok
@@ -273,6 +299,9 @@ def test_a_model_that_is_to_be_judged_itself_is_no_suggestion(campaign):
     assert "did you mean" in campaign.check("run-step-200").rows[1].reason
     report = campaign.check("run-step-100", "run-step-200")
     assert report.rows[2].reason.endswith("run-step-200.jsonl does not exist")
+    campaign.answer("run-step-200", "abc")
+    report = campaign.check("run-step-100", "run-step-200", known_models=["run-step-200"])
+    assert report.notes == ["run-step-100: no block of api_config.yaml"]
 
 
 def test_many_unknown_names_make_one_note(campaign):
@@ -288,6 +317,15 @@ def test_many_unknown_names_make_one_note(campaign):
 def test_unsafe_names_are_refused(campaign):
     with pytest.raises(ConfigError, match="path separator"):
         campaign.check("../x")
+
+
+@pytest.mark.parametrize("category", ["overall", "*"])
+def test_a_category_that_means_all_of_them_is_refused(campaign, category):
+    path = campaign.write("bench/question.jsonl", {"uid": "a", "category": category, "prompt": "?"})
+    with pytest.raises(
+        DataError, match=rf"{path}:1: no category can be called '{re.escape(category)}'"
+    ):
+        campaign.check("m")
 
 
 def test_broken_questions_are_an_error(campaign):

@@ -130,6 +130,52 @@ def test_two_baselines_are_refused_until_one_is_chosen(tmp_path):
     assert "1 lines against another baseline" in table.notes[0]
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_two_baselines_are_found_where_only_one_line_names_the_category(tmp_path, order):
+    one = write(tmp_path / "a.jsonl", line("1", "A>B", "A>B", baseline="x"))
+    other = write(tmp_path / "b.jsonl", line("1", "A>B", "A>B", baseline="y", category="c"))
+    with pytest.raises(DataError, match="category c: judgments against 2 baselines"):
+        read_verdicts({"j": [one, other][::order]}, bench="b")
+
+
+def test_a_baseline_judged_against_itself_in_lines_that_name_none_has_no_verdicts(tmp_path):
+    """In the category whose baseline it is; in another it is a model."""
+    base, m = (
+        write(
+            tmp_path / f"{model}.jsonl",
+            line("1", "A>B", "A>B", category="hard", **names),
+            line("2", "A>B", "A>B", category="soft", baseline="other"),
+        )
+        for model, names in (("base", {}), ("m", {"baseline": "base"}))
+    )
+    table = read_verdicts({"j": [base, m]}, bench="b")
+    assert table.baselines == {"hard": "base", "soft": "other"}
+    assert table.models == ("base", "m")
+    assert table.codes[0, 0].tolist() == [[ABSENT] * 2, [1, 1]]
+    assert table.codes[0, 1].tolist() == [[1, 1], [1, 1]]
+    assert table.notes == (
+        "category hard: base is the baseline and was judged against itself; its row is 50.0",
+    )
+    with pytest.raises(DataError, match="no judgments that can be counted"):
+        read_verdicts({"j": [base]}, bench="b", baselines=["base"])
+
+
+def test_a_question_in_two_categories_and_a_category_called_overall_are_noted(tmp_path):
+    file = write(
+        tmp_path / "a.jsonl",
+        line("1", "A>B", "A>B", category="hard"),
+        line("1", "A>B", "A>B", category="overall"),
+        line("2", "A>B", "A>B", category="hard"),
+    )
+    table = read_verdicts({"j": [file]}, bench="b")
+    assert table.categories == ("hard", "overall (category)")
+    assert table.category.tolist() == [1, 0]
+    _again, moved, renamed = table.notes
+    assert "1 questions stand in two categories" in moved
+    assert "1, in overall (category) and before in hard" in moved
+    assert "the category 'overall' is shown as 'overall (category)'" in renamed
+
+
 def test_what_was_wrong_is_noted(tmp_path):
     file = write(
         tmp_path / "a.jsonl", line("1", "A>B", "A>B"), line("1", "B>A", "B>A", baseline="base")

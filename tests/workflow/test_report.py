@@ -2,7 +2,7 @@
 
 import re
 
-from tests.browser import needs_chromium, open_page
+from tests.browser import needs_chromium, open_page, use_page
 
 
 @needs_chromium
@@ -18,6 +18,13 @@ def test_the_report_is_one_file_that_opens_offline(judged, tmp_path):
     assert "The demo judge is a toy" in drawn
     # Snakemake's own style sheet says that it is not meant for production; nothing else may speak.
     assert [line for line in console if "tailwindcss" not in line] == []
+
+
+@needs_chromium
+def test_every_page_can_be_used_without_a_word_on_the_console(judged, tmp_path):
+    for page in (judged.root / "report").glob("*.html"):
+        _drawn, console = use_page(page, tmp_path / page.stem)
+        assert console == [], page
 
 
 def test_the_toy_is_named_in_every_output(judged):

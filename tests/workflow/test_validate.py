@@ -1,6 +1,7 @@
 """What is refused, told or left out before any judge is started."""
 
 import json
+import re
 
 import pytest
 
@@ -43,8 +44,31 @@ def test_an_external_judge_under_the_slurm_profile_takes_no_core_of_its_own(
 ) -> None:
     endpoints = [{"api_base": "http://127.0.0.1:1/v1"}]
     campaign.configure(judge={"server": "external", "endpoints": endpoints})
-    text = campaign.run("--profile", "profiles/slurm", "plan").stdout
-    assert "threads=1," in text
+    bare = ("--set-resources", "judge_server:nodes=1")  # without cpus_per_task, which is asked for
+    text = campaign.run("plan", "--profile", "profiles/slurm", *bare).stdout
+    assert re.search("asks for .*, threads=1$", text, re.M)
+
+
+def test_a_key_that_is_not_set_is_named_before_a_job_is_sent(campaign: Campaign) -> None:
+    endpoints = [{"api_base": "http://127.0.0.1:1/v1", "api_key_env": "NOT_SET_HERE"}]
+    campaign.configure(judge={"server": "external", "endpoints": endpoints})
+    told = "judge.endpoints[0] (http://127.0.0.1:1/v1): api_key_env: the environment variable "
+    for arguments in ([], ["validate"]):
+        text = " ".join(campaign.run(*arguments, ok=False).stdout.split())
+        assert f"{told}NOT_SET_HERE is not set" in text
+        assert not list(campaign.root.glob("batches/*"))
+    found = json.loads((campaign.root / "validation.json").read_text())
+    assert not found["ok"]
+
+
+def test_a_validation_that_ends_early_leaves_its_reason(campaign: Campaign) -> None:
+    campaign.run("validate")
+    questions = campaign.dir / "examples/data/arena-demo/question.jsonl"
+    questions.write_text("{")
+    campaign.run("validate", ok=False)
+    found = json.loads((campaign.root / "validation.json").read_text())
+    assert not found["ok"]
+    assert "question.jsonl:1: torn" in found["problems"][0]
 
 
 def test_a_missing_model_is_left_out_with_one_line_or_stops_the_run(campaign: Campaign) -> None:
@@ -81,8 +105,9 @@ def test_a_gap_in_the_baseline_drops_the_question_or_stops_the_run(campaign: Cam
 
 def test_a_missing_baseline_stops_the_run_and_says_where_it_looked(campaign: Campaign) -> None:
     campaign.answers("llama-demo-8b").unlink()
-    text = campaign.run("-n", ok=False).stdout
-    assert "examples/data/arena-demo/model_answer/llama-demo-8b.jsonl" in text
+    text = campaign.run(ok=False).stdout
+    told = "no answers: examples/data/arena-demo/model_answer/llama-demo-8b.jsonl does not exist"
+    assert text.endswith(f"\nbaseline llama-demo-8b: {told}\n"), "and nothing of Snakemake's"
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b"])
@@ -93,7 +118,7 @@ def test_a_name_that_is_a_path_is_refused(campaign: Campaign, name: str) -> None
 
 def test_a_wrong_key_names_the_right_one(campaign: Campaign) -> None:
     text = campaign.run("-n", "--config", "bach_size=5", ok=False).stdout
-    assert "bach_size is not a key; did you mean batch_size?" in text
+    assert text.endswith("\nconfig: bach_size is not a key; did you mean batch_size?\n")
 
 
 def test_the_plan_shows_batches_settings_and_requests(campaign: Campaign) -> None:

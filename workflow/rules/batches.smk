@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 from arena.campaign.early_stop import watch_for_failed_start
+from arena.serving.external import check_keys
 from arena.support.slurm import cancel_run
 from arena.support.unfinished import unfinished_outputs
 from snakemake.resources import GroupResources
@@ -78,7 +79,10 @@ def write_batches(dag, log):
     """Leave batches/<batch>.json for every batch that this run judges."""
     servers = [job for job in dag.needrun_jobs() if job.rule.name == "judge_server"]
     written = list(described(job.wildcards.batch for job in servers))
-    refuse_servers_side_by_side(written)
+    with errors_for_users():
+        refuse_servers_side_by_side(written)
+        if written:
+            check_keys(SETTINGS.judge)
     for batch in written:
         batches.write_batch(batch, log)
 
@@ -88,7 +92,7 @@ def refuse_servers_side_by_side(written):
     many = len(written) > 1 and SETTINGS.judge["server"] == "vllm"
     counted = "gpu" in workflow.global_resources  # as profiles/local has it
     if workflow.local_exec and many and not counted:
-        raise WorkflowError(
+        raise ConfigError(
             f"{len(written)} judge servers would start on this machine at once. Name a profile: --profile profiles/slurm "
             "makes jobs of them, --profile profiles/local starts one after the other"
         )

@@ -7,7 +7,6 @@ import re
 import sys
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
 from snakemake.io import IOFile
 from snakemake.iocontainers import InputFiles, Wildcards
 from snakemake.logging import logger
@@ -20,7 +19,7 @@ from arena.campaign import batches
 from arena.campaign import validation
 from arena.journals.adoption import report_adoption
 from arena.setup.config import check_config
-from arena.support.errors import ArenaError
+from arena.support.errors import ArenaError, ConfigError
 from arena.support.environment import inherit_batch, put_first, put_python_first
 from arena.setup.resolve import resolve
 
@@ -30,11 +29,12 @@ put_first(SCRIPTS.parent / "bin")  # sacct: cancelled and preempted jobs are see
 
 @contextlib.contextmanager
 def errors_for_users():
-    """Snakemake shows its own errors without a traceback."""
+    """Show the text of an error and end; an exception would bury it in lines of Snakemake's stack."""
     try:
         yield
     except ArenaError as error:
-        raise WorkflowError(str(error)) from None
+        logger.error(str(error))
+        sys.exit(1)
 
 
 with errors_for_users():

@@ -10,9 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from arena.ranking.command import command, run_rule, sources_of
+from arena.ranking.command import command, run_command, run_rule, sources_of
 from arena.ranking.show_result import Sources, make_health
-from arena.support.errors import ArenaError
 from arena.support.jsonl import write_atomic
 
 
@@ -21,16 +20,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder for health.txt and health.json")
     args = vars(parser.parse_args(argv))
     out = args.pop("out")
-    try:
+
+    def work() -> None:
         health = make_health(sources_of(args), **args)
-    except ArenaError as error:
-        print(f"judge_health: {error}", file=sys.stderr)
-        return 1
-    print(health.text(), end="")
-    if out:
-        write_atomic(out / "health.txt", health.text())
-        write_atomic(out / "health.json", health.json())
-    return 0
+        print(health.text(), end="")
+        if out:
+            write_atomic(out / "health.txt", health.text())
+            write_atomic(out / "health.json", health.json())
+
+    return run_command("judge_health", work)
 
 
 def for_rule(output: Any, sources: Sources, options: dict[str, Any]) -> str:

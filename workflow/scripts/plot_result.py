@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from arena.pages.plot_result import make_pages
+from arena.ranking.command import run_command
 from arena.support.jsonl import write_atomic
 
 
@@ -20,10 +21,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="default: report/ in that folder")
     args = parser.parse_args(argv)
     out = args.out or args.folder / "report"
-    for name, page in make_pages(args.folder).items():
-        write_atomic(out / f"{name}.html", page.html())
-        print(out / f"{name}.html")
-    return 0
+
+    def work() -> None:
+        for name, page in make_pages(args.folder).items():
+            write_atomic(out / f"{name}.html", page.html())
+            print(out / f"{name}.html")
+
+    return run_command("plot_result", work)
 
 
 if __name__ == "__main__":

@@ -12,28 +12,26 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from arena.ranking.command import command, run_rule, sources_of
+from arena.ranking.command import command, run_command, run_rule, sources_of
 from arena.ranking.intervals import CI
-from arena.ranking.leaderboard import ROUNDS
+from arena.ranking.options import ROUNDS
 from arena.ranking.show_result import Sources, make_result
 from arena.ranking.style import FEATURES
-from arena.support.errors import ArenaError
 
 
 def main(argv: list[str] | None = None) -> int:
     args = vars(parser().parse_args(argv))
     out, compared = args.pop("out"), args.pop("compare")
-    try:
+
+    def work() -> None:
         result = make_result(sources_of(args), **args)
         print(result.text(), end="")
         if compared is not None:
             print("\n" + result.comparison(compared), end="")
         if out:
             result.write(out)
-    except ArenaError as error:
-        print(f"show_result: {error}", file=sys.stderr)
-        return 1
-    return 0
+
+    return run_command("show_result", work)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -8,23 +8,28 @@ import sys
 import time
 
 from arena.campaign.validation import check_settings
+from arena.campaign.validation_report import Report
 from arena.costs.doctor import examine, keep
 from arena.costs.doctor_page import page
+from arena.serving.external import check_keys
 from arena.support.errors import ArenaError
 from arena.support.terminal import print_also_to
 
 print_also_to(snakemake.log[0])
 
 settings = snakemake.params.settings
+report = Report(settings.bench, 0, [], [])
+found = None
 try:
     report = check_settings(settings)
+    check_keys(settings.judge)
+    found = examine(settings, report) if report.ok else None
 except ArenaError as error:
-    sys.exit(f"validate: {error}")
+    report = report.stopped_by(error)
 report.write(settings.root)
 print(report.table(), flush=True)
 print(f"Details: {settings.root}/validation.tsv, validation.json")
-if report.ok:
-    found = examine(settings, report)
+if report.ok and found:
     keep(found, settings.root, time.time())
     print(f"\n{page(found)}")
 sys.exit(0 if report.ok else 1)

@@ -18,17 +18,19 @@ from arena.support.errors import ConfigError, DataError
 from arena.support.names import check_model_name, did_you_mean
 from arena.support.text import counted, listing
 
+# The leaderboard's own table, and what stands for all categories that are not named.
+_RESERVED = ("overall", ANY_CATEGORY)
+
 
 def check_settings(settings: Settings) -> Report:
     """Check what a campaign stands on, with a memory in its results folder."""
-    shown = "{REFERENCE}" in settings.prompts["prompt_template"]
     return check(
         bench=settings.bench,
         questions=settings.questions,
         answers_dir=settings.answers_dir,
         models=settings.selected,
         baselines=settings.baselines,
-        reference=settings.judge["reference"] if shown else None,
+        reference=settings.judge["reference"],
         judgments_dir=settings.judgments_dir,
         journals_dir=settings.root / "games",
         known_models=settings.upstream.api_config() if settings.upstream else (),
@@ -77,11 +79,12 @@ def check(
     Raises
     ------
     DataError
-        Where the questions themselves cannot be used.
+        Where the questions themselves, or a category of theirs, cannot be used.
     ConfigError
         Where a category has no baseline, or a name cannot be a file's.
     """
     asked = read_questions(questions)
+    _check_categories(asked, questions)
     answers_dir = str(answers_dir)
     for name in (*models, *baselines.values(), *([reference] if reference else [])):
         check_model_name(name)
@@ -100,14 +103,22 @@ def check(
     games: dict[str, int] = {}
     for model in models:
         row, facts = _model_row(model, answers_dir, files, len(asked), hints)
-        if is_foreign(f"{judgments_dir}/{model}.jsonl", f"{journals_dir}/{model}.jsonl"):
+        to_play = 2 * (len(asked) - len(gaps.union(facts.missing))) if facts else 0
+        if row.state in READY and not to_play:
+            # In its batch it would fail, and take the others with it.
+            others = "baseline and reference have" if reference else "the baseline has"
+            reason = f"no answers to the questions that {others} answered"
+            row = replace(row, state="no_answers", reason=reason)
+        if row.state in READY and is_foreign(
+            f"{judgments_dir}/{model}.jsonl", f"{journals_dir}/{model}.jsonl"
+        ):
             foreign.append(model)
             reason = f"{judgments_dir}/{model}.jsonl was not made by this workflow"
             row = replace(row, state="foreign_judgments", reason=reason)
         elif row.state == "no_answers" and missing_answers == "error":
             problems.append(f"{model}: {row.reason} (missing_answers: error)")
-        elif row.state in READY and facts:
-            games[model] = 2 * (len(asked) - len(gaps.union(facts.missing)))
+        elif row.state in READY:
+            games[model] = to_play
             hints.note(model)
         rows.append(row)
     if foreign:
@@ -130,6 +141,15 @@ def check(
         games=games,
         files_read=files.read,
     )
+
+
+def _check_categories(asked: Sequence[Question], questions: str | Path) -> None:
+    for question in asked:
+        if question.category in _RESERVED:
+            raise DataError(
+                f"{questions}:{question.line}: no category can be called {question.category!r}: "
+                "that is the name of all of them together"
+            )
 
 
 def _opponents(

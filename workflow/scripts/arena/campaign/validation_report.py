@@ -5,7 +5,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -25,9 +25,9 @@ _HEADS = ("answers", "miss", "dupl", "empty", "cut", "bad")
 class Row:
     """One model as validation.tsv has it (FORMATS: "Our own files").
 
-    state: ready, incomplete (judged on the answers that are there), no_answers, broken,
-    foreign_judgments; baseline and reference for those two, blocked for one of them that stops the
-    run. reason: what was found, in words, with file and line.
+    state: ready, incomplete (judged on the answers that are there), no_answers (none that can be
+    judged), broken, foreign_judgments; baseline and reference for those two, blocked for one of
+    them that stops the run. reason: what was found, in words, with file and line.
     """
 
     model: str
@@ -84,6 +84,10 @@ class Report:
         if problems:
             raise DataError("\n".join(problems))
 
+    def stopped_by(self, error: Exception) -> "Report":
+        """The same report with a problem more, which was found after it or cut it short."""
+        return replace(self, problems=[*self.problems, str(error)])
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON: what validation.json holds."""
         return {
@@ -127,7 +131,10 @@ class Report:
         others = ("blocked", "foreign_judgments", *LEFT_OUT)
         parts = [f"{states[state]} {state}" for state in others if states[state]]
         games = sum(self.games.values())
-        end = "nothing blocks" if self.ok else "blocked, see above" if parts else "none is selected"
+        blocked = parts or self.problems
+        end = (
+            "nothing blocks" if self.ok else "blocked, see above" if blocked else "none is selected"
+        )
         return f"{', '.join([f'{len(self.ready)} ready ({games:,} games)', *parts])}: {end}"
 
 

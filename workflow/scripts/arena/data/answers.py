@@ -1,5 +1,6 @@
 """Answers of one model, in every shape and with every flaw that FORMATS.md has seen."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,14 @@ class Problem:
     line: int
     kind: str
     message: str
+
+
+def left_out(path: str | Path, problems: Sequence[Problem]) -> list[str]:
+    """A note on the lines of a file that could not be read; none where there are none."""
+    if not problems:
+        return []
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return [f"{path}:{problems[0].line}: line left out{more}: {problems[0].message}"]
 
 
 @dataclass(slots=True)

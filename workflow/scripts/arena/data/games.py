@@ -13,7 +13,7 @@ from arena.data.answers import Answer
 from arena.data.prompts import ANY_CATEGORY, Prompts, messages
 from arena.data.questions import Question
 from arena.data.verdict import DEFAULT_PATTERNS, parse_verdict
-from arena.support.errors import ConfigError, DataError
+from arena.support.errors import ConfigError
 
 Messages = list[dict[str, str]]
 
@@ -56,7 +56,8 @@ class GameSettings:
     """Everything that determines the games: made from the plain dict that a rule gets as `params`.
 
     sampling: the request's fields besides model and messages, temperature and max_tokens among
-    them. baseline: category -> model, "*" for every category not named.
+    them. baseline: category -> model, "*" for every category not named. served_as: what endpoints
+    call the judge, where that is another name.
     """
 
     judge: str
@@ -66,8 +67,8 @@ class GameSettings:
     patterns: tuple[str, ...] = DEFAULT_PATTERNS
     reference: str | None = None
     ask_again: AskAgain = AskAgain()
-    block_gaps: bool = False
     toy: bool = False
+    served_as: tuple[str, ...] = ()
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "GameSettings":
@@ -84,8 +85,8 @@ class GameSettings:
             patterns=tuple(plain.get("patterns") or DEFAULT_PATTERNS),
             reference=plain.get("reference") or None,
             ask_again=AskAgain(again.get("times", 0), again.get("max_tokens"), again.get("seed")),
-            block_gaps=plain.get("baseline_gaps") == "block",
             toy=bool(plain.get("toy")),
+            served_as=tuple(plain.get("served_as") or ()),
         )
 
     @property
@@ -112,6 +113,8 @@ class GameSettings:
         content = {"judge": self.judge, "messages": asked, "sampling": self.sampling}
         if self.toy:
             content["toy"] = True
+        if self.served_as:
+            content["served_as"] = self.served_as
         text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         # Lone surrogates, which some answers hold, have no UTF-8 form of their own.
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -145,20 +148,17 @@ def plan_games(
 ) -> list[Game]:
     """The games of a model, question by question, both games of a question side by side.
 
-    baseline_answers: baseline model -> its answers by uid. Questions that the model has not
-    answered are left out, and so are those that a baseline or the reference has not answered,
-    unless the settings say that such a gap blocks: then DataError names it.
+    baseline_answers: baseline model -> its answers by uid. Questions that the model, its baseline
+    or the reference has not answered are left out.
     """
     games: list[Game] = []
+    wanted = settings.reference and settings.prompts.wants_reference
     for position, question in enumerate(questions):
-        baseline = settings.baseline_of(question.category)
         ours = answers.get(question.uid)
+        baseline = settings.baseline_of(question.category)
         theirs = baseline_answers.get(baseline, {}).get(question.uid)
         reference = (reference_answers or {}).get(question.uid)
-        gap = _gap(settings, question, baseline, theirs, reference)
-        if gap and settings.block_gaps:
-            raise DataError(f"{gap}. Answer it, or set baseline_gaps: drop")
-        if gap or ours is None:
+        if ours is None or theirs is None or (wanted and reference is None):
             continue
         for index, (first, second) in enumerate(((theirs, ours), (ours, theirs))):
             asked = messages(
@@ -173,14 +173,6 @@ def plan_games(
     return games
 
 
-def _gap(settings: GameSettings, question: Question, baseline: str, theirs, reference) -> str:
-    if theirs is None:
-        return f"the baseline {baseline} has no answer to question {question.uid!r}"
-    if settings.reference and settings.prompts.wants_reference and reference is None:
-        return f"the reference {settings.reference} has no answer to question {question.uid!r}"
-    return ""
-
-
 def _by_category(value: str | Mapping[str, str]) -> dict[str, str]:
     return {ANY_CATEGORY: value} if isinstance(value, str) else dict(value)
 
@@ -188,7 +180,10 @@ def _by_category(value: str | Mapping[str, str]) -> dict[str, str]:
 def _sampling(plain: Mapping[str, Any]) -> dict[str, Any]:
     """One flat dict of request fields: what is null is not sent, 0.0 and 0 are the same."""
     extra = dict(plain.get("sampling") or {})
-    extra |= extra.pop("extra_body", None) or {}
+    nested = extra.pop("extra_body", None) or {}
+    if not isinstance(nested, Mapping):
+        raise ConfigError(f"judge.sampling.extra_body: must hold fields, not {nested!r}")
+    extra |= nested
     for key in _RESERVED:
         if key in extra:
             raise ConfigError(f"judge.sampling.{key}: this field is not a setting; remove it")

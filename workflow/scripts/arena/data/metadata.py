@@ -6,6 +6,7 @@ has them. On the 1,500 answers of Arena-Hard v0.1 that come with official counts
 
 import functools
 import hashlib
+import math
 import os
 import re
 import tempfile
@@ -16,8 +17,10 @@ from typing import Any
 
 _FENCED = re.compile(r"```([^`]*)```")
 _HEADER = re.compile(r"^(#{1,6})\s", re.MULTILINE)
-_ORDERED = re.compile(r"^\s*\d+\.\s", re.MULTILINE)
-_UNORDERED = re.compile(r"^\s*[-*+]\s", re.MULTILINE)
+# Blanks before an item, but no line ends (upstream's \s, which counts alike): from each of n line
+# ends in a row they would be tried to the last one, and answers are that in endless loops.
+_ORDERED = re.compile(r"^[^\S\n]*\d+\.\s", re.MULTILINE)
+_UNORDERED = re.compile(r"^[^\S\n]*[-*+]\s", re.MULTILINE)
 _BOLD_STARS = re.compile(r"\*\*[^*\n]+\*\*")
 _BOLD_LINES = re.compile(r"__[^_\n]+__")
 
@@ -63,16 +66,23 @@ def complete_metadata(text: str, given: dict[str, Any] | None) -> dict[str, Any]
     """The metadata of an answer file, with what it lacks counted from the text.
 
     A `token_len` that is given stays: it may be of another encoding than ours, but the whole file
-    is then of that encoding.
+    is then of that encoding. What cannot be a count (null, -1) is counted too.
     """
     given = given or {}
-    kinds = ("header_count", "list_count", "bold_count")
     token_len = given.get("token_len")
-    token_len = token_len if isinstance(token_len, int | float) else None
-    if token_len is not None and all(isinstance(given.get(kind), dict) for kind in kinds):
-        return {"token_len": token_len, **{kind: given[kind] for kind in kinds}}
-    counted = count_metadata(text, token_len)
-    return counted | {kind: given[kind] for kind in kinds if isinstance(given.get(kind), dict)}
+    token_len = token_len if _is_count(token_len) else None
+    kinds = {
+        kind: given[kind]
+        for kind in ("header_count", "list_count", "bold_count")
+        if isinstance(given.get(kind), dict) and all(map(_is_count, given[kind].values()))
+    }
+    if token_len is not None and len(kinds) == 3:
+        return {"token_len": token_len, **kinds}
+    return count_metadata(text, token_len) | kinds
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value < math.inf
 
 
 def _without_code(text: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arena.support.errors import ConfigError
+from arena.support.files import read_text
 from arena.support.names import did_you_mean
 
 ANY_CATEGORY = "*"
@@ -73,25 +74,20 @@ def check_template(template: str, *, where: str = "judge.prompt_template") -> st
 
 
 def own_prompts(directory: str | Path) -> Prompts:
-    """Read `system.txt` and `template.txt` of a folder; the first serves every category.
-
-    A file's last newline belongs to the file, not to the prompt.
-    """
+    """Read `system.txt` and `template.txt` of a folder; the first serves every category."""
     directory = Path(directory)
-    return Prompts(
-        {ANY_CATEGORY: _read(directory / "system.txt")}, _read(directory / "template.txt")
-    )
+    system, template = (read_prompt(directory / f"{name}.txt") for name in ("system", "template"))
+    return Prompts({ANY_CATEGORY: system}, template)
 
 
-def _read(path: Path) -> str:
-    try:
-        text = path.read_text(encoding="utf-8").removesuffix("\n")
-    except OSError as error:
-        raise ConfigError(f"{path}: the judge's prompt cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 at byte {error.start + 1}") from error
+def read_prompt(path: str | Path, where: str = "") -> str:
+    """The text of a prompt's file; its last newline belongs to the file, not to the prompt.
+
+    ConfigError, with `where`, for a file that is no text or empty.
+    """
+    text = read_text(path, where).removesuffix("\n")
     if not text.strip():
-        raise ConfigError(f"{path}: the judge's prompt is empty")
+        raise ConfigError(f"{where}{path}: the judge's prompt is empty")
     return text
 
 

@@ -51,13 +51,14 @@ def intervals(rows: Rows, level: float) -> alt.LayerChart:
 
 
 def difference_matrix(pairs: Rows, order: Sequence[str]) -> alt.LayerChart:
-    """Who is better than whom: a cell a pair; a dot where they cannot be told apart."""
+    """Who is better than whom: two cells a pair; a dot where they cannot be told apart."""
     cell = min(LARGEST_CELL, max(SMALLEST_CELL, MATRIX / max(len(order), 1)))
     short = [
-        pair
-        | {key: round(pair[key], 1) for key in ("difference", "lower", "upper")}
-        | {"sure": "yes" if is_sure(pair) else "no"}
+        one
+        | {key: one[key] and round(one[key], 1) for key in ("difference", "lower", "upper")}
+        | {"sure": "yes" if is_sure(one) else "no"}
         for pair in pairs
+        for one in (pair, _turned(pair))
     ]
     # As CSV: thousands of pairs, whose keys would be most of the page.
     text = csv_text((*DIFFERENCE_COLUMNS[1:], "sure"), short)
@@ -79,11 +80,22 @@ def difference_matrix(pairs: Rows, order: Sequence[str]) -> alt.LayerChart:
         ],
     )
     scale = alt.Scale(domain=[-most, 0, most], range=["#d55e00", "#f7f7f7", BLUE])
-    cells = base.mark_rect().encode(color=alt.Color("difference:Q", scale=scale, title="points"))
+    legend = alt.Legend(orient="top", gradientLength=300)  # at the side a wide matrix hides it
+    colour = alt.Color("difference:Q", scale=scale, title="points", legend=legend)
+    cells = base.mark_rect().encode(color=colour)
     dots = base.transform_filter("datum.sure == 'no'").mark_circle(
         size=max(cell, 9), color="#57606a", opacity=0.8
     )
     return (cells + dots).properties(width=alt.Step(cell), height=alt.Step(cell))
+
+
+def _turned(pair: dict[str, Any]) -> dict[str, Any]:
+    """The same pair from the other model's side."""
+    turned = pair | {"model": pair["other"], "other": pair["model"]}
+    turned["difference"] = 0 - pair["difference"]  # 0, not -0
+    if pair["lower"] is not None:
+        turned["lower"], turned["upper"] = 0 - pair["upper"], 0 - pair["lower"]
+    return turned
 
 
 def curves(points: Rows, level: float) -> alt.LayerChart:
@@ -96,12 +108,15 @@ def curves(points: Rows, level: float) -> alt.LayerChart:
         legend=alt.Legend(labelLimit=400, symbolOpacity=1) if runs != [""] else None,
     )
     pick = alt.selection_point(fields=["run"], bind="legend")
+    # What can be zoomed is clipped at the axes: room for whole marks at the ends.
+    room = alt.Scale(zero=False, nice=False, padding=10)
+    steps = alt.Axis(format="~s", grid=False)
     base = alt.Chart(alt.Data(values=list(points))).encode(
-        x=alt.X("step:Q", title="training step", axis=alt.Axis(format="~s", grid=False)),
+        x=alt.X("step:Q", title="training step", axis=steps, scale=room),
         color=colour,
         opacity=alt.condition(pick, alt.value(1), alt.value(0.12)),
     )
-    y = alt.Y("lower:Q", title="Score (%)", scale=alt.Scale(zero=False))
+    y = alt.Y("lower:Q", title="Score (%)", scale=room)
     shades = alt.condition(pick, alt.value(0.18), alt.value(0.03))
     band = base.mark_area().encode(y=y, y2="upper:Q", opacity=shades)
     line = base.mark_line(strokeWidth=2).encode(y="score:Q")

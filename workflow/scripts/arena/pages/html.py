@@ -121,6 +121,13 @@ def number(value: float | None, digits: int = 1) -> Cell:
     return Cell("–") if value is None else Cell(f"{value:.{digits}f}", value)
 
 
+def between(lower: float | None, upper: float | None, spec: str = ".1f") -> Cell:
+    """A cell of an interval, sorted by its width; a dash where there is none."""
+    if lower is None or upper is None:
+        return Cell("–")
+    return Cell(f"{lower:{spec}} – {upper:{spec}}", upper - lower)
+
+
 def word(text: str, style: str = "") -> Cell:
     """A cell of text."""
     return Cell(text, text, f"word {style}".strip())

@@ -16,11 +16,13 @@ from arena.pages.html import (
     Tab,
     Table,
     TableRow,
+    between,
     number,
     plain_table,
     word,
 )
-from arena.ranking.leaderboard import OVERALL
+from arena.ranking.votes import OVERALL
+from arena.support.errors import DataError
 
 MATRIX_MODELS = 150  # 22,500 cells; beyond that neither browser nor eye follows
 
@@ -28,7 +30,17 @@ Rows = list[dict[str, Any]]
 
 
 def make_pages(folder: Path) -> dict[str, Page]:
-    """Return page name -> page, from leaderboard.json, differences.csv, curves.csv, health.json."""
+    """Return page name -> page, from leaderboard.json, differences.csv, curves.csv, health.json.
+
+    Raises DataError naming the command that writes what is missing.
+    """
+    for name, command in (
+        ("leaderboard.json", "show_result.py"),
+        ("differences.csv", "show_result.py"),
+        ("health.json", "judge_health.py"),
+    ):
+        if not (folder / name).is_file():
+            raise DataError(f"{folder / name}: no such file; {command} --out {folder} writes it")
     board = json.loads((folder / "leaderboard.json").read_text(encoding="utf-8"))
     pages = {
         "leaderboard": leaderboard_page(board),
@@ -86,12 +98,14 @@ def leaderboard_page(board: Mapping[str, Any]) -> Page:
 
 
 def _leaderboard_row(row: Mapping[str, Any], controlled: bool) -> TableRow:
-    known = row["score"] is not None
-    ranks = f"{row['best_rank']}–{row['worst_rank']}"
-    if row["best_rank"] == row["worst_rank"]:
-        ranks = str(row["best_rank"])
-    text = f"{row['lower']:.1f} – {row['upper']:.1f}" if known else "–"
-    bar = (row["score"], row["lower"], row["upper"]) if known else None
+    score, best, worst = row["score"], row["best_rank"], row["worst_rank"]
+    known = score is not None
+    ranks = Cell("–")
+    if best is not None:
+        ranks = Cell(f"{best}" if best == worst else f"{best}–{worst}", best + worst / 1e4)
+    interval = between(row["lower"], row["upper"])
+    # Without an interval the bar's line has no length.
+    ends = (score, score) if row["lower"] is None else (row["lower"], row["upper"])
     lost = row["games"] - row["won"] - row["tied"]
     counts = [
         Cell(f"{row['won']:,} · {row['tied']:,} · {lost:,}", row["won"]),
@@ -101,13 +115,13 @@ def _leaderboard_row(row: Mapping[str, Any], controlled: bool) -> TableRow:
     if row["is_baseline"]:
         counts = [Cell("–", "")] * len(counts)
     cells = [
-        Cell(ranks, row["best_rank"] + row["worst_rank"] / 1e4),
+        ranks,
         word(
             row["model"] + (" (baseline)" if row["is_baseline"] and row["model"][0] != "(" else "")
         ),
-        Cell(f"{row['score']:.1f}" if known else "–", row["score"] if known else "", "strong"),
-        Cell(text, row["upper"] - row["lower"] if known else ""),
-        Cell(text, row["score"] if known else "", bar=bar),
+        Cell(f"{score:.1f}", score, "strong") if known else Cell("–"),
+        interval,
+        Cell(interval.text, score, bar=(score, *ends)) if known else Cell("–"),
         *counts,
     ]
     if controlled:
@@ -121,7 +135,7 @@ def _style_part(style: Rows, level: str) -> Part:
         [
             word(one["column"]),
             number(one["value"], 3),
-            Cell(f"{one['lower']:+.3f} – {one['upper']:+.3f}", one["upper"] - one["lower"]),
+            between(one["lower"], one["upper"], "+.3f"),
         ]
         for one in style
     ]
@@ -145,7 +159,8 @@ def differences_page(board: Mapping[str, Any], pairs: Rows) -> Page:
     """Every model against every other, and the groups that cannot be told apart."""
     page = _page("Who is better than whom", board)
     for category, rows in _by_category(board):
-        names = [row["model"] for row in rows if row["score"] is not None][:MATRIX_MODELS]
+        scored = [row["model"] for row in rows if row["score"] is not None]
+        names = scored[:MATRIX_MODELS]
         shown = [
             pair
             for pair in pairs
@@ -157,13 +172,16 @@ def differences_page(board: Mapping[str, Any], pairs: Rows) -> Page:
         parts = []
         if shown:
             text = (
-                "Blue: the model of the row is better. A dot: the data cannot tell the two apart. "
-                "The models stand in the order of the leaderboard."
+                "Blue: the model of the row is better, orange: it is worse. A dot: the data cannot "
+                "tell the two apart. The models stand in the order of the leaderboard."
             )
-            if len(names) < len(rows):
+            if len(names) < len(scored):
                 text += f" The best {len(names)} models are shown; differences.csv has all pairs."
             chart = page.chart(charts.difference_matrix(shown, names))
-            parts.append(Part("Differences on the same questions", text, chart))
+            # With style control, or single votes drawn, a difference is one of scores.
+            paired = board["ci"] == "questions" and not board["control_features"]
+            what = "on the same questions" if paired else "of the scores"
+            parts.append(Part(f"Differences {what}", text, chart))
         groups = board["categories"][category]["groups"]
         cells = [
             [number(place, 0), word(", ".join(group)), number(len(group), 0)]
@@ -206,7 +224,7 @@ def curves_page(board: Mapping[str, Any], points: Rows) -> Page:
                 Cell(f"{one['step']:,g}", one["step"]),
                 word(one["model"]),
                 number(one["score"]),
-                Cell(f"{one['lower']:.1f} – {one['upper']:.1f}", one["upper"] - one["lower"]),
+                between(one["lower"], one["upper"]),
             ]
             for one in some
         ]

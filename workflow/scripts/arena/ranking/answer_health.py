@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from arena.data.answers import read_answers
+from arena.data.answers import left_out, read_answers
 from arena.ranking.judge_health import Share, from_the_model, share
-from arena.ranking.votes import Verdicts, Votes
+from arena.ranking.votes import ABSENT, Verdicts, Votes
 
 # Ends of the bins of length ratios, model / baseline: about equal is within a fifth.
 RATIOS = (0.25, 0.5, 0.8, 1.25, 2.0, 4.0)
@@ -38,7 +38,8 @@ class AnswerHealth:
     """How lengths and empty answers were judged.
 
     longer_wins: of decided verdicts, those for the longer answer. empty_score: mean vote of empty
-    answers; empty_wins: of the verdicts on them, those that preferred them to the baseline's.
+    answers that were judged; empty_wins: of the verdicts on them, those that preferred them to the
+    baseline's.
     """
 
     longer_wins: Share
@@ -60,23 +61,26 @@ def bin_text(low: float, high: float | None) -> str:
 def read_lengths(verdicts: Verdicts, files: Mapping[str, Path]) -> tuple[Lengths, list[str]]:
     """Read the lengths of answers, a file at a time. Models without a file are noted."""
     place = {uid: number for number, uid in enumerate(verdicts.questions)}
-    lengths, empty, missing = {}, {}, []
+    lengths, empty, missing, notes = {}, {}, [], []
     for model, path in files.items():
         lengths[model] = np.full(len(place), np.nan)
         empty[model] = np.zeros(len(place), dtype=bool)
         if not path.is_file():
             missing.append(model)
             continue
-        for uid, answer in read_answers(path).answers.items():
+        file = read_answers(path)
+        notes += left_out(path, file.problems_of("unreadable"))
+        for uid, answer in file.answers.items():
             if uid in place:
-                lengths[model][place[uid]] = len(answer.text.strip())
                 empty[model][place[uid]] = answer.is_empty
+                lengths[model][place[uid]] = 0 if answer.is_empty else len(answer.text.strip())
     baseline = np.full(len(place), np.nan)
     for number, category in enumerate(verdicts.categories):
         name = verdicts.baselines[category]
         if name in lengths:
             baseline = np.where(verdicts.category == number, lengths[name], baseline)
-    notes = [f"no answers to look at: {', '.join(missing)}"] if missing else []
+    if missing:
+        notes.append(f"no answers to look at: {', '.join(missing)}")
     if np.isnan(baseline).all():
         notes.append("the baseline's answers are not known: no length bias")
     table = Lengths(
@@ -104,7 +108,8 @@ def answer_health(
         bins.append(LengthBin(low, None if high == np.inf else high, score))
     empty = lengths.empty & (votes.votes > 0)
     on_empty = ~np.isnan(seen) & lengths.empty[None, :, :, None]
-    counts = lengths.empty.sum(axis=1)
+    judged = (verdicts.codes != ABSENT).any(axis=(0, 3))
+    counts = (lengths.empty & judged).sum(axis=1)
     return AnswerHealth(
         longer_wins=share(*_by_question(decided & (seen * longer > 0), decided), weights),
         bins=bins,

@@ -12,7 +12,7 @@ from arena.ranking.votes import Votes
 class Differences:
     """For models i (rows) and j (columns): score of i minus score of j in points, [M, M].
 
-    Antisymmetric: lower[i, j] = -upper[j, i]. NaN where two models share no question.
+    Antisymmetric: lower[i, j] = -upper[j, i]. NaN where two models share no question that counts.
     """
 
     difference: np.ndarray
@@ -51,7 +51,10 @@ def resampled_differences(
     baseline: int | None = None,
     ci: str = "questions",
 ) -> Differences:
-    """Compare scores [M] with resamples [rounds, M] of any kind, such as style-controlled ones."""
+    """Compare scores [M] with resamples [rounds, M] of any kind, such as style-controlled ones.
+
+    A score is of all its model's questions, so these are not differences on the same questions.
+    """
     difference = [scores[i] - scores[i + 1 :] for i in range(len(scores))]
     rows = (resamples[:, [i]] - resamples[:, i + 1 :] for i in range(len(scores)))
     return _differences(difference, rows, votes, level, baseline, ci)
@@ -70,6 +73,7 @@ def _differences(
     for i, (values, row) in enumerate(zip(difference, rows, strict=True)):
         rest = slice(i + 1, None)
         shared = questions[i, rest]
+        values, row = (np.where(shared > 0, part, np.nan) for part in (values, row))
         low, high = bounds(row, level, ci, shared)
         if ci == "questions":
             reach = least[i] - most[rest], most[i] - least[rest]
@@ -107,15 +111,17 @@ class _Pairs:
         return np.where((cast > 1e-9) & (other_cast > 1e-9), difference, np.nan)
 
 
-def rank_ranges(differences: Differences) -> tuple[np.ndarray, np.ndarray]:
+def rank_ranges(differences: Differences, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return each model's best and worst rank that the data allow, 1 being the top.
+
+    `known`: mask of the models with a score; the others take no rank.
 
     Best: one more than the models that are surely better; worst: the same from below. "Surely" is
     an interval of the paired difference that leaves out 0; nothing corrects for the number of
     pairs.
     """
     better = differences.better
-    return 1 + better.sum(axis=0), len(better) - better.sum(axis=1)
+    return 1 + better.sum(axis=0), known.sum() - better.sum(axis=1)
 
 
 def alike(differences: Differences, order: list[int]) -> list[list[int]]:

@@ -41,7 +41,7 @@ def run_and_step(pattern: re.Pattern, model: str) -> tuple[str, float] | None:
     if not match or match["step"] is None:
         return None
     run = match["run"] if "run" in pattern.groupindex else ""
-    number = re.fullmatch(r"([\d_.]+(?:e\d+)?)([kKmMbB]?)", match["step"])
+    number = re.fullmatch(r"(\d[\d_]*\.?\d*(?:e\d\d?)?)([kKmMbB]?)", match["step"])
     if not number:
         raise ConfigError(f"steps: {match['step']!r}, the step in {model!r}, is not a number")
     unit = {"": 1, "k": 1e3, "m": 1e6, "b": 1e9}[number[2].lower()]

@@ -4,27 +4,39 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from arena.ranking.curves import Point
-from arena.ranking.leaderboard import OVERALL, Board, Options, Row
+from arena.ranking.leaderboard import Board, Row
+from arena.ranking.options import Options
+from arena.ranking.votes import OVERALL
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 # The columns of leaderboard.csv: documented in docs/statistics.md, never renamed, only added to.
-CSV_COLUMNS = ("category", "model", "score", "lower", "upper", "questions", "games")
+CSV_COLUMNS = (
+    *("category", "model", "score", "lower", "upper", "questions", "games"),
+    *("best_rank", "worst_rank"),
+)
 DIFFERENCE_COLUMNS = ("category", "model", "other", "difference", "lower", "upper", "questions")
 CURVE_COLUMNS = ("category", "run", "step", "model", "score", "lower", "upper", "questions")
+LEGEND = (
+    "Rank: the places that the data allow. Group: neighbours that share a number cannot be "
+    "told apart."
+)
+# What Markdown reads as more than text; inside a word "_" is only that.
+_MARKS = re.compile(r"[\\`*<>\[\]|&~]|(?<![^\W_])_|_(?![^\W_])")
 DIGITS = 4  # of numbers in files: published scores have 2, intervals are seeded
 
 
 def as_text(boards: Sequence[Board], heading: str, notes: Sequence[str]) -> str:
     """All tables as Arena-Hard-Auto prints them, with what each score rests on beside it."""
     parts = [f"NOTE: {note}" for note in notes]
-    parts.append(heading)
+    parts += [heading, LEGEND]
     for board in _shown(boards):
         parts += [f"##### Category: {board.category} #####", _table(board).to_string()]
         parts += [f"NOTE: {note}" for note in board.notes]
@@ -35,11 +47,11 @@ def as_text(boards: Sequence[Board], heading: str, notes: Sequence[str]) -> str:
 
 def as_markdown(boards: Sequence[Board], heading: str, notes: Sequence[str]) -> str:
     """The same as Markdown tables."""
-    parts = [f"> **Note:** {note}" for note in notes]
-    parts.append(heading)
+    parts = [f"> **Note:** {_escaped(note)}" for note in notes]
+    parts += [_escaped(heading), LEGEND]
     for board in _shown(boards):
-        parts += [f"## {board.category}", _markdown(_table(board))]
-        parts += [f"> {note}" for note in board.notes]
+        parts += [f"## {_escaped(board.category)}", _markdown(_table(board))]
+        parts += [f"> {_escaped(note)}" for note in board.notes]
         if board.style and board.style.coefficients:
             parts.append(_markdown(_style_table(board)))
     return "\n\n".join(parts) + "\n"
@@ -81,12 +93,12 @@ def differences_text(boards: Sequence[Board], models: Sequence[str]) -> str:
             "Category": pair["category"],
             "Model": pair["model"],
             "Other": pair["other"],
-            "Difference": f"{pair['difference']:+.1f}",
-            "CI": f"({pair['lower']:+.1f}, {pair['upper']:+.1f})",
+            "Difference": "-" if pair["difference"] is None else f"{pair['difference']:+.1f}",
+            "CI": "-" if pair["lower"] is None else f"({pair['lower']:+.1f}, {pair['upper']:+.1f})",
             "Questions": pair["questions"],
             "Told apart": "yes" if is_sure(pair) else "no",
         }
-        for pair in _pairs(_shown(boards))
+        for pair in map(rounded, _pairs(_shown(boards)))
         if pair["model"] in models and pair["other"] in models
     ]
     return _frame(rows).to_string(index=False) + "\n" if rows else ""
@@ -94,7 +106,7 @@ def differences_text(boards: Sequence[Board], models: Sequence[str]) -> str:
 
 def is_sure(pair: Mapping[str, Any]) -> bool:
     """Whether the interval of a pair's difference leaves out 0: the data tell the two apart."""
-    return pair["lower"] > 0 or pair["upper"] < 0
+    return pair["lower"] is not None and (pair["lower"] > 0 or pair["upper"] < 0)
 
 
 def as_json(
@@ -142,8 +154,20 @@ def interval_text(row: Row) -> str:
 
 def rank_text(row: Row) -> str:
     """`3` or `3-5`: the ranks that the data allow."""
-    same = row.best_rank == row.worst_rank
-    return f"{row.best_rank}" if same else f"{row.best_rank}-{row.worst_rank}"
+    return "-" if row.best_rank is None else _span(row.best_rank, row.worst_rank)
+
+
+def _span(first: int, last: int) -> str:
+    return f"{first}" if first == last else f"{first}-{last}"
+
+
+def group_texts(board: Board) -> dict[str, str]:
+    """Model -> `2` or `2-3`: the numbers of its groups, which follow one another."""
+    numbers: dict[str, list[int]] = {}
+    for number, group in enumerate(board.groups, 1):
+        for model in group:
+            numbers.setdefault(model, []).append(number)
+    return {model: _span(places[0], places[-1]) for model, places in numbers.items()}
 
 
 def _rows(boards: Sequence[Board]) -> list[dict[str, Any]]:
@@ -177,12 +201,14 @@ def _shown(boards: Sequence[Board]) -> list[Board]:
 
 def _table(board: Board) -> "DataFrame":
     """The table of a category as it is read, its cells as text, numbered from 1."""
+    groups = group_texts(board)
     rows = [
         {
             "Model": row.model + (" (baseline)" if row.is_baseline and row.model[0] != "(" else ""),
             "Scores (%)": f"{row.score:.1f}" if math.isfinite(row.score) else "-",
             "CI (%)": interval_text(row),
             "Rank": rank_text(row),
+            "Group": groups.get(row.model, "-"),
             "Questions": "-" if row.is_baseline else str(row.questions),
             "Games": "-" if row.is_baseline else str(row.games),
         }
@@ -206,7 +232,12 @@ def _frame(rows: Sequence[Any], **options: Any) -> "DataFrame":
 
 
 def _markdown(table: "DataFrame") -> str:
-    """The table in Markdown; a bar in a name must not begin a new cell."""
-    escaped = table.map(lambda cell: cell.replace("|", "\\|"))
+    """The table in Markdown."""
+    escaped = table.map(_escaped)
     sides = ["right", *("left" if name == "Model" else "right" for name in table.columns)]
     return escaped.to_markdown(colalign=sides, disable_numparse=True)
+
+
+def _escaped(text: str) -> str:
+    """Strangers' text, such as a model's name, as Markdown that shows it as it is, in one line."""
+    return _MARKS.sub(r"\\\g<0>", " ".join(text.splitlines()))

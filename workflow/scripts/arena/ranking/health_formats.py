@@ -69,6 +69,7 @@ def share_text(share: Share) -> str:
 
 def text_table(cells: list[list[str]], left: int = 1) -> str:
     """Columns two blanks apart; the first `left` ones are flush left, as words want to be."""
+    cells = [[" ".join(cell.splitlines()) for cell in row] for row in cells]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = []
     for row in cells:

@@ -57,7 +57,8 @@ def upstream_scores(
         drawn = np.full(rounds, round(total))
         if rule == "v0.1":
             drawn = generator.binomial(round(everyone), total / everyone, rounds)
-        shares = np.array([*counts, total - sum(counts)]) / max(total, 1)
+        # Not below 0: a weight such as 0.3 leaves -5e-17 of a vote.
+        shares = np.maximum([*counts, total - sum(counts)], 0) / max(total, 1)
         won, tied, _ = generator.multinomial(drawn, shares if total else [0, 0, 1]).T
         with np.errstate(invalid="ignore"):
             columns.append(100 * (won + tied / 2) / drawn)
@@ -74,6 +75,7 @@ def resampler(votes: Votes, weights: np.ndarray, ci: str, seed: int):
         return lambda number: (votes.wins * weights[number], votes.votes * weights[number])
     counts = np.array([votes.wins - votes.ties / 2, votes.ties, votes.votes - votes.wins])
     counts[2] -= counts[1] / 2
+    counts = np.maximum(counts, 0)  # as above
 
     def draw(number: int) -> tuple[np.ndarray, np.ndarray]:
         won, tied, lost = _generator(seed, f"round {number}").poisson(counts)
@@ -147,7 +149,8 @@ def widen_certain(
     Questions that are all alike say nothing of the others: up to a share p of those may be as
     different as can be, where p is the exact binomial bound (Clopper and Pearson), the largest
     share of which n questions show none with the probability of a tail. 0.6 % at 500, 22 % at 12.
-    And who won a little reaches as high as who won nothing on as many questions.
+    And who won a little reaches as high as who won nothing on as many questions. Bounds of NaN, of
+    no resample with a value, stay unknown.
     """
     tail = (1 - level) / 2
     reach = 1 - tail ** (1 / np.maximum(questions, 1))

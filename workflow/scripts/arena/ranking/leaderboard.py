@@ -5,46 +5,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from arena.data.verdict import RULES
 from arena.ranking import compare, intervals
-from arena.ranking.style import FEATURES, StyleFit, fit_style, style_columns
-from arena.ranking.votes import Verdicts, Votes, count_votes
-from arena.support.errors import ConfigError
+from arena.ranking.options import Options
+from arena.ranking.style import StyleFit, fit_style, style_columns
+from arena.ranking.votes import ABSENT, OVERALL, Verdicts, Votes, count_votes
 from arena.support.names import in_order
 
-OVERALL = "overall"
-ROUNDS = 1000  # Arena-Hard-Auto's 100 leave a noise of a tenth of an interval's width in its ends
 FEW = 0.9  # share of the table's questions; verdicts that are missing here and there cost less
 UNNAMED_BASELINE = "(baseline)"  # of judgments that do not say whom they were played against
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How votes are counted and intervals drawn."""
-
-    rule: str = "v2.0"
-    weight: float = 3
-    rounds: int = ROUNDS
-    seed: int = 42
-    ci: str = "questions"
-    control_features: tuple[str, ...] = ()
-
-    def __post_init__(self):
-        for key, value, known in (
-            ("rule", self.rule, RULES),
-            ("ci", self.ci, intervals.CI),
-            *(("control_features", feature, FEATURES) for feature in self.control_features),
-        ):
-            if value not in known:
-                raise ConfigError(f"{key}: {value!r} is not one of {', '.join(known)}")
-        for key in ("weight", "rounds"):
-            if getattr(self, key) <= 0:
-                raise ConfigError(f"{key}: {getattr(self, key)} is not a positive number")
-
-    @property
-    def level(self) -> float:
-        """Share of resamples inside an interval: 0.90 for rule v2.0, 0.95 for v0.1."""
-        return intervals.LEVELS[self.rule]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +20,8 @@ class Row:
     """A model's score with its interval, in percent, and what it rests on.
 
     The baseline's row is 50.0 by definition and rests on no game. best_rank, worst_rank: the ranks
-    that the data allow. won, tied: of the games; the rest were lost. plain_score: without style
-    control.
+    that the data allow; None without a score. won, tied: of the games; the rest were lost.
+    plain_score: without style control, of all votes.
     """
 
     model: str
@@ -64,8 +32,8 @@ class Row:
     games: int
     won: int
     tied: int
-    best_rank: int
-    worst_rank: int
+    best_rank: int | None
+    worst_rank: int | None
     plain_score: float
     is_baseline: bool
 
@@ -113,6 +81,7 @@ def make_boards(
                 category,
                 _baseline(verdicts.baselines, category),
                 verdicts.models,
+                (verdicts.codes[:, :, chosen] != ABSENT).any(axis=(0, 2, 3)),
                 votes.of(chosen),
                 weights[:, chosen],
                 None if columns is None else columns[:, chosen],
@@ -158,17 +127,25 @@ def _board(
     category: str,
     baseline: str | None,
     models: Sequence[str],
+    asked: np.ndarray,
     votes: Votes,
     weights: np.ndarray,
     columns: np.ndarray | None,
     options: Options,
 ) -> Board:
     judged = votes.votes.sum(axis=1) > 0
-    notes = list(_notes(models, votes, baseline))
+    notes = []
+    if silent := [models[i] for i in np.flatnonzero(asked & ~judged)]:
+        notes.append(f"no game with a verdict, so no row: {', '.join(silent)}")
     models = [model for model, some in zip(models, judged, strict=True) if some]
     votes = votes.rows(judged)
     plain = 100 * votes.wins.sum(axis=1) / votes.votes.sum(axis=1)
-    columns = None if columns is None else columns[judged]
+    if columns is not None:
+        columns = columns[judged]
+        known = ~np.isnan(columns).any(axis=-1)
+        notes += _unknown_style(models, votes, known)
+        votes = votes.where(known)
+    notes += _notes(models, votes, baseline, options)
     scores, resamples, fit = _scores(models, votes, plain, weights, columns, options)
     games = [votes.games, votes.games_won, votes.games_tied]
     counts = np.array([(votes.votes > 0).sum(axis=1), *(part.sum(axis=1) for part in games)])
@@ -184,20 +161,21 @@ def _board(
         range(len(models)),
         key=lambda i: (-np.nan_to_num(scores[i], nan=-1), in_order(models[i])),
     )
+    at_baseline = None if baseline is None else order.index(len(models) - 1)
     models = [models[i] for i in order]
     scores, plain, resamples, counts = (
         part[..., order] for part in (scores, plain, resamples, counts)
     )
     votes = votes.rows(order)
-    at_baseline = models.index(baseline) if baseline is not None else None
     lower, upper = _intervals(scores, resamples, counts[0], at_baseline, options)
-    if fit is None and options.ci == "questions":
+    if options.paired:
         differences = compare.paired_differences(votes, weights, options.level, at_baseline)
     else:
         differences = compare.resampled_differences(
             scores, resamples, votes, options.level, at_baseline, options.ci
         )
-    best, worst = compare.rank_ranges(differences)
+    known = np.isfinite(scores)
+    best, worst = compare.rank_ranges(differences, known)
     rows = [
         Row(
             model=model,
@@ -205,14 +183,14 @@ def _board(
             lower=float(lower[i]),
             upper=float(upper[i]),
             **dict(zip(("questions", "games", "won", "tied"), counts[:, i].tolist(), strict=True)),
-            best_rank=int(best[i]),
-            worst_rank=int(worst[i]),
+            best_rank=int(best[i]) if known[i] else None,
+            worst_rank=int(worst[i]) if known[i] else None,
             plain_score=float(plain[i]),
             is_baseline=i == at_baseline,
         )
         for i, model in enumerate(models)
     ]
-    groups = compare.alike(differences, list(range(len(rows))))
+    groups = compare.alike(differences, np.flatnonzero(known).tolist())
     return Board(
         category=category,
         baseline=baseline,
@@ -225,20 +203,35 @@ def _board(
     )
 
 
-def _notes(models: Sequence[str], votes: Votes, baseline: str | None) -> Iterator[str]:
+def _unknown_style(models: Sequence[str], votes: Votes, known: np.ndarray) -> Iterator[str]:
+    """Say what style control leaves out: `known` [M, Q] marks answers whose style is known."""
+    lost = (votes.votes > 0) & ~known
+    if lost.any():
+        whole = [
+            models[i] for i in np.flatnonzero(lost.sum(axis=1) == (votes.votes > 0).sum(axis=1))
+        ]
+        none = f"; so no score for {', '.join(whole)}" if whole else ""
+        yield (
+            f"style control leaves out {lost.sum():,} judged answers: their style, or that of the "
+            f"baseline's answer, is not known{none}"
+        )
+
+
+def _notes(
+    models: Sequence[str], votes: Votes, baseline: str | None, options: Options
+) -> Iterator[str]:
     """What a reader of the table must know of it."""
     questions = (votes.votes > 0).sum(axis=1)
-    if silent := [model for model, some in zip(models, questions, strict=True) if not some]:
-        yield f"no game with a verdict, so no row: {', '.join(silent)}"
     every = int((votes.votes > 0).any(axis=0).sum())
     if few := [
         f"{model} ({some})"
         for model, some in zip(models, questions, strict=True)
         if 0 < some < FEW * every
     ]:
-        yield (
-            f"scored on fewer questions than the {every} of this table: {', '.join(few)}; "
+        yield f"scored on fewer questions than the {every} of this table: {', '.join(few)}; " + (
             "compare them by differences, which are taken on the same questions"
+            if options.paired
+            else "differences are between these scores, so not on the same questions"
         )
     if baseline is None:
         yield "each category has a baseline of its own: 50 means as good as these"

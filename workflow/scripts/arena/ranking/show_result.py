@@ -13,7 +13,8 @@ from arena.ranking.curves import Point, make_curves
 from arena.ranking.health_formats import Health
 from arena.ranking.intervals import question_weights
 from arena.ranking.judge_health import agreements, judge_health
-from arena.ranking.leaderboard import Board, Options, make_boards, uneven_judges
+from arena.ranking.leaderboard import Board, make_boards, uneven_judges
+from arena.ranking.options import Options
 from arena.ranking.style_counts import read_style_counts
 from arena.ranking.votes import Verdicts, count_votes, read_verdicts
 from arena.support.errors import DataError
@@ -47,7 +48,8 @@ class Sources:
     ) -> "Sources":
         """Find the files below <data_dir>/<bench>, or in folders that are given.
 
-        `models` are names or globs over the files' names. Raises DataError naming what there is.
+        `models` are names or globs over the files' names, each of some judge's files. Raises
+        DataError naming what there is.
         """
         folder = judgments_dir or data_dir / bench / "model_judgment"
         judgments = {}
@@ -55,7 +57,9 @@ class Sources:
             files = sorted(path for path in (folder / judge).glob("*.jsonl") if path.is_file())
             if not files:
                 raise DataError(_no_judgments(folder, judge))
-            judgments[judge] = _chosen(files, models, folder / judge)
+            judgments[judge] = files
+        if models:
+            judgments = _chosen(judgments, models, folder)
         return cls(bench, judgments, answers_dir or data_dir / bench / "model_answer")
 
     def answers(self, verdicts: Verdicts) -> dict[str, Path]:
@@ -136,7 +140,7 @@ def make_result(
     notes: Sequence[str] = (),
     **options: Any,
 ) -> Result:
-    """Read, count and compare; `options` are those of leaderboard.Options.
+    """Read, count and compare; `options` are those of options.Options.
 
     rule: by default v0.1 for the bench arena-hard-v0.1 and v2.0 for all others. toy: the judge is
     the demo judge; also found out from its judgments.
@@ -232,14 +236,21 @@ def _no_judgments(folder: Path, judge: str) -> str:
     return f"{folder / judge}: no judgments of this judge{hint}"
 
 
-def _chosen(files: list[Path], models: Collection[str], folder: Path) -> list[Path]:
-    if not models:
-        return files
-    names = {path.name.removesuffix(".jsonl"): path for path in files}
-    chosen: dict[str, Path] = {}
+def _chosen(
+    files: Mapping[str, list[Path]], models: Collection[str], folder: Path
+) -> dict[str, list[Path]]:
+    """Judge -> its files of the models that are wanted."""
+    names = {_model(path) for paths in files.values() for path in paths}
+    wanted: set[str] = set()
     for entry in models:
-        found = [name for name in names if name == entry or fnmatch.fnmatchcase(name, entry)]
+        found = {name for name in names if name == entry or fnmatch.fnmatchcase(name, entry)}
         if not found:
             raise DataError(f"{folder}: no judgments of {entry!r}{did_you_mean(entry, names)}")
-        chosen |= {name: names[name] for name in found}
-    return list(chosen.values())
+        wanted |= found
+    return {
+        judge: [path for path in paths if _model(path) in wanted] for judge, paths in files.items()
+    }
+
+
+def _model(file: Path) -> str:
+    return file.name.removesuffix(".jsonl")

@@ -72,22 +72,18 @@ def fit_style(
     rounds: int,
     level: float,
 ) -> StyleFit:
-    """Fit votes [M, Q] on style columns [M, Q, 4] (NaN: unknown, so that the votes are left out).
+    """Fit votes [M, Q] on style columns [M, Q, 4], which are known wherever there are votes.
 
     Columns that say nothing of their own (constant, or a copy of others or of the models) are left
     out and named. When style foretells every vote there is no maximum: that is said too, and the
     scores are the plain ones.
     """
     notes: list[str] = []
-    known = ~np.isnan(columns).any(axis=-1)
-    lost = int(((votes.votes > 0) & ~known).sum())
-    if lost:
-        notes.append(f"style control leaves out {lost} judged answers: their style is not known")
-    cast = np.where(known, votes.votes, 0.0)
-    won = np.where(known, votes.wins, 0.0)
+    won, cast = votes.wins, votes.votes
     names = [name for feature in FEATURES if feature in features for name in FEATURES[feature]]
     x, sds = _standardised(columns[..., [COLUMNS.index(name) for name in names]], cast)
-    kept = _independent(x, cast)
+    mixed = _mixed(won, cast)  # the other models say nothing about style
+    kept = _independent(x[:, mixed], cast[mixed])
     for name in (name for name, keep in zip(names, kept, strict=True) if not keep):
         notes.append(f"style column {name} varies with nothing of its own: left out")
     x, sds = x[kept], sds[kept]
@@ -106,8 +102,7 @@ def fit_style(
     resamples = np.full((rounds, len(won)), np.nan)
     slope_resamples = np.full((rounds, len(names)), np.nan)
     for number in range(rounds):
-        some_won, some_cast = resampler(number)
-        again = fit(np.where(known, some_won, 0), np.where(known, some_cast, 0), x, start=slopes)
+        again = fit(*resampler(number), x, start=slopes)
         if again is not None:
             resamples[number], slope_resamples[number] = again
     failed = int(np.isnan(slope_resamples).any(axis=1).sum())
@@ -134,7 +129,7 @@ def fit(
     total, sum_won = cast.sum(axis=1), won.sum(axis=1)
     with np.errstate(invalid="ignore"):
         scores = 100 * sum_won / total
-    mixed = (sum_won > 0) & (sum_won < total)
+    mixed = _mixed(won, cast)
     slopes = np.zeros(len(x)) if start is None else start.copy()
     if not len(x) or not mixed.any():
         return scores, slopes
@@ -149,6 +144,11 @@ def fit(
     strengths, slopes = found
     scores[mixed] = 100 / (1 + np.exp(-strengths))
     return scores, slopes
+
+
+def _mixed(won: np.ndarray, cast: np.ndarray) -> np.ndarray:
+    """Mask of the models that neither lost nor won every vote."""
+    return (won.sum(axis=1) > 0) & (won.sum(axis=1) < cast.sum(axis=1))
 
 
 def _newton(won, cast, x, strengths, slopes):

@@ -2,20 +2,22 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 
-from arena.data.answers import read_answers
+from arena.data.answers import AnswerFile, left_out, read_answers
 from arena.data.metadata import complete_metadata, token_counter
+
+_Count = Annotated[int, msgspec.Meta(ge=0)] | Annotated[float, msgspec.Meta(ge=0)]
 
 
 class _Metadata(msgspec.Struct):
-    token_len: int | float
-    header_count: dict[str, int | float]
-    list_count: dict[str, int | float]
-    bold_count: dict[str, int | float]
+    token_len: _Count
+    header_count: dict[str, _Count]
+    list_count: dict[str, _Count]
+    bold_count: dict[str, _Count]
 
 
 class _Line(msgspec.Struct):
@@ -45,7 +47,9 @@ def read_style_counts(
             continue
         rows = _stored(path)
         if rows is None:
-            rows = _counted(path)
+            file = read_answers(path)
+            rows = _counted(file)
+            notes += left_out(path, file.problems_of("unreadable"))
             counted.append(model)
         for uid, row in rows:
             if uid in place:
@@ -79,8 +83,8 @@ def _stored(path: Path) -> list[tuple[str, tuple[float, ...]]] | None:
     return rows
 
 
-def _counted(path: Path) -> Iterable[tuple[str, tuple[float, ...]]]:
-    for uid, answer in read_answers(path).answers.items():
+def _counted(file: AnswerFile) -> Iterable[tuple[str, tuple[float, ...]]]:
+    for uid, answer in file.answers.items():
         yield uid, _row(complete_metadata(answer.text, answer.metadata))
 
 

@@ -10,17 +10,19 @@ models x 750 questions take 1.5 MB a judge.
 
 from array import array
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from arena.data.answers import left_out
 from arena.data.judgments import STATES, GameResult, JudgmentLine, read_judgments
 from arena.data.verdict import DEFAULT_PATTERNS, VERDICTS, verdict_of
 from arena.support.errors import DataError
 from arena.support.names import did_you_mean, in_order
 
+OVERALL = "overall"  # the table of all categories
 ABSENT = -len(STATES) - 1  # no line, or a line with one game
 CODE_OF_VERDICT = {verdict: code for code, verdict in enumerate(VERDICTS)}
 CODE_OF_STATE = {state: -1 - code for code, state in enumerate(STATES)}  # "ok" is never stored
@@ -50,7 +52,8 @@ class Verdicts:
     questions: tuple[str, ...]
     categories: tuple[str, ...]
     category: np.ndarray  # [Q] index into categories
-    baselines: Mapping[str, str | None]  # category -> the baseline's name where the files give it
+    baselines: Mapping[str, str | None]  # category -> the baseline's name where the files give it;
+    # no code is of a baseline against itself
     codes: np.ndarray  # [J, M, Q, 2] int8
     toy: bool  # some game was played by the demo judge
     examples: tuple[Example, ...]
@@ -75,6 +78,10 @@ class Votes:
     def rows(self, models: np.ndarray | Sequence[int]) -> "Votes":
         """The same for some models only (a mask or indices, whose order counts)."""
         return Votes(*(getattr(self, name)[models] for name in self.__slots__))
+
+    def where(self, known: np.ndarray) -> "Votes":
+        """The same without the votes on answers [M, Q] that are not `known`."""
+        return Votes(*(getattr(self, name) * known for name in self.__slots__))
 
     def with_baseline(self) -> "Votes":
         """The same with a last row that ties on every question: the baseline against itself."""
@@ -130,6 +137,8 @@ def read_verdicts(
     """
     reader = _Reader(bench, rule, patterns, baselines)
     for judge, paths in files.items():
+        if not paths:
+            reader.notes.append(f"judge {judge} judged none of these models")
         for path in paths:
             reader.read(judge, Path(path))
     return reader.table(categories)
@@ -144,7 +153,9 @@ class _Reader:
         self.place: dict[str, int] = {}  # question -> its place in the arrays of codes
         self.codes: dict[tuple[str, str], array[int]] = {}  # (judge, model) -> two codes a place
         self.category: dict[str, str] = {}
-        self.against: dict[str, Counter[str]] = {}  # category -> baseline -> lines
+        self.moved: dict[str, str] = {}  # question -> the category that an earlier line gave it
+        # (question, baseline) -> lines: a line's category may stand in a later file only
+        self.against: Counter[tuple[str, str]] = Counter()
         self.examples: list[Example] = []
         self.kept: dict[tuple[str, str], list[str]] = {}  # (judge, state) -> texts of examples
         self.looked: Counter[tuple[str, str]] = Counter()
@@ -156,10 +167,7 @@ class _Reader:
         counts: Counter[str] = Counter()
         for line in read_judgments(path, rule=self.rule, patterns=self.patterns, problems=problems):
             counts[self._add(judge, line)] += 1
-        if problems:
-            first = problems[0]
-            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-            self.notes.append(f"{path}:{first.line}: line left out{more}: {first.message}")
+        self.notes += left_out(path, problems)
         if counts["again"]:
             self.notes.append(f"{path}: {counts['again']} questions judged twice; the last counts")
         if counts["itself"]:
@@ -173,11 +181,13 @@ class _Reader:
             return "other baseline"
         if line.model == line.baseline:
             return "itself"
-        category = line.category or self.category.get(line.uid)
-        if category is not None:
-            self.category[line.uid] = category
+        if line.category:
+            known = self.category.setdefault(line.uid, line.category)
+            if known != line.category:
+                self.moved[line.uid] = known
+                self.category[line.uid] = line.category
         if line.baseline:
-            self.against.setdefault(category or self.bench, Counter())[line.baseline] += 1
+            self.against[line.uid, line.baseline] += 1
         place = 2 * self.place.setdefault(line.uid, len(self.place))
         codes = self.codes.setdefault((judge, line.model), array("b"))
         if len(codes) < place + 2:
@@ -209,7 +219,7 @@ class _Reader:
             self.examples.append(Example(judge, line.model, line.uid, index, game.state, text))
 
     def table(self, wanted: Collection[str] | None) -> Verdicts:
-        category_of = {uid: self.category.get(uid, self.bench) for uid in self.place}
+        category_of = {uid: _category(self.category.get(uid, self.bench)) for uid in self.place}
         found = sorted(set(category_of.values()))
         for name in wanted or ():
             if name not in found:
@@ -217,8 +227,7 @@ class _Reader:
                 raise DataError(f"category {name!r} is in no judgment file{hint}")
         categories = [name for name in found if not wanted or name in wanted]
         questions = sorted(uid for uid in self.place if category_of[uid] in categories)
-        if not questions:
-            raise DataError("the judgment files hold no judgments that can be counted")
+        category = np.array([categories.index(category_of[uid]) for uid in questions], dtype=int)
         judges = list(dict.fromkeys(judge for judge, _ in self.codes))
         models = sorted({model for _, model in self.codes}, key=in_order)
         codes = np.full((len(judges), len(models), len(self.place), 2), ABSENT, dtype=np.int8)
@@ -226,28 +235,68 @@ class _Reader:
             known = np.frombuffer(pairs, dtype=np.int8).reshape(-1, 2)
             codes[judges.index(judge), models.index(model), : len(known)] = known
         codes = codes[:, :, [self.place[uid] for uid in questions]]
+        notes = [*self.notes, *self._odd_categories(category_of)]
+        baselines = self._baselines(categories, category_of)
+        for number, name in enumerate(categories):
+            if baselines[name] in models:
+                own, here = codes[:, models.index(baselines[name])], category == number
+                if (own[:, here] != ABSENT).any():
+                    notes.append(
+                        f"category {name}: {baselines[name]} is the baseline and was judged "
+                        "against itself; its row is 50.0"
+                    )
+                own[:, here] = ABSENT
         judged = (codes != ABSENT).any(axis=(0, 2, 3))
+        if not judged.any():
+            raise DataError("the judgment files hold no judgments that can be counted")
         return Verdicts(
             judges=tuple(judges),
             models=tuple(model for model, some in zip(models, judged, strict=True) if some),
             questions=tuple(questions),
             categories=tuple(categories),
-            category=np.array([categories.index(category_of[uid]) for uid in questions]),
-            baselines={name: self._baseline(name) for name in categories},
+            category=category,
+            baselines=baselines,
             codes=codes[:, judged],
             toy=self.toy,
             examples=tuple(self.examples),
-            notes=tuple(self.notes),
+            notes=tuple(notes),
         )
 
-    def _baseline(self, category: str) -> str | None:
-        against = self.against.get(category, Counter())
-        if len(against) > 1:
-            names = ", ".join(f"{name} ({lines} lines)" for name, lines in against.most_common())
-            raise DataError(
-                f"category {category}: judgments against {len(against)} baselines, whose scores "
-                f"cannot be compared: {names}; choose with --baseline, or move some files away"
+    def _odd_categories(self, category_of: Mapping[str, str]) -> Iterator[str]:
+        if self.moved:
+            uid, earlier = next(iter(self.moved.items()))
+            yield (
+                f"{len(self.moved)} questions stand in two categories, the last one read counts: "
+                f"first {uid}, in {category_of[uid]} and before in {_category(earlier)}"
             )
-        if against:
-            return next(iter(against))
-        return next(iter(self.baselines)) if len(self.baselines) == 1 else None
+        if _category(OVERALL) in category_of.values():
+            yield (
+                f"the category {OVERALL!r} is shown as {_category(OVERALL)!r}: {OVERALL!r} is the "
+                "table of all categories"
+            )
+
+    def _baselines(
+        self, categories: Sequence[str], category_of: Mapping[str, str]
+    ) -> dict[str, str | None]:
+        """Category -> its baseline; None where no line names it."""
+        only = next(iter(self.baselines)) if len(self.baselines) == 1 else None
+        found: dict[str, Counter[str]] = {name: Counter() for name in categories}
+        for (uid, baseline), lines in self.against.items():
+            if category_of[uid] in found:
+                found[category_of[uid]][baseline] += lines
+        for category, against in found.items():
+            if len(against) > 1:
+                names = ", ".join(
+                    f"{name} ({lines} lines)" for name, lines in against.most_common()
+                )
+                raise DataError(
+                    f"category {category}: judgments against {len(against)} baselines, whose "
+                    f"scores cannot be compared: {names}; choose with --baseline, or move some "
+                    "files away"
+                )
+        return {category: next(iter(against), only) for category, against in found.items()}
+
+
+def _category(name: str) -> str:
+    """The name that a category is shown by."""
+    return f"{name} (category)" if name == OVERALL else name

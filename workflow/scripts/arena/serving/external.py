@@ -30,27 +30,39 @@ def endpoints(
                 "model": given.get("model") or judge["name"],
             }
             for number, given in enumerate(judge["endpoints"])
-            for key in [_key_of(number, given.get("api_key_env"), env)]
+            for where in [f"judge.endpoints[{number}] ({given['api_base']}): api_key_env"]
+            for key in [_key_of(given.get("api_key_env"), where, env)]
         ]
+    where = f"{judge['api_config']}: {judge['name']}: no api_key"
     return [
-        {"url": known.api_base.rstrip("/"), "key": _own_key(known, env), "model": known.model}
-        for known in read_endpoints(judge["api_config"], judge["name"])
+        {
+            "url": known.api_base.rstrip("/"),
+            "key": _own_key(known, where, env),
+            "model": known.model,
+        }
+        for known in read_endpoints(judge["api_config"], judge["name"], judge.get("api_type"))
     ]
 
 
-def _key_of(number: int, name: str | None, env: Mapping[str, str]) -> str:
+def check_keys(judge: Mapping[str, Any], env: Mapping[str, str] = os.environ) -> None:
+    """Refuse a judge whose key is missing, where a person sees it: a job would just end."""
+    if judge["server"] == "external":
+        endpoints(judge, env)
+
+
+def _key_of(name: str | None, where: str, env: Mapping[str, str]) -> str:
     if name and not env.get(name):
         raise ConfigError(
-            f"judge.endpoints[{number}]: the environment variable {name} (api_key_env) is not set "
-            "in the job; export it before you start snakemake"
+            f"{where}: the environment variable {name} is not set; export it before you start "
+            "snakemake"
         )
     return env[name] if name else NO_KEY
 
 
-def _own_key(endpoint: Endpoint, env: Mapping[str, str]) -> str:
+def _own_key(endpoint: Endpoint, where: str, env: Mapping[str, str]) -> str:
     # The key of the environment is OpenAI's: no other server gets to see it.
-    default = env.get("OPENAI_API_KEY") if endpoint.api_base == OPENAI_BASE else None
-    return endpoint.api_key or default or NO_KEY
+    default = "OPENAI_API_KEY" if endpoint.api_base == OPENAI_BASE else None
+    return endpoint.api_key or _key_of(default, where, env)
 
 
 def check(endpoint: Mapping[str, str]) -> str:

@@ -1,14 +1,16 @@
 """Check config.yaml against its schema, with errors that name the key and what to write instead."""
 
 import difflib
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from arena.support.errors import ConfigError
+from arena.support.files import load_yaml, read_text
 
 
 def check_config(config: dict[str, Any], schema_file: Path) -> dict[str, Any]:
@@ -19,36 +21,62 @@ def check_config(config: dict[str, Any], schema_file: Path) -> dict[str, Any]:
     ConfigError
         With one line a problem, each naming its key.
     """
-    schema = yaml.safe_load(schema_file.read_text(encoding="utf-8"))
-    config = _typed(config, schema)
-    problems = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda e: list(e.path))
+    schema = load_yaml(read_text(schema_file), schema_file)
+    config = _typed(config, schema, "")
+    found = Draft202012Validator(schema).iter_errors(config)
+    problems = sorted(found, key=lambda problem: list(map(str, problem.path)))
     if problems:
-        lines = [line for problem in problems for line in _explain(problem)]
+        paths = list(_paths(schema, ""))
+        lines = [line for problem in problems for line in _explain(problem, paths)]
         raise ConfigError("config: " + "\n        ".join(lines))
     return config
 
 
-def _typed(value: Any, schema: dict[str, Any]) -> Any:
-    """Read again what `--config 'judge={temperature: 0.5}'` leaves as text."""
+def _typed(value: Any, schema: dict[str, Any], where: str) -> Any:
+    """Values as plain JSON: whole numbers as such, and what `--config 'judge={temperature: 0.5}'`
+    leaves as text read again.
+    """
     if isinstance(value, dict):
         rest = schema.get("additionalProperties")
         rest = rest if isinstance(rest, dict) else {}
         known = schema.get("properties", {})
-        return {key: _typed(item, known.get(key, rest)) for key, item in value.items()}
+        return {
+            str(key): _typed(item, known.get(key, rest), _join(where, key))
+            for key, item in value.items()
+        }
     if isinstance(value, list):
-        return [_typed(item, schema.get("items", {})) for item in value]
+        return [_typed(item, schema.get("items", {}), where) for item in value]
     types = schema.get("type", "string")
     if isinstance(value, str) and ("string" not in types or ("null" in types and value == "null")):
-        return yaml.safe_load(value)
-    return value
+        read = load_yaml(value, f"config: {where}")
+        return read if isinstance(read, str) else _typed(read, schema, where)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ConfigError(f"config: {where}: {value} is no number to work with")
+        return int(value) if _whole(value, types) else value
+    if value is None or isinstance(value, str | int):
+        return value
+    raise ConfigError(f"config: {where}: {value} is read as a {type(value).__name__}; quote it")
 
 
-def _explain(problem: ValidationError) -> list[str]:
+def _whole(value: float, types: str | list[str]) -> bool:
+    return value.is_integer() and "integer" in types and "number" not in types
+
+
+def _paths(schema: dict[str, Any], where: str) -> Iterator[str]:
+    """Every key with its blocks, those of outer blocks first."""
+    inner = schema.get("items", schema).get("properties", {})
+    yield from (_join(where, key) for key in inner)
+    for key, child in inner.items():
+        yield from _paths(child, _join(where, key))
+
+
+def _explain(problem: ValidationError, paths: list[str]) -> list[str]:
     where = ".".join(str(part) for part in problem.path)
     if problem.validator == "additionalProperties":
         known = problem.schema.get("properties", {})
         unknown = [key for key in problem.instance if key not in known]
-        return [_unknown(key, where, known) for key in unknown]
+        return [_unknown(key, where, known, paths) for key in unknown]
     if problem.validator == "required":
         missing = [key for key in problem.validator_value if key not in problem.instance]
         told = problem.schema["properties"]
@@ -59,17 +87,28 @@ def _explain(problem: ValidationError) -> list[str]:
     return [f"{where or 'the file'}: {problem.message}. {hint}".rstrip()]
 
 
-def _unknown(key: str, where: str, known: dict[str, Any]) -> str:
+def _unknown(key: str, where: str, known: dict[str, Any], paths: list[str]) -> str:
     name = _join(where, key)
-    if where == "judge.endpoints" or key == "api_key":
+    if key == "api_key":
         return (
             f"{name}: keys never stand in config.yaml; name the variable that holds it: api_key_env"
         )
-    close = difflib.get_close_matches(str(key), list(known), n=1, cutoff=0.5)
-    if close:
-        return f"{name} is not a key; did you mean {_join(where, close[0])}?"
-    return f"{name} is not a key; known here: {', '.join(known)}"
+    near = _nearest(key, where, known, paths)
+    hint = f"did you mean {near}?" if near else f"known here: {', '.join(known)}"
+    return f"{name} is not a key; {hint}"
 
 
-def _join(where: str, key: str) -> str:
+def _nearest(key: str, where: str, known: dict[str, Any], paths: list[str]) -> str | None:
+    """The same key of another block, else the most similar one of this block or of all."""
+    by_name = {path.rpartition(".")[2]: path for path in reversed(paths)}
+    if key in by_name:
+        return by_name[key]
+    for names in (known, by_name):
+        # below 0.7 another key is suggested for what is no typo
+        if close := difflib.get_close_matches(key, list(names), n=1, cutoff=0.7):
+            return _join(where, close[0]) if names is known else by_name[close[0]]
+    return None
+
+
+def _join(where: str, key: object) -> str:
     return f"{where}.{key}" if where else str(key)

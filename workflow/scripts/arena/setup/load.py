@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from arena.setup.config import check_config
 from arena.setup.resolve import resolve
 from arena.setup.settings import Settings
 from arena.support.errors import ConfigError
+from arena.support.files import load_yaml, read_text
 
 WORKFLOW = Path(__file__).resolve().parents[3]
 
@@ -18,22 +17,20 @@ def load_settings(configfile: Path, overrides: list[str]) -> Settings:
 
     Paths in it are relative to the working directory. Raises ConfigError.
     """
-    try:
-        config: Any = yaml.safe_load(configfile.read_text(encoding="utf-8"))
-    except OSError as error:
+    if not configfile.exists():
         raise ConfigError(
-            f"{configfile}: {error.strerror}. Run this in the folder where Snakemake runs, or name "
-            "another file with --configfile, or a results folder with --results"
-        ) from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{configfile}: {error}") from error
+            f"{configfile}: No such file or directory. Run this in the folder where "
+            "Snakemake runs, or name another file with --configfile, or a results folder with "
+            "--results"
+        )
+    config = load_yaml(read_text(configfile), configfile)
     if not isinstance(config, dict):
         raise ConfigError(f"{configfile}: holds no settings")
     for override in overrides:
         key, sign, value = override.partition("=")
         if not sign:
             raise ConfigError(f"--config {override}: write KEY=VALUE")
-        config = _merge(config, {key: yaml.safe_load(value)})
+        config = _merge(config, {key: load_yaml(value, f"--config {key}")})
     config = check_config(config, WORKFLOW / "schemas" / "config.schema.yaml")
     return resolve(config, WORKFLOW.parent / "config" / "prompts")
 

@@ -47,7 +47,8 @@ class NameHints:
         count = len(self._unknown)
         if count > _MOST:
             return [f"{count} models are no blocks of api_config.yaml: {listing(self._unknown)}"]
+        others = sorted(self._known - self._models)
         return [
-            f"{model}: no block of api_config.yaml{did_you_mean(model, sorted(self._known))}"
+            f"{model}: no block of api_config.yaml{did_you_mean(model, others)}"
             for model in self._unknown
         ]

@@ -1,9 +1,11 @@
 """How the prompt in use differs from that of the user's Arena-Hard-Auto checkout."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from arena.data.prompts import ANY_CATEGORY
+from arena.setup.by_category import categories_of
 from arena.setup.settings import Settings
 
 
@@ -14,26 +16,42 @@ def prompt_differences(settings: Settings) -> list[str]:
             "the judge prompt is this project's own: scores are not comparable with published ones "
             "(set arena_hard_dir to use Arena-Hard-Auto's)"
         ]
-    found = list(_differences(settings))
-    return found or [f"the judge prompt is that of {settings.upstream.directory}"]
+    directory, bench = settings.upstream.directory, settings.bench
+    entries, theirs = settings.upstream.judge_settings(bench), settings.upstream.settings(bench)
+    if not entries and not theirs.get("prompt_template"):
+        return [
+            f"{directory} has no prompts for {bench}, so the judge prompt is this project's own or "
+            "yours: scores are not comparable with published ones"
+        ]
+    found = list(_differences(settings, entries, theirs))
+    return found or [f"the judge prompt is that of {directory}"]
 
 
-def _differences(settings: Settings) -> Iterator[str]:
-    theirs = settings.upstream.judge_settings(settings.bench)
-    ours = settings.prompts["system_prompt"]
-    for category, entry in theirs.items():
-        used = ours.get(category, ours.get(ANY_CATEGORY, ""))
+def _differences(
+    settings: Settings, entries: Mapping[str, Mapping[str, str]], theirs: Mapping[str, Any]
+) -> Iterator[str]:
+    prompts = settings.prompts
+    for category in sorted(categories_of(settings.questions)):
+        entry = entries.get(category) or entries.get(ANY_CATEGORY)
+        if not entry:
+            yield f"system prompt of {category}: the checkout has none"
+            continue
+        used = _of(prompts["system_prompt"], category)
         yield from _difference(f"system prompt of {category}", used, entry["system_prompt"])
-        baseline = settings.baselines.get(category, settings.baselines.get(ANY_CATEGORY))
+        baseline = _of(settings.baselines, category)
         if baseline != entry["baseline"]:
             yield f"baseline of {category}: {baseline}, in the checkout {entry['baseline']}"
-    given = settings.upstream.settings(settings.bench)
-    template = given.get("prompt_template")
-    if template:
-        yield from _difference("prompt template", settings.prompts["prompt_template"], template)
+    if template := theirs.get("prompt_template"):
+        yield from _difference("prompt template", prompts["prompt_template"], template)
+    else:
+        yield "prompt template: the checkout has none for this bench"
     for key in ("temperature", "max_tokens", "reference"):
-        if given.get(key) is not None and given[key] != settings.judge[key]:
-            yield f"{key}: {settings.judge[key]}, in the checkout {given[key]}"
+        if theirs.get(key) is not None and theirs[key] != settings.judge[key]:
+            yield f"{key}: {settings.judge[key]}, in the checkout {theirs[key]}"
+
+
+def _of(by_category: Mapping[str, str], category: str) -> str:
+    return by_category.get(category) or by_category.get(ANY_CATEGORY, "")
 
 
 def _difference(what: str, used: str, theirs: str) -> Iterator[str]:

@@ -5,39 +5,25 @@ Arena-Hard-Auto's settings file of the bench, its api_config.yaml, the defaults 
 """
 
 import fnmatch
-import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from arena.data.prompts import check_template, own_prompts
-from arena.data.questions import read_questions
-from arena.data.verdict import DEFAULT_PATTERNS, compile_pattern, default_rule
+from arena.data.games import GameSettings
+from arena.data.verdict import default_rule
 from arena.serving.launch import script_of
-from arena.setup.settings import Settings
+from arena.setup.by_category import categories_of, choose_baselines, choose_prompts
+from arena.setup.paths import at_home
+from arena.setup.settings import DEFAULTS, Settings
 from arena.setup.upstream import Upstream, check_api_type
-from arena.support.errors import ArenaError, ConfigError
+from arena.support.errors import ConfigError
+from arena.support.files import read_text
 from arena.support.names import check_model_name, did_you_mean, in_order
 
-_AS_GIVEN = ("path", "setup", "command", "context", "ask_again", "priority", "timeout_s")
-DEFAULTS = {
-    "data_dir": "data",
-    "results_dir": "results",
-    "batch_size": 10,  # what one server's cache shares best: see docs/traffic.md
-    "seed": 42,
-    "missing_answers": "skip",
-    "baseline_gaps": "drop",
-    "temperature": 0.0,
-    "max_tokens": 4096,
-    "max_restarts": 3,
-    "ready_minutes": 30,  # a 70B from a busy parallel file system took up to 20
-    "start_minutes": 20,
-    "minutes_per_model": 12,  # 70B FP8 on one H100: 1,500 games at about 2 a second
-    "max_minutes": math.inf,
-    "weight": 3,
-    "rounds": 1000,
-    "ci": "questions",
-}
+_AS_GIVEN = (
+    *("path", "setup", "command", "api_type"),
+    *("context", "ask_again", "priority", "timeout_s"),
+)
 
 
 def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
@@ -55,15 +41,20 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
     ConfigError
         Naming the key, or the file and key of the Arena-Hard-Auto checkout.
     """
+    config = at_home(config)
     upstream = Upstream(Path(config["arena_hard_dir"])) if config.get("arena_hard_dir") else None
     bench = config["bench"]
     check_model_name(bench, where="config: bench")
     theirs = upstream.settings(bench) if upstream else {}
+    entries = upstream.judge_settings(bench) if upstream else {}
     judge = _judge(config["judge"], theirs, upstream)
     rehearsal = bool(config.get("rehearsal"))
     data_dir = Path(
         config.get("data_dir") or (upstream.data_dir if upstream else DEFAULTS["data_dir"])
     )
+    if not (data_dir / bench).is_dir():
+        near = did_you_mean(bench, (path.name for path in data_dir.glob("*")))
+        raise ConfigError(f"config: bench: there is no folder {data_dir / bench}/{near}")
     results_dir = Path(config.get("results_dir") or DEFAULTS["results_dir"])
     judgments_dir = config.get("judgments_dir") or str(data_dir / bench / "model_judgment")
     if rehearsal:
@@ -71,7 +62,13 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
         results_dir /= "rehearsal"
         judgments_dir = str(results_dir / "model_judgment")
     questions = data_dir / bench / "question.jsonl"
-    baselines = _baselines(config.get("baseline"), upstream, bench, questions)
+    asked = categories_of(questions)
+    baselines = choose_baselines(config.get("baseline"), entries, asked)
+    prompts = choose_prompts(
+        config["judge"], theirs, entries, asked, upstream and upstream.directory, prompts_dir
+    )
+    if "{REFERENCE}" not in prompts["prompt_template"]:
+        judge["reference"] = None  # the settings file names one that its template does not show
     answers_dir = data_dir / bench / "model_answer"
     models = _models(config["models"], answers_dir, upstream)
     left_out = {judge["name"], *baselines.values()}
@@ -82,7 +79,7 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
             f"are looked for in {answers_dir}/"
         )
     named = "+".join(sorted(set(baselines.values())))
-    return Settings(
+    settings = Settings(
         bench=bench,
         questions=questions,
         answers_dir=answers_dir,
@@ -101,12 +98,14 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
         leaderboard=_leaderboard(config.get("leaderboard", {}), bench),
         rehearsal=rehearsal,
         upstream=upstream,
-        prompts=_prompts(config["judge"], theirs, upstream, bench, questions, prompts_dir),
+        prompts=prompts,
         **{
             key: config.get(key, DEFAULTS[key])
             for key in ("batch_size", "seed", "missing_answers", "baseline_gaps")
         },
     )
+    GameSettings.from_dict(settings.judgment_params())  # as a job reads it: refused here, not there
+    return settings
 
 
 def _judge(
@@ -116,7 +115,7 @@ def _judge(
     if not name:
         raise ConfigError("config: judge.name is missing: the judge's name as its server lists it")
     check_model_name(name, where="config: judge.name")
-    block = upstream.api_config().get(name, {}) if upstream else {}
+    block = upstream.block(name) if upstream else {}
     server = _server(ours, name, block)
     api_config = None
     if server == "external" and not ours.get("endpoints"):
@@ -125,7 +124,8 @@ def _judge(
                 "config: judge.endpoints is missing: server external needs at least one api_base"
                 + (f", or a block {name!r} in {upstream.api_config_file}" if upstream else "")
             )
-        upstream.endpoints(name)  # checked now, read again by the server: keys stay in their file
+        # checked now, read again by the server: keys stay in their file
+        upstream.endpoints(name, ours.get("api_type"))
         api_config = str(upstream.api_config_file)
     check_api_type(ours.get("api_type"), "config: judge.api_type")
 
@@ -136,7 +136,7 @@ def _judge(
     return {
         "name": name,
         "server": server,
-        "endpoints": ours.get("endpoints") or None,
+        "endpoints": ours.get("endpoints") if server == "external" else None,
         "api_config": api_config,
         **{key: ours.get(key) for key in _AS_GIVEN},
         "env": {key: str(value) for key, value in (ours.get("env") or {}).items()},
@@ -176,91 +176,6 @@ def _server(ours: dict[str, Any], name: str, block: dict[str, Any]) -> str:
     return server
 
 
-def _prompts(
-    ours: dict[str, Any],
-    theirs: dict[str, Any],
-    upstream: Upstream | None,
-    bench: str,
-    questions: Path,
-    prompts_dir: Path,
-) -> dict[str, Any]:
-    """System prompt by category ("*" for all others), user template, patterns: as texts."""
-    own = own_prompts(prompts_dir)
-    system = dict(own.system)
-    by_category = upstream.judge_settings(bench) if upstream else {}
-    system |= {name: entry["system_prompt"] for name, entry in by_category.items()}
-    given = ours.get("system_prompt")
-    texts = {}
-    if given is not None:
-        files = given if isinstance(given, dict) else {"*": given}
-        texts = {name: _text(file, "judge.system_prompt") for name, file in files.items()}
-        system = texts if "*" in texts else system | texts
-    if by_category and "*" not in (by_category | texts):
-        _check_categories(questions, by_category | texts, upstream)
-    template = theirs.get("prompt_template") or own.template
-    if ours.get("prompt_template"):
-        template = _text(ours["prompt_template"], "judge.prompt_template")
-    template = check_template(template)
-    shown = "{REFERENCE}" in template
-    if shown and not (ours.get("reference") or theirs.get("reference")):
-        raise ConfigError(
-            "config: judge.reference is missing: the model whose answers fill {REFERENCE} of the "
-            "prompt template"
-        )
-    if ours.get("reference") and not shown:
-        raise ConfigError(
-            f"config: judge.reference: {ours['reference']} would never be seen: the prompt "
-            "template has no {REFERENCE}"
-        )
-    patterns = ours.get("patterns") or theirs.get("regex_patterns") or list(DEFAULT_PATTERNS)
-    for pattern in patterns:
-        compile_pattern(pattern)  # refuses a bad one now, not in a job
-    return {"system_prompt": system, "prompt_template": template, "patterns": patterns}
-
-
-def _check_categories(questions: Path, known: Iterable[str], upstream: Upstream) -> None:
-    """Never mix our own prompt into a bench that is judged with Arena-Hard-Auto's."""
-    try:
-        asked = {question.category for question in read_questions(questions)}
-    except ArenaError:
-        return  # for the validation to report
-    for category in sorted(asked.difference(known)):
-        raise ConfigError(
-            f"{questions}: JUDGE_SETTINGS of {upstream.directory} has no category {category!r} "
-            f"({', '.join(sorted(known))}); give its system prompt: config, judge.system_prompt, "
-            f"{{{category}: FILE}}"
-        )
-
-
-def _text(file: str, key: str) -> str:
-    try:
-        return Path(file).read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"config: {key}: cannot read {file}: {error.strerror}") from error
-
-
-def _baselines(
-    given: str | dict[str, str] | None, upstream: Upstream | None, bench: str, questions: Path
-) -> dict[str, str]:
-    if isinstance(given, dict):
-        baselines = dict(given)
-    elif given:
-        baselines = {"*": given}
-    else:
-        by_category = upstream.judge_settings(bench) if upstream else {}
-        asked = {question.category for question in read_questions(questions)} | {"*"}
-        baselines = {
-            name: entry["baseline"] for name, entry in by_category.items() if name in asked
-        }
-    if not baselines:
-        raise ConfigError(
-            "config: baseline is missing: the model that all others are compared with"
-        )
-    for model in baselines.values():
-        check_model_name(model, where="config: baseline")
-    return baselines
-
-
 def _models(
     given: str | list[str], answers_dir: Path, upstream: Upstream | None
 ) -> tuple[str, ...]:
@@ -269,7 +184,12 @@ def _models(
     if given == "all":
         return tuple(configured or answered)
     if isinstance(given, str):
-        lines = _text(given, "models").splitlines()
+        if not Path(given).is_file():
+            raise ConfigError(
+                f"config: models: {given!r} is no file of names; to name models write a list: "
+                f"[{given}]"
+            )
+        lines = read_text(given, "config: models: ").splitlines()
         given = [name for line in lines if (name := line.split("#")[0].strip())]
     known = list(dict.fromkeys([*configured, *answered]))
     return tuple(_expand(given, known, key="models", strict=False))

@@ -5,6 +5,7 @@ What changes a judgment is in `Settings.judgment_params`; nothing else may trigg
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,27 @@ from arena.setup.upstream import Upstream
 # What a batch's job reads of the judge: where and how fast, never what is asked.
 SERVER_KEYS = (
     *("name", "server", "path", "setup", "command", "env", "endpoints", "api_config"),
-    *("parallel", "priority", "timeout_s", "max_restarts", "ready_minutes"),
+    *("parallel", "priority", "timeout_s", "max_restarts", "ready_minutes", "api_type"),
 )
+
+DEFAULTS = {
+    "data_dir": "data",
+    "results_dir": "results",
+    "batch_size": 10,  # what one server's cache shares best: see docs/traffic.md
+    "seed": 42,
+    "missing_answers": "skip",
+    "baseline_gaps": "drop",
+    "temperature": 0.0,
+    "max_tokens": 4096,
+    "max_restarts": 3,
+    "ready_minutes": 30,  # a 70B from a busy parallel file system took up to 20
+    "start_minutes": 20,
+    "minutes_per_model": 12,  # 70B FP8 on one H100: 1,500 games at about 2 a second
+    "max_minutes": math.inf,
+    "weight": 3,
+    "rounds": 1000,
+    "ci": "questions",
+}
 
 
 @dataclass(frozen=True)
@@ -67,14 +87,17 @@ class Settings:
     def judgment_params(self) -> dict[str, Any]:
         """What determines a judgment besides its input files; plain JSON for `GameSettings`."""
         keys = ("temperature", "max_tokens", "sampling", "reference", "ask_again")
-        return {
+        params = {
             "judge": self.judge["name"],
             **{key: self.judge[key] for key in keys},
             "baseline": self.baselines,
             **self.prompts,
-            "baseline_gaps": self.baseline_gaps,
             "toy": self.toy,
         }
+        # Another model under the judge's name; without one, the digests of before.
+        names = {end.get("model") or self.judge["name"] for end in self.judge["endpoints"] or ()}
+        served_as = sorted(names - {self.judge["name"]})
+        return params | ({"served_as": served_as} if served_as else {})
 
     @property
     def digest(self) -> str:

@@ -5,26 +5,25 @@ in `utils/judge_utils.py`. v0.1: `config/judge_config.yaml`, which holds all of 
 Both have `config/api_config.yaml`. Nothing of the checkout is executed (see `literals`).
 """
 
+import math
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from arena.data.prompts import ANY_CATEGORY, check_template
 from arena.support.errors import ConfigError
+from arena.support.files import load_yaml, read_text
 from arena.support.literals import read_literal
 from arena.support.names import did_you_mean
-
-# The C parser is ten times as fast, which 1,000 blocks of api_config.yaml need.
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 # openai_thinking is the same protocol with an effort instead of a temperature.
 OPENAI_COMPATIBLE = ("openai", "openai_thinking", "vllm", "sglang", "litellm")
 OPENAI_BASE = "https://api.openai.com/v1"  # where `endpoints: null` goes, as in Arena-Hard-Auto
 _PLACEHOLDER = re.compile(r"<[^<>]*>")
+# Kind and least value of what an api_config.yaml or a settings file may hold.
+_NUMBERS = {"temperature": (float, 0), "max_tokens": (int, 1), "parallel": (int, 1)}
 # Its place in the original, and in forks that are installed as a package.
 _JUDGE_UTILS = ("utils/judge_utils.py", "src/*/utils/judge_utils.py")
 
@@ -74,9 +73,15 @@ class Upstream:
     def _api_config(self) -> dict[str, dict[str, Any]]:
         return read_api_config(self.api_config_file) if self.api_config_file.is_file() else {}
 
-    def endpoints(self, name: str) -> list[Endpoint]:
+    def block(self, name: str) -> dict[str, Any]:
+        """The block of a model with its numbers checked, {} without one."""
+        block = self.api_config().get(name, {})
+        _check_numbers(block, f"{self.api_config_file}: {name}")
+        return block
+
+    def endpoints(self, name: str, api_type: str | None = None) -> list[Endpoint]:
         """The addresses and keys of a model's block (see `read_endpoints`)."""
-        return read_endpoints(self.api_config_file, name)
+        return read_endpoints(self.api_config_file, name, api_type)
 
     def settings(self, bench: str) -> dict[str, Any]:
         """The settings of a bench, {} where no file of the checkout is about it.
@@ -107,23 +112,24 @@ class Upstream:
 
     def _settings_file(self, bench: str) -> tuple[Path | None, dict[str, Any]]:
         """The file about a bench: by its name, then by its `bench_name`."""
-        found = {}
+        others = {}
         for path in sorted((self.directory / "config").glob("*.y*ml")):
             if path.name in ("api_config.yaml", "gen_answer_config.yaml"):
                 continue
-            raw = _load(path)
-            if raw.get("bench_name") == bench and "judge_model" in raw:
-                found[path] = raw
-        for stem in (bench, "judge_config"):
-            for path in found:
-                if path.stem == stem:
-                    return path, found[path]
-        if len(found) > 1:
+            raw = _load_any(path)
+            if path.stem == bench and isinstance(raw, dict):
+                return path, raw
+            if isinstance(raw, dict) and raw.get("bench_name") == bench and "judge_model" in raw:
+                others[path] = raw
+        for path in others:
+            if path.stem == "judge_config":
+                return path, others[path]
+        if len(others) > 1:
             raise ConfigError(
-                f"{', '.join(map(str, found))}: all have `bench_name: {bench}`; "
+                f"{', '.join(map(str, others))}: all have `bench_name: {bench}`; "
                 f"name the one to use {bench}.yaml"
             )
-        return next(iter(found.items()), (None, {}))
+        return next(iter(others.items()), (None, {}))
 
 
 def read_api_config(file: Path) -> dict[str, dict[str, Any]]:
@@ -137,8 +143,10 @@ def read_api_config(file: Path) -> dict[str, dict[str, Any]]:
     return blocks
 
 
-def read_endpoints(file: str | Path, name: str) -> list[Endpoint]:
+def read_endpoints(file: str | Path, name: str, api_type: str | None = None) -> list[Endpoint]:
     """The addresses and keys of a block of api_config.yaml, checked.
+
+    api_type: what the config says instead of the block, if anything.
 
     Raises ConfigError naming file and key: no such block (with the nearest), an `api_type` that is
     not OpenAI-compatible, an endpoint without `api_base`, a placeholder that was never filled in.
@@ -149,7 +157,7 @@ def read_endpoints(file: str | Path, name: str) -> list[Endpoint]:
     if name not in blocks:
         raise ConfigError(f"{file}: no block {name!r}{did_you_mean(name, blocks)}")
     block = blocks[name]
-    check_api_type(block.get("api_type"), f"{file}: {name}: api_type")
+    check_api_type(api_type or block.get("api_type"), f"{file}: {name}: api_type")
     given = block.get("endpoints")
     if given is None:
         return [Endpoint(OPENAI_BASE, None, block["model"])]
@@ -162,6 +170,8 @@ def read_endpoints(file: str | Path, name: str) -> list[Endpoint]:
             raise ConfigError(f"{where}: api_base is missing")
         if _PLACEHOLDER.search(entry["api_base"]):
             raise ConfigError(f"{where}: api_base still holds a placeholder: {entry['api_base']}")
+        if not re.match("https?://", entry["api_base"]):
+            raise ConfigError(f"{where}: api_base is no URL (http://...): {entry['api_base']}")
         key = entry.get("api_key")
         if isinstance(key, str) and _PLACEHOLDER.fullmatch(key):
             raise ConfigError(f"{where}: api_key still holds a placeholder: {key}")
@@ -181,20 +191,25 @@ def check_api_type(api_type: Any, where: str) -> None:
 
 
 def _load(file: Path) -> dict[str, Any]:
-    try:
-        loaded = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{file}:{mark.line + 1}" if mark else str(file)
-        reason = getattr(error, "problem", None) or error
-        raise ConfigError(f"{where}: not YAML: {reason}") from error
-    if loaded is None:
-        return {}
+    loaded = _load_any(file)
     if not isinstance(loaded, dict):
         raise ConfigError(f"{file}: must hold keys and values, not {type(loaded).__name__}")
     return loaded
+
+
+def _load_any(file: Path) -> Any:
+    """What a YAML file holds, {} for nothing."""
+    loaded = load_yaml(read_text(file), file)
+    return {} if loaded is None else loaded
+
+
+def _check_numbers(raw: dict[str, Any], where: str) -> None:
+    """Refuse what cannot be one of these settings, where a file has them."""
+    for key, (kind, least) in _NUMBERS.items():
+        value = raw.get(key)
+        number = isinstance(value, (int, kind)) and not isinstance(value, bool)
+        if value is not None and not (number and least <= value < math.inf):
+            raise ConfigError(f"{where}: {key}: cannot be {value!r}")
 
 
 def _normalised(raw: dict[str, Any], file: Path) -> dict[str, Any]:
@@ -202,14 +217,11 @@ def _normalised(raw: dict[str, Any], file: Path) -> dict[str, Any]:
     for key in ("pairwise", "baseline"):  # v0.1 could also grade single answers
         if raw.get(key) is False:
             raise ConfigError(f"{file}: {key}: False is another game than Arena-Hard's pairs")
-    kinds = {"judge_model": str, "temperature": (int, float), "max_tokens": int}
-    settings: dict[str, Any] = {}
-    for key, kind in kinds.items():
-        if raw.get(key) is None:
-            continue
-        if not isinstance(raw[key], kind) or isinstance(raw[key], bool):
-            raise ConfigError(f"{file}: {key}: cannot be {raw[key]!r}")
-        settings[key] = raw[key]
+    _check_numbers(raw, str(file))
+    kept = ("judge_model", "temperature", "max_tokens")
+    settings = {key: raw[key] for key in kept if raw.get(key) is not None}
+    if not isinstance(settings.get("judge_model", ""), str):
+        raise ConfigError(f"{file}: judge_model: cannot be {raw['judge_model']!r}")
     patterns = raw.get("regex_patterns") or raw.get("regex_pattern")
     if patterns is not None:
         settings["regex_patterns"] = _patterns(patterns, file)

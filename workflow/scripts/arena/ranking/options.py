@@ -1,0 +1,50 @@
+"""How votes are counted and intervals drawn."""
+
+import math
+from dataclasses import dataclass
+
+from arena.data.verdict import RULES
+from arena.ranking.intervals import CI, LEVELS
+from arena.ranking.style import FEATURES
+from arena.support.errors import ConfigError
+
+ROUNDS = 1000  # Arena-Hard-Auto's 100 leave a noise of a tenth of an interval's width in its ends
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Settings of a leaderboard; the defaults are ours, not Arena-Hard-Auto's."""
+
+    rule: str = "v2.0"
+    weight: float = 3
+    rounds: int = ROUNDS
+    seed: int = 42
+    ci: str = "questions"
+    control_features: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        for key, value, known in (
+            ("rule", self.rule, RULES),
+            ("ci", self.ci, CI),
+            *(("control_features", feature, FEATURES) for feature in self.control_features),
+        ):
+            if value not in known:
+                raise ConfigError(f"{key}: {value!r} is not one of {', '.join(known)}")
+        for key in ("weight", "rounds"):
+            if not 0 < getattr(self, key) < math.inf:
+                raise ConfigError(f"{key}: {getattr(self, key)} is not a positive number")
+        if self.seed < 0:
+            raise ConfigError(f"seed: {self.seed} is negative; any number from 0 on will do")
+
+    @property
+    def level(self) -> float:
+        """Share of resamples inside an interval: 0.90 for rule v2.0, 0.95 for v0.1."""
+        return LEVELS[self.rule]
+
+    @property
+    def paired(self) -> bool:
+        """Whether differences are taken on the questions that two models share.
+
+        Style-controlled scores and single votes know no questions: there differences are of scores.
+        """
+        return self.ci == "questions" and not self.control_features

@@ -1,0 +1,140 @@
+"""What a judge is told of each category, and which model is compared with: config, then checkout.
+
+"*" stands for every category that is not named. What no question asks for is left out, so that it
+changes no digest and asks for no answers.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from arena.data.prompts import ANY_CATEGORY, check_template, own_prompts, read_prompt
+from arena.data.questions import read_questions
+from arena.data.verdict import DEFAULT_PATTERNS, compile_pattern
+from arena.support.errors import ArenaError, ConfigError
+from arena.support.names import check_model_name, did_you_mean
+
+Entries = Mapping[str, Mapping[str, str]]  # category -> baseline, system_prompt; of the checkout
+
+
+def categories_of(questions: Path) -> set[str]:
+    """The categories asked for; none where the questions cannot be read, which validation tells."""
+    try:
+        return {question.category for question in read_questions(questions)}
+    except ArenaError:
+        return set()
+
+
+def choose_baselines(
+    given: str | Mapping[str, str] | None, entries: Entries, asked: set[str]
+) -> dict[str, str]:
+    """Category -> model."""
+    ours = {ANY_CATEGORY: given} if isinstance(given, str) and given else dict(given or {})
+    _refuse_unknown(ours, asked, "baseline")
+    baselines = _asked_for(
+        _merged({name: entry["baseline"] for name, entry in entries.items()}, ours), asked
+    )
+    if not baselines:
+        raise ConfigError(
+            "config: baseline is missing: the model that all others are compared with"
+        )
+    for model in baselines.values():
+        check_model_name(model, where="config: baseline")
+    return baselines
+
+
+def choose_prompts(
+    judge: Mapping[str, Any],
+    theirs: Mapping[str, Any],
+    entries: Entries,
+    asked: set[str],
+    checkout: Path | None,
+    prompts_dir: Path,
+) -> dict[str, Any]:
+    """System prompt by category, user template, patterns: as texts.
+
+    judge: the config's block. theirs: the settings of the checkout. ConfigError also where our own
+    words would be mixed with Arena-Hard-Auto's: nobody could compare such scores.
+    """
+    own = own_prompts(prompts_dir)
+    files = judge.get("system_prompt") or {}
+    files = {ANY_CATEGORY: files} if isinstance(files, str) else files
+    _refuse_unknown(files, asked, "judge.system_prompt")
+    ours = {name: read_prompt(file, _key("system_prompt")) for name, file in files.items()}
+    system = _merged({name: entry["system_prompt"] for name, entry in entries.items()}, ours)
+    their_system = bool(entries) and ANY_CATEGORY not in ours
+    if file := judge.get("prompt_template"):
+        template, their_template = read_prompt(file, _key("prompt_template")), False
+    else:
+        template = theirs.get("prompt_template")
+        their_template = bool(template)
+        if their_system and not template:
+            raise ConfigError(
+                f"arena_hard_dir: {checkout} has system prompts but no prompt template for this "
+                "bench: name its settings file config/<bench>.yaml, or give it `bench_name: "
+                "<bench>`, or set judge.prompt_template"
+            )
+    if their_system or their_template:
+        _refuse_ours(asked, system, checkout)
+    else:
+        system = own.system | system
+    template = check_template(template or own.template)
+    _check_reference(judge.get("reference"), theirs.get("reference"), template)
+    patterns = judge.get("patterns") or theirs.get("regex_patterns") or list(DEFAULT_PATTERNS)
+    for pattern in patterns:
+        compile_pattern(pattern)  # refuses a bad one now, not in a job
+    return {
+        "system_prompt": _asked_for(system, asked),
+        "prompt_template": template,
+        "patterns": patterns,
+    }
+
+
+def _merged(theirs: dict[str, str], ours: dict[str, str]) -> dict[str, str]:
+    return ours if ANY_CATEGORY in ours else theirs | ours
+
+
+def _asked_for(by_category: dict[str, str], asked: set[str]) -> dict[str, str]:
+    """The entries that count: of the categories asked for, and "*" where one is not named."""
+    if not asked:
+        return by_category
+    rest = {ANY_CATEGORY} if asked - by_category.keys() else set()
+    return {name: value for name, value in by_category.items() if name in asked | rest}
+
+
+def _refuse_unknown(given: Iterable[str], asked: set[str], key: str) -> None:
+    for category in given:
+        if asked and category not in asked | {ANY_CATEGORY}:
+            raise ConfigError(
+                f"config: {key}: the questions have no category {category!r}"
+                f"{did_you_mean(category, asked)} (they have {', '.join(sorted(asked))})"
+            )
+
+
+def _refuse_ours(asked: set[str], system: Mapping[str, str], checkout: Path | None) -> None:
+    """Never mix our own prompt into a bench that is judged with Arena-Hard-Auto's."""
+    missing = sorted(asked.difference(system)) if ANY_CATEGORY not in system else []
+    if missing:
+        known = f"only for {', '.join(sorted(system))}" if system else "nor for any other"
+        raise ConfigError(
+            f"arena_hard_dir: {checkout} has no system prompt for the category {missing[0]!r} of "
+            f"the questions ({known}); give one: judge.system_prompt, {{{missing[0]}: FILE}}"
+        )
+
+
+def _check_reference(ours: str | None, theirs: str | None, template: str) -> None:
+    shown = "{REFERENCE}" in template
+    if shown and not (ours or theirs):
+        raise ConfigError(
+            "config: judge.reference is missing: the model whose answers fill {REFERENCE} of the "
+            "prompt template"
+        )
+    if ours and not shown:
+        raise ConfigError(
+            f"config: judge.reference: {ours} would never be seen: the prompt template has no "
+            "{REFERENCE}"
+        )
+
+
+def _key(name: str) -> str:
+    return f"config: judge.{name}: "
