@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -17,9 +18,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import yaml
+from arena.demo.server import message_digest
 
 PROJECT = Path(__file__).parents[2]
 SUBMITTED = re.compile(r"submitted with SLURM jobid (\d+)")
@@ -28,6 +31,7 @@ VOLATILE = ("seconds", "time", "attempts", "usage")  # of a game: how it was ask
 
 # For machines that are slow and busy: ten times what is seen here. Costs nothing where all is well.
 PATIENCE_S = 240
+WHOLE_S = 600  # of a whole campaign
 
 
 def await_that(condition: Callable, what: str, seconds: float = PATIENCE_S):
@@ -159,10 +163,11 @@ class Campaign:
             write_lines(bench / "model_answer" / f"{model}.jsonl", answers)
 
     def write_config(self) -> None:
+        folder = shlex.quote(str(self.folder))
         command = (
-            f"{sys.executable} {self.folder}/workflow/scripts/demo_judge.py --host {{host}} "
+            f"{sys.executable} {folder}/workflow/scripts/demo_judge.py --host {{host}} "
             "--port {port} --name {name} "
-            f"--request-log {self.folder}/requests/{{port}}.jsonl {self.options}"
+            f"--request-log {folder}/requests/{{port}}.jsonl {self.options}"
         )
         config = {
             "bench": "tiny",
@@ -200,7 +205,7 @@ class Campaign:
                 start_new_session=True,
             )
 
-    def wait(self, seconds: float = 600) -> int:
+    def wait(self, seconds: float = WHOLE_S) -> int:
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -208,7 +213,7 @@ class Campaign:
             self.process.wait()
             raise AssertionError(f"Snakemake did not end in {seconds} s:\n{self.text()}") from None
 
-    def run(self, *arguments: str, seconds: float = 600, **options: str) -> int:
+    def run(self, *arguments: str, seconds: float = WHOLE_S, **options: str) -> int:
         self.start(*arguments, **options)
         return self.wait(seconds)
 
@@ -254,22 +259,33 @@ class Campaign:
         games = [call for call in calls if call["user"] != "supervisor"]
         return sorted(games, key=lambda call: call["out"])
 
-    def asked_again(self, moment: float) -> tuple[int, int]:
-        """Games asked after `moment` that had been asked before, and those open at that moment.
+    def replies(self) -> int:
+        """Calls that were answered."""
+        return sum(call["status"] == 200 for call in self.requests())
 
-        Only a game without an answer at that moment may be asked again.
+    def asked_again(self) -> int:
+        """Games of a campaign that has ended that were asked more than once.
+
+        None after it was answered, that is after it was in a journal: a reply that a fault kept
+        from getting there is lost.
         """
-        before, after = Counter(), set()
-        answered = set()
-        for call in self.requests():
-            if call["in"] >= moment:
-                after.add(call["digest"])
-                continue
-            before[call["digest"]] += 1
-            if call["status"] == 200 and call["out"] < moment:
-                answered.add(call["digest"])
-        assert not answered & after, f"{len(answered & after)} answered games were asked again"
-        return len(after & set(before)), len(set(before) - answered)
+        calls, answered = self.requests(), self.answered()
+        late = [call for call in calls if call["in"] > answered[call["digest"]]]
+        assert not late, f"{len(late)} calls for games that were answered"
+        asked = Counter(call["digest"] for call in calls)
+        return sum(times > 1 for times in asked.values())
+
+    def answered(self) -> dict[str, float]:
+        """When each game came into its journal, by the digest that the judge's log gives a call."""
+        moments = {}
+        for model in self.names:
+            times = {(line["uid"], line["game"]): line["time"] for line in self.games(model)}
+            for line in read_lines(self.judgment_file(model)):
+                for number, game in enumerate(line["games"]):
+                    moment = datetime.fromisoformat(times[line["uid"], number])
+                    # Journals give whole milliseconds.
+                    moments[message_digest(game["prompt"])] = moment.timestamp() + 0.001
+        return moments
 
     def judgments(self) -> dict[str, list]:
         """model -> lines of its judgment file, without what varies from run to run."""

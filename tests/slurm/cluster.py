@@ -67,11 +67,15 @@ def main(arguments: list[str]) -> int:
 
 def install() -> None:
     """Install the packages unless they are there; the services they bring are not started."""
+    programs = ("slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd")
+    missing = [name for name in programs if not shutil.which(name)]
+    if missing and not shutil.which("apt-get"):
+        raise ClusterError(
+            f"no {', '.join(missing)} here, and no apt-get to install them with: this needs Debian"
+        )
     if os.geteuid() != 0:
         raise ClusterError("needs root: packages are installed and munged runs as its own user")
-    if all(
-        shutil.which(name) for name in ("slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd")
-    ):
+    if not missing:
         return
     apt = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "-q", "-y"]
     quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
@@ -243,11 +247,16 @@ def start_slurm() -> None:
     slurm("sacctmgr", "-i", "add", "user", "root", "Account=research", "DefaultAccount=research")
     background(["slurmctld", "-D"], log / "slurmctld.out")
     await_that(lambda: slurm("scontrol", "ping"), "slurmctld", log / "slurmctld.log")
+    slurm("sacctmgr", "-i", "add", "qos", "long")
+    slurm("sacctmgr", "-i", "modify", "user", "root", "set", "qos+=long")
     for node in NODES:
         # The shell is the namespace's first process, which has to wait for orphans.
         own = ["unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", 'slurmd -D -N "$0"; exit']
         background([*own, node], log / f"slurmd.{node}.out")
     await_that(up, "all nodes idle", log / "slurmctld.log")
+    # Of a week that no test comes to, since others' jobs would have to keep away.
+    when = ("starttime=now+7days", "duration=1:00:00", "nodes=n1", "users=root")
+    slurm("scontrol", "create", "reservation", "reservationname=my_workshop", *when)
 
 
 def up() -> bool:
@@ -257,6 +266,17 @@ def up() -> bool:
     states = dict(line.split() for line in slurm_out("sinfo", "-hN", "-o", "%N %t").splitlines())
     usable = {node for node, state in states.items() if state in ("idle", "mix", "alloc", "comp")}
     return usable == set(NODES) and slurm("sacct", "-n", "-X")
+
+
+def absence() -> str | None:
+    """Why there is no Slurm of the tests here, None where there is; ClusterError for a sick one."""
+    if shutil.which("sinfo") is None:
+        return "no Slurm here: as root, tests/slurm/cluster.py install, then start"
+    if up():
+        return None
+    if own_processes():
+        raise ClusterError("the tests' Slurm does not answer: see tests/slurm/cluster.py status")
+    return "no Slurm of the tests runs here: tests/slurm/cluster.py start"
 
 
 def stop() -> None:

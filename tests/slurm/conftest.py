@@ -4,16 +4,14 @@ Each test has a campaign in a folder of its own, so that they can share the clus
 does to a node is done to one that no other test uses.
 """
 
-import shutil
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.slurm import cluster
-from tests.slurm.campaign import Campaign, lives, slurm
+from tests.slurm.campaign import WHOLE_S, Campaign, lives, slurm
 
-REFERENCE_S = 600  # the first worker plays the reference; on a busy machine it takes a minute
 # As slow as it takes to have a campaign of 60 games in the middle of things for half a minute.
 SLOW = "--slots 2 --seconds 1"
 PARALLEL = 6  # calls open at a time, two of each model: the most that a fault may cost
@@ -28,12 +26,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def running_slurm() -> None:
-    if shutil.which("sinfo") is None:
-        pytest.skip("no Slurm here: as root, tests/slurm/cluster.py install, then start")
-    if not cluster.LINK.is_symlink():
-        pytest.skip("no Slurm of the tests runs here: tests/slurm/cluster.py start")
-    if not cluster.up():
-        pytest.fail("the tests' Slurm does not answer: see tests/slurm/cluster.py status")
+    if reason := cluster.absence():
+        pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +42,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[
     try:
         folder.mkdir()
     except FileExistsError:
-        deadline = time.monotonic() + REFERENCE_S
+        deadline = time.monotonic() + WHOLE_S  # another worker plays it
         while not done.exists():
             assert time.monotonic() < deadline, "the reference run has not ended"
             time.sleep(0.5)
@@ -70,9 +64,8 @@ def campaign(tmp_path: Path):
     """Makes campaigns; whatever is left of them after the test is ended."""
     made: list[Campaign] = []
 
-    def make(**options) -> Campaign:
-        folder = tmp_path / f"campaign{len(made)}"
-        made.append(struck(folder, **options))
+    def make(name: str = "campaign", **options) -> Campaign:
+        made.append(struck(tmp_path / f"{name}{len(made)}", **options))
         return made[-1]
 
     yield make
@@ -85,8 +78,9 @@ def figures(record_property):
     """Remember a line for the end of the report: what Slurm's accounting said."""
 
     def tell(name: str, campaign: Campaign, **more) -> None:
-        table = ", ".join(
-            f"{life.id} {life.state} {life.elapsed} s {life.gpus} GPUs {life.node}"
+        table = " | ".join(
+            f"{life.id} {life.state} {life.elapsed} s of {life.minutes} min, {life.gpus} GPUs, "
+            f"{life.cores} cores, {life.memory}, {life.node}"
             for life in lives(campaign.all_jobs())
         )
         facts = "; ".join(f"{key.replace('_', ' ')} {value}" for key, value in more.items())

@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -23,7 +25,8 @@ def paste(profile: dict, lines: dict) -> None:
     """Put a block in its place; a key without a value is taken out."""
     for key, value in lines.items():
         if isinstance(value, dict):
-            paste(profile.setdefault(key, {}), value)
+            profile[key] = profile.get(key) or {}
+            paste(profile[key], value)
         elif value is None:
             profile.pop(key, None)
         else:
@@ -48,17 +51,22 @@ def request(campaign: Campaign, text: str) -> str:
         ("--mem-per-gpu=32G", r"MemPerTres=gres:gpu:32768\b"),
         ("cpus_per_gpu: 4", r"CpusPerTres=gres:gpu:4\b"),
         ("constraint: nvlink", r"ExcNodeList=n1 .*Features=nvlink\b"),
+        ("slurm-qos: long", r"QOS=long .*Reservation=my_workshop\b"),
     ],
-    ids=["account", "kind", "mem-per-gpu", "cpus-per-gpu", "constraint"],
+    ids=["account", "kind", "mem-per-gpu", "cpus-per-gpu", "constraint", "qos"],
 )
 def test_request(campaign, text, asked):
     shown = request(campaign(models=1, questions=1), text)
     assert re.search(asked, shown), shown
 
 
-def test_gres_modules_and_a_proxy(campaign, figures):
-    """To the end: GPUs by gres, `setup` lines, a node behind a proxy that leads nowhere."""
-    judge = {"setup": "export SITE=here\n", "env": {"HF_HUB_OFFLINE": 1}}
+def test_gres_setup_and_a_proxy(campaign, figures, tmp_path):
+    """To the end: GPUs by gres, a module and an environment, a proxy that leads nowhere."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "vllm"], check=True)
+    setup = block("source ~/envs")["judge"]["setup"]
+    # This machine has no modules: a function stands for the command.
+    setup = 'module() { export MODULE="$*"; }\n' + setup.replace("~/envs", str(tmp_path))
+    judge = {"setup": setup, "env": {"HF_HUB_OFFLINE": 1}}
     site = campaign(models=1, questions=2, options="", judge=judge)
     marker = site.folder / "environment"
     config = yaml.safe_load((site.folder / "config/config.yaml").read_text())
@@ -70,7 +78,9 @@ def test_gres_modules_and_a_proxy(campaign, figures):
     (job,) = lives(site.jobs())
     assert (job.state, job.gpus) == ("COMPLETED", 2)
     seen = dict(line.split("=", 1) for line in marker.read_text().splitlines() if "=" in line)
-    assert (seen["SITE"], seen["HF_HUB_OFFLINE"]) == ("here", "1")
+    assert (seen["MODULE"], seen["HF_HUB_OFFLINE"]) == ("load cuda/12.4", "1")
+    assert seen["VIRTUAL_ENV"] == str(tmp_path / "vllm")
+    assert seen["PATH"].startswith(f"{tmp_path}/vllm/bin:")
     assert len(seen["CUDA_VISIBLE_DEVICES"].split(",")) == 2
     assert len(site.requests()) == site.judged() == 4
     figures("gres, behind a proxy", site)
@@ -90,11 +100,12 @@ def test_without_accounting(campaign, tmp_path):
 def test_rehearsal(campaign, figures):
     """The whole campaign on the user's own settings, with the demo judge and without a GPU."""
     user = campaign(models=4, questions=2, config={"batch_size": 2}, options="--fail path")
-    user.edit_profile(lambda profile: profile["default-resources"].update(slurm_partition="gpu"))
-    assert user.run("--config", "rehearsal=true") == 0, user.text()
+    user.edit_profile(lambda profile: paste(profile, block("slurm_account: research")))
+    other = ["--default-resources", "slurm_account=research", "slurm_partition=high"]
+    assert user.run("--config", "rehearsal=true", *other) == 0, user.text()
     jobs = lives(user.jobs())
     assert [(life.state, life.gpus, life.cores, life.partition) for life in jobs] == [
-        ("COMPLETED", 0, 8, "gpu")
+        ("COMPLETED", 0, 8, "high")
     ] * 2
     assert not list(user.folder.glob("data/tiny/model_judgment/**/*.jsonl"))
     rehearsed = list((user.folder / "results/rehearsal").rglob("leaderboard.txt"))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from arena.campaign.batches import (
     ask_for_no_gpu,
+    asked_for,
     make_plan,
     needs_judging,
     read_batch,
@@ -110,6 +111,21 @@ def test_a_touched_large_input_always_counts(judged: tuple[str, list[str]]) -> N
 )
 def test_gpus_are_counted_however_a_site_asks_for_them(resources: dict, gpus: int) -> None:
     assert requested_gpus(resources) == gpus
+
+
+@pytest.mark.parametrize(
+    ("resources", "asked"),
+    [
+        ({"tmpdir": "/tmp", "disk_mb": 1000, "disk": "1 GB", "_cores": 1, "_nodes": 1}, {}),
+        ({"mem_mb": 67000, "mem_mib": 63896, "mem": "67 GB"}, {"mem_mb": 67000}),
+        ({"gpu": 0, "gres": "", "mem_mb": 0}, {}),
+        ({"threads": 1}, {"threads": 1}),
+        ({"threads": 1, "cpus_per_task": 8}, {"cpus_per_task": 8}),
+        ({"threads": 1, "cpus_per_gpu": 4}, {"cpus_per_gpu": 4}),
+    ],
+)
+def test_a_request_is_what_the_scheduler_hears(resources: dict, asked: dict) -> None:
+    assert asked_for(resources) == asked
 
 
 def test_a_judge_without_gpu_asks_for_none() -> None:

@@ -247,6 +247,35 @@ def test_state_of_a_batch(places, monkeypatch, record, queue, state):
     assert row.state == state
 
 
+def test_slurm_is_asked_rarely_and_at_once_about_a_new_job(places, monkeypatch):
+    """A job that is younger than the last answer of squeue is not gone."""
+    queue, asked, submitted = [job("1", "RUNNING")], [], {"1": "r-01"}
+    monkeypatch.setattr(slurm, "squeue", lambda: asked.append(None) or (list(queue), None))
+    monkeypatch.setattr(slurm, "batch_of_job", lambda *_: dict(submitted))
+    write_batch(places.root, "r-01", ["a"])
+    write_batch(places.root, "r-02", ["b"])
+    write_life(places.root, "r-01", life(0, 5, 9, None, slurm_job_id="1"))
+    surveyor = Surveyor(places)
+
+    def look(second):
+        states = [row.state for row in surveyor.survey(T0 + second).jobs]
+        return states, len(asked)
+
+    assert look(0) == (["running", "planned"], 1)
+    assert look(10) == (["running", "planned"], 1)
+    queue.append(job("2", "RUNNING"))
+    submitted["2"] = "r-02"
+    write_life(places.root, "r-02", life(0, 5, 9, None, slurm_job_id="2"))
+    assert look(11) == (["running", "running"], 2)
+    queue.clear()
+    assert look(40) == (["running", "running"], 2)
+    assert look(41) == (["gone", "gone"], 3)
+    submitted["3"] = "r-01"
+    queue.append(job("3", "PENDING"))
+    assert look(42) == (["queued", "gone"], 4)
+    assert look(47) == (["queued", "gone"], 4)
+
+
 def test_a_process_that_is_dead_is_gone(places, monkeypatch):
     import socket
     import subprocess
@@ -313,7 +342,7 @@ def test_each_fault_is_named_with_its_log(places, monkeypatch):
         "g: 100% of the games have no verdict (5 unparsed)": (False, games.format("g")),
         "g: 10 calls failed and were made again": (False, games.format("g")),
         "batch r-08: its job 8 will not start: it asks for more time than the partition gives: "
-        "see walltime": (True, ""),
+        "set walltime.max_minutes": (True, ""),
     }
     assert [one.grave for one in found] == sorted((one.grave for one in found), reverse=True)
 

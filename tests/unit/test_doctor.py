@@ -222,6 +222,11 @@ def test_gpus_walltime_and_budget(campaign):
         walltime = {"start_minutes": 1, "minutes_per_model": minutes}
         notes = look(campaign(judge=judge, walltime=walltime)).notes
         assert any("raise walltime" in note for note in notes) == raised
+    limit = {"max_minutes": 0.99 * one.longest_s / 60}
+    (note,) = [
+        note for note in look(campaign(judge=judge, walltime=limit)).notes if "longest" in note
+    ]
+    assert note.endswith("it will ask for: lower batch_size")
     assert one.cost == pytest.approx(3 * one.gpu_hours)
     write_batch(settings.root, "r-01", ["x"], resources={"gpus": 4}, time=iso(T0))
     four = look(settings).forecast

@@ -341,6 +341,14 @@ def test_a_rehearsal_writes_nowhere_else_and_plays_with_the_toy(data: Path, proj
     assert found.server_settings()["command"] is None
 
 
+def test_a_job_asks_for_time_by_models_and_attempt_up_to_a_limit(data: Path, project: Path) -> None:
+    walltime = {"start_minutes": 3, "minutes_per_model": 2}
+    asked = settings(project, walltime=walltime).job_minutes
+    assert (asked(10), asked(10, attempt=2)) == (23, 46)
+    asked = settings(project, walltime=walltime | {"max_minutes": 40}).job_minutes
+    assert (asked(10), asked(10, attempt=2), asked(50)) == (23, 40, 40)
+
+
 @pytest.mark.parametrize(
     ("change", "judges_again"),
     [

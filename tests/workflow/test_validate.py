@@ -1,6 +1,7 @@
 """What is refused, told or left out before any judge is started."""
 
 import json
+import re
 
 import pytest
 
@@ -43,8 +44,9 @@ def test_an_external_judge_under_the_slurm_profile_takes_no_core_of_its_own(
 ) -> None:
     endpoints = [{"api_base": "http://127.0.0.1:1/v1"}]
     campaign.configure(judge={"server": "external", "endpoints": endpoints})
-    text = campaign.run("--profile", "profiles/slurm", "plan").stdout
-    assert "threads=1," in text
+    bare = ("--set-resources", "judge_server:nodes=1")  # without cpus_per_task, which is asked for
+    text = campaign.run("plan", "--profile", "profiles/slurm", *bare).stdout
+    assert re.search("asks for .*, threads=1$", text, re.M)
 
 
 def test_a_key_that_is_not_set_is_named_before_a_job_is_sent(campaign: Campaign) -> None:
@@ -122,7 +124,8 @@ def test_a_wrong_key_names_the_right_one(campaign: Campaign) -> None:
 def test_the_plan_shows_batches_settings_and_requests(campaign: Campaign) -> None:
     text = campaign.run("plan", "--config", "batch_size=3").stdout
     assert "3 models, one job" in text
-    assert "runtime=56" in text, "20 minutes to start and 12 for each of 3 models"
+    # 300 MB a client; 20 minutes to start and 12 for each of 3 models.
+    assert "\n  asks for mem_mb=900, runtime=56, threads=1\n" in text
     assert "temperature 0.0, max_tokens 4096" in text
     planned = json.loads((campaign.root / "plan.json").read_text())
     assert [len(batch["models"]) for batch in planned] == [3, 1]

@@ -1,10 +1,12 @@
 # Which models share a judge server, and what its job asks of the scheduler. Functions only; the logic is arena/campaign/batches.py.
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 from arena.campaign.early_stop import watch_for_early_stop
 from arena.serving.external import check_keys
 from arena.support.slurm import cancel_run
 from arena.support.unfinished import unfinished_outputs
+from snakemake.resources import GroupResources
 
 
 @functools.cache
@@ -40,9 +42,7 @@ def batch_size_of(batch):
 
 
 def walltime(wildcards, attempt):
-    minutes = SETTINGS.walltime
-    playing = minutes["minutes_per_model"] * batch_size_of(wildcards.batch)
-    return round((minutes["start_minutes"] + playing) * attempt)
+    return round(SETTINGS.job_minutes(batch_size_of(wildcards.batch), attempt))
 
 
 def judge_threads(wildcards):
@@ -51,15 +51,28 @@ def judge_threads(wildcards):
     return workflow.cores if one_machine and SETTINGS.judge["server"] == "external" else 1
 
 
+def request(batch):
+    """What the job of a batch asks for: its server and clients together, added up by Snakemake itself."""
+
+    def part(rule, **wildcards):
+        asked = workflow.get_rule(rule).expand_resources(
+            Wildcards(fromdict=wildcards), InputFiles(), attempt=1, skip_evaluation={"tmpdir"}
+        )
+        return SimpleNamespace(resources=asked, pipe_group=batch)
+
+    server = part("judge_server", batch=batch)
+    clients = [part("gen_judgment", model=model) for model in plan().members(batch)]
+    asked = GroupResources.basic_layered(
+        [[server, *clients]], workflow.global_resources, workflow.local_exec
+    )
+    return asked | {"threads": asked["_cores"]}
+
+
 def described(names):
     """Batches with their requests to the scheduler, as the profile completes them."""
-    server = workflow.get_rule("judge_server")
     for batch in names:
-        wildcards = Wildcards(fromdict={"batch": batch})
-        resources = dict(server.expand_resources(wildcards, InputFiles(), attempt=1).items())
-        resources["threads"] = resources.pop("_cores")
         games = {model: checked().games[model] for model in plan().members(batch)}
-        yield batches.describe_batch(batch, games, resources, SETTINGS)
+        yield batches.describe_batch(batch, games, request(batch), SETTINGS)
 
 
 def write_batches(dag, log):

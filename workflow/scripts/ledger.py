@@ -5,6 +5,7 @@ the first. Also the adapter of rule ledger.
 """
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -32,9 +33,10 @@ def main(arguments: list[str]) -> None:
         raise DataError(f"{root}: not a results folder: it holds neither batches/ nor games/")
     accounts, problem = account(root)
     if problem:
-        print(
+        told = (
             f"Slurm's accounting cannot be had ({problem}): GPU hours are the batches' own record"
         )
+        print(told, file=sys.stderr)
     batches = read_batches(root)
     price = options.price
     if price is None and batches:

@@ -25,6 +25,8 @@ from arena.support.text import counted
 CHECKSUM_BYTES = (
     1_000_000  # Snakemake compares smaller files by checksum, larger ones by time alone
 )
+# Snakemake computes them for every job, and tells memory in three ways; sbatch gets mem_mb alone.
+UNASKED = ("tmpdir", "disk", "disk_mb", "disk_mib", "mem", "mem_mib")
 
 
 class Record(Protocol):
@@ -132,9 +134,9 @@ def describe_batch(
     games
         Of each model of the batch, how many there are to play.
     resources
-        Of rule judge_server, as the profile completed them; without Snakemake's own (`_cores`).
+        Of its job, as Snakemake hands them to the executor.
     """
-    wanted = {key: value for key, value in resources.items() if not key.startswith("_")}
+    asked = asked_for(resources)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return {
         "batch": batch,
@@ -143,7 +145,7 @@ def describe_batch(
         "games": dict(games),
         "settings": settings.digest,
         "requests": settings.requests_digest,
-        "resources": {**wanted, "gpus": requested_gpus(wanted)},
+        "resources": {**asked, "gpus": requested_gpus(asked)},
         "time": now,
         "judge": settings.server_settings(),
         "root": str(settings.root),
@@ -151,6 +153,18 @@ def describe_batch(
         "gpu_hour_cost": settings.gpu_hour_cost,
         "workdir": str(Path.cwd()),
     }
+
+
+def asked_for(resources: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a job's resources its scheduler hears: nothing that is zero, or Snakemake's own."""
+    asked = {
+        key: value
+        for key, value in sorted(resources.items())
+        if value and not key.startswith("_") and key not in UNASKED
+    }
+    if asked.keys() & {"cpus_per_task", "cpus_per_gpu"}:
+        asked.pop("threads", None)  # which stand for cores only where nothing else does
+    return asked
 
 
 def requested_gpus(resources: Mapping[str, Any]) -> int:
@@ -235,13 +249,16 @@ def plan_text(described: list[dict[str, Any]], settings: Settings) -> str:
     if not described:
         return "\n".join([*lines, "Nothing to judge: every judgment is there and up to date."])
     for batch in described:
-        asked = batch["resources"].items()
+        asked = dict(batch["resources"])
+        gpus = asked.pop("gpus")
+        if gpus and not asked.keys() & {"gpu", "gres"}:
+            asked["gpus"] = gpus
         models = textwrap.wrap(", ".join(batch["models"]), 78, break_on_hyphens=False)
         lines += [
             "",
             f"batch {batch['batch']}: {counted(len(batch['models']), 'model')}, one job",
             *(f"  {line}" for line in models),
-            "  asks for " + ", ".join(f"{key}={value}" for key, value in asked if value != ""),
+            "  asks for " + ", ".join(f"{key}={value}" for key, value in asked.items()),
         ]
     total = sum(len(batch["models"]) for batch in described)
     return "\n".join([*lines, "", f"{counted(total, 'model')}, {counted(len(described), 'job')}."])

@@ -1,7 +1,8 @@
 """What became of each batch: its Slurm job and the record of its judge server, put together."""
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from arena.campaign.records import Batch, Life, is_dead
@@ -9,6 +10,24 @@ from arena.support import slurm
 
 ALIVE = ("running", "starting", "idle", "queued")
 _WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED", "STOPPED")
+
+# s; files are looked at more often, but one controller answers for a whole cluster
+SQUEUE_S = 30
+
+
+@dataclass
+class Queue:
+    """Slurm's queue, which keeps its last answer: asked anew when that is old or knows no job."""
+
+    _answer: tuple[list[slurm.Job] | None, str | None] = (None, None)
+    _time: float = -math.inf
+    _known: set[str] = field(default_factory=set)
+
+    def ask(self, ids: set[str], now: float) -> tuple[list[slurm.Job] | None, str | None]:
+        """As `slurm.squeue`. ids: jobs that may be there; the old answer knows no new one."""
+        if now - self._time >= SQUEUE_S or not ids <= self._known:
+            self._answer, self._time, self._known = slurm.squeue(), now, ids
+        return self._answer
 
 
 @dataclass(frozen=True)
@@ -52,7 +71,7 @@ class JobRow:
 
 
 def job_rows(
-    batches: Iterable[Batch], workdir: Path, root: Path
+    batches: Iterable[Batch], workdir: Path, root: Path, queued: Queue, now: float
 ) -> tuple[list[JobRow], str | None]:
     """One row a batch, in their order, and why Slurm could not be asked (None: no need, or it was).
 
@@ -63,8 +82,9 @@ def job_rows(
     batch_of = {life.job: batch.name for batch in batches for life in batch.lives if life.job}
     submitted = slurm.batch_of_job(workdir, root)
     batch_of |= submitted
-    unended = any(life.job and life.end is None for batch in batches for life in batch.lives)
-    queue, problem = slurm.squeue() if submitted or unended else (None, None)
+    lives = [life for batch in batches for life in batch.lives]
+    alive = {*submitted, *(life.job for life in lives if life.job and life.end is None)}
+    queue, problem = queued.ask(alive, now) if alive else (None, None)
     mine = {batch_of[job.id]: job for job in queue or () if job.id in batch_of}
     jobs = ((batch, mine.get(batch.name)) for batch in batches)
     return [JobRow(batch, _state(batch, job, queue), job) for batch, job in jobs], problem

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from arena.campaign.jobs import ALIVE, JobRow, job_rows
+from arena.campaign.jobs import ALIVE, JobRow, Queue, job_rows
 from arena.campaign.records import Batch, newest_run, read_batches
 from arena.data.places import Answers, Places, answers_of, count_lines, modified, read_validation
 from arena.journals.progress import Line, Progress, Tally
@@ -110,18 +110,19 @@ class Survey:
 
 
 class Surveyor:
-    """Surveys a campaign again and again; each line of a journal is read once."""
+    """Surveys a campaign again and again; reads each line of a journal once, asks Slurm rarely."""
 
     def __init__(self, places: Places):
         self.places = places
         self._journals: dict[str, Progress] = {}
+        self._queue = Queue()
 
     def survey(self, now: float | None = None) -> Survey:
         now = time.time() if now is None else now
         places = self.places
         batches = read_batches(places.root)
         checked = read_validation(places.root)
-        jobs, problem = job_rows(batches, places.workdir, places.root)
+        jobs, problem = job_rows(batches, places.workdir, places.root, self._queue, now)
         mine: dict[str, list[JobRow]] = {}
         for job in jobs:
             for model in job.batch.models:

@@ -25,7 +25,8 @@ STUCK = {
     "JobHeldUser": "it is held: scontrol release",
     "launch failed requeued held": "its node could not start it: scontrol release",
     "PartitionNodeLimit": "it asks for more nodes than the partition gives",
-    "PartitionTimeLimit": "it asks for more time than the partition gives: see walltime",
+    "PartitionTimeLimit": "it asks for more time than the partition gives: "
+    "set walltime.max_minutes",
 }
 # What clears by itself, but not by the queue's moving on alone.
 HELD_UP = {

@@ -187,13 +187,13 @@ def _gpus_of_a_job(settings: Settings) -> tuple[float, bool]:
 
 def _walltime(settings: Settings, told: Forecast, loads: Sequence[Load]) -> Iterator[str]:
     """Where the longest job needs more than it will ask for."""
-    minutes = settings.walltime
-    models = max((load.models for load in loads), default=0)
-    asked = 60 * (minutes["start_minutes"] + minutes["minutes_per_model"] * models)
-    if told.longest_s and told.longest_s > asked:
+    minutes = settings.job_minutes(max((load.models for load in loads), default=0))
+    if told.longest_s and told.longest_s > 60 * minutes:
+        capped = minutes == settings.walltime["max_minutes"]
+        advice = "" if capped else "raise walltime.minutes_per_model, or "
         yield (
-            f"the longest job needs {duration(told.longest_s)}, more than the {duration(asked)} of "
-            "walltime it will ask for: raise walltime.minutes_per_model, or lower batch_size"
+            f"the longest job needs {duration(told.longest_s)}, more than the "
+            f"{duration(60 * minutes)} of walltime it will ask for: {advice}lower batch_size"
         )
 
 

@@ -91,7 +91,7 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
         judge=judge,
         walltime={
             key: config.get("walltime", {}).get(key, DEFAULTS[key])
-            for key in ("start_minutes", "minutes_per_model")
+            for key in ("start_minutes", "minutes_per_model", "max_minutes")
         },
         budget=config.get("budget", {}),
         gpu_hour_cost=config.get("gpu_hour_cost"),

@@ -5,6 +5,7 @@ What changes a judgment is in `Settings.judgment_params`; nothing else may trigg
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ DEFAULTS = {
     "ready_minutes": 30,  # a 70B from a busy parallel file system took up to 20
     "start_minutes": 20,
     "minutes_per_model": 12,  # 70B FP8 on one H100: 1,500 games at about 2 a second
+    "max_minutes": math.inf,
     "weight": 3,
     "rounds": 1000,
     "ci": "questions",
@@ -75,6 +77,12 @@ class Settings:
     @property
     def baseline_models(self) -> list[str]:
         return sorted(set(self.baselines.values()))
+
+    def job_minutes(self, models: int, attempt: int = 1) -> float:
+        """Walltime that the job of so many models asks for."""
+        walltime = self.walltime
+        asked = walltime["start_minutes"] + walltime["minutes_per_model"] * models
+        return min(asked * attempt, walltime["max_minutes"])
 
     def judgment_params(self) -> dict[str, Any]:
         """What determines a judgment besides its input files; plain JSON for `GameSettings`."""
