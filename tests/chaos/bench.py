@@ -87,7 +87,7 @@ class Bench:
 
     @property
     def settings(self) -> Settings:
-        return resolve(self._config("serve"), PROJECT / "config/prompts")
+        return resolve(self._config("serve {host}"), PROJECT / "config/prompts")
 
     @property
     def root(self) -> Path:
