@@ -356,6 +356,34 @@ def test_a_killed_supervisor_leaves_nothing(serve, habit):
     assert served.record["end"]
 
 
+def test_a_retry_has_its_files_to_itself(serve):
+    """The judge of a killed supervisor needs seconds to end; by then the next life has begun."""
+    old = serve()
+    old.ready()
+    left = old.processes()
+    keeper = psutil.Process(old.process.pid).children()[0]
+    keeper.suspend()  # for as long as the next life takes to begin
+    old.process.kill()
+    new = serve()
+    eventually(lambda: new.entry.get("pid") == new.process.pid, what="a file of its own")
+    keeper.resume()
+    eventually(lambda: not any(map(psutil.pid_exists, left)), what="the end of the old judge")
+    assert new.entry["pid"] == new.record["pid"] == new.process.pid
+    assert (new.record["end"], new.record["cause"]) == (None, None)
+    new.ready()
+
+
+def test_ends_when_its_server_file_is_taken_away(serve):
+    """As Snakemake does where it gives a batch up; it then waits for the service to end."""
+    served = serve()
+    served.ready()
+    served.file.unlink()
+    eventually(lambda: served.process.poll() is not None, what="its end")
+    assert served.processes() == []
+    assert served.record["cause"] == "its server file is gone: the batch was given up"
+    assert not served.file.exists()
+
+
 @pytest.mark.parametrize("killed", [False, True])
 def test_the_keys_of_an_external_judge_leave_the_disk(serve, killed):
     there = {"api_base": "http://127.0.0.1:9/v1", "api_key_env": "THEIR_KEY"}

@@ -38,7 +38,11 @@ HELD_UP = {
 SPENT_MINUTES = re.compile(r"AssocGrp(?!.*RunMinutes).*Minutes")
 
 # A client that gives up makes Snakemake end its server: these causes are never the first one.
-SECOND = ("the supervisor was killed", "the process that started the supervisor is gone")
+SECOND = (
+    "the supervisor was killed",
+    "the process that started the supervisor is gone",
+    "its server file is gone: the batch was given up",
+)
 ENDS = {"walltime": "its walltime ended; the next attempt, or the next run, plays the rest"}
 
 

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -43,7 +43,8 @@ class Process:
             f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); "
             "from arena.serving.keeper import main; main()"
         )
-        keeper = [sys.executable, "-I", "-c", code, str(grace), str(record), str(server_file), "--"]
+        keeper = [sys.executable, "-I", "-c", code, str(os.getpid()), str(grace)]
+        keeper += [str(record), str(server_file), "--"]
         process = await asyncio.create_subprocess_exec(
             *keeper,
             *("bash", "-c", script),
@@ -106,8 +107,12 @@ class Process:
         return left
 
 
-async def stop_asked(look: float) -> str | None:
-    """Wait until we are to stop: None for SIGTERM or SIGINT, else why."""
+async def stop_asked(look: float, given_up: Callable[[], bool]) -> str | None:
+    """Wait until we are to stop: None for SIGTERM or SIGINT, else why.
+
+    given_up: whether the server file, once written, is there no more. Snakemake removes it where it
+    gives a batch up, and then waits for us to end by ourselves.
+    """
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -120,6 +125,8 @@ async def stop_asked(look: float) -> str | None:
         # Snakemake was killed: nobody will tell us to stop.
         if os.getppid() != parent:
             return "the process that started the supervisor is gone"
+        if given_up():
+            return "its server file is gone: the batch was given up"
 
 
 def say(message: str) -> None:

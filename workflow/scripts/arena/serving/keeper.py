@@ -1,15 +1,16 @@
 """Stands between the supervisor and the judge, so that the judge never outlives the supervisor.
 
-`python -m arena.serving.keeper GRACE RECORD SERVER_FILE -- COMMAND...` starts the command in a
-session of its own and ends when the command ends, or when standard input is closed: by the
-supervisor that wants the judge to end, or by the system because the supervisor was killed (`kill
--9`, which Snakemake uses on a service when one of its consumers fails). In both cases everything
-below is ended first, whatever session it has moved to. The exit status is the command's; 128 + N
-for a signal N.
+`python -m arena.serving.keeper SUPERVISOR GRACE RECORD SERVER_FILE -- COMMAND...` starts the
+command in a session of its own and ends when the command ends, or when standard input is closed: by
+the supervisor (its pid) that wants the judge to end, or by the system because the supervisor was
+killed (`kill -9`, which Snakemake uses on a service when one of its consumers fails). In both cases
+everything below is ended first, whatever session it has moved to. The exit status is the command's;
+128 + N for a signal N.
 
 A supervisor that ends in order writes one byte before it closes the pipe. Without that byte the
 keeper does what the supervisor no longer can: it removes the server file, which holds a key, and
-writes the end into batch.json.
+writes the end into batch.json. By then a retry may have its own in their place, since a judge needs
+seconds to end: those are left alone.
 
 Only the standard library, and no thread: it must stand when all else falls.
 """
@@ -62,23 +63,24 @@ def keep(command: list[str], grace: float) -> tuple[int, bool]:
     return (0 if status is None else status), closed and not said
 
 
-def write_end(record: Path, server_file: Path) -> None:
-    """Do what a killed supervisor left undone."""
-    with contextlib.suppress(FileNotFoundError):
-        server_file.unlink()
+def write_end(supervisor: int, record: Path, server_file: Path) -> None:
+    """Do what a killed supervisor, told by its pid, left undone."""
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads(server_file.read_text()).get("pid") == supervisor:
+            server_file.unlink()
     with contextlib.suppress(OSError, ValueError):
         entry = json.loads(record.read_text())
-        if not entry.get("end"):
+        if entry.get("pid") == supervisor and not entry.get("end"):
             end = datetime.now(UTC).isoformat(timespec="seconds")
             entry |= {"end": end, "cause": "the supervisor was killed"}
             record.write_text(json.dumps(entry, indent=1) + "\n")
 
 
 def main() -> None:
-    grace, record, server_file, _, *command = sys.argv[1:]
+    supervisor, grace, record, server_file, _, *command = sys.argv[1:]
     status, orphaned = keep(command, float(grace))
     if orphaned:
-        write_end(Path(record), Path(server_file))
+        write_end(int(supervisor), Path(record), Path(server_file))
     sys.exit(status if status >= 0 else 128 - status)
 
 

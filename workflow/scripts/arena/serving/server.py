@@ -14,6 +14,7 @@ from arena.serving.launch import capacity, environment, gpu_count, parallel_of, 
 from arena.serving.server_records import (
     BatchRecord,
     FailedStart,
+    is_gone,
     now,
     retire,
     server_entry,
@@ -99,7 +100,7 @@ async def _serve_external(judge: Mapping[str, Any], server_file: Path, record: B
     entry = server_entry(first["url"], first["key"], capacity(judge), endpoints=served)
     write_private(server_file, entry)
     end = await asyncio.to_thread(job_end)
-    stop = asyncio.create_task(stop_asked(look=Limits.parent))
+    stop = asyncio.create_task(stop_asked(Limits.parent, lambda: is_gone(server_file)))
     try:
         for endpoint in served:
             # Said, not enforced: clients find out themselves, and an endpoint may yet come up.

@@ -49,11 +49,22 @@ def retire(path: Path) -> None:
     """Take the address and key out of a server file.
 
     The file itself is Snakemake's: it wants to see it once more after the service has ended, and
-    then removes it. Written in place, so that a file that it removes meanwhile does not come back.
+    then removes it. Written in place, so that a file that it removes meanwhile does not come back;
+    one that a retry has written is left alone.
     """
-    with suppress(FileNotFoundError), path.open("r+") as file:
-        file.truncate(0)
-        file.write("{}\n")
+    with suppress(FileNotFoundError, ValueError), path.open("r+") as file:
+        if json.load(file).get("pid") == os.getpid():
+            file.seek(0)
+            file.truncate()
+            file.write("{}\n")
+
+
+def is_gone(path: Path) -> bool:
+    """Whether a file is surely not there: a file server that does not answer says nothing."""
+    try:
+        return not path.exists()
+    except OSError:
+        return False
 
 
 def server_entry(url: str, key: str, capacity: Mapping[str, Any], **more: Any) -> dict[str, Any]:

@@ -16,7 +16,14 @@ from arena.playing.deadline import job_end
 from arena.serving.causes import Cause, explain
 from arena.serving.health_check import REPLY_SECONDS, Judge, Progress
 from arena.serving.judge_process import Process, say, stop_asked
-from arena.serving.server_records import BatchRecord, FailedStart, now, retire, why_stopped
+from arena.serving.server_records import (
+    BatchRecord,
+    FailedStart,
+    is_gone,
+    now,
+    retire,
+    why_stopped,
+)
 from arena.serving.waiting_room import HOST, WaitingRoom
 from arena.support.errors import JudgeError
 from arena.support.processes import adopt_orphans
@@ -84,6 +91,7 @@ class Supervisor:
         )
         self.process: Process | None = None
         self.gave_up: str | None = None
+        self._announced = False
 
     async def run(self, announce: Callable[[str, int | None], None]) -> int:
         """Live until told to stop; the exit status.
@@ -92,7 +100,7 @@ class Supervisor:
         tokens its cache holds.
         """
         adopt_orphans()
-        stop = asyncio.create_task(stop_asked(self.limits.parent))
+        stop = asyncio.create_task(stop_asked(self.limits.parent, self._given_up))
         serve = asyncio.create_task(self._serve(announce))
         end = asyncio.create_task(asyncio.to_thread(job_end))  # a busy Slurm takes its time
         try:
@@ -119,6 +127,7 @@ class Supervisor:
     async def _serve(self, announce: Callable[[str, int | None], None]) -> None:
         await self.room.open()
         announce(self.judge.url, None)
+        self._announced = True
         if remembered := self.failed.read():
             await self._give_up(f"not tried again in this run: {remembered}")
         await self.room.asked.wait()
@@ -154,6 +163,9 @@ class Supervisor:
             restarts += 1
             self.record.restarted(cause.text)
             say(f"restart {restarts} of at most {self.limits.restarts}")
+
+    def _given_up(self) -> bool:
+        return self._announced and is_gone(self.server_file)
 
     async def _start(self) -> None:
         """Launch the judge and wait until it is ready; Died if it will not be."""
