@@ -55,15 +55,21 @@ class Played:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Back-off and patience in hundredths of what users get; nothing else differs."""
+    """Back-off in hundredths of what users get; nothing else differs."""
     monkeypatch.setattr(arena.playing.pace, "FIRST_DELAY", 0.01)
     monkeypatch.setattr(arena.playing.pace, "LONGEST_DELAY", 0.6)
     monkeypatch.setattr(arena.playing.pace, "CUT_EVERY", 0.0)
     monkeypatch.setattr(arena.playing.ready, "POLL", 0.01)
     monkeypatch.setattr(arena.playing.ready, "SLOWEST_POLL", 0.05)
+    monkeypatch.setattr(arena.playing.breaker, "PATIENCE_THROTTLED", 0.5)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Patience in hundredths as well, where its end is awaited: elsewhere a slow machine could pass
+    for a dead judge."""
     monkeypatch.setattr(arena.playing.ready, "PATIENCE_EXTERNAL", 0.6)
     monkeypatch.setattr(arena.playing.ready, "PATIENCE_SUPERVISED", 1.2)
-    monkeypatch.setattr(arena.playing.breaker, "PATIENCE_THROTTLED", 0.5)
 
 
 @pytest.fixture
@@ -274,7 +280,7 @@ def test_a_stall_is_a_time_out(play):
 
 
 @pytest.mark.parametrize(("supervised", "fails"), [(True, False), (False, True)])
-def test_a_queue_of_siblings_questions_is_no_dead_judge(play, supervised, fails):
+def test_a_queue_of_siblings_questions_is_no_dead_judge(play, supervised, fails, impatient):
     """By priority those behind go first: nothing of ours is answered for longer than patience."""
     begun = time.monotonic()
 
@@ -514,7 +520,7 @@ def test_a_supervisor_that_is_gone_ends_the_wait(play):
 
 @pytest.mark.parametrize("status", [500, 503])
 @pytest.mark.parametrize("supervised", [True, False])
-def test_a_dead_judge_behind_a_live_api_opens_the_circuit(play, supervised, status):
+def test_a_dead_judge_behind_a_live_api_opens_the_circuit(play, supervised, status, impatient):
     """It lists its models and fails every game: within the patience we stop, with few calls."""
     with judge(lambda call: error(status, "internal", "EngineDeadError")) as server:
         played = play(server.url, questions=40, parallel=4, supervised=supervised)
@@ -525,7 +531,7 @@ def test_a_dead_judge_behind_a_live_api_opens_the_circuit(play, supervised, stat
     assert played.records == {}
 
 
-def test_an_external_judge_that_nobody_answers_for_ends_the_job(play):
+def test_an_external_judge_that_nobody_answers_for_ends_the_job(play, impatient):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -534,9 +540,8 @@ def test_an_external_judge_that_nobody_answers_for_ends_the_job(play):
     assert "is not well" in str(played.error)
 
 
-def test_a_judge_that_comes_back_is_played_on_with(play, monkeypatch):
+def test_a_judge_that_comes_back_is_played_on_with(play):
     """Twelve failures in a row open the circuit; one good reply closes it."""
-    monkeypatch.setattr(arena.playing.ready, "PATIENCE_SUPERVISED", 60.0)
     with judge(lambda call: Reply(500, "") if call.number < 12 else completion()) as server:
         played = play(server.url, questions=20, parallel=6)
     assert played.error is None
@@ -865,7 +870,7 @@ def test_no_key_in_what_is_written_or_said(play, caplog):
         completion(None, refusal=f"with {KEY} I do nothing"),
     ],
 )
-def test_no_part_of_a_key_where_a_text_is_cut_and_none_in_a_refusal(play, reply):
+def test_no_part_of_a_key_where_a_text_is_cut_and_none_in_a_refusal(play, reply, impatient):
     with judge(lambda call: reply) as server:
         played = play(server.url, supervised=False)
     said = str(played.error) + "".join(record.line() for record in played.lines)
