@@ -9,12 +9,13 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import psutil
 import pytest
 from arena.serving.judge_process import Process
-from arena.serving.server_records import BatchRecord
+from arena.serving.server_records import GIVEN_UP, BatchRecord
 
 from tests.served import DEMO, SCRIPTS, Served, adopts_orphans, eventually
 
@@ -373,6 +374,30 @@ def test_a_retry_has_its_files_to_itself(serve):
     new.ready()
 
 
+@pytest.mark.parametrize(
+    ("state", "end", "told"),
+    [
+        ("NODE_FAIL", None, "Slurm ended the job (NODE_FAIL)"),
+        ("NODE_FAIL", GIVEN_UP, "Slurm ended the job (NODE_FAIL)"),
+        ("TIMEOUT", GIVEN_UP, "walltime"),
+        ("FAILED", GIVEN_UP, GIVEN_UP),  # by Snakemake, inside the job
+        ("NODE_FAIL", "the judge did not start", "the judge did not start"),
+    ],
+)
+def test_the_next_attempt_asks_slurm_why_the_last_one_ended(
+    tmp_path, monkeypatch, state, end, told
+):
+    (tmp_path / "sacct").write_text(f"#!/bin/sh\necho '{state}|1000|2000'\n")
+    (tmp_path / "sacct").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    began = datetime.fromtimestamp(1500, UTC).isoformat()
+    former = {"slurm_job_id": "7", "start": began, "end": end and began, "cause": end}
+    (tmp_path / "batch.json").write_text(json.dumps(former))
+    record = BatchRecord(tmp_path / "batch.json", "r-01", 1, tmp_path / "server.log")
+    (earlier,) = record.entry["earlier"]
+    assert earlier["cause"] == told
+
+
 def test_ends_when_its_server_file_is_taken_away(serve):
     """As Snakemake does where it gives a batch up; it then waits for the service to end."""
     served = serve()
@@ -380,7 +405,7 @@ def test_ends_when_its_server_file_is_taken_away(serve):
     served.file.unlink()
     eventually(lambda: served.process.poll() is not None, what="its end")
     assert served.processes() == []
-    assert served.record["cause"] == "its server file is gone: the batch was given up"
+    assert served.record["cause"] == GIVEN_UP
     assert not served.file.exists()
 
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from arena.serving.launch import SCRIPTS
+from arena.serving.server_records import GIVEN_UP
 from arena.support.processes import end_descendants
 
 TAIL = 200  # lines of the judge's log in which a cause is looked for
@@ -126,7 +127,7 @@ async def stop_asked(look: float, given_up: Callable[[], bool]) -> str | None:
         if os.getppid() != parent:
             return "the process that started the supervisor is gone"
         if given_up():
-            return "its server file is gone: the batch was given up"
+            return GIVEN_UP
 
 
 def say(message: str) -> None:

@@ -27,6 +27,8 @@ WALLTIME_SECONDS = 90  # SIGTERM comes at the limit, or some clusters' KillWait 
 # As the node numbers them: of our step (Snakemake's takes the job's away), or of the job; then as
 # the job sees them, which under cgroups begin at 0.
 GPU_IDS = ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS", "CUDA_VISIBLE_DEVICES")
+# A consequence: Snakemake takes the file away when a job fails, which the job may live to see.
+GIVEN_UP = "its server file is gone: the batch was given up"
 ASK_S = 3  # of the 30 s that Slurm leaves between SIGTERM and SIGKILL
 
 
@@ -126,16 +128,19 @@ class BatchRecord:
 
 
 def _completed(former: dict[str, Any]) -> dict[str, Any]:
-    """An attempt that could not write down its end, with what Slurm's accounting says of it.
+    """An attempt that could not write down its end, or not why, with what Slurm's accounting says.
 
     Under proctrack/cgroup Slurm tells only the first process of a job that it will end; all others
-    are killed.
+    are killed. Of a node that is lost it tells the main process first.
     """
-    if former.get("end") or not former.get("slurm_job_id"):
+    told = former.get("end") and former.get("cause") != GIVEN_UP
+    if told or not former.get("slurm_job_id"):
         return former
     began = datetime.fromisoformat(former["start"]).timestamp()
     for state, start, end in slurm.ended_lives(former["slurm_job_id"]):
         if start <= began <= end:
+            if former.get("end") and state in ("FAILED", "COMPLETED"):
+                break  # not Slurm's doing
             ended = datetime.fromtimestamp(end, UTC).isoformat(timespec="seconds")
             return {**former, "end": ended, "cause": _cause_of(state)}
     return former
