@@ -9,6 +9,7 @@ and nothing is left on the node.
 import time
 
 import pytest
+from arena.serving.server_records import GIVEN_UP
 
 from tests.slurm import cluster
 from tests.slurm.campaign import Campaign, await_that, lives, slurm
@@ -21,7 +22,7 @@ CAUSES = {
     "COMPLETED": lambda cause: cause is None,
     "TIMEOUT": lambda cause: cause == "walltime",
     # Clients have left before the walltime; then Snakemake ends the server, in order or not.
-    "FAILED": lambda cause: cause in ("walltime", "the supervisor was killed"),
+    "FAILED": lambda cause: cause in ("walltime", "the supervisor was killed", GIVEN_UP),
     **dict.fromkeys(
         ("CANCELLED", "REQUEUED", "PREEMPTED", "NODE_FAIL"),
         lambda cause: cause.startswith("Slurm ended the job"),
