@@ -10,6 +10,7 @@ from arena.campaign.jobs import JobRow
 from arena.campaign.survey import ModelRow, Survey
 from arena.journals.progress import STATES
 from arena.playing.budget import sentence_of
+from arena.serving.server_records import GIVEN_UP
 from arena.support.text import counted, duration, listing, share
 
 # A judge under load finishes a game every few seconds; minutes without one are no chance.
@@ -41,7 +42,7 @@ SPENT_MINUTES = re.compile(r"AssocGrp(?!.*RunMinutes).*Minutes")
 SECOND = (
     "the supervisor was killed",
     "the process that started the supervisor is gone",
-    "its server file is gone: the batch was given up",
+    GIVEN_UP,
 )
 ENDS = {"walltime": "its walltime ended; the next attempt, or the next run, plays the rest"}
 
