@@ -27,7 +27,7 @@ adopts_orphans = pytest.mark.skipif(
 QUICK = {"look": 0.1, "hang": 5.0, "engine": 0.2, "backoff": 0.1, "parent": 0.1, "grace": 1.0}
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 15.0, what: str = "") -> Any:
+def eventually(condition: Callable[[], Any], seconds: float = 60.0, what: str = "") -> Any:
     """The first true value of a condition; AssertionError if there is none in time."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -160,14 +160,14 @@ class Served:
     def is_ready(self) -> bool:
         return self.get()[0] == 200
 
-    def ready(self, seconds: float = 20.0) -> "Served":
+    def ready(self, seconds: float = 60.0) -> "Served":
         """Wait until clients find it ready, and the supervisor knows that it is."""
         eventually(self.is_ready, seconds, "a ready judge")
         launched = self.log.count("launching ")
         eventually(lambda: self.log.count(" is ready\n") == launched, seconds, "known to be ready")
         return self
 
-    def failure(self, seconds: float = 20.0) -> str:
+    def failure(self, seconds: float = 60.0) -> str:
         """The message of judge_failed."""
 
         def failed() -> str | None:
