@@ -3,6 +3,7 @@
 One server lives through all of them, in this order, because each start takes half a minute.
 """
 
+import asyncio
 import os
 import re
 import signal
@@ -15,7 +16,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from arena.serving.health_check import figure
+from arena.serving.health_check import fetch, figure
 from arena.serving.launch import parallel_of
 from arena.support.processes import descendants, shared_memory
 
@@ -150,18 +151,25 @@ def test_waiting_requests_are_run_in_the_order_of_their_priority(served):
     count = lambda state: figure(served.get("/metrics")[1], f"num_requests_{state}")  # noqa: E731
     ended: list[int] = []
 
-    def ask(priority: int) -> None:
-        tokens = {"max_tokens": 100, "min_tokens": 100, "ignore_eos": True}
-        assert chat(served, f"question {priority}", priority=priority, **tokens)[0] == 200
+    async def ask(priority: int) -> None:
+        message = {"role": "user", "content": f"question {priority}"}
+        body = {"model": "toy", "messages": [message], "priority": priority}
+        body |= {"max_tokens": 100, "min_tokens": 100, "ignore_eos": True}
+        url, key = f"{served.entry['url']}/chat/completions", served.entry["key"]
+        status, _ = await fetch(url, key, body, timeout=START)
+        assert status == 200
         ended.append(priority)
 
-    with ThreadPoolExecutor(2 * SLOTS) as pool, closing(all_slots_taken(served)):
+    async def ask_all() -> None:  # in one thread, which hears of ends in their order
+        await asyncio.gather(*map(ask, reversed(range(2 * SLOTS))))
+
+    with ThreadPoolExecutor(1) as other, closing(all_slots_taken(served)):
         eventually(lambda: count("running") == SLOTS, BUSY, "no free slot")
-        asked = [pool.submit(ask, priority) for priority in reversed(range(2 * SLOTS))]
+        asked = other.submit(asyncio.run, ask_all())
         # more by one where the supervisor's question for one token waits as well
         eventually(lambda: count("waiting") >= 2 * SLOTS, BUSY, "a queue")
         assert ended == []
-    assert [done.exception() for done in asked] == [None] * len(asked)
+    asked.result()
     # 16 are run at a time, and those end within a few steps of each other
     assert sum(ended[:SLOTS]) < sum(ended[SLOTS:]) / 2
 
