@@ -10,9 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
-from http.client import HTTPConnection
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -65,26 +63,18 @@ def alive(pids: list[int]) -> list[int]:
     return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
+def chat_body(text: str, **more: object) -> dict[str, object]:
+    messages = [{"role": "user", "content": text}]
+    return {"model": "toy", "messages": messages, "max_tokens": 4} | more
+
+
 def chat(served: Served, text: str, **more: object) -> tuple[int, dict]:
-    message = {"role": "user", "content": text}
-    return served.get(
-        "/v1/chat/completions", body={"model": "toy", "messages": [message], "max_tokens": 4} | more
-    )
+    return served.get("/v1/chat/completions", body=chat_body(text, **more))
 
 
-def all_slots_taken(served: Served) -> HTTPConnection:
-    """One call for as many replies as vLLM runs at once, as long as the context lets them be.
-
-    vLLM ends them when the connection is closed. Streams would do as well on a free machine; on a
-    busy one the API is so long at them that the first has ended before the last is begun.
-    """
-    body = {"messages": [{"role": "user", "content": "a"}], "n": SLOTS, "priority": -1}
-    request = served.request(
-        "/v1/chat/completions", body={"model": "toy", "ignore_eos": True} | body
-    )
-    connection = HTTPConnection(request.host)
-    connection.request("POST", request.selector, request.data, dict(request.header_items()))
-    return connection
+def requests(served: Served, state: str) -> float | None:
+    """How many are running or waiting, as vLLM counts them."""
+    return figure(served.get("/metrics")[1], f"num_requests_{state}")
 
 
 def again_ready(served: Served, restarts: int) -> str:
@@ -148,28 +138,31 @@ def test_unknown_fields_are_ignored(served):
 
 def test_waiting_requests_are_run_in_the_order_of_their_priority(served):
     """However they came: those sent last, with the smallest numbers, are run first."""
-    count = lambda state: figure(served.get("/metrics")[1], f"num_requests_{state}")  # noqa: E731
+    url, key = f"{served.entry['url']}/chat/completions", served.entry["key"]
     ended: list[int] = []
 
     async def ask(priority: int) -> None:
-        message = {"role": "user", "content": f"question {priority}"}
-        body = {"model": "toy", "messages": [message], "priority": priority}
-        body |= {"max_tokens": 100, "min_tokens": 100, "ignore_eos": True}
-        url, key = f"{served.entry['url']}/chat/completions", served.entry["key"]
-        status, _ = await fetch(url, key, body, timeout=START)
-        assert status == 200
+        tokens = {"max_tokens": 100, "min_tokens": 100, "ignore_eos": True}
+        body = chat_body(f"question {priority}", priority=priority, **tokens)
+        assert (await fetch(url, key, body, START))[0] == 200
         ended.append(priority)
 
-    async def ask_all() -> None:  # in one thread, which hears of ends in their order
-        await asyncio.gather(*map(ask, reversed(range(2 * SLOTS))))
-
-    with ThreadPoolExecutor(1) as other, closing(all_slots_taken(served)):
-        eventually(lambda: count("running") == SLOTS, BUSY, "no free slot")
-        asked = other.submit(asyncio.run, ask_all())
+    async def play() -> None:
+        """In one thread, which hears of ends in their order; 32 threads wake in any."""
+        # One call for as many replies as vLLM runs at once, as long as the context lets them be.
+        # Of as many streams, the first ends on a busy machine before the last is begun.
+        full = chat_body("a", n=SLOTS, priority=-1, max_tokens=None, ignore_eos=True)
+        held = asyncio.create_task(fetch(url, key, full, START))
+        until = lambda *condition: asyncio.to_thread(eventually, *condition)  # noqa: E731
+        await until(lambda: requests(served, "running") == SLOTS, BUSY, "no free slot")
+        asked = [asyncio.create_task(ask(priority)) for priority in reversed(range(2 * SLOTS))]
         # more by one where the supervisor's question for one token waits as well
-        eventually(lambda: count("waiting") >= 2 * SLOTS, BUSY, "a queue")
+        await until(lambda: requests(served, "waiting") >= 2 * SLOTS, BUSY, "a queue")
         assert ended == []
-    asked.result()
+        held.cancel()  # closes the connection, and vLLM ends what it asked for
+        await asyncio.gather(*asked)
+
+    asyncio.run(play())
     # 16 are run at a time, and those end within a few steps of each other
     assert sum(ended[:SLOTS]) < sum(ended[SLOTS:]) / 2
 
@@ -187,8 +180,10 @@ def test_kill_of_the_api_leaves_nothing_of_the_old_and_restarts(served):
     api, engine = part(served, "vllm serve"), part(served, "VLLM::EngineCore")
     memory = shared_memory(old)
     assert memory  # vLLM's processes talk by it
+    launches = served.log.count("launching ")
     os.kill(api, signal.SIGKILL)
-    eventually(lambda: not alive([engine]), BUSY, "the end of an engine without its API")
+    eventually(lambda: served.log.count("launching ") > launches, BUSY, "the next launch")
+    assert not alive([engine])  # ended by us, and before: by itself it would live on
     cause = again_ready(served, 1)
     assert cause.startswith("it was killed by signal 9")
     assert not alive(list(old))
@@ -210,8 +205,7 @@ def test_sigterm_with_a_request_open_ends_it_in_seconds(served):
     memory = shared_memory(below)
     forever = {"max_tokens": 8000, "min_tokens": 8000, "ignore_eos": True}
     threading.Thread(target=chat, args=(served, "a"), kwargs=forever, daemon=True).start()
-    running = lambda: figure(served.get("/metrics")[1], "num_requests_running")  # noqa: E731
-    eventually(lambda: running() == 1, BUSY, "an open request")
+    eventually(lambda: requests(served, "running") == 1, BUSY, "an open request")
     assert served.stop(30) == 0  # before Slurm's SIGKILL; by itself it may hang for a minute
     assert not alive(below)
     assert not any(path.exists() for path in memory)
