@@ -28,11 +28,11 @@ from arena.data.answers import Answer
 from arena.data.games import GameSettings, plan_games
 from arena.data.questions import Question
 from arena.journals.journal import Journal
-from arena.playing.asker import Asker
-from arena.playing.client import Client
-from arena.playing.deadline import Deadline
-from arena.playing.hooks import Hooks
-from arena.playing.ready import Server
+from arena.client.asker import Asker
+from arena.client.client import Client
+from arena.client.deadline import Deadline
+from arena.client.hooks import Hooks
+from arena.client.ready import Server
 
 PARALLEL = 32
 SETTINGS = GameSettings.from_dict(

@@ -18,8 +18,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
-from arena.campaign.survey import Surveyor
-from arena.data.places import Places
+from arena.campaign.status import Surveyor
+from arena.data.layout import Places
 
 from tests.synthetic import journal_line, write_journal
 

@@ -11,7 +11,7 @@ import yaml
 from arena.data.games import Game, GameSettings
 from arena.data.questions import read_questions
 from arena.demo.server import message_digest
-from arena.playing.judging import Job, plan_of
+from arena.batch.gen_judgment import Job, plan_of
 from arena.setup.resolve import resolve
 from arena.setup.settings import Settings
 

@@ -9,7 +9,7 @@ and nothing is left on the node.
 import time
 
 import pytest
-from arena.serving.server_records import GIVEN_UP
+from arena.judge.server_records import GIVEN_UP
 
 from tests.slurm import cluster
 from tests.slurm.campaign import Campaign, await_that, lives, slurm

@@ -1,8 +1,8 @@
 """When the circuit opens, and when it ends the job."""
 
-import arena.playing.breaker
+import arena.client.breaker
 import pytest
-from arena.playing.breaker import (
+from arena.client.breaker import (
     PATIENCE_EXTERNAL,
     PATIENCE_SUPERVISED,
     PATIENCE_THROTTLED,
@@ -14,7 +14,7 @@ from arena.playing.breaker import (
 @pytest.fixture
 def now(monkeypatch) -> list[float]:
     clock = [100.0]
-    monkeypatch.setattr(arena.playing.breaker.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(arena.client.breaker.time, "monotonic", lambda: clock[0])
     return clock
 
 

@@ -4,9 +4,9 @@ import os
 from itertools import pairwise
 
 import pytest
-from arena.campaign.records import read_json
-from arena.playing import budget
-from arena.playing.budget import Guard, Meter, Spent, reached
+from arena.journals.records import read_json
+from arena.client import budget
+from arena.client.budget import Guard, Meter, Spent, reached
 
 from tests.synthetic import T0, iso, journal_line, life, write_batch, write_journal, write_life
 

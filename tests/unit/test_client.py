@@ -10,22 +10,22 @@ import socket
 import time
 from collections import Counter
 
-import arena.playing.breaker
-import arena.playing.client
-import arena.playing.deadline
-import arena.playing.pace
-import arena.playing.ready
-import arena.playing.replies
+import arena.client.breaker
+import arena.client.client
+import arena.client.deadline
+import arena.client.adaptive_limit
+import arena.client.ready
+import arena.client.replies
 import pytest
 from arena.data.games import plan_games
 from arena.data.questions import Question
 from arena.journals.journal import Journal, read_records
 from arena.journals.replay import open_games
-from arena.playing.asker import Asker, is_loopback
-from arena.playing.client import Client
-from arena.playing.deadline import Deadline
-from arena.playing.hooks import Hooks
-from arena.playing.ready import Server
+from arena.client.asker import Asker, is_loopback
+from arena.client.client import Client
+from arena.client.deadline import Deadline
+from arena.client.hooks import Hooks
+from arena.client.ready import Server
 from arena.support.errors import BudgetSpent, JournalError, JudgeError, OpenGames
 from arena.support.interrupts import Interrupted, Interrupts
 from arena.support.web import Reply, error
@@ -56,20 +56,20 @@ class Played:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Back-off in hundredths of what users get; nothing else differs."""
-    monkeypatch.setattr(arena.playing.pace, "FIRST_DELAY", 0.01)
-    monkeypatch.setattr(arena.playing.pace, "LONGEST_DELAY", 0.6)
-    monkeypatch.setattr(arena.playing.pace, "CUT_EVERY", 0.0)
-    monkeypatch.setattr(arena.playing.ready, "POLL", 0.01)
-    monkeypatch.setattr(arena.playing.ready, "SLOWEST_POLL", 0.05)
-    monkeypatch.setattr(arena.playing.breaker, "PATIENCE_THROTTLED", 0.5)
+    monkeypatch.setattr(arena.client.adaptive_limit, "FIRST_DELAY", 0.01)
+    monkeypatch.setattr(arena.client.adaptive_limit, "LONGEST_DELAY", 0.6)
+    monkeypatch.setattr(arena.client.adaptive_limit, "CUT_EVERY", 0.0)
+    monkeypatch.setattr(arena.client.ready, "POLL", 0.01)
+    monkeypatch.setattr(arena.client.ready, "SLOWEST_POLL", 0.05)
+    monkeypatch.setattr(arena.client.breaker, "PATIENCE_THROTTLED", 0.5)
 
 
 @pytest.fixture
 def impatient(monkeypatch):
     """Patience in hundredths as well, where its end is awaited: elsewhere a slow machine could pass
     for a dead judge."""
-    monkeypatch.setattr(arena.playing.ready, "PATIENCE_EXTERNAL", 0.6)
-    monkeypatch.setattr(arena.playing.ready, "PATIENCE_SUPERVISED", 1.2)
+    monkeypatch.setattr(arena.client.ready, "PATIENCE_EXTERNAL", 0.6)
+    monkeypatch.setattr(arena.client.ready, "PATIENCE_SUPERVISED", 1.2)
 
 
 @pytest.fixture
@@ -402,7 +402,7 @@ def test_retry_after_holds_all_requests(play):
 
 
 def test_a_retry_after_of_a_day_is_not_waited_for(play, monkeypatch):
-    monkeypatch.setattr(arena.playing.replies, "LONGEST_WAIT", 0.05)
+    monkeypatch.setattr(arena.client.replies, "LONGEST_WAIT", 0.05)
     day = Reply(429, "", {"Retry-After": "86400"})
     with judge(lambda call: day if call.number == 0 else completion()) as server:
         assert play(server.url).error is None
@@ -751,7 +751,7 @@ def test_at_the_end_of_the_job_open_games_are_given_up(play, monkeypatch):
         await asyncio.sleep(30)
         return completion()
 
-    monkeypatch.setattr(arena.playing.deadline, "QUICKEST", 0.5)
+    monkeypatch.setattr(arena.client.deadline, "QUICKEST", 0.5)
     end = Deadline(time.time() + 2.5, leave=1.0)
     with judge(script) as server:
         played = play(server.url, questions=2, deadline=end)
@@ -803,7 +803,7 @@ def test_a_signal_leaves_a_whole_journal(play, number):
 
 def test_games_are_put_on_disk_now_and_then(play, monkeypatch):
     """Not at each game, and not only at the end: a whole node may die."""
-    monkeypatch.setattr(arena.playing.client, "SYNC_EVERY", 0.0)
+    monkeypatch.setattr(arena.client.client, "SYNC_EVERY", 0.0)
     synced, sync = [], Journal.sync
     monkeypatch.setattr(
         Journal, "sync", lambda self: (synced.append(len(self.records)), sync(self))

@@ -4,7 +4,7 @@ import os
 import time
 
 import pytest
-from arena.playing.deadline import LEAVE, QUICKEST, Deadline, job_end
+from arena.client.deadline import LEAVE, QUICKEST, Deadline, job_end
 
 
 def squeue(tmp_path, monkeypatch, script: str) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from arena.campaign import early_stop
-from arena.playing.budget import SpentMark
-from arena.serving.server_records import BatchRecord, FailedStart
+from arena.client.budget import SpentMark
+from arena.judge.server_records import BatchRecord, FailedStart
 
 
 def judge_fails(root: Path, run: str) -> None:

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from arena.serving.causes import explain
-from arena.serving.external import check, check_keys, endpoints
-from arena.serving.launch import capacity, environment, fill, gpu_count, parallel_of, script_of
+from arena.judge.causes import explain
+from arena.judge.endpoints import check, check_keys, endpoints
+from arena.judge.launch import capacity, environment, fill, gpu_count, parallel_of, script_of
 from arena.support.errors import ConfigError
 from arena.support.processes import parents, shared_memory
 

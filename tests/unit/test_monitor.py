@@ -16,7 +16,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from arena.campaign.screen import SORTS, chosen
+from arena.campaign.status_view import SORTS, chosen
 from arena.support.table import Style, cut, visible
 
 from tests.synthetic import T0, journal_line, life, write_batch, write_journal, write_life

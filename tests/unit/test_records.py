@@ -7,12 +7,12 @@ import socket
 import subprocess
 
 import pytest
-from arena.campaign.records import newest_run, read_batches
-from arena.campaign.survey import Surveyor
-from arena.campaign.survey_json import as_json
-from arena.campaign.troubles import troubles
+from arena.journals.records import newest_run, read_batches
+from arena.campaign.status import Surveyor
+from arena.campaign.status_json import as_json
+from arena.campaign.problems import troubles
 from arena.costs.ledger import ledger
-from arena.data.places import Places
+from arena.data.layout import Places
 
 from tests.synthetic import T0, journal_line, life, write_batch, write_journal, write_life
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from arena.playing.replies import Failure, Outcome, read_reply, read_status
+from arena.client.replies import Failure, Outcome, read_reply, read_status
 from test_games import settings
 
 SETTINGS = settings()

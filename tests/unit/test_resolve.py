@@ -5,7 +5,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from arena.serving.external import endpoints
+from arena.judge.endpoints import endpoints
 from arena.setup.prompt_check import prompt_differences
 from arena.setup.resolve import resolve
 from arena.setup.settings import Settings

@@ -14,8 +14,8 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
-from arena.serving.judge_process import Process
-from arena.serving.server_records import GIVEN_UP, BatchRecord
+from arena.judge.process import Process
+from arena.judge.server_records import GIVEN_UP, BatchRecord
 
 from tests.served import DEMO, SCRIPTS, Served, adopts_orphans, eventually
 
@@ -294,7 +294,7 @@ def test_gives_up_after_max_restarts(serve, tmp_path):
 HANGS_IN_A_DRIVER = f"""
 import runpy, sys
 sys.path.insert(0, {str(SCRIPTS)!r})
-from arena.serving import judge_process
+from arena.judge import judge_process
 judge_process.end_descendants = lambda grace: [4711]
 sys.argv = sys.argv[2:]
 runpy.run_path(sys.argv[0], run_name="__main__")

@@ -3,7 +3,7 @@
 import pickle
 
 import pytest
-from arena.serving.external import endpoints
+from arena.judge.endpoints import endpoints
 from arena.setup.resolve import resolve
 from arena.setup.upstream import Endpoint, Upstream
 from arena.support.errors import ConfigError

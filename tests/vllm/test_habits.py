@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from arena.serving.health_check import fetch, figure
-from arena.serving.launch import parallel_of
+from arena.judge.health import fetch, figure
+from arena.judge.launch import parallel_of
 from arena.support.processes import descendants, shared_memory
 
 from tests.served import Served, eventually

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from arena.serving.health_check import figure
+from arena.judge.health import figure
 
 from tests.conftest import PROJECT
 from tests.served import fetch_as_client

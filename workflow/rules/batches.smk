@@ -1,9 +1,9 @@
-# Which models share a judge server, and what its job asks of the scheduler. Functions only; the logic is arena/campaign/batches.py.
+# Which models share a judge server, and what its job asks of the scheduler. Functions only; the logic is arena/batch/plan.py.
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 from arena.campaign.early_stop import watch_for_early_stop
-from arena.serving.external import check_keys
+from arena.judge.endpoints import check_keys
 from arena.support.slurm import cancel_run
 from arena.support.unfinished import unfinished_outputs
 from snakemake.resources import GroupResources

@@ -15,7 +15,7 @@ from snakemake.logging import logger
 SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from arena.campaign import batches
+from arena.batch import plan as batches
 from arena.campaign import validation
 from arena.journals.adoption import report_adoption
 from arena.setup.config import check_config

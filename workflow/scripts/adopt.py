@@ -7,7 +7,7 @@ import sys
 
 from arena.journals.adoption import report_adoption
 from arena.support.errors import ArenaError
-from arena.support.terminal import print_also_to
+from arena.support.cli import print_also_to
 
 print_also_to(snakemake.log[0])
 try:

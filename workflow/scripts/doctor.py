@@ -12,12 +12,12 @@ import json
 import time
 from pathlib import Path
 
-from arena.support.terminal import run_tool, wrong_python
+from arena.support.cli import run_tool, wrong_python
 
 try:
     from arena.campaign.validation import check_settings
-    from arena.costs.doctor import examine, keep, kept
-    from arena.costs.doctor_page import page, side_by_side
+    from arena.costs.examination import examine, keep, kept
+    from arena.costs.examination_page import page, side_by_side
     from arena.costs.forecast import against
     from arena.costs.ledger import account, ledger
     from arena.setup.load import load_settings

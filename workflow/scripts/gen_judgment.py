@@ -1,11 +1,11 @@
-"""Adapter of the rule gen_judgment: see arena/playing/judging.py."""
+"""Adapter of the rule gen_judgment: see arena/batch/gen_judgment.py."""
 
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from arena.playing.judging import Job, judge_model
+from arena.batch.gen_judgment import Job, judge_model
 from arena.support.errors import ArenaError
 
 job = Job(

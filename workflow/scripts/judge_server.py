@@ -10,8 +10,8 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from arena.serving.server import serve_batch
-from arena.serving.supervisor import Limits
+from arena.judge.server import serve_batch
+from arena.judge.supervisor import Limits
 from arena.support.errors import ArenaError
 
 

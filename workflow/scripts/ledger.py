@@ -9,10 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-from arena.support.terminal import run_tool, wrong_python
+from arena.support.cli import run_tool, wrong_python
 
 try:
-    from arena.campaign.records import read_batches
+    from arena.journals.records import read_batches
     from arena.costs.ledger import account, ledger, write_tsv
     from arena.pages.ledger_page import ledger_page
     from arena.support.errors import DataError

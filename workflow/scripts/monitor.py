@@ -15,14 +15,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from arena.support.terminal import run_tool, wrong_python
+from arena.support.cli import run_tool, wrong_python
 
 try:
-    from arena.campaign.screen import SORTS, chosen, screen
-    from arena.campaign.survey import Surveyor
-    from arena.campaign.survey_json import as_json
-    from arena.campaign.troubles import troubles
-    from arena.data.places import Places
+    from arena.campaign.status_view import SORTS, chosen, screen
+    from arena.campaign.status import Surveyor
+    from arena.campaign.status_json import as_json
+    from arena.campaign.problems import troubles
+    from arena.data.layout import Places
     from arena.setup.load import load_settings
     from arena.support.errors import DataError
     from arena.support.table import Style, cut

@@ -5,9 +5,9 @@ Adapter of rule plan: prints a page and writes plan.json; submits nothing, asks 
 
 import json
 
-from arena.campaign.batches import plan_text
+from arena.batch.plan import plan_text
 from arena.support.jsonl import write_atomic
-from arena.support.terminal import print_also_to
+from arena.support.cli import print_also_to
 
 print_also_to(snakemake.log[0])
 

@@ -9,11 +9,11 @@ import time
 
 from arena.campaign.validation import check_settings
 from arena.campaign.validation_report import Report
-from arena.costs.doctor import examine, keep
-from arena.costs.doctor_page import page
-from arena.serving.external import check_keys
+from arena.costs.examination import examine, keep
+from arena.costs.examination_page import page
+from arena.judge.endpoints import check_keys
 from arena.support.errors import ArenaError
-from arena.support.terminal import print_also_to
+from arena.support.cli import print_also_to
 
 print_also_to(snakemake.log[0])
 

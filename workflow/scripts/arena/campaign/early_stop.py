@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from arena.playing.budget import SpentMark
-from arena.serving.server_records import FailedStart
+from arena.client.budget import SpentMark
+from arena.judge.server_records import FailedStart
 
 LOOK = 2.0  # s between two looks at the files; a job takes longer than that to end and be noticed
 

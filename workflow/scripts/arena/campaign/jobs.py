@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from arena.campaign.records import Batch, Life, is_dead
+from arena.journals.records import Batch, Life, is_dead
 from arena.support import slurm
 
 ALIVE = ("running", "starting", "idle", "queued")

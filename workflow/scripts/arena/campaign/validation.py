@@ -16,7 +16,7 @@ from arena.setup.name_hints import NameHints
 from arena.setup.settings import Settings
 from arena.support.errors import ConfigError, DataError
 from arena.support.names import check_model_name, did_you_mean
-from arena.support.text import counted, listing
+from arena.support.humanize import counted, listing
 
 # The leaderboard's own table, and what stands for all categories that are not named.
 _RESERVED = ("overall", ANY_CATEGORY)

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
-from arena.campaign.records import Batch, Life, read_batches
+from arena.journals.records import Batch, Life, read_batches
 from arena.journals.progress import Calls, Line, Progress
 from arena.support import slurm
 

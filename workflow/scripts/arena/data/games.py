@@ -20,7 +20,7 @@ Messages = list[dict[str, str]]
 # Fields of a request that are ours to fill; set in `sampling` they would change what is asked
 # behind the digest's back, or have the reply come in a form that nobody reads.
 _RESERVED = ("model", "messages", "n", "priority", "stream", "stream_options")
-CONTROL_QUESTION = "What is 1 + 1?"  # of the smallest game: see arena.playing.refusals
+CONTROL_QUESTION = "What is 1 + 1?"  # of the smallest game: see arena.client.refusals
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from arena.data.verdict import as_label
 from arena.journals.journal import NO_TOKENS, STATES, Record
 from arena.support.errors import JournalError
 from arena.support.jsonl import iter_lines
-from arena.support.text import counted
+from arena.support.humanize import counted
 
 # Why a game of the file was not taken, in the words of the summary.
 LEFT_OUT = {

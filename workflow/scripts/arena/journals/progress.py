@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from arena.support.shapes import number_of
+from arena.support.coerce import number_of
 
 # The states in which a game ends, in the order in which they are shown.
 STATES = ("ok", "unparsed", "truncated", "too_long", "rejected")

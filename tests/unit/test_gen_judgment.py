@@ -12,17 +12,17 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import arena.playing.share
-import arena.playing.siblings
+import arena.client.share
+import arena.client.siblings
 import pytest
 from arena.data.judgments import read_judgments
 from arena.journals.journal import Journal, read_records
 from arena.journals.lock import Lock, read_holder
-from arena.playing.budget import SpentMark
-from arena.playing.judging import Job, judge_model
-from arena.playing.report import Report
-from arena.playing.share import Share, capacity
-from arena.playing.siblings import Siblings
+from arena.client.budget import SpentMark
+from arena.batch.gen_judgment import Job, judge_model
+from arena.client.report import Report
+from arena.client.share import Share, capacity
+from arena.client.siblings import Siblings
 from arena.support.errors import (
     ArenaError,
     BudgetSpent,
@@ -468,7 +468,7 @@ def test_sigterm_is_heard_while_it_waits_for_others(case, moment):
 
 
 def test_two_clients_that_fail_do_not_wait_for_each_other(case, monkeypatch):
-    monkeypatch.setattr(arena.playing.siblings, "GRACE", 0.0)
+    monkeypatch.setattr(arena.client.siblings, "GRACE", 0.0)
     case.batch(["m", "n"])
     with Lock(case.root / "games" / "n.jsonl", "b-01") as sibling:
         assert sibling.try_acquire() is None
@@ -531,7 +531,7 @@ def test_the_share_is_of_the_models_that_still_play(tmp_path, monkeypatch):
     judgments.mkdir()
     siblings = Siblings(["a", "b", "c"], "b-01", tmp_path / "games", judgments)
     now = [0.0]
-    monkeypatch.setattr(arena.playing.share.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(arena.client.share.time, "monotonic", lambda: now[0])
     server = tmp_path / "b-01.json"
     server.write_text("{}")
     share = Share({"parallel": 40}, server, ["a", "b", "m", "c"], "m", siblings)
@@ -565,7 +565,7 @@ def test_a_client_that_is_ready_before_the_file_tells_the_size_reads_it_later(
     server = tmp_path / "b-01.json"
     server.write_text(json.dumps({"capacity": {"parallel": None}}))
     now = [0.0]
-    monkeypatch.setattr(arena.playing.share.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(arena.client.share.time, "monotonic", lambda: now[0])
     share = Share({}, server, ["m"], "m", Siblings([], "b", tmp_path, tmp_path))
     assert share() == 64
     server.write_text(json.dumps({"capacity": {"parallel": 96}}))

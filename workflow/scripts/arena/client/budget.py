@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from arena.campaign.records import read_batches
+from arena.journals.records import read_batches
 from arena.journals.progress import Progress, epoch
 from arena.support.jsonl import write_atomic
 

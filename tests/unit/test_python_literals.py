@@ -2,7 +2,7 @@
 
 import pytest
 from arena.support.errors import ConfigError
-from arena.support.literals import read_literal
+from arena.support.python_literals import read_literal
 
 
 def read(tmp_path, code, name="X"):

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from arena.setup.settings import Settings
 from arena.support.errors import DataError
 from arena.support.jsonl import write_atomic
-from arena.support.text import counted
+from arena.support.humanize import counted
 
 CHECKSUM_BYTES = (
     1_000_000  # Snakemake compares smaller files by checksum, larger ones by time alone

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from arena.serving.launch import SCRIPTS
-from arena.serving.server_records import GIVEN_UP
+from arena.judge.launch import SCRIPTS
+from arena.judge.server_records import GIVEN_UP
 from arena.support.processes import end_descendants
 
 TAIL = 200  # lines of the judge's log in which a cause is looked for
@@ -42,7 +42,7 @@ class Process:
         # Isolated (-I), so that nothing in the working directory can stand in for its imports.
         code = (
             f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); "
-            "from arena.serving.keeper import main; main()"
+            "from arena.judge.keeper import main; main()"
         )
         keeper = [sys.executable, "-I", "-c", code, str(os.getpid()), str(grace)]
         keeper += [str(record), str(server_file), "--"]

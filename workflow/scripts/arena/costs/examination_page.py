@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from textwrap import wrap
 
-from arena.costs.doctor import Examination
-from arena.support.text import count, counted, duration, share
+from arena.costs.examination import Examination
+from arena.support.humanize import count, counted, duration, share
 
 WIDTH = 80  # of a terminal as it opens, and of a log
 SHOWN = 5  # games that are too long, by name

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from arena.campaign.jobs import JobRow
-from arena.campaign.survey import ModelRow, Survey
-from arena.campaign.troubles import Trouble
-from arena.data.places import Answers
+from arena.campaign.status import ModelRow, Survey
+from arena.campaign.problems import Trouble
+from arena.data.layout import Answers
 from arena.journals.progress import STATES
 
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from arena.playing.asker import Asker
-from arena.playing.breaker import PATIENCE_EXTERNAL, PATIENCE_SUPERVISED
-from arena.playing.deadline import Deadline
-from arena.playing.replies import Failure
+from arena.client.asker import Asker
+from arena.client.breaker import PATIENCE_EXTERNAL, PATIENCE_SUPERVISED
+from arena.client.deadline import Deadline
+from arena.client.replies import Failure
 from arena.support.errors import JudgeError
 from arena.support.names import did_you_mean
 

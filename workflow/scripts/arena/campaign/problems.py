@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arena.campaign.jobs import JobRow
-from arena.campaign.survey import ModelRow, Survey
+from arena.campaign.status import ModelRow, Survey
 from arena.journals.progress import STATES
-from arena.playing.budget import sentence_of
-from arena.serving.server_records import GIVEN_UP
-from arena.support.text import counted, duration, listing, share
+from arena.client.budget import sentence_of
+from arena.judge.server_records import GIVEN_UP
+from arena.support.humanize import counted, duration, listing, share
 
 # A judge under load finishes a game every few seconds; minutes without one are no chance.
 SILENT_S = 300

@@ -17,12 +17,12 @@ from arena.data.questions import Question, read_questions
 from arena.journals.journal import Journal
 from arena.journals.lock import Lock
 from arena.journals.replay import copy_shared, judgment_lines, open_games, reparse, states_of
-from arena.playing.budget import Guard, SpentMark
-from arena.playing.deadline import Deadline, job_end
-from arena.playing.hooks import Counts, Hooks
-from arena.playing.report import Report, progress_text
-from arena.playing.share import NO_KEYS, Share, read_server
-from arena.playing.siblings import Siblings
+from arena.client.budget import Guard, SpentMark
+from arena.client.deadline import Deadline, job_end
+from arena.client.hooks import Counts, Hooks
+from arena.client.report import Report, progress_text
+from arena.client.share import NO_KEYS, Share, read_server
+from arena.client.siblings import Siblings
 from arena.support.errors import (
     ArenaError,
     BudgetSpent,
@@ -32,7 +32,7 @@ from arena.support.errors import (
 )
 from arena.support.interrupts import Interrupted, Interrupts
 from arena.support.jsonl import dump_line, write_atomic
-from arena.support.text import counted
+from arena.support.humanize import counted
 
 # A reply of max_tokens at 4 tokens/s, which a full server still makes, plus the time in its queue.
 SECONDS_PER_TOKEN = 0.25
@@ -195,9 +195,9 @@ class _Session:
         counts: Counts,
     ) -> None:
         # Here: these load openai, a second of CPU that a model wholly in its journal does not need.
-        from arena.playing.asker import Asker
-        from arena.playing.client import Client
-        from arena.playing.ready import Server
+        from arena.client.asker import Asker
+        from arena.client.client import Client
+        from arena.client.ready import Server
 
         judge = self.batch["judge"]
         usual = QUEUE_SECONDS + SECONDS_PER_TOKEN * self.settings.most_tokens

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 
 from arena.data.games import Game, GameSettings
 from arena.journals.journal import Journal, Record
-from arena.playing.asker import Asker
-from arena.playing.breaker import Breaker
-from arena.playing.deadline import Deadline
-from arena.playing.finished import record_of
-from arena.playing.hooks import Counts, Hooks
-from arena.playing.pace import Pace, delay
-from arena.playing.ready import Server, wait_ready
-from arena.playing.refusals import Refusals
-from arena.playing.replies import Failure, Outcome
+from arena.client.asker import Asker
+from arena.client.breaker import Breaker
+from arena.client.deadline import Deadline
+from arena.client.finished import record_of
+from arena.client.hooks import Counts, Hooks
+from arena.client.adaptive_limit import Pace, delay
+from arena.client.ready import Server, wait_ready
+from arena.client.refusals import Refusals
+from arena.client.replies import Failure, Outcome
 from arena.support.errors import BudgetSpent, JournalError, JudgeError, OpenGames
 
 TRIES = 6  # failures of one game, about a minute with back-off, before it holds up no one any more

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 
 from arena.data.games import Game, GameSettings, smallest_game
-from arena.playing.replies import Outcome
+from arena.client.replies import Outcome
 
 MOST_REFUSED = 10  # held back at once; games can be odd, but ten of them in a row hardly are
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from arena.playing.siblings import Siblings
+from arena.client.siblings import Siblings
 from arena.support.errors import JudgeError
 
 PARALLEL = 64  # requests in all, where neither user nor server says; vLLM runs up to 256 at once

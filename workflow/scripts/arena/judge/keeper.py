@@ -1,6 +1,6 @@
 """Stands between the supervisor and the judge, so that the judge never outlives the supervisor.
 
-`python -m arena.serving.keeper SUPERVISOR GRACE RECORD SERVER_FILE -- COMMAND...` starts the
+`python -m arena.judge.keeper SUPERVISOR GRACE RECORD SERVER_FILE -- COMMAND...` starts the
 command in a session of its own and ends when the command ends, or when standard input is closed: by
 the supervisor (its pid) that wants the judge to end, or by the system because the supervisor was
 killed (`kill -9`, which Snakemake uses on a service when one of its consumers fails). In both cases

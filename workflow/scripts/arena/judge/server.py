@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from arena.playing.deadline import job_end
-from arena.serving.external import check, endpoints
-from arena.serving.judge_process import Process, say, stop_asked
-from arena.serving.launch import capacity, environment, gpu_count, parallel_of, script_of, slots_of
-from arena.serving.server_records import (
+from arena.client.deadline import job_end
+from arena.judge.endpoints import check, endpoints
+from arena.judge.process import Process, say, stop_asked
+from arena.judge.launch import capacity, environment, gpu_count, parallel_of, script_of, slots_of
+from arena.judge.server_records import (
     BatchRecord,
     FailedStart,
     is_gone,
@@ -21,7 +21,7 @@ from arena.serving.server_records import (
     why_stopped,
     write_private,
 )
-from arena.serving.supervisor import Limits, Supervisor
+from arena.judge.supervisor import Limits, Supervisor
 from arena.support.errors import ArenaError
 
 NOTHING = "exec sleep 2147483647"  # s; macOS knows no infinity

@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any
 
 from arena.campaign.jobs import JobRow
-from arena.campaign.survey import ModelRow, Survey
-from arena.campaign.troubles import Trouble
+from arena.campaign.status import ModelRow, Survey
+from arena.campaign.problems import Trouble
 from arena.journals.progress import STATES
 from arena.support.names import in_order
 from arena.support.table import Column, Style, table
-from arena.support.text import count, duration, share
+from arena.support.humanize import count, duration, share
 
 WIDE = 120  # columns of a terminal that has room for every detail
 ROOMY = 32  # lines of a terminal that has room for blank ones

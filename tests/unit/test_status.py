@@ -5,9 +5,9 @@ import os
 
 import pytest
 from arena.campaign import jobs
-from arena.campaign.survey import Surveyor
-from arena.campaign.troubles import troubles
-from arena.data.places import Places
+from arena.campaign.status import Surveyor
+from arena.campaign.problems import troubles
+from arena.data.layout import Places
 from arena.support import slurm
 
 from tests.synthetic import T0, iso, journal_line, life, write_batch, write_journal, write_life

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from arena.campaign.jobs import ALIVE, JobRow, Queue, job_rows
-from arena.campaign.records import Batch, newest_run, read_batches
-from arena.data.places import Answers, Places, answers_of, count_lines, modified, read_validation
+from arena.journals.records import Batch, newest_run, read_batches
+from arena.data.layout import Answers, Places, answers_of, count_lines, modified, read_validation
 from arena.journals.progress import Line, Progress, Tally
-from arena.playing.client_log import LastWords, last_words
+from arena.client.client_log import LastWords, last_words
 from arena.support.names import in_order
 
 # Long enough for a slow judge to finish games in it, short enough to show a change of speed.

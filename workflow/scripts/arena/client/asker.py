@@ -13,8 +13,8 @@ import httpx2
 import openai
 
 from arena.data.games import GameSettings
-from arena.playing.replies import Failure, Outcome, read_reply, read_status, shorten
-from arena.playing.share import NO_KEYS
+from arena.client.replies import Failure, Outcome, read_reply, read_status, shorten
+from arena.client.share import NO_KEYS
 
 NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 # What openai does not make its own is an answer that is no HTTP: its text would show our headers.

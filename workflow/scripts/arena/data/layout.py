@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from arena.support.shapes import dict_of, list_of, number_of, text_of
+from arena.support.coerce import dict_of, list_of, number_of, text_of
 
 
 @dataclass(frozen=True)

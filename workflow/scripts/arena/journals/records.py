@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from arena.data.places import modified
+from arena.data.layout import modified
 from arena.journals.progress import epoch
-from arena.support.shapes import dict_of, list_of, number_of, numbers_of, text_of
+from arena.support.coerce import dict_of, list_of, number_of, numbers_of, text_of
 
 
 @dataclass(frozen=True)

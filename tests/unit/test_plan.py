@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from arena.campaign.batches import (
+from arena.batch.plan import (
     ask_for_no_gpu,
     asked_for,
     make_plan,

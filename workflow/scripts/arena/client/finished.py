@@ -5,7 +5,7 @@ from datetime import datetime
 
 from arena.data.games import Game
 from arena.journals.journal import NO_TOKENS, Record
-from arena.playing.replies import Outcome
+from arena.client.replies import Outcome
 
 
 def record_of(

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 from arena.campaign.validation import check_settings
-from arena.costs.doctor import examine, keep, kept
-from arena.costs.doctor_page import page, side_by_side
+from arena.costs.examination import examine, keep, kept
+from arena.costs.examination_page import page, side_by_side
 from arena.costs.open_prompts import Examiner
 from arena.data import lengths
 from arena.data.answers import read_answers

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from arena.playing.deadline import job_end
-from arena.serving.causes import Cause, explain
-from arena.serving.health_check import REPLY_SECONDS, Judge, Progress
-from arena.serving.judge_process import Process, say, stop_asked
-from arena.serving.server_records import (
+from arena.client.deadline import job_end
+from arena.judge.causes import Cause, explain
+from arena.judge.health import REPLY_SECONDS, Judge, Progress
+from arena.judge.process import Process, say, stop_asked
+from arena.judge.server_records import (
     BatchRecord,
     FailedStart,
     is_gone,
@@ -24,7 +24,7 @@ from arena.serving.server_records import (
     retire,
     why_stopped,
 )
-from arena.serving.waiting_room import HOST, WaitingRoom
+from arena.judge.waiting_room import HOST, WaitingRoom
 from arena.support.errors import JudgeError
 from arena.support.processes import adopt_orphans
 

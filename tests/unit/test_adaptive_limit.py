@@ -2,15 +2,15 @@
 
 import random
 
-import arena.playing.pace
+import arena.client.adaptive_limit
 import pytest
-from arena.playing.pace import FIRST_DELAY, LONGEST_DELAY, Pace, delay
+from arena.client.adaptive_limit import FIRST_DELAY, LONGEST_DELAY, Pace, delay
 
 
 @pytest.fixture
 def now(monkeypatch) -> list[float]:
     clock = [100.0]
-    monkeypatch.setattr(arena.playing.pace.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(arena.client.adaptive_limit.time, "monotonic", lambda: clock[0])
     return clock
 
 

@@ -1,0 +1,1 @@
+"""The client: asks the judge for the open games of a batch."""

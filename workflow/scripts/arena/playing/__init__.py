@@ -1,1 +1,0 @@
-"""The client: asks the judge for the open games of one model."""
