@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from arena.journals.compact import check, compact
-from arena.journals.journal import STATES
+from arena.data.game_state import STATES
 from arena.setup.load import load_settings
 from arena.support.errors import ArenaError, ConfigError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from arena.campaign.jobs import JobRow
 from arena.campaign.status import ModelRow, Survey
-from arena.journals.progress import STATES
+from arena.data.game_state import STATES
 from arena.client.budget import sentence_of
 from arena.judge.server_records import GIVEN_UP
 from arena.support.humanize import counted, duration, listing, share

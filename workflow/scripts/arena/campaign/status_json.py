@@ -8,7 +8,7 @@ from arena.campaign.jobs import JobRow
 from arena.campaign.status import ModelRow, Survey
 from arena.campaign.problems import Trouble
 from arena.data.layout import Answers
-from arena.journals.progress import STATES
+from arena.data.game_state import STATES
 
 
 def as_json(survey: Survey, rows: Sequence[ModelRow], found: Sequence[Trouble]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from arena.campaign.jobs import JobRow
 from arena.campaign.status import ModelRow, Survey
 from arena.campaign.problems import Trouble
-from arena.journals.progress import STATES
+from arena.data.game_state import STATES
 from arena.support.names import in_order
 from arena.support.table import Column, Style, table
 from arena.support.humanize import count, duration, share

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from arena.data.game_state import state_of
 from arena.data.games import GameSettings
 from arena.data.verdict import without_thoughts
 
@@ -112,7 +113,7 @@ def read_reply(body: bytes, settings: GameSettings, redact: Callable[[str], str]
         return Outcome("ok", label, content, finish, usage)
     if finish is None:
         raise Failure("broken", "the reply broke off: neither a verdict nor a finish_reason")
-    state = "truncated" if finish == "length" else "unparsed"
+    state = state_of(None, finish)
     reason = _why_no_verdict(state, content, thoughts, message)
     if not content and thoughts:
         # Kept as it would stand in a reply without a reasoning parser: a thought never ended, also

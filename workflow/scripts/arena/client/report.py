@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
-from arena.journals.journal import STATES
+from arena.data.game_state import STATES
 
 EVERY_SECONDS = 30.0
 EVERY_PART = 0.05

@@ -18,13 +18,14 @@ from typing import Any
 
 import msgspec
 
+from arena.data import game_state
 from arena.data.answers import Problem
 from arena.data.verdict import DEFAULT_PATTERNS, as_label, parse_verdict
 from arena.support.errors import DataError
 from arena.support.jsonl import parse_line
 
 # How a game ended; only "ok" votes. "null" is a failed call of Arena-Hard-Auto.
-STATES = ("ok", "unparsed", "truncated", "too_long", "rejected", "null")
+STATES = (*game_state.STATES, "null")
 _NOTHING = msgspec.Raw(b"")
 
 
@@ -194,7 +195,7 @@ def _game(game: _Game | None, rule: str, patterns: Sequence[str]) -> GameResult 
         state = game.state  # we read the reply when it came, and there was no verdict in it
     else:
         label = _label(game, reply, rule, patterns)
-        state = "ok" if label else "truncated" if reason == "length" else "unparsed"
+        state = game_state.state_of(label, reason)
     return GameResult(label, state, reason, game.toy is True, reply)
 
 

@@ -1,107 +1,102 @@
-"""Where the files of a campaign lie, and what they say of the models' answers."""
+"""Every path of a campaign's own files, below `<results_dir>/<bench>/<judge>`. No path is spelled elsewhere.
 
-import json
-from collections.abc import Mapping
+    batches/<batch>.json        what a batch is asked to do (BatchPlan)
+    batches/<run>.stop.json     why a run submits nothing more (RunStop)
+    played/<batch>              a batch has ended by itself; Snakemake removes it
+    games/<model>.jsonl         the journal: a line a finished game
+    made/<model>.jsonl, .json   judgments made of the journal, and what they were made from (Made)
+    logs/<batch>/               batch.json (Attempt), status.json (Status), gen_judgment.log, server.log
+"""
+
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from arena.support.coerce import dict_of, list_of, number_of, text_of
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where the files of a campaign lie; what is None is not known (a results folder alone was
-    given).
-    """
+class Layout:
+    """The files of one campaign; root: `<results_dir>/<bench>/<judge>`."""
 
-    root: Path  # <results_dir>/<bench>/<judge>
-    workdir: Path = Path()
-    models: tuple[str, ...] | None = None
-    baselines: tuple[str, ...] = ()
-    reference: str | None = None
-    questions: Path | None = None
-    answers_dir: Path | None = None
-    judgments_dir: Path | None = None
-    toy: bool = False
+    root: Path
 
-    @classmethod
-    def of(cls, settings: Any, workdir: Path = Path()) -> "Places":
-        """From `arena.setup.settings.Settings`."""
-        return cls(
-            root=workdir / settings.root,
-            workdir=workdir,
-            models=settings.models,
-            baselines=tuple(settings.baseline_models),
-            reference=settings.judge["reference"],
-            questions=workdir / settings.questions,
-            answers_dir=workdir / settings.answers_dir,
-            judgments_dir=workdir / settings.judgments_dir,
-            toy=settings.toy,
-        )
+    def batch(self, batch: str) -> Path:
+        return self.root / "batches" / f"{batch}.json"
 
-    def is_current(self, model: str, made: float) -> bool:
-        """Whether what was made at this time is not older than any file that it was made from."""
-        names = (model, *self.baselines, *filter(None, [self.reference]))
-        files = [self.answers_dir / f"{name}.jsonl" for name in names] if self.answers_dir else []
-        times = [modified(file) for file in (*files, self.questions) if file]
-        return all(time is not None and time <= made for time in times)
+    def run_stop(self, run: str) -> Path:
+        return self.root / "batches" / f"{run}.stop.json"
 
+    def played(self, batch: str) -> Path:
+        return self.root / "played" / batch
 
-@dataclass(frozen=True)
-class Answers:
-    """The answers of one model, as validation counted them; None where it has not run."""
+    def journal(self, model: str) -> Path:
+        return self.root / "games" / f"{model}.jsonl"
 
-    model: str
-    answered: int | None
-    questions: int | None
-    mark: str  # done, partial, missing, unknown
-    state: str = ""  # of validation
-    reason: str = ""
+    def journals(self) -> list[Path]:
+        return sorted(self.root.glob("games/*.jsonl"))
 
+    def made(self, model: str) -> Path:
+        return self.root / "made" / f"{model}.jsonl"
 
-def read_validation(root: Path) -> dict[str, Mapping[str, Any]]:
-    """Rows of validation.json by model; {} before the first validation and while it is being
-    written.
-    """
-    try:
-        found = json.loads((root / "validation.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    rows = list_of(found.get("models") if isinstance(found, dict) else found)
-    return {model: row for row in map(dict_of, rows) if (model := text_of(row.get("model")))}
+    def made_record(self, model: str) -> Path:
+        return self.root / "made" / f"{model}.json"
 
+    def logs(self, batch: str) -> Path:
+        return self.root / "logs" / batch
 
-def answers_of(model: str, places: Places, checked: Mapping[str, Mapping]) -> Answers:
-    row = checked.get(model)
-    if row is not None:
-        answered, questions = number_of(row.get("answers")) or 0, number_of(row.get("questions"))
-        state, reason = text_of(row.get("state")) or "", text_of(row.get("reason")) or ""
-    else:  # never validated: count lines
-        state = reason = ""
-        folder = places.answers_dir
-        answered = (count_lines(folder / f"{model}.jsonl") or 0) if folder else None
-        questions = count_lines(places.questions) if places.questions else None
-    if answered is None:
-        mark = "unknown"
-    elif not answered:
-        mark = "missing"
-    else:
-        mark = "partial" if questions and answered < questions else "done"
-    return Answers(model, answered, questions, mark, state, reason)
+    def attempts(self, batch: str) -> Path:
+        return self.logs(batch) / "batch.json"
 
+    def status(self, batch: str) -> Path:
+        return self.logs(batch) / "status.json"
 
-def count_lines(path: Path) -> int | None:
-    """Lines that are not blank; None where no file can be read."""
-    try:
-        return sum(1 for line in path.read_bytes().splitlines() if line.strip())
-    except OSError:
-        return None
+    def log(self, batch: str) -> Path:
+        """What the batch's program says."""
+        return self.logs(batch) / "gen_judgment.log"
 
+    def server_log(self, batch: str) -> Path:
+        return self.logs(batch) / "server.log"
 
-def modified(path: Path) -> float | None:
-    """Time of a file's last change, s since 1970; None where there is none to be seen."""
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return None
+    def batch_names(self) -> list[str]:
+        """Of all batches that left a plan or a record, sorted."""
+        planned = {path.stem for path in self.root.glob("batches/*.json")}
+        begun = {path.parent.name for path in self.root.glob("logs/*/batch.json")}
+        return sorted(name for name in planned | begun if not name.endswith(".stop"))
+
+    @property
+    def validation(self) -> Path:
+        return self.root / "validation.json"
+
+    @property
+    def validation_table(self) -> Path:
+        return self.root / "validation.tsv"
+
+    @property
+    def answers_memory(self) -> Path:
+        """What is known of answer files, by size and time; may be deleted at any time."""
+        return self.root / ".answers.json"
+
+    @property
+    def plan(self) -> Path:
+        return self.root / "plan.json"
+
+    @property
+    def forecast(self) -> Path:
+        return self.root / "forecast.json"
+
+    @property
+    def forecast_of_run(self) -> Path:
+        """The forecast that the last run began with, where there is a newer one."""
+        return self.root / "forecast_of_run.json"
+
+    @property
+    def ledger(self) -> Path:
+        return self.root / "ledger.tsv"
+
+    @property
+    def adopted(self) -> Path:
+        """Judgment files of others, moved aside once their games were taken in."""
+        return self.root / "adopted"
+
+    @property
+    def reopened(self) -> Path:
+        """Judgment files of ours, moved aside because games of theirs are asked again."""
+        return self.root / "reopened"

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from arena.data.answers import FAILED_GENERATION
+from arena.data.game_state import STATES, state_of
 from arena.data.games import Game, GameSettings
 from arena.data.questions import line_uid
 from arena.data.verdict import as_label
-from arena.journals.journal import NO_TOKENS, STATES, Record
+from arena.journals.journal import NO_TOKENS, Record
 from arena.support.errors import JournalError
 from arena.support.jsonl import iter_lines
 from arena.support.humanize import counted
@@ -161,8 +162,7 @@ def _record(
         if not answer.strip() or answer.strip() == FAILED_GENERATION:
             return None, "unreadable"
         label = settings.verdict(answer)
-        cut = plain.get("finish_reason") == "length"
-        state = "ok" if label else "truncated" if cut else "unparsed"
+        state = state_of(label, plain.get("finish_reason"))
         reason = reason if label else "no verdict in the reply"
     result.unsure += same is None
     finish = plain.get("finish_reason")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from arena.data.judgments import is_foreign
 from arena.journals.adopt import move_aside
-from arena.journals.journal import STATES, Flaw, Record, read_records
+from arena.data.game_state import STATES
+from arena.journals.journal import Flaw, Record, read_records
 from arena.journals.lock import Lock
 from arena.support.errors import JournalError
 from arena.support.jsonl import iter_lines, write_atomic

@@ -18,11 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from arena.data.game_state import STATES
 from arena.support.errors import JournalError
 from arena.support.jsonl import parse_line
 
-# Every terminal state; a game in any of them is not asked again (but see `ask_again`).
-STATES = ("ok", "unparsed", "truncated", "too_long", "rejected")
 NO_TOKENS = {"prompt": 0, "cached": 0, "completion": 0}
 
 

@@ -8,16 +8,13 @@ since the first.
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import msgspec
 
-from arena.support.coerce import number_of
-
-# The states in which a game ends, in the order in which they are shown.
-STATES = ("ok", "unparsed", "truncated", "too_long", "rejected")
+from arena.data.game_state import STATES
+from arena.support.times import epoch
 
 BLOCK = 1 << 20  # bytes looked back at a time: some 300 games
 
@@ -198,13 +195,3 @@ def _first_since(file: BinaryIO, size: int, since: float) -> int:
         if end is not None and end < since:
             return file.tell()
     return 0
-
-
-def epoch(time: Any) -> float | None:
-    """Seconds since 1970 of an ISO time (or of a number, as it is); None of anything else."""
-    if not isinstance(time, str):
-        return number_of(time)
-    try:
-        return datetime.fromisoformat(time).timestamp()
-    except (ValueError, OverflowError):
-        return None

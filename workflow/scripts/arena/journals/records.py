@@ -1,43 +1,238 @@
-"""The batches of a campaign as their files tell: who is in them, and each life of their judge
-server.
+"""The records of a campaign's batches: one class a file, used by who writes it and who reads it.
 
-in: batches/<batch>.json (what the main process asked for), logs/<batch>/batch.json (what became of
-it). Both are written by others, possibly at this moment and possibly by another version: a key that
-is missing or of an unknown shape is unknown, never an error. A file that cannot be read as JSON is
-reported by `Batch.unreadable`.
+| record | file (see `arena.data.layout`) | written by |
+| --- | --- | --- |
+| BatchPlan | batches/<batch>.json | the main process, before the batch's job is submitted |
+| Attempt | logs/<batch>/batch.json, former attempts in `earlier` | the job |
+| Status | logs/<batch>/status.json | the job, every few seconds |
+| RunStop | batches/<run>.stop.json | the first job that finds that its run shall stop |
+
+A reader may look while a file is written, and may be of another version than the writer: a key that
+is missing or of an odd shape is unknown, never an error. Times are seconds since 1970 here and ISO
+8601 in the files.
 """
 
 import json
 import os
 import socket
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from arena.data.layout import modified
-from arena.journals.progress import epoch
+from arena.data.layout import Layout
+from arena.support import slurm
 from arena.support.coerce import dict_of, list_of, number_of, numbers_of, text_of
+from arena.support.jsonl import write_atomic
+from arena.support.times import epoch, iso
+
+# As the node numbers its GPUs: of our step (Snakemake's takes the job's away), or of the job; then
+# as the job sees them, which under cgroups begin at 0.
+GPU_IDS = ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS", "CUDA_VISIBLE_DEVICES")
+
+
+class StopKind(StrEnum):
+    """Why a batch's attempt, or one of its models, ended before its work was done."""
+
+    JUDGE_START = "judge_start"  # the judge does not start, on no node: the whole run stops
+    JUDGE_HERE = "judge_here"  # it does not start here; another node or another try may do
+    JUDGE_DIED = "judge_died"  # it was ready once and was given up
+    JUDGE_REFUSES = "judge_refuses"  # what we ask, or our key: asking on is useless
+    OPEN_GAMES = "open_games"  # games that do not go through
+    BUDGET = "budget"  # this run may spend no more
+    WALLTIME = "walltime"
+    HELD = "held"  # another process plays these models
+    STOPPED = "stopped"  # by a signal: scancel, Ctrl-C
+    SLURM = "slurm"  # Slurm ended the job: preempted, node failed, out of memory
+    DATA = "data"  # questions, answers or judgments
+    JOURNAL = "journal"  # full disk, a second writer
+    KILLED = "killed"  # no record of the end was written by the process itself
+    ERROR = "error"  # none of the above: a fault of ours
+    UNKNOWN = "unknown"  # recorded by a version that wrote no kind
+
+    @property
+    def ends_run(self) -> bool:
+        """Whether no other batch of the run can do better."""
+        return self in (StopKind.JUDGE_START, StopKind.BUDGET)
 
 
 @dataclass(frozen=True)
-class Life:
-    """One life of a batch's judge server: a Slurm job or a process. Times: seconds since 1970."""
+class Stop:
+    """Why something ended. kind: for programs. text: for people, with what to do."""
 
-    job: str | None
-    node: str | None
-    pid: int | None
-    gpus: float | None
-    start: float | None
-    launched: float | None  # at the first real question; None: nothing was asked yet
-    ready: float | None
-    end: float | None
-    cause: str | None  # why it ended; None while it runs
-    failed: bool  # it ended for another reason than that its work was done
+    kind: StopKind
+    text: str
+
+    def to_json(self) -> dict[str, str]:
+        return {"kind": str(self.kind), "text": self.text}
+
+    @classmethod
+    def from_json(cls, plain: Any) -> "Stop | None":
+        text = text_of(dict_of(plain).get("text"))
+        return None if text is None else cls(_kind(dict_of(plain).get("kind")), text)
+
+
+def _kind(name: Any) -> StopKind:
+    try:
+        return StopKind(name)
+    except ValueError:
+        return StopKind.UNKNOWN
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """All that a batch's job needs to know, and whoever looks on. Holds no key of any server.
+
+    settings, requests: digests of what determines the judgments and of what determines the judge's
+    replies. params: `Settings.judgment_params()`. answers: model -> answer file. opponents: baseline
+    or reference model -> answer file. games: model -> games to be played. resources: as asked of
+    Snakemake, `gpus` among them. judge: `Settings.server_settings()`.
+    """
+
+    batch: str
+    run: str
+    models: tuple[str, ...]
+    settings: str
+    requests: str
+    root: str
+    questions: str
+    answers: Mapping[str, str]
+    opponents: Mapping[str, str]
+    params: Mapping[str, Any]
+    judge: Mapping[str, Any]
+    games: Mapping[str, float] = field(default_factory=dict)
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    budget: Mapping[str, float] = field(default_factory=dict)
+    gpu_hour_cost: float | None = None
+    time: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        plain = {one.name: getattr(self, one.name) for one in fields(self)}
+        return plain | {"models": list(self.models), "time": iso(self.time)}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any], name: str) -> "BatchPlan":
+        """name: of the file; the name of a batch of the first version is `<run>-<number>`."""
+        settings = text_of(plain.get("settings")) or ""
+        return cls(
+            batch=name,
+            run=text_of(plain.get("run")) or name.rpartition("-")[0],
+            models=tuple(filter(text_of, list_of(plain.get("models")))),
+            settings=settings,
+            requests=text_of(plain.get("requests")) or settings,
+            root=text_of(plain.get("root")) or "",
+            questions=text_of(plain.get("questions")) or "",
+            answers=dict_of(plain.get("answers")),
+            opponents=dict_of(plain.get("opponents")),
+            params=dict_of(plain.get("params")),
+            judge=dict_of(plain.get("judge")),
+            games=numbers_of(plain.get("games")),
+            resources=dict_of(plain.get("resources")),
+            budget=numbers_of(plain.get("budget")),
+            gpu_hour_cost=number_of(plain.get("gpu_hour_cost")),
+            time=epoch(plain.get("time")),
+        )
+
+    @property
+    def gpus(self) -> float:
+        """GPUs that its job asks for."""
+        return number_of(self.resources.get("gpus")) or 0
+
+    @property
+    def toy(self) -> bool:
+        """Judged by the demo judge."""
+        return self.judge.get("server") == "demo"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt of a batch: a Slurm job or a process. `stop` is None while it runs and where its
+    work was done.
+
+    launched, ready: of the judge, None where no game had to be asked. latest: what an attempt that
+    wrote no end cannot have outlived; derived when read, in no file.
+    """
+
+    batch: str
+    run: str | None = None
+    job: str | None = None
+    node: str | None = None
+    pid: int | None = None
+    gpus: float | None = None
+    gpu_ids: str | None = None
+    start: float | None = None
+    launched: float | None = None
+    ready: float | None = None
+    first_game: float | None = None
+    last_game: float | None = None
+    end: float | None = None
+    stop: Stop | None = None
     restarts: tuple[str, ...] = ()  # causes
-    log: str | None = None  # of the server
-    # One that was killed writes no end: its walltime, the next life's start, its logs' last words.
+    log: str | None = None  # of the judge server
+    judge: str | None = None
+    server: str | None = None
     latest: float | None = None
+
+    _TIMES = ("start", "launched", "ready", "first_game", "last_game", "end")
+
+    @classmethod
+    def here(cls, batch: str, run: str, **known: Any) -> "Attempt":
+        """Of this process, beginning now."""
+        return cls(
+            batch,
+            run,
+            job=os.environ.get("SLURM_JOB_ID"),
+            node=os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
+            pid=os.getpid(),
+            gpu_ids=next(filter(None, map(os.environ.get, GPU_IDS)), None),
+            start=datetime.now(UTC).timestamp(),
+            **known,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "batch": self.batch,
+            "run": self.run,
+            "slurm_job_id": self.job,
+            "node": self.node,
+            "pid": self.pid,
+            "gpus": self.gpus,
+            "gpu_ids": self.gpu_ids,
+            **{key: iso(getattr(self, key)) for key in self._TIMES},
+            "kind": self.stop and str(self.stop.kind),
+            "cause": self.stop and self.stop.text,
+            "restarts": [{"cause": cause} for cause in self.restarts],
+            "server_log": self.log,
+            "judge": self.judge,
+            "server": self.server,
+        }
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any], batch: str) -> "Attempt":
+        cause, pid = text_of(plain.get("cause")), number_of(plain.get("pid"))
+        restarts = [dict_of(restart).get("cause") for restart in list_of(plain.get("restarts"))]
+        return cls(
+            batch=batch,
+            run=text_of(plain.get("run")),
+            job=str(plain["slurm_job_id"]) if plain.get("slurm_job_id") else None,
+            node=text_of(plain.get("node")),
+            pid=pid if isinstance(pid, int) and pid > 0 else None,
+            gpus=number_of(plain.get("gpus")),
+            gpu_ids=text_of(plain.get("gpu_ids")),
+            **{key: epoch(plain.get(key)) for key in cls._TIMES},
+            stop=None if cause is None else Stop(_old_kind(plain.get("kind"), cause), cause),
+            restarts=tuple(text_of(cause) or "unknown cause" for cause in restarts),
+            log=text_of(plain.get("server_log")),
+            judge=text_of(plain.get("judge")),
+            server=text_of(plain.get("server")),
+        )
+
+    @property
+    def failed(self) -> bool:
+        return self.stop is not None
 
     def until(self, now: float) -> float:
         """Its end; of one that wrote none, now or what it cannot have outlived."""
@@ -54,50 +249,217 @@ class Life:
         return self.held(now) / 3600 * (gpus if self.gpus is None else self.gpus)
 
 
+def _old_kind(kind: Any, cause: str) -> StopKind:
+    """The first version wrote no kinds, and one cause that was a word."""
+    if kind is None and cause == "walltime":
+        return StopKind.WALLTIME
+    return _kind(kind)
+
+
+class AttemptLog:
+    """Writes the record of the attempt that runs here: `logs/<batch>/batch.json`."""
+
+    def __init__(self, path: Path, attempt: Attempt) -> None:
+        self.path = path
+        self.attempt = attempt
+        self._earlier = [_completed(former).to_json() for former in read_attempts(path)]
+        self.note()
+
+    def note(self, **changes: Any) -> None:
+        """Change fields, on disk at once."""
+        self.attempt = replace(self.attempt, **changes)
+        content = self.attempt.to_json() | {"earlier": self._earlier}
+        try:
+            write_atomic(self.path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        except OSError as error:  # for onlookers only: no reason for a batch to die
+            print(f"cannot write {self.path}: {error}", file=sys.stderr, flush=True)
+
+    def restarted(self, cause: str) -> None:
+        self.note(restarts=(*self.attempt.restarts, cause))
+
+    def ended(self, stop: Stop | None) -> None:
+        """Its end; the first cause stands."""
+        if self.attempt.end is None:
+            self.note(end=datetime.now(UTC).timestamp(), stop=stop)
+
+
+def write_killed(path: Path, pid: int) -> None:
+    """Write the end of the attempt that was process `pid` and was killed; nothing where it wrote one
+    itself or a later attempt has its record there."""
+    attempts = read_attempts(path)
+    if not attempts or attempts[-1].pid != pid or attempts[-1].end is not None:
+        return
+    stop = Stop(StopKind.KILLED, "the process of the batch was killed")
+    last = replace(attempts[-1], end=datetime.now(UTC).timestamp(), stop=stop)
+    content = last.to_json() | {"earlier": [one.to_json() for one in attempts[:-1]]}
+    write_atomic(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_attempts(path: Path) -> list[Attempt]:
+    """All attempts of a batch, oldest first; [] where there is no readable record."""
+    plain = read_json(path) or {}
+    name = path.parent.name
+    earlier = [Attempt.from_json(one, name) for one in map(dict_of, list_of(plain.get("earlier")))]
+    return [*earlier, Attempt.from_json(plain, name)] if plain else []
+
+
+def _completed(former: Attempt) -> Attempt:
+    """An attempt that could not write down its end, with what Slurm's accounting says of it.
+
+    Under proctrack/cgroup Slurm tells only the first process of a job that it will end; all others
+    are killed.
+    """
+    unknown = former.end is None or (former.stop and former.stop.kind is StopKind.KILLED)
+    if not unknown or former.job is None or former.start is None:
+        return former
+    for state, start, end in slurm.ended_lives(former.job):
+        if start <= former.start + 1 and former.start <= end:
+            if former.end is not None and state in ("FAILED", "COMPLETED"):
+                break  # not Slurm's doing
+            return replace(former, end=end, stop=stop_by_slurm(state))
+    return former
+
+
+def stop_by_slurm(word: str) -> Stop:
+    """An end that was Slurm's doing, by sacct's state or squeue's reason."""
+    if word in ("TIMEOUT", "TimeLimit"):
+        return Stop(StopKind.WALLTIME, "its walltime ended (TIMEOUT)")
+    return Stop(StopKind.SLURM, f"Slurm ended the job ({word})")
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """One model of a batch. games: all that it has. states: of those that have ended, by name.
+
+    stop: why it is not complete, once the batch has given it up or ended.
+    """
+
+    games: int
+    states: Mapping[str, float] = field(default_factory=dict)
+    stop: Stop | None = None
+
+    @property
+    def played(self) -> int:
+        return int(sum(self.states.values()))
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a batch stands. judge: "not needed", "starting", "ready", "restarting" or "ended".
+
+    open: requests under way. remark: what it would say if it were asked now ("" for nothing).
+    """
+
+    time: float
+    judge: str
+    models: Mapping[str, ModelStatus]
+    open: int = 0
+    remark: str = ""
+
+    def write(self, path: Path) -> None:
+        models = {
+            name: {"games": one.games, "states": one.states, "stop": one.stop and one.stop.to_json()}
+            for name, one in self.models.items()
+        }
+        content = {"time": iso(self.time), "judge": self.judge, "open": self.open}
+        content |= {"remark": self.remark, "models": models}
+        write_atomic(path, json.dumps(content, ensure_ascii=False) + "\n", durable=False)
+
+    @classmethod
+    def read(cls, path: Path) -> "Status | None":
+        """None where there is no readable status."""
+        plain = read_json(path)
+        time = epoch((plain or {}).get("time"))
+        if not plain or time is None:
+            return None
+        models = {
+            name: ModelStatus(
+                int(number_of(one.get("games")) or 0),
+                numbers_of(one.get("states")),
+                Stop.from_json(one.get("stop")),
+            )
+            for name, one in dict_of(plain.get("models")).items()
+            if isinstance(one, dict)
+        }
+        judge, remark = text_of(plain.get("judge")), text_of(plain.get("remark"))
+        open_now = int(number_of(plain.get("open")) or 0)
+        return cls(time, judge or "", models, open_now, remark or "")
+
+
+@dataclass(frozen=True)
+class RunStop:
+    """Why a run submits nothing more: the judge cannot start, or the budget is used up.
+
+    A new run has another name and tries again.
+    """
+
+    stop: Stop
+    batch: str
+    node: str | None
+    log: str | None
+
+    def write(self, path: Path) -> None:
+        content = {**self.stop.to_json(), "batch": self.batch, "node": self.node, "log": self.log}
+        write_atomic(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> "RunStop | None":
+        plain = read_json(path) or {}
+        stop = Stop.from_json(plain)
+        if stop is None:
+            return None
+        batch = text_of(plain.get("batch")) or ""
+        return cls(stop, batch, text_of(plain.get("node")), text_of(plain.get("log")))
+
+    def __str__(self) -> str:
+        log = f", {self.log}" if self.log else ""
+        return f"{self.stop.text} (seen by batch {self.batch} on {self.node}{log})"
+
+
 @dataclass(frozen=True)
 class Batch:
-    """The models that share one judge server, and its lives, oldest first (a retry is another)."""
+    """A batch as its files tell: its plan, its attempts (oldest first), its newest status."""
 
-    name: str
-    models: tuple[str, ...]
-    written: float | None
-    settings: str | None  # digest of all that makes a judgment
-    requests: str | None  # digest of what the judge's replies depend on
-    gpus: float  # asked for
-    games: Mapping[str, int] = field(default_factory=dict)  # model -> all its games
-    lives: tuple[Life, ...] = ()
-    unreadable: tuple[str, ...] = ()
-    toy: bool = False  # judged by the demo judge
-    gpu_hour_cost: float | None = None
+    plan: BatchPlan
+    attempts: tuple[Attempt, ...] = ()
+    status: Status | None = None
+    unreadable: tuple[str, ...] = ()  # files
+
+    @property
+    def name(self) -> str:
+        return self.plan.batch
 
     @property
     def run(self) -> str:
-        """Name of the run that planned it: `<run>-<number>` is a batch's name."""
-        return self.name.rsplit("-", 1)[0]
+        return self.plan.run
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return self.plan.models
 
     def gpu_hours(self, now: float) -> float:
-        return sum(life.gpu_hours(now, self.gpus) for life in self.lives)
+        return sum(attempt.gpu_hours(now, self.plan.gpus) for attempt in self.attempts)
 
 
 def read_batches(root: Path) -> list[Batch]:
-    """All batches below a results folder, in the order of their names (which is that of time)."""
-    names = {path.stem for path in root.glob("batches/*.json")}
-    names |= {path.parent.name for path in root.glob("logs/*/batch.json")}
-    batches = [_read(root, name) for name in sorted(names)]
-    return [batch for batch in batches if batch.models or batch.lives or batch.unreadable]
+    """All batches below a results folder, those planned first first."""
+    layout = Layout(root)
+    batches = [_read(layout, name) for name in layout.batch_names()]
+    known = [batch for batch in batches if batch.models or batch.attempts or batch.unreadable]
+    return sorted(known, key=lambda batch: (batch.run, batch.plan.time or 0, batch.name))
 
 
 def newest_run(batches: list[Batch]) -> str | None:
     return max((batch.run for batch in batches), default=None)
 
 
-def is_dead(life: Life) -> bool:
+def is_dead(attempt: Attempt) -> bool:
     """True for a process of this machine that is there no more. Of a Slurm job only Slurm knows."""
-    here = life.node in (socket.gethostname(), socket.getfqdn())
-    if life.job is not None or life.pid is None or not here:
+    here = attempt.node in (socket.gethostname(), socket.getfqdn())
+    if attempt.job is not None or attempt.pid is None or not here:
         return False
     try:
-        os.kill(life.pid, 0)
+        os.kill(attempt.pid, 0)
     except (ProcessLookupError, OverflowError):
         return True
     except PermissionError:  # alive, of another user
@@ -116,60 +478,31 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _read(root: Path, name: str) -> Batch:
-    plan_file, log_file = root / "batches" / f"{name}.json", root / "logs" / name / "batch.json"
-    plan, log = read_json(plan_file), read_json(log_file)
-    broken = [str(path) for path, got in ((plan_file, plan), (log_file, log)) if got is None]
-    plan, log = plan or {}, log or {}
-    asked = dict_of(plan.get("resources"))
-    lives = [_life(one) for one in (*map(dict_of, list_of(log.get("earlier"))), log) if one]
-    return Batch(
-        name=name,
-        models=tuple(filter(text_of, list_of(plan.get("models")))),
-        written=epoch(plan.get("time")),
-        settings=text_of(plan.get("settings")),
-        requests=text_of(plan.get("requests")) or text_of(plan.get("settings")),
-        gpus=number_of(asked.get("gpus")) or 0,
-        games=numbers_of(plan.get("games")),
-        lives=_lives(lives, number_of(asked.get("runtime")), log_file.parent),
-        unreadable=tuple(broken),
-        toy=dict_of(plan.get("judge")).get("server") == "demo",
-        gpu_hour_cost=number_of(plan.get("gpu_hour_cost")),
-    )
+def _read(layout: Layout, name: str) -> Batch:
+    files = layout.batch(name), layout.attempts(name)
+    plain, record = map(read_json, files)
+    broken = [
+        str(path) for path, got in zip(files, (plain, record), strict=True) if got is None
+    ]
+    plan = BatchPlan.from_json(plain or {}, name)
+    attempts = _bounded(read_attempts(files[1]), plan, layout.logs(name))
+    return Batch(plan, attempts, Status.read(layout.status(name)), tuple(broken))
 
 
-def _lives(lives: list[Life], minutes: float | None, logs: Path) -> tuple[Life, ...]:
-    """The lives of a batch, each with what it cannot have outlived where it wrote no end.
+def _bounded(attempts: list[Attempt], plan: BatchPlan, logs: Path) -> tuple[Attempt, ...]:
+    """Attempts that wrote no end, each with what it cannot have outlived.
 
-    minutes: the walltime of the first attempt; later ones ask for more. logs: folder of the batch.
+    plan.resources["runtime"]: the walltime of the first attempt in minutes; later ones ask for more.
     """
-    for number, life in enumerate(lives):
-        if life.start is None or life.end is not None:
+    minutes = number_of(plan.resources.get("runtime"))
+    for number, attempt in enumerate(attempts):
+        if attempt.start is None or attempt.end is not None:
             continue
-        latest = [later.start for later in lives[number + 1 :] if later.start is not None][:1]
-        if life.job is not None and minutes is not None:
-            latest.append(life.start + 60 * minutes * (number + 1))
-        if is_dead(life):  # its clients and its judge wrote to their logs as long as they lived
-            written = [time for path in logs.glob("*") if (time := modified(path)) is not None]
-            latest.append(max([life.start, *written]))
-        lives[number] = replace(life, latest=min(latest, default=None))
-    return tuple(lives)
-
-
-def _life(log: Mapping[str, Any]) -> Life:
-    cause, pid = text_of(log.get("cause")), number_of(log.get("pid"))
-    restarts = [dict_of(restart).get("cause") for restart in list_of(log.get("restarts"))]
-    return Life(
-        job=str(log["slurm_job_id"]) if log.get("slurm_job_id") else None,
-        node=text_of(log.get("node")),
-        pid=pid if isinstance(pid, int) and pid > 0 else None,
-        gpus=number_of(log.get("gpus")),
-        start=epoch(log.get("start")),
-        launched=epoch(log.get("launched")),
-        ready=epoch(log.get("ready")),
-        end=epoch(log.get("end")),
-        cause=cause,
-        failed=bool(log.get("failed", cause)),
-        restarts=tuple(text_of(cause) or "unknown cause" for cause in restarts),
-        log=text_of(log.get("server_log")),
-    )
+        latest = [later.start for later in attempts[number + 1 :] if later.start is not None][:1]
+        if attempt.job is not None and minutes is not None:
+            latest.append(attempt.start + 60 * minutes * (number + 1))
+        if is_dead(attempt):  # it and its judge wrote to their logs as long as they lived
+            written = [path.stat().st_mtime for path in logs.glob("*") if path.exists()]
+            latest.append(max([attempt.start, *written]))
+        attempts[number] = replace(attempt, latest=min(latest, default=None))
+    return tuple(attempts)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from arena.data.game_state import ANSWERED, state_of
 from arena.data.games import Game, GameSettings
 from arena.data.judgments import game_dict, judgment_line
 from arena.data.questions import Question
@@ -14,13 +15,12 @@ from arena.journals.journal import NO_TOKENS, Journal, Record, Replayed
 def reparse(journal: Replayed, settings: GameSettings) -> None:
     """Read the stored replies with the patterns in use now: other patterns cost no call."""
     for digest, record in journal.records.items():
-        if record.state not in ("ok", "unparsed", "truncated"):
+        if record.state not in ANSWERED:
             continue
         label = settings.verdict(record.answer)
         if label == record.label:
             continue
-        cut = record.finish_reason == "length"
-        state = "ok" if label else "truncated" if cut else "unparsed"
+        state = state_of(label, record.finish_reason)
         reason = None if label else "no verdict by the patterns in use"
         journal.records[digest] = replace(record, state=state, label=label, reason=reason)
 

@@ -29,7 +29,15 @@ class JournalError(ArenaError):
 
 
 class JudgeError(ArenaError):
-    """The judge cannot be reached, started or trusted."""
+    """The judge cannot be reached, started or trusted.
+
+    kind: judge_start (on no node), judge_here (not on this one, or not this time), judge_died,
+    judge_refuses; see `arena.journals.records.StopKind`.
+    """
+
+    def __init__(self, text: str, kind: str = "judge_refuses") -> None:
+        super().__init__(text)
+        self.kind = kind
 
 
 class OpenGames(ArenaError):

@@ -107,29 +107,23 @@ def dump_line(obj: dict[str, Any]) -> str:
     return json.dumps(obj, ensure_ascii=False) + "\n"
 
 
-def write_atomic(path: str | Path, text: str | Iterable[str], *, mode: int | None = None) -> None:
+def write_atomic(path: str | Path, text: str | Iterable[str], *, durable: bool = True) -> None:
     """Write a whole file so that no reader ever sees a part of it, and make its folder.
 
-    The text goes to a hidden file beside `path`, to disk, then into place. `mode` sets the
-    permissions from the first byte on (0o600 for keys); without it the umask decides.
+    The text goes to a hidden file beside `path`, to disk, then into place. durable: whether it
+    must survive the death of the node, which costs a wait for the disk.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Host and process in the name: two nodes may write the same file on a shared file system.
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
-        descriptor = os.open(
-            temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666 if mode is None else mode
-        )
         # `backslashreplace` turns a lone surrogate into the JSON escape that stands for it.
-        with os.fdopen(
-            descriptor, "w", encoding="utf-8", newline="", errors="backslashreplace"
-        ) as file:
-            if mode is not None:
-                os.fchmod(file.fileno(), mode)
+        with temporary.open("w", encoding="utf-8", newline="", errors="backslashreplace") as file:
             file.writelines([text] if isinstance(text, str) else text)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
