@@ -104,7 +104,7 @@ def adopt(
             game = planned.get((uid, index))
             why = "question" if game is None else foreign
             record = None
-            if not why:
+            if game is not None and not why:
                 record, why = _record(game, plain, line.obj, model, settings, result)
             if record and record.digest in known:
                 record, why = None, "known"

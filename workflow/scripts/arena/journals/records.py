@@ -358,10 +358,14 @@ class Status:
 
     def write(self, path: Path) -> None:
         models = {
-            name: {"games": one.games, "states": one.states, "stop": one.stop and one.stop.to_json()}
+            name: {
+                "games": one.games,
+                "states": one.states,
+                "stop": one.stop and one.stop.to_json(),
+            }
             for name, one in self.models.items()
         }
-        content = {"time": iso(self.time), "judge": self.judge, "open": self.open}
+        content: dict[str, Any] = {"time": iso(self.time), "judge": self.judge, "open": self.open}
         content |= {"remark": self.remark, "models": models}
         write_atomic(path, json.dumps(content, ensure_ascii=False) + "\n", durable=False)
 
@@ -481,9 +485,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 def _read(layout: Layout, name: str) -> Batch:
     files = layout.batch(name), layout.attempts(name)
     plain, record = map(read_json, files)
-    broken = [
-        str(path) for path, got in zip(files, (plain, record), strict=True) if got is None
-    ]
+    broken = [str(path) for path, got in zip(files, (plain, record), strict=True) if got is None]
     plan = BatchPlan.from_json(plain or {}, name)
     attempts = _bounded(read_attempts(files[1]), plan, layout.logs(name))
     return Batch(plan, attempts, Status.read(layout.status(name)), tuple(broken))

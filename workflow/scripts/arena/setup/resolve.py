@@ -65,7 +65,12 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
     asked = categories_of(questions)
     baselines = choose_baselines(config.get("baseline"), entries, asked)
     prompts = choose_prompts(
-        config["judge"], theirs, entries, asked, upstream and upstream.directory, prompts_dir
+        config["judge"],
+        theirs,
+        entries,
+        asked,
+        upstream.directory if upstream else None,
+        prompts_dir,
     )
     if "{REFERENCE}" not in prompts["prompt_template"]:
         judge["reference"] = None  # the settings file names one that its template does not show
@@ -119,7 +124,7 @@ def _judge(
     server = _server(ours, name, block)
     api_config = None
     if server == "external" and not ours.get("endpoints"):
-        if not block:
+        if not block or not upstream:
             raise ConfigError(
                 "config: judge.endpoints is missing: server external needs at least one api_base"
                 + (f", or a block {name!r} in {upstream.api_config_file}" if upstream else "")
