@@ -42,7 +42,7 @@ class Served:
     """A program with a judge as its child, and its games' view of it.
 
     Every process of it carries a mark in its environment, so that none can hide. launch: whether
-    the program starts the judge at once.
+    the program starts the judge at once, or when it is told to.
     """
 
     def __init__(
@@ -168,6 +168,9 @@ class Served:
         """The message with which the judge is given up."""
         return eventually(lambda: self.told.get("gave_up"), seconds, "a judge that is given up")
 
+    def launch(self) -> None:
+        self.process.send_signal(signal.SIGUSR1)
+
     def stop(self, seconds: float = 15.0) -> int:
         """SIGTERM; the exit status. TimeoutExpired after `seconds`, where Slurm would soon send
         SIGKILL (KillWait, 30 s by default)."""
@@ -181,17 +184,18 @@ def tell(**known: Any) -> None:
 
 async def main(given: dict[str, Any]) -> None:
     """Start the judge, say what becomes of it, end it at SIGTERM."""
-    from arena.judge.server import Limits, LocalJudge
     from arena.journals.records import Attempt, AttemptLog
+    from arena.judge.server import Limits, LocalJudge
     from arena.support.errors import JudgeError
 
-    stop, logs = asyncio.Event(), Path(given["logs"])
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    stop, logs, loop = asyncio.Event(), Path(given["logs"]), asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
     logs.mkdir(parents=True, exist_ok=True)
     attempt = AttemptLog(logs / "batch.json", Attempt.here(given["batch"], "r1"))
     limits = Limits(**given["limits"])
     log = logs / "server.log"
     judge = LocalJudge(given["judge"], gpus=0, log=log, attempt=attempt, limits=limits)
+    loop.add_signal_handler(signal.SIGUSR1, judge.start)
     tell(url=judge.url, key=judge.key, state=judge.state, parallel=judge.parallel)
 
     async def follow() -> None:

@@ -43,7 +43,7 @@ class Limits:
 
 
 class Died(Exception):
-    """The judge is not there any more, or not alive. kind: what that means where it had to start."""
+    """The judge is not there, or not alive. kind: what that means for one that never was."""
 
     def __init__(self, cause: str, kind: str = "judge_here") -> None:
         super().__init__(cause)
@@ -275,7 +275,7 @@ def advanced(before: Progress | None, seen: Progress | None) -> bool:
 
 
 def _free_port() -> tuple[socket.socket, int]:
-    """A free port of the loopback, and the socket that holds it for the judge until it is closed."""
+    """A free port of the loopback, and the socket that holds it for the judge until closed."""
     hold = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     # With these a port that is bound but not listened on can be bound by the judge.
     hold.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""The command that serves the judge: a template, what is put into it, and what can be read off it."""
+"""The command that serves the judge: a template, its values, and what can be read off it."""
 
 import re
 import shlex
