@@ -11,8 +11,8 @@ from typing import Any
 
 from arena.data.games import GameSettings
 from arena.data.verdict import default_rule
-from arena.judge.launch import script_of
 from arena.setup.by_category import categories_of, choose_baselines, choose_prompts
+from arena.setup.judge_command import script_of
 from arena.setup.paths import at_home
 from arena.setup.settings import DEFAULTS, Settings
 from arena.setup.upstream import Upstream, check_api_type
