@@ -6,8 +6,8 @@ Adapter of rule plan: prints a page and writes plan.json; submits nothing, asks 
 import json
 
 from arena.batch.plan import plan_text
-from arena.support.jsonl import write_atomic
 from arena.support.cli import print_also_to
+from arena.support.jsonl import write_atomic
 
 print_also_to(snakemake.log[0])
 

@@ -12,8 +12,8 @@ from arena.campaign.validation_report import Report
 from arena.costs.examination import examine, keep
 from arena.costs.examination_page import page
 from arena.judge.endpoints import check_keys
-from arena.support.errors import ArenaError
 from arena.support.cli import print_also_to
+from arena.support.errors import ArenaError
 
 print_also_to(snakemake.log[0])
 

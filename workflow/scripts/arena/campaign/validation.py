@@ -15,8 +15,8 @@ from arena.data.questions import Question, read_questions
 from arena.setup.name_hints import NameHints
 from arena.setup.settings import Settings
 from arena.support.errors import ConfigError, DataError
-from arena.support.names import check_model_name, did_you_mean
 from arena.support.humanize import counted, listing
+from arena.support.names import check_model_name, did_you_mean
 
 # The leaderboard's own table, and what stands for all categories that are not named.
 _RESERVED = ("overall", ANY_CATEGORY)

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from arena.data.layout import Layout
+from arena.journals.progress import Progress
 from arena.journals.records import read_batches
-from arena.journals.progress import Progress, epoch
 from arena.support.jsonl import write_atomic
+from arena.support.times import epoch
 
 # Seconds between two looks at the files: the shorter, the nearer the end of the budget is.
 LOOK_S = (0.25, 30.0)
@@ -47,7 +49,7 @@ class Meter:
 
     def read(self, now: float) -> Spent:
         games = tokens = 0
-        for path in self._root.glob("games/*.jsonl"):
+        for path in Layout(self._root).journals():
             if path not in self._journals:
                 if path.stat().st_mtime < self._since:
                     continue
@@ -56,7 +58,7 @@ class Meter:
                 if line.attempts and (line.end or 0) >= self._since:
                     games += 1
                     tokens += line.tokens("prompt") + line.tokens("completion")
-        held = (b.gpu_hours(now) for b in read_batches(self._root) if b.run == self._run)
+        held = (batch.gpu_hours(now, self._run) for batch in read_batches(self._root))
         return Spent(games, tokens, sum(held))
 
 

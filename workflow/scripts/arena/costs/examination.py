@@ -11,22 +11,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from arena.journals.records import read_batches, read_json
 from arena.campaign.status import Survey, Surveyor
 from arena.campaign.validation_report import Report
 from arena.costs.forecast import ENOUGH_GAMES, Forecast, Load, forecast, rates_of
 from arena.costs.ledger import account, ledger
 from arena.costs.open_prompts import Examiner, Prompt
 from arena.costs.sharing import shared_tokens
-from arena.data.lengths import Lengths, context_of, lengths_for
 from arena.data.layout import Places, modified
+from arena.data.lengths import Lengths, context_of, lengths_for
 from arena.data.questions import read_questions
+from arena.journals.records import read_batches, read_json
 from arena.setup.prompt_check import prompt_differences
 from arena.setup.settings import Settings
-from arena.support.errors import DataError
-from arena.support.jsonl import write_atomic
 from arena.support.coerce import dict_of, number_of
+from arena.support.errors import DataError
 from arena.support.humanize import count, duration
+from arena.support.jsonl import write_atomic
 
 FORECAST = "forecast.json"  # below the results folder of the judge
 FORECAST_OF_RUN = "forecast_of_run.json"  # that of the last run, where there is a newer one

@@ -16,6 +16,7 @@ import json
 import os
 import socket
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -324,7 +325,7 @@ def _completed(former: Attempt) -> Attempt:
     unknown = former.end is None or (former.stop and former.stop.kind is StopKind.KILLED)
     if not unknown or former.job is None or former.start is None:
         return former
-    for state, start, end in slurm.ended_lives(former.job):
+    for state, start, end in slurm.ended([former.job]).get(former.job, []):
         if start <= former.start + 1 and former.start <= end:
             if former.end is not None and state in ("FAILED", "COMPLETED"):
                 break  # not Slurm's doing
@@ -370,7 +371,11 @@ class Status:
 
     def write(self, path: Path) -> None:
         models = {
-            name: {"games": one.games, "states": one.states, "stop": one.stop and one.stop.to_json()}
+            name: {
+                "games": one.games,
+                "states": one.states,
+                "stop": one.stop and one.stop.to_json(),
+            }
             for name, one in self.models.items()
         }
         content = {"time": iso(self.time), "judge": self.judge, "open": self.open}
@@ -449,8 +454,20 @@ class Batch:
     def models(self) -> tuple[str, ...]:
         return self.plan.models
 
-    def gpu_hours(self, now: float) -> float:
-        return sum(attempt.gpu_hours(now, self.plan.gpus) for attempt in self.attempts)
+    @property
+    def since(self) -> float | None:
+        """When it was planned last; of one whose plan is gone, when its first attempt began."""
+        return self.plan.time or (self.attempts[0].start if self.attempts else None)
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The newest one."""
+        return self.attempts[-1] if self.attempts else None
+
+    def gpu_hours(self, now: float, run: str | None = None) -> float:
+        """GPU hours held so far; of one run's attempts alone where it is named."""
+        wanted = [a for a in self.attempts if run is None or (a.run or self.run) == run]
+        return sum(attempt.gpu_hours(now, self.plan.gpus) for attempt in wanted)
 
 
 def read_batches(root: Path) -> list[Batch]:
@@ -458,7 +475,7 @@ def read_batches(root: Path) -> list[Batch]:
     layout = Layout(root)
     batches = [_read(layout, name) for name in layout.batch_names()]
     known = [batch for batch in batches if batch.models or batch.attempts or batch.unreadable]
-    return sorted(known, key=lambda batch: (batch.run, batch.plan.time or 0, batch.name))
+    return sorted(known, key=lambda batch: (batch.run, batch.since or 0, batch.name))
 
 
 def newest_run(batches: list[Batch]) -> str | None:
@@ -493,9 +510,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 def _read(layout: Layout, name: str) -> Batch:
     files = layout.batch(name), layout.attempts(name)
     plain, record = map(read_json, files)
-    broken = [
-        str(path) for path, got in zip(files, (plain, record), strict=True) if got is None
-    ]
+    broken = [str(path) for path, got in zip(files, (plain, record), strict=True) if got is None]
     plan = BatchPlan.from_json(plain or {}, name)
     attempts = _bounded(read_attempts(files[1]), plan, layout.logs(name))
     return Batch(plan, attempts, Status.read(layout.status(name)), tuple(broken))
@@ -504,15 +519,18 @@ def _read(layout: Layout, name: str) -> Batch:
 def _bounded(attempts: list[Attempt], plan: BatchPlan, logs: Path) -> tuple[Attempt, ...]:
     """Attempts that wrote no end, each with what it cannot have outlived.
 
-    plan.resources["runtime"]: the walltime of the first attempt in minutes; later ones ask for more.
+    plan.resources["runtime"]: the walltime of a run's first attempt in minutes; its later ones ask
+    for more.
     """
     minutes = number_of(plan.resources.get("runtime"))
+    of_run: Counter[str | None] = Counter()
     for number, attempt in enumerate(attempts):
+        of_run[attempt.run] += 1
         if attempt.start is None or attempt.end is not None:
             continue
         latest = [later.start for later in attempts[number + 1 :] if later.start is not None][:1]
         if attempt.job is not None and minutes is not None:
-            latest.append(attempt.start + 60 * minutes * (number + 1))
+            latest.append(attempt.start + 60 * minutes * of_run[attempt.run])
         if is_dead(attempt):  # it and its judge wrote to their logs as long as they lived
             written = [path.stat().st_mtime for path in logs.glob("*") if path.exists()]
             latest.append(max([attempt.start, *written]))
