@@ -21,7 +21,7 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[1]
 SCRIPTS = PROJECT / "workflow" / "scripts"
 DEMO = (
-    f"{sys.executable} {SCRIPTS / 'demo_judge.py'} --name {{name}} --host {{host}} --port {{port}}"
+    f"{sys.executable} {PROJECT / 'tests/judge.py'} --name {{name}} --host {{host}} --port {{port}}"
 )
 adopts_orphans = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="orphans are adopted on Linux only"
