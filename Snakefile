@@ -1,2 +1,10 @@
-# The workflow is workflow/Snakefile; with this line `snakemake` is enough to type here.
+# The workflow is workflow/Snakefile, which others may import. This file makes `snakemake` enough to type here: an included
+# file cannot set the default target.
 include: "workflow/Snakefile"
+
+
+rule default:
+    default_target: True
+    localrule: True
+    input:
+        rules.all.input,

@@ -3,7 +3,9 @@
 import contextlib
 import functools
 import json
+import os
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -75,8 +77,14 @@ def plan():
             check_keys(SETTINGS.judge)
     for line in made.lines(games):
         logger.info(line)
-    watch_for_early_stop(LAYOUT, RUN)
+    watch_for_early_stop(SETTINGS.root, RUN, stop_submitting)
     return made
+
+
+def stop_submitting(why):
+    """A judge that cannot start, or a used-up budget: no batch more is submitted, and none retried."""
+    logger.error(f"Nothing more is submitted: {why}")
+    os.kill(os.getpid(), signal.SIGTERM)  # Snakemake's own word for it; what runs may end
 
 
 def ready_models():
@@ -84,6 +92,10 @@ def ready_models():
     if not workflow.is_main_process:
         return SETTINGS.selected
     return tuple(model for model in SETTINGS.selected if model in checked().ready)
+
+
+# Whether `plan` is asked for: its page needs what a profile makes of the batches' resources, which only their own rule sees.
+PLANNING = workflow.is_main_process and any(re.fullmatch(r"\w*plan", word) for word in sys.argv[1:])
 
 
 def members(batch):

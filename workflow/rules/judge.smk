@@ -33,36 +33,56 @@ rule plan_batch:
 GEN_JUDGMENT = "gen_judgment" if SETTINGS.judge["server"] == "vllm" else "gen_judgment_no_gpu"
 
 
-# Start the judge, play every game of the batch that no journal holds, make the judgments, clean up.
-rule:
-    name:
-        GEN_JUDGMENT
-    input:
-        batch=f"{ROOT}/batches/{{batch}}.json",
-        answers=answers_of_batch,
-        opponents=opponents,
-        questions=str(SETTINGS.questions),
-    output:
-        temp(touch(f"{ROOT}/played/{{batch}}")),
-    log:
-        f"{ROOT}/logs/gen_judgment/{{batch}}.log",
-    conda:
-        "../envs/arena.yaml"
-    # On one machine one batch at a time, but for the demo judge; profiles/slurm says 1.
-    threads: 1 if SETTINGS.toy else workflow.cores
-    # From the config: a job cannot see the number that a profile or the command line gives.
-    retries: SETTINGS.retries
-    resources:
-        runtime=walltime,
-        tries_left=lambda wildcards, attempt: SETTINGS.retries + 1 - attempt,
-    params:
-        script=SCRIPTS / "gen_judgment.py",
-        asked=lambda wildcards, resources, threads: json.dumps(
-            asked_for({**dict(resources), "threads": threads})
-        ),
-    shell:
-        "exec python {params.script:q} {input.batch:q} --tries-left {resources.tries_left}"
-        " --resources {params.asked:q} > {log:q} 2>&1"
+if PLANNING:
+
+    # The rule under which a profile's resources arrive, with another body: it only tells what it is asked for.
+    rule:
+        name:
+            GEN_JUDGMENT
+        output:
+            temp(f"{ROOT}/plan/{{batch}}.json"),
+        log:
+            f"{ROOT}/logs/plan/{{batch}}.log",
+        localrule: True
+        resources:
+            runtime=walltime,
+        params:
+            asked=lambda wildcards, resources: json.dumps(asked_for(dict(resources))),
+        shell:
+            "printf '%s\\n' {params.asked:q} > {output:q} 2> {log:q}"
+
+else:
+
+    # Start the judge, play every game of the batch that no journal holds, make the judgments, clean up.
+    rule:
+        name:
+            GEN_JUDGMENT
+        input:
+            batch=f"{ROOT}/batches/{{batch}}.json",
+            answers=answers_of_batch,
+            opponents=opponents,
+            questions=str(SETTINGS.questions),
+        output:
+            temp(touch(f"{ROOT}/played/{{batch}}")),
+        log:
+            f"{ROOT}/logs/gen_judgment/{{batch}}.log",
+        conda:
+            "../envs/arena.yaml"
+        # On one machine one batch at a time, but for the demo judge; profiles/slurm says 1.
+        threads: 1 if SETTINGS.toy else workflow.cores
+        # From the config: a job cannot see the number that a profile or the command line gives.
+        retries: SETTINGS.retries
+        resources:
+            runtime=walltime,
+            tries_left=lambda wildcards, attempt: SETTINGS.retries + 1 - attempt,
+        params:
+            script=SCRIPTS / "gen_judgment.py",
+            asked=lambda wildcards, resources, threads: json.dumps(
+                asked_for({**dict(resources), "threads": threads})
+            ),
+        shell:
+            "exec python {params.script:q} {input.batch:q} --tries-left {resources.tries_left}"
+            " --resources {params.asked:q} > {log:q} 2>&1"
 
 
 # Make the judgments of models whose journals hold all of their games; no judge is needed.

@@ -52,7 +52,7 @@ SECONDS_PER_TOKEN = 0.25
 QUEUE_SECONDS = 120.0
 LOCK_POLL = 5.0  # s between looks at locks that others hold; two runs may overlap for hours
 STATUS_EVERY = 2.0  # s
-LIMITS = "ARENA_JUDGE_LIMITS"  # JSON: fields of arena.judge.supervisor.Limits, for tests
+LIMITS = "ARENA_JUDGE_LIMITS"  # JSON: fields of arena.judge.server.Limits, for tests
 
 
 @dataclass
@@ -242,7 +242,7 @@ class Batch:
                 gpus=self.gpus,
                 log=self.layout.server_log(self.plan.batch),
                 attempt=self.attempt,
-                limits=_limits(judge),
+                limits=_limits(),
             )
             here = [{"url": local.url, "key": local.key}]
             asker, server = Asker(here, self.settings, timeout=timeout), StartedServer(local)
@@ -444,14 +444,10 @@ def _remembered(run_stop: RunStop) -> ArenaError:
     return JudgeError(text, run_stop.stop.kind)
 
 
-def _limits(judge: Any) -> Any:
-    from arena.judge.supervisor import Limits
+def _limits() -> Any:
+    from arena.judge.server import Limits
 
-    given = {"restarts": judge.get("max_restarts"), "start": judge.get("ready_minutes")}
-    if given["start"] is not None:
-        given["start"] *= 60
-    known = {key: value for key, value in given.items() if value is not None}
-    return Limits(**known | json.loads(os.environ.get(LIMITS, "{}")))
+    return Limits(**json.loads(os.environ.get(LIMITS, "{}")))
 
 
 def _summary(total: int, states: Counter[str], counts: Any, seconds: float) -> str:
