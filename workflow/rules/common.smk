@@ -132,6 +132,11 @@ def all_judgments(wildcards):
     return [file for model, file in files.items() if model in ready or Path(file).exists()]
 
 
+def names_of_judged(wildcards):
+    """A param: a model that is left out changes the tables, though no file is newer."""
+    return [Path(file).stem for file in all_judgments(wildcards)]
+
+
 def style_answers(wildcards):
     """Style control compares the answers as well as the verdicts."""
     if not SETTINGS.leaderboard["control_features"]:

@@ -106,10 +106,11 @@ class Batch:
             made = Made.read(self.layout.made_record(name))
             if (
                 made
+                and made.run == plan.run  # by an earlier attempt
                 and self.layout.made(name).exists()
                 and made.is_of(plan.settings, {role: digests.of(p) for role, p in roles.items()})
             ):
-                self.done.add(name)  # by an earlier attempt
+                self.done.add(name)
                 continue
             try:
                 file, inputs = _read(plan.answers[name], read_answers)
@@ -293,7 +294,7 @@ class Batch:
         try:
             journal.sync()
             write_atomic(path, map(dump_line, lines))
-            made = Made(self.plan.settings, model.inputs, path.stat().st_size)
+            made = Made(self.plan.settings, model.inputs, path.stat().st_size, self.plan.run)
             made.write(self.layout.made_record(name))
         except (OSError, JournalError) as error:
             text = getattr(error, "strerror", None) or error

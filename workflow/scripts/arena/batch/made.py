@@ -82,16 +82,17 @@ class Digests:
 @dataclass(frozen=True)
 class Made:
     """Of one model. settings: `Settings.digest`. inputs: role ("answers", "questions",
-    "opponent <model>") -> file as it was read. size: bytes of the judgment file.
+    "opponent <model>") -> file as it was read. size: bytes of the judgment file. run: of Snakemake.
     """
 
     settings: str
     inputs: Mapping[str, Input]
     size: int
+    run: str
 
     def write(self, path: Path) -> None:
         inputs = {role: [one.path, *one.stat, one.sha256] for role, one in self.inputs.items()}
-        content = {"settings": self.settings, "size": self.size, "inputs": inputs}
+        content = {"settings": self.settings, "run": self.run, "size": self.size, "inputs": inputs}
         write_atomic(path, json.dumps(content, indent=1) + "\n")
 
     @classmethod
@@ -103,7 +104,7 @@ class Made:
                 role: Input(where, (size, mtime, ctime, inode), sha256)
                 for role, (where, size, mtime, ctime, inode, sha256) in plain["inputs"].items()
             }
-            return cls(plain["settings"], inputs, plain["size"])
+            return cls(plain["settings"], inputs, plain["size"], plain["run"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 

@@ -24,7 +24,7 @@ from arena.data.answers import read_answers
 from arena.data.games import Game, GameSettings, plan_games
 from arena.data.layout import Layout
 from arena.data.questions import read_questions
-from arena.journals.journal import Record, Replayed, read_records
+from arena.journals.journal import Replayed, read_records
 from arena.journals.progress import Progress
 from arena.journals.records import BatchPlan
 from arena.journals.replay import open_games, reparse
@@ -81,11 +81,12 @@ def make_plan(settings: Settings, ready: Iterable[str], games: Mapping[str, int]
         if is_current(layout, model, judgment, settings.digest, roles, digests):
             continue
         if _may_be_complete(layout, model, games.get(model, 0)) and asked.is_complete(model):
-            if asked.is_published(model, judgment):
+            record = layout.made_record(model)
+            if not record.exists() and asked.is_published(model, judgment):
                 # Made by the first version, which kept no record.
                 size = Path(judgment).stat().st_size
                 inputs = {role: read_input(path) for role, path in roles.items()}
-                Made(settings.digest, inputs, size).write(layout.made_record(model))
+                Made(settings.digest, inputs, size, run="").write(record)
             else:
                 complete.append(model)
         else:
@@ -133,15 +134,20 @@ class Asked:
         if not Path(judgment).exists():
             return False
         games, journal, _ = self._of(model)
-        ours = {game.key: journal.records[game.digest] for game in games}
-        theirs: dict[tuple[str, int], tuple[Any, Any]] = {}
-        for line in iter_lines(judgment):
-            for index, game in enumerate((line.obj or {}).get("games") or ()):
-                if isinstance(game, dict):
-                    said = game.get("judgment")
-                    text = said.get("answer") if isinstance(said, dict) else None
-                    theirs[str(line.obj["uid"]), index] = (game.get("score"), text)  # type: ignore[index]
-        return theirs == {key: _published(record) for key, record in ours.items()}
+        ours: dict[str, list[Any]] = {}
+        for game in games:
+            record = journal.records[game.digest]
+            said = [record.label, record.answer or "", game.messages]
+            ours.setdefault(game.uid, []).append(said)
+        theirs = {
+            str(line.obj.get("uid")): [
+                [game.get("score"), (game.get("judgment") or {}).get("answer"), game.get("prompt")]
+                for game in line.obj.get("games") or ()
+            ]
+            for line in iter_lines(judgment)
+            if line.obj
+        }
+        return ours == theirs
 
     def _of(self, model: str) -> tuple[list[Game], Replayed, GameSettings]:
         settings = self._settings
@@ -161,10 +167,6 @@ class Asked:
         journal = Replayed(records)
         reparse(journal, params)
         return games, journal, params
-
-
-def _published(record: Record) -> tuple[str | None, str]:
-    return record.label, record.answer or ""
 
 
 def describe(
