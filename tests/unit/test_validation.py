@@ -5,6 +5,7 @@ import re
 
 import pytest
 from arena.campaign.validation import check
+from arena.data.layout import Layout
 from arena.support.errors import ConfigError, DataError
 
 QUESTIONS = [("a", "hard_prompt"), ("b", "hard_prompt"), ("c", "creative_writing")]
@@ -45,7 +46,7 @@ def campaign(tmp_path):
                 "models": models,
                 "baselines": {"*": "base"},
                 "judgments_dir": tmp_path / "judgments",
-                "journals_dir": tmp_path / "games",
+                "layout": Layout(tmp_path),
             }
             return check(**given | changes)
 
@@ -349,7 +350,7 @@ def test_a_warm_start_reads_no_answers(campaign, tmp_path):
 def test_the_files(campaign, tmp_path):
     campaign.answer("m", "ab")
     report = campaign.check("m", "none")
-    report.write(tmp_path / "root")
+    report.write(Layout(tmp_path / "root"))
     lines = (tmp_path / "root" / "validation.tsv").read_text().splitlines()
     assert lines[0] == (
         "model\tquestions\tanswers\tmissing\tduplicates\tempty\tcut\tunreadable\tstate\treason"

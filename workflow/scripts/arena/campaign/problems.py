@@ -177,9 +177,10 @@ def _of_batch(
         yield Problem(text, False, log)
     stopped = defaultdict(list)
     for row in rows:
-        if row.stop and row.mark != "done" and row.stop.kind is not StopKind.BUDGET:
-            if job.stop is None or row.stop.kind in _OF_MODELS or row.stop.kind != job.stop.kind:
-                stopped[row.stop.text].append(row)
+        stop, first = row.stop, job.stop and job.stop.kind
+        told = stop is None or stop.kind is StopKind.BUDGET or row.mark == "done"
+        if stop and not told and (stop.kind in _OF_MODELS or stop.kind != first):
+            stopped[stop.text].append(row)
     for cause, models in stopped.items():
         yield Problem(f"{_names(models)}: {cause}", True, log)
 

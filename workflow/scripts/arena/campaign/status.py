@@ -161,7 +161,7 @@ class StatusReader:
         lines = count_lines(folder / f"{model}.jsonl") if folder and not journal.lines else None
         if lines:  # judged elsewhere, or its journal was put away
             judged, played, games = lines, 2 * lines, 2 * lines
-        done = self.campaign.is_judged(model, (job and job.batch.plan.time) or 0)
+        done = self.campaign.is_judged(model, job.batch if job else None)
         if done is None:
             done = bool(played and games and played >= games)
         at = _at(done, answers, job)

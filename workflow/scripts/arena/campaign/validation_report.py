@@ -6,10 +6,10 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
+from arena.data.layout import Layout
 from arena.support.errors import DataError
 from arena.support.jsonl import write_atomic
 
@@ -100,7 +100,7 @@ class Report:
             "models": [asdict(row) for row in self.rows],
         }
 
-    def write(self, folder: str | Path) -> None:
+    def write(self, layout: Layout) -> None:
         """Write validation.tsv and validation.json."""
         text = io.StringIO()
         # Tabs and line ends in a reason would break the columns for simple readers.
@@ -110,9 +110,9 @@ class Report:
         writer.writerow(column.name for column in fields(Row))
         for row in self.rows:
             writer.writerow(str(value).translate(plain) for value in asdict(row).values())
-        write_atomic(Path(folder) / "validation.tsv", text.getvalue())
+        write_atomic(layout.validation_table, text.getvalue())
         content = json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
-        write_atomic(Path(folder) / "validation.json", content + "\n")
+        write_atomic(layout.validation, content + "\n")
 
     def table(self) -> str:
         """The rows and all that was found, in 80 columns."""
