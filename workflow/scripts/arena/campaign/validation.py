@@ -116,16 +116,8 @@ def check(
     files.save()
     dropped = [asked[position].uid for position in sorted(gaps)]
     notes = [f"{counted(len(gaps), 'question')} dropped for all models: {listing(dropped)}"]
-    return Report(
-        bench=bench,
-        questions=len(asked),
-        rows=rows,
-        problems=problems,
-        notes=(notes if gaps else []) + hints.notes(),
-        dropped=dropped,
-        games=games,
-        files_read=files.read,
-    )
+    notes = (notes if gaps else []) + hints.notes()
+    return Report(bench, len(asked), rows, problems, notes, dropped, games, files.read)
 
 
 def _check_categories(asked: Sequence[Question], questions: str | Path) -> None:
@@ -164,7 +156,7 @@ def _opponent_row(
         if not fault:
             near = did_you_mean(model, (file.stem for file in Path(folder).glob("*.jsonl")))
             fault = f"no answers: {path} does not exist{near}"
-        return Row(model, len(needed), 0, len(needed), 0, 0, 0, 0, "blocked", fault), set(needed)
+        return _row(model, None, len(needed), 0, "blocked", [fault]), set(needed)
     gaps = set(needed).intersection(facts.missing)
     remarks = _remarks(facts, path)
     if gaps:
@@ -176,18 +168,14 @@ def _opponent_row(
 
 
 def _model_row(
-    model: str,
-    folder: str,
-    files: FactsMemory,
-    questions: int,
-    hints: NameHints,
+    model: str, folder: str, files: FactsMemory, questions: int, hints: NameHints
 ) -> tuple[Row, Facts | None]:
     path = f"{folder}/{model}.jsonl"
     facts, fault = _facts(path, files)
     if facts is None:
         state = "broken" if fault else "no_answers"
         reason = fault or f"no answers: {path} does not exist{hints.near(model)}"
-        return Row(model, questions, 0, questions, 0, 0, 0, 0, state, reason), None
+        return _row(model, None, questions, 0, state, [reason]), None
     remarks = _remarks(facts, path)
     if facts.unreadable:
         state = "broken"
@@ -213,25 +201,17 @@ def _facts(path: str, files: FactsMemory) -> tuple[Facts | None, str]:
 
 
 def _row(
-    model: str, facts: Facts, questions: int, answers: int, state: str, remarks: list[str]
+    model: str, facts: Facts | None, questions: int, answers: int, state: str, remarks: list[str]
 ) -> Row:
-    return Row(
-        model=model,
-        questions=questions,
-        answers=answers,
-        missing=questions - answers,
-        duplicates=facts.duplicates,
-        empty=facts.empty,
-        cut=facts.cut,
-        unreadable=facts.unreadable,
-        state=state,
-        reason="; ".join(remarks),
-    )
+    names = ("duplicates", "empty", "cut", "unreadable")
+    counts = {name: getattr(facts, name) if facts else 0 for name in names}
+    missing, reason = questions - answers, "; ".join(remarks)
+    return Row(model, questions, answers, missing, **counts, state=state, reason=reason)
 
 
 def _remarks(facts: Facts, path: str) -> list[str]:
     """What was found in a file, the worst first."""
-    remarks = []
+    remarks: list[str] = []
     if facts.first_unreadable:
         line, message = facts.first_unreadable
         more = f" (and {facts.unreadable - 1} more)" if facts.unreadable > 1 else ""
