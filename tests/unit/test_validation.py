@@ -355,6 +355,20 @@ def test_the_files(campaign, tmp_path):
     assert lines[0] == (
         "model\tquestions\tanswers\tmissing\tduplicates\tempty\tcut\tunreadable\tstate\treason"
     )
+    assert lines[2] == ("m\t3\t2\t1\t0\t0\t0\t0\tincomplete\t1 question without an answer: skipped")
+    content = json.loads((tmp_path / "root" / "validation.json").read_text())
+    assert content["ok"] is True
+    assert [row["model"] for row in content["models"]] == ["base", "m", "none"]
+    assert list(content["models"][1]) == lines[0].split("\t")
+    assert content["models"][1]["missing"] == 1
+
+
+def test_the_table_keeps_to_80_columns(campaign):
+    name = "a-very-long-name-of-a-model-with-its-step-000123456789"
+    campaign.answer(name, "ab")
+    table = campaign.check(name, "none").table()
+    lines = table.splitlines()
+    assert lines[0] == "bench: 3 questions"
     heads = "model answers miss dupl empty cut bad state"
     assert lines[2].split() == heads.split()
     assert lines[3].split() == ["base", "3/3", *"-----", "baseline"]
