@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from arena.batch.gen_judgment import Job, plan_of
 from arena.data.games import Game, GameSettings
 from arena.data.questions import read_questions
-from arena.demo.server import message_digest
-from arena.batch.gen_judgment import Job, plan_of
 from arena.setup.resolve import resolve
 from arena.setup.settings import Settings
+
+from tests.faults import message_digest
 
 PROJECT = Path(__file__).parents[2]
 MODELS = ("alpha", "beta", "gamma")

@@ -1,6 +1,6 @@
-"""The demo judge for chaos runs: it writes down each call as it comes in, and its process number.
+"""The tests' judge for chaos runs: it writes down each call as it comes in, and its process number.
 
-The demo judge's own log has a line for each call that has ended; a call that was in flight when
+That judge's own log has a line for each call that has ended; a call that was in flight when
 the judge was killed is only in ours. Options of ours: `--calls FILE` (time and prompt of each),
 `--lives FILE` (time and process number of each start), `--plan FILE` (JSON: prompt -> [kind, value]
 of the fault that strikes its first call).
@@ -12,13 +12,14 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "workflow" / "scripts"))
+from aiohttp import web
 
-import demo_judge
-from arena.demo.faults import Fault, Faults
-from arena.demo.server import Toy, message_digest
-from arena.support.web import Reply, Request
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests import judge
+from tests.faults import Fault, Faults, message_digest
 
 
 def option(name: str) -> Path:
@@ -49,17 +50,18 @@ class Planned(Faults):
         return super()._marked(digest, text)
 
 
-class Counted(Toy):
-    """A toy that logs every call before anything can happen to it."""
+class Counted(judge.Judge):
+    """Logs every call before anything can happen to it."""
 
-    async def _call(self, request: Request) -> Reply | None:
-        write_down(CALLS, message_digest(json.loads(request.body)["messages"]))
+    async def play(
+        self, request: web.Request, asked: dict[str, Any], prompt: str
+    ) -> web.StreamResponse:
+        write_down(CALLS, message_digest(asked["messages"]))
         # A judge that dies before its supervisor has seen it ready has failed to start: another
         # case, which ends the run.
         await asyncio.sleep(max(0.0, BORN + 0.6 - time.monotonic()))
-        return await super()._call(request)
+        return await super().play(request, asked, prompt)
 
 
-demo_judge.Toy, demo_judge.Faults = Counted, Planned
 write_down(LIVES, str(os.getpid()))
-asyncio.run(demo_judge.run(demo_judge.arguments()))
+judge.main(Counted, Planned)

@@ -22,7 +22,8 @@ from datetime import datetime
 from pathlib import Path
 
 import yaml
-from arena.demo.server import message_digest
+
+from tests.faults import message_digest
 
 PROJECT = Path(__file__).parents[2]
 SUBMITTED = re.compile(r"submitted with SLURM jobid (\d+)")
@@ -165,7 +166,7 @@ class Campaign:
     def write_config(self) -> None:
         folder = shlex.quote(str(self.folder))
         command = (
-            f"{sys.executable} {folder}/workflow/scripts/demo_judge.py --host {{host}} "
+            f"{sys.executable} {shlex.quote(str(PROJECT / 'tests/judge.py'))} --host {{host}} "
             "--port {port} --name {name} "
             f"--request-log {folder}/requests/{{port}}.jsonl {self.options}"
         )

@@ -63,7 +63,7 @@ def test_judge_that_is_killed(campaign, reference, figures):
     struck.job()
     await_that(lambda: struck.judged() >= 12, "games in the journals")
     before = struck.judged()
-    os.kill(process_of(struck, "demo_judge.py"), signal.SIGKILL)
+    os.kill(process_of(struck, "tests/judge.py"), signal.SIGKILL)
     assert struck.wait() == 0, struck.text()
     assert states(struck) == ["COMPLETED"]
     again = struck.asked_again()

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from arena.data.games import CONTROL_QUESTION
-from arena.support.web import Reply, Request, error, serve
+
+from tests.web import Reply, Request, error, serve
 
 KEY = "key-of-this-job-5f0c"
 
@@ -86,8 +87,7 @@ def judge(script: Callable[[Call], Any], **options: Any) -> Iterator[ScriptedJud
     started = threading.Event()
 
     async def start() -> None:
-        scripted.server = await serve(scripted._answer, "127.0.0.1", 0)
-        scripted.port = scripted.server.sockets[0].getsockname()[1]
+        scripted.server, scripted.port = await serve(scripted._answer)
         started.set()
 
     def run() -> None:
@@ -95,7 +95,7 @@ def judge(script: Callable[[Call], Any], **options: Any) -> Iterator[ScriptedJud
         loop.run_forever()
 
     async def stop() -> None:
-        scripted.server.close()
+        await scripted.server.cleanup()
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in others:
             task.cancel()

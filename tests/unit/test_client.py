@@ -10,27 +10,28 @@ import socket
 import time
 from collections import Counter
 
+import arena.client.adaptive_limit
 import arena.client.breaker
 import arena.client.client
 import arena.client.deadline
-import arena.client.adaptive_limit
 import arena.client.ready
 import arena.client.replies
 import pytest
-from arena.data.games import plan_games
-from arena.data.questions import Question
-from arena.journals.journal import Journal, read_records
-from arena.journals.replay import open_games
 from arena.client.asker import Asker, is_loopback
 from arena.client.client import Client
 from arena.client.deadline import Deadline
 from arena.client.hooks import Hooks
 from arena.client.ready import Server
+from arena.data.games import plan_games
+from arena.data.questions import Question
+from arena.journals.journal import Journal, read_records
+from arena.journals.replay import open_games
 from arena.support.errors import BudgetSpent, JournalError, JudgeError, OpenGames
 from arena.support.interrupts import Interrupted, Interrupts
-from arena.support.web import Reply, error
 from scripted import KEY, Call, completion, judge
 from test_games import answers, settings
+
+from tests.web import Reply, error
 
 QUESTIONS = [Question(f"q{n}", "hard", f"What is {n}?", n + 1) for n in range(40)]
 
@@ -239,8 +240,7 @@ def test_a_reply_that_stops_half_way_or_is_no_http_is_asked_again(play, sent):
     async def cut(call: Call) -> Reply | None:
         if call.again:
             return completion()
-        call.request.writer.write(sent)
-        await call.request.writer.drain()
+        call.request.send(sent)
         return None
 
     with judge(cut) as server:
@@ -256,8 +256,7 @@ def test_a_reply_byte_by_byte_has_a_time_limit_as_a_whole(play):
         if call.again:
             return completion()
         for byte in completion().encode():
-            call.request.writer.write(bytes([byte]))
-            await call.request.writer.drain()
+            call.request.send(bytes([byte]))
             await asyncio.sleep(0.02)  # 250 bytes: each in time, all too late
         return None
 

@@ -15,14 +15,14 @@ from pathlib import Path
 import arena.client.share
 import arena.client.siblings
 import pytest
-from arena.data.judgments import read_judgments
-from arena.journals.journal import Journal, read_records
-from arena.journals.lock import Lock, read_holder
-from arena.client.budget import SpentMark
 from arena.batch.gen_judgment import Job, judge_model
+from arena.client.budget import SpentMark
 from arena.client.report import Report
 from arena.client.share import Share, capacity
 from arena.client.siblings import Siblings
+from arena.data.judgments import read_judgments
+from arena.journals.journal import Journal, read_records
+from arena.journals.lock import Lock, read_holder
 from arena.support.errors import (
     ArenaError,
     BudgetSpent,
@@ -30,10 +30,11 @@ from arena.support.errors import (
     JournalError,
     JudgeError,
 )
-from arena.support.web import Reply, error
 from scripted import KEY, Call, completion, judge
 from test_games import PLAIN
 from test_lock import wait_until
+
+from tests.web import Reply, error
 
 LABELS = ("A>B", "B>>A", "A=B")
 

@@ -174,7 +174,7 @@ def endpoint(project: Path, tmp_path: Path) -> Iterator[tuple[str, Path]]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = tmp_path / "requests.jsonl"
-    command = [sys.executable, str(project / "workflow/scripts/demo_judge.py"), "--port", str(port)]
+    command = [sys.executable, str(project / "tests/judge.py"), "--port", str(port)]
     server = subprocess.Popen(
         [*command, "--name", "served", "--request-log", str(log)],
         env=os.environ | {"VLLM_API_KEY": KEY},

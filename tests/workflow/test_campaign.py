@@ -2,18 +2,16 @@
 
 import csv
 import json
-import sys
 
 import pytest
 
+from tests.served import DEMO
 from tests.workflow.conftest import Campaign, read_lines, write_lines
 
 
-def by_command(campaign: Campaign, options: str) -> dict:
+def by_command(options: str) -> dict:
     """The demo judge in the place of vLLM, so that it can be told to misbehave."""
-    script = campaign.dir / "workflow/scripts/demo_judge.py"
-    command = f"{sys.executable} {script} --name {{name}} --host {{host}} --port {{port}} {options}"
-    return {"server": "vllm", "path": "none", "command": command}
+    return {"server": "vllm", "path": "none", "command": f"{DEMO} {options}"}
 
 
 def look(campaign: Campaign) -> dict:
@@ -34,7 +32,7 @@ def ledger(campaign: Campaign) -> list[dict]:
 
 
 def test_a_budget_stops_in_order_and_the_next_run_goes_on(campaign: Campaign) -> None:
-    slow = by_command(campaign, "--slots 4 --seconds 0.5")
+    slow = by_command("--slots 4 --seconds 0.5")
     campaign.configure(judge=slow | {"parallel": 4}, budget={"games": 8}, only=["mid-7b-chat"])
     campaign.run(ok=False)
     first = journaled(campaign)
@@ -54,7 +52,7 @@ def test_a_budget_stops_in_order_and_the_next_run_goes_on(campaign: Campaign) ->
 
 def test_a_used_up_budget_launches_no_judge(campaign: Campaign) -> None:
     """Nor does the run go on through all its batches, each of them three times."""
-    campaign.configure(judge=by_command(campaign, ""), budget={"games": 0}, batch_size=1)
+    campaign.configure(judge=by_command(""), budget={"games": 0}, batch_size=1)
     said = campaign.run("--profile", "profiles/local", "--retries", "2", ok=False).stdout
     assert "Nothing more is submitted: the budget of this run is used up" in said
     assert journaled(campaign) == 0
@@ -67,7 +65,7 @@ def test_a_used_up_budget_launches_no_judge(campaign: Campaign) -> None:
 
 
 def test_a_judge_that_does_not_start_is_named_with_its_log(campaign: Campaign) -> None:
-    campaign.configure(judge=by_command(campaign, "--fail path"), only=["mid-7b-chat"])
+    campaign.configure(judge=by_command("--fail path"), only=["mid-7b-chat"])
     campaign.run(ok=False)
     assert campaign.models() == []
     told = (campaign.root / "logs/gen_judgment/mid-7b-chat.log").read_text()
@@ -91,7 +89,7 @@ def test_a_judge_that_died_and_odd_replies_are_named(campaign: Campaign) -> None
             content["answer"] += marker or " <<judge:unparsed>>"
         write_lines(campaign.answers(model), lines)
     faults = campaign.dir / "faults.jsonl"
-    campaign.configure(judge=by_command(campaign, f"--seconds 0.3 --slots 8 --fault-log {faults}"))
+    campaign.configure(judge=by_command(f"--seconds 0.3 --slots 8 --fault-log {faults}"))
     campaign.run()
     told = wrong(campaign)
     (restart,) = (text for text in told if "the judge was started again" in text)

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.served import DEMO
 from tests.workflow.conftest import KEY, Campaign, all_text, read_lines, write_lines
-
-DEMO = "python workflow/scripts/demo_judge.py --name {name} --host {host} --port {port}"
 
 
 def test_an_external_judge_is_asked_with_its_key_and_the_key_stays_nowhere(

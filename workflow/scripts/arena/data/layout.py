@@ -59,7 +59,7 @@ class Layout:
         """Of all batches that left a plan or a record, sorted."""
         planned = {path.stem for path in self.root.glob("batches/*.json")}
         begun = {path.parent.name for path in self.root.glob("logs/*/batch.json")}
-        return sorted(name for name in planned | begun if not name.endswith(".stop"))
+        return sorted(name for name in planned | begun if not name.endswith(".stop") and not name.startswith("replay-"))
 
     @property
     def validation(self) -> Path:
@@ -73,6 +73,11 @@ class Layout:
     def answers_memory(self) -> Path:
         """What is known of answer files, by size and time; may be deleted at any time."""
         return self.root / ".answers.json"
+
+    @property
+    def digests(self) -> Path:
+        """SHA-256 of input files, by path and state; may be deleted at any time."""
+        return self.root / ".digests.json"
 
     @property
     def plan(self) -> Path:

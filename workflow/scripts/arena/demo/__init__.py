@@ -1,1 +1,1 @@
-"""The demo judge: deterministic verdicts over real HTTP, with faults on demand."""
+"""The demo judge: deterministic verdicts over real HTTP."""

@@ -83,16 +83,13 @@ def count_tokens(text: str) -> int:
 
 @dataclass
 class PrefixCache:
-    """What vLLM's prefix cache would have held: blocks of 16 tokens, the least recently used go
-    first.
+    """What vLLM's prefix cache would hold: blocks of 16 tokens, the least recently used go first.
 
     A block is found only if all blocks before it are, as in vLLM, so only prompts that start alike
     share.
     """
 
-    capacity: int  # tokens; 0 = no cache
-    queried: int = 0
-    hits: int = 0
+    capacity: int = 200_000  # tokens; 0 = no cache
     _blocks: OrderedDict[int, None] = field(default_factory=OrderedDict, repr=False)
 
     def cached_tokens(self, prompt: str) -> int:
@@ -105,14 +102,10 @@ class PrefixCache:
         found = 0
         while found < len(keys) and keys[found] in self._blocks:
             found += 1
-        # Backwards, so that the ends of prompts are dropped before the beginnings that others
-        # share.
+        # Backwards: the ends of prompts are dropped before the beginnings that others share.
         for key in reversed(keys):
             self._blocks[key] = None
             self._blocks.move_to_end(key)
         while len(self._blocks) * BLOCK > self.capacity:
             self._blocks.popitem(last=False)
-        cached = found * BLOCK if self.capacity else 0
-        self.queried += count_tokens(prompt)
-        self.hits += cached
-        return cached
+        return found * BLOCK if self.capacity else 0

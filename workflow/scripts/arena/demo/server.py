@@ -1,180 +1,89 @@
-"""The demo judge as a server: OpenAI's chat completions, with what vLLM adds (usage, /health,
-/metrics, priority).
-
-It stands in for a judge where no GPU is, and for a misbehaving one in tests: see `faults` for
-what a request can ask for, and `Habits` for what the process can be told to do.
-"""
+"""The demo judge as a server: OpenAI's chat completions, with what vLLM adds to the usage."""
 
 import asyncio
 import contextlib
-import hashlib
-import heapq
-import itertools
-import json
-import os
-import signal
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from arena.demo.faults import Fault, Faults
-from arena.demo.judge import BLOCK, NAME, PrefixCache, answers, count_tokens, verdict
-from arena.demo.replies import REASONS, REFUSED, refused, shaped, too_long, trickle
-from arena.support.web import Reply, Request, error
+from aiohttp import web
 
+from arena.demo.judge import NAME, PrefixCache, count_tokens, verdict
 
-@dataclass(frozen=True)
-class Speed:
-    """How fast the toy answers. With the defaults at once, and any number at a time."""
-
-    slots: int = 0  # games that run at the same time; 0 = all
-    seconds: float = 0.0  # a game takes this long,
-    prefill: float = 0.0  # and this long for 1,000 prompt tokens that were not cached
+MAX_BODY = 64 * 1024 * 1024  # bytes; a prompt of 1,000,000 tokens is about 5 MB
+MAX_TOKENS = 4096  # of a reply, where the request says nothing
 
 
-@dataclass
-class Toy:
-    """State of the demo judge."""
+class DemoJudge:
+    """Answers to one model name. seconds: of a game; slots: games at the same time, 0 = all."""
 
-    name: str
-    key: str | None
-    cache: PrefixCache
-    faults: Faults
-    speed: Speed = Speed()
-    context: int = 0  # tokens of prompt and reply; 0 = no limit
-    log: TextIO | None = None  # the request log
-    open: int = 0  # calls that wait or run
-    running: int = 0
-    served: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    dead_engine: str | None = None  # "health" (all fails) or "api" (health stays 200)
-    hung: bool = False
-    _waiting: list[tuple[int, int, asyncio.Future]] = field(default_factory=list, repr=False)
-    _arrivals: Any = field(default_factory=itertools.count, repr=False)
+    def __init__(self, name: str, key: str | None = None, seconds: float = 0.0, slots: int = 0):
+        self.name, self.key, self.seconds = name, key, seconds
+        self.slot = asyncio.Semaphore(slots) if slots else contextlib.nullcontext()
+        self.cache = PrefixCache()
+        self.served = 0
 
-    async def __call__(self, request: Request) -> Reply | None:
-        """Answer one request."""
-        if self.hung:
-            await asyncio.Event().wait()
-        path = request.path.split("?")[0]
-        if path == "/health":
-            return Reply(500 if self.dead_engine == "health" else 200, "")
-        if path == "/metrics":
-            return Reply(200, self.metrics())
-        if path == "/faults":
-            return Reply(200, dict(self.faults.counts))
-        if self.key and request.bearer != self.key:
-            return error(401, "invalid_request_error", "the key is not this server's")
-        if path == "/v1/models":
-            listed = {"id": self.name, "object": "model", "owned_by": NAME}
-            if self.context:
-                listed["max_model_len"] = self.context
-            return Reply(200, {"object": "list", "data": [listed]})
-        if path == "/v1/chat/completions" and request.method == "POST":
-            return await self._call(request)
-        return error(404, "not_found", f"the toy judge knows no {request.method} {path}")
+    def app(self) -> web.Application:
+        """Its routes; `/health` alone is open to everybody."""
+        app = web.Application(client_max_size=MAX_BODY)
+        app.router.add_get("/health", self.health)
+        app.router.add_get("/v1/models", self.models)
+        app.router.add_post("/v1/chat/completions", self.chat)
+        return app
 
-    async def _call(self, request: Request) -> Reply | None:
+    async def health(self, _: web.Request) -> web.Response:
+        return web.Response()
+
+    async def models(self, request: web.Request) -> web.Response:
+        if not self.knows(request):
+            return wrong_key()
+        return web.json_response({"object": "list", "data": [self.listed()]})
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        """Check a call, then play it."""
+        if not self.knows(request):
+            return wrong_key()
         try:
-            asked = request.json()
-            messages, priority = asked["messages"], int(asked.get("priority") or 0)
-            texts = [message["content"] for message in messages]
-            prompt = "\n".join(texts)
+            asked = await request.json()
+            prompt = "\n".join(message["content"] for message in asked["messages"])
         except (ValueError, KeyError, TypeError) as broken:
             return error(400, "invalid_request_error", f"not a chat completion request: {broken!r}")
         if asked.get("model") != self.name:
             return error(404, "not_found", f"the model {asked.get('model')!r} does not exist here")
         if asked.get("stream"):
-            return error(400, "invalid_request_error", "the toy judge does not stream")
-        digest = message_digest(messages)
-        self.open += 1
-        entry = {"in": time.time(), "out": None, "status": None, "fault": None, "digest": digest}
-        entry |= {
-            "priority": priority,
-            "open": self.open,
-            "running": None,
-            "user": asked.get("user"),
-        }
-        entry |= {"pair": [short_digest(answer) for answer in answers(texts[-1]) or ()]}
-        try:
-            if self.dead_engine:
-                reply: Reply | None = error(500, "internal_server_error", "the engine is dead")
-            else:
-                # The supervisor's question whether the engine lives is no game.
-                probe = asked.get("user") == "supervisor"
-                fault = None if probe else self.faults.strike(digest, texts[-1])
-                entry["fault"] = fault and fault.kind
-                async with self._slot(priority):
-                    entry["running"] = self.running
-                    reply = await self._play(request, asked, prompt, texts[-1], fault, entry)
-            if reply:
-                entry["status"] = reply.status
-            return reply
-        finally:
-            self.open -= 1
-            self.served += 1
-            if self.log:
-                self.log.write(json.dumps(entry | {"out": time.time()}) + "\n")
-                self.log.flush()
+            return error(400, "invalid_request_error", "the demo judge does not stream")
+        return await self.play(request, asked, prompt)
 
-    @contextlib.asynccontextmanager
-    async def _slot(self, priority: int):
-        """Wait for one of the slots: lowest priority number first, then first come, as in vLLM."""
-        if self.speed.slots and self.running >= self.speed.slots:
-            turn = asyncio.get_running_loop().create_future()
-            heapq.heappush(self._waiting, (priority, next(self._arrivals), turn))
-            await turn  # the slot is handed over by the one that leaves it
-        else:
-            self.running += 1
-        try:
-            yield
-        finally:
-            while self._waiting:
-                turn = heapq.heappop(self._waiting)[2]
-                if not turn.cancelled():
-                    turn.set_result(None)
-                    break
-            else:
-                self.running -= 1
+    async def play(self, _: web.Request, asked: dict[str, Any], prompt: str) -> web.StreamResponse:
+        """One game, as soon as a slot is free."""
+        async with self.slot:
+            cached = self.cache.cached_tokens(prompt)
+            await asyncio.sleep(self.seconds)
+            text = verdict(asked["messages"][-1]["content"])[1]
+            return web.json_response(self.completion(prompt, text, limit_of(asked), cached))
 
-    async def _play(
-        self,
-        request: Request,
-        asked: dict,
-        prompt: str,
-        user: str,
-        fault: Fault | None,
-        entry: dict[str, Any],
-    ) -> Reply | None:
-        tokens = count_tokens(prompt)
-        limit = int(asked.get("max_completion_tokens") or asked.get("max_tokens") or 4096)
-        if self.context and tokens + limit > self.context:
-            return too_long(self.context, tokens, limit)
-        cached = self.cache.cached_tokens(prompt)
-        seconds = self.speed.seconds + self.speed.prefill * (tokens - cached) / 1000
-        if seconds:
-            await asyncio.sleep(seconds)
-        if fault and fault.kind in BROKEN:
-            return await BROKEN[fault.kind](self, request, fault)
-        if fault and fault.kind in REFUSED:
-            return refused(fault.kind, tokens, limit)
-        text = verdict(user)[1]
-        message, reason = shaped(text, fault)
-        shown = message.get("content") or message.get("reasoning_content") or ""
-        written = count_tokens(shown)
-        if written > limit and not (fault and fault.kind in (*REASONS, "huge")):
-            message["content"], reason, written = shown[: limit * 4], "length", limit
-        self.prompt_tokens += tokens
-        self.completion_tokens += written
-        reply = {
+    def knows(self, request: web.Request) -> bool:
+        return not self.key or request.headers.get("Authorization") == f"Bearer {self.key}"
+
+    def listed(self) -> dict[str, Any]:
+        """What `/v1/models` says of the model."""
+        return {"id": self.name, "object": "model", "owned_by": NAME}
+
+    def completion(self, prompt: str, text: str, limit: int, cached: int) -> dict[str, Any]:
+        """The reply's body. limit: of its tokens; cached: tokens of the prompt."""
+        tokens, written = count_tokens(prompt), count_tokens(text)
+        cut = written > limit
+        if cut:
+            text, written = text[: limit * 4], limit
+        self.served += 1
+        message = {"role": "assistant", "content": text}
+        finish = "length" if cut else "stop"
+        return {
             "id": f"toy-{self.served}",
             "object": "chat.completion",
-            "created": int(entry["in"]),
+            "created": int(time.time()),
             "model": self.name,
             "system_fingerprint": NAME,
-            "choices": [{"index": 0, "message": message, "finish_reason": reason}],
+            "choices": [{"index": 0, "message": message, "finish_reason": finish}],
             "usage": {
                 "prompt_tokens": tokens,
                 "completion_tokens": written,
@@ -182,91 +91,18 @@ class Toy:
                 "prompt_tokens_details": {"cached_tokens": cached},
             },
         }
-        if fault and fault.kind == "nousage":
-            del reply["usage"]
-        entry |= {"prompt_tokens": tokens, "cached_tokens": cached}
-        answer = Reply(200, reply)
-        if fault and fault.kind in ("slow", "cut"):
-            await trickle(request, fault, answer)
-            entry["status"] = answer.status
-            return None
-        if fault and fault.kind == "late":
-            await asyncio.sleep(fault.number(1))
-        return answer
-
-    def metrics(self) -> str:
-        """Under vLLM's names, so that readers of a real judge's figures can be shown these."""
-        figures = {
-            "num_requests_running": self.running,
-            "num_requests_waiting": len(self._waiting),
-            "prompt_tokens_total": self.prompt_tokens,
-            "generation_tokens_total": self.completion_tokens,
-            "prefix_cache_queries_total": self.cache.queried,
-            "prefix_cache_hits_total": self.cache.hits,
-        }
-        label = f'{{model_name="{self.name}"}}'
-        lines = [f"vllm:{name}{label} {float(value)}\n" for name, value in figures.items()]
-        blocks = f'block_size="{BLOCK}",num_gpu_blocks="{self.cache.capacity // BLOCK}"'
-        return "".join([*lines, f"vllm:cache_config_info{{{blocks}}} 1.0\n"])
 
 
-def message_digest(messages: list[dict]) -> str:
-    """SHA-256 (16 digits) of the messages of a call, as the logs name a prompt."""
-    return short_digest(json.dumps(messages, sort_keys=True, ensure_ascii=False))
+def limit_of(asked: dict[str, Any]) -> int:
+    """Tokens that the reply of this request may have."""
+    return int(asked.get("max_completion_tokens") or asked.get("max_tokens") or MAX_TOKENS)
 
 
-def short_digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def error(status: int, kind: str, message: str, **more: Any) -> web.Response:
+    """A reply in the shape of OpenAI's errors."""
+    body = {"error": {"type": kind, "message": message, "code": status} | more}
+    return web.json_response(body, status=status)
 
 
-async def _status(_: Toy, __: Request, fault: Fault) -> Reply:
-    head = {"Retry-After": f"{fault.number(1):g}"} if fault.kind == "429" else {}
-    reply = error(int(fault.kind), "injected", f"injected fault {fault.kind}")
-    return Reply(reply.status, reply.content, head)
-
-
-async def _reset(_: Toy, request: Request, __: Fault) -> None:
-    request.writer.transport.abort()
-
-
-async def _stall(_: Toy, __: Request, fault: Fault) -> None:
-    await asyncio.sleep(fault.number(3600))
-
-
-async def _garbage(_: Toy, __: Request, ___: Fault) -> Reply:
-    return Reply(200, "\x00{]] this is no JSON", {"Content-Type": "application/json"})
-
-
-async def _html(_: Toy, __: Request, ___: Fault) -> Reply:
-    return Reply(502, "<html><body><h1>502 Bad Gateway</h1></body></html>")
-
-
-async def _die(_: Toy, __: Request, fault: Fault) -> None:
-    os._exit(int(fault.number(1)))
-
-
-async def _kill(_: Toy, __: Request, ___: Fault) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-async def _hang(toy: Toy, _: Request, __: Fault) -> None:
-    toy.hung = True
-    await asyncio.Event().wait()
-
-
-async def _engine(toy: Toy, _: Request, fault: Fault) -> Reply:
-    toy.dead_engine = "api" if fault.value == "api" else "health"
-    return error(500, "internal_server_error", "the engine is dead")
-
-
-BROKEN = {"429": _status, "500": _status, "503": _status, "reset": _reset, "stall": _stall}
-BROKEN |= {"garbage": _garbage, "html": _html, "die": _die, "kill": _kill, "hang": _hang}
-BROKEN |= {"engine": _engine}
-
-
-def open_log(path: Path | None) -> TextIO | None:
-    """The request log: a line a call, appended when it ends."""
-    if path is None:
-        return None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.open("a")
+def wrong_key() -> web.Response:
+    return error(401, "invalid_request_error", "the key is not this server's")

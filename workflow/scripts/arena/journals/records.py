@@ -137,6 +137,11 @@ class BatchPlan:
             time=epoch(plain.get("time")),
         )
 
+    def roles(self, model: str) -> dict[str, str]:
+        """Role -> path of all files that a model's judgments are made from (see `Settings.roles`)."""
+        others = {f"opponent {name}": path for name, path in self.opponents.items()}
+        return {"answers": self.answers[model], "questions": self.questions, **others}
+
     @property
     def gpus(self) -> float:
         """GPUs that its job asks for."""
@@ -175,6 +180,7 @@ class Attempt:
     log: str | None = None  # of the judge server
     judge: str | None = None
     server: str | None = None
+    asked: Mapping[str, Any] = field(default_factory=dict)  # resources of its job
     latest: float | None = None
 
     _TIMES = ("start", "launched", "ready", "first_game", "last_game", "end")
@@ -209,6 +215,7 @@ class Attempt:
             "server_log": self.log,
             "judge": self.judge,
             "server": self.server,
+            "asked": dict(self.asked),
         }
 
     @classmethod
@@ -229,6 +236,7 @@ class Attempt:
             log=text_of(plain.get("server_log")),
             judge=text_of(plain.get("judge")),
             server=text_of(plain.get("server")),
+            asked=dict_of(plain.get("asked")),
         )
 
     @property
@@ -260,15 +268,19 @@ def _old_kind(kind: Any, cause: str) -> StopKind:
 class AttemptLog:
     """Writes the record of the attempt that runs here: `logs/<batch>/batch.json`."""
 
-    def __init__(self, path: Path, attempt: Attempt) -> None:
+    def __init__(self, path: Path | None, attempt: Attempt) -> None:
+        """path: None keeps no record."""
         self.path = path
         self.attempt = attempt
-        self._earlier = [_completed(former).to_json() for former in read_attempts(path)]
+        former = read_attempts(path) if path else []
+        self._earlier = [_completed(one).to_json() for one in former]
         self.note()
 
     def note(self, **changes: Any) -> None:
         """Change fields, on disk at once."""
         self.attempt = replace(self.attempt, **changes)
+        if self.path is None:
+            return
         content = self.attempt.to_json() | {"earlier": self._earlier}
         try:
             write_atomic(self.path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

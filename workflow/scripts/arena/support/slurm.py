@@ -85,6 +85,12 @@ def ask_of_job(job: str, fields: str, patience: float) -> tuple[str, str | None]
     return output.strip(), problem
 
 
+def time_left(job: str, patience: float) -> float | None:
+    """Seconds until a job's limit; None where it has none or Slurm does not answer in time."""
+    text, problem = ask_of_job(job, "%L", patience)
+    return None if problem else seconds(text)
+
+
 def sacct(ids: Iterable[str]) -> tuple[dict[str, Account], str | None]:
     """GPU hours of jobs by Slurm's accounting, and why they cannot be told (None: they can)."""
     wanted = ",".join(sorted(set(ids)))

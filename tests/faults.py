@@ -1,4 +1,4 @@
-"""Faults that the demo judge injects, chosen by the request: by a marker in its text or by a
+"""Faults that the tests' judge injects, chosen by the request: by a marker in its text or by a
 seeded schedule.
 
 A marker is `<<judge:KIND>>`, `<<judge:KIND=VALUE>>` or `<<judge:KIND*N>>` anywhere in the last
@@ -146,3 +146,34 @@ class Faults:
                 return Fault(kind, None if value is None else str(value))
             draw -= rate
         return None
+
+
+def shaped(text: str, kind: str) -> tuple[dict[str, Any], str]:
+    """The message and finish_reason, as a lasting fault wants them."""
+    message: dict[str, Any] = {"role": "assistant", "content": text}
+    call = {"id": "call-1", "type": "function", "function": {"name": "judge", "arguments": "{}"}}
+    changes: dict[str, dict[str, Any]] = {
+        "null": {"content": None},
+        "empty": {"content": ""},
+        "blank": {"content": "\n\n"},
+        "reasoning": {"content": None, "reasoning_content": text},
+        "thought": {"reasoning_content": "At first sight [[B>>A]]."},
+        "think": {"content": f"<think>At first sight [[B>>A]].</think>\n{text}"},
+        "tool": {"content": None, "tool_calls": [call]},
+        "refusal": {"content": None, "refusal": "I cannot judge this."},
+        "length": {"content": text.split("[[")[0]},
+        "unparsed": {"content": text.split("[[")[0] + "I cannot decide."},
+        "odd": {"content": "My verdict: [[A>>A]]"},
+        "huge": {"content": ("and so on, " * 9091)[:100_000]},
+    }
+    reasons = {"length": "length", "longwinded": "length", "tool": "tool_calls"}
+    return message | changes.get(kind, {}), reasons.get(kind, "stop")
+
+
+def message_digest(messages: list[dict]) -> str:
+    """SHA-256 (16 digits) of the messages of a call, as the logs name a prompt."""
+    return short_digest(json.dumps(messages, sort_keys=True, ensure_ascii=False))
+
+
+def short_digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,298 @@
+"""The tests' judge: `python tests/judge.py --port 8000`. The demo judge, made slow, faulty and
+ill-behaved on demand.
+
+Faults are chosen by the request or by a schedule: see `tests/faults.py`. `--request-log` writes a
+line a call: times, status, fault, digests of the messages and of the two answers, calls open and
+running, tokens. GET `/faults` counts the faults, `/metrics` has some figures under vLLM's names.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
+
+import demo_judge
+from arena.demo.judge import BLOCK, PrefixCache, answers, count_tokens, verdict
+from arena.demo.server import DemoJudge, error, limit_of
+
+from tests.faults import LASTING, Fault, Faults, message_digest, shaped, short_digest
+
+LAST_WORDS = {  # what vLLM prints before it ends with status 1
+    "oom": "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 896.00 MiB.",
+    "cache": "ValueError: No available memory for the cache blocks.",
+    "path": "OSError: /no/such/weights is not a local folder and is not a valid model identifier.",
+    "crash": "RuntimeError: Engine core initialization failed. See root cause above.",
+    "quiet": "",
+}
+
+
+class Judge(DemoJudge):
+    """The demo judge with faults, a log and figures."""
+
+    def __init__(self, args: argparse.Namespace, faults: Faults) -> None:
+        super().__init__(args.name, os.environ.get("VLLM_API_KEY"), args.seconds, args.slots)
+        self.cache = PrefixCache(args.cache_tokens)
+        self.args, self.faults = args, faults
+        self.log = args.request_log
+        if self.log:
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.open = self.running = 0  # calls that wait or run, and that run
+        self.figures = dict.fromkeys(("prompt_tokens", "generation_tokens"), 0)
+        self.figures |= dict.fromkeys(("prefix_cache_queries", "prefix_cache_hits"), 0)
+        self.dead_engine: str | None = None  # "health" (all fails) or "api" (health stays 200)
+        self.hung = False
+
+    def app(self) -> web.Application:
+        app = super().app()
+        app.router.add_get("/metrics", self.metrics)
+        app.router.add_get("/faults", self.count)
+        app.middlewares.append(self._unless_hung)
+        app.on_startup.append(self._listen_to_signals)
+        return app
+
+    @web.middleware
+    async def _unless_hung(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        if self.hung:
+            await asyncio.Event().wait()
+        return await handler(request)
+
+    async def _listen_to_signals(self, _: web.Application) -> None:
+        def asked_to_stop() -> None:
+            if not (self.args.clingy and self.open):
+                raise web.GracefulExit
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked_to_stop)
+
+    async def health(self, _: web.Request) -> web.Response:
+        return web.Response(status=500 if self.dead_engine == "health" else 200)
+
+    async def count(self, _: web.Request) -> web.Response:
+        return web.json_response(self.faults.counts)
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        figures = {f"{name}_total": value for name, value in self.figures.items()}
+        figures["num_requests_running"] = self.running
+        figures["num_requests_waiting"] = self.open - self.running
+        label = f'{{model_name="{self.name}"}}'
+        lines = [f"vllm:{name}{label} {float(value)}\n" for name, value in figures.items()]
+        blocks = f'block_size="{BLOCK}",num_gpu_blocks="{self.cache.capacity // BLOCK}"'
+        return web.Response(text="".join([*lines, f"vllm:cache_config_info{{{blocks}}} 1.0\n"]))
+
+    def listed(self) -> dict[str, Any]:
+        limit = {"max_model_len": self.args.context} if self.args.context else {}
+        return super().listed() | limit
+
+    async def play(
+        self, request: web.Request, asked: dict[str, Any], prompt: str
+    ) -> web.StreamResponse:
+        user, digest = asked["messages"][-1]["content"], message_digest(asked["messages"])
+        self.open += 1
+        entry = {"in": time.time(), "out": None, "status": None, "fault": None, "digest": digest}
+        entry |= {"priority": int(asked.get("priority") or 0), "user": asked.get("user")}
+        entry |= {"open": self.open, "running": None}
+        entry |= {"pair": [short_digest(answer) for answer in answers(user) or ()]}
+        try:
+            # The supervisor's question whether the engine lives is no game.
+            struck = not self.dead_engine and asked.get("user") != "supervisor"
+            fault = self.faults.strike(digest, user) if struck else None
+            entry["fault"] = fault and fault.kind
+            async with self.slot:
+                self.running += 1
+                entry["running"] = self.running
+                try:
+                    reply = await self._reply(request, asked, prompt, fault, entry)
+                finally:
+                    self.running -= 1
+            entry["status"] = reply.status
+            return reply
+        except ConnectionError:  # the fault's own
+            return web.Response()
+        finally:
+            self.open -= 1
+            if self.log:
+                with self.log.open("a") as log:
+                    log.write(json.dumps(entry | {"out": time.time()}) + "\n")
+
+    async def _reply(
+        self,
+        request: web.Request,
+        asked: dict[str, Any],
+        prompt: str,
+        fault: Fault | None,
+        entry: dict[str, Any],
+    ) -> web.StreamResponse:
+        if self.dead_engine:
+            return error(500, "internal_server_error", "the engine is dead")
+        tokens, limit = count_tokens(prompt), limit_of(asked)
+        if self.args.context and tokens + limit > self.args.context:
+            return too_long(self.args.context, tokens, limit)
+        cached = self.cache.cached_tokens(prompt)
+        await asyncio.sleep(self.seconds + self.args.prefill * (tokens - cached) / 1000)
+        kind = fault.kind if fault else ""
+        if kind in BROKEN:
+            return await BROKEN[kind](self, request, fault)
+        if kind in LASTING and (refused := refusal(kind, tokens, limit)):
+            return refused
+        message, reason = shaped(verdict(asked["messages"][-1]["content"])[1], kind)
+        shown = message.get("content") or message.get("reasoning_content") or ""
+        if kind in ("length", "longwinded", "tool", "huge"):
+            limit = len(shown)
+        reply = self.completion(prompt, shown, limit, cached)
+        choice = reply["choices"][0]
+        if choice["finish_reason"] == "stop":
+            choice |= {"message": message, "finish_reason": reason}
+        seen = {"prompt_tokens": tokens, "generation_tokens": reply["usage"]["completion_tokens"]}
+        seen |= {"prefix_cache_queries": tokens, "prefix_cache_hits": cached}
+        for name, value in seen.items():
+            self.figures[name] += value
+        entry |= {"prompt_tokens": tokens, "cached_tokens": cached}
+        if kind == "nousage":
+            del reply["usage"]
+        if kind in ("slow", "cut"):
+            return await trickle(request, fault, json.dumps(reply).encode())
+        if kind == "late":
+            await asyncio.sleep(fault.number(1))
+        return web.json_response(reply)
+
+
+def too_long(context: int, tokens: int, limit: int) -> web.Response:
+    """vLLM's answer to a prompt over the context."""
+    message = (
+        f"This model's maximum context length is {context} tokens. However, you requested {limit} "
+        f"output tokens and your prompt contains at least {tokens} input tokens."
+    )
+    return error(400, "BadRequestError", message, param="input_tokens")
+
+
+def refusal(kind: str, tokens: int, limit: int) -> web.Response | None:
+    """The 400s that end a game; None for a fault that is none of them."""
+    if kind == "too_long":
+        return too_long(tokens // 2, tokens, limit)
+    context = f"This model's maximum context length is {tokens // 2} tokens."
+    said = {
+        "toolong_openai": (context, "messages", "context_length_exceeded"),
+        "filter": ("The prompt was filtered.", "prompt", "content_filter"),
+        "bad": ("the request is not valid", "messages", 400),
+    }
+    if kind not in said:
+        return None
+    message, param, code = said[kind]
+    return error(400, "invalid_request_error", message, param=param, code=code)
+
+
+async def trickle(request: web.Request, fault: Fault, body: bytes) -> web.StreamResponse:
+    """Send a reply in ten pieces over the fault's seconds, or only its first half."""
+    reply = web.StreamResponse(headers={"Content-Length": str(len(body)), "Connection": "close"})
+    await reply.prepare(request)
+    if fault.kind == "cut":
+        await reply.write(body[: len(body) // 2])
+        request.transport.close()
+        return reply
+    size = -(-len(body) // 10)
+    for start in range(0, len(body), size):
+        await asyncio.sleep(fault.number(2) / 10)
+        await reply.write(body[start : start + size])
+    return reply
+
+
+async def _status(_: Judge, __: web.Request, fault: Fault) -> web.Response:
+    reply = error(int(fault.kind), "injected", f"injected fault {fault.kind}")
+    if fault.kind == "429":
+        reply.headers["Retry-After"] = f"{fault.number(1):g}"
+    return reply
+
+
+async def _reset(_: Judge, request: web.Request, __: Fault) -> web.Response:
+    request.transport.abort()
+    raise ConnectionResetError
+
+
+async def _stall(_: Judge, request: web.Request, fault: Fault) -> web.Response:
+    await asyncio.sleep(fault.number(3600))
+    if request.transport:  # the client may have gone
+        request.transport.close()
+    raise ConnectionResetError
+
+
+async def _garbage(_: Judge, __: web.Request, ___: Fault) -> web.Response:
+    return web.Response(text="\x00{]] this is no JSON", content_type="application/json")
+
+
+async def _html(_: Judge, __: web.Request, ___: Fault) -> web.Response:
+    return web.Response(status=502, text="<html><body><h1>502 Bad Gateway</h1></body></html>")
+
+
+async def _die(_: Judge, __: web.Request, fault: Fault) -> web.Response:
+    os._exit(int(fault.number(1)))
+
+
+async def _kill(_: Judge, __: web.Request, ___: Fault) -> web.Response:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("killed")
+
+
+async def _hang(judge: Judge, _: web.Request, __: Fault) -> web.Response:
+    judge.hung = True
+    await asyncio.Event().wait()
+    raise AssertionError("hung")
+
+
+async def _engine(judge: Judge, _: web.Request, fault: Fault) -> web.Response:
+    judge.dead_engine = "api" if fault.value == "api" else "health"
+    return error(500, "internal_server_error", "the engine is dead")
+
+
+BROKEN = {"429": _status, "500": _status, "503": _status, "reset": _reset, "stall": _stall}
+BROKEN |= {"garbage": _garbage, "html": _html, "die": _die, "kill": _kill, "hang": _hang}
+BROKEN |= {"engine": _engine}
+
+
+def arguments() -> argparse.Namespace:
+    parser = demo_judge.parser()
+    add = parser.add_argument
+    add("--prefill", type=float, default=0.0, help="seconds more per 1,000 uncached prompt tokens")
+    add("--cache-tokens", type=int, default=200_000, help="size of the simulated prefix cache")
+    add("--context", type=int, default=0, help="tokens of prompt and reply (0: no limit)")
+    add("--request-log", type=Path, help="JSONL, a line a call")
+    add("--faults", default="{}", help="schedule of faults: JSON, or a file with it")
+    add("--fault-log", type=Path, help="JSONL, a line a fault; read back at start")
+    add("--load-seconds", type=float, default=0.0, help="refuses connections for so long")
+    add("--fail", choices=LAST_WORDS, help="ends while it loads")
+    add("--exit-status", type=int, default=1, help="of --fail")
+    add("--deaf", action="store_true", help="ignores SIGTERM while it loads")
+    add("--clingy", action="store_true", help="ignores SIGTERM while a call is open")
+    add("--litter", action="store_true", help="leaves a process in a session of its own")
+    return parser.parse_args()
+
+
+def main(judge: type[Judge] = Judge, faults: type[Faults] = Faults) -> None:
+    """Load as the options say, then serve."""
+    args = arguments()
+    if args.deaf:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if args.litter:
+        deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(3600)"
+        child = subprocess.Popen([sys.executable, "-c", deaf], start_new_session=True)
+        print(f"started worker {child.pid}", flush=True)
+    time.sleep(args.load_seconds)  # as weights take time: nothing listens meanwhile
+    if args.fail:
+        print(LAST_WORDS[args.fail], file=sys.stderr)
+        sys.exit(args.exit_status)
+    schedule = Path(args.faults).read_text() if args.faults[:1] != "{" else args.faults
+    served = judge(args, faults(json.loads(schedule), args.fault_log))
+    demo_judge.serve(served.app(), args.host, args.port)
+
+
+if __name__ == "__main__":
+    main()
