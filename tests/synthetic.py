@@ -86,7 +86,11 @@ def write_attempt(root: Path, batch: str, record: dict) -> Path:
 def write_status(root: Path, batch: str, time: float, models: dict, **keys: object) -> Path:
     """logs/<batch>/status.json. models: name -> (games, states, stop as (kind, text) or None)."""
     told = {
-        model: {"games": games, "states": states, "stop": stop and {"kind": stop[0], "text": stop[1]}}
+        model: {
+            "games": games,
+            "states": states,
+            "stop": stop and {"kind": stop[0], "text": stop[1]},
+        }
         for model, (games, states, stop) in models.items()
     }
     path = root / "logs" / batch / "status.json"

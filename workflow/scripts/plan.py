@@ -5,13 +5,15 @@ Adapter of rule plan: prints a page and writes plan.json; submits nothing, asks 
 
 import json
 
-from arena.batch.plan import plan_text
+from arena.campaign.plan_page import plan_text
+from arena.data.layout import Layout
 from arena.support.cli import print_also_to
 from arena.support.jsonl import write_atomic
 
 print_also_to(snakemake.log[0])
 
-batches = snakemake.params.batches
+plans = snakemake.params.plans
 settings = snakemake.params.settings
-print(plan_text(batches, settings), flush=True)
-write_atomic(settings.root / "plan.json", json.dumps(batches, indent=1, default=str) + "\n")
+print(plan_text(plans, settings), flush=True)
+content = json.dumps([plan.to_json() for plan in plans], indent=1, default=str)
+write_atomic(Layout(settings.root).plan, content + "\n")

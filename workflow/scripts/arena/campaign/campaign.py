@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.data.layout import Layout
-from arena.journals.records import read_json
+from arena.journals.records import Batch, read_json
 from arena.setup.settings import Settings
 from arena.support.coerce import dict_of, list_of, number_of, text_of
 
@@ -22,6 +22,7 @@ class Campaign:
     questions: Path | None = None
     answers_dir: Path | None = None
     judgments_dir: Path | None = None
+    settings: str | None = None  # digest of what determines the judgments
     toy: bool = False
 
     @classmethod
@@ -34,12 +35,13 @@ class Campaign:
             questions=settings.questions,
             answers_dir=settings.answers_dir,
             judgments_dir=settings.judgments_dir,
+            settings=settings.digest,
             toy=settings.toy,
         )
 
-    def is_judged(self, model: str, since: float) -> bool | None:
-        """Whether its judgments are there, whole, not older than what they are made from, and not
-        planned anew `since` (seconds since 1970). None where nobody knows.
+    def is_judged(self, model: str, batch: Batch | None) -> bool | None:
+        """Whether its judgments are there, made with these settings, and not older than what they
+        are made from or than the plan of its newest batch. None where nobody knows.
         """
         if self.judgments_dir is None:
             return None
@@ -47,7 +49,11 @@ class Campaign:
         names = (model, *self.baselines, *filter(None, [self.reference]))
         files = [self.answers_dir / f"{name}.jsonl" for name in names] if self.answers_dir else []
         times = [modified(file) or 0 for file in (*files, self.questions) if file]
-        return made is not None and made >= max([since, *times])
+        if batch is not None:
+            times.append(batch.since or 0)
+            if self.settings not in (None, batch.plan.settings):
+                return False
+        return made is not None and made >= max(times, default=0)
 
 
 @dataclass(frozen=True)

@@ -137,11 +137,13 @@ def _waits(name: str, job: JobRow) -> Iterator[Problem]:
 def _games(status: CampaignStatus) -> Iterator[Problem]:
     for row in status.rows:
         journal = str(status.campaign.layout.journal(row.model))
-        if row.unreadable:
-            lines = counted(row.unreadable, "line")
+        if row.journal.unreadable:
+            lines = counted(row.journal.unreadable, "line")
             yield Problem(f"{row.model}: {lines} of its journal cannot be read", False, journal)
-        if row.problem:
-            yield Problem(f"{row.model}: its journal cannot be read: {row.problem}", False, journal)
+        if row.journal.problem:
+            yield Problem(
+                f"{row.model}: its journal cannot be read: {row.journal.problem}", False, journal
+            )
     for job in status.jobs:
         rows = [row for row in _rows_of(status, job) if row.batch == job.batch.name]
         yield from _of_batch(status, job, rows, _log(status, job))
@@ -163,7 +165,7 @@ def _of_batch(
     """
     remark = f"; last said: {job.batch.status.remark}" if _remarks(job) else ""
     silent = [
-        (row, status.time - max(row.last or 0, job.attempt.ready or 0))
+        (row, status.time - max(row.tally.last_end or 0, job.attempt.ready or 0))
         for row in rows
         if job.state == "running" and job.attempt and row.mark != "done" and not row.stop
     ]
@@ -171,15 +173,16 @@ def _of_batch(
         names, least = _names(row for row, _ in quiet), min(seconds for _, seconds in quiet)
         text = f"{names}: no game has ended for {duration(least)}{remark}"
         yield Problem(text, False, log)
-    if failing := _beyond_chance(rows, lambda row: row.retries):
-        again = counted(sum(row.retries for row in failing), "call")
+    if failing := _beyond_chance(rows, lambda row: row.tally.retries):
+        again = counted(sum(row.tally.retries for row in failing), "call")
         text = f"{_names(failing)}: {again} failed and were made again{remark}"
         yield Problem(text, False, log)
     stopped = defaultdict(list)
     for row in rows:
-        if row.stop and row.mark != "done" and row.stop.kind is not StopKind.BUDGET:
-            if job.stop is None or row.stop.kind in _OF_MODELS or row.stop.kind != job.stop.kind:
-                stopped[row.stop.text].append(row)
+        stop, first = row.stop, job.stop and job.stop.kind
+        told = stop is None or stop.kind is StopKind.BUDGET or row.mark == "done"
+        if stop and not told and (stop.kind in _OF_MODELS or stop.kind != first):
+            stopped[stop.text].append(row)
     for cause, models in stopped.items():
         yield Problem(f"{_names(models)}: {cause}", True, log)
 

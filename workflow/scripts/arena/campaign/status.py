@@ -34,21 +34,24 @@ class ModelRow:
     mark: str  # of its judgments: done, partial, missing
     at: str  # done, or what it is waiting for
     states: Mapping[str, int]
-    usage: tuple[int, int, int]  # tokens: prompt, of these cached, completion
-    retries: int  # calls beyond the first of a game
     recent: tuple[int, float]  # games of the last minutes, and when the first of them began
     speed: float  # games a second over the last minutes, while it plays
-    left: float | None  # seconds, at this speed
-    last: float | None  # end of its newest game
     batch: str | None
-    unreadable: int  # lines of its journal
-    problem: str | None  # why its journal cannot be read now
     stop: Stop | None  # why its batch gave it up
+    tally: Tally  # of its journal
+    journal: Progress
 
     @property
     def odd(self) -> int:
         """Games that ended without a verdict."""
         return sum(games for state, games in self.states.items() if state != "ok")
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until its games are played, at the speed of now."""
+        if not self.games or not self.speed:
+            return None
+        return max(0, self.games - self.played) / self.speed
 
     @property
     def model(self) -> str:
@@ -81,7 +84,7 @@ class CampaignStatus:
 
     @property
     def usage(self) -> tuple[int, ...]:
-        return tuple(sum(row.usage[i] for row in self.rows) for i in range(3))
+        return tuple(sum(row.tally.usage[i] for row in self.rows) for i in range(3))
 
     @property
     def played(self) -> int:
@@ -161,7 +164,7 @@ class StatusReader:
         lines = count_lines(folder / f"{model}.jsonl") if folder and not journal.lines else None
         if lines:  # judged elsewhere, or its journal was put away
             judged, played, games = lines, 2 * lines, 2 * lines
-        done = self.campaign.is_judged(model, (job and job.batch.plan.time) or 0)
+        done = self.campaign.is_judged(model, job.batch if job else None)
         if done is None:
             done = bool(played and games and played >= games)
         at = _at(done, answers, job)
@@ -180,16 +183,12 @@ class StatusReader:
             mark="done" if done else "partial" if played else "missing",
             at=at,
             states=dict(states),
-            usage=tally.usage,
-            retries=tally.retries,
             recent=recent,
             speed=speed,
-            left=max(0, games - played) / speed if games and speed else None,
-            last=tally.last_end,
             batch=job.batch.name if job else None,
-            unreadable=journal.unreadable,
-            problem=journal.problem,
             stop=said.stop if said else None,
+            tally=tally,
+            journal=journal,
         )
 
 

@@ -96,7 +96,7 @@ def _totals(status: CampaignStatus, style: Style) -> list[str]:
     bar = style.bar(part, 20 if style.width < WIDE else 40)
     speed = f"{status.speed:.1f} a second, {duration(status.left)} left at this speed"
     states = ", ".join(f"{status.states[s]:,} {s}" for s in STATES if status.states[s] or s == "ok")
-    again = sum(row.retries for row in status.rows)
+    again = sum(row.tally.retries for row in status.rows)
     prompt, cached, completion = status.usage
     lines = [
         f"models    {len(marks)}: {models}",
@@ -190,7 +190,7 @@ def _models(
         Column(
             "odd", lambda row: f"{row.odd:,}" if row.odd else "", lambda _: "partial", most=WIDE - 1
         ),
-        Column("again", lambda row: f"{row.retries:,}" if row.retries else ""),
+        Column("again", lambda row: f"{row.tally.retries:,}" if row.tally.retries else ""),
         Column("a second", lambda row: f"{row.speed:.1f}" if row.speed else "", least=WIDE),
         Column("left", _left),
         Column("batch", lambda row: _batch(row, current), right=False, least=WIDE),

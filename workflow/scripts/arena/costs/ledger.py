@@ -67,21 +67,14 @@ def ledger(
 ) -> list[Row]:
     """The rows of all batches that began, and the total as the last one.
 
-    Parameters
-    ----------
-    root
-        Results folder of a judge.
-    now
-        Seconds since 1970: the end of what still runs.
-    price
-        Of one GPU hour.
-    accounts
-        By Slurm job id; see `account`. What it lacks is taken from the batch's own record.
-    since
-        Only attempts that began at this time or later.
+    now: s since 1970, the end of what still runs. price: of one GPU hour. accounts: by Slurm job
+    id, see `account`; what they lack is taken from the batch's own record. since: only attempts
+    that began at this time or later.
     """
-    batches = [_since(batch, since) for batch in read_batches(root)]
-    begun = [batch for batch in batches if batch.attempts]
+    begun = []
+    for batch in read_batches(root):
+        late = tuple(one for one in batch.attempts if not since or (one.start or 0) >= since)
+        begun += [replace(batch, attempts=late)] if late else []
     lines = _lines_by_batch(root, begun, now)
     rows = [_row(batch, lines[batch.name], now, price, accounts or {}) for batch in begun]
     return [*rows, _total(rows, {model for batch in begun for model in batch.models})]
@@ -96,11 +89,6 @@ def as_tsv(rows: Iterable[Row]) -> str:
     """What ledger.tsv holds; a number that is not known is an empty field."""
     frame = pd.DataFrame([asdict(row) for row in rows], columns=list(COLUMNS))
     return frame.round(4).to_csv(sep="\t", index=False, lineterminator="\n")
-
-
-def _since(batch: Batch, since: float) -> Batch:
-    late = (one for one in batch.attempts if not since or (one.start or 0) >= since)
-    return replace(batch, attempts=tuple(late))
 
 
 class _Asked(NamedTuple):

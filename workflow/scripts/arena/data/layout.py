@@ -88,11 +88,6 @@ class Layout:
         return self.root / "forecast.json"
 
     @property
-    def forecast_of_run(self) -> Path:
-        """The forecast that the last run began with, where there is a newer one."""
-        return self.root / "forecast_of_run.json"
-
-    @property
     def ledger(self) -> Path:
         return self.root / "ledger.tsv"
 
