@@ -1,32 +1,10 @@
-# Judge many models with Arena-Hard: answers -> batches -> judge server and games -> judgments -> leaderboard.
-from snakemake.utils import min_version
-
-min_version("9.27")
-
-
-configfile: "config/config.yaml"
+# The workflow is workflow/Snakefile, which others may import. This file makes `snakemake` enough to type here: an included
+# file cannot set the default target.
+include: "workflow/Snakefile"
 
 
-report: "workflow/report/workflow.rst"
-
-
-include: "workflow/rules/common.smk"
-include: "workflow/rules/batches.smk"
-include: "workflow/rules/validate.smk"
-include: "workflow/rules/judge.smk"
-include: "workflow/rules/show_result.smk"
-include: "workflow/rules/ledger.smk"
-include: "workflow/rules/report.smk"
-
-
-localrules:
-    all,
-
-
-rule all:
+rule default:
     default_target: True
     input:
-        judgments=selected_judgments,
-        leaderboard=list(LEADERBOARD.values()),
-        ledger=f"{ROOT}/ledger.tsv",
-        pages=list(PAGES.values()),
+        rules.all.input,
+    localrule: True

@@ -18,8 +18,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
-from arena.campaign.status import Surveyor
-from arena.data.layout import Places
+from arena.campaign.campaign import Campaign
+from arena.campaign.status import StatusReader
+from arena.data.layout import Layout
 
 from tests.synthetic import journal_line, write_journal
 
@@ -43,14 +44,15 @@ def main() -> None:
         def second_look() -> None:
             with journals[0].open("a") as file:
                 file.write(journal_line(args.questions, 0))
-            surveyor.survey()
+            reader.read()
 
-        surveyor = Surveyor(Places(root))
-        surveyor.survey()
+        campaign = Campaign(Layout(root))
+        reader = StatusReader(campaign)
+        reader.read()
         ways: dict[str, Callable[[], object]] = {
             "reading the lines": lambda: [sum(1 for _ in path.open("rb")) for path in journals],
             "monitor.py": lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL),
-            "  its first look": lambda: Surveyor(Places(root)).survey(),
+            "  its first look": lambda: StatusReader(campaign).read(),
             "  its second look": second_look,
         }
         unit = None

@@ -51,7 +51,7 @@ from arena.data.games import Game, GameSettings, plan_games
 from arena.data.prompts import own_prompts
 from arena.data.questions import read_questions
 from arena.judge.health import figure
-from arena.judge.launch import DEFAULT_COMMANDS, SCRIPTS
+from arena.setup.judge_command import DEFAULT_COMMANDS, SCRIPTS
 
 from tests.served import eventually, fetch_as_client
 from tests.workflow.conftest import copy_project, read_lines, read_tsv, write_lines

@@ -1,11 +1,13 @@
-"""Starts judge_server.py as rule judge_server does, and looks at it from outside."""
+"""A small program that starts a LocalJudge, as a batch does, and a view of it from outside."""
 
+import asyncio
 import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -24,7 +26,7 @@ DEMO = (
 adopts_orphans = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="orphans are adopted on Linux only"
 )
-QUICK = {"look": 0.1, "hang": 5.0, "engine": 0.2, "backoff": 0.1, "parent": 0.1, "grace": 1.0}
+QUICK = {"look": 0.1, "hang": 5.0, "engine": 0.2, "backoff": 0.1, "grace": 1.0}
 
 
 def eventually(condition: Callable[[], Any], seconds: float = 60.0, what: str = "") -> Any:
@@ -36,86 +38,76 @@ def eventually(condition: Callable[[], Any], seconds: float = 60.0, what: str = 
     return value
 
 
-def fetch_as_client(server_file: Path, path: str) -> str:
-    """GET with the address and key of a server file; an empty text where that fails."""
-    try:
-        entry = json.loads(server_file.read_text())
-        request = urllib.request.Request(entry["url"].removesuffix("/v1") + path)
-        request.add_header("Authorization", f"Bearer {entry['key']}")
-        with urllib.request.urlopen(request, timeout=5) as reply:
-            return reply.read().decode()
-    except (OSError, ValueError, KeyError):
-        return ""
-
-
 class Served:
-    """A judge server for one batch below `root`, and its clients' view of it.
+    """A program with a judge as its child, and its games' view of it.
 
-    Every process of it carries a mark in its environment, so that none can hide.
+    Every process of it carries a mark in its environment, so that none can hide. launch: whether
+    the program starts the judge at once, or when it is told to.
     """
 
-    def __init__(self, root: Path, judge: dict[str, Any], batch: str = "r1-01", **limits: float):
+    def __init__(
+        self,
+        root: Path,
+        judge: dict[str, Any],
+        batch: str = "b1",
+        launch: bool = True,
+        **limits: float,
+    ):
         self.root, self.batch = root, batch
         self.mark = f"{root}/{batch}"
-        self.file = root / "server" / f"{batch}.json"
         self.logs = root / "logs" / batch
-        self.judge = {"name": "toy", "server": "vllm", "command": DEMO} | judge
-        self.limits = QUICK | limits
-        self.process: subprocess.Popen | None = None
+        judge = {"name": "toy", "server": "vllm", "command": DEMO} | judge
+        self.given = {"judge": judge, "limits": QUICK | limits, "logs": str(self.logs)}
+        self.given |= {"batch": batch, "launch": launch}
+        self.told: dict[str, Any] = {}  # by the program: what it knows last
+        self.errors = ""
+        self.process: subprocess.Popen[str] | None = None
 
     def start(self, before: tuple[str, ...] = (), **env: str) -> "Served":
-        """Start it, behind the words `before`, and wait for the server file."""
-        described = {"batch": self.batch, "run": self.batch.rpartition("-")[0], "models": ["m"]}
-        described |= {"judge": self.judge, "resources": {"gpus": 0}, "root": str(self.root)}
-        batch_file = self.root / "batches" / f"{self.batch}.json"
-        for folder in (batch_file.parent, self.logs):
-            folder.mkdir(parents=True, exist_ok=True)
-        batch_file.write_text(json.dumps(described))
-        command = [*before, sys.executable, str(SCRIPTS / "judge_server.py")]
-        command += ["--batch", str(batch_file), "--logs", str(self.logs)]
-        command += [
-            word for name, value in self.limits.items() for word in (f"--{name}", f"{value:g}")
-        ]
-        with (self.logs / "server.log").open("a") as log:
-            self.process = subprocess.Popen(
-                [*command, str(self.file)],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=os.environ | {"TEST_MARK": self.mark} | env,
-            )
-        eventually(lambda: self.serving or self.process.poll() is not None, what="a server file")
+        """Start it, behind the words `before`, and wait until it has a port or has ended."""
+        self.told, self.errors = {}, ""
+        self.process = subprocess.Popen(
+            [*before, sys.executable, "-m", "tests.served", json.dumps(self.given)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=PROJECT,
+            env=os.environ | {"TEST_MARK": self.mark, "PYTHONPATH": str(SCRIPTS)} | env,
+        )
+        threading.Thread(target=self._listen, daemon=True).start()
+        eventually(lambda: self.told or self.process.poll() is not None, what="a port")
         return self
 
-    def __enter__(self) -> "Served":
-        return self if self.process else self.start()
+    def _listen(self) -> None:
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                self.told = self.told | json.loads(line)
+            else:
+                self.errors += line
 
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Nothing of it is left, whatever the test did."""
         for pid in [self.process.pid, *self.processes()]:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
         self.process.wait()
-
-    @property
-    def serving(self) -> bool:
-        """Whether the server file has an address and a key."""
-        return self.file.exists() and "key" in self.entry
-
-    @property
-    def entry(self) -> dict[str, Any]:
-        return json.loads(self.file.read_text())
 
     @property
     def record(self) -> dict[str, Any]:
         return json.loads((self.logs / "batch.json").read_text())
 
     @property
+    def restarts(self) -> list[str]:
+        """Causes."""
+        return [restart["cause"] for restart in self.record["restarts"]]
+
+    @property
     def log(self) -> str:
-        return (self.logs / "server.log").read_text()
+        path = self.logs / "server.log"
+        return path.read_text() if path.exists() else ""
 
     def processes(self) -> list[int]:
-        """Every running process that carries the mark, but the supervisor."""
+        """Every running process that carries the mark, but the program itself."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):  # it has ended, or is another user's
@@ -125,23 +117,16 @@ class Served:
                     found.append(process.pid)
         return found
 
-    def request(
-        self, path: str, key: str | None = None, body: Any = None
-    ) -> urllib.request.Request:
-        """A request to the server, with its key unless another is given."""
-        entry = self.entry
-        address = entry["url"].removesuffix("/v1") + path
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(address, data)
-        request.add_header("Authorization", f"Bearer {entry['key'] if key is None else key}")
-        request.add_header("Content-Type", "application/json")
-        return request
-
     def get(
         self, path: str = "/v1/models", key: str | None = None, body: Any = None
     ) -> tuple[int, Any]:
         """Status and JSON of a reply; status 0 where nobody answers."""
-        request = self.request(path, key, body)
+        address = self.told["url"].removesuffix("/v1") + path
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(address, data)
+        given = self.told["key"] if key is None else key
+        request.add_header("Authorization", f"Bearer {given}")
+        request.add_header("Content-Type", "application/json")
         try:
             with urllib.request.urlopen(request, timeout=120) as reply:
                 status, text = reply.status, reply.read()
@@ -157,28 +142,85 @@ class Served:
         message = {"role": "user", "content": user}
         return self.get("/v1/chat/completions", body={"model": "toy", "messages": [message]})
 
-    def is_ready(self) -> bool:
-        return self.get()[0] == 200
+    def hang_up(self, text: str) -> None:
+        """Ask in the background and do not wait for a reply."""
+        threading.Thread(target=self.ask, args=(text,), daemon=True).start()
 
     def ready(self, seconds: float = 60.0) -> "Served":
-        """Wait until clients find it ready, and the supervisor knows that it is."""
-        eventually(self.is_ready, seconds, "a ready judge")
-        launched = self.log.count("launching ")
-        eventually(lambda: self.log.count(" is ready\n") == launched, seconds, "known to be ready")
+        """Wait until `LocalJudge.ready` has returned after the newest launch."""
+
+        def is_ready() -> bool:
+            ended = self.told.get("gave_up") or self.process.poll() is not None
+            assert not ended, (self.told, self.errors, self.log)
+            return self.told["state"] == "ready" and 0 < self.log.count(
+                "launching "
+            ) == self.log.count(" is ready\n")
+
+        eventually(is_ready, seconds, "a ready judge")
         return self
 
+    def restarted(self, times: int = 1) -> list[str]:
+        """Wait until it is ready again after so many restarts; their causes."""
+        eventually(lambda: len(self.restarts) >= times, what="a restart")
+        self.ready()
+        return self.restarts
+
     def failure(self, seconds: float = 60.0) -> str:
-        """The message of judge_failed."""
+        """The message with which the judge is given up."""
+        return eventually(lambda: self.told.get("gave_up"), seconds, "a judge that is given up")
 
-        def failed() -> str | None:
-            status, reply = self.get()
-            error = reply["error"] if status == 503 else {"type": None}
-            return error["message"] if error["type"] == "judge_failed" else None
-
-        return eventually(failed, seconds, "judge_failed")
+    def launch(self) -> None:
+        self.process.send_signal(signal.SIGUSR1)
 
     def stop(self, seconds: float = 15.0) -> int:
-        """SIGTERM, as Snakemake sends it; the exit status. TimeoutExpired after `seconds`, where
-        Slurm would soon send SIGKILL (KillWait, 30 s by default)."""
+        """SIGTERM; the exit status. TimeoutExpired after `seconds`, where Slurm would soon send
+        SIGKILL (KillWait, 30 s by default)."""
         self.process.terminate()
         return self.process.wait(seconds)
+
+
+def tell(**known: Any) -> None:
+    print(json.dumps(known), flush=True)
+
+
+async def main(given: dict[str, Any]) -> None:
+    """Start the judge, say what becomes of it, end it at SIGTERM."""
+    from arena.journals.records import Attempt, AttemptLog
+    from arena.judge.server import Limits, LocalJudge
+    from arena.support.errors import JudgeError
+
+    stop, logs, loop = asyncio.Event(), Path(given["logs"]), asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    logs.mkdir(parents=True, exist_ok=True)
+    attempt = AttemptLog(logs / "batch.json", Attempt.here(given["batch"], "r1"))
+    limits = Limits(**given["limits"])
+    log = logs / "server.log"
+    judge = LocalJudge(given["judge"], gpus=0, log=log, attempt=attempt, limits=limits)
+    loop.add_signal_handler(signal.SIGUSR1, judge.start)
+    tell(url=judge.url, key=judge.key, state=judge.state, parallel=judge.parallel)
+
+    async def follow() -> None:
+        try:
+            while True:
+                await judge.ready()
+                tell(state=judge.state, parallel=judge.parallel)
+                while judge.state == "ready":
+                    await asyncio.sleep(0.01)
+                tell(state=judge.state)
+        except JudgeError as error:
+            assert judge.gave_up and judge.state == "ended"
+            tell(gave_up=str(error), kind=error.kind, state=judge.state)
+
+    if given["launch"]:
+        judge.start()
+    following = asyncio.create_task(follow())
+    await stop.wait()
+    following.cancel()
+    await judge.end()
+    await judge.end()  # may be called again
+    tell(state=judge.state)
+    attempt.ended(None)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(json.loads(sys.argv[1])))

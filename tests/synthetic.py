@@ -67,17 +67,33 @@ def write_batch(root: Path, name: str, models: list[str], **keys: object) -> Pat
     return path
 
 
-def life(start: float, launched: float | None, ready: float | None, end: float | None, **keys):
-    """A record as the supervisor writes it; times in seconds after T0."""
+def attempt(start: float, launched: float | None, ready: float | None, end: float | None, **keys):
+    """A record as a batch's job writes it; times in seconds after T0."""
     times = {"start": start, "launched": launched, "ready": ready, "end": end}
     entry = {key: iso(None if value is None else T0 + value) for key, value in times.items()}
     defaults = {"slurm_job_id": None, "node": "n1", "gpus": 2, "pid": None, "cause": None}
     return {**entry, **defaults, "restarts": [], "server_log": "server.log", "earlier": [], **keys}
 
 
-def write_life(root: Path, batch: str, record: dict) -> Path:
+def write_attempt(root: Path, batch: str, record: dict) -> Path:
     """logs/<batch>/batch.json."""
     path = root / "logs" / batch / "batch.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"batch": batch, **record}))
+    return path
+
+
+def write_status(root: Path, batch: str, time: float, models: dict, **keys: object) -> Path:
+    """logs/<batch>/status.json. models: name -> (games, states, stop as (kind, text) or None)."""
+    told = {
+        model: {
+            "games": games,
+            "states": states,
+            "stop": stop and {"kind": stop[0], "text": stop[1]},
+        }
+        for model, (games, states, stop) in models.items()
+    }
+    path = root / "logs" / batch / "status.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"time": iso(time), "judge": "ready", "models": told, **keys}))
     return path

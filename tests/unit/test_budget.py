@@ -4,11 +4,19 @@ import os
 from itertools import pairwise
 
 import pytest
-from arena.journals.records import read_json
 from arena.client import budget
 from arena.client.budget import Guard, Meter, Spent, reached
+from arena.journals.records import read_json
 
-from tests.synthetic import T0, iso, journal_line, life, write_batch, write_journal, write_life
+from tests.synthetic import (
+    T0,
+    attempt,
+    iso,
+    journal_line,
+    write_attempt,
+    write_batch,
+    write_journal,
+)
 
 
 @pytest.fixture
@@ -21,9 +29,9 @@ def root(tmp_path):
     unchanged = write_journal(tmp_path, "c", [journal_line(1, 0, T0 + 9)])
     os.utime(unchanged, (T0 - 9, T0 - 9))  # not written to in this run: not even opened
     write_batch(tmp_path, "run-01", ["a"])
-    write_life(tmp_path, "run-01", life(0, 1, 2, 900))
+    write_attempt(tmp_path, "run-01", attempt(0, 1, 2, 900))
     write_batch(tmp_path, "before-01", ["a"])
-    write_life(tmp_path, "before-01", life(-9000, 1, 2, -5000))
+    write_attempt(tmp_path, "before-01", attempt(-9000, 1, 2, -5000))
     return tmp_path
 
 

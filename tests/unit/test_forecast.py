@@ -1,183 +1,386 @@
-"""Shared tokens counted by hand, rates from a ledger, and the sums of a forecast."""
+"""What is forecast of the embedded example, of small campaigns, and of known rates."""
 
-from itertools import pairwise
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
-from arena.costs.forecast import (
-    ASSUMED_RATE,
-    ASSUMED_REPLY,
-    DECODE,
-    Load,
-    against,
-    forecast,
-    rates_of,
-)
+import yaml
+from arena.campaign.validation import check_settings
+from arena.costs.forecast import Rates, against_used, forecast, keep
+from arena.costs.forecast_page import page, side_by_side
 from arena.costs.ledger import Row
-from arena.costs.sharing import BLOCK, Layout, shared_tokens
-from arena.data.lengths import CHAT_TOKENS, Lengths, context_of, lengths_for
+from arena.costs.open_prompts import PromptCounter
+from arena.data import lengths
+from arena.data.answers import read_answers
+from arena.data.games import GameSettings, plan_games
+from arena.data.layout import Layout
+from arena.data.lengths import lengths_for
+from arena.data.questions import read_questions
+from arena.setup.load import load_settings
+from arena.setup.prompt_check import prompt_differences
+from arena.support.errors import DataError
 
-WORDS = Lengths(lambda text: len(text.split()), "words", True)
-
-
-def test_layout_counts_every_word_once():
-    layout = Layout.of("Q: {QUESTION} first {ANSWER_A} then {ANSWER_B} which wins ?", WORDS)
-    values = {"QUESTION": ("q", 10), "ANSWER_A": ("a", 20), "ANSWER_B": ("b", 30)}
-    pieces = layout.pieces(("system", 100), values)
-    assert pieces == [("system", 100 + CHAT_TOKENS), ("q", 11), ("a", 21), ("b", 34)]
-
-
-def test_layout_takes_markers_in_any_order_and_other_braces_as_text():
-    layout = Layout.of("{ANSWER_B} {x y} {REFERENCE} {ANSWER_A} {QUESTION}", WORDS)
-    names = ["ANSWER_B", "REFERENCE", "ANSWER_A", "QUESTION"]
-    assert layout.parts == tuple(zip(names, (0, 2, 0, 0), strict=True))
-
-
-def test_shared_beginnings_in_whole_blocks():
-    system, question, baseline = ("s", 160), ("q", 40), ("base", 100)
-
-    def games(model):
-        answer = (f"answer of {model}", 50)
-        return [system, question, baseline, answer], [system, question, answer, baseline]
-
-    one = shared_tokens(games("m1"))
-    assert one == 192  # 160 + 40 of the second game, in blocks of 16
-    two = shared_tokens([*games("m1"), *games("m2")])
-    assert two == 192 + 288 + 192  # the third game shares the baseline's 100 too
-    assert shared_tokens([[("a", 15)], [("a", 15)]]) == 0  # less than a block
-    assert shared_tokens([[("a", 9), ("b", 16)], [("x", 9), ("b", 16)]]) == 0  # not the beginning
-    assert shared_tokens([]) == 0
+from tests.synthetic import (
+    T0,
+    attempt,
+    iso,
+    journal_line,
+    write_attempt,
+    write_batch,
+    write_journal,
+)
 
 
-def test_more_models_a_batch_share_more():
-    def prompts(models):
-        for model in range(models):
-            yield [("s", 400), ("q", 100), ("base", 500), (model, 300)]
-            yield [("s", 400), ("q", 100), (model, 300), ("base", 500)]
+@pytest.fixture
+def campaign(tmp_path, project, monkeypatch):
+    """config: dict -> settings, in a folder of its own with the embedded example's data."""
+    shutil.copytree(project / "examples", tmp_path / "examples")
+    for path in (tmp_path / "examples").rglob("*.jsonl"):
+        os.utime(path, (T0 - 100, T0 - 100))
+    monkeypatch.chdir(tmp_path)
+    given = yaml.safe_load((project / "config/config.yaml").read_text())
 
-    parts = [shared_tokens(prompts(n)) / (n * 2 * 1300) for n in (1, 2, 5, 10)]
-    assert all(before < after for before, after in pairwise(parts))
-    assert parts[0] == pytest.approx(496 / 2600)
+    def configured(judge=None, **changes):
+        config = given | changes | {"judge": given["judge"] | (judge or {})}
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+        return load_settings(tmp_path / "config.yaml", [])
+
+    return configured
 
 
-def row(**keys):
+def look(settings):
+    return forecast(settings, check_settings(settings), now=T0 + 5000)
+
+
+def journal_of(settings, model, games, unparsed=0):
+    """A journal that holds the first games of a model, the first of these without a verdict."""
+    params = GameSettings.from_dict(settings.judgment_params())
+    questions = read_questions(settings.questions)
+    base = {m: read_answers(settings.answer(m)).answers for m in settings.baseline_models}
+    plan = plan_games(params, questions, read_answers(settings.answer(model)).answers, base)
+    lines = []
+    for game in plan[:games]:
+        line = json.loads(journal_line(0, game.index)) | {"uid": game.uid, "digest": game.digest}
+        if len(lines) < unparsed:
+            line |= {"state": "unparsed", "label": None, "answer": "Both are fine."}
+        lines.append(json.dumps(line) + "\n")
+    path = settings.root / "games" / f"{model}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(lines))
+
+
+def played_batch(settings, games=40, gpus=4):
+    """A batch of another model: 20 s of start, 30 s idle, 5 s a game on four GPUs."""
+    held = 50 + 5 * games
+    write_batch(settings.root, "r-00", ["x"], resources={"gpus": gpus})
+    write_attempt(settings.root, "r-00", attempt(0, 0, 20, held, gpus=gpus))
+    lines = [journal_line(q, 0, T0 + 40 + 5 * q, seconds=5) for q in range(games)]
+    write_journal(settings.root, "x", lines)
+
+
+def test_the_example(campaign):
+    found = look(campaign())
+    assert (found.models, found.games, found.played, found.jobs) == (4, 94, 0, 1)
+    assert 50_000 < found.prompt_tokens < 60_000
+    assert (found.rates, found.completion_tokens, found.held_s, found.gpu_hours) == (None,) * 4
+    assert 500 < found.median < 600 < 800 < found.longest < 900
+    assert max(len(line) for line in page(found).splitlines()) <= 80
+
+
+def ledger_row(**keys):
     plain = dict.fromkeys(Row.__dataclass_fields__, 0)
     return Row(**(plain | {"batch": "r-01", "models": 3, "jobs": 1, "source": "record"} | keys))
 
 
-def test_rates_are_measured_where_there_are_games():
+def test_rates_are_means_of_games_and_of_jobs():
+    one = {"games": 60, "completion_tokens": 1000, "busy_s": 8.0, "start_s": 30.0, "idle_s": 4.0}
+    two = {"games": 40, "completion_tokens": 3000, "busy_s": 3.0, "start_s": 50.0, "idle_s": 8.0}
     rows = [
-        row(
-            games=60,
-            prompt_tokens=9000,
-            cached_tokens=4000,
-            completion_tokens=1000,
-            busy_s=8.0,
-            start_s=30.0,
-            idle_s=4.0,
-        ),
-        row(
-            games=40,
-            prompt_tokens=6000,
-            cached_tokens=1000,
-            completion_tokens=3000,
-            busy_s=3.0,
-            start_s=50.0,
-            idle_s=8.0,
-            jobs=3,
-        ),
-        row(batch="total", games=100, busy_s=11.0),
+        ledger_row(**one, gpu_hours=42 * 2 / 3600),
+        ledger_row(**two, gpu_hours=61 * 4 / 3600, jobs=3),
+        ledger_row(batch="total", games=100, busy_s=11.0),
+        ledger_row(games=0, start_s=99.0),  # its judge never answered: no measure of a job
     ]
-    rates = rates_of(rows, gpus=2, start_s=999)
-    assert rates.rate == pytest.approx((10000 + DECODE * 4000) / 11)
-    assert (rates.reply, rates.start_s, rates.idle_s) == (40, 20, 3)
-    assert rates.source == "measured on 100 games of 2 earlier batches of this judge"
+    rates = Rates.measured(rows)
+    assert (rates.games, rates.batches, rates.reply, rates.job_s) == (100, 2, 40, 23)
+    assert rates.game_s == pytest.approx(0.11)
+    assert rates.gpus == pytest.approx((42 * 2 + 61 * 4) / 103)
+    assert Rates.measured([ledger_row(games=19, busy_s=1.0)]) is None
 
 
-@pytest.mark.parametrize(("gpus", "rate", "start"), [(2, 2 * ASSUMED_RATE, 600), (0, None, 0)])
-def test_rates_are_assumed_before(gpus, rate, start):
-    rates = rates_of([row(games=19, busy_s=1.0)], gpus=gpus, start_s=600)
-    assert (rates.rate, rates.reply, rates.start_s) == (rate, ASSUMED_REPLY, start)
+def test_hours_come_from_what_was_measured(campaign):
+    settings = campaign(batch_size=3, gpu_hour_cost=2)
+    played_batch(settings, games=19)
+    assert look(settings).held_s is None
+    played_batch(settings, games=40)
+    found = look(settings)
+    assert found.jobs == 2
+    assert found.completion_tokens == 94 * 20
+    assert found.held_s == pytest.approx(2 * 50 + 94 * 5)
+    assert found.longest_s == pytest.approx(50 + 70 * 5)  # three of the four models
+    assert found.gpu_hours == pytest.approx(4 * found.held_s / 3600)
+    assert found.cost == pytest.approx(2 * found.gpu_hours)
+    assert "measured on 40 games of 1 earlier batch of this judge" in page(found)
 
 
-def test_forecast_adds_up():
-    rates = rates_of(
-        [row(games=100, prompt_tokens=700, completion_tokens=100, busy_s=1, start_s=50, idle_s=10)],
-        gpus=4,
-        start_s=0,
-    )  # 1,000 work a second, one token a reply
-    loads = [Load(3, 1000, 90_000, 43_000), Load(1, 500, 50_000, 1_500)]
-    told = forecast(loads, rates, gpus=4, price=2.0)
-    assert (told.jobs, told.games, told.prompt_tokens, told.shared_tokens) == (
-        2,
-        1500,
-        140_000,
-        44_500,
+def test_what_is_played_is_not_asked(campaign):
+    settings = campaign()
+    journal_of(settings, "mid-7b-chat", 10)
+    found = look(settings)
+    assert (found.games, found.played) == (84, 10)
+    assert "84 games of 4 models; 10 more" in page(found)
+    journal_of(settings, "mid-7b-chat", 24)
+    found = look(settings)
+    assert (found.models, found.games) == (3, 70)
+
+
+def test_a_changed_prompt_asks_all_again(campaign, tmp_path):
+    settings = campaign()
+    journal_of(settings, "mid-7b-chat", 24)
+    (tmp_path / "other.txt").write_text("Say which reply is better.")
+    found = look(campaign(judge={"system_prompt": "other.txt"}))
+    assert (found.games, found.played) == (94, 0)
+
+
+def judged(settings, model, unparsed=0):
+    """Its judgments, made in a run with these settings."""
+    journal_of(settings, model, 24, unparsed)
+    write_batch(settings.root, "r-01", [model], settings=settings.digest)
+    file = settings.judgments_dir / f"{model}.jsonl"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    line = {"uid": "q", "model": model, "games": [{"state": "ok"}] * 2}
+    file.write_text(json.dumps(line) + "\n")
+    os.utime(file, (T0 + 100, T0 + 100))
+
+
+def other_text(path, key):
+    """Another text in the first line of a file that is newer than the judgments."""
+    first, rest = Path(path).read_text().split("\n", 1)
+    assert first.count(key) == 1
+    Path(path).write_text(first.replace(key, f"{key}Well, ") + "\n" + rest)
+    os.utime(path, (T0 + 200, T0 + 200))
+
+
+@pytest.mark.parametrize(
+    ("change", "games"),
+    [
+        (lambda s: None, 0),
+        (lambda s: other_text(s.answer("mid-7b-chat"), '"answer": "'), 2),
+        (lambda s: other_text(s.answer("llama-demo-8b"), '"answer": "'), 2),
+        (lambda s: other_text(s.questions, '"prompt": "'), 2),
+        (lambda s: os.utime(s.questions, (T0 + 200, T0 + 200)), 0),  # newer, and the same
+        (lambda s: {"temperature": 0.5}, 24),
+        (lambda s: {"ask_again": {"times": 1}}, 3),
+    ],
+    ids=["nothing", "answers", "baseline", "questions", "touched", "temperature", "ask again"],
+)
+@pytest.mark.parametrize("planned", [False, True])  # for these settings, and not judged since
+def test_what_changed_since_the_judgments_is_to_play(campaign, change, games, planned):
+    only = {"only": ["mid-7b-chat"]}
+    settings = campaign(**only)
+    judged(settings, "mid-7b-chat", unparsed=3)
+    changed = campaign(judge=change(settings), **only)
+    if planned:
+        again = {"settings": changed.digest, "time": iso(T0 + 300)}
+        write_batch(settings.root, "r-02", ["mid-7b-chat"], **again)
+    assert look(changed).games == games
+
+
+@pytest.mark.parametrize(
+    ("judge", "same"),
+    [
+        ({"ask_again": {"times": 1}}, True),
+        ({"patterns": [r"\[\[([AB<>=]+)\]\]"]}, True),
+        ({"temperature": 0.5}, False),
+        ({"max_tokens": 77}, False),
+    ],
+)
+def test_settings_that_only_read_replies_leave_requests_what_they_are(campaign, judge, same):
+    now, then = campaign(judge=judge), campaign()
+    assert now.digest != then.digest
+    assert (now.requests_digest == then.requests_digest) == same
+
+
+def test_judgments_of_other_settings_are_made_again(campaign):
+    judged(campaign(), "mid-7b-chat")
+    assert look(campaign()).games == 70
+    found = look(campaign(judge={"temperature": 0.5}))
+    assert (found.games, found.models, found.played) == (94, 4, 0)
+
+
+def test_answers_of_what_is_judged_are_not_read(campaign, monkeypatch):
+    judged(campaign(), "mid-7b-chat")
+    read = []
+    whole = PromptCounter.open_games
+    monkeypatch.setattr(
+        PromptCounter, "open_games", lambda self, m: read.append(m) or whole(self, m)
     )
-    assert told.completion_tokens == 1500
-    assert told.busy_s == pytest.approx(50 + 50)  # (47,000 + 3,000 and 48,500 + 1,500) / 1,000
-    assert told.held_s == pytest.approx(100 + 2 * 60)
-    assert told.longest_s == pytest.approx(110)
-    assert told.gpu_hours == pytest.approx(220 * 4 / 3600)
-    assert told.cost == pytest.approx(2 * 220 * 4 / 3600)
-    lines = against(told.to_dict(), row(games=1400, start_s=1, busy_s=2, idle_s=3))
-    assert ("games", 1500, 1400) in lines
-    assert ("held seconds", told.held_s, 6) in lines
+    look(campaign())
+    assert "mid-7b-chat" not in read
+    assert len(read) == 3
 
 
-def test_without_a_rate_hours_are_not_invented():
-    told = forecast([Load(1, 10, 100, 0)], rates_of([], gpus=0, start_s=0), gpus=0, price=2.0)
-    assert (told.busy_s, told.held_s, told.gpu_hours, told.cost) == (None, None, None, None)
-    assert told.completion_tokens == 4000
+def test_prompts_against_the_context(campaign):
+    longest = look(campaign(judge={"context": 10_000, "max_tokens": 100})).longest
+    room = {"context": longest + 100, "max_tokens": 100}
+    assert look(campaign(judge=room)).too_long == []
+    found = look(campaign(judge=room | {"context": longest + 99}))
+    assert {tokens for _, _, tokens in found.too_long} == {longest}
+    text = page(found)
+    assert "without a verdict" in text
+    games = [uid for _, uid, _ in found.too_long]
+    assert len(games) == 2 * len(set(games)) == 2 * text.count(", question ")
+    assert look(campaign(judge={"context": None})).context is None
 
 
-def test_about_is_exact_for_few_and_close_for_many():
-    few = ["one two", "three"]
-    assert WORDS.about(few) == [2, 1]
-    many = ["word " * n for n in range(1, 1001)]
-    told = WORDS.about(many)
-    assert sum(told) == pytest.approx(sum(range(1, 1001)), rel=0.02)
-    assert WORDS.about([]) == []
-    assert WORDS.about(["", ""]) == [0, 0]
+def test_prompts_near_the_limit_are_counted_whole(campaign, monkeypatch):
+    """One text of each file is counted, the others go by their characters."""
+    settings = campaign()
+    examined = look(settings)
+    monkeypatch.setattr(lengths, "SAMPLE", 1)
+    assert look(settings).longest != examined.longest
+    near = look(campaign(judge={"context": examined.longest + 500, "max_tokens": 500}))
+    assert near.longest == examined.longest
 
 
-@pytest.mark.parametrize(
-    ("judge", "context"),
-    [
-        ({"context": 4096, "command": "--max-model-len 99"}, (4096, "judge.context")),
-        ({"command": "vllm serve {path} --max-model-len 16384"}, (16384, "judge.command")),
-        ({"command": "vllm serve {path} --max-model-len=8192 -q"}, (8192, "judge.command")),
-        ({"path": "/nowhere"}, (None, "unknown; set judge.context")),
-        ({}, (None, "unknown; set judge.context")),
-    ],
-)
-def test_context(judge, context):
-    assert context_of(judge) == context
+def test_walltime_and_budget(campaign):
+    played_batch(campaign())
+    needed = look(campaign()).longest_s / 60
+    for minutes, raised in ((0.99 * needed, True), (1.01 * needed, False)):
+        walltime = {"start_minutes": 1, "minutes_per_model": (minutes - 1) / 4}
+        notes = look(campaign(walltime=walltime)).notes
+        assert any("raise walltime.minutes_per_model" in note for note in notes) == raised
+    limit = {"max_minutes": 0.99 * needed}
+    (note,) = look(campaign(walltime=limit)).notes
+    assert note.endswith("it will ask for: lower batch_size")
+    found = look(campaign(budget={"games": 47, "tokens": 10**9, "gpu_hours": 0.001}))
+    assert found.notes[0] == "budget.games of 47 covers 50% of what is to do"
+    assert [note.split()[0] for note in found.notes] == ["budget.games", "budget.gpu_hours"]
 
 
-@pytest.mark.parametrize(
-    ("text", "context"),
-    [
-        ('{"max_position_embeddings": 131072}', 131072),
-        ('{"text_config": {"max_position_embeddings": 8192}}', 8192),
-        ("{torn", None),
-        ("[]", None),
-        ("{}", None),
-    ],
-)
-def test_context_of_the_judges_files(tmp_path, text, context):
-    (tmp_path / "config.json").write_text(text)
-    assert context_of({"path": str(tmp_path)})[0] == context
+def test_nothing_to_play(campaign):
+    settings = campaign(only=["mid-7b-chat"])
+    journal_of(settings, "mid-7b-chat", 23)
+    assert "1 game of 1 model;" in page(look(settings))
+    journal_of(settings, "mid-7b-chat", 24)
+    assert "nothing: every model has its judgments" in page(look(settings))
 
 
-def test_the_judges_own_tokenizer(tmp_path):
-    tokenizers = pytest.importorskip("tokenizers", reason="comes with vLLM only")
-    words = {"[UNK]": 0, "a": 1, "b": 2}
-    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-    tokenizer.save(str(tmp_path / "tokenizer.json"))
-    lengths = lengths_for(str(tmp_path))
-    assert (lengths.count("a b c d"), lengths.is_judges) == (4, True)
+def test_prompts_of_a_checkout(campaign, tmp_path):
+    """A checkout in the shape of Arena-Hard-Auto's, its texts our own."""
+    checkout = tmp_path / "checkout"
+    (checkout / "config").mkdir(parents=True)
+    (checkout / "utils").mkdir()
+    template = "{QUESTION}\n{ANSWER_A}\n{ANSWER_B}"
+    entry = {
+        "judge_model": "demo-judge",
+        "bench_name": "arena-demo",
+        "temperature": 0.0,
+        "max_tokens": 16000,
+        "prompt_template": template,
+        "model_list": [],
+    }
+    (checkout / "config/arena-demo.yaml").write_text(yaml.safe_dump(entry))
+    categories = {question.category for question in read_questions(campaign().questions)}
+    judged = dict.fromkeys(  # noqa: RUF024 (never changed)
+        categories, {"baseline": "llama-demo-8b", "system_prompt": "Judge.\nBe fair."}
+    )
+    (checkout / "utils/judge_utils.py").write_text(f"JUDGE_SETTINGS = {judged!r}\n")
+    same = campaign(arena_hard_dir=str(checkout))
+    assert prompt_differences(same) == [f"the judge prompt is that of {checkout}"]
+    (tmp_path / "mine.txt").write_text("Judge.\nBe kind.\nBe brief.\n")
+    mine = campaign(
+        arena_hard_dir=str(checkout),
+        judge={"system_prompt": "mine.txt", "temperature": 0.7},
+        baseline="mid-7b-chat",
+    )
+    told = prompt_differences(mine)
+    assert len(told) == 2 * len(categories) + 1
+    assert told[-1] == "temperature: 0.7, in the checkout 0.0"
+    assert any("1 lines of it changed or gone, 2 new; first: 'Be kind.'" in line for line in told)
+    assert any("mid-7b-chat, in the checkout llama-demo-8b" in line for line in told)
+    (own,) = prompt_differences(campaign())
+    assert "not comparable with published ones" in own
 
 
-def test_block_is_what_the_sums_above_assume():
-    assert BLOCK == 16
+def test_a_run_is_compared_with_its_forecast(campaign):
+    settings = campaign(gpu_hour_cost=1)
+    layout = Layout(settings.root)
+    with pytest.raises(DataError, match=r"forecast\.json: no forecast; run"):
+        against_used(layout, T0, None)
+    played_batch(settings)
+    found = look(settings)
+    keep(found, layout, T0 + 10_000)
+    with pytest.raises(DataError, match=r"no batch was begun since this forecast of \d\d "):
+        against_used(layout, T0 + 20_000, None)
+    models = ("grand-70b-chat", "mid-7b-chat", "tiny-1b-step1000", "tiny-1b-step8000")
+    write_batch(layout.root, "r-01", list(models), run="r1", time=iso(T0 + 11_000))
+    write_attempt(layout.root, "r-01", attempt(11_000, None, None, 14_600, gpus=1))
+    for model in models:
+        journal_of(settings, model, 24)
+    keep(look(settings), layout, T0 + 12_000)  # with nothing to play nothing is forecast over it
+    told = {what: (before, used) for what, before, used in against_used(layout, T0 + 20_000, 3)}
+    assert told["games"] == (94, 0)  # the journals' games are of an older time
+    assert told["jobs"] == (1, 1)
+    assert told["gpu_hours"] == (pytest.approx(found.gpu_hours), 1)
+    assert told["cost"] == (pytest.approx(found.cost), 3)
+    assert told["held_s"] == (pytest.approx(found.held_s), 3600)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"games": 4}', '{"time": "x", "games": 4}'])
+def test_what_is_no_forecast_is_refused(campaign, text):
+    layout = Layout(campaign().root)
+    layout.root.mkdir(parents=True)
+    layout.forecast.write_text(text)
+    with pytest.raises(DataError, match=r"forecast\.json: no forecast"):
+        against_used(layout, T0, None)
+
+
+def test_a_closed_pipe_and_a_python_without_packages_end_in_a_line(campaign, project):
+    campaign()
+    script = str(project / "workflow/scripts/forecast.py")
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, script, "--configfile", "config.yaml"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert done.stderr == ""
+    for tool in ("forecast", "ledger", "monitor"):
+        bare = [sys.executable, "-S", script.replace("forecast", tool)]
+        done = subprocess.run(bare, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"{tool}: No module named")
+        assert "Use the Python that runs Snakemake" in done.stderr
+
+
+def test_side_by_side():
+    text = side_by_side([("games", 100, 94), ("cost", None, 2.5), ("hours", 2.0, 3.0)])
+    assert [line.split() for line in text.splitlines()[1:]] == [
+        ["games", "100", "94", "0.94"],
+        ["cost", "–", "2.50", "–"],
+        ["hours", "2.00", "3.00", "1.50"],
+    ]
+
+
+def test_an_estimate_is_corrected_by_what_the_judge_counted(campaign):
+    """The example's prompts, counted by a judge that finds half as many tokens again."""
+    settings = campaign()
+    plain = look(settings)
+    journal_of(settings, "mid-7b-chat", 24)
+    path = settings.root / "games" / "mid-7b-chat.jsonl"
+    lengths = lengths_for(None)
+    counter = PromptCounter(settings, read_questions(settings.questions), lengths, None)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    path.unlink()
+    prompts, _ = counter.open_games("mid-7b-chat")
+    ours = {(prompt.uid, prompt.game): prompt.tokens for prompt in prompts}
+    for line in lines:
+        line["usage"]["prompt"] = round(1.5 * ours[line["uid"], line["game"]])
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = look(settings)
+    assert "times 1.50 by 24 games of this judge" in page(found).replace("\n          ", " ")
+    assert found.longest == pytest.approx(1.5 * plain.longest, rel=0.02)

@@ -1,62 +1,19 @@
-"""What is run to serve a judge, and why one did not start."""
+"""What a judge sees of its job, why one did not start, and judges that run elsewhere."""
 
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
+import asyncio
 
 import pytest
 from arena.judge.causes import explain
 from arena.judge.endpoints import check, check_keys, endpoints
-from arena.judge.launch import capacity, environment, fill, gpu_count, parallel_of, script_of
+from arena.judge.launch import environment, gpu_count
 from arena.support.errors import ConfigError
-from arena.support.processes import parents, shared_memory
-
-from tests.served import adopts_orphans
-
-VALUES = {"path": "/w/my judge", "name": "j$1", "host": "127.0.0.1", "port": 7, "gpus": 2}
-
-
-def test_values_are_quoted_for_the_shell_once():
-    template = "serve {path} -n {name} --at {host}:{port} -g {gpus} '{\"a\": 1}' ${HOME} {{name}}"
-    expected = "serve '/w/my judge' -n 'j$1' --at 127.0.0.1:7 -g 2 '{\"a\": 1}' ${HOME} {name}"
-    assert fill(template, VALUES) == expected
+from arena.support.http import HttpClient
+from arena.support.web import Reply, Request, serve
 
 
 def test_the_judge_sees_the_gpus_of_its_job():
     seen = environment({}, "key", {"CUDA_VISIBLE_DEVICES": "2,3", "SLURM_JOB_GPUS": "2,3"})
     assert (seen["CUDA_VISIBLE_DEVICES"], seen["SLURM_JOB_GPUS"]) == ("2,3", "2,3")
-
-
-def test_braces_in_a_value_are_not_looked_at_again():
-    assert fill("{name} {port}", VALUES | {"name": "{port}"}) == "'{port}' 7"
-
-
-def test_a_missing_path_is_named():
-    with pytest.raises(ConfigError, match=r"judge\.path is not set"):
-        script_of({"server": "vllm", "name": "j"}, 1, 1)
-
-
-def test_the_command_for_vllm():
-    script = script_of(
-        {"server": "vllm", "name": "j", "path": "/w", "setup": "module load x"}, 5, 2
-    )
-    assert script.splitlines() == [
-        "set -eo pipefail",
-        "module load x",
-        "vllm serve /w --served-model-name j --host 127.0.0.1 --port 5 --tensor-parallel-size 2 "
-        "--enable-prefix-caching --scheduling-policy priority --enable-prompt-tokens-details",
-    ]
-
-
-@pytest.mark.parametrize("command", ["serve", "vllm serve {path} --port {port}"])
-def test_a_server_that_would_listen_to_the_whole_network_is_refused(command):
-    judge = {"server": "vllm", "name": "j", "path": "/w", "command": command}
-    with pytest.raises(ConfigError, match=r"judge\.command: \{host\} is missing"):
-        script_of(judge, 1, 1)
-    for address in ("{host}", "127.0.0.1", "localhost"):
-        assert script_of(judge | {"command": f"{command} --host {address}"}, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -73,42 +30,6 @@ def test_a_server_that_would_listen_to_the_whole_network_is_refused(command):
 )
 def test_gpus_are_those_that_the_job_sees(env, resources, count):
     assert gpu_count(resources, env) == count
-
-
-@pytest.mark.parametrize(
-    ("judge", "parallel", "priority"),
-    [
-        ({"server": "vllm", "path": "/w"}, None, True),
-        ({"server": "vllm", "command": "vllm serve --max-num-seqs 96"}, 144, False),
-        (
-            {"server": "vllm", "command": "x --max_num_seqs=8 --scheduling-policy=priority"},
-            12,
-            True,
-        ),
-        ({"server": "vllm", "command": "x --scheduling-policy fcfs"}, None, False),
-        ({"server": "demo"}, None, True),
-        ({"server": "external"}, None, False),
-    ],
-)
-def test_capacity_is_read_from_the_command(judge, parallel, priority):
-    assert capacity(judge) == {"parallel": parallel, "priority": priority}
-
-
-@pytest.mark.parametrize(
-    ("slots", "cache_tokens", "parallel"),
-    [
-        (None, None, None),
-        (None, 10_000, 8),
-        (None, 17_600, 12),  # a 70B in FP8 on one GPU: 8 games fit
-        (None, 90_000, 67),
-        (None, 3_000_000, 384),
-        (16, 3_000_000, 24),
-        (16, 30_000, 22),
-        (2, None, 8),
-    ],
-)
-def test_requests_to_keep_open(slots, cache_tokens, parallel):
-    assert parallel_of(slots, cache_tokens) == parallel
 
 
 def test_environment_of_the_judge(tmp_path):
@@ -205,100 +126,35 @@ def test_endpoints_of_the_users_api_config(tmp_path):
         endpoints(judge | {"name": "gpt"}, {})
 
 
-def test_the_check_of_an_endpoint_never_says_the_key():
-    line = check({"url": "http://127.0.0.1:1/v1", "key": "secret", "model": "j"})
-    assert line == "http://127.0.0.1:1/v1: cannot be asked for its models (URLError)"
-
-
-# Processes
-
-MAKES_SHARED_MEMORY = """
-import os, signal, sys, time
-from multiprocessing import resource_tracker, shared_memory
-made = shared_memory.SharedMemory(create=True, size=4096)
-resource_tracker.unregister(made._name, "shared_memory")  # as when its tracker is killed with it
-print(made.name, flush=True)
-if os.fork():
-    time.sleep(3600)
-os.setsid()
-if os.fork():
-    os._exit(0)  # the grandchild is an orphan now
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-print(os.getpid(), flush=True)
-time.sleep(3600)
-"""
-ENDS_IT = """
-import subprocess, sys
-from arena.support.processes import adopt_orphans, descendants, end_descendants, shared_memory
-adopt_orphans()
-child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.PIPE, text=True)
-name, orphan = child.stdout.readline().strip(), int(child.stdout.readline())
-import os
-below = descendants(os.getpid())
-assert {child.pid, orphan} <= set(below), (child.pid, orphan, below)
-print(name, orphan, end_descendants(grace=0.3), descendants(os.getpid()))
-"""
-
-
-@adopts_orphans
-def test_orphans_and_shared_memory_are_gone(project):
-    done = subprocess.run(
-        [sys.executable, "-c", ENDS_IT, MAKES_SHARED_MEMORY],
-        env=os.environ | {"PYTHONPATH": str(project / "workflow" / "scripts")},
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-    assert done.returncode == 0, done.stderr
-    name, orphan, unkilled, left = done.stdout.split(maxsplit=3)
-    assert (unkilled, left.strip()) == ("[]", "[]")
-    assert not (Path("/dev/shm") / name).exists()
-    assert int(orphan) not in parents()
-
-
-WITHOUT_PROC = """
-import os, subprocess, sys
-from pathlib import Path
-from arena.support import processes
-processes.PROC = Path("/none")
-child = subprocess.Popen(["sh", "-c", "sleep 600 & echo $!; wait"], stdout=subprocess.PIPE)
-below = {child.pid, int(child.stdout.readline())}
-assert set(processes.descendants(os.getpid())) == below
-assert processes.end_descendants(grace=5.0) == []
-assert processes.descendants(os.getpid()) == []
-"""
-# As if it hung in a driver: no signal reaches it.
-UNDYING = """
-import subprocess, sys
-from arena.support import processes
-processes.UNKILLED_SECONDS = 0.3
-child = subprocess.Popen(["sleep", "600"])
-really, processes._signal = processes._signal, lambda pids, number: None
-assert processes.end_descendants(grace=0.1) == [child.pid]
-processes._signal = really
-assert processes.end_descendants(grace=0.1) == []
-"""
+MODELS = '{"data": [{"id": "j"}]}'
 
 
 @pytest.mark.parametrize(
-    "program",
+    ("status", "body", "said"),
     [
-        pytest.param(WITHOUT_PROC, id="as on macOS: ps says what there is, and not itself"),
-        pytest.param(UNDYING, id="what does not end is named"),
+        (200, MODELS, "serves j"),
+        (200, MODELS.replace("j", "k"), "does not list j, but k"),
+        (200, "hello", "does not list its models (no JSON of OpenAI's API)"),
+        (401, "{}", "refuses the key (HTTP 401)"),
+        (503, "{}", "does not list its models (HTTP 503)"),
+        (None, "", "cannot be asked for its models"),
     ],
 )
-def test_all_below_is_ended(project, program):
-    if not shutil.which("ps"):
-        pytest.skip("no ps on this machine")
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env=os.environ | {"PYTHONPATH": str(project / "workflow" / "scripts")},
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-    assert done.returncode == 0, done.stderr
+def test_the_check_of_an_endpoint_never_says_the_key(status, body, said):
+    async def checked() -> str:
+        async def answer(request: Request) -> Reply:
+            assert (request.path, request.bearer) == ("/v1/models", "secret")
+            return Reply(status, body)
 
+        http, port = HttpClient(), 1
+        if status:
+            server = await serve(answer, "127.0.0.1", 0)
+            port = server.sockets[0].getsockname()[1]
+        try:
+            url = f"http://127.0.0.1:{port}/v1"
+            return await check(http, {"url": url, "key": "secret", "model": "j"})
+        finally:
+            await http.close()
 
-def test_shared_memory_of_a_process_that_is_gone_is_none():
-    assert shared_memory([2**22 + 1]) == set()
+    line = asyncio.run(checked())
+    assert said in line and "secret" not in line

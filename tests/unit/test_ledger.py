@@ -8,23 +8,32 @@ import sys
 from dataclasses import replace
 
 import pytest
-from arena.costs.ledger import COLUMNS, ledger, open_seconds, write_tsv
+from arena.costs.ledger import COLUMNS, as_tsv, ledger, open_seconds
 from arena.pages.ledger_page import ledger_page
 from arena.support.slurm import Account
 
 from tests.browser import needs_chromium, open_page
-from tests.synthetic import T0, iso, journal_line, life, write_batch, write_journal, write_life
+from tests.synthetic import (
+    T0,
+    attempt,
+    journal_line,
+    write_attempt,
+    write_batch,
+    write_journal,
+)
 
 
 @pytest.fixture
 def root(tmp_path):
-    """01: two lives, four games. 02: its judge never answered. 03: never began."""
+    """01: two attempts, four games. 02: its judge never answered. 03: never began."""
     write_batch(tmp_path, "r-01", ["a", "b"])
-    first = life(0, 10, 40, 100, slurm_job_id="1", cause="walltime", restarts=[{"cause": "x"}])
-    second = life(200, 205, 215, 300, slurm_job_id="2", earlier=[first])
-    write_life(tmp_path, "r-01", second)
+    first = attempt(0, 10, 40, 100, slurm_job_id="1", cause="walltime", restarts=[{"cause": "x"}])
+    second = attempt(200, 205, 215, 300, slurm_job_id="2", earlier=[first])
+    write_attempt(tmp_path, "r-01", second)
     write_batch(tmp_path, "r-02", ["c"])
-    write_life(tmp_path, "r-02", life(0, 5, None, 65, slurm_job_id="3", cause="did not start"))
+    write_attempt(
+        tmp_path, "r-02", attempt(0, 5, None, 65, slurm_job_id="3", cause="did not start")
+    )
     write_batch(tmp_path, "r-03", ["d"])
     a = [
         journal_line(0, 0, T0 - 50),  # of an earlier run, whose record is gone
@@ -91,31 +100,47 @@ def test_where_the_accounting_knows_no_gpus_those_asked_for_count(root):
 
 def test_a_model_of_two_runs_is_one_model(root):
     write_batch(root, "s-01", ["a", "b", "e"])
-    write_life(root, "s-01", life(400, None, None, 410))
+    write_attempt(root, "s-01", attempt(400, None, None, 410))
     *rows, total = ledger(root, T0 + 1000)
     assert ([row.models for row in rows], total.models) == ([2, 1, 3], 4)
 
 
 def test_what_still_runs_counts_until_now(root):
     write_batch(root, "r-04", ["d"])
-    write_life(root, "r-04", life(0, 10, 20, None, gpus=1))
+    write_attempt(root, "r-04", attempt(0, 10, 20, None, gpus=1))
     row = ledger(root, T0 + 3600)[-2]
     assert (row.gpu_hours, row.start_s, row.idle_s) == (1, 10, 3590)
 
 
-def test_only_what_was_planned_since(root):
-    write_batch(root, "r-04", ["a"], time=iso(T0 + 400))
-    write_life(root, "r-04", life(400, 405, 410, 500))
-    assert [row.batch for row in ledger(root, T0 + 1000, since=T0 + 400)] == ["r-04", "total"]
+def test_only_what_began_since(root):
+    """Of a batch that a later run asked for again, what this one used."""
+    former = attempt(0, 10, 40, 100)
+    write_attempt(root, "r-04", attempt(400, 405, 410, 500, earlier=[former]))
+    write_batch(root, "r-04", ["a"])
+    row, total = ledger(root, T0 + 1000, since=T0 + 400)
+    assert (row.batch, row.jobs, row.gpu_hours, row.games) == ("r-04", 1, 200 / 3600, 0)
+    assert total.gpu_hours == row.gpu_hours
     assert len(ledger(root, T0 + 1000, since=T0)) == 4
+
+
+def test_a_game_is_of_the_attempt_that_began_last_whatever_was_planned_last(root):
+    """Batch 5 was begun first, killed, and asked for again by a later run."""
+    write_batch(root, "05", ["z"], run="s2")
+    killed = attempt(0, 1, 5, None, slurm_job_id="8", run="s1")
+    write_attempt(root, "05", attempt(800, 801, 805, 900, slurm_job_id="10", earlier=[killed]))
+    write_batch(root, "06", ["z"], run="s1")
+    write_attempt(root, "06", attempt(600, 601, 605, 700, slurm_job_id="9"))
+    write_journal(root, "z", [journal_line(q, 0, T0 + t) for q, t in enumerate((50, 650, 850))])
+    games = {row.batch: row.games for row in ledger(root, T0 + 1000)}
+    assert (games["05"], games["06"]) == (2, 1)
 
 
 def test_a_game_is_of_the_batch_that_began_last(root):
     """The first one was killed: it wrote no end, and is taken to have lasted its walltime."""
     write_batch(root, "s-01", ["z"])
-    write_life(root, "s-01", life(0, 1, 5, None, slurm_job_id="8"))
+    write_attempt(root, "s-01", attempt(0, 1, 5, None, slurm_job_id="8"))
     write_batch(root, "s-02", ["z"])
-    write_life(root, "s-02", life(600, 601, 605, 700, slurm_job_id="9"))
+    write_attempt(root, "s-02", attempt(600, 601, 605, 700, slurm_job_id="9"))
     write_journal(root, "z", [journal_line(1, 0, T0 + 50), journal_line(1, 1, T0 + 650)])
     games = {row.batch: row.games for row in ledger(root, T0 + 1000)}
     assert (games["s-01"], games["s-02"]) == (1, 1)
@@ -127,7 +152,7 @@ def test_a_game_of_the_second_in_which_its_server_ended_is_its_own(root):
 
 
 def test_tsv(root):
-    text = "".join(write_tsv(ledger(root, T0 + 1000)))
+    text = as_tsv(ledger(root, T0 + 1000))
     rows = list(csv.DictReader(io.StringIO(text), delimiter="\t"))
     assert tuple(rows[0]) == COLUMNS
     assert [row["batch"] for row in rows] == ["r-01", "r-02", "total"]

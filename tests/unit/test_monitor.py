@@ -19,7 +19,7 @@ import pytest
 from arena.campaign.status_view import SORTS, chosen
 from arena.support.table import Style, cut, visible
 
-from tests.synthetic import T0, journal_line, life, write_batch, write_journal, write_life
+from tests.synthetic import T0, attempt, journal_line, write_attempt, write_batch, write_journal
 
 RUN = "20260921-141320-ab12"
 
@@ -29,10 +29,10 @@ def root(tmp_path):
     """Three models in two batches: one done, one playing, one whose judge did not start."""
     root = tmp_path / "results" / "some-bench" / "some-judge"
     write_batch(root, f"{RUN}-01", ["base-model-with-a-long-name-step-000100", "b"], games={"b": 8})
-    write_life(root, f"{RUN}-01", life(0, 1, 5, None, slurm_job_id="41"))
+    write_attempt(root, f"{RUN}-01", attempt(0, 1, 5, None, slurm_job_id="41"))
     write_batch(root, f"{RUN}-02", ["c"], games={"c": 8})
-    record = life(0, 1, None, 9, cause="judge j did not start: out of memory", slurm_job_id="42")
-    write_life(root, f"{RUN}-02", record)
+    record = attempt(0, 1, None, 9, cause="judge j did not start: out of memory", slurm_job_id="42")
+    write_attempt(root, f"{RUN}-02", record)
     long = "base-model-with-a-long-name-step-000100"
     write_journal(root, long, [journal_line(q, g) for q in range(4) for g in (0, 1)])
     write_journal(root, "b", [journal_line(q, 0, state="unparsed") for q in range(3)])
@@ -67,7 +67,7 @@ def test_a_page_fits_its_width_and_says_all(project, root, width):
 def test_ascii_and_no_colour(project, root):
     text = monitor(project, "--results", root, "--ascii").stdout
     assert text.isascii()
-    write_life(root, f"{RUN}-02", life(0, 1, None, 9, cause="d’oh"))
+    write_attempt(root, f"{RUN}-02", attempt(0, 1, None, 9, cause="d’oh"))
     for given, encoding in ((["--ascii"], "utf-8"), ([], "ascii"), ([], "latin-1")):
         for more in ([], ["--json"]):
             env = {"PYTHONIOENCODING": encoding}
@@ -205,7 +205,7 @@ def test_while_files_are_written(project, root):
                 with path.open("a") as file:
                     file.write(line[start : start + 700])
             number += 1
-            write_life(root, f"{RUN}-01", life(0, 1, 5, None, slurm_job_id="41"))
+            write_attempt(root, f"{RUN}-01", attempt(0, 1, 5, None, slurm_job_id="41"))
 
     writer = threading.Thread(target=write)
     writer.start()

@@ -7,44 +7,79 @@ import socket
 import subprocess
 
 import pytest
-from arena.journals.records import newest_run, read_batches
-from arena.campaign.status import Surveyor
+from arena.campaign.campaign import Campaign
+from arena.campaign.problems import problems
+from arena.campaign.status import StatusReader
 from arena.campaign.status_json import as_json
-from arena.campaign.problems import troubles
 from arena.costs.ledger import ledger
-from arena.data.layout import Places
+from arena.data.layout import Layout
+from arena.journals.records import ModelStatus, Status, Stop, StopKind, newest_run, read_batches
 
-from tests.synthetic import T0, journal_line, life, write_batch, write_journal, write_life
+from tests.synthetic import (
+    T0,
+    attempt,
+    iso,
+    journal_line,
+    write_attempt,
+    write_batch,
+    write_journal,
+    write_status,
+)
 
 
-def test_a_batch_with_two_lives(tmp_path):
+def test_a_batch_with_two_attempts(tmp_path):
     write_batch(tmp_path, "run-01", ["a", "b"], games={"a": 8})
-    first = life(0, 1, 20, 100, slurm_job_id="7", cause="walltime")
-    second = life(200, 201, 220, None, slurm_job_id="8", earlier=[first])
-    write_life(tmp_path, "run-01", second)
+    first = attempt(0, 1, 20, 100, slurm_job_id="7", cause="walltime")
+    second = attempt(200, 201, 220, None, slurm_job_id="8", earlier=[first])
+    write_attempt(tmp_path, "run-01", second)
     (batch,) = read_batches(tmp_path)
-    assert (batch.name, batch.run, batch.models, batch.games) == (
+    assert (batch.name, batch.run, batch.models, batch.plan.games) == (
         "run-01",
         "run",
         ("a", "b"),
         {"a": 8},
     )
-    assert [(one.job, one.failed) for one in batch.lives] == [("7", True), ("8", False)]
+    assert [(one.job, one.failed) for one in batch.attempts] == [("7", True), ("8", False)]
     # 100 s and, still running, 400 s on two GPUs.
     assert batch.gpu_hours(T0 + 600) == pytest.approx(2 * 500 / 3600)
 
 
-def test_a_life_without_an_end_ends_with_its_walltime_or_the_next_one(tmp_path):
+def test_a_batch_that_two_runs_ask_for(tmp_path):
+    """Its hours are each run's own, and each run's walltimes begin with the first one."""
+    write_batch(tmp_path, "0a1b2c3d", ["a"], run="r2", resources={"gpus": 1, "runtime": 10})
+    keys = {"gpus": 1, "node": "n9"}
+    first = attempt(0, 1, 5, 3600, run="r1", slurm_job_id="1", **keys)
+    again = attempt(7200, 7201, 7205, None, run="r2", slurm_job_id="2", earlier=[first], **keys)
+    write_attempt(tmp_path, "0a1b2c3d", again)
+    (batch,) = read_batches(tmp_path)
+    assert (batch.run, batch.gpu_hours(T0 + 9000, "r1")) == ("r2", 1)
+    assert batch.gpu_hours(T0 + 9000, "r2") == pytest.approx(600 / 3600)
+
+
+def test_a_status_is_read_as_it_was_written(tmp_path):
+    stop = Stop(StopKind.OPEN_GAMES, "3 games do not go through")
+    models = {"a": ModelStatus(8, {"ok": 5, "unparsed": 1}, stop), "b": ModelStatus(4)}
+    status = Status(T0, "ready", models, 7, "the judge is slow")
+    path = tmp_path / "status.json"
+    status.write(path)
+    assert Status.read(path) == status
+    assert status.models["a"].played == 6
+    path.write_text('{"time": "' + iso(T0) + '", "models": {"a": {"games": "x"}, "b": 3}}')
+    assert Status.read(path) == Status(T0, "", {"a": ModelStatus(0)})
+    assert Status.read(tmp_path / "none.json") is None
+
+
+def test_an_attempt_without_an_end_ends_with_its_walltime_or_the_next_one(tmp_path):
     """Slurm's SIGKILL leaves no time to write an end."""
     write_batch(tmp_path, "r-01", ["a"], resources={"gpus": 1, "runtime": 10})
-    first = life(0, 1, 5, None, slurm_job_id="1", gpus=1)
-    second = life(300, 301, 305, None, slurm_job_id="2", gpus=1)
-    write_life(tmp_path, "r-01", second | {"earlier": [first]})
+    first = attempt(0, 1, 5, None, slurm_job_id="1", gpus=1)
+    second = attempt(300, 301, 305, None, slurm_job_id="2", gpus=1)
+    write_attempt(tmp_path, "r-01", second | {"earlier": [first]})
     (batch,) = read_batches(tmp_path)
-    assert [one.held(T0 + 400) for one in batch.lives] == [300, 100]
-    assert [one.held(T0 + 9999) for one in batch.lives] == [300, 2 * 600]
-    write_life(tmp_path, "r-02", life(0, 1, 5, None))  # no job, no limit
-    assert read_batches(tmp_path)[1].lives[0].held(T0 + 9999) == 9999
+    assert [one.held(T0 + 400) for one in batch.attempts] == [300, 100]
+    assert [one.held(T0 + 9999) for one in batch.attempts] == [300, 2 * 600]
+    write_attempt(tmp_path, "r-02", attempt(0, 1, 5, None))  # no job, no limit
+    assert read_batches(tmp_path)[1].attempts[0].held(T0 + 9999) == 9999
 
 
 def test_a_process_that_died_without_a_word_lived_as_long_as_its_logs_grew(tmp_path):
@@ -52,14 +87,14 @@ def test_a_process_that_died_without_a_word_lived_as_long_as_its_logs_grew(tmp_p
     process = subprocess.Popen(["sleep", "60"])
     write_batch(tmp_path, "r-01", ["a"])
     here = {"node": socket.gethostname(), "pid": process.pid}
-    record = write_life(tmp_path, "r-01", life(0, None, None, None, **here))
+    record = write_attempt(tmp_path, "r-01", attempt(0, None, None, None, **here))
     log = record.with_name("a.log")
     log.touch()
     for path, time in ((record, T0), (log, T0 + 250)):
         os.utime(path, (time, time))
 
     def held():
-        return read_batches(tmp_path)[0].lives[0].held(T0 + 9999)
+        return read_batches(tmp_path)[0].attempts[0].held(T0 + 9999)
 
     assert held() == 9999
     process.kill()
@@ -70,17 +105,17 @@ def test_a_process_that_died_without_a_word_lived_as_long_as_its_logs_grew(tmp_p
 @pytest.mark.parametrize(("given", "gpus"), [(2, 2), (0, 0), (None, 5)])
 def test_gpus_held_are_those_given_else_those_asked_for(tmp_path, given, gpus):
     write_batch(tmp_path, "run-01", ["a"], resources={"gpus": 5})
-    write_life(tmp_path, "run-01", life(0, None, None, 3600, gpus=given))
+    write_attempt(tmp_path, "run-01", attempt(0, None, None, 3600, gpus=given))
     assert read_batches(tmp_path)[0].gpu_hours(T0) == gpus
 
 
 def test_files_of_others_are_not_trusted(tmp_path):
     write_batch(tmp_path, "run-01", ["a"]).write_text("{torn")
     write_batch(tmp_path, "run-02", ["b"])
-    write_life(tmp_path, "run-02", {"start": "never", "restarts": None, "earlier": None})
+    write_attempt(tmp_path, "run-02", {"start": "never", "restarts": None, "earlier": None})
     torn, odd = read_batches(tmp_path)
     assert torn.unreadable == (str(tmp_path / "batches/run-01.json"),)
-    assert odd.lives[0].start is None
+    assert odd.attempts[0].start is None
     assert odd.gpu_hours(T0) == 0
 
 
@@ -106,13 +141,18 @@ def with_odd(value, path, odd):
     return changed
 
 
-@pytest.mark.parametrize("which", ["batches/r-01.json", "logs/r-01/batch.json", "validation.json"])
+@pytest.mark.parametrize(
+    "which",
+    ["batches/r-01.json", "logs/r-01/batch.json", "logs/r-01/status.json", "validation.json"],
+)
 def test_what_is_odd_is_unknown_and_no_error(tmp_path, which):
     """Each value of each file in turn."""
     write_batch(tmp_path, "r-01", ["a"], games={"a": 8}, gpu_hour_cost=2.5)
-    first = life(0, 1, 5, 50, cause="walltime", restarts=[{"cause": "died"}])
-    write_life(tmp_path, "r-01", life(60, 61, 65, None, earlier=[first], pid=1))
+    first = attempt(0, 1, 5, 50, cause="walltime", restarts=[{"cause": "died"}])
+    write_attempt(tmp_path, "r-01", attempt(60, 61, 65, None, earlier=[first], pid=1))
     write_journal(tmp_path, "a", [journal_line(1, 0)])
+    stop = ("open_games", "3 games do not go through")
+    write_status(tmp_path, "r-01", T0 + 70, {"a": (8, {"ok": 1}, stop)}, remark="slow", open=3)
     row = {"model": "a", "questions": 9, "answers": 5, "state": "incomplete", "reason": "4 missing"}
     (tmp_path / "validation.json").write_text(json.dumps({"models": [row]}))
     path = tmp_path / which
@@ -120,8 +160,8 @@ def test_what_is_odd_is_unknown_and_no_error(tmp_path, which):
     for place in places_of(sound):
         for odd in ODD:
             path.write_text(json.dumps(with_odd(sound, place, odd)))
-            survey = Surveyor(Places(tmp_path)).survey(T0 + 100)
-            json.dumps(as_json(survey, survey.rows, troubles(survey)))
+            status = StatusReader(Campaign(Layout(tmp_path))).read(T0 + 100)
+            json.dumps(as_json(status, status.rows, problems(status)))
             ledger(tmp_path, T0 + 100, 2.5)
 
 

@@ -1,12 +1,7 @@
-"""Slurm without Slurm: its notations, and Snakemake's record of the jobs it submitted."""
-
-import json
-from base64 import urlsafe_b64encode
-from pathlib import Path
+"""Slurm without Slurm: its notations, and what its commands' output is read as."""
 
 import pytest
 from arena.support import slurm
-from snakemake.persistence.file import FilePersistence
 
 
 @pytest.mark.parametrize(
@@ -24,56 +19,53 @@ def test_seconds(text, seconds):
     assert slurm.seconds(text) == seconds
 
 
-def record(workdir: Path, output: str, job: str | None) -> None:
-    """As Snakemake's `persistence.started` leaves it: names over 254 characters become folders."""
-    code = urlsafe_b64encode(output.encode()).decode()
-    pieces = [code[i : i + 254] for i in range(0, len(code), 254)]
-    parts = [f"@{piece}" for piece in pieces[:-1]] + pieces[-1:]
-    path = workdir.joinpath(".snakemake", "incomplete", *parts)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"external_jobid": job}))
+def fake(folder, name, script):
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
 
 
-def test_jobs_that_wait_are_known_by_their_outputs(tmp_path):
-    root = tmp_path / "results" / "bench" / "judge"
-    root.mkdir(parents=True)
-    record(tmp_path, "results/bench/judge/server/run-01.json", "11")
-    record(tmp_path, str(root / "server" / "run-02.json"), "12")
-    record(tmp_path, f"results/bench/judge/server/{'x' * 300}.json", "13")
-    record(tmp_path, "results/bench/judge/server/run-03.json", None)  # not submitted yet
-    record(tmp_path, "results/other/judge/server/run-04.json", "14")  # another campaign
-    record(tmp_path, "data/bench/model_judgment/judge/a.jsonl", "11")
-    (tmp_path / ".snakemake/incomplete/migration_underway").write_text("")
-    found = slurm.batch_of_job(tmp_path, root)
-    assert found == {"11": "run-01", "12": "run-02", "13": "x" * 300}
-    assert slurm.batch_of_job(tmp_path / "elsewhere", root) == {}
-
-
-def test_the_record_is_snakemakes_own(tmp_path):
-    """The names above are those that this version of Snakemake writes."""
-    subject = tmp_path / ".snakemake" / "incomplete"
-    subject.mkdir(parents=True)
-
-    class Names:
-        _max_len = 255
-        _fetch_max_len = FilePersistence._fetch_max_len
-
-    name = f"results/server/{'y' * 300}.json"
-    path = FilePersistence._record_path(Names(), str(subject), name)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text('{"external_jobid": "5"}')
-    assert slurm.batch_of_job(tmp_path, tmp_path / "results") == {"5": "y" * 300}
-
-
-def test_commands_without_a_cluster_are_no_slurm(tmp_path, monkeypatch):
-    """Debian's client packages are installed, and nothing says where a controller is."""
-    squeue = tmp_path / "squeue"
-    squeue.write_text(
-        "#!/bin/sh\necho 'squeue: error: resolve_ctls_from_dns_srv: Unknown host' >&2\n"
-        "echo 'squeue: fatal: Could not establish a configuration source' >&2\nexit 1\n"
-    )
-    squeue.chmod(0o755)
+@pytest.fixture
+def path(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("comment", "batch"),
+    [
+        ("rule_gen_judgment_wildcards_0a1b2c3d", "0a1b2c3d"),
+        ("rule_arena_gen_judgment_wildcards_0a1b2c3d", "0a1b2c3d"),  # of an importing workflow
+        ("rule_show_result_wildcards_", None),
+        ("(null)", None),
+    ],
+)
+def test_a_job_tells_its_batch(path, comment, batch):
+    line = "\\037".join(["7", "PENDING", "", "0:00", "1:00:00", "Priority", "N/A", comment])
+    fake(path, "squeue", f"printf '{line}\\n'")
+    (job,), problem = slurm.squeue()
+    assert (job.id, job.state, job.limit, job.reason) == ("7", "PENDING", 3600, "Priority")
+    assert (job.expected, job.batch, problem) == ("", batch, None)
+
+
+def test_how_jobs_ended(path):
+    """One call for all; a job that was requeued ended twice."""
+    lines = "7|PREEMPTED|100|200\\n7|CANCELLED by 1000|300|400\\n8|RUNNING|500|Unknown\\n"
+    fake(path, "sacct", f"echo \"$@\" > {path}/asked; printf '{lines}'")
+    assert slurm.ended(["8", "7"]) == {"7": [("PREEMPTED", 100, 200), ("CANCELLED", 300, 400)]}
+    assert "-j 7,8" in (path / "asked").read_text()
+    fake(path, "sacct", "echo 'sacct: error: Connection refused' >&2; exit 1")
+    assert slurm.ended(["7"]) == {}
+
+
+def test_commands_without_a_cluster_are_no_slurm(path):
+    """Debian's client packages are installed, and nothing says where a controller is."""
+    fake(
+        path,
+        "squeue",
+        "echo 'squeue: error: resolve_ctls_from_dns_srv: Unknown host' >&2\n"
+        "echo 'squeue: fatal: Could not establish a configuration source' >&2\nexit 1",
+    )
     assert slurm.squeue() == (None, None)
-    squeue.write_text("#!/bin/sh\necho 'squeue: error: Connection refused' >&2\nexit 1\n")
+    fake(path, "squeue", "echo 'squeue: error: Connection refused' >&2\nexit 1")
     assert slurm.squeue() == (None, "squeue: error: Connection refused")

@@ -2,27 +2,38 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
-from arena.campaign import jobs
-from arena.campaign.status import Surveyor
-from arena.campaign.problems import troubles
-from arena.data.layout import Places
+from arena.campaign.campaign import Campaign
+from arena.campaign.problems import problems
+from arena.campaign.status import StatusReader
+from arena.data.layout import Layout
+from arena.journals.records import RunStop, Stop, StopKind
 from arena.support import slurm
 
-from tests.synthetic import T0, iso, journal_line, life, write_batch, write_journal, write_life
+from tests.synthetic import (
+    T0,
+    attempt,
+    iso,
+    journal_line,
+    write_attempt,
+    write_batch,
+    write_journal,
+    write_status,
+)
 
 
 @pytest.fixture
-def places(tmp_path, monkeypatch):
+def campaign(tmp_path, monkeypatch):
     """Four questions; nothing is known of Slurm."""
     monkeypatch.setattr(slurm, "squeue", lambda: (None, None))
     for folder in ("answers", "judgments", "root"):
         (tmp_path / folder).mkdir()
     (tmp_path / "questions.jsonl").write_text("{}\n" * 4)
-    return Places(
-        root=tmp_path / "root",
-        workdir=tmp_path,
+    os.utime(tmp_path / "questions.jsonl", (T0 - 1000, T0 - 1000))
+    return Campaign(
+        layout=Layout(tmp_path / "root"),
         models=("a", "b"),
         baselines=("base",),
         questions=tmp_path / "questions.jsonl",
@@ -31,27 +42,27 @@ def places(tmp_path, monkeypatch):
     )
 
 
-def answer(places, model, lines=4):
-    path = places.answers_dir / f"{model}.jsonl"
+def answer(campaign, model, lines=4):
+    path = campaign.answers_dir / f"{model}.jsonl"
     path.write_text("{}\n" * lines)
     os.utime(path, (T0 - 1000, T0 - 1000))
 
 
-def look(places, now=T0 + 100):
-    survey = Surveyor(places).survey(now)
-    return survey, {row.model: row for row in survey.rows}, [t.text for t in troubles(survey)]
+def look(campaign, now=T0 + 100):
+    status = StatusReader(campaign).read(now)
+    return status, {row.model: row for row in status.rows}, [t.text for t in problems(status)]
 
 
-def test_done_partial_missing(places):
+def test_done_partial_missing(campaign):
     for model in ("base", "a", "b", "c"):
-        answer(places, model)
-    answer(places, "d", lines=3)
-    places = Places(**{**vars(places), "models": ("a", "b", "c", "d", "none")})
+        answer(campaign, model)
+    answer(campaign, "d", lines=3)
+    campaign = replace(campaign, models=("a", "b", "c", "d", "none"))
     whole = [journal_line(q, g) for q in range(4) for g in (0, 1)]
-    write_journal(places.root, "a", whole)
-    write_journal(places.root, "b", [*whole[:5], whole[5][:50]])
-    (places.judgments_dir / "a.jsonl").write_text("{}\n" * 4)
-    survey, rows, wrong = look(places)
+    write_journal(campaign.layout.root, "a", whole)
+    write_journal(campaign.layout.root, "b", [*whole[:5], whole[5][:50]])
+    (campaign.judgments_dir / "a.jsonl").write_text("{}\n" * 4)
+    status, rows, wrong = look(campaign)
     seen = {m: (r.answers.mark, r.mark, r.judged, r.played, r.games, r.at) for m, r in rows.items()}
     assert seen == {
         "a": ("done", "done", 4, 8, 8, "done"),
@@ -60,77 +71,80 @@ def test_done_partial_missing(places):
         "d": ("partial", "missing", 0, 0, 6, "no job"),
         "none": ("missing", "missing", 0, 0, None, "no answers"),
     }
-    assert (survey.played, survey.games) == (13, 30)
-    (base,) = survey.baselines
+    assert (status.played, status.games) == (13, 30)
+    (base,) = status.baselines
     assert (base.answered, base.questions, base.mark) == (4, 4, "done")
     assert wrong == ["none: no answers"]
 
 
-def test_judged_elsewhere_counts_lines(places):
-    answer(places, "base")
-    answer(places, "a")
-    (places.judgments_dir / "a.jsonl").write_text("{}\n" * 3)
-    _, rows, _ = look(places)
+def test_judged_elsewhere_counts_lines(campaign):
+    answer(campaign, "base")
+    answer(campaign, "a")
+    (campaign.judgments_dir / "a.jsonl").write_text("{}\n" * 3)
+    _, rows, _ = look(campaign)
     assert (rows["a"].mark, rows["a"].judged, rows["a"].played) == ("done", 3, 6)
 
 
-def test_answers_newer_than_the_judgments_are_judged_again(places):
-    answer(places, "base")
-    answer(places, "a")
-    write_journal(places.root, "a", [journal_line(0, 0), journal_line(0, 1)])
-    judgment = places.judgments_dir / "a.jsonl"
+def test_answers_newer_than_the_judgments_are_judged_again(campaign):
+    answer(campaign, "base")
+    answer(campaign, "a")
+    write_journal(campaign.layout.root, "a", [journal_line(0, 0), journal_line(0, 1)])
+    judgment = campaign.judgments_dir / "a.jsonl"
     judgment.write_text("{}\n")
-    assert look(places)[1]["a"].mark == "done"
+    assert look(campaign)[1]["a"].mark == "done"
     os.utime(judgment, (T0 - 2000, T0 - 2000))
-    assert look(places)[1]["a"].mark == "partial"
+    assert look(campaign)[1]["a"].mark == "partial"
 
 
-def test_judgments_that_are_planned_anew_are_not_done(places):
-    answer(places, "a")
-    write_journal(places.root, "a", [journal_line(q, g) for q in range(4) for g in (0, 1)])
-    judgment = places.judgments_dir / "a.jsonl"
+def test_judgments_that_are_planned_anew_are_not_done(campaign):
+    answer(campaign, "a")
+    write_journal(campaign.layout.root, "a", [journal_line(q, g) for q in range(4) for g in (0, 1)])
+    judgment = campaign.judgments_dir / "a.jsonl"
     judgment.write_text("{}\n" * 4)
     os.utime(judgment, (T0 + 10, T0 + 10))
-    write_batch(places.root, "r1-01", ["a"], time=iso(T0))
-    assert look(places)[1]["a"].mark == "done"
-    write_batch(places.root, "r2-01", ["a"], settings="new", time=iso(T0 + 50))
-    row = look(places)[1]["a"]
+    write_batch(campaign.layout.root, "r1-01", ["a"], time=iso(T0))
+    assert look(campaign)[1]["a"].mark == "done"
+    write_batch(campaign.layout.root, "r2-01", ["a"], settings="new", time=iso(T0 + 50))
+    row = look(campaign)[1]["a"]
     assert (row.mark, row.at, row.played) == ("missing", "planned", 0)
 
 
-def test_while_it_plays_a_client_tells_which_games_are_of_todays_answers(places):
+@pytest.mark.parametrize("ready", [5, None])
+def test_while_it_plays_a_batch_tells_which_games_are_of_todays_answers(campaign, ready):
     """Two of eight games are of other answers: the journal alone does not tell."""
-    answer(places, "a")
-    write_batch(places.root, "r-01", ["a"], games={"a": 8})
-    write_life(places.root, "r-01", life(0, 1, 5, None))
-    log = places.root / "logs" / "gen_judgment" / "a.log"
-    log.parent.mkdir(parents=True)
+    answer(campaign, "a")
+    write_batch(campaign.layout.root, "r-01", ["a"], games={"a": 8})
+    write_attempt(campaign.layout.root, "r-01", attempt(0, 1, ready, None))
     old = [journal_line(q, g, T0 - 50) for q in range(4) for g in (0, 1)]
-    write_journal(places.root, "a", old)
-    log.write_text(f"{iso(T0 - 60)} a: 8/8 games (ok 8), from the journal\n")  # of an earlier run
-    assert look(places)[1]["a"].played == 8
-    log.write_text(f"{iso(T0 + 6)} a: 6/8 games (ok 5, unparsed 1), from the journal\n")
-    row = look(places)[1]["a"]
-    assert (row.played, row.games, row.judged, row.at) == (6, 8, 3, "judging")
+    write_journal(campaign.layout.root, "a", old)
+    told = {"a": (8, {"ok": 5, "unparsed": 1}, None)}
+    write_status(campaign.layout.root, "r-01", T0 - 60, told)  # of an earlier attempt
+    assert look(campaign)[1]["a"].played == 8
+    write_status(campaign.layout.root, "r-01", T0 + 6, told)
+    row = look(campaign)[1]["a"]
+    assert (row.played, row.games, row.judged) == (6, 8, 3)
+    assert row.at == ("judging" if ready else "starting")
     again = journal_line(3, 0, T0 + 9, state="too_long").replace("0" * 9, "1" * 9)
-    write_journal(places.root, "a", [*old, again, journal_line(0, 0, T0 + 9, attempts=2)])
-    row = look(places)[1]["a"]
+    write_journal(campaign.layout.root, "a", [*old, again, journal_line(0, 0, T0 + 9, attempts=2)])
+    row = look(campaign)[1]["a"]
     assert (row.played, row.states) == (7, {"ok": 5, "unparsed": 1, "too_long": 1})
 
 
-def test_other_patterns_leave_games_what_they_are(places):
+def test_other_patterns_leave_games_what_they_are(campaign):
     """Only what is asked of the judge makes other games."""
-    answer(places, "a")
-    write_batch(places.root, "r1-01", ["a"], settings="old", requests="q", time=iso(T0))
-    write_batch(places.root, "r2-01", ["a"], settings="new", requests="q", time=iso(T0 + 50))
-    write_journal(places.root, "a", [journal_line(1, 0, T0 + 10)])
-    assert look(places)[1]["a"].played == 1
+    answer(campaign, "a")
+    write_batch(campaign.layout.root, "r1-01", ["a"], settings="old", requests="q", time=iso(T0))
+    write_batch(
+        campaign.layout.root, "r2-01", ["a"], settings="new", requests="q", time=iso(T0 + 50)
+    )
+    write_journal(campaign.layout.root, "a", [journal_line(1, 0, T0 + 10)])
+    assert look(campaign)[1]["a"].played == 1
 
 
-def test_games_of_other_settings_do_not_count(places):
-    answer(places, "a")
-    write_batch(places.root, "r1-01", ["a"], settings="old", time=iso(T0))
-    write_batch(places.root, "r2-01", ["a"], settings="new", time=iso(T0 + 50))
+def test_games_of_other_settings_do_not_count(campaign):
+    answer(campaign, "a")
+    write_batch(campaign.layout.root, "r1-01", ["a"], settings="old", time=iso(T0))
+    write_batch(campaign.layout.root, "r2-01", ["a"], settings="new", time=iso(T0 + 50))
     lines = [
         journal_line(0, 0, T0 - 5),  # before all batches: taken to be of these
         journal_line(1, 0, T0 + 10),
@@ -138,45 +152,50 @@ def test_games_of_other_settings_do_not_count(places):
         journal_line(2, 1, T0 + 60),
         journal_line(3, 0, T0 + 10, attempts=0),  # taken over
     ]
-    write_journal(places.root, "a", lines)
-    assert look(places)[1]["a"].played == 4
-    write_batch(places.root, "r3-01", ["a"], settings="old", time=iso(T0 + 70))  # and back
-    assert look(places)[1]["a"].played == 3
-    write_batch(places.root, "r2-01", ["a"], settings="old", time=iso(T0 + 50))
-    assert look(places)[1]["a"].played == 5
+    write_journal(campaign.layout.root, "a", lines)
+    assert look(campaign)[1]["a"].played == 4
+    write_batch(campaign.layout.root, "r3-01", ["a"], settings="old", time=iso(T0 + 70))  # and back
+    assert look(campaign)[1]["a"].played == 3
+    write_batch(campaign.layout.root, "r2-01", ["a"], settings="old", time=iso(T0 + 50))
+    assert look(campaign)[1]["a"].played == 5
 
 
-def test_the_client_says_how_many_games_it_has(places):
-    answer(places, "a")
-    log = places.root / "logs" / "gen_judgment" / "a.log"
-    log.parent.mkdir(parents=True)
-    log.write_text("2026-09-21T14:13:20+00:00 a: 2/6 games (ok 2), 1.0 games/s\n")
-    assert look(places)[1]["a"].games == 6  # the baseline lacks an answer
-    write_batch(places.root, "r-01", ["a"], games={"a": 7})
-    assert look(places)[1]["a"].games == 7
+def test_requests_of_a_game_are_those_of_the_attempt_that_asked_it(campaign):
+    """Two batches, each asked for again by a later run, which leaves one time of planning."""
+    answer(campaign, "a")
+    root = campaign.layout.root
+    former = attempt(0, 1, 2, 40, run="r1")
+    write_batch(root, "0a", ["a"], settings="old", run="r3", time=iso(T0 + 80))
+    write_attempt(root, "0a", attempt(81, 82, 83, 99, run="r3", earlier=[former]))
+    write_batch(root, "0b", ["a"], settings="new", run="r4", time=iso(T0 + 100))
+    write_attempt(root, "0b", attempt(50, 51, 52, 70, run="r2"))
+    times = (10, 20, 30, 60, 90)  # three of the old requests, one of the new, one of the old
+    write_journal(root, "a", [journal_line(q, 0, T0 + t) for q, t in enumerate(times)])
+    assert look(campaign)[1]["a"].played == 1
+    write_batch(root, "0a", ["a"], settings="old", run="r5", time=iso(T0 + 110))
+    assert look(campaign)[1]["a"].played == 4
 
 
-def test_why_a_client_stopped_is_past_when_another_attempt_begins(places):
-    log = places.root / "logs" / "gen_judgment" / "a.log"
-    log.parent.mkdir(parents=True)
-    log.write_text(
-        f"{iso(T0)} a: left: 2/6 games (ok 2); 9 calls\n{iso(T0)} a: stopped: full disk\n"
-    )
-    assert look(places)[1]["a"].stopped == "full disk"
-    with log.open("a") as file:
-        file.write(f"{iso(T0 + 9)} a: waiting: process 17 on n1 is playing these games\n")
-    row = look(places)[1]["a"]
-    assert (row.stopped, row.remark[:7]) == (None, "waiting")
+def test_why_a_batch_gave_a_model_up_is_past_when_another_attempt_begins(campaign):
+    root = campaign.layout.root
+    write_batch(root, "r-01", ["a"])
+    write_attempt(root, "r-01", attempt(0, 1, 5, 60))
+    write_status(root, "r-01", T0 + 60, {"a": (6, {"ok": 2}, ("open_games", "full disk"))})
+    row = look(campaign)[1]["a"]
+    assert (row.stop, row.games) == (Stop(StopKind.OPEN_GAMES, "full disk"), 6)
+    again = attempt(70, None, None, None, earlier=[attempt(0, 1, 5, 60)])
+    write_attempt(root, "r-01", again)
+    assert look(campaign)[1]["a"].stop is None
 
 
-def test_validation_is_believed(places):
+def test_validation_is_believed(campaign):
     rows = [
         {"model": "a", "questions": 9, "answers": 5, "state": "incomplete", "reason": "4 missing"},
         {"model": "b", "questions": 9, "answers": 0, "state": "no_answers", "reason": "no file"},
         {"model": "base", "questions": 9, "answers": 8, "state": "ready", "reason": ""},
     ]
-    (places.root / "validation.json").write_text(json.dumps(rows))
-    _, found, wrong = look(places)
+    campaign.layout.validation.write_text(json.dumps({"models": rows}))
+    _, found, wrong = look(campaign)
     assert (found["a"].answers.mark, found["a"].games) == ("partial", 10)
     assert wrong == [
         "baseline base: 8 of 9 answers; questions without one are left out for all",
@@ -184,167 +203,235 @@ def test_validation_is_believed(places):
     ]
 
 
-def test_speed_and_time_left(places):
-    answer(places, "a")
-    write_batch(places.root, "r-01", ["a"], games={"a": 1000})
-    write_life(places.root, "r-01", life(0, 1, 5, None))
+def test_speed_and_time_left(campaign):
+    answer(campaign, "a")
+    write_batch(campaign.layout.root, "r-01", ["a"], games={"a": 1000})
+    write_attempt(campaign.layout.root, "r-01", attempt(0, 1, 5, None))
     lines = [journal_line(q, 0, T0 + 10 + q, seconds=1) for q in range(50)]
-    write_journal(places.root, "a", lines)
-    survey, rows, _ = look(places, T0 + 59)
+    write_journal(campaign.layout.root, "a", lines)
+    status, rows, _ = look(campaign, T0 + 59)
     assert rows["a"].speed == pytest.approx(1.0)
     assert rows["a"].left == pytest.approx(950)
-    assert survey.left == pytest.approx(950)
+    assert status.left == pytest.approx(950)
     assert rows["a"].at == "judging"
-    write_life(places.root, "r-01", life(0, 1, 5, 58))
-    survey, rows, _ = look(places, T0 + 59)
-    assert (rows["a"].speed, rows["a"].left, survey.left) == (0, None, None)  # nothing runs
+    write_attempt(campaign.layout.root, "r-01", attempt(0, 1, 5, 58))
+    status, rows, _ = look(campaign, T0 + 59)
+    assert (rows["a"].speed, rows["a"].left, status.left) == (0, None, None)  # nothing runs
 
 
-def test_a_model_that_is_done_still_counts_for_the_speed_of_all(places):
-    for model in places.models:
-        answer(places, model)
-    write_batch(places.root, "r-01", ["a", "b"], games={"a": 50, "b": 100})
-    write_life(places.root, "r-01", life(0, 1, 5, None))
-    for model in places.models:
-        write_journal(places.root, model, [journal_line(q, 0, T0 + 10 + q) for q in range(50)])
-    before, _, _ = look(places, T0 + 59)
-    judgment = places.judgments_dir / "a.jsonl"
+def test_a_model_that_is_done_still_counts_for_the_speed_of_all(campaign):
+    for model in campaign.models:
+        answer(campaign, model)
+    write_batch(campaign.layout.root, "r-01", ["a", "b"], games={"a": 50, "b": 100})
+    write_attempt(campaign.layout.root, "r-01", attempt(0, 1, 5, None))
+    for model in campaign.models:
+        lines = [journal_line(q, 0, T0 + 10 + q) for q in range(50)]
+        write_journal(campaign.layout.root, model, lines)
+    before, _, _ = look(campaign, T0 + 59)
+    judgment = campaign.judgments_dir / "a.jsonl"
     judgment.write_text("{}\n" * 25)
     os.utime(judgment, (T0 + 59, T0 + 59))
-    after, rows, _ = look(places, T0 + 59)
+    after, rows, _ = look(campaign, T0 + 59)
     assert (rows["a"].at, rows["a"].speed) == ("done", 0)
     assert after.speed == before.speed == pytest.approx(100 / 51)
 
 
-def job(ident, state, reason="None"):
-    return slurm.Job(ident, state, "n1" if state == "RUNNING" else "", 60, 4800, reason, "", "uuid")
+def job(ident, state, reason="None", batch=None):
+    node = "n1" if state == "RUNNING" else ""
+    return slurm.Job(ident, state, node, 60, 4800, reason, "", batch)
+
+
+OLD = {"slurm_job_id": "0", "cause": "walltime"}
+MINE = {"slurm_job_id": "1"}
+FORMER = {"slurm_job_id": "0", "run": "q"}
 
 
 @pytest.mark.parametrize(
     ("record", "queue", "state"),
     [
         (None, [], "planned"),
-        (None, [job("1", "PENDING", "Priority")], "queued"),
-        (None, [job("1", "RUNNING")], "idle"),
-        (life(0, None, None, None, slurm_job_id="1"), [job("1", "RUNNING")], "idle"),
-        (life(0, 5, None, None, slurm_job_id="1"), [job("1", "RUNNING")], "starting"),
-        (life(0, 5, 9, None, slurm_job_id="1"), [job("1", "RUNNING")], "running"),
-        (life(0, 5, 9, None, slurm_job_id="1"), [], "gone"),
-        (life(0, 5, 9, None, slurm_job_id="1"), None, "running"),  # Slurm cannot be asked
-        (life(0, 5, 9, 70, slurm_job_id="1"), [], "ended"),
-        (life(0, 5, 9, 70, slurm_job_id="1", cause="walltime"), [], "failed"),
-        (life(0, 5, 9, 70, slurm_job_id="0", cause="walltime"), [job("1", "PENDING")], "queued"),
-        (life(0, 5, 9, 70, slurm_job_id="0", cause="walltime"), [job("1", "RUNNING")], "idle"),
+        (None, [job("1", "PENDING", "Priority", "r-01")], "queued"),
+        (None, [job("1", "RUNNING", batch="r-01")], "idle"),
+        (attempt(0, None, None, None, **MINE), [job("1", "RUNNING")], "idle"),
+        (attempt(0, 5, None, None, **MINE), [job("1", "RUNNING")], "starting"),
+        (attempt(0, 5, 9, None, **MINE), [job("1", "RUNNING")], "running"),
+        (attempt(0, 5, 9, None, **MINE), [], "gone"),
+        (attempt(0, 5, 9, None, **MINE), None, "running"),  # Slurm cannot be asked
+        (attempt(0, 5, 9, 70, **MINE), [], "ended"),
+        (attempt(0, 5, 9, 70, cause="walltime", **MINE), [], "failed"),
+        (attempt(0, 5, 9, 70, **OLD), [job("1", "PENDING", batch="r-01")], "queued"),
+        (attempt(0, 5, 9, 70, **OLD), [job("1", "RUNNING", batch="r-01")], "idle"),
+        (attempt(0, 5, 9, None, **MINE), [job("10", "PENDING", batch="r-01")], "queued"),
+        (attempt(0, 5, 9, 70, **FORMER), [], "planned"),
+        (attempt(0, 5, 9, None, **FORMER), [], "planned"),
+        (attempt(0, 5, 9, 70, cause="walltime", **FORMER), [], "planned"),
+        (attempt(0, 5, 9, None, slurm_job_id="1", run="q"), [job("1", "RUNNING")], "running"),
     ],
 )
-def test_state_of_a_batch(places, monkeypatch, record, queue, state):
+def test_state_of_a_batch(campaign, monkeypatch, record, queue, state):
     monkeypatch.setattr(slurm, "squeue", lambda: (queue, None))
-    monkeypatch.setattr(slurm, "batch_of_job", lambda *_: {"1": "r-01"})
-    write_batch(places.root, "r-01", ["a"])
+    write_batch(campaign.layout.root, "r-01", ["a"])
     if record:
-        write_life(places.root, "r-01", record)
-    (row,) = Surveyor(places).survey(T0 + 100).jobs
+        write_attempt(campaign.layout.root, "r-01", record)
+    (row,) = StatusReader(campaign).read(T0 + 100).jobs
     assert row.state == state
 
 
-def test_slurm_is_asked_rarely_and_at_once_about_a_new_job(places, monkeypatch):
+def test_of_two_jobs_of_a_batch_the_newer_is_told(campaign, monkeypatch):
+    queue = [job("10", "PENDING", batch="r-01"), job("9", "COMPLETING", batch="r-01")]
+    monkeypatch.setattr(slurm, "squeue", lambda: (queue, None))
+    write_batch(campaign.layout.root, "r-01", ["a"])
+    (row,) = StatusReader(campaign).read(T0 + 100).jobs
+    assert (row.job_id, row.state) == ("10", "queued")
+
+
+def test_slurm_is_asked_rarely_and_at_once_about_a_new_job(campaign, monkeypatch):
     """A job that is younger than the last answer of squeue is not gone."""
-    queue, asked, submitted = [job("1", "RUNNING")], [], {"1": "r-01"}
+    queue, asked, root = [job("1", "RUNNING")], [], campaign.layout.root
     monkeypatch.setattr(slurm, "squeue", lambda: asked.append(None) or (list(queue), None))
-    monkeypatch.setattr(slurm, "batch_of_job", lambda *_: dict(submitted))
-    write_batch(places.root, "r-01", ["a"])
-    write_batch(places.root, "r-02", ["b"])
-    write_life(places.root, "r-01", life(0, 5, 9, None, slurm_job_id="1"))
-    surveyor = Surveyor(places)
+    write_batch(root, "r-01", ["a"])
+    write_batch(root, "r-02", ["b"])
+    write_attempt(root, "r-01", attempt(0, 5, 9, None, slurm_job_id="1"))
+    reader = StatusReader(campaign)
 
     def look(second):
-        states = [row.state for row in surveyor.survey(T0 + second).jobs]
+        states = [row.state for row in reader.read(T0 + second).jobs]
         return states, len(asked)
 
     assert look(0) == (["running", "planned"], 1)
     assert look(10) == (["running", "planned"], 1)
     queue.append(job("2", "RUNNING"))
-    submitted["2"] = "r-02"
-    write_life(places.root, "r-02", life(0, 5, 9, None, slurm_job_id="2"))
+    write_attempt(root, "r-02", attempt(0, 5, 9, None, slurm_job_id="2"))
     assert look(11) == (["running", "running"], 2)
     queue.clear()
     assert look(40) == (["running", "running"], 2)
     assert look(41) == (["gone", "gone"], 3)
-    submitted["3"] = "r-01"
-    queue.append(job("3", "PENDING"))
+    write_attempt(root, "r-01", attempt(0, 5, 9, 42, slurm_job_id="1", cause="walltime"))
+    queue.append(job("3", "PENDING", batch="r-01"))
     assert look(42) == (["queued", "gone"], 4)
     assert look(47) == (["queued", "gone"], 4)
 
 
-def test_a_process_that_is_dead_is_gone(places, monkeypatch):
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("NODE_FAIL", "Slurm ended the job (NODE_FAIL)"),
+        ("OUT_OF_MEMORY", "Slurm ended the job (OUT_OF_MEMORY)"),
+        ("TIMEOUT", "the next attempt, or the next run, plays the rest"),
+        ("FAILED", "its Slurm job 1 ended without a word"),
+    ],
+)
+def test_slurm_says_once_how_a_job_ended_that_is_gone(campaign, monkeypatch, word, told):
+    """The accounting may be behind: it is asked again until it knows, but not at every look."""
+    asked, known = [], {}
+    monkeypatch.setattr(slurm, "squeue", lambda: ([], None))
+    monkeypatch.setattr(slurm, "ended", lambda ids: asked.append(list(ids)) or dict(known))
+    root = campaign.layout.root
+    for name, ident in (("r-01", "1"), ("r-02", "2")):
+        write_batch(root, name, ["a"] if ident == "1" else ["b"])
+        write_attempt(root, name, attempt(0, 5, 9, None, slurm_job_id=ident))
+    reader = StatusReader(campaign)
+
+    def look(second):
+        return [one.text for one in problems(reader.read(T0 + second)) if "r-01" in one.text]
+
+    assert "ended without a word" in look(0)[0]
+    known["1"] = [("PREEMPTED", T0 - 90, T0 - 50), (word, T0, T0 + 60)]
+    assert "ended without a word" in look(20)[0]
+    (text,) = look(31)
+    assert told in text
+    known["2"] = [(word, T0, T0 + 60)]
+    look(62)
+    look(93)
+    assert asked == [["1", "2"], ["1", "2"], ["2"]]
+
+
+def test_a_process_that_is_dead_is_gone(campaign, monkeypatch):
     import socket
     import subprocess
 
     process = subprocess.Popen(["sleep", "60"])
-    write_batch(places.root, "r-01", ["a"])
+    write_batch(campaign.layout.root, "r-01", ["a"])
     here = {"node": socket.gethostname(), "pid": process.pid}
-    write_life(places.root, "r-01", life(0, 5, 9, None, **here))
-    assert Surveyor(places).survey(T0).jobs[0].state == "running"
+    write_attempt(campaign.layout.root, "r-01", attempt(0, 5, 9, None, **here))
+    assert StatusReader(campaign).read(T0).jobs[0].state == "running"
     process.kill()
     process.wait()
-    assert Surveyor(places).survey(T0).jobs[0].state == "gone"
+    assert StatusReader(campaign).read(T0).jobs[0].state == "gone"
 
 
-def test_each_fault_is_named_with_its_log(places, monkeypatch):
+def test_each_fault_is_named_with_its_log(campaign, monkeypatch):
     """One fault a batch, in words, and where to look."""
-    models = tuple("abcdefgh")
-    places = Places(**{**vars(places), "models": models, "baselines": ()})
-    for model in models:
-        answer(places, model)
-    lives = {
-        "a": life(0, 1, None, 60, cause="judge j did not start: no such path", slurm_job_id="1"),
-        "b": life(0, 1, 5, None, slurm_job_id="2"),  # gone: Slurm does not know it
-        "c": life(0, 1, 5, None, slurm_job_id="3", restarts=[{"time": "", "cause": "died of OOM"}]),
-        "d": life(0, 1, None, None, slurm_job_id="4"),
-        "e": life(0, 1, 5, 90, slurm_job_id="5", cause="walltime"),
-        "f": life(0, 1, 5, 90, slurm_job_id="6"),
-        "g": life(0, 1, 5, None, slurm_job_id="7"),
+    campaign, root = replace(campaign, models=tuple("abcdefgh"), baselines=()), campaign.layout.root
+    for model in campaign.models:
+        answer(campaign, model)
+    cause, restarts = "judge j did not start: no such path", [{"cause": "died of OOM"}]
+    attempts = {
+        "a": attempt(0, 1, None, 60, cause=cause, kind="judge_start", slurm_job_id="1"),
+        "b": attempt(0, 1, 5, None, slurm_job_id="2"),  # gone: Slurm does not know it
+        "c": attempt(0, 1, 5, None, slurm_job_id="3", restarts=restarts),
+        "d": attempt(0, 1, None, None, slurm_job_id="4"),
+        "e": attempt(0, 1, 5, 90, slurm_job_id="5", cause="its time ended", kind="walltime"),
+        "f": attempt(0, 1, 5, 90, slurm_job_id="6"),
+        "g": attempt(0, 1, 5, None, slurm_job_id="7"),
     }
-    for number, (model, record) in enumerate(lives.items(), 1):
-        write_batch(places.root, f"r-{number:02d}", [model])
-        record["server_log"] = f"logs/r-{number:02d}/server.log"
-        write_life(places.root, f"r-{number:02d}", record)
-    write_batch(places.root, "r-08", ["h"])
-    queue = [job(ident, "RUNNING") for ident in "347"] + [job("8", "PENDING", "PartitionTimeLimit")]
+    logs = {}
+    for number, (model, record) in enumerate(attempts.items(), 1):
+        name = f"r-{number:02d}"
+        write_batch(root, name, [model])
+        record["server_log"] = logs[model] = f"logs/{name}/server.log"
+        write_attempt(root, name, record)
+        campaign.layout.log(name).touch()
+        logs[model.upper()] = str(campaign.layout.log(name))
+    write_batch(root, "r-08", ["h"])
+    queue = [job(ident, "RUNNING") for ident in "347"]
+    queue.append(job("8", "PENDING", "PartitionTimeLimit", "r-08"))
     monkeypatch.setattr(slurm, "squeue", lambda: (queue, None))
-    monkeypatch.setattr(slurm, "batch_of_job", lambda *_: {"8": "r-08"})
-    log = places.root / "logs" / "gen_judgment" / "f.log"
-    log.parent.mkdir(parents=True)
-    log.write_text("2026-09-21T14:13:20+00:00 f: stopped: a finished game cannot be written\n")
+    monkeypatch.setattr(slurm, "ended", lambda _: {})
+    stop = ("journal", "a finished game cannot be written")
+    write_status(root, "r-06", T0 + 90, {"f": (8, {}, stop)})
+    write_status(root, "r-07", T0 + 600, {"g": (8, {"unparsed": 5}, None)}, remark="code 502")
     flaky = [journal_line(q, 0, T0 + 600, attempts=3, state="unparsed") for q in range(5)]
-    write_journal(places.root, "g", [*flaky, "{not json\n"])
-    found = troubles(Surveyor(places).survey(T0 + 700))
+    write_journal(root, "g", [*flaky, "{not json\n"])
+    found = problems(StatusReader(campaign).read(T0 + 700))
     told = {one.text: (one.grave, one.where) for one in found}
-    logs, games = "logs/r-{:02d}/server.log", str(places.root / "logs/gen_judgment/{}.log")
+    journal = str(campaign.layout.journal("g"))
     assert told == {
-        "batch r-01 on n1: judge j did not start: no such path": (True, logs.format(1)),
+        f"batch r-01 on n1: {cause}": (True, logs["a"]),
         "batch r-02 on n1: its Slurm job 2 ended without a word (killed, or the node died)": (
             True,
-            logs.format(2),
+            logs["b"],
         ),
         "batch r-03 on n1: the judge was started again once, last because died of OOM": (
             False,
-            logs.format(3),
+            logs["c"],
         ),
-        "c: no game has ended for 12 min": (False, games.format("c")),
-        "batch r-04 on n1: the judge has been starting for 12 min": (False, logs.format(4)),
-        "batch r-05 on n1: its walltime ended; the next attempt, or the next run, plays the rest": (
+        "c: no game has ended for 12 min": (False, logs["C"]),
+        "batch r-04 on n1: the judge has been starting for 12 min": (False, logs["d"]),
+        "batch r-05 on n1: its time ended; the next attempt, or the next run, plays the rest": (
             True,
-            logs.format(5),
+            logs["e"],
         ),
-        "f: a finished game cannot be written": (True, games.format("f")),
-        "g: 1 line of its journal cannot be read": (False, str(places.root / "games/g.jsonl")),
-        "g: 100% of the games have no verdict (5 unparsed)": (False, games.format("g")),
-        "g: 10 calls failed and were made again": (False, games.format("g")),
+        "f: a finished game cannot be written": (True, logs["F"]),
+        "g: 1 line of its journal cannot be read": (False, journal),
+        "g: 100% of the games have no verdict (5 unparsed)": (False, journal),
+        "g: 10 calls failed and were made again; last said: code 502": (False, logs["G"]),
         "batch r-08: its job 8 will not start: it asks for more time than the partition gives: "
         "set walltime.max_minutes": (True, ""),
     }
     assert [one.grave for one in found] == sorted((one.grave for one in found), reverse=True)
+
+
+def test_a_model_that_is_given_up_is_told_while_the_others_play(campaign):
+    root = campaign.layout.root
+    for model in ("base", "a", "b"):
+        answer(campaign, model)
+    write_batch(root, "r-01", ["a", "b"])
+    write_attempt(root, "r-01", attempt(0, 1, 5, None))
+    stop = ("open_games", "2 games do not go through")
+    write_status(root, "r-01", T0 + 90, {"a": (8, {"ok": 6}, stop), "b": (8, {"ok": 2}, None)})
+    assert look(campaign)[2] == ["a: 2 games do not go through"]
+    assert look(campaign, T0 + 400)[2][1:] == ["b: no game has ended for 7 min"]
 
 
 @pytest.mark.parametrize(
@@ -355,13 +442,13 @@ def test_each_fault_is_named_with_its_log(places, monkeypatch):
         (6, 100, ["a: 6% of the games have no verdict (6 unparsed)"]),
     ],
 )
-def test_some_games_without_a_verdict_are_no_fault(places, odd, played, told):
+def test_some_games_without_a_verdict_are_no_fault(campaign, odd, played, told):
     lines = [
         journal_line(question, 0, state="unparsed" if question < odd else "ok")
         for question in range(played)
     ]
-    write_journal(places.root, "a", lines)
-    assert [text for text in look(places)[2] if "no verdict" in text] == told
+    write_journal(campaign.layout.root, "a", lines)
+    assert [text for text in look(campaign)[2] if "no verdict" in text] == told
 
 
 @pytest.mark.parametrize(
@@ -373,51 +460,49 @@ def test_some_games_without_a_verdict_are_no_fault(places, odd, played, told):
         (6, 101, ["a: 6 calls failed and were made again"]),
     ],
 )
-def test_some_repeated_calls_are_no_fault(places, again, played, told):
-    write_batch(places.root, "r-01", ["a"], games={"a": 1000})
-    write_life(places.root, "r-01", life(0, 1, 5, None))
+def test_some_repeated_calls_are_no_fault(campaign, again, played, told):
+    write_batch(campaign.layout.root, "r-01", ["a"], games={"a": 1000})
+    write_attempt(campaign.layout.root, "r-01", attempt(0, 1, 5, None))
     lines = [
         journal_line(question, 0, T0 + 90, attempts=2 if question < again else 1)
         for question in range(played)
     ]
-    write_journal(places.root, "a", lines)
-    assert [text for text in look(places)[2] if "made again" in text] == told
+    write_journal(campaign.layout.root, "a", lines)
+    assert [text for text in look(campaign)[2] if "made again" in text] == told
 
 
-def test_chance_is_judged_by_batches_too_and_models_that_are_done_are_told(places):
+def test_chance_is_judged_by_batches_too_and_models_that_are_done_are_told(campaign):
     """Little in each of the models is much in their batch, and the judge is one."""
-    write_batch(places.root, "r-01", ["a", "b"], games={"a": 100, "b": 100})
-    write_life(places.root, "r-01", life(0, 1, 5, 90))
+    write_batch(campaign.layout.root, "r-01", ["a", "b"], games={"a": 100, "b": 100})
+    write_attempt(campaign.layout.root, "r-01", attempt(0, 1, 5, 90))
     for model, unlucky in (("a", 6), ("b", 4)):
         lines = [journal_line(q, 0, T0 + 10) for q in range(unlucky, 100)]
         lines += [journal_line(q, 0, T0 + 10, attempts=3, state="unparsed") for q in range(unlucky)]
-        write_journal(places.root, model, lines)
-        (places.judgments_dir / f"{model}.jsonl").write_text("{}\n")
-        os.utime(places.judgments_dir / f"{model}.jsonl", (T0 + 90, T0 + 90))
-    _, rows, told = look(places)
+        write_journal(campaign.layout.root, model, lines)
+        (campaign.judgments_dir / f"{model}.jsonl").write_text("{}\n")
+        os.utime(campaign.judgments_dir / f"{model}.jsonl", (T0 + 90, T0 + 90))
+    _, rows, told = look(campaign)
     assert {row.mark for row in rows.values()} == {"done"}
     assert "a, b: 20 calls failed and were made again" in told
     assert "a: 6% of the games have no verdict (6 unparsed)" in told  # 10 of 200 in all are no more
 
 
-@pytest.mark.parametrize("end", [80, None], ids=["ended", "without a word"])
-def test_a_used_up_budget_is_told_once_with_what_is_left_of_the_run(places, monkeypatch, end):
-    places = Places(**{**vars(places), "models": ("a", "b", "c"), "baselines": ()})
-    spent = "the budget of this run is used up: 8 games (budget.games in the config)"
-    monkeypatch.setattr(jobs, "_is_gone", lambda *_: True)
-    for number, (model, said) in enumerate(
-        [("a", f"5 games are open: {spent}. The next run"), ("b", f"{spent}; 8 games left")], 1
-    ):
-        answer(places, model)
-        write_batch(places.root, f"r-{number:02d}", [model], games={model: 8})
-        write_life(places.root, f"r-{number:02d}", life(0, 1, 5, end))
-        log = places.root / "logs" / "gen_judgment" / f"{model}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(f"{iso(T0 + 70)} {model}: stopped: {said}\n")
-    answer(places, "c")
-    write_batch(places.root, "r-03", ["c"], games={"c": 8})
-    write_journal(places.root, "a", [journal_line(q, 0) for q in range(3)])
-    assert look(places)[2] == [f"{spent}; 21 games of 3 models left"]
+@pytest.mark.parametrize("known", ["run", "batch", "model"])
+def test_a_used_up_budget_is_told_once_with_what_is_left_of_the_run(campaign, known):
+    campaign, root = replace(campaign, models=("a", "b", "c"), baselines=()), campaign.layout.root
+    spent = "the budget of this run is used up: 8 games"
+    for number, model in enumerate(campaign.models, 1):
+        answer(campaign, model)
+        write_batch(root, f"r-{number:02d}", [model], games={model: 8})
+    for number, model in enumerate("ab", 1):
+        stop = {"cause": spent, "kind": "budget"} if known == "batch" else {}
+        write_attempt(root, f"r-{number:02d}", attempt(0, 1, 5, 80, **stop))
+        write_status(root, f"r-{number:02d}", T0 + 80, {model: (8, {}, ("budget", spent))})
+    if known == "run":
+        stop = RunStop(Stop(StopKind.BUDGET, spent), "r-01", "n1", None)
+        stop.write(campaign.layout.run_stop("r"))
+    write_journal(root, "a", [journal_line(q, 0) for q in range(3)])
+    assert look(campaign)[2] == [f"{spent}; 21 games of 3 models left"]
 
 
 @pytest.mark.parametrize(
@@ -434,11 +519,11 @@ def test_a_used_up_budget_is_told_once_with_what_is_left_of_the_run(places, monk
         ("Resources", None),
     ],
 )
-def test_what_clears_by_itself_is_only_noted(places, monkeypatch, reason, grave):
-    monkeypatch.setattr(slurm, "squeue", lambda: ([job("1", "PENDING", reason)], None))
-    monkeypatch.setattr(slurm, "batch_of_job", lambda *_: {"1": "r-01"})
-    write_batch(places.root, "r-01", ["a"])
-    told = troubles(Surveyor(Places(places.root)).survey(T0))
+def test_what_clears_by_itself_is_only_noted(campaign, monkeypatch, reason, grave):
+    queue = [job("1", "PENDING", reason, "r-01")]
+    monkeypatch.setattr(slurm, "squeue", lambda: (queue, None))
+    write_batch(campaign.layout.root, "r-01", ["a"])
+    told = problems(StatusReader(Campaign(campaign.layout)).read(T0))
     assert [one.grave for one in told] == ([] if grave is None else [grave])
     assert all(("will not start" in one.text) == grave for one in told)
 
@@ -446,60 +531,75 @@ def test_what_clears_by_itself_is_only_noted(places, monkeypatch, reason, grave)
 @pytest.mark.parametrize(
     ("cause", "said", "told"),
     [
+        # What the batch says of its models they say better.
+        (("open_games", "of 1 model"), ("open_games", "8 games are open"), ["a: 8 games are open"]),
+        (("journal", "of 1 model"), ("journal", "full disk"), ["a: full disk"]),
+        # What ends a batch is told once, whatever its models say of it.
         (
-            "the supervisor was killed",
-            "8 games are open: full disk",
-            ["a: 8 games are open: full disk"],
+            ("judge_died", "it died"),
+            ("judge_died", "the judge died"),
+            ["batch r-01 on n1: it died"],
         ),
-        ("the supervisor was killed", None, ["batch r-01 on n1: the supervisor was killed"]),
-        ("it did not start", "the judge cannot be asked", ["batch r-01 on n1: it did not start"]),
-        (None, "the judge refused", ["a: the judge refused"]),
+        (("error", "our fault"), None, ["batch r-01 on n1: our fault"]),
+        # Two causes are two lines.
+        (
+            ("judge_died", "it died"),
+            ("held", "process 7 plays it"),
+            ["batch r-01 on n1: it died", "a: process 7 plays it"],
+        ),
+        (None, ("open_games", "the judge refused"), ["a: the judge refused"]),
         (None, None, ["batch r-01 on n1: it ended before its games were played: a"]),
+        # The first version wrote no kinds.
+        (
+            (None, "the supervisor was killed"),
+            None,
+            ["batch r-01 on n1: the supervisor was killed"],
+        ),
     ],
 )
-def test_the_first_cause_is_told_and_no_other(places, cause, said, told):
-    places = Places(**{**vars(places), "models": ("a",), "baselines": ()})
-    answer(places, "a")
-    write_batch(places.root, "r-01", ["a"])
-    write_life(places.root, "r-01", life(0, 1, 5, 90, cause=cause))
+def test_each_cause_is_told_once_where_it_is_said_best(campaign, cause, said, told):
+    campaign, root = replace(campaign, models=("a",), baselines=()), campaign.layout.root
+    answer(campaign, "a")
+    write_batch(root, "r-01", ["a"])
+    keys = {"kind": cause[0], "cause": cause[1]} if cause else {}
+    write_attempt(root, "r-01", attempt(0, 1, 5, 90, **keys))
     if said:
-        log = places.root / "logs" / "gen_judgment" / "a.log"
-        log.parent.mkdir(parents=True)
-        log.write_text(f"2026-09-21T14:13:20+00:00 a: stopped: {said}\n")
-    assert look(places)[2] == told
+        write_status(root, "r-01", T0 + 90, {"a": (8, {}, said)})
+    assert look(campaign)[2] == told
 
 
 def test_a_results_folder_alone_is_enough(tmp_path):
     write_batch(tmp_path, "r-01", ["a", "b"], games={"a": 2, "b": 2})
     write_journal(tmp_path, "a", [journal_line(1, 0), journal_line(1, 1)])
     write_journal(tmp_path, "z", [journal_line(1, 0)])
-    survey, rows, wrong = look(Places(tmp_path))
+    status, rows, wrong = look(Campaign(Layout(tmp_path)))
     assert {model: row.mark for model, row in rows.items()} == {
         "a": "done",
         "b": "missing",
         "z": "partial",
     }
     assert wrong == []
-    assert survey.baselines == []
+    assert status.baselines == []
 
 
 @pytest.mark.parametrize(
-    ("record", "submitted", "asked"),
+    ("record", "others", "asked"),
     [
-        (life(0, 5, 9, None), {}, False),  # of this machine
-        (life(0, 5, 9, 70, slurm_job_id="1"), {}, False),  # all have ended
-        (life(0, 5, 9, None, slurm_job_id="1"), {}, True),
-        (None, {"1": "r-01"}, True),  # it waits
+        (attempt(0, 5, 9, None), None, False),  # of this machine
+        (attempt(0, 5, 9, 70, slurm_job_id="1"), None, False),  # all have ended
+        (attempt(0, 5, 9, None, slurm_job_id="1"), None, True),
+        (attempt(0, 5, 9, 70, slurm_job_id="1", cause="it died"), None, True),  # a retry may wait
+        (None, None, True),  # it may wait
+        (None, attempt(0, 5, 9, 70), False),  # for its turn on this machine
     ],
 )
-def test_slurm_is_asked_only_of_jobs_that_it_may_have(
-    places, monkeypatch, record, submitted, asked
-):
+def test_slurm_is_asked_only_of_jobs_that_it_may_have(campaign, monkeypatch, record, others, asked):
     monkeypatch.setattr(slurm, "squeue", lambda: (None, "squeue: no answer"))
-    monkeypatch.setattr(slurm, "batch_of_job", lambda *_: submitted)
-    places = Places(places.root)
-    write_batch(places.root, "r-01", ["a"])
-    if record:
-        write_life(places.root, "r-01", record)
+    campaign, root = Campaign(campaign.layout), campaign.layout.root
+    for name, content in (("r-01", record), ("r-02", others)):
+        if content or name == "r-01":
+            write_batch(root, name, ["a"])
+        if content:
+            write_attempt(root, name, content)
     told = "Slurm cannot be asked, so waiting jobs are not shown: squeue: no answer"
-    assert (told in look(places)[2]) == asked
+    assert (told in look(campaign)[2]) == asked

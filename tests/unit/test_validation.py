@@ -5,6 +5,7 @@ import re
 
 import pytest
 from arena.campaign.validation import check
+from arena.data.layout import Layout
 from arena.support.errors import ConfigError, DataError
 
 QUESTIONS = [("a", "hard_prompt"), ("b", "hard_prompt"), ("c", "creative_writing")]
@@ -45,7 +46,7 @@ def campaign(tmp_path):
                 "models": models,
                 "baselines": {"*": "base"},
                 "judgments_dir": tmp_path / "judgments",
-                "journals_dir": tmp_path / "games",
+                "layout": Layout(tmp_path),
             }
             return check(**given | changes)
 
@@ -349,7 +350,7 @@ def test_a_warm_start_reads_no_answers(campaign, tmp_path):
 def test_the_files(campaign, tmp_path):
     campaign.answer("m", "ab")
     report = campaign.check("m", "none")
-    report.write(tmp_path / "root")
+    report.write(Layout(tmp_path / "root"))
     lines = (tmp_path / "root" / "validation.tsv").read_text().splitlines()
     assert lines[0] == (
         "model\tquestions\tanswers\tmissing\tduplicates\tempty\tcut\tunreadable\tstate\treason"
@@ -368,15 +369,12 @@ def test_the_table_keeps_to_80_columns(campaign):
     table = campaign.check(name, "none").table()
     lines = table.splitlines()
     assert lines[0] == "bench: 3 questions"
-    assert lines[2] == (
-        "model                            answers  miss  dupl empty  cut  bad state"
-    )
-    assert lines[3] == (
-        "base                                 3/3     -     -     -    -    - baseline"
-    )
-    assert lines[4] == (
-        "a-very-long-na...-000123456789       2/3     1     -     -    -    - incomplete"
-    )
+    heads = "model answers miss dupl empty cut bad state"
+    assert lines[2].split() == heads.split()
+    assert lines[3].split() == ["base", "3/3", *"-----", "baseline"]
+    cut, *cells = lines[4].split()
+    assert cells == ["2/3", "1", *"----", "incomplete"]
+    assert (cut[:9], cut[-9:]) == (name[:9], name[-9:])
     assert lines[-1] == "1 ready (4 games), 1 no_answers: nothing blocks"
     # A path is never broken: it is to be copied.
     assert all(len(line) <= 80 or "/" in line for line in lines)

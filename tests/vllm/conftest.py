@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from arena.judge.launch import DEFAULT_COMMANDS
+from arena.setup.judge_command import DEFAULT_COMMANDS
 
 from tests.conftest import PROJECT
 

@@ -110,12 +110,12 @@ def test_the_forecast_beside_what_was_used(judged: Campaign) -> None:
     assert "48 games of 2 models" in text
     assert "measured on 46 games of 1 earlier batch of this judge" in text
     judged.run()
-    table = judged.tool("doctor.py", "--compare").stdout.splitlines()[1:]
+    table = judged.tool("forecast.py", "--compare").stdout.splitlines()[1:]
     ratios = {line[:20].strip(): line.split()[-1] for line in table}
-    assert ratios["batches"] == ratios["games"] == "1.00"
-    for what in ("prompt tokens", "completion tokens"):
+    assert ratios["jobs"] == ratios["games"] == "1.00"
+    for what in ("prompt_tokens", "completion_tokens"):
         assert float(ratios[what]) == pytest.approx(1, abs=0.1)
-    assert float(ratios["busy seconds"]) > 0  # how near depends on what else this machine does
+    assert float(ratios["held_s"]) > 0  # how near depends on what else this machine does
 
 
 def test_the_ledger_of_the_example(judged_once: Campaign) -> None:

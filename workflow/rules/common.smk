@@ -1,30 +1,39 @@
-# Config, wildcards and input functions; nothing else. Paths:
-#   <judgments_dir>/<judge>/{model}.jsonl            the judgments
-#   <results_dir>/<bench>/<judge>/server/{batch}.json   address of a batch's judge server, gone with it
+# Config, wildcards and input functions; nothing else. The paths below {results_dir}/<bench>/<judge> are those of
+# arena/data/layout.py; judgments are <judgments_dir>/<judge>/{model}.jsonl.
 import contextlib
 import functools
+import json
+import os
 import re
+import signal
 import sys
+import time
 from pathlib import Path
 
-from snakemake.io import IOFile
-from snakemake.iocontainers import InputFiles, Wildcards
 from snakemake.logging import logger
 
-# A Path, which Snakemake does not compare among params: a project may move.
-SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
+RULES = Path(
+    workflow.current_basedir
+)  # of this file: also where the workflow is imported as a module
+SCRIPTS = (
+    RULES.parent / "scripts"
+)  # a Path, which Snakemake does not compare among params: a project may move
 sys.path.insert(0, str(SCRIPTS))
 
-from arena.batch import plan as batches
+from arena.batch import plan as planning
+from arena.batch.early_stop import watch_for_early_stop
+from arena.batch.resources import asked_for
 from arena.campaign import validation
+from arena.data.layout import Layout
 from arena.journals.adoption import report_adoption
+from arena.judge.endpoints import check_keys
 from arena.setup.config import check_config
-from arena.support.errors import ArenaError, ConfigError
-from arena.support.environment import inherit_batch, put_first, put_python_first
 from arena.setup.resolve import resolve
+from arena.support.environment import put_first, put_python_first
+from arena.support.errors import ArenaError
 
 put_python_first()  # also on a node where no environment is active
-put_first(SCRIPTS.parent / "bin")  # sacct: cancelled and preempted jobs are seen to end
+put_first(RULES.parent / "bin")  # sacct: cancelled and preempted jobs are seen to end
 
 
 @contextlib.contextmanager
@@ -38,22 +47,17 @@ def errors_for_users():
 
 
 with errors_for_users():
-    config = check_config(config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
-    SETTINGS = resolve(config, Path(workflow.basedir) / "config/prompts")
+    config = check_config(config, RULES.parent / "schemas/config.schema.yaml")
+    SETTINGS = resolve(config, RULES.parent.parent / "config/prompts")
 
-if not workflow.is_main_process:
-    # In a job. Snakemake runs a group in cores + 5 threads, or in one a member, and the group itself takes one of
-    # them: on few cores the last client would wait until another has ended.
-    workflow.resource_settings.cores = max(workflow.cores, SETTINGS.batch_size)
-
+LAYOUT = Layout(SETTINGS.root)
 ROOT = str(SETTINGS.root)
-JUDGMENT = SETTINGS.judgment("{model}")
-RUN = batches.run_name()
+RUN = planning.run_name()
 
 
 wildcard_constraints:
     model="|".join(map(re.escape, SETTINGS.selected)) or "(?!)",
-    batch=r"[\w-]+",
+    batch=r"(replay-)?[0-9a-f]{8}",
 
 
 @functools.cache
@@ -67,22 +71,62 @@ def checked():
     return found
 
 
+@functools.cache
+def plan():
+    """Which models are to be judged and which share a job; made once, by the main process."""
+    with errors_for_users():
+        games = checked().games
+        made = planning.make_plan(SETTINGS, ready_models(), games)
+        if made.batches:
+            check_keys(SETTINGS.judge)
+    for line in made.lines(games):
+        logger.info(line)
+    watch_for_early_stop(SETTINGS.root, RUN, stop_submitting)
+    return made
+
+
+def stop_submitting(why):
+    """A judge that cannot start, or a used-up budget: no batch more is submitted, and none retried."""
+    logger.error(f"Nothing more is submitted: {why}")
+    os.kill(os.getpid(), signal.SIGTERM)  # Snakemake's own word for it; what runs may end
+
+
 def ready_models():
-    """The selected models whose answers can be judged."""
+    """The selected models whose answers can be judged; a job of a cluster checks nothing."""
     if not workflow.is_main_process:
-        # A cluster job plays what it was sent for and checks nothing.
         return SETTINGS.selected
     return tuple(model for model in SETTINGS.selected if model in checked().ready)
 
 
-def inputs_of(model):
-    others = [*SETTINGS.baseline_models, *filter(None, [SETTINGS.judge["reference"]])]
-    return [SETTINGS.answer(name) for name in (model, *others)] + [str(SETTINGS.questions)]
+# Whether `plan` is asked for: its page needs what a profile makes of the batches' resources, which only their own rule sees.
+PLANNING = workflow.is_main_process and any(re.fullmatch(r"\w*plan", word) for word in sys.argv[1:])
 
 
-def server_of_batch(wildcards):
-    batch = plan().batch_of[wildcards.model] if workflow.is_main_process else batch_of_this_job()
-    return service(f"{ROOT}/server/{batch}.json")
+def members(batch):
+    """Models of a batch: from the plan, or in a job from the file that the main process wrote."""
+    if workflow.is_main_process:
+        return plan().members(batch)
+    return json.loads(LAYOUT.batch(batch).read_text(encoding="utf-8"))["models"]
+
+
+def opponents(wildcards):
+    return [path for _, path in SETTINGS.opponents()]
+
+
+def answers_of_batch(wildcards):
+    return [SETTINGS.answer(model) for model in members(wildcards.batch)]
+
+
+def played(wildcards):
+    """What makes a model's judgments: its batch, or a replay of its journal; nothing where they are there."""
+    batch = plan().batch_of(wildcards.model) if workflow.is_main_process else None
+    if batch is None:
+        return []
+    return (
+        f"{ROOT}/replayed/{batch}"
+        if batch.startswith(planning.REPLAY)
+        else f"{ROOT}/played/{batch}"
+    )
 
 
 def selected_judgments(wildcards):
@@ -94,6 +138,11 @@ def all_judgments(wildcards):
     ready = set(ready_models())
     files = {model: SETTINGS.judgment(model) for model in SETTINGS.models}
     return [file for model, file in files.items() if model in ready or Path(file).exists()]
+
+
+def names_of_judged(wildcards):
+    """A param: a model that is left out changes the tables, though no file is newer."""
+    return [Path(file).stem for file in all_judgments(wildcards)]
 
 
 def style_answers(wildcards):

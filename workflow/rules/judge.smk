@@ -1,68 +1,131 @@
 # in:  <data_dir>/<bench>/question.jsonl, model_answer/{model}.jsonl, the baseline's answers
 # out: <judgments_dir>/<judge>/{model}.jsonl
-# One Slurm job a batch: its judge server, and a client for each of its models.
+# One job a batch plays the games of its models; a target a model publishes its judgments.
 
 
-# Serve the judge while the models of a batch play; it starts at the first real question.
-rule judge_server:
+def walltime(wildcards, attempt):
+    return round(SETTINGS.job_minutes(len(members(wildcards.batch)), attempt))
+
+
+def described(wildcards):
+    """The batch file's text; an apostrophe, which a shell would have to quote, as JSON's escape of it."""
+    batch = wildcards.batch
+    described = planning.describe(
+        batch, members(batch), checked().games, SETTINGS, RUN, time.time()
+    )
+    return json.dumps(described.to_json(), indent=1).replace("'", r"\u0027")
+
+
+# Write what a batch's job, and whoever looks on, needs to know of it: anew in each run, whose name is in it.
+rule plan_batch:
     output:
-        service(f"{ROOT}/server/{{batch}}.json"),
-    log:  # leads to the batch's own, which is added to: Snakemake removes a log before each attempt
-        f"{ROOT}/logs/judge_server/{{batch}}.log",
-    group:
-        "judge"
-    conda:
-        "../envs/arena.yaml"
-    threads: judge_threads
-    resources:
-        runtime=walltime,
-    params:
-        batch=f"{ROOT}/batches/{{batch}}.json",
-        logs=f"{ROOT}/logs/{{batch}}",
-        script=SCRIPTS / "judge_server.py",
-    shell:
-        "mkdir -p {params.logs:q} && ln -sf ../{wildcards.batch}/server.log {log:q} && "
-        "exec python {params.script:q} --batch {params.batch:q} --logs {params.logs:q} {output:q}"
-        " >> {params.logs:q}/server.log 2>&1"
-
-
-# A judge that needs no GPU asks for none, whatever the profile says: demo, external, a rehearsal.
-if SETTINGS.judge["server"] != "vllm":
-    batches.ask_for_no_gpu(workflow.get_rule("judge_server").resources)
-
-
-# Play every game of a model that its journal does not hold, then write its judgments in question order.
-rule gen_judgment:
-    input:
-        answer=SETTINGS.answer("{model}"),
-        baseline=[SETTINGS.answer(model) for model in SETTINGS.baseline_models],
-        reference=[SETTINGS.answer(model) for model in [SETTINGS.judge["reference"]] if model],
-        questions=str(SETTINGS.questions),
-        server=server_of_batch,
-    output:
-        JUDGMENT,
+        f"{ROOT}/batches/{{batch}}.json",
     log:
-        f"{ROOT}/logs/gen_judgment/{{model}}.log",
-    group:
-        "judge"
+        f"{ROOT}/logs/plan_batch/{{batch}}.log",
+    retries: 0
+    localrule: True
+    params:
+        text=described,
+    shell:
+        "printf '%s\\n' {params.text:q} > {output:q} 2> {log:q}"
+
+
+# The rule that profiles give GPUs to. A judge that needs none is played by a rule of another name, which no profile
+# gives any: demo, external, a rehearsal.
+GEN_JUDGMENT = "gen_judgment" if SETTINGS.judge["server"] == "vllm" else "gen_judgment_no_gpu"
+
+
+if PLANNING:
+
+    # The rule under which a profile's resources arrive, with another body: it only tells what it is asked for.
+    rule:
+        name:
+            GEN_JUDGMENT
+        output:
+            temp(f"{ROOT}/plan/{{batch}}.json"),
+        log:
+            f"{ROOT}/logs/plan/{{batch}}.log",
+        localrule: True
+        resources:
+            runtime=walltime,
+        params:
+            asked=lambda wildcards, resources: json.dumps(asked_for(dict(resources))),
+        shell:
+            "printf '%s\\n' {params.asked:q} > {output:q} 2> {log:q}"
+
+else:
+
+    # Start the judge, play every game of the batch that no journal holds, make the judgments, clean up.
+    rule:
+        name:
+            GEN_JUDGMENT
+        input:
+            batch=f"{ROOT}/batches/{{batch}}.json",
+            answers=answers_of_batch,
+            opponents=opponents,
+            questions=str(SETTINGS.questions),
+        output:
+            temp(touch(f"{ROOT}/played/{{batch}}")),
+        log:
+            f"{ROOT}/logs/gen_judgment/{{batch}}.log",
+        # From the config: a job cannot see the number that a profile or the command line gives.
+        retries: SETTINGS.retries
+        conda:
+            "../envs/arena.yaml"
+        # On one machine one batch at a time, but for the demo judge; profiles/slurm says 1.
+        threads: 1 if SETTINGS.toy else workflow.cores
+        resources:
+            runtime=walltime,
+            tries_left=lambda wildcards, attempt: SETTINGS.retries + 1 - attempt,
+        params:
+            script=SCRIPTS / "gen_judgment.py",
+            asked=lambda wildcards, resources, threads: json.dumps(
+                asked_for({**dict(resources), "threads": threads})
+            ),
+        shell:
+            "exec python {params.script:q} {input.batch:q} --tries-left {resources.tries_left}"
+            " --resources {params.asked:q} > {log:q} 2>&1"
+
+
+# Make the judgments of models whose journals hold all of their games; no judge is needed.
+rule replay:
+    input:
+        batch=f"{ROOT}/batches/{{batch}}.json",
+    output:
+        temp(touch(f"{ROOT}/replayed/{{batch}}")),
+    log:
+        f"{ROOT}/logs/replay/{{batch}}.log",
+    retries: 0
+    localrule: True
     conda:
         "../envs/arena.yaml"
-    threads: 0  # waits on the network; only so do ten fit beside the server
-    resources:
-        mem_mb=300,  # said, because the default would be added ten times
     params:
-        settings=SETTINGS,  # an object, which Snakemake does not compare; what it compares is
-        judged_with=SETTINGS.judged_with(),
-    script:
-        "../scripts/gen_judgment.py"
+        script=SCRIPTS / "gen_judgment.py",
+    shell:
+        "exec python {params.script:q} {input.batch:q} --replay > {log:q} 2>&1"
 
 
-# What a job needs to know of its batch, and whoever looks on: written before the first job starts.
-onstart:
-    write_batches(workflow.dag, log)
-    let_all_clients_start()
-    watch_for_early_stop(ROOT, RUN, stop_submitting)
-
-
-onerror:
-    cancel_what_is_left()
+# Publish a model's judgments, or say which games are open and why.
+rule judgment:
+    input:
+        # Whether they have changed is told by their content (arena/batch/made.py), not by time stamps.
+        answer=ancient(SETTINGS.answer("{model}")),
+        opponents=ancient([path for _, path in SETTINGS.opponents()]),
+        questions=ancient(str(SETTINGS.questions)),
+        played=played,
+    output:
+        SETTINGS.judgment("{model}"),
+    log:
+        f"{ROOT}/logs/judgment/{{model}}.log",
+    retries: 0  # a profile's reach it otherwise
+    localrule: True
+    conda:
+        "../envs/arena.yaml"
+    params:
+        script=SCRIPTS / "judgment.py",
+        root=ROOT,
+        settings=SETTINGS.digest,
+        batch=lambda wildcards, input: f"--batch {Path(input.played).name}" if input.played else "",
+    shell:
+        "exec python {params.script:q} --root {params.root:q} --model {wildcards.model:q}"
+        " --settings {params.settings} {params.batch} {output:q} 2> {log:q}"

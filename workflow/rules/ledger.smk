@@ -24,6 +24,7 @@ rule ledger:
     conda:
         "../envs/arena.yaml"
     params:
+        models=names_of_judged,
         script=SCRIPTS / "ledger.py",
         root=lambda wildcards, output: str(Path(output.tsv).parent),
         price=("" if SETTINGS.gpu_hour_cost is None else f"--price {SETTINGS.gpu_hour_cost}"),

@@ -31,6 +31,7 @@ rule judge_health:
     conda:
         "../envs/arena.yaml"
     params:
+        models=names_of_judged,
         places={
             "bench": SETTINGS.bench,
             "judge": SETTINGS.judge["name"],

@@ -29,6 +29,7 @@ rule show_result:
     conda:
         "../envs/arena.yaml"
     params:
+        models=names_of_judged,
         places={
             "bench": SETTINGS.bench,
             "judge": SETTINGS.judge["name"],

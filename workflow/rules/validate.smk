@@ -22,12 +22,17 @@ rule validate:
 
 # Show the batches that a run would judge, and what each would ask of the scheduler.
 rule plan:
+    input:
+        asked=lambda wildcards: (
+            [f"{ROOT}/plan/{batch}.json" for batch in plan().batches] if PLANNING else []
+        ),
     log:
         f"{ROOT}/logs/plan.log",
     conda:
         "../envs/arena.yaml"
     params:
-        batches=lambda wildcards: list(described(plan().open_batches)),
+        batches=lambda wildcards: dict(plan().batches),
+        games=lambda wildcards: checked().games,
         settings=SETTINGS,
     script:
         "../scripts/plan.py"

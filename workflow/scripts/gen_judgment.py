@@ -1,27 +1,37 @@
-"""Adapter of the rule gen_judgment: see arena/batch/gen_judgment.py."""
+"""Play one batch: rule gen_judgment.
 
+    python gen_judgment.py <root>/batches/<batch>.json --tries-left 2
+
+The judge is started at the first game that no journal holds, and ended with everything below it.
+`--replay` asks nothing and makes what the journals hold. Exit status: see arena/batch/gen_judgment.py.
+"""
+
+import argparse
+import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from arena.batch.gen_judgment import Job, judge_model
+from arena.batch.gen_judgment import play_batch
+from arena.journals.records import BatchPlan
 from arena.support.errors import ArenaError
 
-job = Job(
-    model=snakemake.wildcards.model,
-    answer=Path(snakemake.input.answer),
-    baselines=[Path(path) for path in snakemake.input.baseline],
-    references=[Path(path) for path in snakemake.input.get("reference", [])],
-    questions=Path(snakemake.input.questions),
-    server=Path(snakemake.input.server),
-    output=Path(snakemake.output[0]),
-)
-try:
-    judge_model(
-        job,
-        snakemake.params.settings.judgment_params(),
-        snakemake.log[0] if snakemake.log else None,
-    )
-except ArenaError as error:
-    sys.exit(f"gen_judgment: {error}")
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("batch", type=Path, help="batches/<batch>.json")
+    parser.add_argument("--tries-left", type=int, default=0, help="attempts after this one")
+    parser.add_argument("--resources", default="{}", help="JSON: what its job asked for")
+    parser.add_argument("--replay", action="store_true", help="ask nothing")
+    options = parser.parse_args()
+    try:
+        plain = json.loads(options.batch.read_text(encoding="utf-8"))
+        plan = BatchPlan.from_json(plain, options.batch.stem)
+        asked = json.loads(options.resources)
+        return play_batch(plan, asked, tries_left=options.tries_left, replay=options.replay)
+    except (ArenaError, OSError, ValueError) as error:
+        print(f"gen_judgment: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

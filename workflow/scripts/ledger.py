@@ -12,8 +12,9 @@ from pathlib import Path
 from arena.support.cli import run_tool, wrong_python
 
 try:
+    from arena.costs.ledger import account, as_tsv, ledger
+    from arena.data.layout import Layout
     from arena.journals.records import read_batches
-    from arena.costs.ledger import account, ledger, write_tsv
     from arena.pages.ledger_page import ledger_page
     from arena.support.errors import DataError
     from arena.support.jsonl import write_atomic
@@ -28,7 +29,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--html", type=Path, help="default: ledger.html in the results folder")
     parser.add_argument("--price", type=float, help="of one GPU hour; default: the newest run's")
     options = parser.parse_args(arguments)
-    root = options.root
+    root, layout = options.root, Layout(options.root)
     if not any((root / folder).is_dir() for folder in ("batches", "games")):
         raise DataError(f"{root}: not a results folder: it holds neither batches/ nor games/")
     accounts, problem = account(root)
@@ -40,15 +41,15 @@ def main(arguments: list[str]) -> None:
     batches = read_batches(root)
     price = options.price
     if price is None and batches:
-        price = batches[-1].gpu_hour_cost
+        price = batches[-1].plan.gpu_hour_cost
     rows = ledger(root, time.time(), price, accounts)
-    lines = list(write_tsv(rows))
-    write_atomic(options.tsv or root / "ledger.tsv", lines)
+    text = as_tsv(rows)
+    write_atomic(options.tsv or layout.ledger, text)
     notes = ["The demo judge is a toy: its times say nothing about real judges"]
     title = f"Ledger: {root.parent.name}, judge {root.name}"
-    page = ledger_page(rows, title, notes * any(batch.toy for batch in batches))
-    write_atomic(options.html or root / "ledger.html", page.html())
-    print("".join(lines), end="")
+    page = ledger_page(rows, title, notes * any(batch.plan.toy for batch in batches))
+    write_atomic(options.html or layout.ledger.with_suffix(".html"), page.html())
+    print(text, end="")
 
 
 if __name__ == "__main__":

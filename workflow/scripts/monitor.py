@@ -18,11 +18,12 @@ from pathlib import Path
 from arena.support.cli import run_tool, wrong_python
 
 try:
-    from arena.campaign.status_view import SORTS, chosen, screen
-    from arena.campaign.status import Surveyor
+    from arena.campaign.campaign import Campaign
+    from arena.campaign.problems import problems
+    from arena.campaign.status import StatusReader
     from arena.campaign.status_json import as_json
-    from arena.campaign.problems import troubles
-    from arena.data.layout import Places
+    from arena.campaign.status_view import SORTS, chosen, screen
+    from arena.data.layout import Layout
     from arena.setup.load import load_settings
     from arena.support.errors import DataError
     from arena.support.table import Style, cut
@@ -60,37 +61,36 @@ def main(arguments: list[str]) -> None:
     if options.results and not options.results.is_dir():
         raise DataError(f"--results {options.results}: no such folder")
     gc.disable()  # 100,000 lines of journals are as many objects, and none of them garbage
-    places = (
-        Places(options.results)
-        if options.results
-        else Places.of(load_settings(options.configfile, options.config))
-    )
-    surveyor = Surveyor(places)
+    if options.results:
+        campaign = Campaign(Layout(options.results))
+    else:
+        campaign = Campaign.of(load_settings(options.configfile, options.config))
+    reader = StatusReader(campaign)
     if options.watch is None:
-        print(page(surveyor, options), flush=True)
+        print(page(reader, options), flush=True)
         return
     live = sys.stdout.isatty() and not options.json
     with other_screen() if live else contextlib.suppress(KeyboardInterrupt):
         while True:
             if live:
                 size = shutil.get_terminal_size()
-                lines = page(surveyor, options, size.lines).split("\n")
+                lines = page(reader, options, size.lines).split("\n")
                 text = "\x1b[K\n".join(cut(line, size.columns) for line in lines)
                 print("\x1b[H" + text + "\x1b[K\x1b[J", end="", flush=True)
             else:
-                print(page(surveyor, options) + ("" if options.json else "\n"), flush=True)
+                print(page(reader, options) + ("" if options.json else "\n"), flush=True)
             time.sleep(options.watch)
 
 
-def page(surveyor: Surveyor, options: argparse.Namespace, height: int | None = None) -> str:
+def page(reader: StatusReader, options: argparse.Namespace, height: int | None = None) -> str:
     """One look at the campaign."""
-    survey = surveyor.survey()
-    found = troubles(survey)
-    rows = chosen(survey.rows, options.filter, options.sort)
+    status = reader.read()
+    found = problems(status)
+    rows = chosen(status.rows, options.filter, options.sort)
     style = style_of(options)
     if options.json:
-        return json.dumps(as_json(survey, rows, found), ensure_ascii=not style.unicode)
-    return style.plain("\n".join(screen(survey, found, rows, style, height)))
+        return json.dumps(as_json(status, rows, found), ensure_ascii=not style.unicode)
+    return style.plain("\n".join(screen(status, found, rows, style, height)))
 
 
 def style_of(options: argparse.Namespace) -> Style:

@@ -4,14 +4,23 @@ Adapter of rule plan: prints a page and writes plan.json; submits nothing, asks 
 """
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
-from arena.batch.plan import plan_text
-from arena.support.jsonl import write_atomic
+from arena.batch.plan import describe
+from arena.campaign.plan_page import plan_text
+from arena.data.layout import Layout
 from arena.support.cli import print_also_to
+from arena.support.jsonl import write_atomic
 
 print_also_to(snakemake.log[0])
 
-batches = snakemake.params.batches
-settings = snakemake.params.settings
+settings, games = snakemake.params.settings, snakemake.params.games
+asked = {Path(path).stem: json.loads(Path(path).read_text()) for path in snakemake.input.asked}
+batches = [
+    replace(describe(batch, models, games, settings, "", 0.0), resources=asked[batch])
+    for batch, models in snakemake.params.batches.items()
+]
 print(plan_text(batches, settings), flush=True)
-write_atomic(settings.root / "plan.json", json.dumps(batches, indent=1, default=str) + "\n")
+plain = [batch.to_json() for batch in batches]
+write_atomic(Layout(settings.root).plan, json.dumps(plain, indent=1) + "\n")

@@ -9,27 +9,29 @@ import time
 
 from arena.campaign.validation import check_settings
 from arena.campaign.validation_report import Report
-from arena.costs.examination import examine, keep
-from arena.costs.examination_page import page
+from arena.costs.forecast import forecast, keep
+from arena.costs.forecast_page import page
+from arena.data.layout import Layout
 from arena.judge.endpoints import check_keys
-from arena.support.errors import ArenaError
 from arena.support.cli import print_also_to
+from arena.support.errors import ArenaError
 
 print_also_to(snakemake.log[0])
 
 settings = snakemake.params.settings
+layout = Layout(settings.root)
 report = Report(settings.bench, 0, [], [])
 found = None
 try:
     report = check_settings(settings)
     check_keys(settings.judge)
-    found = examine(settings, report) if report.ok else None
+    found = forecast(settings, report) if report.ok else None
 except ArenaError as error:
     report = report.stopped_by(error)
-report.write(settings.root)
+report.write(layout)
 print(report.table(), flush=True)
-print(f"Details: {settings.root}/validation.tsv, validation.json")
+print(f"Details: {layout.validation_table}, {layout.validation}")
 if report.ok and found:
-    keep(found, settings.root, time.time())
+    keep(found, layout, time.time())
     print(f"\n{page(found)}")
 sys.exit(0 if report.ok else 1)

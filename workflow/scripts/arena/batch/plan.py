@@ -1,264 +1,197 @@
-"""Which models share a judge server: the plan of a run.
+"""Which models are to be judged, and which of them share a job: the plan of a run.
 
-The models to judge come first, in full batches; the finished ones follow in batches of their own,
-so that a finished model never shares a server with a waiting one, and a change that re-judges
-everything still comes in full batches.
+Made once, by the main process, from files of our own. A model is
+
+    settled    its judgments are there, of today's settings and inputs (see `arena.batch.made`)
+    complete   its journal holds all of its games: its judgments are made of it without a judge
+    waiting    games are to be asked: it belongs to a batch, and that is a job
+
+A batch is named by a digest of its members and settings: the same in each dry run, in a retry and
+in the next run, so that what a dead run's job still plays is found under the same name.
 """
 
 import hashlib
 import json
-import os
 import secrets
-import textwrap
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from arena.batch.made import Digests, Made, is_current, read_input
+from arena.data.answers import read_answers
+from arena.data.games import Game, GameSettings, plan_games
+from arena.data.layout import Layout
+from arena.data.questions import read_questions
+from arena.journals.journal import Replayed, read_records
+from arena.journals.progress import Progress
+from arena.journals.records import BatchPlan
+from arena.journals.replay import open_games, reparse
 from arena.setup.settings import Settings
 from arena.support.errors import DataError
-from arena.support.jsonl import write_atomic
 from arena.support.humanize import counted
+from arena.support.jsonl import iter_lines
 
-CHECKSUM_BYTES = (
-    1_000_000  # Snakemake compares smaller files by checksum, larger ones by time alone
-)
-# Snakemake computes them for every job, and tells memory in three ways; sbatch gets mem_mb alone.
-UNASKED = ("tmpdir", "disk", "disk_mb", "disk_mib", "mem", "mem_mib")
-
-
-class Record(Protocol):
-    """What Snakemake remembers of a finished output file."""
-
-    params: Any
-    input: Any
-    input_checksums: Mapping[str, str] | None
+REPLAY = "replay-"  # begins the name of a batch of complete models, which is no job
 
 
 def run_name() -> str:
-    """A name for this run that no other run has: the batches of a dead run may still be alive."""
+    """A name for this run that no other run has."""
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """batch_of: model -> batch, of all models. waiting: those with something to judge."""
+    """batches: name -> models with games to ask. replays: the same of complete models."""
 
-    batch_of: dict[str, str]
-    waiting: tuple[str, ...]
+    batches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    replays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def members(self, batch: str) -> list[str]:
-        return [model for model, name in self.batch_of.items() if name == batch]
+    def members(self, batch: str) -> tuple[str, ...]:
+        return self.batches.get(batch) or self.replays.get(batch) or ()
 
-    @property
-    def batches(self) -> list[str]:
-        return list(dict.fromkeys(self.batch_of.values()))
+    def batch_of(self, model: str) -> str | None:
+        """The batch or replay that makes a model's judgments; None for a settled one."""
+        for made in (self.batches, self.replays):
+            for name, models in made.items():
+                if model in models:
+                    return name
+        return None
 
-    @property
-    def open_batches(self) -> list[str]:
-        return list(dict.fromkeys(self.batch_of[model] for model in self.waiting))
-
-    def lines(self) -> list[str]:
-        """A line a batch with models to judge, for the terminal."""
-        return [
-            f"batch {batch}: {counted(len(models), 'model')}: {', '.join(models)}"
-            for batch in self.open_batches
-            for models in [self.members(batch)]
-        ]
-
-
-def make_plan(waiting: Iterable[str], settled: Iterable[str], size: int, run: str) -> Plan:
-    """Name the batch of every model: `<run>-<number>`, from 01, in the order given."""
-    waiting = tuple(waiting)
-    batch_of: dict[str, str] = {}
-    number = 0
-    for models in (waiting, tuple(settled)):
-        for start in range(0, len(models), size):
-            number += 1
-            batch_of |= dict.fromkeys(models[start : start + size], f"{run}-{number:02d}")
-    return Plan(batch_of, waiting)
+    def lines(self, games: Mapping[str, int]) -> Iterator[str]:
+        """A line a batch, for the terminal. games: of each model, how many it has."""
+        for name, models in self.batches.items():
+            played = counted(sum(games.get(model, 0) for model in models), "game")
+            yield f"batch {name}: {counted(len(models), 'model')}, {played}: {', '.join(models)}"
+        complete = sum(len(models) for models in self.replays.values())
+        if complete:
+            yield f"{counted(complete, 'model')} with all games in the journals: no judge is needed"
 
 
-def needs_judging(judgment: str, inputs: Iterable[str], record: Record | None, digest: str) -> bool:
-    """Tell whether Snakemake will find a judgment missing or out of date.
+def make_plan(settings: Settings, ready: Iterable[str], games: Mapping[str, int]) -> Plan:
+    """Plan a run. ready: the models that can be judged. games: of each of them, how many."""
+    layout = Layout(settings.root)
+    digests = Digests(layout.digests)
+    asked = Asked(settings)
+    waiting, complete = [], []
+    for model in ready:
+        judgment = settings.judgment(model)
+        roles = settings.roles(model)
+        if is_current(layout, model, judgment, settings.digest, roles, digests):
+            continue
+        if _may_be_complete(layout, model, games.get(model, 0)) and asked.is_complete(model):
+            record = layout.made_record(model)
+            if not record.exists() and asked.is_published(model, judgment):
+                # Made by the first version, which kept no record.
+                size = Path(judgment).stat().st_size
+                inputs = {role: read_input(path) for role, path in roles.items()}
+                Made(settings.digest, inputs, size, run="").write(record)
+            else:
+                complete.append(model)
+        else:
+            waiting.append(model)
+    digests.save()
+    size = settings.batch_size
+    return Plan(_named(waiting, size, settings), _named(complete, size, settings, REPLAY))
 
-    The answer has to be Snakemake's own: a waiting model in a batch of finished ones makes it run
-    them all.
 
-    Parameters
-    ----------
-    judgment
-        The judgment file.
-    inputs
-        Answer, baseline and question files it is made from.
-    record
-        What Snakemake remembers of it, None if nothing.
-    digest
-        Of the settings in use (`Settings.digest`); recorded among the rule's params.
-    """
-    try:
-        made = os.stat(judgment).st_mtime  # noqa: PTH116 (1,000 models: pathlib costs 3 times as much)
-    except FileNotFoundError:
-        return True
-    inputs = list(inputs)
-    if any(_is_newer(path, made, record) for path in inputs):
-        return True
-    if record is None:
+def _named(
+    models: Sequence[str], size: int, settings: Settings, prefix: str = ""
+) -> dict[str, tuple[str, ...]]:
+    batches = {}
+    for start in range(0, len(models), size):
+        members = tuple(models[start : start + size])
+        key = json.dumps([str(settings.root.absolute()), settings.digest, members])
+        batches[prefix + hashlib.sha256(key.encode()).hexdigest()[:8]] = members
+    return batches
+
+
+def _may_be_complete(layout: Layout, model: str, games: int) -> bool:
+    """Whether the journal has lines enough; cheap, so that answers need not be read for nothing."""
+    path = layout.journal(model)
+    if not path.exists():
         return False
-    known = {path for path in record.input or inputs if path != "<service>"}
-    return known != set(inputs) or (record.params is not None and digest not in str(record.params))
+    lines = Progress(path).update().lines
+    return len({(line.uid, line.game) for line in lines}) >= games > 0
 
 
-def _is_newer(path: str, made: float, record: Record | None) -> bool:
-    try:
-        stat = os.stat(path)  # noqa: PTH116
-    except FileNotFoundError:
-        return True
-    if stat.st_mtime <= made:
-        return False
-    known = (record.input_checksums or {}).get(path) if record else None
-    if known is None or stat.st_size > CHECKSUM_BYTES:
-        return True
-    return known.removeprefix("sha256:") != hashlib.sha256(Path(path).read_bytes()).hexdigest()
+class Asked:
+    """The games of models as they would be asked today; questions and baselines are read once."""
 
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._layout = Layout(settings.root)
+        self._known: tuple[Any, ...] | None = None
 
-def describe_batch(
-    batch: str, games: Mapping[str, int], resources: Mapping[str, Any], settings: Settings
-) -> dict[str, Any]:
-    """All that a batch's job needs to know, and whoever looks on. Holds no key of any server.
+    def is_complete(self, model: str) -> bool:
+        """Whether the journal of a model holds all of today's games."""
+        games, journal, params = self._of(model)
+        return not open_games(games, journal, params)
 
-    Parameters
-    ----------
-    games
-        Of each model of the batch, how many there are to play.
-    resources
-        Of its job, as Snakemake hands them to the executor.
-    """
-    asked = asked_for(resources)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return {
-        "batch": batch,
-        "run": batch.rpartition("-")[0],
-        "models": list(games),
-        "games": dict(games),
-        "settings": settings.digest,
-        "requests": settings.requests_digest,
-        "resources": {**asked, "gpus": requested_gpus(asked)},
-        "time": now,
-        "judge": settings.server_settings(),
-        "root": str(settings.root),
-        "budget": settings.budget and {**settings.budget, "since": now},
-        "gpu_hour_cost": settings.gpu_hour_cost,
-        "workdir": str(Path.cwd()),
-    }
+    def is_published(self, model: str, judgment: str) -> bool:
+        """Whether a judgment file says what today's games of the journal say."""
+        if not Path(judgment).exists():
+            return False
+        games, journal, _ = self._of(model)
+        ours: dict[str, list[Any]] = {}
+        for game in games:
+            record = journal.records[game.digest]
+            said = [record.label, record.answer or "", game.messages]
+            ours.setdefault(game.uid, []).append(said)
+        theirs = {
+            str(line.obj.get("uid")): [
+                [game.get("score"), (game.get("judgment") or {}).get("answer"), game.get("prompt")]
+                for game in line.obj.get("games") or ()
+            ]
+            for line in iter_lines(judgment)
+            if line.obj
+        }
+        return ours == theirs
 
-
-def asked_for(resources: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a job's resources its scheduler hears: nothing that is zero, or Snakemake's own."""
-    asked = {
-        key: value
-        for key, value in sorted(resources.items())
-        if value and not key.startswith("_") and key not in UNASKED
-    }
-    if asked.keys() & {"cpus_per_task", "cpus_per_gpu"}:
-        asked.pop("threads", None)  # which stand for cores only where nothing else does
-    return asked
-
-
-def requested_gpus(resources: Mapping[str, Any]) -> int:
-    """GPUs of a job, from `gpu`, `gpus` or `gres` (gpu, gpu:2, gpu:a100:2); 0 without any."""
-    for key in ("gpu", "gpus"):
-        if str(resources.get(key) or "").strip():
-            return int(str(resources[key]).rpartition(":")[2])
-    counted = 0
-    for part in str(resources.get("gres") or "").split(","):
-        name, *rest = part.strip().split(":")
-        if name.removeprefix("gres/") == "gpu":
-            counted += int(rest[-1]) if rest and rest[-1].isdigit() else 1
-    return counted
-
-
-def ask_for_no_gpu(resources: dict[str, Any]) -> None:
-    """Empty what a profile asks of GPUs: as it beats the rule, only afterwards can that be done."""
-    nothing = {"gpu": 0, "gpus": 0, "gpu_model": "", "gres": "", "cpus_per_gpu": 0}
-    for key in nothing.keys() & set(resources):
-        resources[key] = nothing[key]
-    if "slurm_extra" in resources and "gpu" in str(resources["slurm_extra"]):
-        resources["slurm_extra"] = ""
-
-
-def write_batch(described: Mapping[str, Any], log: Any = None) -> Path:
-    """Write batches/<batch>.json; `log` is Snakemake's own log of the run."""
-    path = Path(described["root"]) / "batches" / f"{described['batch']}.json"
-    text = json.dumps({**described, "log": log}, indent=1, ensure_ascii=False, default=str)
-    write_atomic(path, text + "\n")
-    return path
-
-
-def read_batch(
-    path: str | Path,
-    patience: float = 0,
-    waiting: Callable[[str], None] = lambda _: None,
-) -> dict[str, Any]:
-    """What `write_batch` wrote, on another node perhaps: a shared file system may show it late.
-
-    Parameters
-    ----------
-    patience
-        Seconds that the file may take to be seen.
-    waiting
-        Told once, if it has to be waited for.
-
-    Raises
-    ------
-    DataError
-        Where it is not seen in time.
-    """
-    deadline, told = time.monotonic() + patience, False
-    while True:
+    def _of(self, model: str) -> tuple[list[Game], Replayed, GameSettings]:
+        settings = self._settings
+        if self._known is None:
+            params = GameSettings.from_dict(settings.judgment_params())
+            opponents = {name: read_answers(path).answers for name, path in settings.opponents()}
+            self._known = (params, read_questions(settings.questions), opponents)
+        params, questions, opponents = self._known
         try:
-            return json.loads(Path(path).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            if time.monotonic() >= deadline:
-                raise DataError(
-                    f"{path}: not seen on this node after {patience:g} seconds. The main process "
-                    "has written it before it submitted this job: is its folder there on every "
-                    "node? If files are only late, raise latency-wait in the profile."
-                ) from None
-        if not told:
-            waiting(f"Waiting at most {patience:g} seconds for {path}")
-            told = True
-        time.sleep(min(1, patience / 10))
+            answers = read_answers(settings.answer(model)).answers
+        except DataError:
+            return [], Replayed(), params
+        reference = opponents.get(params.reference or "")
+        games = plan_games(params, questions, answers, opponents, reference)
+        path, wanted = self._layout.journal(model), {game.digest for game in games}
+        records = (one for one in read_records(path) if one.digest in wanted) if path.exists() else ()
+        journal = Replayed(records)
+        reparse(journal, params)
+        return games, journal, params
 
 
-def plan_text(described: list[dict[str, Any]], settings: Settings) -> str:
-    """The plan of a run as a page for the terminal, 80 columns where names allow it."""
-    judge = settings.judge
-    lines = [
-        f"bench      {settings.bench}",
-        f"baseline   {', '.join(settings.baseline_models)}",
-        f"judge      {judge['name']} (server: {judge['server']})"
-        + (" - a toy, its verdicts mean nothing" if settings.toy else ""),
-        f"sampling   temperature {judge['temperature']}, max_tokens {judge['max_tokens']}"
-        + "".join(f", {key} {value}" for key, value in judge["sampling"].items()),
-        f"settings   {settings.digest}",
-        f"judgments  {settings.judgments_dir}",
-    ]
-    if not described:
-        return "\n".join([*lines, "Nothing to judge: every judgment is there and up to date."])
-    for batch in described:
-        asked = dict(batch["resources"])
-        gpus = asked.pop("gpus")
-        if gpus and not asked.keys() & {"gpu", "gres"}:
-            asked["gpus"] = gpus
-        models = textwrap.wrap(", ".join(batch["models"]), 78, break_on_hyphens=False)
-        lines += [
-            "",
-            f"batch {batch['batch']}: {counted(len(batch['models']), 'model')}, one job",
-            *(f"  {line}" for line in models),
-            "  asks for " + ", ".join(f"{key}={value}" for key, value in asked.items()),
-        ]
-    total = sum(len(batch["models"]) for batch in described)
-    return "\n".join([*lines, "", f"{counted(total, 'model')}, {counted(len(described), 'job')}."])
+def describe(
+    batch: str,
+    models: Sequence[str],
+    games: Mapping[str, int],
+    settings: Settings,
+    run: str,
+    now: float,
+) -> BatchPlan:
+    """All that a batch's job needs to know."""
+    return BatchPlan(
+        batch=batch,
+        run=run,
+        models=tuple(models),
+        settings=settings.digest,
+        requests=settings.requests_digest,
+        root=str(settings.root),
+        questions=str(settings.questions),
+        answers={model: settings.answer(model) for model in models},
+        opponents=dict(settings.opponents()),
+        params=settings.judgment_params(),
+        judge=settings.server_settings(),
+        games={model: games.get(model, 0) for model in models},
+        budget=settings.budget,
+        gpu_hour_cost=settings.gpu_hour_cost,
+        time=now,
+    )

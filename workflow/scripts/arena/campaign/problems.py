@@ -2,15 +2,13 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from arena.campaign.jobs import JobRow
-from arena.campaign.status import ModelRow, Survey
+from arena.campaign.status import CampaignStatus, ModelRow
 from arena.data.game_state import STATES
-from arena.client.budget import sentence_of
-from arena.judge.server_records import GIVEN_UP
+from arena.journals.records import StopKind
 from arena.support.humanize import counted, duration, listing, share
 
 # A judge under load finishes a game every few seconds; minutes without one are no chance.
@@ -38,17 +36,12 @@ HELD_UP = {
 # Of what an account may hold at a time others give back, a sum of minutes nobody does.
 SPENT_MINUTES = re.compile(r"AssocGrp(?!.*RunMinutes).*Minutes")
 
-# A client that gives up makes Snakemake end its server: these causes are never the first one.
-SECOND = (
-    "the supervisor was killed",
-    "the process that started the supervisor is gone",
-    GIVEN_UP,
-)
-ENDS = {"walltime": "its walltime ended; the next attempt, or the next run, plays the rest"}
+# Kinds of stops that the models tell better than their batch.
+_OF_MODELS = (StopKind.OPEN_GAMES, StopKind.HELD, StopKind.DATA, StopKind.JOURNAL)
 
 
 @dataclass(frozen=True)
-class Trouble:
+class Problem:
     """grave: it ends or blocks work. where: the log or file that tells more."""
 
     text: str
@@ -56,74 +49,79 @@ class Trouble:
     where: str = ""
 
 
-def troubles(survey: Survey) -> list[Trouble]:
+def problems(status: CampaignStatus) -> list[Problem]:
     """The grave ones first."""
-    found = [*_data(survey), *_jobs(survey), *_games(survey)]
-    if survey.squeue_problem:
-        text = f"Slurm cannot be asked, so waiting jobs are not shown: {survey.squeue_problem}"
-        found.append(Trouble(text, grave=False))
-    return sorted(found, key=lambda trouble: not trouble.grave)
+    found = [*_data(status), *_jobs(status), *_games(status), *_budget(status)]
+    if status.squeue_problem:
+        text = f"Slurm cannot be asked, so waiting jobs are not shown: {status.squeue_problem}"
+        found.append(Problem(text, grave=False))
+    return sorted(found, key=lambda problem: not problem.grave)
 
 
-def _data(survey: Survey) -> Iterator[Trouble]:
-    folder = survey.places.answers_dir
-    for answers in survey.baselines:
+def _data(status: CampaignStatus) -> Iterator[Problem]:
+    folder, table = status.campaign.answers_dir, status.campaign.layout.validation_table
+    for answers in status.baselines:
         if answers.mark in ("missing", "partial"):
             text = (
                 f"baseline {answers.model}: {answers.answered or 0} of {answers.questions} answers"
             )
-            more = (
-                "" if answers.mark == "missing" else "; questions without one are left out for all"
-            )
+            if answers.mark == "partial":
+                text += "; questions without one are left out for all"
             where = str(folder / f"{answers.model}.jsonl") if folder else ""
-            yield Trouble(text + more, answers.mark == "missing", where)
+            yield Problem(text, answers.mark == "missing", where)
     causes = defaultdict(list)
-    for row in survey.rows:
+    for row in status.rows:
         if row.mark != "done" and row.answers.mark == "missing":
             causes[row.answers.reason or "no answers"].append(row.model)
         elif row.answers.state in ("broken", "foreign_judgments"):
             causes[row.answers.reason or row.answers.state].append(row.model)
     for reason, models in causes.items():
-        where = survey.places.root / "validation.tsv"
-        yield Trouble(f"{listing(models)}: {reason}", False, str(where) if where.exists() else "")
-    for batch in survey.batches:
+        yield Problem(f"{listing(models)}: {reason}", False, str(table) if table.exists() else "")
+    for batch in status.batches:
         for path in batch.unreadable:
-            yield Trouble(f"batch {batch.name}: its record is no JSON", False, path)
+            yield Problem(f"batch {batch.name}: its record is no JSON", False, path)
 
 
-def _jobs(survey: Survey) -> Iterator[Trouble]:
-    for job in survey.jobs:
-        name, life = f"batch {job.batch.name}", job.life
-        at = f" on {job.node}" if job.node else ""
-        log = life.log if life and life.log else _log_folder(survey, job)
-        if job.state in ("failed", "gone") and _said_why(survey, job):
-            pass  # told below, as what the client said
-        elif job.state == "failed":
-            cause = ENDS.get(life.cause, life.cause)
-            yield Trouble(f"{name}{at}: {cause}", _is_open(survey, job), log)
-        elif job.state == "gone":
-            what = f"its Slurm job {life.job}" if life.job else "its process"
-            text = f"{name}{at}: {what} ended without a word (killed, or the node died)"
-            yield Trouble(text, _is_open(survey, job), log)
-        elif job.state == "ended" and (open_models := _unexplained(survey, job)):
-            text = f"{name}{at}: it ended before its games were played: {listing(open_models)}"
-            yield Trouble(text, True, _log_folder(survey, job))
-        elif job.state == "starting" and life and life.launched:
-            waits = survey.time - life.launched
+def _jobs(status: CampaignStatus) -> Iterator[Problem]:
+    for job in status.jobs:
+        rows = _rows_of(status, job)
+        open_models = [row.model for row in rows if row.mark != "done"]
+        attempt, own_log = job.attempt, _log(status, job)
+        log = (attempt.log if attempt else None) or own_log
+        name = f"batch {job.batch.name}" + (f" on {job.node}" if job.node else "")
+        told = any(row.stop and row.stop.kind in _OF_MODELS for row in rows if row.mark != "done")
+        if job.stop and job.stop.kind is StopKind.BUDGET:
+            pass  # told once for all batches
+        elif job.stop and job.stop.kind in _OF_MODELS and told:
+            pass  # told of its models
+        elif job.stop:
+            walltime = job.stop.kind is StopKind.WALLTIME
+            then = "; the next attempt, or the next run, plays the rest" if walltime else ""
+            yield Problem(f"{name}: {job.stop.text}{then}", bool(open_models), log)
+        elif job.state == "gone" and attempt:
+            what = f"its Slurm job {attempt.job}" if attempt.job else "its process"
+            text = f"{name}: {what} ended without a word (killed, or the node died)"
+            yield Problem(text, bool(open_models), log)
+        elif job.state == "ended":
+            silent = [row.model for row in rows if row.mark != "done" and not row.stop]
+            if silent:
+                text = f"{name}: it ended before its games were played: {listing(silent)}"
+                yield Problem(text, True, own_log)
+        elif job.state == "starting" and attempt and attempt.launched:
+            waits = status.time - attempt.launched
             if waits > SILENT_S:
-                text = f"{name}{at}: the judge has been starting for {duration(waits)}"
-                yield Trouble(text, False, log)
+                text = f"{name}: the judge has been starting for {duration(waits)}"
+                yield Problem(text, False, log)
         elif job.state == "queued":
-            yield from _waits(name, job)
-        if life and life.restarts:
-            times = "once" if len(life.restarts) == 1 else f"{len(life.restarts)} times"
-            text = (
-                f"{name}{at}: the judge was started again {times}, last because {life.restarts[-1]}"
-            )
-            yield Trouble(text, False, log)
+            yield from _waits(f"batch {job.batch.name}", job)
+        if attempt and attempt.restarts:
+            times = "once" if len(attempt.restarts) == 1 else f"{len(attempt.restarts)} times"
+            last = attempt.restarts[-1]
+            text = f"{name}: the judge was started again {times}, last because {last}"
+            yield Problem(text, False, log)
 
 
-def _waits(name: str, job: JobRow) -> Iterator[Trouble]:
+def _waits(name: str, job: JobRow) -> Iterator[Problem]:
     """Why a job in the queue waits, where it is not just its turn that it waits for."""
     word = job.reason.split(",")[0].split("(")[0].strip()
     stuck = next((words for key, words in STUCK.items() if word.startswith(key)), None)
@@ -131,62 +129,80 @@ def _waits(name: str, job: JobRow) -> Iterator[Trouble]:
         stuck = f"the account has no minutes left ({word})"
     held_up = next((words for key, words in HELD_UP.items() if word.startswith(key)), None)
     if stuck:
-        yield Trouble(f"{name}: its job {job.job_id} will not start: {stuck}", True)
+        yield Problem(f"{name}: its job {job.job_id} will not start: {stuck}", True)
     elif held_up:
-        yield Trouble(f"{name}: its job {job.job_id} waits: {held_up} ({word})", False)
+        yield Problem(f"{name}: its job {job.job_id} waits: {held_up} ({word})", False)
 
 
-def _games(survey: Survey) -> Iterator[Trouble]:
-    jobs = {job.batch.name: job for job in survey.jobs}
-    stopped, quiet = defaultdict(list), defaultdict(list)
-    spent: dict[str, str] = {}  # budget -> log of the first who said so
-    for row in survey.rows:
-        job = jobs.get(row.batch)
-        log = _client_log(survey, row.model)
-        journal = str(survey.places.root / "games" / f"{row.model}.jsonl")
-        if row.unreadable:
-            lines = counted(row.unreadable, "line")
-            yield Trouble(f"{row.model}: {lines} of its journal cannot be read", False, journal)
-        if row.problem:
-            yield Trouble(f"{row.model}: its journal cannot be read: {row.problem}", False, journal)
-        if row.mark == "done" or job is None:
-            continue
-        if row.stopped and job.state in ("ended", "gone", "failed"):
-            if job.state == "failed" and row.stopped.startswith("the judge"):
-                continue  # the batch's own cause is told
-            if budget := sentence_of(row.stopped):
-                spent.setdefault(budget, log)
-            else:
-                stopped[row.stopped].append((row.model, log))
-        elif job.state == "running" and (silent := _silence(survey, row, job)) > SILENT_S:
-            quiet[job.batch.name].append((silent, row.model, row.remark, log))
-    for told in quiet.values():  # what troubles a judge troubles all its models
-        yield _of_many(told, f"no game has ended for {duration(min(one[0] for one in told))}")
-    yield from _failing(survey, [row for row in survey.rows if row.batch in jobs])
-    if odd := _beyond_chance(survey.rows, lambda row: row.odd):
+def _games(status: CampaignStatus) -> Iterator[Problem]:
+    for row in status.rows:
+        journal = str(status.campaign.layout.journal(row.model))
+        if row.journal.unreadable:
+            lines = counted(row.journal.unreadable, "line")
+            yield Problem(f"{row.model}: {lines} of its journal cannot be read", False, journal)
+        if row.journal.problem:
+            yield Problem(
+                f"{row.model}: its journal cannot be read: {row.journal.problem}", False, journal
+            )
+    for job in status.jobs:
+        rows = [row for row in _rows_of(status, job) if row.batch == job.batch.name]
+        yield from _of_batch(status, job, rows, _log(status, job))
+    if odd := _beyond_chance(status.rows, lambda row: row.odd):
         states = sum((Counter(row.states) for row in odd), Counter())
         kinds = ", ".join(f"{states[state]} {state}" for state in STATES[1:] if states[state])
         part = share(sum(row.odd for row in odd), sum(row.played for row in odd))
-        text = (
-            f"{listing([row.model for row in odd])}: {part} of the games have no verdict ({kinds})"
-        )
-        yield Trouble(text, False, _client_log(survey, odd[0].model))
+        names = listing([row.model for row in odd])
+        journal = str(status.campaign.layout.journal(odd[0].model))
+        text = f"{names}: {part} of the games have no verdict ({kinds})"
+        yield Problem(text, False, journal)
+
+
+def _of_batch(
+    status: CampaignStatus, job: JobRow, rows: list[ModelRow], log: str
+) -> Iterator[Problem]:
+    """What is wrong with the games of a batch: a line a kind, for what troubles a judge troubles
+    all its models.
+    """
+    remark = f"; last said: {job.batch.status.remark}" if _remarks(job) else ""
+    silent = [
+        (row, status.time - max(row.tally.last_end or 0, job.attempt.ready or 0))
+        for row in rows
+        if job.state == "running" and job.attempt and row.mark != "done" and not row.stop
+    ]
+    if quiet := [(row, seconds) for row, seconds in silent if seconds > SILENT_S]:
+        names, least = _names(row for row, _ in quiet), min(seconds for _, seconds in quiet)
+        text = f"{names}: no game has ended for {duration(least)}{remark}"
+        yield Problem(text, False, log)
+    if failing := _beyond_chance(rows, lambda row: row.tally.retries):
+        again = counted(sum(row.tally.retries for row in failing), "call")
+        text = f"{_names(failing)}: {again} failed and were made again{remark}"
+        yield Problem(text, False, log)
+    stopped = defaultdict(list)
+    for row in rows:
+        stop, first = row.stop, job.stop and job.stop.kind
+        told = stop is None or stop.kind is StopKind.BUDGET or row.mark == "done"
+        if stop and not told and (stop.kind in _OF_MODELS or stop.kind != first):
+            stopped[stop.text].append(row)
     for cause, models in stopped.items():
-        names = listing([model for model, _ in models])
-        yield Trouble(f"{names}: {cause}", True, models[0][1])
-    for budget, log in spent.items():
-        yield Trouble(f"{budget}; {_left(survey)} left", True, log)
+        yield Problem(f"{_names(models)}: {cause}", True, log)
 
 
-def _failing(survey: Survey, rows: list[ModelRow]) -> Iterator[Trouble]:
-    """Calls that had to be made again, a line a batch."""
-    told = defaultdict(list)
-    for row in _beyond_chance(rows, lambda row: row.retries):
-        log = _client_log(survey, row.model)
-        told[row.batch].append((row.retries, row.model, row.remark, log))
-    for one in told.values():
-        again = counted(sum(retries for retries, *_ in one), "call")
-        yield _of_many(one, f"{again} failed and were made again")
+def _budget(status: CampaignStatus) -> Iterator[Problem]:
+    """Told once, with what the newest run has not played."""
+    said = [status.run_stop.stop] if status.run_stop else []
+    said += [one.stop for one in (*status.jobs, *status.rows) if one.stop]
+    spent = next((stop for stop in said if stop.kind is StopKind.BUDGET), None)
+    planned = {model for job in status.jobs for model in job.batch.models}
+    rows = [row for row in status.rows if row.model in planned and row.mark != "done"]
+    if spent and rows:
+        games = sum(max(0, (row.games or 0) - row.played) for row in rows)
+        left = f"{counted(games, 'game')} of {counted(len(rows), 'model')}"
+        logs = [
+            _log(status, job)
+            for job in status.jobs
+            if spent in (job.stop, *(row.stop for row in _rows_of(status, job)))
+        ]
+        yield Problem(f"{spent.text}; {left} left", True, next(iter(logs), ""))
 
 
 def _beyond_chance(rows: Sequence[ModelRow], number: Callable[[ModelRow], int]) -> list[ModelRow]:
@@ -212,52 +228,22 @@ def _is_much(part: int, games: int) -> bool:
     return part >= ODD_LEAST and part > ODD_SHARE * games
 
 
-def _left(survey: Survey) -> str:
-    """Games that the newest run has not played."""
-    planned = {model for job in survey.jobs for model in job.batch.models}
-    rows = [row for row in survey.rows if row.model in planned and row.mark != "done"]
-    games = sum(max(0, (row.games or 0) - row.played) for row in rows)
-    return f"{counted(games, 'game')} of {counted(len(rows), 'model')}"
+def _rows_of(status: CampaignStatus, job: JobRow) -> list[ModelRow]:
+    return [row for row in status.rows if row.model in job.batch.models]
 
 
-def _client_log(survey: Survey, model: str) -> str:
-    return str(survey.places.root / "logs" / "gen_judgment" / f"{model}.log")
+def _names(rows: Iterable[ModelRow]) -> str:
+    return listing([row.model for row in rows])
 
 
-def _of_many(told: list[tuple], words: str) -> Trouble:
-    """One trouble of several models: (number, model, what its client said, its log)."""
-    names = listing([model for _, model, _, _ in told])
-    remark = next((f"; last said: {said}" for _, _, said, _ in told if said), "")
-    return Trouble(f"{names}: {words}{remark}", False, told[0][3])
+def _remarks(job: JobRow) -> bool:
+    """Whether the batch's newest attempt has something to say."""
+    status, start = job.batch.status, (job.attempt.start or 0) if job.attempt else 0
+    return bool(status and status.remark and status.time >= start)
 
 
-def _silence(survey: Survey, row: ModelRow, job: JobRow) -> float:
-    """Seconds since its last game, or since the judge was ready."""
-    return survey.time - max(row.last or 0, job.life.ready or 0)
-
-
-def _is_open(survey: Survey, job: JobRow) -> bool:
-    """Whether a model of the batch still lacks judgments: else its end has harmed nobody."""
-    return any(row.mark != "done" for row in survey.rows if row.model in job.batch.models)
-
-
-def _said_why(survey: Survey, job: JobRow) -> bool:
-    """Whether a client of the batch gave a reason that is not its judge, and no other came first.
-
-    A client that gives up makes Snakemake end its server, with or without a last word.
-    """
-    if job.state == "failed" and job.life.cause not in SECOND:
-        return False
-    words = [row.stopped for row in survey.rows if row.model in job.batch.models and row.stopped]
-    return any(not text.startswith("the judge") for text in words)
-
-
-def _unexplained(survey: Survey, job: JobRow) -> list[str]:
-    """Models of the batch that still lack judgments and whose client did not say why."""
-    rows = [row for row in survey.rows if row.model in job.batch.models]
-    return [row.model for row in rows if row.mark != "done" and not row.stopped]
-
-
-def _log_folder(survey: Survey, job: JobRow) -> str:
-    folder: Path = survey.places.root / "logs" / job.batch.name
-    return str(folder) if folder.exists() else ""
+def _log(status: CampaignStatus, job: JobRow) -> str:
+    """Of the batch's program; of a batch of the first version, the folder of its logs."""
+    layout = status.campaign.layout
+    paths = layout.log(job.batch.name), layout.logs(job.batch.name)
+    return next((str(path) for path in paths if path.exists()), "")

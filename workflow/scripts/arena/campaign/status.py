@@ -1,5 +1,5 @@
-"""Where a campaign stands, from its files and from Slurm's queue: one survey, shown by `screen`,
-told by `troubles`.
+"""Where a campaign stands, from its files and from Slurm's queue: shown by `status_view`, its
+problems told by `problems`.
 
 Reads only. Every file may be written by others at this moment; what is not there yet is unknown,
 and shown as such.
@@ -10,14 +10,13 @@ from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from arena.campaign.jobs import ALIVE, JobRow, Queue, job_rows
-from arena.journals.records import Batch, newest_run, read_batches
-from arena.data.layout import Answers, Places, answers_of, count_lines, modified, read_validation
+from arena.campaign.campaign import Answers, Campaign, answers_of, count_lines, read_validation
+from arena.campaign.jobs import ALIVE, JobRow, Slurm, job_rows
+from arena.data.layout import Layout
 from arena.journals.progress import Line, Progress, Tally
-from arena.client.client_log import LastWords, last_words
+from arena.journals.records import Batch, ModelStatus, RunStop, Stop, newest_run, read_batches
 from arena.support.names import in_order
 
 # Long enough for a slow judge to finish games in it, short enough to show a change of speed.
@@ -35,18 +34,12 @@ class ModelRow:
     mark: str  # of its judgments: done, partial, missing
     at: str  # done, or what it is waiting for
     states: Mapping[str, int]
-    usage: tuple[int, int, int]  # tokens: prompt, of these cached, completion
-    retries: int  # calls beyond the first of a game
     recent: tuple[int, float]  # games of the last minutes, and when the first of them began
     speed: float  # games a second over the last minutes, while it plays
-    left: float | None  # seconds, at this speed
-    last: float | None  # end of its newest game
     batch: str | None
-    unreadable: int  # lines of its journal
-    problem: str | None  # why its journal cannot be read now
-    stopped: str | None  # why its client gave up, in its own words
-    remark: str | None  # what else its client said last
-    current: bool  # its judgments are not older than what they are made from, nor planned anew
+    stop: Stop | None  # why its batch gave it up
+    tally: Tally  # of its journal
+    journal: Progress
 
     @property
     def odd(self) -> int:
@@ -54,28 +47,36 @@ class ModelRow:
         return sum(games for state, games in self.states.items() if state != "ok")
 
     @property
+    def left(self) -> float | None:
+        """Seconds until its games are played, at the speed of now."""
+        if not self.games or not self.speed:
+            return None
+        return max(0, self.games - self.played) / self.speed
+
+    @property
     def model(self) -> str:
         return self.answers.model
 
 
 @dataclass(frozen=True)
-class Survey:
+class CampaignStatus:
     """All that the monitor shows. jobs: batches of the newest run, and older ones that still have a
-    job.
+    job. run_stop: why the newest run submits nothing more.
     """
 
-    places: Places
+    campaign: Campaign
     time: float
     rows: list[ModelRow]
     jobs: list[JobRow]
     batches: list[Batch] = field(repr=False)
     baselines: list[Answers]
     squeue_problem: str | None
+    run_stop: RunStop | None
 
     @property
     def toy(self) -> bool:
         """Whether the judge is the demo judge: by the config, else by the newest batch."""
-        return self.places.toy or (bool(self.batches) and self.batches[-1].toy)
+        return self.campaign.toy or (bool(self.batches) and self.batches[-1].plan.toy)
 
     @property
     def states(self) -> Counter[str]:
@@ -83,7 +84,7 @@ class Survey:
 
     @property
     def usage(self) -> tuple[int, ...]:
-        return tuple(sum(row.usage[i] for row in self.rows) for i in range(3))
+        return tuple(sum(row.tally.usage[i] for row in self.rows) for i in range(3))
 
     @property
     def played(self) -> int:
@@ -109,67 +110,67 @@ class Survey:
         return rest / self.speed if self.speed else None
 
 
-class Surveyor:
-    """Surveys a campaign again and again; reads each line of a journal once, asks Slurm rarely."""
+class StatusReader:
+    """Looks at a campaign again and again; reads each line of a journal once, asks Slurm rarely."""
 
-    def __init__(self, places: Places):
-        self.places = places
+    def __init__(self, campaign: Campaign):
+        self.campaign = campaign
         self._journals: dict[str, Progress] = {}
-        self._queue = Queue()
+        self._slurm = Slurm()
 
-    def survey(self, now: float | None = None) -> Survey:
+    def read(self, now: float | None = None) -> CampaignStatus:
         now = time.time() if now is None else now
-        places = self.places
-        batches = read_batches(places.root)
-        checked = read_validation(places.root)
-        jobs, problem = job_rows(batches, places.workdir, places.root, self._queue, now)
+        layout = self.campaign.layout
+        batches = read_batches(layout.root)
+        checked = read_validation(layout)
+        jobs, problem = job_rows(batches, self._slurm, now)
         mine: dict[str, list[JobRow]] = {}
         for job in jobs:
             for model in job.batch.models:
                 mine.setdefault(model, []).append(job)
-        models = places.models
+        models = self.campaign.models
         if models is None:
-            models = _names(places.root, checked, mine)
-        rows = [self._row(model, checked, mine.get(model, []), now) for model in models]
+            models = _names(layout, checked, mine)
         newest = newest_run(batches)
-        return Survey(
-            places=places,
+        return CampaignStatus(
+            campaign=self.campaign,
             time=now,
-            rows=rows,
+            rows=[self._row(model, checked, mine.get(model, []), now) for model in models],
             jobs=[
                 j for j in jobs if j.batch.models and (j.batch.run == newest or j.state in ALIVE)
             ],
             batches=batches,
-            baselines=[answers_of(name, places, checked) for name in places.baselines],
+            baselines=[
+                answers_of(name, self.campaign, checked) for name in self.campaign.baselines
+            ],
             squeue_problem=problem,
+            run_stop=RunStop.read(layout.run_stop(newest)) if newest else None,
         )
 
     def _row(
         self, model: str, checked: Mapping[str, Mapping], jobs: list[JobRow], now: float
     ) -> ModelRow:
-        path = self.places.root / "games" / f"{model}.jsonl"
+        path = self.campaign.layout.journal(model)
         journal = self._journals.setdefault(model, Progress(path)).update()
-        tally = Tally(journal.lines, _of_these_settings([job.batch for job in jobs]))
-        answers = answers_of(model, self.places, checked)
+        tally = Tally(journal.lines, _of_these_requests([job.batch for job in jobs]))
+        answers = answers_of(model, self.campaign, checked)
         job = jobs[-1] if jobs else None
-        words = last_words(self.places.root / "logs" / "gen_judgment" / f"{model}.log")
-        planned = job.batch.games.get(model) if job else None
-        games = planned or words.games or (2 * answers.answered if answers.answered else None)
+        said = _said(job, model)
+        planned = job.batch.plan.games.get(model) if job else None
+        games = planned and int(planned)
+        games = games or (said and said.games) or 2 * (answers.answered or 0) or None
         played, judged, states = tally.played, tally.questions, tally.states
-        file = self.places.judgments_dir and self.places.judgments_dir / f"{model}.jsonl"
-        lines = count_lines(file) if file and not journal.lines else None
+        folder = self.campaign.judgments_dir
+        lines = count_lines(folder / f"{model}.jsonl") if folder and not journal.lines else None
         if lines:  # judged elsewhere, or its journal was put away
             judged, played, games = lines, 2 * lines, 2 * lines
-        made = modified(file) if file else None
-        current = made is not None and made >= ((job and job.batch.written) or 0)
-        if file is None:
+        done = self.campaign.is_judged(model, job.batch if job else None)
+        if done is None:
             done = bool(played and games and played >= games)
-        else:
-            own = self.places.answers_dir and modified(self.places.answers_dir / file.name)
-            done = current and made >= (own or 0)
         at = _at(done, answers, job)
-        if at == "judging" and words.counted and words.counted >= (job.life.start or 0):
-            games, states = words.games, _as_its_client_counts(words, journal.lines)
+        if not done and said and job and job.batch.status and job.state in ALIVE:
+            games = said.games or games
+            states = _with_fresh(said, job.batch.status.time, journal.lines)
             played = states.total()
             judged = min(judged, played // 2)
         recent = tally.recent(SPEED_WINDOW_S, now)
@@ -182,31 +183,37 @@ class Surveyor:
             mark="done" if done else "partial" if played else "missing",
             at=at,
             states=dict(states),
-            usage=tally.usage,
-            retries=tally.retries,
             recent=recent,
             speed=speed,
-            left=max(0, games - played) / speed if games and speed else None,
-            last=tally.last_end,
             batch=job.batch.name if job else None,
-            unreadable=journal.unreadable,
-            problem=journal.problem,
-            stopped=words.stopped,
-            remark=words.remark,
-            current=current and self.places.is_current(model, made),
+            stop=said.stop if said else None,
+            tally=tally,
+            journal=journal,
         )
 
 
-def _of_these_settings(batches: list[Batch]) -> Callable[[Line], bool]:
+def _said(job: JobRow | None, model: str) -> ModelStatus | None:
+    """What a batch's newest attempt says of a model; what a former attempt said is past."""
+    status, attempt = (job.batch.status, job.attempt) if job else (None, None)
+    if status is None or attempt is None or status.time < (attempt.start or 0):
+        return None
+    return status.models.get(model)
+
+
+def _of_these_requests(batches: list[Batch]) -> Callable[[Line], bool]:
     """Tell the games that were asked with the requests of the model's newest batch.
 
-    The requests of a line are those of the batch that was written last before it; what came before
-    all batches, and what was taken over from elsewhere, is taken to be of these.
+    The requests of a line are those of the batch that began last before it; what came before all
+    batches, and what was taken over from elsewhere, is taken to be of these.
     """
-    if len({batch.requests for batch in batches}) <= 1:
+    if len({batch.plan.requests for batch in batches}) <= 1:
         return lambda _: True
-    starts = sorted((batch.written or 0, batch.requests or "") for batch in batches)
-    newest = starts[-1][1]
+    newest = batches[-1].plan.requests
+    begun = [(batch.plan.time or 0, batch.plan.requests) for batch in batches]
+    begun += [
+        (a.start, batch.plan.requests) for batch in batches for a in batch.attempts if a.start
+    ]
+    starts = sorted(begun)
     times = [start for start, _ in starts]
 
     def is_of_these(line: Line) -> bool:
@@ -216,26 +223,27 @@ def _of_these_settings(batches: list[Batch]) -> Callable[[Line], bool]:
     return is_of_these
 
 
-def _as_its_client_counts(words: LastWords, lines: list[Line]) -> Counter[str]:
-    """States of a model's games by the client that plays them, and of those that ended since.
+def _with_fresh(said: ModelStatus, time: float, lines: list[Line]) -> Counter[str]:
+    """States of a model's games as its batch counted them, and of those that ended since.
 
-    Only the client knows which games of the journal are those of today's answers.
+    Only the batch knows which games of the journal are those of today's answers.
     """
     fresh: dict[str, str] = {}  # digest -> state
     first = len(lines)
-    while first and (lines[first - 1].end or 0) > words.counted:
+    while first and (lines[first - 1].end or 0) > time:
         first -= 1
     before = {line.digest for line in lines[:first]} if first < len(lines) else ()
     for line in lines[first:]:
         if line.digest not in before:
             fresh[line.digest] = line.state
-    return Counter(words.states) + Counter(fresh.values())
+    counted = Counter({state: int(games) for state, games in said.states.items()})
+    return counted + Counter(fresh.values())
 
 
-def _names(root: Path, *known: Mapping[str, Any]) -> list[str]:
+def _names(layout: Layout, *known: Mapping[str, Any]) -> tuple[str, ...]:
     """The models of a results folder alone: validated, planned, or with a journal."""
-    journals = sorted((path.stem for path in root.glob("games/*.jsonl")), key=in_order)
-    return list(dict.fromkeys([name for names in known for name in names] + journals))
+    journals = sorted((path.stem for path in layout.journals()), key=in_order)
+    return tuple(dict.fromkeys([name for names in known for name in names] + journals))
 
 
 def _at(done: bool, answers: Answers, job: JobRow | None) -> str:

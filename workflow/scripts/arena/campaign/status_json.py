@@ -4,38 +4,40 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from arena.campaign.campaign import Answers
 from arena.campaign.jobs import JobRow
-from arena.campaign.status import ModelRow, Survey
-from arena.campaign.problems import Trouble
-from arena.data.layout import Answers
+from arena.campaign.problems import Problem
+from arena.campaign.status import CampaignStatus, ModelRow
 from arena.data.game_state import STATES
 
 
-def as_json(survey: Survey, rows: Sequence[ModelRow], found: Sequence[Trouble]) -> dict[str, Any]:
+def as_json(
+    status: CampaignStatus, rows: Sequence[ModelRow], found: Sequence[Problem]
+) -> dict[str, Any]:
     """Times are ISO 8601 in UTC, durations seconds; null is "not known"."""
-    prompt, cached, completion = survey.usage
+    prompt, cached, completion = status.usage
     return {
-        "time": _iso(survey.time),
-        "root": str(survey.places.root),
-        "toy": survey.toy,
+        "time": datetime.fromtimestamp(status.time, UTC).isoformat(timespec="seconds"),
+        "root": str(status.campaign.layout.root),
+        "toy": status.toy,
         "totals": {
-            "models": len(survey.rows),
+            "models": len(status.rows),
             **{
-                mark: sum(row.mark == mark for row in survey.rows)
+                mark: sum(row.mark == mark for row in status.rows)
                 for mark in ("done", "partial", "missing")
             },
-            "played": survey.played,
-            "games": survey.games,
-            "states": {state: survey.states[state] for state in STATES},
-            "retries": sum(row.retries for row in survey.rows),
+            "played": status.played,
+            "games": status.games,
+            "states": {state: status.states[state] for state in STATES},
+            "retries": sum(row.tally.retries for row in status.rows),
             "prompt_tokens": prompt,
             "cached_tokens": cached,
             "completion_tokens": completion,
-            "games_per_second": round(survey.speed, 3),
-            "seconds_left": _rounded(survey.left),
+            "games_per_second": round(status.speed, 3),
+            "seconds_left": _rounded(status.left),
         },
-        "baselines": [_answers(answers) for answers in survey.baselines],
-        "jobs": [_job(job, survey.time) for job in survey.jobs],
+        "baselines": [_answers(answers) for answers in status.baselines],
+        "jobs": [_job(job, status.time) for job in status.jobs],
         "models": [_model(row) for row in rows],
         "wrong": [
             {"text": one.text, "grave": one.grave, "where": one.where or None} for one in found
@@ -75,15 +77,11 @@ def _model(row: ModelRow) -> dict[str, Any]:
         "judgments": row.mark,
         "at": row.at,
         "states": {state: row.states.get(state, 0) for state in STATES},
-        "retries": row.retries,
+        "retries": row.tally.retries,
         "games_per_second": round(row.speed, 3),
         "seconds_left": _rounded(row.left),
         "batch": row.batch,
     }
-
-
-def _iso(time: float) -> str:
-    return datetime.fromtimestamp(time, UTC).isoformat(timespec="seconds")
 
 
 def _rounded(seconds: float | None) -> int | None:

@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any
 
 from arena.campaign.jobs import JobRow
-from arena.campaign.status import ModelRow, Survey
-from arena.campaign.problems import Trouble
+from arena.campaign.problems import Problem
+from arena.campaign.status import CampaignStatus, ModelRow
 from arena.data.game_state import STATES
+from arena.support.humanize import count, duration, share
 from arena.support.names import in_order
 from arena.support.table import Column, Style, table
-from arena.support.humanize import count, duration, share
 
 WIDE = 120  # columns of a terminal that has room for every detail
 ROOMY = 32  # lines of a terminal that has room for blank ones
@@ -41,8 +41,8 @@ def _matches(row: ModelRow, wanted: str) -> bool:
 
 
 def screen(
-    survey: Survey,
-    found: Sequence[Trouble],
+    status: CampaignStatus,
+    found: Sequence[Problem],
     rows: Sequence[ModelRow],
     style: Style,
     height: int | None = None,
@@ -53,16 +53,16 @@ def screen(
     by, and on top of a screen, where it is never cut.
     """
     blank = [""] if height is None or height >= ROOMY else []
-    head = [*_heading(survey, style), *blank, *_totals(survey, style), *blank]
-    jobs = [*_jobs(survey, style), *blank] if survey.jobs else []
-    wrong = _troubles(found, style)
+    head = [*_heading(status, style), *blank, *_totals(status, style), *blank]
+    jobs = [*_jobs(status, style), *blank] if status.jobs else []
+    wrong = _problems(found, style)
     if height is None:
-        return [*head, *jobs, *_models(survey, rows, style, None), "", *wrong]
+        return [*head, *jobs, *_models(status, rows, style, None), "", *wrong]
     wrong = [piece for line in wrong for piece in _pieces(line, style.width)]
     wrong = [*_first(wrong, height // 4), *blank]
     jobs = _first(jobs, height // 3)
     most = height - len(head) - len(wrong) - len(jobs) - 3  # heading, titles, the rest counted
-    return [*head, *wrong, *jobs, *_models(survey, rows, style, max(3, most))][:height]
+    return [*head, *wrong, *jobs, *_models(status, rows, style, max(3, most))][:height]
 
 
 def _pieces(line: str, width: int) -> list[str]:
@@ -81,36 +81,36 @@ def _first(lines: list[str], most: int) -> list[str]:
     )
 
 
-def _heading(survey: Survey, style: Style) -> list[str]:
-    root = survey.places.root
-    toy = " (a toy: its verdicts mean nothing)" if survey.toy else ""
-    at = datetime.fromtimestamp(survey.time).strftime("%d %b %H:%M:%S")
+def _heading(status: CampaignStatus, style: Style) -> list[str]:
+    root = status.campaign.layout.root
+    toy = " (a toy: its verdicts mean nothing)" if status.toy else ""
+    at = datetime.fromtimestamp(status.time).strftime("%d %b %H:%M:%S")
     title = style.fit(f"{root.parent.name}, judge {root.name}{toy}", style.width - len(at) - 2)
     return [style.paint(title, "head") + at.rjust(style.width - len(title))]
 
 
-def _totals(survey: Survey, style: Style) -> list[str]:
-    marks = [row.mark for row in survey.rows]
+def _totals(status: CampaignStatus, style: Style) -> list[str]:
+    marks = [row.mark for row in status.rows]
     models = ", ".join(f"{marks.count(mark)} {mark}" for mark in ("done", "partial", "missing"))
-    part = survey.played / survey.games if survey.games else 0.0
+    part = status.played / status.games if status.games else 0.0
     bar = style.bar(part, 20 if style.width < WIDE else 40)
-    speed = f"{survey.speed:.1f} a second, {duration(survey.left)} left at this speed"
-    states = ", ".join(f"{survey.states[s]:,} {s}" for s in STATES if survey.states[s] or s == "ok")
-    again = sum(row.retries for row in survey.rows)
-    prompt, cached, completion = survey.usage
+    speed = f"{status.speed:.1f} a second, {duration(status.left)} left at this speed"
+    states = ", ".join(f"{status.states[s]:,} {s}" for s in STATES if status.states[s] or s == "ok")
+    again = sum(row.tally.retries for row in status.rows)
+    prompt, cached, completion = status.usage
     lines = [
         f"models    {len(marks)}: {models}",
-        f"games     {bar} {survey.played:,} of {survey.games:,}"
-        f" ({share(survey.played, survey.games)})",
+        f"games     {bar} {status.played:,} of {status.games:,}"
+        f" ({share(status.played, status.games)})",
     ]
-    if survey.speed:
+    if status.speed:
         lines.append(f"          {speed}")
     lines.append(f"          {states}" + (f"; {again:,} calls made again" if again else ""))
     lines.append(
         f"tokens    {count(prompt)} prompt ({share(cached, prompt)} cached), "
         f"{count(completion)} completion"
     )
-    for answers in survey.baselines:
+    for answers in status.baselines:
         mark = style.paint(f"{style.mark(answers.mark)} {answers.mark}", answers.mark)
         lines.append(
             f"baseline  {answers.model}: {_of(answers.answered, answers.questions)} answers {mark}"
@@ -118,12 +118,12 @@ def _totals(survey: Survey, style: Style) -> list[str]:
     return lines
 
 
-def _jobs(survey: Survey, style: Style) -> list[str]:
+def _jobs(status: CampaignStatus, style: Style) -> list[str]:
     """What runs and waits, a line a batch; batches that are done are only counted."""
-    by_model = {row.model: row for row in survey.rows}
-    newest = max(job.batch.run for job in survey.jobs)
-    shown = [job for job in survey.jobs if job.state != "ended"]
-    kinds = [job.state for job in survey.jobs]
+    by_model = {row.model: row for row in status.rows}
+    newest = max(job.batch.run for job in status.jobs)
+    shown = [job for job in status.jobs if job.state != "ended"]
+    kinds = [job.state for job in status.jobs]
     counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
     heading = style.paint(f"JOBS of run {newest}: {counts}", "head")
 
@@ -135,7 +135,7 @@ def _jobs(survey: Survey, style: Style) -> list[str]:
         return [by_model[model] for model in job.batch.models if model in by_model]
 
     def time(job: JobRow) -> str:
-        held = job.held(survey.time)
+        held = job.held(status.time)
         if held is None:
             return ""
         limit = f" of {duration(job.job.limit)}" if job.job and job.job.limit else ""
@@ -165,9 +165,11 @@ def _job_kind(job: JobRow) -> str:
     return {"running": "done", "failed": "grave", "gone": "grave"}.get(job.state, "")
 
 
-def _models(survey: Survey, rows: Sequence[ModelRow], style: Style, most: int | None) -> list[str]:
-    newest = max((job.batch.run for job in survey.jobs), default="")
-    all_rows = len(survey.rows)
+def _models(
+    status: CampaignStatus, rows: Sequence[ModelRow], style: Style, most: int | None
+) -> list[str]:
+    current = {job.batch.name for job in status.jobs}
+    all_rows = len(status.rows)
     columns = [
         Column("", lambda row: style.mark(row.mark), lambda row: row.mark),
         Column("model", lambda row: row.model, right=False, shrinks=True),
@@ -188,10 +190,10 @@ def _models(survey: Survey, rows: Sequence[ModelRow], style: Style, most: int | 
         Column(
             "odd", lambda row: f"{row.odd:,}" if row.odd else "", lambda _: "partial", most=WIDE - 1
         ),
-        Column("again", lambda row: f"{row.retries:,}" if row.retries else ""),
+        Column("again", lambda row: f"{row.tally.retries:,}" if row.tally.retries else ""),
         Column("a second", lambda row: f"{row.speed:.1f}" if row.speed else "", least=WIDE),
         Column("left", _left),
-        Column("batch", lambda row: _batch(row, newest), right=False, least=WIDE),
+        Column("batch", lambda row: _batch(row, current), right=False, least=WIDE),
     ]
     shown = rows if most is None else rows[:most]
     heading = f"MODELS {len(rows)} of {all_rows}" if len(rows) != all_rows else f"MODELS {all_rows}"
@@ -202,12 +204,11 @@ def _models(survey: Survey, rows: Sequence[ModelRow], style: Style, most: int | 
     return lines
 
 
-def _batch(row: ModelRow, newest: str) -> str:
-    """Its number in the newest run; batches of earlier runs are only called so."""
+def _batch(row: ModelRow, current: set[str]) -> str:
+    """Its name (of the first version's, `<run>-<number>`, the number) while it is shown above."""
     if row.batch is None:
         return ""
-    run, _, number = row.batch.rpartition("-")
-    return number if run == newest else "earlier"
+    return row.batch.rpartition("-")[2] if row.batch in current else "earlier"
 
 
 def _left(row: ModelRow) -> str:
@@ -217,16 +218,16 @@ def _left(row: ModelRow) -> str:
     return "" if row.at == "no answers" else row.at
 
 
-def _troubles(found: Sequence[Trouble], style: Style) -> list[str]:
+def _problems(found: Sequence[Problem], style: Style) -> list[str]:
     if not found:
         return [style.paint("NOTHING WRONG", "head")]
     lines = [style.paint(f"WRONG {len(found)}", "head")]
-    for trouble in found:
-        kind = "grave" if trouble.grave else "note"
-        first, *rest = style.wrap(trouble.text, f"{style.mark(kind)} ", "  ")
+    for problem in found:
+        kind = "grave" if problem.grave else "note"
+        first, *rest = style.wrap(problem.text, f"{style.mark(kind)} ", "  ")
         lines += [style.paint(first[:1], kind) + first[1:], *rest]
-        if trouble.where:
-            lines.append(f"  see {trouble.where}")
+        if problem.where:
+            lines.append(f"  see {problem.where}")
     return lines
 
 

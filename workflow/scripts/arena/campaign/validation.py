@@ -10,13 +10,14 @@ from pathlib import Path
 from arena.campaign.validation_report import READY, Report, Row
 from arena.data.answer_facts import Facts, FactsMemory
 from arena.data.judgments import is_foreign
+from arena.data.layout import Layout
 from arena.data.prompts import ANY_CATEGORY
 from arena.data.questions import Question, read_questions
 from arena.setup.name_hints import NameHints
 from arena.setup.settings import Settings
 from arena.support.errors import ConfigError, DataError
-from arena.support.names import check_model_name, did_you_mean
 from arena.support.humanize import counted, listing
+from arena.support.names import check_model_name, did_you_mean
 
 # The leaderboard's own table, and what stands for all categories that are not named.
 _RESERVED = ("overall", ANY_CATEGORY)
@@ -24,6 +25,7 @@ _RESERVED = ("overall", ANY_CATEGORY)
 
 def check_settings(settings: Settings) -> Report:
     """Check what a campaign stands on, with a memory in its results folder."""
+    layout = Layout(settings.root)
     return check(
         bench=settings.bench,
         questions=settings.questions,
@@ -32,11 +34,11 @@ def check_settings(settings: Settings) -> Report:
         baselines=settings.baselines,
         reference=settings.judge["reference"],
         judgments_dir=settings.judgments_dir,
-        journals_dir=settings.root / "games",
+        layout=layout,
         known_models=settings.upstream.api_config() if settings.upstream else (),
         missing_answers=settings.missing_answers,
         baseline_gaps=settings.baseline_gaps,
-        memory=settings.root / ".answers.json",
+        memory=layout.answers_memory,
     )
 
 
@@ -48,40 +50,24 @@ def check(
     models: Sequence[str],
     baselines: Mapping[str, str],
     judgments_dir: str | Path,
-    journals_dir: str | Path,
+    layout: Layout,
     reference: str | None = None,
     known_models: Iterable[str] = (),
     missing_answers: str = "skip",
     baseline_gaps: str = "drop",
-    memory: str | Path | None = None,
+    memory: Path | None = None,
 ) -> Report:
     """Check questions, answers, baselines and judgments of a campaign.
 
-    Parameters
-    ----------
-    answers_dir, judgments_dir, journals_dir
-        Folders of `<model>.jsonl`. A judgment without its journal was made by others.
-    models
-        The models to judge; neither baselines nor reference.
-    baselines
-        Category -> model, "*" for every category not named.
-    reference
-        The model whose answers the judge also sees, if the prompt asks for one.
-    known_models
-        Names of the user's api_config.yaml, for suggestions; empty without one.
-    missing_answers
-        A model without answers: "skip" or "error".
-    baseline_gaps
-        A question that the baseline or the reference has not answered: "drop" or "block".
-    memory
-        File that remembers what was found, by path, size and time of change.
+    models: those to judge, neither baselines nor reference. baselines: category -> model, "*" for
+    every category not named. reference: the model whose answers the judge also sees. known_models:
+    names of the user's api_config.yaml, for suggestions. missing_answers ("skip", "error"): of a
+    model without answers. baseline_gaps ("drop", "block"): of a question that the baseline or the
+    reference has not answered. memory: of what was found, by path, size and time of change. A
+    judgment without its journal was made by others.
 
-    Raises
-    ------
-    DataError
-        Where the questions themselves, or a category of theirs, cannot be used.
-    ConfigError
-        Where a category has no baseline, or a name cannot be a file's.
+    Raises DataError where the questions, or a category of theirs, cannot be used, and ConfigError
+    where a category has no baseline, or a name cannot be a file's.
     """
     asked = read_questions(questions)
     _check_categories(asked, questions)
@@ -109,11 +95,10 @@ def check(
             others = "baseline and reference have" if reference else "the baseline has"
             reason = f"no answers to the questions that {others} answered"
             row = replace(row, state="no_answers", reason=reason)
-        if row.state in READY and is_foreign(
-            f"{judgments_dir}/{model}.jsonl", f"{journals_dir}/{model}.jsonl"
-        ):
+        judgment = f"{judgments_dir}/{model}.jsonl"
+        if row.state in READY and is_foreign(judgment, layout.journal(model)):
             foreign.append(model)
-            reason = f"{judgments_dir}/{model}.jsonl was not made by this workflow"
+            reason = f"{judgment} was not made by this workflow"
             row = replace(row, state="foreign_judgments", reason=reason)
         elif row.state == "no_answers" and missing_answers == "error":
             problems.append(f"{model}: {row.reason} (missing_answers: error)")
@@ -131,16 +116,8 @@ def check(
     files.save()
     dropped = [asked[position].uid for position in sorted(gaps)]
     notes = [f"{counted(len(gaps), 'question')} dropped for all models: {listing(dropped)}"]
-    return Report(
-        bench=bench,
-        questions=len(asked),
-        rows=rows,
-        problems=problems,
-        notes=(notes if gaps else []) + hints.notes(),
-        dropped=dropped,
-        games=games,
-        files_read=files.read,
-    )
+    notes = (notes if gaps else []) + hints.notes()
+    return Report(bench, len(asked), rows, problems, notes, dropped, games, files.read)
 
 
 def _check_categories(asked: Sequence[Question], questions: str | Path) -> None:
@@ -179,7 +156,7 @@ def _opponent_row(
         if not fault:
             near = did_you_mean(model, (file.stem for file in Path(folder).glob("*.jsonl")))
             fault = f"no answers: {path} does not exist{near}"
-        return Row(model, len(needed), 0, len(needed), 0, 0, 0, 0, "blocked", fault), set(needed)
+        return _row(model, None, len(needed), 0, "blocked", [fault]), set(needed)
     gaps = set(needed).intersection(facts.missing)
     remarks = _remarks(facts, path)
     if gaps:
@@ -191,18 +168,14 @@ def _opponent_row(
 
 
 def _model_row(
-    model: str,
-    folder: str,
-    files: FactsMemory,
-    questions: int,
-    hints: NameHints,
+    model: str, folder: str, files: FactsMemory, questions: int, hints: NameHints
 ) -> tuple[Row, Facts | None]:
     path = f"{folder}/{model}.jsonl"
     facts, fault = _facts(path, files)
     if facts is None:
         state = "broken" if fault else "no_answers"
         reason = fault or f"no answers: {path} does not exist{hints.near(model)}"
-        return Row(model, questions, 0, questions, 0, 0, 0, 0, state, reason), None
+        return _row(model, None, questions, 0, state, [reason]), None
     remarks = _remarks(facts, path)
     if facts.unreadable:
         state = "broken"
@@ -228,25 +201,17 @@ def _facts(path: str, files: FactsMemory) -> tuple[Facts | None, str]:
 
 
 def _row(
-    model: str, facts: Facts, questions: int, answers: int, state: str, remarks: list[str]
+    model: str, facts: Facts | None, questions: int, answers: int, state: str, remarks: list[str]
 ) -> Row:
-    return Row(
-        model=model,
-        questions=questions,
-        answers=answers,
-        missing=questions - answers,
-        duplicates=facts.duplicates,
-        empty=facts.empty,
-        cut=facts.cut,
-        unreadable=facts.unreadable,
-        state=state,
-        reason="; ".join(remarks),
-    )
+    names = ("duplicates", "empty", "cut", "unreadable")
+    counts = {name: getattr(facts, name) if facts else 0 for name in names}
+    missing, reason = questions - answers, "; ".join(remarks)
+    return Row(model, questions, answers, missing, **counts, state=state, reason=reason)
 
 
 def _remarks(facts: Facts, path: str) -> list[str]:
     """What was found in a file, the worst first."""
-    remarks = []
+    remarks: list[str] = []
     if facts.first_unreadable:
         line, message = facts.first_unreadable
         more = f" (and {facts.unreadable - 1} more)" if facts.unreadable > 1 else ""

@@ -4,21 +4,28 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from pathlib import Path
-from textwrap import wrap
 from typing import Any
 
+from arena.data.layout import Layout
 from arena.support.errors import DataError
 from arena.support.jsonl import write_atomic
+from arena.support.table import Column, Style, table
 
 READY = ("ready", "incomplete")
 # States that keep one model from being judged; a foreign judgment stops the whole run.
 LEFT_OUT = ("no_answers", "broken")
-_WIDTH = 80  # of a terminal as it opens, and of a log that is read in one
-_NAME = 30  # of these for the name; longer ones are cut in the middle
-_HEADS = ("answers", "miss", "dupl", "empty", "cut", "bad")
+_STYLE = Style(80, unicode=False)  # a terminal as it opens, and any log
+_COUNTS = {"missing": "miss", "duplicates": "dupl", "empty": "empty", "cut": "cut"}
+_COLUMNS = [
+    Column("model", lambda row: row.model, right=False, shrinks=True),
+    Column("answers", lambda row: f"{row.answers}/{row.questions}"),
+    *(
+        Column(head, lambda row, name=name: str(getattr(row, name) or "-"))
+        for name, head in (_COUNTS | {"unreadable": "bad"}).items()
+    ),
+    Column("state", lambda row: row.state, right=False),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +107,7 @@ class Report:
             "models": [asdict(row) for row in self.rows],
         }
 
-    def write(self, folder: str | Path) -> None:
+    def write(self, layout: Layout) -> None:
         """Write validation.tsv and validation.json."""
         text = io.StringIO()
         # Tabs and line ends in a reason would break the columns for simple readers.
@@ -110,20 +117,22 @@ class Report:
         writer.writerow(column.name for column in fields(Row))
         for row in self.rows:
             writer.writerow(str(value).translate(plain) for value in asdict(row).values())
-        write_atomic(Path(folder) / "validation.tsv", text.getvalue())
+        write_atomic(layout.validation_table, text.getvalue())
         content = json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
-        write_atomic(Path(folder) / "validation.json", content + "\n")
+        write_atomic(layout.validation, content + "\n")
 
     def table(self) -> str:
         """The rows and all that was found, in 80 columns."""
-        lines = [f"{self.bench}: {self.questions:,} questions", "", _line("model", _HEADS, "state")]
-        for row in self.rows:
-            numbers = (row.missing, row.duplicates, row.empty, row.cut, row.unreadable)
-            counts = [f"{row.answers}/{row.questions}", *(str(n) if n else "-" for n in numbers)]
-            lines.append(_line(row.model, counts, row.state))
-        lines += _paragraphs("Found", [f"{r.model}: {r.reason}" for r in self.rows if r.reason])
-        lines += _paragraphs("Notes", self.notes)
-        lines += _paragraphs("Stops a run", self.problems)
+        sections = {
+            "Found": [f"{row.model}: {row.reason}" for row in self.rows if row.reason],
+            "Notes": self.notes,
+            "Stops a run": self.problems,
+        }
+        lines = [f"{self.bench}: {self.questions:,} questions", ""]
+        lines += table(_COLUMNS, self.rows, _STYLE)
+        for title, texts in sections.items():
+            lines += ["", f"{title}:"] if texts else []
+            lines += [line for text in texts for line in _STYLE.wrap(text, "  ", "    ")]
         return "\n".join([*lines, "", self._verdict()])
 
     def _verdict(self) -> str:
@@ -136,28 +145,3 @@ class Report:
             "nothing blocks" if self.ok else "blocked, see above" if blocked else "none is selected"
         )
         return f"{', '.join([f'{len(self.ready)} ready ({games:,} games)', *parts])}: {end}"
-
-
-def _line(model: str, counts: Sequence[str], state: str) -> str:
-    if len(model) > _NAME:
-        half = (_NAME - 3) // 2
-        model = f"{model[: _NAME - 3 - half]}...{model[-half:]}"
-    widths = (9, 5, 5, 5, 4, 4)
-    numbers = " ".join(f"{count:>{width}}" for count, width in zip(counts, widths, strict=True))
-    return f"{model:<{_NAME}} {numbers} {state}".rstrip()
-
-
-def _paragraphs(title: str, texts: Sequence[str]) -> list[str]:
-    lines = [
-        line
-        for text in texts
-        for line in wrap(
-            text,
-            _WIDTH,
-            initial_indent="  ",
-            subsequent_indent="    ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-    ]
-    return ["", f"{title}:", *lines] if lines else []

@@ -1,4 +1,4 @@
-"""How many requests a client keeps open: its share of the judge, less when the judge says so."""
+"""How many requests are kept open: as many as the judge can run, fewer when it says so."""
 
 import random
 import time
@@ -9,7 +9,7 @@ FIRST_DELAY = 1.0  # s before a failed game is asked again, doubled at each fail
 LONGEST_DELAY = 60.0  # ... up to this: a restarted judge is found again within a minute
 
 
-class Pace:
+class AdaptiveLimit:
     """Additive increase, multiplicative decrease between 1 and `ceiling`."""
 
     def __init__(self, ceiling: int):
@@ -23,7 +23,7 @@ class Pace:
         return int(self._limit)
 
     def set_ceiling(self, ceiling: int) -> None:
-        """The share changed: a sibling ended, or came back."""
+        """What the judge can run became known."""
         grown = self._limit >= self.ceiling
         self.ceiling = max(1, ceiling)
         self._limit = float(self.ceiling) if grown else min(self._limit, self.ceiling)

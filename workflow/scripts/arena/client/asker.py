@@ -1,123 +1,117 @@
-"""The way to the judge: one request in, an outcome or a failure out. No retries here."""
+"""The way to the judge: one request in, an outcome or a failure out. No retries here.
 
-import asyncio
-import ipaddress
+A judge may have several addresses. Each request goes to the healthy one with the fewest requests
+open. An address that fails rests, longer each time, and is then tried with a single request; one
+that refuses our key or our account is left alone as long as another one works.
+"""
+
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import aiohttp
-import httpx2
-import openai
-
-from arena.data.games import GameSettings
 from arena.client.replies import Failure, Outcome, read_reply, read_status, shorten
-from arena.client.share import NO_KEYS
+from arena.data.games import GameSettings
+from arena.support.http import HttpClient, NoReply, Reply
 
-NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-# What openai does not make its own is an answer that is no HTTP: its text would show our headers.
-BROKEN = (openai.APIConnectionError, aiohttp.ClientError, httpx2.HTTPError)
-CONNECT = 10.0  # s; the judge runs on this node, or at a provider that is near enough
-MOST_CONNECTIONS = 4096  # the client's pace is what limits them
-REST = 10.0  # s that an address is left out after a failed connection, while there are others
+NO_KEYS = (None, "", "EMPTY")  # what stands where a server asks for none
+REST = 10.0  # s that an address rests after a failure while there are others, doubled each time ...
+LONGEST_REST = 120.0  # ... up to this
 UNLISTED = (403, 404, 405)  # of /v1/models: restricted keys, and gateways that only pass on chats
-HEALTH = 10.0  # s for /v1/models; a server that needs longer for a list of names is not well
+HEALTH = 10.0  # s for /v1/models; a server that needs longer for a list of names is not healthy
 
 
+@dataclass(slots=True)
 class Endpoint:
-    """One address of the judge. The key is kept by the client object alone.
+    """One address of the judge. name: the judge's name there, where it is not the settings'."""
 
-    name: the judge's name at this address, where it is not the one in our settings.
-    """
+    number: int
+    url: str
+    key: str = field(repr=False)
+    name: str | None
+    open: int = 0
+    failures: int = 0  # since its last reply
+    rests_until: float = 0.0  # monotonic
+    refusal: Failure | None = None  # of our key or account
 
-    def __init__(self, number: int, url: str, key: str, name: str | None):
-        self.number = number
-        self.url = url.rstrip("/")
-        self.name = name
-        limits = httpx2.Limits(
-            max_connections=MOST_CONNECTIONS,
-            keepalive_expiry=4.0,  # s; under uvicorn's 5, or requests meet connections that close
-        )
-        self.client = openai.AsyncOpenAI(
-            base_url=self.url,
-            api_key=key or "none",
-            max_retries=0,  # ours to decide: see client.py
-            # On aiohttp: twice the games a second of httpx at 32 open requests, three times at 128,
-            # since httpx looks at every connection for every request (benchmarks/client.py).
-            http_client=openai.DefaultAioHttpClient(
-                limits=limits,
-                # A cluster's http_proxy must not be asked for a judge on this very node.
-                trust_env=not is_loopback(url),
-                # Only connecting has a time-out here. A reply comes in one piece after minutes,
-                # or byte by byte: `ask` limits the whole.
-                timeout=httpx2.Timeout(None, connect=CONNECT),
-            ),
-        )
-        self.open = 0
-        self.rests_until = 0.0  # monotonic
+    def may_be_asked(self, now: float) -> bool:
+        return self.rests_until <= now and not (self.failures and self.open)
+
+    def failed(self, failure: Failure) -> None:
+        if failure.kind == "fatal":
+            self.refusal = failure
+        rest = min(LONGEST_REST, REST * 2**self.failures)
+        self.failures += 1
+        self.rests_until = time.monotonic() + max(rest, failure.retry_after or 0.0)
 
 
 class Asker:
-    """All endpoints of one judge; each request goes to the one with the fewest open."""
+    """All addresses of one judge."""
 
     def __init__(
-        self,
-        server: Mapping[str, Any],
-        settings: GameSettings,
-        *,
-        timeout: float,
+        self, endpoints: Sequence[Mapping[str, Any]], settings: GameSettings, *, timeout: float
     ):
-        """server: content of the server file. timeout: s for one whole request."""
-        endpoints = server.get("endpoints") or [{"url": server["url"], "key": server.get("key")}]
+        """endpoints: url, key and, where it differs, model of each. timeout: s a request."""
         keys = {entry["key"] for entry in endpoints if entry.get("key") not in NO_KEYS}
-        self._keys = sorted(keys, key=len, reverse=True)  # one may be the beginning of another
+        self.secrets = sorted(keys, key=len, reverse=True)  # one may be the beginning of another
         self._endpoints = [
-            Endpoint(number, entry["url"], entry.get("key") or "", entry.get("model"))
+            Endpoint(number, entry["url"].rstrip("/"), entry.get("key") or "", entry.get("model"))
             for number, entry in enumerate(endpoints)
         ]
         self._settings = settings
         self._timeout = timeout
+        self._http = HttpClient()
 
     @property
     def where(self) -> str:
         return ", ".join(endpoint.url for endpoint in self._endpoints)
 
     async def ask(self, body: Mapping[str, Any], address: int | None = None) -> Outcome:
-        """Play one game; raises Failure. An address that nobody listens at is left out a while.
+        """Play one game; raises Failure once no address that may be asked has an answer.
 
         address: the number of the one to ask, where it matters.
         """
         if address is not None:
             return await self._ask(self._endpoints[address], body)
-        now = time.monotonic()
-        waking = [endpoint for endpoint in self._endpoints if endpoint.rests_until <= now]
-        failure = Failure("connection", "no address of the judge answers")
-        for endpoint in sorted(waking or self._endpoints, key=lambda one: one.open):
+        if len(self._endpoints) == 1:
+            return await self._ask(self._endpoints[0], body)
+        failure: Failure | None = None
+        for endpoint in self._in_order():
             try:
-                return await self._ask(endpoint, body)
+                outcome = await self._ask(endpoint, body)
             except Failure as error:
-                failure = error
-                if error.kind != "connection":
-                    break
-                endpoint.rests_until = time.monotonic() + REST
-        raise failure
+                endpoint.failed(error)
+                if error.kind == "timeout":
+                    raise  # it may have cost a reply: whether to ask again is not ours to decide
+                if failure is None or failure.kind == "fatal":
+                    failure = error  # one address's refusal is not the judge's
+            else:
+                endpoint.failures, endpoint.rests_until = 0, 0.0
+                return outcome
+        raise failure or Failure("connection", "no address of the judge answers")
+
+    def _in_order(self) -> list[Endpoint]:
+        """Whom to ask, one after the other: those that rest only where all do."""
+        now = time.monotonic()
+        usable = [one for one in self._endpoints if not one.refusal] or self._endpoints
+        awake = [one for one in usable if one.may_be_asked(now)]
+        if awake:
+            return sorted(awake, key=lambda one: one.open)
+        return sorted(usable, key=lambda one: one.rests_until)[:1]
 
     async def _ask(self, endpoint: Endpoint, body: Mapping[str, Any]) -> Outcome:
         if endpoint.name:
             body = {**body, "model": endpoint.name}
         endpoint.open += 1
         try:
-            status, headers, content = await self._call(
-                endpoint.client.post, "/chat/completions", self._timeout, body=body
-            )
+            reply = await self._call(endpoint, "/chat/completions", self._timeout, body)
         finally:
             endpoint.open -= 1
-        if status == 200:
-            outcome = read_reply(content, self._settings, self.redact)
+        if reply.status == 200:
+            outcome = read_reply(reply.body, self._settings, self.redact)
         else:
-            outcome = read_status(status, headers, content, self.redact)
+            outcome = read_status(reply.status, reply.headers, reply.body, self.redact)
         return replace(outcome, address=endpoint.number)
 
     async def models(self) -> list[str]:
@@ -139,56 +133,31 @@ class Asker:
         raise failure or Failure("connection", "the judge has no address")
 
     async def _models(self, endpoint: Endpoint) -> list[str]:
-        status, headers, content = await self._call(endpoint.client.get, "/models", HEALTH)
-        if status in UNLISTED:
-            raise Failure("unlisted", f"/v1/models answers HTTP {status}")
-        if status != 200:
-            outcome = read_status(status, headers, content, self.redact)
-            raise Failure("broken", f"HTTP {status}: {outcome.reason}")
+        reply = await self._call(endpoint, "/models", HEALTH)
+        if reply.status in UNLISTED:
+            raise Failure("unlisted", f"/v1/models answers HTTP {reply.status}")
+        if reply.status != 200:
+            outcome = read_status(reply.status, reply.headers, reply.body, self.redact)
+            raise Failure("broken", f"HTTP {reply.status}: {outcome.reason}")
         try:
-            return [str(entry["id"]) for entry in json.loads(content)["data"]]
+            return [str(entry["id"]) for entry in json.loads(reply.body)["data"]]
         except (ValueError, KeyError, TypeError, RecursionError):
             raise Failure("broken", "/v1/models is no list of models") from None
 
-    async def _call(self, method, path: str, timeout: float, **options: Any):
+    async def _call(
+        self, endpoint: Endpoint, path: str, timeout: float, body: Any = None
+    ) -> Reply:
+        url = endpoint.url + path
         try:
-            async with asyncio.timeout(timeout):
-                response = await method(path, cast_to=httpx2.Response, **options)
-        except openai.APIStatusError as error:
-            response = error.response
-        except TimeoutError:
-            raise Failure("timeout", f"no answer within {timeout:.0f} s") from None
-        except BROKEN as error:
-            cause = _first_cause(error)
-            text = shorten(self.redact(f"{type(cause).__name__}: {cause}"))
-            # Connecting failed: nothing was asked. Anything later: the answer did not come whole.
-            kind = "connection" if isinstance(cause, NOT_CONNECTED) else "broken"
-            raise Failure(kind, text) from None
-        return response.status_code, response.headers, response.content
+            return await self._http.call(url, key=endpoint.key, body=body, timeout=timeout)
+        except NoReply as error:
+            raise Failure(error.kind, shorten(self.redact(str(error)))) from None
 
     def redact(self, text: str) -> str:
         """The text without our keys: servers repeat them in "incorrect key provided: ..."."""
-        for key in self._keys:
+        for key in self.secrets:
             text = text.replace(key, "***")
         return text
 
     async def close(self) -> None:
-        for endpoint in self._endpoints:
-            await endpoint.client.close()
-
-
-def is_loopback(url: str) -> bool:
-    host = httpx2.URL(url).host
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _first_cause(error: BaseException) -> BaseException:
-    """What aiohttp said: openai's and httpx's names for it are coarser, and partly wrong."""
-    while (cause := error.__cause__ or error.__context__) is not None:
-        error = cause
-        if isinstance(error, aiohttp.ClientError):
-            break
-    return error
+        await self._http.close()

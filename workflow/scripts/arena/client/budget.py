@@ -1,31 +1,26 @@
-"""The most that a run may spend: games, tokens, GPU hours. Checked by every client while it plays.
+"""The most that a run may spend: games, tokens, GPU hours. Checked by every batch while it plays.
 
 A run is one start of Snakemake; what it spent is read from the files that all its jobs write, so
 that twelve jobs on twelve nodes keep one budget without talking to each other. The games that are
-open when it is reached are let finish: it is passed by these, and by what the other clients finish
+open when it is reached are let finish: it is passed by these, and by what the other batches finish
 until they look again (within `LOOK_S` seconds).
 """
 
-import contextlib
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from arena.data.layout import Layout
+from arena.journals.progress import Progress
 from arena.journals.records import read_batches
-from arena.journals.progress import Progress, epoch
-from arena.support.jsonl import write_atomic
 
 # Seconds between two looks at the files: the shorter, the nearer the end of the budget is.
 LOOK_S = (0.25, 30.0)
 # A second: 100 GPUs, and the games of 25 servers.
 FASTEST = {"games": 50.0, "tokens": 150_000.0, "gpu_hours": 100 / 3600}
 KINDS = {"games": "games", "tokens": "tokens", "gpu_hours": "GPU hours"}
-# What every client of a run says alike when it stops, whatever it adds of its own games.
 USED_UP = "the budget of this run is used up"
-_SENTENCE = re.compile(rf"{USED_UP}: [^()]*\(budget\.\w+ in the config\)")
 
 
 @dataclass(frozen=True)
@@ -47,7 +42,7 @@ class Meter:
 
     def read(self, now: float) -> Spent:
         games = tokens = 0
-        for path in self._root.glob("games/*.jsonl"):
+        for path in Layout(self._root).journals():
             if path not in self._journals:
                 if path.stat().st_mtime < self._since:
                     continue
@@ -56,7 +51,7 @@ class Meter:
                 if line.attempts and (line.end or 0) >= self._since:
                     games += 1
                     tokens += line.tokens("prompt") + line.tokens("completion")
-        held = (b.gpu_hours(now) for b in read_batches(self._root) if b.run == self._run)
+        held = (batch.gpu_hours(now, self._run) for batch in read_batches(self._root))
         return Spent(games, tokens, sum(held))
 
 
@@ -69,22 +64,12 @@ class Guard:
         read: Callable[[float], Spent],
         clock: Callable[[], float] = time.time,
     ):
-        self._limits, self._read, self._clock = limits, read, clock
+        """limits: by kind; without any it never speaks and reads nothing. read: what was spent."""
+        self._limits = {kind: limit for kind, limit in limits.items() if kind in KINDS}
+        self._read, self._clock = read, clock
         self._due = self._looked = 0.0
         self._last = Spent()
         self._reason: str | None = None
-
-    @classmethod
-    def from_batch(cls, batch: Mapping[str, Any], root: Path | str) -> "Guard":
-        """From batches/<batch>.json; without a budget in it, one that never speaks and reads
-        nothing.
-        """
-        limits = {
-            k: v for k, v in (batch.get("budget") or {}).items() if k in KINDS and v is not None
-        }
-        since = (batch.get("budget") or {}).get("since") or batch.get("time")
-        run = batch.get("run") or str(batch.get("batch", "")).rpartition("-")[0]
-        return cls(limits, Meter(Path(root), run, epoch(since) or 0.0).read)
 
     def exceeded(self) -> str | None:
         """Why no further game may be asked, or None. Once it speaks it stays."""
@@ -120,29 +105,3 @@ def reached(limits: Mapping[str, float], spent: Spent) -> str | None:
         if limit is not None and getattr(spent, kind) >= limit:
             return f"{USED_UP}: {limit:,} {words} (budget.{kind} in the config)"
     return None
-
-
-def sentence_of(said: str) -> str | None:
-    """The budget's part of what a client said when it stopped; None where it said another."""
-    found = _SENTENCE.search(said)
-    return found[0] if found else None
-
-
-class SpentMark:
-    """`batches/<run>.budget_spent`: left by the first client that stops for the budget, so that the
-    main process submits nothing more.
-    """
-
-    def __init__(self, root: Path, run: str):
-        self.path = root / "batches" / f"{run}.budget_spent"
-
-    def write(self, reason: str) -> None:
-        with contextlib.suppress(OSError):  # without it the run only goes on for longer
-            write_atomic(self.path, reason + "\n")
-
-    def read(self) -> str | None:
-        """The reason, where the budget of this run is used up."""
-        try:
-            return self.path.read_text(encoding="utf-8").strip()
-        except FileNotFoundError:
-            return None

@@ -1,122 +1,152 @@
-"""Playing the open games of a model: asks the judge, rides out what passes, stops at what does not.
+"""Playing the open games of a batch: asks the judge, rides out what passes, stops at what does not.
 
-The order is the questions' order, both games of a question in flight at once, so that all clients
-of a batch send the same questions at the same time and the server computes what they share once.
+The order is the questions' order, all models of the batch together and both games of a question in
+flight at once, so that the server computes what these prompts share once.
 """
 
 import asyncio
 import heapq
 import random
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
-from arena.data.games import Game, GameSettings
-from arena.journals.journal import Journal, Record
+from arena.client.adaptive_limit import AdaptiveLimit, delay
 from arena.client.asker import Asker
 from arena.client.breaker import Breaker
 from arena.client.deadline import Deadline
-from arena.client.finished import record_of
-from arena.client.hooks import Counts, Hooks
-from arena.client.adaptive_limit import Pace, delay
 from arena.client.ready import Server, wait_ready
 from arena.client.refusals import Refusals
 from arena.client.replies import Failure, Outcome
-from arena.support.errors import BudgetSpent, JournalError, JudgeError, OpenGames
+from arena.data.games import Game, GameSettings
+from arena.journals.batch_games import BatchGames, Prompt
+from arena.journals.journal import NO_TOKENS, record_of
+from arena.support.errors import BudgetSpent, JobEnds, JournalError, JudgeError, OpenGames
 
 TRIES = 6  # failures of one game, about a minute with back-off, before it holds up no one any more
 LONGEST_TRIAL = 8.0  # s between trials of a judge that fails: so long a mended one may stand idle
 SYNC_EVERY = 30.0  # s of games that the death of a whole node may cost
+PARALLEL = 64  # requests open, where neither user nor server says; vLLM runs up to 256 at once
+
+
+@dataclass(slots=True)
+class Counts:
+    """Of this run: for the log's summary."""
+
+    calls: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    again: int = 0
+    usage: Counter[str] = field(default_factory=lambda: Counter(NO_TOKENS))
 
 
 @dataclass(slots=True)
 class _State:
-    """What has happened to one game in this run."""
+    """What has happened to one prompt in this run."""
 
+    prompt: Prompt
     failures: int = 0  # that may be the game's own fault
     calls: int = 0  # since the last line in the journal
-    again: int = 0  # times that it was asked again for want of a verdict
+    again: int = 0  # times that it was asked again because it had no verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What ends the asking from outside, each a quick call.
+
+    exceeded: why no more may be asked (budget), or None. lost: why no more may be written (a lock
+    was taken from us), or None.
+    """
+
+    exceeded: Callable[[], str | None] = lambda: None
+    lost: Callable[[], str | None] = lambda: None
 
 
 class Client:
-    """Plays games into a journal; `run` returns when all have a terminal state, or raises."""
+    """Plays games into journals; `run` returns when all have a terminal state, or raises."""
 
     def __init__(
         self,
-        settings: GameSettings,
-        journal: Journal,
+        games: BatchGames,
         asker: Asker,
         server: Server,
         *,
         deadline: Deadline,
-        hooks: Hooks,
-        counts: Counts | None = None,
+        parallel: int | None = None,
+        limits: Limits = Limits(),
+        tell: Callable[[str], None] = lambda _: None,
+        tick: Callable[[], None] = lambda: None,
         seed: int = 0,
     ):
-        self._settings = settings
-        self._journal = journal
+        """parallel: requests to keep open; None: as many as the server says it can run.
+
+        tell: a line for the log. tick: called about once a second.
+        """
+        self._games = games
+        self._settings: GameSettings = games.settings
         self._asker = asker
         self._server = server
-        self._priority = False
         self._deadline = deadline
-        self._hooks = hooks
+        self._parallel = parallel
+        self._limits = limits
+        self._tell = tell
+        self._tick = tick
         self._chance = random.Random(seed)
-        self._pace = Pace(hooks.share())
+        self._limit = AdaptiveLimit(parallel or server.parallel or PARALLEL)
         self._breaker = Breaker(server.patience)
-        self._ready: list[tuple[int, int, Game]] = []
-        self._later: list[tuple[float, int, int, Game]] = []
-        self._states: dict[tuple[str, int], _State] = {}
-        self._unfinished: set[tuple[str, int]] = set()
-        replies = (record for record in journal.records.values() if record.attempts)
+        self._ready: list[tuple[int, int, str]] = []  # position, index, digest
+        self._later: list[tuple[float, int, int, str]] = []  # the same behind a time
+        self._states: dict[str, _State] = {}
+        self._control: Game | None = None
+        journals = games.journals.values()
+        replies = (one for journal in journals for one in journal.records.values() if one.attempts)
         answered = any(record.answer is not None for record in replies)
-        self._refusals = Refusals(settings, answered=answered)
+        self._refusals = Refusals(self._settings, answered=answered)
         self._tasks: set[asyncio.Task] = set()
         self._stop: Exception | None = None
         self._enough: str | None = None
-        self._is_waiting = False
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self.counts = counts or Counts()
+        self.counts = Counts()
 
-    async def run(self, games: Iterable[Game]) -> None:
-        """Play the games.
+    async def run(self) -> None:
+        """Play all prompts of the batch.
 
-        Raises OpenGames, JudgeError or JournalError; whatever was finished is in the journal.
+        Raises an ArenaError where games stay open; whatever was finished is in the journals.
         """
-        self._ready = [(game.position, game.index, game) for game in games]
-        heapq.heapify(self._ready)
-        for *_, game in self._ready:
-            self._states[game.key] = _State(again=self._journal.times_asked(game.digest))
-            if game.digest not in self._journal.records:
-                self._unfinished.add(game.key)
+        for prompt in self._games.prompts:
+            self._states[prompt.game.digest] = _State(prompt, again=prompt.asked)
+            self._push(prompt.game)
         keeper = asyncio.create_task(self._keep())
         keeper.add_done_callback(self._take_error)
         try:
             if await self._wait_for_judge():
-                self._hooks.ready()
-                self._priority = self._hooks.priority()
-                self._pace.set_ceiling(self._hooks.share())
+                self._limit.set_ceiling(self._parallel or self._server.parallel or PARALLEL)
                 await self._dispatch()
-            else:
+            elif not self._stop and not self._limits.exceeded():
                 self._enough = (
                     "the job ends before the judge is ready; raise walltime.start_minutes"
                 )
         finally:
             keeper.cancel()
             await self._cancel_open()
+        if not isinstance(self._stop, JournalError):
+            left = (one.prompt for one in self._states.values() if one.prompt.owners)
+            self._games.settle_rest(left)
         if self._stop:
             raise self._stop
-        if self.left:
+        if self._games.played() < self._games.total():
             raise self._left_open()
 
     @property
-    def left(self) -> int:
-        """Games without a terminal state; those asked again for a verdict have one."""
-        return len(self._unfinished)
+    def open(self) -> int:
+        """Requests under way."""
+        return len(self._tasks)
 
     @property
-    def open(self) -> int:
-        return len(self._tasks)
+    def remark(self) -> str:
+        """Why nothing ends, if nothing does."""
+        return self._breaker.last
 
     def stop(self, why: Exception) -> None:
         """Ask no more and leave; the first cause counts."""
@@ -131,14 +161,13 @@ class Client:
         self._stop = why
         self._wake.set()
 
+    def _push(self, game: Game) -> None:
+        heapq.heappush(self._ready, (game.position, game.index, game.digest))
+
     async def _wait_for_judge(self) -> bool:
         try:
             return await wait_ready(
-                self._asker,
-                self._server,
-                self._deadline,
-                stopped=lambda: self._stop is not None or self._is_draining(),
-                tell=self._hooks.tell,
+                self._server, lambda: self._stop is not None or self._is_draining()
             )
         except JudgeError as error:
             self.stop(error)
@@ -150,7 +179,7 @@ class Client:
             self._ask_control()
             if not (self._ready or self._later or self._tasks):
                 return
-            if self._is_draining():
+            if self._is_draining() and not await self._has_more_time():
                 await self._drain()
                 return
             if self._breaker.is_open:
@@ -159,36 +188,40 @@ class Client:
             now = time.monotonic()
             while self._later and self._later[0][0] <= now:
                 heapq.heappush(self._ready, heapq.heappop(self._later)[1:])
-            if now >= self._pace.hold_until:
+            if now >= self._limit.hold_until:
                 while self._may_begin():
                     self._begin(heapq.heappop(self._ready)[-1])
-            if self._only_hopeless() and not self._hooks.others_play():
+            if self._only_hopeless():
                 return
             await self._pause(now)
 
     def _ask_control(self) -> None:
         """Put the control first in line, if it is time for it (see `refusals`)."""
         if control := self._refusals.control(idle=not (self._ready or self._tasks)):
-            self._states[control.key] = _State()
-            heapq.heappush(self._ready, (control.position, control.index, control))
+            self._states[control.digest] = _State(Prompt(control, []))
+            self._push(control)
 
     def _may_begin(self) -> bool:
-        return (
-            bool(self._ready)
-            and self.open < self._pace.limit
-            and (not self._refusals.is_asking or self._refusals.is_control(self._ready[0][-1]))
-            and not self._is_draining()
-        )
+        if not self._ready or self.open >= self._limit.limit or self._is_draining():
+            return False
+        next_game = self._states[self._ready[0][-1]].prompt.game
+        return not self._refusals.is_asking or self._refusals.is_control(next_game)
 
     def _is_draining(self) -> bool:
         """Whether no further game may be begun: the job's end is near, or the budget is used up."""
-        self._enough = self._enough or self._hooks.exceeded()
-        if self._enough is None and self._deadline.is_draining():
-            self._enough = "the job ends soon"
-        return self._enough is not None
+        self._enough = self._enough or self._limits.exceeded()
+        return self._enough is not None or self._deadline.is_draining()
 
-    def _begin(self, game: Game) -> asyncio.Task:
-        task = asyncio.create_task(self._play(game))
+    async def _has_more_time(self) -> bool:
+        """The end is near by what we know; Slurm may know better."""
+        if self._enough is None and await self._deadline.extended():
+            self._tell("the job was given more time")
+            return True
+        self._enough = self._enough or "the job ends soon"
+        return False
+
+    def _begin(self, digest: str) -> asyncio.Task:
+        task = asyncio.create_task(self._play(self._states[digest]))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
@@ -204,44 +237,40 @@ class Client:
 
     async def _pause(self, now: float) -> None:
         """Sleep until a game ends, a delay is over, or the next look at the clock is due."""
-        due = 1.0  # s; the deadline and the siblings are looked at so often when nothing moves
+        due = 1.0  # s; the deadline is looked at so often when nothing moves
         if self._later:
             due = min(due, self._later[0][0] - now)
-        if self._pace.hold_until > now:
-            due = min(due, self._pace.hold_until - now)
+        if self._limit.hold_until > now:
+            due = min(due, self._limit.hold_until - now)
         timer = asyncio.get_running_loop().call_later(max(due, 0.001), self._wake.set)
         await self._wake.wait()
         timer.cancel()
         self._wake.clear()
 
-    async def _play(self, game: Game) -> None:
-        state = self._states[game.key]
+    async def _play(self, state: _State) -> None:
+        game = state.prompt.game
         body = self._settings.request(game, state.again)
-        if self._priority:
-            body["priority"] = game.position
         state.calls += 1
         self.counts.calls += 1
         begun = time.monotonic()
         try:
             outcome = await self._asker.ask(body, self._refusals.address(game))
         except Failure as failure:
-            if failure.kind != "priority" or "priority" in body:
-                self._failed(game, state, failure)
-                return
-            outcome = Outcome("rejected", reason=failure.message, is_unexplained=True)
+            self._failed(state, failure)
+            return
         seconds = time.monotonic() - begun
         self._deadline.observe(seconds)
         self._breaker.replied()
-        self._pace.replied()
+        self._limit.replied()
         if self._refusals.is_control(game):
             self._take_control(outcome)
         elif self._refusals.doubts(outcome):
             self._refusals.hold(game, outcome, seconds)
         else:
-            self._finish(game, outcome, seconds)
+            self._finish(state, outcome, seconds)
         if not outcome.is_refusal:
             for held in self._refusals.replied(begun, outcome.address):
-                self._finish(held.game, held.outcome, held.seconds)
+                self._finish(self._states[held.game.digest], held.outcome, held.seconds)
 
     def _take_control(self, outcome: Outcome) -> None:
         if outcome.is_refusal:
@@ -250,68 +279,62 @@ class Client:
             self._refusals.control_replied()
             self.counts.usage.update(outcome.usage or {})
 
-    def _finish(self, game: Game, outcome: Outcome, seconds: float) -> None:
+    def _finish(self, state: _State, outcome: Outcome, seconds: float) -> None:
         """Into the journal; back into the line if it is to be asked again."""
-        state = self._states[game.key]
-        earlier = self._journal.records.get(game.digest)
+        prompt = state.prompt
         record = record_of(
-            game, outcome, earlier, calls=state.calls, again=state.again, seconds=seconds
+            prompt.game,
+            outcome,
+            self._games.record_of(prompt),
+            calls=state.calls,
+            again=state.again,
+            seconds=seconds,
         )
-        if not self._write(record):
-            return
-        self._unfinished.discard(game.key)
-        self.counts.usage.update(record.usage)
-        state.calls = 0
-        if record.is_repeatable and state.again < self._settings.ask_again.times:
-            state.again += 1
-            self.counts.again += 1
-            heapq.heappush(self._ready, (game.position, game.index, game))
-
-    def _write(self, record: Record) -> bool:
+        ask_again = record.is_repeatable and state.again < self._settings.ask_again.times
         try:
-            if self._hooks.lost():
-                raise JournalError(f"{self._journal.path}: another process took its lock")
-            self._journal.append(record)
+            if lost := self._limits.lost():
+                raise JournalError(lost)
+            self._games.finish(prompt, record, is_final=not ask_again)
         except JournalError as error:
             self.stop(error)
-            return False
-        return True
+            return
+        self.counts.usage.update(record.usage)
+        state.calls = 0
+        if ask_again:
+            state.again += 1
+            self.counts.again += 1
+            self._push(prompt.game)
 
-    def _failed(self, game: Game, state: _State, failure: Failure) -> None:
+    def _failed(self, state: _State, failure: Failure) -> None:
         self.counts.failed[failure.kind] += 1
-        wait = 0.0
+        game, wait = state.prompt.game, 0.0
         if failure.kind == "fatal":
             self.stop(JudgeError(f"the judge stopped us: {failure.message}"))
-        elif failure.kind == "priority":
-            if self._priority:
-                self._hooks.tell(f"asking without priorities: {failure.message}")
-            self._priority = False
-        if failure.kind in ("starting", "connection"):
-            self._breaker.failed(game.key, failure.message)
+        if failure.kind == "connection":
+            self._breaker.failed(game.digest, failure.message)
             self._breaker.trip()
         elif failure.kind == "throttled":
             self._breaker.throttled(failure.message)
-            self._pace.throttled(failure.retry_after)
+            self._limit.throttled(failure.retry_after)
             wait = delay(1, self._chance, failure.retry_after)
         elif failure.kind in ("broken", "timeout"):
-            # By priority the questions of siblings behind us go first, for however long it takes
-            # them to come up; whether the judge itself is stuck, its supervisor sees.
-            queued = failure.kind == "timeout" and self._priority and self._server.supervised
-            if not queued:
-                self._breaker.failed(game.key, failure.message)
+            self._breaker.failed(game.digest, failure.message)
             state.failures += 1
             wait = delay(state.failures, self._chance, failure.retry_after)
-        heapq.heappush(self._later, (time.monotonic() + wait, game.position, game.index, game))
+        due = time.monotonic() + wait
+        heapq.heappush(self._later, (due, game.position, game.index, game.digest))
 
     async def _half_open(self) -> None:
-        """The circuit is open: wait until the judge looks well, then try a single game."""
+        """The circuit is open: wait until the judge looks healthy, then try a single game."""
         begun = time.monotonic()
         if not await self._wait_for_judge():
+            if self._is_draining() and not self._stop:
+                self._enough = self._enough or "the job ends soon"
             return
-        if self._server.supervised:
-            self._breaker.excuse(time.monotonic() - begun)
+        self._breaker.excuse(time.monotonic() - begun)
         if cause := self._breaker.cause:
-            self.stop(JudgeError(f"the judge at {self._asker.where} looks well, but: {cause}"))
+            where = self._asker.where
+            self.stop(JudgeError(f"the judge at {where} looks healthy, but: {cause}", "judge_died"))
             return
         trial = None
         if queue := self._ready or self._later:
@@ -324,20 +347,16 @@ class Client:
 
     def _only_hopeless(self) -> bool:
         """Nothing is open and what is left has failed too often to be waited for."""
-        hopeless = (
+        return (
             bool(self._later)
             and not self._tasks
             and not self._ready
-            and all(self._states[game.key].failures >= TRIES for *_, game in self._later)
+            and all(self._states[digest].failures >= TRIES for *_, digest in self._later)
         )
-        if hopeless != self._is_waiting:
-            self._is_waiting = hopeless
-            self._hooks.waiting(hopeless)
-        return hopeless
 
     async def _drain(self) -> None:
         """Begin nothing more, take what still comes in."""
-        self._hooks.tell(f"{self._enough}: {self.open} open games may finish, no more are asked")
+        self._tell(f"{self._enough}: {self.open} open games may finish, no more are asked")
         while self._tasks and not self._stop and not self._deadline.is_over():
             await self._pause(time.monotonic())
 
@@ -349,24 +368,27 @@ class Client:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _keep(self) -> None:
-        """Once a second: share, quota, progress; now and then to disk."""
+        """Once a second: what the server can run, quota, progress; now and then to disk."""
         synced = time.monotonic()
         while True:
             await asyncio.sleep(1)
-            self._pace.set_ceiling(self._hooks.share())
+            if not self._parallel and self._server.parallel:
+                self._limit.set_ceiling(self._server.parallel)
             if (cause := self._breaker.cause) and not self._breaker.is_open:
-                self.stop(JudgeError(f"the judge at {self._asker.where}: {cause}"))
+                self.stop(JudgeError(f"the judge at {self._asker.where}: {cause}", "judge_died"))
             if time.monotonic() - synced > SYNC_EVERY:
-                await asyncio.to_thread(self._journal.sync)
+                await asyncio.to_thread(self._games.sync)
                 synced = time.monotonic()
-            self._hooks.progress()
+            self._tick()
 
     def _left_open(self) -> OpenGames:
         failed = ", ".join(f"{number} {kind}" for kind, number in self.counts.failed.most_common())
         last = f" (failures: {failed}; the last: {self._breaker.last})" if failed else ""
-        spent = self._hooks.exceeded()
-        why = spent or self._enough or "they do not go through"
-        text = f"{self.left} games are open: {why}{last}. The next"
+        left = self._games.total() - self._games.played()
+        spent = self._limits.exceeded()
+        why = spent or self._enough or "the judge does not answer them"
+        text = f"{left} games are open: {why}{last}. The next"
         if spent:
             return BudgetSpent(f"{text} run asks only these")
-        return OpenGames(f"{text} attempt asks only these")
+        kind = JobEnds if self._enough else OpenGames
+        return kind(f"{text} attempt asks only these")

@@ -1,30 +1,48 @@
 """When the job ends, and until when games may still be asked and awaited.
 
-At its limit Slurm sends SIGTERM to the server and all clients at the same moment, so a client has
-to know the end beforehand: it stops asking while the open games can still finish, and leaves while
-the files can still be written.
+At its limit Slurm sends SIGTERM, and SIGKILL 30 s later. So a batch has to know the end beforehand:
+it stops asking while the open games can still finish, and leaves while files can still be written.
+Before it stops it asks Slurm again: an administrator may have extended the job, and a job that was
+suspended has more time. Slurm is asked for the time that is left, not for the time of day of the
+end, so that the clocks of node and controller may differ.
 """
 
+import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable
 
 from arena.support import slurm
 
-LEAVE = 60.0  # s before the end: journal, siblings, Snakemake's own tidying up
+LEAVE = 60.0  # s before the end: judgment files, the judge's end, Snakemake's own tidying up
 BUSY = 30.0  # s; a busy controller answers within this or not at all
 QUICKEST = 10.0  # s; no game is begun with less time than this to finish
 
 
 class Deadline:
-    """The end of the job (s since 1970), or None where nothing ends it."""
+    """The end of the job (monotonic), or None where nothing ends it."""
 
-    def __init__(self, end: float | None = None, *, leave: float = LEAVE):
-        self.end = end
+    def __init__(
+        self,
+        left: float | None = None,
+        *,
+        leave: float = LEAVE,
+        ask: Callable[[], float | None] = lambda: None,
+    ):
+        """left: s until the job ends. ask: the same of Slurm, now; None where it cannot tell."""
+        self.end = None if left is None else time.monotonic() + left
         self._leave = leave
+        self._ask = ask
         self._seconds: deque[float] = deque(maxlen=200)  # of the last games: the load of now
+
+    @classmethod
+    def of_this_job(cls) -> "Deadline":
+        """Of the Slurm job that we are in; without an end outside Slurm or without a limit."""
+        job = os.environ.get("SLURM_JOB_ID")
+        if not job:
+            return cls()
+        return cls(time_left(job), ask=lambda: slurm.time_left(job, BUSY))
 
     def observe(self, seconds: float) -> None:
         """A game took so long."""
@@ -32,13 +50,8 @@ class Deadline:
 
     @property
     def leave_at(self) -> float:
-        """When what is still open is given up."""
+        """When what is still open is given up (monotonic)."""
         return float("inf") if self.end is None else self.end - self._leave
-
-    @property
-    def last(self) -> float:
-        """Until when the siblings may be waited for."""
-        return float("inf") if self.end is None else self.end - self._leave / 2
 
     @property
     def drain_at(self) -> float:
@@ -47,23 +60,21 @@ class Deadline:
         return self.leave_at - max(QUICKEST, slow)
 
     def is_draining(self) -> bool:
-        return self.end is not None and time.time() >= self.drain_at
+        return self.end is not None and time.monotonic() >= self.drain_at
 
     def is_over(self) -> bool:
-        return self.end is not None and time.time() >= self.leave_at
+        return self.end is not None and time.monotonic() >= self.leave_at
+
+    async def extended(self) -> bool:
+        """Ask Slurm once more; whether games may be begun again."""
+        left = await asyncio.to_thread(self._ask)
+        if left is not None and self.end is not None:
+            self.end = max(self.end, time.monotonic() + left)
+        return not self.is_draining()
 
 
-def job_end(environ: Mapping[str, str] = os.environ) -> float | None:
-    """The end of this Slurm job (s since 1970); None outside Slurm or without a limit."""
-    job = environ.get("SLURM_JOB_ID")
-    if not job:
-        return None
-    stated = environ.get("SLURM_JOB_END_TIME", "")
-    if stated.isdigit():
-        return float(stated)
-    end, problem = slurm.ask_of_job(job, "%e", BUSY)
-    try:
-        # Local time without a zone; "N/A" or "NONE" for a job without a limit.
-        return None if problem else datetime.fromisoformat(end).timestamp()
-    except ValueError:
-        return None
+def time_left(job: str) -> float | None:
+    """Seconds until a Slurm job ends: by Slurm, else by the job's environment; None: no limit."""
+    left = slurm.time_left(job, BUSY)
+    stated = os.environ.get("SLURM_JOB_END_TIME", "")
+    return float(stated) - time.time() if left is None and stated.isdigit() else left

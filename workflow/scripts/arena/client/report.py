@@ -1,4 +1,4 @@
-"""What a client says in its log: a line now and then, and one at the end."""
+"""What a batch says in its log: a line now and then, and one at the end."""
 
 import contextlib
 import sys
@@ -15,13 +15,13 @@ EVERY_PART = 0.05
 
 
 class Report:
-    """The log of one model's games: plain lines, each with its time."""
+    """The log of a batch: plain lines, each with its time."""
 
-    def __init__(self, model: str, path: Path | str | None = None):
+    def __init__(self, batch: str, path: Path | str | None = None):
         """path: the log, to which a retry adds; standard error without one, or where it cannot be
         written. What a full disk means for the games is the journal's to say.
         """
-        self._model = model
+        self._batch = batch
         self._file: TextIO = sys.stderr
         self.secrets: list[str] = []
         if path is not None:
@@ -39,7 +39,7 @@ class Report:
             text = text.replace(secret, "***")
         stamp = datetime.now().astimezone().isoformat(timespec="milliseconds")
         with contextlib.suppress(OSError):
-            self._file.write(f"{stamp} {self._model}: {' '.join(text.splitlines())}\n")
+            self._file.write(f"{stamp} {self._batch}: {' '.join(text.splitlines())}\n")
             self._file.flush()
 
     def __enter__(self) -> "Report":

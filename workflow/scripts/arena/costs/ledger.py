@@ -2,7 +2,7 @@
 journals.
 
 A game belongs to the batch that was alive for its model when it ended. Times of a batch, in
-seconds, over all its lives (a retry is another life):
+seconds, over all its attempts (each retry is one, and each later run that asks for it):
 
     held  = start + busy + idle       while the batch had its node
     start = from the judge's launch until it answered
@@ -10,13 +10,16 @@ seconds, over all its lives (a retry is another life):
     idle  = the rest: the job began or ended, nobody asked, or the judge was restarted
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from arena.journals.records import Batch, Life, read_batches
+import pandas as pd
+
+from arena.data.layout import Layout
 from arena.journals.progress import Calls, Line, Progress
+from arena.journals.records import Attempt, Batch, read_batches
 from arena.support import slurm
 
 TOTAL = "total"
@@ -64,21 +67,14 @@ def ledger(
 ) -> list[Row]:
     """The rows of all batches that began, and the total as the last one.
 
-    Parameters
-    ----------
-    root
-        Results folder of a judge.
-    now
-        Seconds since 1970: the end of what still runs.
-    price
-        Of one GPU hour.
-    accounts
-        By Slurm job id; see `account`. What it lacks is taken from the batch's own record.
-    since
-        Only batches that were planned at this time or later.
+    now: s since 1970, the end of what still runs. price: of one GPU hour. accounts: by Slurm job
+    id, see `account`; what they lack is taken from the batch's own record. since: only attempts
+    that began at this time or later.
     """
-    planned = [b for b in read_batches(root) if (b.written or since) >= since]
-    begun = [batch for batch in planned if batch.lives]
+    begun = []
+    for batch in read_batches(root):
+        late = tuple(one for one in batch.attempts if not since or (one.start or 0) >= since)
+        begun += [replace(batch, attempts=late)] if late else []
     lines = _lines_by_batch(root, begun, now)
     rows = [_row(batch, lines[batch.name], now, price, accounts or {}) for batch in begun]
     return [*rows, _total(rows, {model for batch in begun for model in batch.models})]
@@ -86,20 +82,13 @@ def ledger(
 
 def account(root: Path) -> tuple[dict[str, slurm.Account], str | None]:
     """Slurm's accounting of all jobs of a campaign, and why it cannot be had."""
-    return slurm.sacct(life.job for b in read_batches(root) for life in b.lives if life.job)
+    return slurm.sacct(one.job for b in read_batches(root) for one in b.attempts if one.job)
 
 
-def write_tsv(rows: Iterable[Row]) -> Iterator[str]:
-    """Lines of ledger.tsv; a number that is not known is an empty field."""
-    yield "\t".join(COLUMNS) + "\n"
-    for row in rows:
-        yield "\t".join(_cell(value) for value in asdict(row).values()) + "\n"
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+def as_tsv(rows: Iterable[Row]) -> str:
+    """What ledger.tsv holds; a number that is not known is an empty field."""
+    frame = pd.DataFrame([asdict(row) for row in rows], columns=list(COLUMNS))
+    return frame.round(4).to_csv(sep="\t", index=False, lineterminator="\n")
 
 
 class _Asked(NamedTuple):
@@ -111,28 +100,29 @@ class _Asked(NamedTuple):
 
 
 def _lines_by_batch(root: Path, batches: list[Batch], now: float) -> dict[str, list[_Asked]]:
-    """The games that each batch asked. Those outside every life of their model's batches are left
-    out.
+    """The games that each batch asked. Those outside every attempt of their model's batches are
+    left out.
     """
     found: dict[str, list[_Asked]] = {batch.name: [] for batch in batches}
     spans: dict[str, list[tuple[float, float, str]]] = {}
     for batch in batches:
-        for life in batch.lives:
-            if life.start is not None:
-                # An end is written in whole seconds, its last games end within them. One without
-                # an end may have lived a little longer than can be known.
-                stop = now if life.end is None else life.end + 1
-                span = (life.start, stop, batch.name)
+        for attempt in batch.attempts:
+            if attempt.start is not None:
+                # The first version wrote ends in whole seconds, its last games end within them. An
+                # attempt without an end may have lived a little longer than can be known.
+                stop = now if attempt.end is None else attempt.end + 1
+                span = (attempt.start, stop, batch.name)
                 for model in batch.models:
                     spans.setdefault(model, []).append(span)
-    for model, lives in spans.items():
+    for model, times in spans.items():
+        times.sort(reverse=True)  # the attempt that began last
         calls = Calls()
-        for line in Progress(root / "games" / f"{model}.jsonl").update().lines:
+        for line in Progress(Layout(root).journal(model)).update().lines:
             end = line.end
             if not line.attempts or end is None:
                 continue
             asked = _Asked(line, calls.again(line), calls.of(line))
-            name = next((n for start, stop, n in reversed(lives) if start <= end <= stop), None)
+            name = next((n for start, stop, n in times if start <= end <= stop), None)
             if name is not None:
                 found[name].append(asked)
     return found
@@ -146,16 +136,16 @@ def _row(
     accounts: Mapping[str, slurm.Account],
 ) -> Row:
     lines = [one.line for one in asked]
-    start = sum(_starting(life, now) for life in batch.lives)
+    start = sum(_starting(attempt, now) for attempt in batch.attempts)
     busy = open_seconds((line.end - (line.seconds or 0), line.end) for line in lines)
-    jobs = {life.job for life in batch.lives if life.job}
+    jobs = {attempt.job for attempt in batch.attempts if attempt.job}
     accounted = bool(jobs) and jobs <= set(accounts)
     if accounted:  # Slurm counts from the job's first second, before ours ran
         held = sum(accounts[job].elapsed for job in jobs)
         # Where GPUs are no counted resource of the accounting it names none: then those asked for.
-        hours = sum(accounts[job].gpu_hours for job in jobs) or held / 3600 * batch.gpus
+        hours = sum(accounts[job].gpu_hours for job in jobs) or held / 3600 * batch.plan.gpus
     else:
-        held = sum(life.held(now) for life in batch.lives)
+        held = sum(attempt.held(now) for attempt in batch.attempts)
         hours = batch.gpu_hours(now)
     return Row(
         batch=batch.name,
@@ -172,8 +162,8 @@ def _row(
         failures=sum(line.state != "ok" for line in lines),
         asked_again=sum(one.again for one in asked),
         retries=sum(one.calls - 1 for one in asked),
-        restarts=sum(len(life.restarts) for life in batch.lives),
-        jobs=len(batch.lives),
+        restarts=sum(len(attempt.restarts) for attempt in batch.attempts),
+        jobs=len(batch.attempts),
         source="slurm" if accounted else "record",
         cost=None if price is None else hours * price,
     )
@@ -203,10 +193,10 @@ def _per_hour(games: int, busy: float) -> float | None:
     return games / busy * 3600 if busy > 0 else None
 
 
-def _starting(life: Life, now: float) -> float:
+def _starting(attempt: Attempt, now: float) -> float:
     """Seconds from the launch until the judge answered; to the end where it never did."""
-    launched = life.launched or (life.start if life.ready is not None else None)
-    return 0.0 if launched is None else max(0.0, (life.ready or life.until(now)) - launched)
+    launched = attempt.launched or (attempt.start if attempt.ready is not None else None)
+    return 0.0 if launched is None else max(0.0, (attempt.ready or attempt.until(now)) - launched)
 
 
 def open_seconds(spans: Iterable[tuple[float, float]]) -> float:

@@ -1,12 +1,13 @@
 """The prompts that a run would send, with their lengths: of every game that is to be asked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from arena.costs.sharing import Layout, Piece
 from arena.data.answers import Answer, read_answers
 from arena.data.games import GameSettings, plan_games
-from arena.data.lengths import Lengths
+from arena.data.layout import Layout
+from arena.data.lengths import CHAT_TOKENS, Lengths
+from arena.data.prompts import fill
 from arena.data.questions import Question
 from arena.journals.journal import Replayed, read_records
 from arena.journals.progress import Progress
@@ -16,29 +17,20 @@ from arena.setup.settings import Settings
 # A length that is estimated may be wrong by a fifth; those nearer to the limit are counted.
 NEAR = 0.8
 
-Texts = dict[str, Piece]  # uid -> (text, its tokens)
+Texts = dict[str, tuple[str, int]]  # uid -> text and its tokens
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One game that will be asked."""
+    """Of one game. game: 0 or 1. tokens: all of its messages."""
 
     uid: str
+    game: int
     tokens: int
-    pieces: Sequence[Piece]
 
 
-@dataclass(frozen=True)
-class OpenGames:
-    """Of one model. played: games in its journal. once: games that share another's prompt."""
-
-    prompts: list[Prompt]
-    played: int
-    once: int
-
-
-class Examiner:
-    """Puts the prompts of a campaign's models together; questions and baselines are read once."""
+class PromptCounter:
+    """Counts the prompts of a campaign's models; questions and baselines are read once."""
 
     def __init__(
         self,
@@ -51,9 +43,10 @@ class Examiner:
         self._settings, self._questions, self._lengths = settings, questions, lengths
         self._near = None if limit is None else NEAR * limit
         self._params = params = GameSettings.from_dict(settings.judgment_params())
-        self._layout = Layout.of(params.prompts.template, lengths)
-        self._systems: dict[str, Piece] = {
-            category: (("system", category), lengths.count(params.prompts.system_of(category)))
+        markers = dict.fromkeys(("QUESTION", "ANSWER_A", "ANSWER_B", "REFERENCE"), "")
+        template = lengths.count(fill(params.prompts.template, markers)) + CHAT_TOKENS
+        self._frame = {
+            category: template + lengths.count(params.prompts.system_of(category))
             for category in {question.category for question in questions}
         }
         self._asked = self._measure({q.uid: q.prompt for q in questions})
@@ -61,60 +54,44 @@ class Examiner:
         self._answers = {model: read_answers(settings.answer(model)).answers for model in fixed}
         self._fixed = {model: self._measure(_texts(a)) for model, a in self._answers.items()}
 
-    def open_games(self, model: str) -> OpenGames:
-        """Of a model that validation found ready."""
+    def open_games(self, model: str) -> tuple[list[Prompt], int]:
+        """Games that a run would ask, and how many others are in the journal."""
         answers = read_answers(self._settings.answer(model)).answers
         closed = self._closed(model, answers)
-        mine = self._measure(_texts(answers))
-        prompts: dict[tuple, Prompt] = {}
-        games = 0
-        for question in self._questions:
-            for index, values in enumerate(self._values(question, mine)):
-                if (question.uid, index) in closed:
-                    continue
-                games += 1
-                pieces = self._layout.pieces(self._systems[question.category], values)
-                key = tuple(key for key, _ in pieces)
-                if key not in prompts:
-                    prompts[key] = Prompt(question.uid, self._length(pieces, values), pieces)
-        return OpenGames(list(prompts.values()), len(closed), games - len(prompts))
+        prompts = self._prompts(answers)
+        return [one for one in prompts if (one.uid, one.game) not in closed], len(closed)
 
     def compare(self, model: str) -> tuple[int, int, int]:
         """(games, their prompts' tokens by us, by the server) of what a journal holds."""
-        journal = Progress(self._settings.root / "games" / f"{model}.jsonl").update()
+        journal = Progress(Layout(self._settings.root).journal(model)).update()
         counted = {(line.uid, line.game): line.tokens("prompt") for line in journal.lines}
-        mine = self._measure(_texts(read_answers(self._settings.answer(model)).answers))
-        games = ours = theirs = 0
-        for question in self._questions:
-            for index, values in enumerate(self._values(question, mine)):
-                if tokens := counted.get((question.uid, index)):
-                    pieces = self._layout.pieces(self._systems[question.category], values)
-                    games += 1
-                    ours += sum(tokens for _, tokens in pieces)
-                    theirs += tokens
-        return games, ours, theirs
-
-    def _values(self, question: Question, mine: Texts) -> list[dict[str, Piece]]:
-        """What fills the template in both games; [] where an answer is missing."""
-        params = self._params
-        theirs = self._fixed[params.baseline_of(question.category)].get(question.uid)
-        ours = mine.get(question.uid)
-        reference: Piece | None = ("", 0)
-        if params.prompts.wants_reference and params.reference:
-            reference = self._fixed[params.reference].get(question.uid)
-        if None in (theirs, ours, reference):
-            return []
-        same = {"QUESTION": self._asked[question.uid], "REFERENCE": reference}
-        return [
-            same | {"ANSWER_A": first, "ANSWER_B": second}
-            for first, second in ((theirs, ours), (ours, theirs))
+        answers = read_answers(self._settings.answer(model)).answers
+        both = [
+            (one.tokens, tokens)
+            for one in self._prompts(answers)
+            if (tokens := counted.get((one.uid, one.game)))
         ]
+        return len(both), sum(ours for ours, _ in both), sum(theirs for _, theirs in both)
 
-    def _length(self, pieces: Sequence[Piece], values: Mapping[str, Piece]) -> int:
-        tokens = sum(tokens for _, tokens in pieces)
-        if self._near is None or tokens <= self._near:
-            return tokens
-        return tokens + sum(self._lengths.count(text) - about for text, about in values.values())
+    def _prompts(self, answers: Mapping[str, Answer]) -> Iterator[Prompt]:
+        """Of both games of each question whose answers are there: they have the same texts."""
+        mine, params = self._measure(_texts(answers)), self._params
+        for question in self._questions:
+            texts = [
+                self._asked[question.uid],
+                self._fixed[params.baseline_of(question.category)].get(question.uid),
+                mine.get(question.uid),
+            ]
+            if params.prompts.wants_reference and params.reference:
+                texts.append(self._fixed[params.reference].get(question.uid))
+            there = [one for one in texts if one is not None]
+            if len(there) < len(texts):
+                continue
+            frame = self._frame[question.category]
+            tokens = frame + sum(about for _, about in there)
+            if self._near is not None and tokens > self._near:
+                tokens = frame + sum(self._lengths.count(text) for text, _ in there)
+            yield from (Prompt(question.uid, game, tokens) for game in (0, 1))
 
     def _measure(self, texts: Mapping[str, str]) -> Texts:
         about = self._lengths.about(list(texts.values()))
@@ -122,7 +99,7 @@ class Examiner:
 
     def _closed(self, model: str, answers: Mapping[str, Answer]) -> set[tuple[str, int]]:
         """Games that a run would not ask, by its own rules."""
-        path = self._settings.root / "games" / f"{model}.jsonl"
+        path = Layout(self._settings.root).journal(model)
         if not path.exists():
             return set()
         journal = Replayed(read_records(path))

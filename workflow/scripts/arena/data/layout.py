@@ -59,7 +59,7 @@ class Layout:
         """Of all batches that left a plan or a record, sorted."""
         planned = {path.stem for path in self.root.glob("batches/*.json")}
         begun = {path.parent.name for path in self.root.glob("logs/*/batch.json")}
-        return sorted(name for name in planned | begun if not name.endswith(".stop"))
+        return sorted(name for name in planned | begun if not name.endswith(".stop") and not name.startswith("replay-"))
 
     @property
     def validation(self) -> Path:
@@ -75,17 +75,17 @@ class Layout:
         return self.root / ".answers.json"
 
     @property
+    def digests(self) -> Path:
+        """SHA-256 of input files, by path and state; may be deleted at any time."""
+        return self.root / ".digests.json"
+
+    @property
     def plan(self) -> Path:
         return self.root / "plan.json"
 
     @property
     def forecast(self) -> Path:
         return self.root / "forecast.json"
-
-    @property
-    def forecast_of_run(self) -> Path:
-        """The forecast that the last run began with, where there is a newer one."""
-        return self.root / "forecast_of_run.json"
 
     @property
     def ledger(self) -> Path:

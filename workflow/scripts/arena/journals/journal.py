@@ -14,15 +14,28 @@ import json
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from arena.data.game_state import STATES
+from arena.data.games import Game
 from arena.support.errors import JournalError
 from arena.support.jsonl import parse_line
 
 NO_TOKENS = {"prompt": 0, "cached": 0, "completion": 0}
+
+
+class Outcome(Protocol):
+    """How a game ended, as `arena.client.replies.Outcome` says it."""
+
+    state: str
+    label: str | None
+    answer: str | None
+    finish_reason: str | None
+    usage: dict[str, int | None] | None
+    reason: str | None
 
 
 @dataclass(slots=True)
@@ -67,6 +80,44 @@ class Record:
     def is_repeatable(self) -> bool:
         """The judge replied, but without a verdict: another asking may bring one."""
         return self.state in ("unparsed", "truncated")
+
+
+def record_of(
+    game: Game, outcome: Outcome, earlier: Record | None, *, calls: int, again: int, seconds: float
+) -> Record:
+    """The line of a game that has ended. calls: made for it since its last line, `earlier`. again:
+    the number of the repetition (0: the first asking). seconds: of the last call.
+
+    The text of a reply without a verdict outlives a repetition that brings none.
+    """
+    reason = outcome.reason
+    if again:
+        times = "once" if again == 1 else f"{again} times"
+        what = "verdict" if outcome.state == "ok" else f"{reason or outcome.state}, also"
+        reason = f"{what} after asking again {times}"
+    record = Record(
+        digest=game.digest,
+        uid=game.uid,
+        game=game.index,
+        state=outcome.state,
+        label=outcome.label,
+        answer=outcome.answer,
+        finish_reason=outcome.finish_reason,
+        usage=outcome.usage or dict(NO_TOKENS),
+        attempts=(earlier.attempts if earlier else 0) + calls,
+        seconds=round(seconds, 3),
+        time=datetime.now().astimezone().isoformat(timespec="milliseconds"),
+        reason=reason,
+    )
+    if earlier is None or outcome.state not in ("too_long", "rejected"):
+        return record
+    return replace(
+        record,
+        state=earlier.state,
+        answer=earlier.answer,
+        finish_reason=earlier.finish_reason,
+        reason=f"{earlier.reason}; {outcome.state} when asked again: {outcome.reason}",
+    )
 
 
 @dataclass(frozen=True, slots=True)

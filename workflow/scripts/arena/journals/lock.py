@@ -23,7 +23,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from arena.support import processes, slurm
@@ -47,8 +47,6 @@ class Holder:
     started: str  # when the process did, in the words of `processes.started`
     slurm_job_id: str | None
     token: str
-    batch: str | None
-    state: str  # "playing", or "waiting" for the other clients of the batch: of the same length
     cluster: str | None = None  # where the job's number means something
 
     def __str__(self) -> str:
@@ -63,7 +61,7 @@ class Holder:
 class Lock:
     """The lock of one journal: `acquire`, then use as a context, or `release`."""
 
-    def __init__(self, journal: Path | str, batch: str | None = None):
+    def __init__(self, journal: Path | str):
         journal = Path(journal)
         self.path = journal.with_name(f"{journal.name}.lock")
         self._me = Holder(
@@ -73,8 +71,6 @@ class Lock:
             started=processes.started(os.getpid()) or "",
             slurm_job_id=os.environ.get("SLURM_JOB_ID"),
             token=secrets.token_hex(8),
-            batch=batch,
-            state="playing",
             cluster=os.environ.get("SLURM_CLUSTER_NAME"),
         )
         self._stop = threading.Event()
@@ -130,23 +126,6 @@ class Lock:
                 )
             time.sleep(min(pause, left))
             pause = min(poll, pause * 1.5)
-
-    def set_state(self, state: str) -> None:
-        """Let the other clients of the batch know: "playing" or "waiting".
-
-        Written into the very file that was seen to be ours: one that was taken from us is left
-        alone, also where that happens at this moment. JournalError where it cannot be written.
-        """
-        try:
-            with self.path.open("r+", encoding="utf-8") as file:
-                if _is_by(_parse(file.read()), self._me.token):
-                    self._me = replace(self._me, state=state)
-                    file.seek(0)
-                    file.write(self._me.text())  # as long as before: nobody reads a part of it
-        except FileNotFoundError:
-            return  # the heartbeat will find it lost
-        except OSError as error:
-            raise JournalError(f"{self.path}: cannot be written: {error.strerror}") from error
 
     def is_ours(self) -> bool:
         return _is_by(read_holder(self.path), self._me.token)
@@ -260,8 +239,10 @@ def _read(path: Path) -> str | None:
 
 
 def _parse(text: str) -> Holder | None:
+    """The first version wrote more keys, which say nothing that is needed."""
     try:
-        return Holder(**json.loads(text))
+        plain = json.loads(text)
+        return Holder(**{one.name: plain[one.name] for one in fields(Holder) if one.name in plain})
     except (ValueError, TypeError):
         return None
 

@@ -16,6 +16,7 @@ import json
 import os
 import socket
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -136,6 +137,11 @@ class BatchPlan:
             time=epoch(plain.get("time")),
         )
 
+    def roles(self, model: str) -> dict[str, str]:
+        """Role -> path of all files that a model's judgments are made from (see `Settings.roles`)."""
+        others = {f"opponent {name}": path for name, path in self.opponents.items()}
+        return {"answers": self.answers[model], "questions": self.questions, **others}
+
     @property
     def gpus(self) -> float:
         """GPUs that its job asks for."""
@@ -174,6 +180,7 @@ class Attempt:
     log: str | None = None  # of the judge server
     judge: str | None = None
     server: str | None = None
+    asked: Mapping[str, Any] = field(default_factory=dict)  # resources of its job
     latest: float | None = None
 
     _TIMES = ("start", "launched", "ready", "first_game", "last_game", "end")
@@ -208,6 +215,7 @@ class Attempt:
             "server_log": self.log,
             "judge": self.judge,
             "server": self.server,
+            "asked": dict(self.asked),
         }
 
     @classmethod
@@ -228,6 +236,7 @@ class Attempt:
             log=text_of(plain.get("server_log")),
             judge=text_of(plain.get("judge")),
             server=text_of(plain.get("server")),
+            asked=dict_of(plain.get("asked")),
         )
 
     @property
@@ -259,15 +268,19 @@ def _old_kind(kind: Any, cause: str) -> StopKind:
 class AttemptLog:
     """Writes the record of the attempt that runs here: `logs/<batch>/batch.json`."""
 
-    def __init__(self, path: Path, attempt: Attempt) -> None:
+    def __init__(self, path: Path | None, attempt: Attempt) -> None:
+        """path: None keeps no record."""
         self.path = path
         self.attempt = attempt
-        self._earlier = [_completed(former).to_json() for former in read_attempts(path)]
+        former = read_attempts(path) if path else []
+        self._earlier = [_completed(one).to_json() for one in former]
         self.note()
 
     def note(self, **changes: Any) -> None:
         """Change fields, on disk at once."""
         self.attempt = replace(self.attempt, **changes)
+        if self.path is None:
+            return
         content = self.attempt.to_json() | {"earlier": self._earlier}
         try:
             write_atomic(self.path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
@@ -312,7 +325,7 @@ def _completed(former: Attempt) -> Attempt:
     unknown = former.end is None or (former.stop and former.stop.kind is StopKind.KILLED)
     if not unknown or former.job is None or former.start is None:
         return former
-    for state, start, end in slurm.ended_lives(former.job):
+    for state, start, end in slurm.ended([former.job]).get(former.job, []):
         if start <= former.start + 1 and former.start <= end:
             if former.end is not None and state in ("FAILED", "COMPLETED"):
                 break  # not Slurm's doing
@@ -441,8 +454,20 @@ class Batch:
     def models(self) -> tuple[str, ...]:
         return self.plan.models
 
-    def gpu_hours(self, now: float) -> float:
-        return sum(attempt.gpu_hours(now, self.plan.gpus) for attempt in self.attempts)
+    @property
+    def since(self) -> float | None:
+        """When it was planned last; of one whose plan is gone, when its first attempt began."""
+        return self.plan.time or (self.attempts[0].start if self.attempts else None)
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The newest one."""
+        return self.attempts[-1] if self.attempts else None
+
+    def gpu_hours(self, now: float, run: str | None = None) -> float:
+        """GPU hours held so far; of one run's attempts alone where it is named."""
+        wanted = [a for a in self.attempts if run is None or (a.run or self.run) == run]
+        return sum(attempt.gpu_hours(now, self.plan.gpus) for attempt in wanted)
 
 
 def read_batches(root: Path) -> list[Batch]:
@@ -450,7 +475,7 @@ def read_batches(root: Path) -> list[Batch]:
     layout = Layout(root)
     batches = [_read(layout, name) for name in layout.batch_names()]
     known = [batch for batch in batches if batch.models or batch.attempts or batch.unreadable]
-    return sorted(known, key=lambda batch: (batch.run, batch.plan.time or 0, batch.name))
+    return sorted(known, key=lambda batch: (batch.run, batch.since or 0, batch.name))
 
 
 def newest_run(batches: list[Batch]) -> str | None:
@@ -494,15 +519,18 @@ def _read(layout: Layout, name: str) -> Batch:
 def _bounded(attempts: list[Attempt], plan: BatchPlan, logs: Path) -> tuple[Attempt, ...]:
     """Attempts that wrote no end, each with what it cannot have outlived.
 
-    plan.resources["runtime"]: the walltime of the first attempt in minutes; later ones ask for more.
+    plan.resources["runtime"]: the walltime of a run's first attempt in minutes; its later ones ask
+    for more.
     """
     minutes = number_of(plan.resources.get("runtime"))
+    of_run: Counter[str | None] = Counter()
     for number, attempt in enumerate(attempts):
+        of_run[attempt.run] += 1
         if attempt.start is None or attempt.end is not None:
             continue
         latest = [later.start for later in attempts[number + 1 :] if later.start is not None][:1]
         if attempt.job is not None and minutes is not None:
-            latest.append(attempt.start + 60 * minutes * (number + 1))
+            latest.append(attempt.start + 60 * minutes * of_run[attempt.run])
         if is_dead(attempt):  # it and its judge wrote to their logs as long as they lived
             written = [path.stat().st_mtime for path in logs.glob("*") if path.exists()]
             latest.append(max([attempt.start, *written]))

@@ -1,6 +1,5 @@
 """What a journal already says of a model's games, and the judgment file that is made of it."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,7 +8,7 @@ from arena.data.game_state import ANSWERED, state_of
 from arena.data.games import Game, GameSettings
 from arena.data.judgments import game_dict, judgment_line
 from arena.data.questions import Question
-from arena.journals.journal import NO_TOKENS, Journal, Record, Replayed
+from arena.journals.journal import Record, Replayed
 
 
 def reparse(journal: Replayed, settings: GameSettings) -> None:
@@ -38,36 +37,12 @@ def open_games(games: Iterable[Game], journal: Replayed, settings: GameSettings)
     return list(chosen.values())
 
 
-def states_of(games: Iterable[Game], journal: Journal) -> Counter[str]:
-    found = (journal.records.get(game.digest) for game in games)
-    return Counter(record.state for record in found if record is not None)
-
-
-def copy_shared(games: Iterable[Game], journal: Journal) -> None:
-    """A line for each game whose prompt another game shares, so that each game has its own."""
-    for game in games:
-        if journal.holds(game.digest, game.uid, game.index):
-            continue
-        record = journal.records[game.digest]
-        journal.append(
-            replace(
-                record,
-                uid=game.uid,
-                game=game.index,
-                usage=dict(NO_TOKENS),
-                attempts=0,
-                seconds=0.0,
-                reason=f"the same prompt as game {record.game} of {record.uid}",
-            )
-        )
-
-
 def judgment_lines(
     settings: GameSettings,
     model: str,
     questions: Iterable[Question],
     games: Sequence[Game],
-    journal: Journal,
+    journal: Replayed,
 ) -> Iterator[dict[str, Any]]:
     """The lines of the judgment file, in question order; all games have a record."""
     by_key = {game.key: game for game in games}

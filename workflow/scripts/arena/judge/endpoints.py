@@ -2,13 +2,12 @@
 
 import json
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
 from arena.setup.upstream import OPENAI_BASE, Endpoint, read_endpoints
 from arena.support.errors import ConfigError
+from arena.support.http import HttpClient, NoReply
 
 CHECK_SECONDS = 10.0
 NO_KEY = "EMPTY"  # what servers without keys accept and clients must send
@@ -65,19 +64,21 @@ def _own_key(endpoint: Endpoint, where: str, env: Mapping[str, str]) -> str:
     return endpoint.api_key or _key_of(default, where, env)
 
 
-def check(endpoint: Mapping[str, str]) -> str:
+async def check(http: HttpClient, endpoint: Mapping[str, str]) -> str:
     """One line on what `/models` of an endpoint says. Never the key."""
-    name = endpoint["model"]
-    request = urllib.request.Request(f"{endpoint['url']}/models")
-    request.add_header("Authorization", f"Bearer {endpoint['key']}")
+    url, name = endpoint["url"], endpoint["model"]
     try:
-        with urllib.request.urlopen(request, timeout=CHECK_SECONDS) as reply:
-            names = [model["id"] for model in json.load(reply)["data"]]
-    except urllib.error.HTTPError as error:
-        what = "refuses the key" if error.code in (401, 403) else "does not list its models"
-        return f"{endpoint['url']}: {what} (HTTP {error.code})"
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return f"{endpoint['url']}: cannot be asked for its models ({type(error).__name__})"
+        reply = await http.call(f"{url}/models", key=endpoint["key"], timeout=CHECK_SECONDS)
+    except NoReply as error:
+        return f"{url}: cannot be asked for its models ({error})"
+    if reply.status != 200:
+        refused = reply.status in (401, 403)
+        what = "refuses the key" if refused else "does not list its models"
+        return f"{url}: {what} (HTTP {reply.status})"
+    try:
+        names = [model["id"] for model in json.loads(reply.body)["data"]]
+    except (ValueError, KeyError, TypeError):
+        return f"{url}: does not list its models (no JSON of OpenAI's API)"
     if name in names:
-        return f"{endpoint['url']}: serves {name}"
-    return f"{endpoint['url']}: does not list {name}, but {', '.join(sorted(names)[:10])}"
+        return f"{url}: serves {name}"
+    return f"{url}: does not list {name}, but {', '.join(sorted(names)[:10])}"

@@ -1,66 +1,39 @@
-"""The judge as a tree of processes with a log, and the signals that end it."""
+"""The judge as a tree of processes below a keeper, and its log."""
 
 import asyncio
 import os
-import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from arena.judge.launch import SCRIPTS
-from arena.judge.server_records import GIVEN_UP
-from arena.support.processes import end_descendants
+from arena.setup.judge_command import SCRIPTS
+from arena.support.processes import Descendants
 
 TAIL = 200  # lines of the judge's log in which a cause is looked for
 LONGEST_LINE = 10_000  # characters of a line of the log that are kept
 LAST_WORDS = 2.0  # s for what still stands in the pipe
 
 
-class Process:
-    """The judge's process tree below its keeper, and its log."""
+class ServerLog:
+    """`server.log`: what the judge prints and what we say of it, without the key."""
 
-    def __init__(self, keeper: asyncio.subprocess.Process, key: str) -> None:
-        self.keeper = keeper
-        self.lines: deque[str] = deque(maxlen=TAIL)
+    def __init__(self, path: Path, key: str) -> None:
+        self.path = path
+        self.tail: deque[str] = deque(maxlen=TAIL)  # what the judge printed since its launch
         self._key = key.encode()
-        self._log = asyncio.create_task(self._copy_log())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a", encoding="utf-8")
 
-    @classmethod
-    async def launch(
-        cls,
-        script: str,
-        env: Mapping[str, str],
-        key: str,
-        record: Path,
-        server_file: Path,
-        grace: float,
-    ) -> "Process":
-        """Run a bash script under a keeper."""
-        # Isolated (-I), so that nothing in the working directory can stand in for its imports.
-        code = (
-            f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); "
-            "from arena.judge.keeper import main; main()"
-        )
-        keeper = [sys.executable, "-I", "-c", code, str(os.getpid()), str(grace)]
-        keeper += [str(record), str(server_file), "--"]
-        process = await asyncio.create_subprocess_exec(
-            *keeper,
-            *("bash", "-c", script),
-            env=env,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for the supervisor, which then ends the judge
-        )
-        return cls(process, key)
+    def say(self, message: str) -> None:
+        self._write(f"[gen_judgment {time.strftime('%H:%M:%S')}] {message}")
 
-    async def _copy_log(self) -> None:
-        """Copy the judge's output to ours line by line, without the key."""
+    async def copy(self, output: asyncio.StreamReader) -> None:
+        """Copy the judge's output line by line, to its end."""
         rest = b""
-        while piece := await self.keeper.stdout.read(65536):
+        while piece := await output.read(65536):
             # Before anything is cut: half a key is one too.
             text = (rest + piece).replace(self._key, b"***")
             # Progress bars end their lines with CR.
@@ -70,19 +43,53 @@ class Process:
                 lines, rest = [*lines, rest[:start]], rest[start:]
             for line in lines:
                 self._put(line)
-        if rest:
-            self._put(rest)
+        self._put(rest)
+
+    def close(self) -> None:
+        self._file.close()
 
     def _put(self, raw: bytes) -> None:
         line = raw.decode(errors="replace")[:LONGEST_LINE]
         if line.strip():
-            self.lines.append(line)
-            with suppress(OSError):  # a full disk must not stop the judge
-                print(line, flush=True)
+            self.tail.append(line)
+            self._write(line)
 
-    @property
-    def tail(self) -> list[str]:
-        return list(self.lines)
+    def _write(self, line: str) -> None:
+        with suppress(OSError):  # a full disk must not stop the judge
+            self._file.write(line + "\n")
+            self._file.flush()
+
+
+class Process:
+    """The judge's process tree below its keeper."""
+
+    def __init__(self, keeper: asyncio.subprocess.Process, log: ServerLog) -> None:
+        self.keeper = keeper
+        self._log = log
+        self._copying = asyncio.create_task(log.copy(keeper.stdout))
+
+    @classmethod
+    async def launch(
+        cls, script: str, env: Mapping[str, str], log: ServerLog, record: Path, grace: float
+    ) -> "Process":
+        """Run a bash script under a keeper, which writes our end into `record` if we are killed."""
+        log.tail.clear()
+        # Isolated (-I), so that nothing in the working directory can stand in for its imports.
+        code = (
+            f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); "
+            "from arena.judge.keeper import main; main()"
+        )
+        keeper = [sys.executable, "-I", "-c", code, str(os.getpid()), str(grace), str(record), "--"]
+        process = await asyncio.create_subprocess_exec(
+            *keeper,
+            *("bash", "-c", script),
+            env=env,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for us, who then end the judge
+        )
+        return cls(process, log)
 
     async def ended(self, within: float) -> int | None:
         """Exit status if it ends within so many seconds, else None."""
@@ -93,44 +100,17 @@ class Process:
     async def end(self) -> list[int]:
         """End it with all that is below it, in at most the grace and a few seconds.
 
-        Returns what does not end: processes that hang in a driver, and hold its GPU.
+        Returns what does not end: processes that hang in a driver, and hold its GPU. May be called
+        again.
         """
-        with suppress(OSError):
-            self.keeper.stdin.write(b".")  # in order: see keeper
         self.keeper.stdin.close()
         await self.keeper.wait()
-        left = end_descendants(grace=0)  # else only if the keeper itself was killed
+        # What a keeper that was killed has left is ours now.
+        left = await asyncio.to_thread(Descendants(other_sessions=True).end, 0)
         if left:
-            say(f"not even SIGKILL ends {', '.join(map(str, left))}: see ps and dmesg on the node")
+            numbers = ", ".join(map(str, left))
+            self._log.say(f"not even SIGKILL ends {numbers}: see ps and dmesg on the node")
         # Nothing holds its pipe open now, but where orphans cannot be adopted one of them may.
-        await asyncio.wait({self._log}, timeout=LAST_WORDS)
-        self._log.cancel()
+        await asyncio.wait({self._copying}, timeout=LAST_WORDS)
+        self._copying.cancel()
         return left
-
-
-async def stop_asked(look: float, given_up: Callable[[], bool]) -> str | None:
-    """Wait until we are to stop: None for SIGTERM or SIGINT, else why.
-
-    given_up: whether the server file, once written, is there no more. Snakemake removes it where it
-    gives a batch up, and then waits for us to end by ourselves.
-    """
-    asked = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked.set)
-    parent = os.getppid()
-    while True:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(asked.wait(), look)
-            return None
-        # Snakemake was killed: nobody will tell us to stop.
-        if os.getppid() != parent:
-            return "the process that started the supervisor is gone"
-        if given_up():
-            return GIVEN_UP
-
-
-def say(message: str) -> None:
-    """Into the log, which the judge's own lines share."""
-    with suppress(OSError):
-        print(f"[judge_server {time.strftime('%H:%M:%S')}] {message}", flush=True)

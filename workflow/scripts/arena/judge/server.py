@@ -1,113 +1,287 @@
-"""A judge server for one batch, of any kind: what rule judge_server runs."""
+"""A judge server that we start: launched when it is needed, watched, restarted, ended.
+
+What it prints goes into server.log, what happens to it into the record of the attempt. It ends with
+our process, however that ends: see `arena.judge.keeper` and docs/judge-server.md.
+"""
 
 import asyncio
-import os
 import secrets
+import socket
+import sys
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from arena.client.deadline import job_end
-from arena.judge.endpoints import check, endpoints
-from arena.judge.process import Process, say, stop_asked
-from arena.judge.launch import capacity, environment, gpu_count, parallel_of, script_of, slots_of
-from arena.judge.server_records import (
-    BatchRecord,
-    FailedStart,
-    is_gone,
-    now,
-    retire,
-    server_entry,
-    why_stopped,
-    write_private,
-)
-from arena.judge.supervisor import Limits, Supervisor
-from arena.support.errors import ArenaError
+from arena.journals.records import AttemptLog
+from arena.judge.causes import explain
+from arena.judge.health import REPLY_SECONDS, Health, Progress
+from arena.judge.launch import environment
+from arena.judge.process import Process, ServerLog
+from arena.setup.judge_command import parallel_of, script_of, slots_of
+from arena.support.errors import JudgeError
+from arena.support.http import HttpClient, NoReply
+from arena.support.processes import adopt_orphans
 
-NOTHING = "exec sleep 2147483647"  # s; macOS knows no infinity
+HOST = "127.0.0.1"
+SHOWN = 15  # lines of the judge's log that an error message repeats
 
 
-def serve_batch(
-    batch: Mapping[str, Any], server_file: Path, logs: Path, limits: Mapping[str, float]
-) -> int:
-    """Serve a batch's judge until told to stop; the exit status.
+@dataclass(frozen=True)
+class Limits:
+    """How patient we are. Seconds, but for the first."""
+
+    restarts: int = 3  # of a judge that has been ready once; judge.max_restarts
+    start: float = 1800.0  # a 70B from a busy file system took 20 minutes; judge.ready_minutes
+    grace: float = 8.0  # from SIGTERM to SIGKILL; Slurm allows 30 in all
+    look: float = 5.0  # between two looks at its health
+    hang: float = 60.0  # without an answer from /health; vLLM under load was late by seconds
+    engine: float = 30.0  # between two looks at the engine
+    stuck: float = 300.0  # games run and no token moves; a prefill of 100,000 tokens takes seconds
+    backoff: float = 5.0  # before the second restart; doubles
+
+
+class Died(Exception):
+    """The judge is not there, or not alive. kind: what that means for one that never was."""
+
+    def __init__(self, cause: str, kind: str = "judge_here") -> None:
+        super().__init__(cause)
+        self.kind = kind
+
+
+class LocalJudge:
+    """One judge server for one batch, of kind vllm or demo.
+
+    Takes a port and starts nothing until `start`. state: "not needed", "starting", "ready",
+    "restarting" or "ended".
 
     Parameters
     ----------
-    batch
-        Content of `batches/<batch>.json`.
-    limits
-        Fields of `Limits`, before those of the batch file.
+    judge
+        `BatchPlan.judge`.
+    gpus
+        That this job has been given.
+    log
+        Gets what the judge prints, without the key.
 
     Raises
     ------
-    ArenaError
-        Where the settings do not allow to serve at all. batch.json has it as the cause.
+    ConfigError
+        For a mistake in judge.command.
     """
-    judge = batch["judge"]
-    patience = {"restarts": judge.get("max_restarts"), "start": judge.get("ready_minutes")}
-    if patience["start"] is not None:
-        patience["start"] *= 60
-    given = {key: value for key, value in patience.items() if value is not None} | dict(limits)
-    gpus = gpu_count(batch.get("resources") or {})
-    record = BatchRecord(
-        logs / "batch.json",
-        batch["batch"],
-        gpus,
-        logs / "server.log",
-        judge=judge["name"],
-        server=judge["server"],
-    )
-    try:
-        if judge["server"] == "external":
-            return asyncio.run(_serve_external(judge, server_file, record))
-        key = secrets.token_urlsafe(32)
-        can = capacity(judge)
+
+    def __init__(
+        self,
+        judge: Mapping[str, Any],
+        *,
+        gpus: int,
+        log: Path,
+        attempt: AttemptLog,
+        limits: Limits = Limits(),
+    ) -> None:
+        if judge.get("max_restarts") is not None:
+            limits = replace(limits, restarts=judge["max_restarts"])
+        if judge.get("ready_minutes") is not None:
+            limits = replace(limits, start=60 * judge["ready_minutes"])
+        self.limits = limits
         script_of(judge, 0, max(1, gpus))  # a mistake in the template is an error at once
-        supervisor = Supervisor(
-            judge,
-            key,
-            lambda port: script_of(judge, port, max(1, gpus)),
-            environment(judge, key),
-            server_file,
-            record,
-            FailedStart(Path(batch["root"]), batch["run"]),
-            priority=can["priority"],
-            limits=Limits(**given),
-        )
+        self._hold, port = _free_port()
+        self._script = script_of(judge, port, max(1, gpus))
+        self.url = f"http://{HOST}:{port}/v1"
+        self.key = secrets.token_urlsafe(32)
+        self.state = "not needed"
+        self.parallel = parallel_of(slots_of(judge))
+        self.gave_up: JudgeError | None = None
+        self._judge, self._attempt = judge, attempt
+        self._log = ServerLog(log, self.key)
+        self._http = HttpClient()
+        patience = min(REPLY_SECONDS, limits.hang)
+        self._health = Health(self._http, self.url, self.key, judge["name"], patience)
+        self._process: Process | None = None
+        self._serving: asyncio.Task | None = None
+        self._changed = asyncio.Event()  # whoever waits for `ready` is to look
 
-        def announce(url: str, cache_tokens: int | None) -> None:
-            if cache_tokens:
-                can["parallel"] = parallel_of(slots_of(judge), cache_tokens)
-                can["cache_tokens"] = cache_tokens
-                say(f"a cache of {cache_tokens} tokens: {can['parallel']} requests open")
-            write_private(server_file, server_entry(url, key, can))
+    def start(self) -> None:
+        """Begin to launch, watch and restart it, in the background. Once."""
+        if self._serving is not None:
+            raise RuntimeError("a judge is started once")
+        adopt_orphans()
+        self._set("starting")
+        self._serving = asyncio.create_task(self._serve())
 
-        return asyncio.run(supervisor.run(announce))
-    except ArenaError as error:
-        record.ended(str(error))
-        raise
+    async def ready(self) -> None:
+        """Wait until it takes games, also while it is restarted.
+
+        Raises JudgeError once it has been given up, with the cause and the end of its log. kind:
+        "judge_start" (it would start on no node), "judge_here" (it may start on another node or at
+        another time), "judge_died" (after restarts); "stopped" after `end`.
+        """
+        while self.state != "ready":
+            if self.gave_up:
+                raise JudgeError(str(self.gave_up), self.gave_up.kind)
+            if self.state == "ended":
+                raise JudgeError(f"judge {self._judge['name']} has been stopped", "stopped")
+            await self._changed.wait()
+
+    async def end(self) -> None:
+        """End it with every process below it, in seconds. At any time, also again."""
+        if self._serving:
+            self._serving.cancel()
+            await asyncio.wait({self._serving})
+        if self._process:
+            self._log.say("stopping")
+            await self._process.end()
+            self._process = None
+        self._set("ended")
+        self._hold.close()
+        await self._http.close()
+        self._log.close()
+
+    def _set(self, state: str) -> None:
+        self.state = state
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _serve(self) -> None:
+        try:
+            await self._serve_until_given_up()
+        except JudgeError as given_up:
+            self.gave_up = given_up
+        except Exception as error:  # a fault of ours must not leave the games waiting
+            self.gave_up = JudgeError(f"the judge cannot be watched: {error!r}", "error")
+            raise
+        finally:
+            if self.gave_up:
+                self._log.say(f"given up: {str(self.gave_up).splitlines()[0]}")
+                if self._process:
+                    await self._process.end()
+                self._set("ended")
+
+    async def _serve_until_given_up(self) -> NoReturn:
+        self._attempt.note(launched=time.time())
+        restarts, first = 0, True
+        while True:
+            try:
+                await self._launch()
+                if first:
+                    self._attempt.note(ready=time.time())
+                    if tokens := await self._health.cache_tokens():
+                        self.parallel = parallel_of(slots_of(self._judge), tokens)
+                        self._log.say(f"cache of {tokens} tokens: {self.parallel} requests open")
+                first = False
+                self._log.say(f"{self._judge['name']} is ready")
+                self._set("ready")
+                await self._watch()
+            except Died as died:
+                cause, kind = str(died), died.kind
+            self._set("starting" if first else "restarting")
+            left = await self._process.end()
+            message = self._message(cause, first)
+            self._log.say(message)
+            if first:
+                raise JudgeError(message, kind)
+            if left:
+                why = f"not restarted: its processes {left} do not end"
+                raise JudgeError(f"{message}\n({why})", "judge_died")
+            if restarts == self.limits.restarts:
+                why = f"given up after {restarts} restarts"
+                raise JudgeError(f"{message}\n({why})", "judge_died")
+            if restarts:
+                await asyncio.sleep(self.limits.backoff * 2 ** (restarts - 1))
+            restarts += 1
+            self._attempt.restarted(cause)
+            self._log.say(f"restart {restarts} of at most {self.limits.restarts}")
+
+    async def _launch(self) -> None:
+        """Launch the judge and wait until it is ready; Died if it will not be."""
+        self._log.say(f"launching {self._judge['name']}")
+        env = environment(self._judge, self.key)
+        record, grace = self._attempt.path, self.limits.grace
+        self._process = await Process.launch(self._script, env, self._log, record, grace)
+        deadline = time.monotonic() + self.limits.start
+        while True:
+            if time.monotonic() > deadline:
+                waited = f"{self.limits.start / 60:g} minutes"
+                raise Died(f"not ready after {waited}: raise judge.ready_minutes, or see the log")
+            await self._raise_if_ended(within=0.1)
+            try:
+                if await self._health.ready():
+                    return
+            except JudgeError as wrong:
+                raise Died(str(wrong), wrong.kind) from wrong
+
+    async def _raise_if_ended(self, within: float) -> None:
+        if (status := await self._process.ended(within)) is not None:
+            cause = explain(status, list(self._log.tail))
+            raise Died(cause.text, "judge_here" if cause.local else "judge_start")
+
+    async def _watch(self) -> NoReturn:
+        """Died when the judge has died, hangs, or has lost its engine."""
+        engine = asyncio.create_task(self._watch_engine())
+        answered, sick = time.monotonic(), 0
+        try:
+            while True:
+                await self._raise_if_ended(within=self.limits.look)
+                if engine.done():
+                    engine.result()
+                try:
+                    symptom = await self._health.sick()
+                    answered, sick = time.monotonic(), sick + 1 if symptom else 0
+                    if sick == 3:  # one 500 may be a hiccup
+                        raise Died(f"its engine is dead: {symptom}")
+                except NoReply as silent:
+                    if time.monotonic() - answered > self.limits.hang:
+                        raise Died(f"it hangs: no answer for {self.limits.hang:g} s") from silent
+        finally:
+            engine.cancel()
+            await asyncio.wait({engine})
+
+    async def _watch_engine(self) -> NoReturn:
+        """As `_watch`, for an engine that is dead or stuck behind an API that looks well."""
+        before, moved, bad = None, time.monotonic(), 0
+        while True:
+            await asyncio.sleep(self.limits.engine if not bad else self.limits.look)
+            seen = await self._health.progress()
+            if advanced(before, seen):
+                before, moved, bad = seen, time.monotonic(), 0
+                continue
+            before = seen
+            if seen and not seen.running:
+                moved = time.monotonic()
+            elif seen:
+                if time.monotonic() - moved > self.limits.stuck:
+                    raise Died(f"its engine is stuck: no token for {self.limits.stuck:g} s")
+                continue  # busy: a call more would wait like the others
+            try:
+                symptom = await self._health.one_token()
+            except NoReply:
+                continue
+            bad = bad + 1 if symptom else 0
+            if bad == 3:
+                raise Died(f"its engine is dead: {symptom}")
+
+    def _message(self, cause: str, first: bool) -> str:
+        what = "did not start" if first else "died"
+        lines = [f"judge {self._judge['name']} {what}: {cause}"]
+        if tail := list(self._log.tail)[-SHOWN:]:
+            lines += [f"End of its log, {self._log.path}:", *("  " + line for line in tail)]
+        return "\n".join(lines)
 
 
-async def _serve_external(judge: Mapping[str, Any], server_file: Path, record: BatchRecord) -> int:
-    """Hand the clients the addresses and keys of judges that run elsewhere."""
-    served = endpoints(judge)
-    first = served[0]
-    # A keeper with nothing to keep: if we are killed, it takes the keys off the disk.
-    keeper = await Process.launch(
-        NOTHING, os.environ, first["key"], record.path, server_file, grace=0
-    )
-    entry = server_entry(first["url"], first["key"], capacity(judge), endpoints=served)
-    write_private(server_file, entry)
-    end = await asyncio.to_thread(job_end)
-    stop = asyncio.create_task(stop_asked(Limits.parent, lambda: is_gone(server_file)))
-    try:
-        for endpoint in served:
-            # Said, not enforced: clients find out themselves, and an endpoint may yet come up.
-            say(await asyncio.to_thread(check, endpoint))
-        record.note(launched=now(), ready=now())
-        record.ended(await stop or await asyncio.to_thread(why_stopped, end))
-    finally:
-        retire(server_file)
-        await keeper.end()
-    return 0
+def advanced(before: Progress | None, seen: Progress | None) -> bool:
+    """Whether tokens have moved between two looks."""
+    return bool(before and seen and seen.tokens > before.tokens)
+
+
+def _free_port() -> tuple[socket.socket, int]:
+    """A free port of the loopback, and the socket that holds it for the judge until closed."""
+    hold = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # With these a port that is bound but not listened on can be bound by the judge.
+    hold.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    hold.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    hold.bind((HOST, 0))
+    port = hold.getsockname()[1]
+    if not sys.platform.startswith("linux"):
+        hold.close()  # elsewhere a bound socket keeps the judge itself out
+    return hold, port

@@ -1,4 +1,4 @@
-"""The settings of a campaign for tools that run without Snakemake: monitor, doctor."""
+"""The settings of a campaign for tools that run without Snakemake: monitor, forecast."""
 
 from pathlib import Path
 from typing import Any

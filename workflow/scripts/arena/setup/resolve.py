@@ -11,8 +11,8 @@ from typing import Any
 
 from arena.data.games import GameSettings
 from arena.data.verdict import default_rule
-from arena.judge.launch import script_of
 from arena.setup.by_category import categories_of, choose_baselines, choose_prompts
+from arena.setup.judge_command import script_of
 from arena.setup.paths import at_home
 from arena.setup.settings import DEFAULTS, Settings
 from arena.setup.upstream import Upstream, check_api_type
@@ -22,7 +22,7 @@ from arena.support.names import check_model_name, did_you_mean, in_order
 
 _AS_GIVEN = (
     *("path", "setup", "command", "api_type"),
-    *("context", "ask_again", "priority", "timeout_s"),
+    *("context", "ask_again", "timeout_s"),
 )
 
 
@@ -106,7 +106,7 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
         prompts=prompts,
         **{
             key: config.get(key, DEFAULTS[key])
-            for key in ("batch_size", "seed", "missing_answers", "baseline_gaps")
+            for key in ("batch_size", "retries", "seed", "missing_answers", "baseline_gaps")
         },
     )
     GameSettings.from_dict(settings.judgment_params())  # as a job reads it: refused here, not there

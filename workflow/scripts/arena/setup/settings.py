@@ -15,13 +15,14 @@ from arena.setup.upstream import Upstream
 # What a batch's job reads of the judge: where and how fast, never what is asked.
 SERVER_KEYS = (
     *("name", "server", "path", "setup", "command", "env", "endpoints", "api_config"),
-    *("parallel", "priority", "timeout_s", "max_restarts", "ready_minutes", "api_type"),
+    *("parallel", "timeout_s", "max_restarts", "ready_minutes", "api_type"),
 )
 
 DEFAULTS: dict[str, Any] = {
     "data_dir": "data",
     "results_dir": "results",
     "batch_size": 10,  # what one server's cache shares best: see docs/traffic.md
+    "retries": 2,
     "seed": 42,
     "missing_answers": "skip",
     "baseline_gaps": "drop",
@@ -52,6 +53,7 @@ class Settings:
     baselines: dict[str, str]  # category -> model; "*" stands for every other category
     judge: dict[str, Any]
     batch_size: int
+    retries: int
     seed: int
     missing_answers: str
     baseline_gaps: str
@@ -68,6 +70,16 @@ class Settings:
 
     def judgment(self, model: str) -> str:
         return str(self.judgments_dir / f"{model}.jsonl")
+
+    def opponents(self) -> list[tuple[str, str]]:
+        """Baselines and the reference, each with its answer file."""
+        names = [*self.baseline_models, *filter(None, [self.judge["reference"]])]
+        return [(name, self.answer(name)) for name in dict.fromkeys(names)]
+
+    def roles(self, model: str) -> dict[str, str]:
+        """Role -> path of all files that a model's judgments are made from."""
+        others = {f"opponent {name}": path for name, path in self.opponents()}
+        return {"answers": self.answer(model), "questions": str(self.questions), **others}
 
     @property
     def toy(self) -> bool:
@@ -111,18 +123,8 @@ class Settings:
         asked = {k: v for k, v in self.judgment_params().items() if k not in reading}
         return _digest(asked)
 
-    def judged_with(self) -> str:
-        """The same for people: Snakemake compares it and shows it as the reason of a new run."""
-        judge = self.judge
-        baselines = ", ".join(self.baseline_models)
-        return (
-            f"judge {judge['name']}, temperature {judge['temperature']}, max_tokens "
-            f"{judge['max_tokens']}, baseline {baselines}, prompts {_digest(self.prompts)[:8]}, "
-            f"settings {self.digest}"
-        )
-
     def server_settings(self) -> dict[str, Any]:
-        """What servers and clients need besides; nothing that a judgment depends on."""
+        """What a batch needs besides; nothing that a judgment depends on."""
         return {key: self.judge[key] for key in SERVER_KEYS} | {"seed": self.seed}
 
 

@@ -6,7 +6,8 @@
     ├── JournalError            the journal of games: unreadable, held by another, disk full
     ├── JudgeError              the judge server: does not start, died too often, refuses the key
     └── OpenGames               some games have no terminal state yet; asking again may close them
-        └── BudgetSpent         this run may ask no more
+        ├── BudgetSpent         this run may ask no more
+        └── JobEnds             the job's time is used up
 
 A message says what is wrong, where (file, line or key), and what to do.
 """
@@ -46,3 +47,7 @@ class OpenGames(ArenaError):
 
 class BudgetSpent(OpenGames):
     """Games remain, and this run may ask no more; the next run asks only these."""
+
+
+class JobEnds(OpenGames):
+    """Games remain, and the job has no time left for them; the next attempt asks only these."""

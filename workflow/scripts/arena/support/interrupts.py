@@ -1,8 +1,8 @@
-"""SIGTERM and SIGINT as an exception: files are closed and the lock is given back on the way out.
+"""Signals as an exception: files are closed and locks are given back on the way out.
 
-Snakemake sends SIGTERM when a sibling has failed, Slurm at the job's limit; SIGKILL follows within
-seconds. A signal must be heard at every moment: while files are read, while games are played,
-while a client waits for its siblings.
+Snakemake sends SIGTERM when it is stopped, Slurm at the job's limit; SIGKILL follows within seconds.
+SIGHUP comes when a terminal is closed, and counts unless `nohup` has it ignored. A signal must be
+heard at every moment: while files are read, while games are played, while locks are waited for.
 """
 
 import signal
@@ -13,11 +13,11 @@ from typing import Any
 
 from arena.support.errors import OpenGames
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Interrupted(OpenGames):
-    """A signal ended the client: leave at once, and wait for nobody."""
+    """A signal ended the batch: leave at once."""
 
 
 class Interrupts:
@@ -33,7 +33,8 @@ class Interrupts:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interrupts":
-        self._before = {number: signal.signal(number, self._hear) for number in SIGNALS}
+        heard = [one for one in SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
+        self._before = {number: signal.signal(number, self._hear) for number in heard}
         return self
 
     def __exit__(self, *_: object) -> None:

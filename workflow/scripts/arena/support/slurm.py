@@ -1,30 +1,26 @@
 """What Slurm knows of this campaign's jobs: squeue while they wait and run, sacct afterwards.
 
-Snakemake's Slurm plugin names all jobs of a run by one random id, so a job's name does not tell
-its batch. The map is kept by Snakemake itself: from its submission on, `.snakemake/incomplete/`
-holds a record for each output of a job with the Slurm id, also after the main process has died. A
-running job says its id in logs/<batch>/batch.json too.
+Snakemake names all jobs of a run by one random id, so a job's name does not tell its batch. Its
+comment does: the rule and its wildcard. A running job says its id in logs/<batch>/batch.json too.
 """
 
 import getpass
-import json
 import os
 import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-
-from arena.support.unfinished import unfinished_outputs
 
 # squeue answers in a fraction of a second, or not at all while the controller is away; the screen
 # must not hang on it.
 TIMEOUT_S = 5
 CANCEL_S = 60  # nobody looks on then, and what is not cancelled holds GPUs
 _SEPARATOR = "\x1f"  # never part of a name or a reason
-_FIELDS = ("%i", "%T", "%N", "%M", "%l", "%r", "%S", "%j")
+_FIELDS = ("%i", "%T", "%N", "%M", "%l", "%r", "%S", "%k")
 _NO_CLUSTER = "Could not establish a configuration source"
+# As the plugin comments a job; a workflow that imports ours puts a prefix to the rule.
+_BATCH = re.compile(r"gen_judgment_wildcards_([\w-]+)$")
 _TRES_GPUS = re.compile(r"gres/gpu(?::[^=,]+)?=(\d+)")
 
 
@@ -39,7 +35,7 @@ class Job:
     limit: float | None  # seconds
     reason: str  # why it waits
     expected: str  # start expected by Slurm, ISO, or ""
-    name: str
+    batch: str | None = None
 
 
 @dataclass(frozen=True)
@@ -65,8 +61,8 @@ def squeue() -> tuple[list[Job] | None, str | None]:
     for line in output.splitlines():
         parts = line.split(_SEPARATOR)
         if len(parts) == len(_FIELDS):
-            ident, state, node, elapsed, limit, reason, expected, name = (p.strip() for p in parts)
-            expected = "" if expected == "N/A" else expected
+            ident, state, node, elapsed, limit, reason, expected, comment = map(str.strip, parts)
+            found = _BATCH.search(comment)
             jobs.append(
                 Job(
                     ident,
@@ -75,8 +71,8 @@ def squeue() -> tuple[list[Job] | None, str | None]:
                     seconds(elapsed) or 0,
                     seconds(limit),
                     reason,
-                    expected,
-                    name,
+                    "" if expected == "N/A" else expected,
+                    found[1] if found else None,
                 )
             )
     return (None if problem else jobs), problem
@@ -87,6 +83,12 @@ def ask_of_job(job: str, fields: str, patience: float) -> tuple[str, str | None]
     command = ["squeue", "--noheader", "--jobs", job, "--format", fields]
     output, problem = _call(command, patience)
     return output.strip(), problem
+
+
+def time_left(job: str, patience: float) -> float | None:
+    """Seconds until a job's limit; None where it has none or Slurm does not answer in time."""
+    text, problem = ask_of_job(job, "%L", patience)
+    return None if problem else seconds(text)
 
 
 def sacct(ids: Iterable[str]) -> tuple[dict[str, Account], str | None]:
@@ -122,34 +124,20 @@ def sacct(ids: Iterable[str]) -> tuple[dict[str, Account], str | None]:
     return accounts, problem
 
 
-def ended_lives(job: str) -> list[tuple[str, float, float]]:
-    """State, start and end (s since 1970) of each life of a job that has ended, as far as known."""
-    command = ["sacct", "-n", "-P", "-X", "--duplicates", "-j", job, "-o", "State,Start,End"]
+def ended(ids: Iterable[str]) -> dict[str, list[tuple[str, float, float]]]:
+    """State, start and end (s since 1970) of each time that a job ran and ended, by job, as far as
+    the accounting tells: a job that was requeued has several.
+    """
+    command = ["sacct", "-n", "-P", "-X", "--duplicates", "-j", ",".join(sorted(set(ids)))]
+    command += ["-o", "JobIDRaw,State,Start,End"]
     output, _ = _call(command, env=os.environ | {"SLURM_TIME_FORMAT": "%s"})
-    found = []
+    found: dict[str, list[tuple[str, float, float]]] = {}
     for line in output.splitlines():
-        state, start, end = line.split("|")
+        ident, state, start, end = line.split("|")
         if start.isdigit() and end.isdigit():
-            found.append((state.split()[0], float(start), float(end)))  # "CANCELLED by 1000"
+            times = float(start), float(end)
+            found.setdefault(ident, []).append((state.split()[0], *times))  # "CANCELLED by 1000"
     return found
-
-
-def batch_of_job(workdir: Path, root: Path) -> dict[str, str]:
-    """Slurm id -> batch of all submitted jobs, from Snakemake's records of unfinished outputs."""
-    jobs: dict[str, str] = {}
-    for output, record in unfinished_outputs(workdir):
-        # The one output that names the batch: <root>/server/<batch>.json
-        if output.parent.name != "server" or output.suffix != ".json":
-            continue
-        if (workdir / output).parent.parent.resolve() != root.resolve():
-            continue
-        try:
-            job = json.loads(record.read_text()).get("external_jobid")
-        except (OSError, ValueError, AttributeError):
-            continue  # removed or written at this moment: the next look finds it
-        if job:
-            jobs[str(job)] = output.stem
-    return jobs
 
 
 def seconds(text: str) -> float | None:

@@ -1,28 +1,27 @@
 """Say what a run would ask and cost, or how the last forecast compares with what was used.
 
-    python workflow/scripts/doctor.py            before: games, prompts, forecast; starts nothing
-    python workflow/scripts/doctor.py --compare  after: the forecast beside the ledger
+    python workflow/scripts/forecast.py            before: games, prompts, hours; starts nothing
+    python workflow/scripts/forecast.py --compare  after: the forecast beside the ledger
 
-`snakemake validate` prints the first as well. Both keep it in <root>/forecast.json, and that of the
-last run beside it.
+`snakemake validate` prints the first as well. Both keep it in <root>/forecast.json.
 """
 
 import argparse
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from arena.support.cli import run_tool, wrong_python
 
 try:
     from arena.campaign.validation import check_settings
-    from arena.costs.examination import examine, keep, kept
-    from arena.costs.examination_page import page, side_by_side
-    from arena.costs.forecast import against
-    from arena.costs.ledger import account, ledger
+    from arena.costs.forecast import against_used, forecast, keep
+    from arena.costs.forecast_page import page, side_by_side
+    from arena.data.layout import Layout
     from arena.setup.load import load_settings
 except ModuleNotFoundError as error:
-    wrong_python("doctor", error)
+    wrong_python("forecast", error)
 
 
 def main(arguments: list[str]) -> None:
@@ -35,19 +34,16 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--compare", action="store_true", help="the forecast beside what was used")
     options = parser.parse_args(arguments)
     settings = load_settings(options.configfile, options.config)
-    now = time.time()
+    layout, now = Layout(settings.root), time.time()
     if options.compare:
-        told = kept(settings.root)
-        accounts, _ = account(settings.root)
-        rows = ledger(settings.root, now, settings.gpu_hour_cost, accounts, since=told["time"])
-        print(side_by_side(against(told["forecast"], rows[-1])))
+        print(side_by_side(against_used(layout, now, settings.gpu_hour_cost)))
         return
     report = check_settings(settings)
     report.raise_blocking()
-    found = examine(settings, report, now=now)
-    keep(found, settings.root, now)
-    print(json.dumps(found.to_dict()) if options.json else page(found))
+    found = forecast(settings, report, now=now)
+    keep(found, layout, now)
+    print(json.dumps(asdict(found)) if options.json else page(found))
 
 
 if __name__ == "__main__":
-    run_tool("doctor", main)
+    run_tool("forecast", main)

@@ -1,51 +1,59 @@
-"""Where the files of a campaign lie, and what they say of the models' answers."""
+"""A campaign from outside: which models, whose answers, and what is judged already."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from arena.data.layout import Layout
+from arena.journals.records import Batch, read_json
+from arena.setup.settings import Settings
 from arena.support.coerce import dict_of, list_of, number_of, text_of
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where the files of a campaign lie; what is None is not known (a results folder alone was
-    given).
-    """
+class Campaign:
+    """What is None is not known: a results folder alone was given."""
 
-    root: Path  # <results_dir>/<bench>/<judge>
-    workdir: Path = Path()
+    layout: Layout
     models: tuple[str, ...] | None = None
     baselines: tuple[str, ...] = ()
     reference: str | None = None
     questions: Path | None = None
     answers_dir: Path | None = None
     judgments_dir: Path | None = None
+    settings: str | None = None  # digest of what determines the judgments
     toy: bool = False
 
     @classmethod
-    def of(cls, settings: Any, workdir: Path = Path()) -> "Places":
-        """From `arena.setup.settings.Settings`."""
+    def of(cls, settings: Settings) -> "Campaign":
         return cls(
-            root=workdir / settings.root,
-            workdir=workdir,
+            layout=Layout(settings.root),
             models=settings.models,
             baselines=tuple(settings.baseline_models),
             reference=settings.judge["reference"],
-            questions=workdir / settings.questions,
-            answers_dir=workdir / settings.answers_dir,
-            judgments_dir=workdir / settings.judgments_dir,
+            questions=settings.questions,
+            answers_dir=settings.answers_dir,
+            judgments_dir=settings.judgments_dir,
+            settings=settings.digest,
             toy=settings.toy,
         )
 
-    def is_current(self, model: str, made: float) -> bool:
-        """Whether what was made at this time is not older than any file that it was made from."""
+    def is_judged(self, model: str, batch: Batch | None) -> bool | None:
+        """Whether its judgments are there, made with these settings, and not older than what they
+        are made from or than the plan of its newest batch. None where nobody knows.
+        """
+        if self.judgments_dir is None:
+            return None
+        made = modified(self.judgments_dir / f"{model}.jsonl")
         names = (model, *self.baselines, *filter(None, [self.reference]))
         files = [self.answers_dir / f"{name}.jsonl" for name in names] if self.answers_dir else []
-        times = [modified(file) for file in (*files, self.questions) if file]
-        return all(time is not None and time <= made for time in times)
+        times = [modified(file) or 0 for file in (*files, self.questions) if file]
+        if batch is not None:
+            times.append(batch.since or 0)
+            if self.settings not in (None, batch.plan.settings):
+                return False
+        return made is not None and made >= max(times, default=0)
 
 
 @dataclass(frozen=True)
@@ -60,35 +68,30 @@ class Answers:
     reason: str = ""
 
 
-def read_validation(root: Path) -> dict[str, Mapping[str, Any]]:
-    """Rows of validation.json by model; {} before the first validation and while it is being
-    written.
-    """
-    try:
-        found = json.loads((root / "validation.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    rows = list_of(found.get("models") if isinstance(found, dict) else found)
+def read_validation(layout: Layout) -> dict[str, Mapping[str, Any]]:
+    """Rows of validation.json by model; {} before the first validation."""
+    rows = list_of((read_json(layout.validation) or {}).get("models"))
     return {model: row for row in map(dict_of, rows) if (model := text_of(row.get("model")))}
 
 
-def answers_of(model: str, places: Places, checked: Mapping[str, Mapping]) -> Answers:
-    row = checked.get(model)
+def answers_of(model: str, campaign: Campaign, checked: Mapping[str, Mapping]) -> Answers:
+    row, folder, questions_file = checked.get(model), campaign.answers_dir, campaign.questions
+    state = reason = ""
+    answered: float | None
     if row is not None:
         answered, questions = number_of(row.get("answers")) or 0, number_of(row.get("questions"))
         state, reason = text_of(row.get("state")) or "", text_of(row.get("reason")) or ""
     else:  # never validated: count lines
-        state = reason = ""
-        folder = places.answers_dir
         answered = (count_lines(folder / f"{model}.jsonl") or 0) if folder else None
-        questions = count_lines(places.questions) if places.questions else None
+        questions = count_lines(questions_file) if questions_file else None
     if answered is None:
         mark = "unknown"
     elif not answered:
         mark = "missing"
     else:
         mark = "partial" if questions and answered < questions else "done"
-    return Answers(model, answered, questions, mark, state, reason)
+    whole = (None if number is None else int(number) for number in (answered, questions))
+    return Answers(model, *whole, mark, state, reason)
 
 
 def count_lines(path: Path) -> int | None:

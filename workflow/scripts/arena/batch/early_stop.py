@@ -1,0 +1,28 @@
+"""A judge that cannot start, or a budget that is used up, ends the run: the main process submits no
+batch more and retries none.
+
+Jobs that are in the queue already fail by themselves within seconds, jobs that play go on.
+"""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from arena.data.layout import Layout
+from arena.journals.records import RunStop
+
+LOOK = 2.0  # s between two looks at the file; a job takes longer than that to end and be noticed
+
+
+def watch_for_early_stop(root: Path | str, run: str, stop: Callable[[RunStop], None]) -> None:
+    """Call `stop` with the cause, once and in another thread, when this run has nothing more to
+    submit.
+    """
+    path, pause = Layout(Path(root)).run_stop(run), threading.Event()
+
+    def watch() -> None:
+        while (why := RunStop.read(path)) is None:
+            pause.wait(LOOK)
+        stop(why)
+
+    threading.Thread(target=watch, name="early-stop", daemon=True).start()

@@ -1,0 +1,47 @@
+"""Publish a model's judgments, which its batch has made, or say why they are not there."""
+
+import os
+import shutil
+from pathlib import Path
+
+from arena.batch.made import Made
+from arena.data.layout import Layout
+from arena.support.errors import DataError, OpenGames
+
+
+def publish(layout: Layout, model: str, settings: str, batch: str | None, target: Path) -> None:
+    """Link made/<model>.jsonl to its place; copied where that is on another file system.
+
+    settings: `Settings.digest` of today. batch: which should have made them, for the reason.
+    Raises OpenGames where they were not made, DataError where their inputs have changed since.
+    """
+    source, made = layout.made(model), Made.read(layout.made_record(model))
+    is_made = made is not None and source.exists() and source.stat().st_size == made.size
+    if made is None or not is_made or made.settings != settings:
+        raise OpenGames(f"{model}: {_why_not(layout, model, batch)}")
+    if changed := made.changed():
+        raise DataError(
+            f"{model}: {', '.join(changed)} changed while it was judged, so these judgments are not "
+            "of today's files. Run the same command again: only games of changed texts are asked"
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copyfile(source, temporary)
+    temporary.replace(target)
+
+
+def _why_not(layout: Layout, model: str, batch: str | None) -> str:
+    # Here: a publication that succeeds needs no record of its batch.
+    from arena.journals.records import Status
+
+    status = Status.read(layout.status(batch)) if batch else None
+    known = status and status.models.get(model)
+    if not known:
+        return "no judgments were made"
+    open_games = known.games - known.played
+    why = known.stop.text if known.stop else "its batch was ended before"
+    return f"{open_games} of {known.games} games are open: {why}. Log: {layout.log(batch or '')}"

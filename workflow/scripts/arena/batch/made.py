@@ -1,0 +1,145 @@
+"""What a model's judgments were made from: the one truth about whether they are of today's inputs.
+
+Judgments are made of the journal below `made/` of the results folder, with a record of the settings
+(`Settings.digest`) and of the content of every file they were made from. They are then published:
+linked to their place among the judgments. A judgment file is current while its record has today's
+settings and the digests of today's files. Snakemake's own records are not asked.
+
+This module is imported by the job that publishes, a hundred times a run: standard library only.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from arena.data.layout import Layout
+from arena.support.jsonl import write_atomic
+
+Stat = tuple[int, int, int, int]  # size, mtime_ns, ctime_ns, inode: equal, so is the content
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file as it was read. path: where it lay. sha256: of its content."""
+
+    path: str
+    stat: Stat
+    sha256: str
+
+
+def stat_of(path: str | Path) -> Stat:
+    """Raises OSError. ctime cannot be set, so that `cp -p` and `rsync -t` are noticed as well."""
+    found = os.stat(path)  # noqa: PTH116 (1,000 models: pathlib costs 3 times as much)
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+
+
+def read_input(path: str | Path) -> Input:
+    """The input as it is now. Raises OSError."""
+    while True:
+        before = stat_of(path)
+        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        if stat_of(path) == before:
+            return Input(str(path), before, digest)
+
+
+class Digests:
+    """SHA-256 of files by path, computed once for each state of a file; may be kept in a file."""
+
+    def __init__(self, store: Path | None = None) -> None:
+        self._store = store
+        self._known: dict[str, list[Any]] = {}
+        self._changed = False
+        if store is not None:
+            try:
+                self._known = json.loads(store.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                self._known = {}  # made anew, at the price of reading the files once
+
+    def of(self, path: str | Path) -> str | None:
+        """None where there is no readable file."""
+        try:
+            stat = list(stat_of(path))
+            known = self._known.get(str(path))
+            if not isinstance(known, list) or known[:4] != stat:
+                found = read_input(path)
+                known = [*found.stat, found.sha256]
+                self._known[str(path)] = known
+                self._changed = True
+            return known[4]
+        except OSError:
+            return None
+
+    def save(self) -> None:
+        if self._store is not None and self._changed:
+            write_atomic(self._store, json.dumps(self._known) + "\n", durable=False)
+            self._changed = False
+
+
+@dataclass(frozen=True)
+class Made:
+    """Of one model. settings: `Settings.digest`. inputs: role ("answers", "questions",
+    "opponent <model>") -> file as it was read. size: bytes of the judgment file. run: of Snakemake.
+    """
+
+    settings: str
+    inputs: Mapping[str, Input]
+    size: int
+    run: str
+
+    def write(self, path: Path) -> None:
+        inputs = {role: [one.path, *one.stat, one.sha256] for role, one in self.inputs.items()}
+        content = {"settings": self.settings, "run": self.run, "size": self.size, "inputs": inputs}
+        write_atomic(path, json.dumps(content, indent=1) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> "Made | None":
+        """None where there is no readable record."""
+        try:
+            plain = json.loads(path.read_text(encoding="utf-8"))
+            inputs = {
+                role: Input(where, (size, mtime, ctime, inode), sha256)
+                for role, (where, size, mtime, ctime, inode, sha256) in plain["inputs"].items()
+            }
+            return cls(plain["settings"], inputs, plain["size"], plain["run"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def is_of(self, settings: str, sha256: Mapping[str, str | None]) -> bool:
+        """Whether it was made with these settings, from files of these digests by role."""
+        ours = {role: one.sha256 for role, one in self.inputs.items()}
+        return self.settings == settings and ours == dict(sha256)
+
+    def changed(self) -> list[str]:
+        """Paths of inputs that are not what they were when they were read."""
+        found = []
+        for one in self.inputs.values():
+            try:
+                same = stat_of(one.path) == one.stat or read_input(one.path).sha256 == one.sha256
+            except OSError:
+                same = False
+            if not same:
+                found.append(one.path)
+        return found
+
+
+def is_current(
+    layout: Layout,
+    model: str,
+    judgment: str | Path,
+    settings: str,
+    roles: Mapping[str, str],
+    digests: Digests,
+) -> bool:
+    """Whether a model's judgment file is there and of today's settings and inputs."""
+    try:
+        size = os.stat(judgment).st_size  # noqa: PTH116
+    except OSError:
+        return False
+    made = Made.read(layout.made_record(model))
+    if made is None or made.size != size or made.settings != settings:
+        return False
+    return made.is_of(settings, {role: digests.of(path) for role, path in roles.items()})

@@ -1,0 +1,160 @@
+"""The games of all models of a batch and their journals, seen as one list of prompts to ask.
+
+Models of a batch may share a prompt (two checkpoints with the same answer; model and baseline with
+the same one, where both games are alike). It is asked once. The line with the reply and its tokens
+goes to the journal of the first game that needs it; each other game gets a line of its own without
+calls and tokens, once the prompt will not be asked again.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from arena.data.games import Game, GameSettings
+from arena.journals.journal import NO_TOKENS, Journal, Record
+from arena.journals.replay import open_games
+
+Owner = tuple[str, Game]  # model, game
+
+
+@dataclass(slots=True)
+class Prompt:
+    """What is asked once. owners: the games that need it, the first of which is charged.
+
+    asked: how often it was asked before, in this run and those that the journals know.
+    """
+
+    game: Game
+    owners: list[Owner]
+    asked: int = 0
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Question by question, the first game before the second."""
+        return self.game.position, self.game.index
+
+
+@dataclass
+class BatchGames:
+    """The games of a batch by model, and the journal of each model, opened for its digests."""
+
+    settings: GameSettings
+    games: Mapping[str, Sequence[Game]]
+    journals: Mapping[str, Journal]
+    completed: Callable[[str], None] = lambda _: None  # called with a model as it becomes whole
+    prompts: list[Prompt] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._open: dict[str, set[str]] = {model: set() for model in self.games}
+        self._states: dict[str, Counter[str]] = {model: Counter() for model in self.games}
+        self._counted: dict[tuple[str, str, int], str] = {}
+        self.prompts = list(self._plan())
+
+    def _count(self, model: str, game: Game, state: str) -> None:
+        key, states = (model, *game.key), self._states[model]
+        if earlier := self._counted.get(key):
+            states[earlier] -= 1
+        states[state] += 1
+        self._counted[key] = state
+
+    def _plan(self) -> Iterator[Prompt]:
+        """The prompts to ask, in the order of the questions; what another journal of the batch
+        holds already is copied, not asked."""
+        known = self._settled()
+        by_digest: dict[str, Prompt] = {}
+        for model, games in self.games.items():
+            journal = self.journals[model]
+            needed = {game.digest for game in open_games(games, journal, self.settings)}
+            for game in games:
+                if record := journal.records.get(game.digest):
+                    self._count(model, game, record.state)
+                if game.digest not in needed:
+                    self._own_line(model, game, journal.records[game.digest])
+                elif game.digest not in journal.records and game.digest in known:
+                    self._own_line(model, game, known[game.digest])
+                else:
+                    prompt = by_digest.setdefault(game.digest, Prompt(game, []))
+                    prompt.owners.append((model, game))
+                    prompt.asked = max(prompt.asked, journal.times_asked(game.digest))
+                    self._open[model].add(game.digest)
+        for prompt in by_digest.values():
+            # Who asked before is charged again: its journal counts the calls.
+            prompt.owners.sort(key=lambda one: prompt.game.digest not in self._records(one[0]))
+            prompt.game = prompt.owners[0][1]
+        yield from sorted(by_digest.values(), key=lambda prompt: prompt.order)
+
+    def _records(self, model: str) -> Mapping[str, Record]:
+        return self.journals[model].records
+
+    def _settled(self) -> dict[str, Record]:
+        """What the journals hold and would not be asked again, by digest."""
+        known: dict[str, Record] = {}
+        for model, games in self.games.items():
+            journal = self.journals[model]
+            again = {game.digest for game in open_games(games, journal, self.settings)}
+            known |= {
+                digest: record for digest, record in journal.records.items() if digest not in again
+            }
+        return known
+
+    def record_of(self, prompt: Prompt) -> Record | None:
+        """The last line of a prompt that was asked before, without a verdict."""
+        for model, game in prompt.owners:
+            if record := self._records(model).get(game.digest):
+                return record
+        return None
+
+    def finish(self, prompt: Prompt, record: Record, *, is_final: bool) -> None:
+        """Write down a reply. is_final: the prompt will not be asked again. JournalError."""
+        (payer, game), *others = prompt.owners
+        self.journals[payer].append(record)
+        self._count(payer, game, record.state)
+        if is_final:
+            self._settle(prompt, record, others)
+
+    def _settle(self, prompt: Prompt, record: Record, others: Iterable[Owner]) -> None:
+        for model, game in others:
+            self._own_line(model, game, record)
+        for model in dict.fromkeys(model for model, _ in prompt.owners):
+            if prompt.game.digest in self._open[model]:
+                self._open[model].discard(prompt.game.digest)
+                if not self._open[model]:
+                    self.completed(model)
+
+    def settle_rest(self, prompts: Iterable[Prompt]) -> None:
+        """No prompt is asked any more: those that have a reply, though no verdict, keep it."""
+        for prompt in prompts:
+            if record := self.record_of(prompt):
+                self._settle(prompt, record, prompt.owners)
+
+    def _own_line(self, model: str, game: Game, record: Record) -> None:
+        """A line of its own for each game that shares its prompt with another one."""
+        self._count(model, game, record.state)
+        if self.journals[model].holds(game.digest, game.uid, game.index):
+            return
+        reason = f"the same prompt as game {record.game} of {record.uid}"
+        shared = {"usage": dict(NO_TOKENS), "attempts": 0, "seconds": 0.0, "reason": reason}
+        line = replace(record, uid=game.uid, game=game.index, **shared)
+        self.journals[model].append(line)
+
+
+    def states(self, model: str) -> Counter[str]:
+        """Of the model's games that have ended."""
+        return self._states[model]
+
+    def total(self) -> int:
+        return sum(len(games) for games in self.games.values())
+
+    def played(self) -> int:
+        return len(self._counted)
+
+    def left(self, model: str) -> int:
+        """Games of a model without a state; those to be asked again for a verdict have one."""
+        return len(self.games[model]) - self._states[model].total()
+
+    def is_whole(self, model: str) -> bool:
+        return not self._open[model]
+
+    def sync(self) -> None:
+        for journal in self.journals.values():
+            journal.sync()

@@ -1,0 +1,31 @@
+"""Publish one model's judgments: rule judgment. Runs once a model, so it imports little.
+
+    python judgment.py --root ROOT --model MODEL --settings DIGEST --batch BATCH TARGET
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from arena.batch.judgment import publish
+from arena.data.layout import Layout
+from arena.support.errors import ArenaError
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    for option in ("--root", "--model", "--settings"):
+        parser.add_argument(option, required=True)
+    parser.add_argument("--batch")
+    parser.add_argument("target", type=Path)
+    given = parser.parse_args()
+    try:
+        publish(Layout(Path(given.root)), given.model, given.settings, given.batch, given.target)
+    except ArenaError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
