@@ -20,8 +20,8 @@ from arena.data.questions import line_uid
 from arena.data.verdict import as_label
 from arena.journals.journal import NO_TOKENS, Record
 from arena.support.errors import JournalError
-from arena.support.jsonl import iter_lines
 from arena.support.humanize import counted
+from arena.support.jsonl import iter_lines
 
 # Why a game of the file was not taken, in the words of the summary.
 LEFT_OUT = {

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from arena.data.game_state import STATES
 from arena.data.judgments import is_foreign
 from arena.journals.adopt import move_aside
-from arena.data.game_state import STATES
 from arena.journals.journal import Flaw, Record, read_records
 from arena.journals.lock import Lock
 from arena.support.errors import JournalError

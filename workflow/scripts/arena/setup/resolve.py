@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from arena.data.checkpoints import compile_steps
 from arena.data.games import GameSettings
 from arena.data.verdict import default_rule
 from arena.setup.by_category import categories_of, choose_baselines, choose_prompts
@@ -232,9 +233,6 @@ def _expand(entries: Iterable[str], known: Iterable[str], *, key: str, strict: b
 
 def _leaderboard(ours: dict[str, Any], bench: str) -> dict[str, Any]:
     if ours.get("steps"):
-        # here: it loads numpy, and every job comes by
-        from arena.ranking.curves import compile_steps
-
         compile_steps(ours["steps"])  # refuses a bad pattern now, not after the campaign
     return {
         "rule": ours.get("rule", default_rule(bench)),
