@@ -18,11 +18,12 @@ demo: $(VENV)/run ## set up, judge the embedded example with the demo judge, pri
 test: check ## set up and run all tests and checks
 	$(BIN)/pytest -q -n $$((2 * $(CORES))) --dist worksteal tests
 
-check: $(VENV)/dev ## lint and formats
+check: $(VENV)/dev ## lint, formats, and what may import what
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+	$(BIN)/python tests/check_layers.py
 
 format: $(VENV)/dev ## put every file in its format
 	$(BIN)/ruff check --fix .

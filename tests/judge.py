@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
@@ -62,7 +63,7 @@ class Judge(DemoJudge):
         return app
 
     @web.middleware
-    async def _unless_hung(self, request: web.Request, handler: Any) -> web.StreamResponse:
+    async def _unless_hung(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self.hung:
             await asyncio.Event().wait()
         return await handler(request)
@@ -89,14 +90,16 @@ class Judge(DemoJudge):
         blocks = f'block_size="{BLOCK}",num_gpu_blocks="{self.cache.capacity // BLOCK}"'
         return web.Response(text="".join([*lines, f"vllm:cache_config_info{{{blocks}}} 1.0\n"]))
 
-    def listed(self) -> dict[str, Any]:
-        limit = {"max_model_len": self.args.context} if self.args.context else {}
-        return super().listed() | limit
+    async def models(self, _: web.Request) -> web.Response:
+        model: dict[str, Any] = {"id": self.name, "object": "model"}
+        if self.args.context:
+            model["max_model_len"] = self.args.context
+        return web.json_response({"object": "list", "data": [model]})
 
     async def play(
-        self, request: web.Request, asked: dict[str, Any], prompt: str
+        self, request: web.Request, asked: dict[str, Any], prompt: str, user: str
     ) -> web.StreamResponse:
-        user, digest = asked["messages"][-1]["content"], message_digest(asked["messages"])
+        digest = message_digest(asked["messages"])
         self.open += 1
         entry = {"in": time.time(), "out": None, "status": None, "fault": None, "digest": digest}
         entry |= {"priority": int(asked.get("priority") or 0), "user": asked.get("user")}

@@ -65,6 +65,7 @@ class Served:
 
     def start(self, before: tuple[str, ...] = (), **env: str) -> "Served":
         """Start it, behind the words `before`, and wait until it has a port or has ended."""
+        self.told, self.errors = {}, ""
         self.process = subprocess.Popen(
             [*before, sys.executable, "-m", "tests.served", json.dumps(self.given)],
             stdout=subprocess.PIPE,

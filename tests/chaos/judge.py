@@ -54,13 +54,13 @@ class Counted(judge.Judge):
     """Logs every call before anything can happen to it."""
 
     async def play(
-        self, request: web.Request, asked: dict[str, Any], prompt: str
+        self, request: web.Request, asked: dict[str, Any], prompt: str, user: str
     ) -> web.StreamResponse:
         write_down(CALLS, message_digest(asked["messages"]))
         # A judge that dies before its supervisor has seen it ready has failed to start: another
         # case, which ends the run.
         await asyncio.sleep(max(0.0, BORN + 0.6 - time.monotonic()))
-        return await super().play(request, asked, prompt)
+        return await super().play(request, asked, prompt, user)
 
 
 write_down(LIVES, str(os.getpid()))

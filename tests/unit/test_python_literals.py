@@ -41,6 +41,7 @@ def test_literals(tmp_path, code, value):
         ("X = 1\nX['a'] = 2", ":2: X cannot be read"),
         ("X = {'a': 1}\nX['b']['c'] = 2", ":2: X cannot be read"),
         ("X = 'a' + 1", ":1: X cannot be read"),
+        ("X = [1].strip()", ":1: X cannot be read"),
         ("def f():\n    X = 1", "X is not assigned at the top level"),
         ("X = (", r"code\.py:1: not Python"),
         ("X = 1\0", "not Python"),

@@ -1,9 +1,8 @@
-"""Habits of the real vLLM, each seen on the program itself, and what the supervisor makes of it.
+"""Habits of the real vLLM, each seen on the program itself, and what LocalJudge makes of it.
 
 One server lives through all of them, in this order, because each start takes half a minute.
 """
 
-import asyncio
 import os
 import re
 import signal
@@ -13,10 +12,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
-from arena.judge.health import fetch, figure
-from arena.judge.launch import parallel_of
-from arena.support.processes import descendants, shared_memory
+from arena.judge.health import figure
+from arena.setup.judge_command import parallel_of
+from arena.support.processes import shared_memory
 
 from tests.served import Served, eventually
 from tests.vllm.conftest import SLOTS, judge
@@ -36,21 +36,27 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield served.start()
         served.stop(60)
     finally:
-        below = descendants(served.process.pid)  # vLLM's own have overwritten the mark of tests
-        served.__exit__()
-        for pid in below:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        left = below(served)
+        served.close()
+        for process in left:
+            with suppress(psutil.Error):
+                process.kill()
 
 
 def tree(served: Served) -> dict[int, str]:
-    """pid -> title of everything below the supervisor; titles hide vLLM's environment."""
+    """pid -> title of everything below the program; titles hide vLLM's environment."""
     found = {}
-    for pid in descendants(served.process.pid):
-        with suppress(OSError):  # it has ended meanwhile
-            line = Path(f"/proc/{pid}/cmdline").read_bytes()
-            found[pid] = line.replace(b"\0", b" ").decode(errors="replace")
+    for process in below(served):
+        with suppress(psutil.Error):  # it has ended meanwhile
+            found[process.pid] = " ".join(process.cmdline())
     return found
+
+
+def below(served: Served) -> list[psutil.Process]:
+    """vLLM's own have overwritten the mark of tests."""
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(served.process.pid).children(recursive=True)
+    return []
 
 
 def part(served: Served, name: str) -> int:
@@ -78,13 +84,12 @@ def requests(served: Served, state: str) -> float | None:
 
 
 def again_ready(served: Served, restarts: int) -> str:
-    eventually(lambda: len(served.record["restarts"]) == restarts, BUSY, "a restart")
+    eventually(lambda: len(served.restarts) == restarts, BUSY, "a restart")
     served.ready(START)
-    return served.record["restarts"][-1]["cause"]
+    return served.restarts[-1]
 
 
 def test_refuses_connections_until_it_is_ready(served):
-    assert served.get()[0] == 503  # the supervisor, which launches it now
     seen = set()
 
     def is_ready() -> bool:
@@ -97,7 +102,7 @@ def test_refuses_connections_until_it_is_ready(served):
     assert served.get(key="guess")[0] == 401
     assert [model["id"] for model in served.get()[1]["data"]] == ["toy"]
     for pid in tree(served):
-        assert served.entry["key"] not in Path(f"/proc/{pid}/cmdline").read_text()
+        assert served.told["key"] not in Path(f"/proc/{pid}/cmdline").read_text()
 
 
 def test_usage_and_metrics_tell_the_same_cached_tokens(served):
@@ -121,62 +126,27 @@ def test_a_prompt_over_the_context_is_a_400_with_the_parameters_name(served):
 
 
 def test_the_requests_to_keep_open_are_what_the_cache_has_room_for(served):
-    """vLLM's own words on its cache, and what the clients read in the server file."""
+    """By vLLM's own words on its cache."""
     words = re.search(r"KV cache size: ([\d,]+) tokens", served.log)
     tokens = int(words[1].replace(",", ""))
     assert tokens > 10_000
-    assert served.entry["capacity"] == {
-        "parallel": parallel_of(SLOTS, tokens),
-        "priority": True,
-        "cache_tokens": tokens,
-    }
+    assert served.told["parallel"] == parallel_of(SLOTS, tokens)
 
 
 def test_unknown_fields_are_ignored(served):
     assert chat(served, "a", no_such_field=1)[0] == 200
 
 
-def test_waiting_requests_are_run_in_the_order_of_their_priority(served):
-    """However they came: those sent last, with the smallest numbers, are run first."""
-    url, key = f"{served.entry['url']}/chat/completions", served.entry["key"]
-    ended: list[int] = []
-
-    async def ask(priority: int) -> None:
-        tokens = {"max_tokens": 100, "min_tokens": 100, "ignore_eos": True}
-        body = chat_body(f"question {priority}", priority=priority, **tokens)
-        assert (await fetch(url, key, body, START))[0] == 200
-        ended.append(priority)
-
-    async def play() -> None:
-        """In one thread, which hears of ends in their order; 32 threads wake in any."""
-        # One call for as many replies as vLLM runs at once, as long as the context lets them be.
-        # Of as many streams, the first ends on a busy machine before the last is begun.
-        full = chat_body("a", n=SLOTS, priority=-1, max_tokens=None, ignore_eos=True)
-        held = asyncio.create_task(fetch(url, key, full, START))
-        until = lambda *condition: asyncio.to_thread(eventually, *condition)  # noqa: E731
-        await until(lambda: requests(served, "running") == SLOTS, BUSY, "no free slot")
-        asked = [asyncio.create_task(ask(priority)) for priority in reversed(range(2 * SLOTS))]
-        # more by one where the supervisor's question for one token waits as well
-        await until(lambda: requests(served, "waiting") >= 2 * SLOTS, BUSY, "a queue")
-        assert ended == []
-        held.cancel()  # closes the connection, and vLLM ends what it asked for
-        await asyncio.gather(*asked)
-
-    asyncio.run(play())
-    # 16 are run at a time, and those end within a few steps of each other
-    assert sum(ended[:SLOTS]) < sum(ended[SLOTS:]) / 2
-
-
 def test_the_question_for_one_token_goes_through(served):
-    """The supervisor's own look at the engine, made on an idle server."""
+    """Our own look at the engine, made on an idle server."""
     moved = lambda: figure(served.get("/metrics")[1], "generation_tokens_total")  # noqa: E731
     before = moved()
     eventually(lambda: moved() > before, BUSY, "a token that nobody else asked for")
-    assert served.record["restarts"] == []
+    assert served.restarts == []
 
 
 def test_kill_of_the_api_leaves_nothing_of_the_old_and_restarts(served):
-    entry, old = served.entry, tree(served)
+    old = tree(served)
     api, engine = part(served, "vllm serve"), part(served, "VLLM::EngineCore")
     memory = shared_memory(old)
     assert memory  # vLLM's processes talk by it
@@ -188,7 +158,6 @@ def test_kill_of_the_api_leaves_nothing_of_the_old_and_restarts(served):
     assert cause.startswith("it was killed by signal 9")
     assert not alive(list(old))
     assert not any(path.exists() for path in memory)
-    assert served.entry == entry
     assert chat(served, "a")[0] == 200
 
 
@@ -201,26 +170,25 @@ def test_an_api_whose_engine_died_ends_with_status_0_and_is_restarted(served, vi
 
 
 def test_sigterm_with_a_request_open_ends_it_in_seconds(served):
-    below = list(tree(served))
-    memory = shared_memory(below)
+    pids = list(tree(served))
+    memory = shared_memory(pids)
     forever = {"max_tokens": 8000, "min_tokens": 8000, "ignore_eos": True}
     threading.Thread(target=chat, args=(served, "a"), kwargs=forever, daemon=True).start()
     eventually(lambda: requests(served, "running") == 1, BUSY, "an open request")
     assert served.stop(30) == 0  # before Slurm's SIGKILL; by itself it may hang for a minute
-    assert not alive(below)
+    assert not alive(pids)
     assert not any(path.exists() for path in memory)
 
 
 def test_sigterm_while_loading_is_ignored_and_ends_it_all_the_same(served):
     served.start()
-    served.get()
     loading = eventually(
         lambda: [p for p, t in tree(served).items() if "VLLM::EngineCore" in t], START, "loading"
     )
-    below = list(tree(served))
+    pids = list(tree(served))
     began = time.monotonic()
     assert served.stop(30) == 0
     assert time.monotonic() - began > GRACE  # it ignored SIGTERM
-    assert loading and not alive(below)
+    assert loading and not alive(pids)
     assert served.record["ready"] is None
     assert served.record["cause"] is None

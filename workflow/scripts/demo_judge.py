@@ -1,7 +1,7 @@
 """The demo judge: `python demo_judge.py --port 8000`. A toy, not a language model.
 
-It serves OpenAI's chat completions with deterministic verdicts made from word counts;
-VLLM_API_KEY, if set, is asked for. It stands in for a judge where no GPU is.
+It serves OpenAI's chat completions with verdicts made from word counts, where no GPU is;
+VLLM_API_KEY, if set, is asked for.
 """
 
 import argparse

@@ -1,7 +1,6 @@
 """The verdicts of the demo judge: deterministic, made from simple features of the two answers.
 
-A toy: it shows that the workflow works, and says nothing about the answers. No language model is
-involved.
+A toy, no language model: it shows that the workflow works, and says nothing about the answers.
 """
 
 import hashlib
@@ -9,10 +8,10 @@ import math
 import re
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from itertools import accumulate, takewhile
 
 NAME = "toy judge, not a language model"
-# How the known templates frame an answer: ours (<reply_A>), Arena-Hard-Auto's ("start of assistant
-# A's answer").
+# How the known templates frame an answer: ours (<reply_A>), and Arena-Hard-Auto's.
 FRAMES = (
     r"<(?:reply|answer)_{side}>\n?(.*?)\n?</(?:reply|answer)_{side}>",
     r"start of assistant {side}'s answer[^\n]*\n(.*?)\n[^\n]*end of assistant {side}'s answer",
@@ -95,13 +94,9 @@ class PrefixCache:
     def cached_tokens(self, prompt: str) -> int:
         """Tokens of the prompt's start that were in the cache; all of it is from now on."""
         size = BLOCK * CHARS_PER_TOKEN
-        keys, key = [], 0
-        for start in range(0, len(prompt) - size + 1, size):
-            key = hash((key, prompt[start : start + size]))
-            keys.append(key)
-        found = 0
-        while found < len(keys) and keys[found] in self._blocks:
-            found += 1
+        blocks = (prompt[at : at + size] for at in range(0, len(prompt) - size + 1, size))
+        keys = list(accumulate(blocks, lambda key, block: hash((key, block)), initial=0))[1:]
+        found = sum(1 for _ in takewhile(self._blocks.__contains__, keys))
         # Backwards: the ends of prompts are dropped before the beginnings that others share.
         for key in reversed(keys):
             self._blocks[key] = None

@@ -6,8 +6,8 @@ wants the judge to end, or by the system because that process was killed (`kill 
 everything below is ended first, whatever session it has moved to. The exit status is the command's;
 128 + N for a signal N; 0 where we ended it.
 
-A process that ends the judge in order writes one byte before it closes the pipe. Without that byte
-the keeper does what was left undone: it writes the end of the attempt into its record.
+Where that process is not there any more, the keeper does what was left undone: it writes the end of
+the attempt into its record.
 
 What can fail is loaded before the judge is started, where a person sees it, or after its end.
 """
@@ -25,11 +25,8 @@ from arena.support.processes import Descendants, adopt_orphans
 AFTER_CRASH = 2.0  # s; what a dead judge leaves behind has nothing to finish
 
 
-def keep(command: list[str], grace: float) -> tuple[int, bool]:
-    """Run a command until it ends or standard input does.
-
-    Returns its exit status, and whether our parent was killed.
-    """
+def keep(command: list[str], grace: float) -> int:
+    """Run a command until it ends or standard input does; the exit status."""
     adopt_orphans()
     awake, wake = os.pipe()
     os.set_blocking(wake, False)
@@ -39,19 +36,15 @@ def keep(command: list[str], grace: float) -> tuple[int, bool]:
         # A signal to all processes of a job reaches our parent too, and it decides.
         signal.signal(number, lambda *_: None)
     judge = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-    said = b""
     while (status := reap().get(judge.pid)) is None:
         ready, _, _ = select.select([0, awake], [], [])
         if awake in ready:
             os.read(awake, 4096)
         if 0 in ready:
-            word = os.read(0, 64)
-            if not word:
-                Descendants().end(grace)
-                return 0, not said
-            said += word
+            Descendants().end(grace)
+            return 0
     Descendants().end(min(grace, AFTER_CRASH))
-    return status, False
+    return status
 
 
 def reap() -> dict[int, int]:
@@ -68,8 +61,8 @@ def reap() -> dict[int, int]:
 
 def main() -> None:
     parent, grace, record, _, *command = sys.argv[1:]
-    status, orphaned = keep(command, float(grace))
-    if orphaned:
+    status = keep(command, float(grace))
+    if os.getppid() != int(parent):
         from arena.journals.records import write_killed  # here: the judge has ended, come what may
 
         write_killed(Path(record), int(parent))

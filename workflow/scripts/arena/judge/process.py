@@ -103,10 +103,7 @@ class Process:
         Returns what does not end: processes that hang in a driver, and hold its GPU. May be called
         again.
         """
-        if not self.keeper.stdin.is_closing():
-            with suppress(OSError):
-                self.keeper.stdin.write(b".")  # in order: see keeper
-            self.keeper.stdin.close()
+        self.keeper.stdin.close()
         await self.keeper.wait()
         # What a keeper that was killed has left is ours now.
         left = await asyncio.to_thread(Descendants(other_sessions=True).end, 0)

@@ -12,9 +12,7 @@ from arena.support.errors import ConfigError
 
 
 class _NotLiteral(Exception):
-    def __init__(self, node: ast.AST, reason: str) -> None:
-        super().__init__(reason)
-        self.line = getattr(node, "lineno", 0)
+    """Why a value cannot be read, and the line."""
 
 
 def read_literal(file: str | Path, name: str) -> Any:
@@ -24,86 +22,76 @@ def read_literal(file: str | Path, name: str) -> Any:
     subscripts, `.strip()`, and later `NAME[key] = value` or `NAME += value`. What else stands in
     the file is passed over, unless the value is made of it: then ConfigError names file and line.
     """
-    file = Path(file)
     try:
-        tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+        tree = ast.parse(Path(file).read_text(encoding="utf-8"), filename=str(file))
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
     except (SyntaxError, ValueError) as error:
         line = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
         raise ConfigError(f"{file}{line}: not Python: {error}") from error
-    values: dict[str, Any] = {}
+    names: dict[str, Any] = {}
     for statement in tree.body:
-        _execute(statement, values)
-    if name not in values:
+        match statement:
+            case ast.Assign(targets, value):
+                for target in targets:
+                    _assign(target, value, names)
+            case ast.AnnAssign(target, _, ast.expr() as value):
+                _assign(target, value, names)
+            case ast.AugAssign(target, operator, added):
+                value = ast.copy_location(ast.BinOp(target, operator, added), statement)
+                _assign(target, value, names)
+    if name not in names:
         raise ConfigError(f"{file}: {name} is not assigned at the top level of the file")
-    value = values[name]
-    if isinstance(value, _NotLiteral):
-        raise ConfigError(f"{file}:{value.line}: {name} cannot be read: {value}") from value
+    if isinstance(value := names[name], _NotLiteral):
+        reason, line = value.args
+        raise ConfigError(f"{file}:{line}: {name} cannot be read: {reason}")
     return value
 
 
-def _execute(statement: ast.stmt, values: dict[str, Any]) -> None:
-    """Take over an assignment; one that cannot be read is remembered as such."""
-    if isinstance(statement, ast.Assign):
-        targets, node = statement.targets, statement.value
-    elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
-        targets, node = [statement.target], statement.value
-    elif isinstance(statement, ast.AugAssign):
-        targets = [statement.target]
-        node = ast.copy_location(
-            ast.BinOp(statement.target, statement.op, statement.value), statement
-        )
-    else:
+def _assign(target: ast.expr, node: ast.expr, names: dict[str, Any]) -> None:
+    """Take over a value; one that cannot be read is remembered as such."""
+    root = target
+    while isinstance(root, ast.Subscript):
+        root = root.value
+    if not isinstance(root, ast.Name):
         return
-    for target in targets:
-        root = target
-        while isinstance(root, ast.Subscript):
-            root = root.value
-        if not isinstance(root, ast.Name):
-            continue
-        try:
-            value = _evaluate(node, values)
-            if target is root:
-                values[root.id] = value
-            else:
-                holder = _evaluate(target.value, values)
-                holder[_evaluate(target.slice, values)] = value
-        except _NotLiteral as error:
-            values[root.id] = error
-        except (TypeError, LookupError) as error:
-            values[root.id] = _NotLiteral(statement, str(error))
+    try:
+        value = _value(node, names)
+        if isinstance(target, ast.Subscript):
+            _value(target.value, names)[_value(target.slice, names)] = value
+        else:
+            names[root.id] = value
+    except _NotLiteral as error:
+        names[root.id] = error
+    except (TypeError, LookupError, AttributeError) as error:
+        names[root.id] = _NotLiteral(error, node.lineno)
 
 
-def _evaluate(node: ast.expr, values: dict[str, Any]) -> Any:
+def _value(node: ast.expr, names: dict[str, Any]) -> Any:
     match node:
-        case ast.Constant():
-            return node.value
-        case ast.Name():
-            if node.id not in values:
-                raise _NotLiteral(node, f"{node.id} is not a literal assigned above")
-            if isinstance(values[node.id], _NotLiteral):
-                raise values[node.id]
-            return values[node.id]
-        case ast.List() | ast.Tuple():
-            return [_evaluate(item, values) for item in node.elts]
-        case ast.Dict():
-            result = {}
-            for key, value in zip(node.keys, node.values, strict=True):
-                if key is None:  # {**other}
-                    result |= _evaluate(value, values)
-                else:
-                    result[_evaluate(key, values)] = _evaluate(value, values)
-            return result
-        case ast.BinOp(op=ast.Add()):
-            return _evaluate(node.left, values) + _evaluate(node.right, values)
-        case ast.JoinedStr():
-            return "".join(str(_evaluate(item, values)) for item in node.values)
-        case ast.FormattedValue(conversion=-1, format_spec=None):
-            return _evaluate(node.value, values)
-        case ast.Subscript():
-            return _evaluate(node.value, values)[_evaluate(node.slice, values)]
-        case ast.Call(func=ast.Attribute(attr="strip" | "lstrip" | "rstrip"), args=[], keywords=[]):
-            return getattr(_evaluate(node.func.value, values), node.func.attr)()
-        case _:
-            raise _NotLiteral(node, f"{ast.unparse(node)[:60]!r} is not a literal")
+        case ast.Constant(value):
+            return value
+        case ast.Name(name):
+            unknown = _NotLiteral(f"{name} is not a literal assigned above", node.lineno)
+            if isinstance(found := names.get(name, unknown), _NotLiteral):
+                raise found
+            return found
+        case ast.List(items) | ast.Tuple(items):
+            return [_value(item, names) for item in items]
+        case ast.Dict(keys, values):
+            made: dict[Any, Any] = {}
+            for key, item in zip(keys, values, strict=True):  # no key: {**other}
+                value = _value(item, names)
+                made |= value if key is None else {_value(key, names): value}
+            return made
+        case ast.BinOp(left, ast.Add(), right):
+            return _value(left, names) + _value(right, names)
+        case ast.JoinedStr(parts):
+            return "".join(str(_value(part, names)) for part in parts)
+        case ast.FormattedValue(value, -1, None):
+            return _value(value, names)
+        case ast.Subscript(value, key):
+            return _value(value, names)[_value(key, names)]
+        case ast.Call(ast.Attribute(value, "strip" | "lstrip" | "rstrip" as strip), [], []):
+            return getattr(_value(value, names), strip)()
+    raise _NotLiteral(f"{ast.unparse(node)[:60]!r} is not a literal", node.lineno)
