@@ -46,8 +46,8 @@ class Campaign:
     def is_judged(self, model: str, batch: Batch | None) -> bool | None:
         """Whether its judgments are there, of today's settings and inputs. None where nobody knows.
 
-        batch: its newest. Judgments of the first version have no record of what they were made of:
-        they must not be older than any file that they are made from, nor than the plan of the batch.
+        batch: its newest. Judgments of the first version have no record of what they were made
+        of: they must be older than no file that they are made from, nor than the batch's plan.
         """
         if self.judgments_dir is None:
             return None
