@@ -12,8 +12,12 @@ from pathlib import Path
 
 from snakemake.logging import logger
 
-RULES = Path(workflow.current_basedir)  # of this file: also where the workflow is imported as a module
-SCRIPTS = RULES.parent / "scripts"  # a Path, which Snakemake does not compare among params: a project may move
+RULES = Path(
+    workflow.current_basedir
+)  # of this file: also where the workflow is imported as a module
+SCRIPTS = (
+    RULES.parent / "scripts"
+)  # a Path, which Snakemake does not compare among params: a project may move
 sys.path.insert(0, str(SCRIPTS))
 
 from arena.batch import plan as planning
@@ -118,7 +122,11 @@ def played(wildcards):
     batch = plan().batch_of(wildcards.model) if workflow.is_main_process else None
     if batch is None:
         return []
-    return f"{ROOT}/replayed/{batch}" if batch.startswith(planning.REPLAY) else f"{ROOT}/played/{batch}"
+    return (
+        f"{ROOT}/replayed/{batch}"
+        if batch.startswith(planning.REPLAY)
+        else f"{ROOT}/played/{batch}"
+    )
 
 
 def selected_judgments(wildcards):

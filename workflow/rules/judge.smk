@@ -10,7 +10,9 @@ def walltime(wildcards, attempt):
 def described(wildcards):
     """The batch file's text; an apostrophe, which a shell would have to quote, as JSON's escape of it."""
     batch = wildcards.batch
-    described = planning.describe(batch, members(batch), checked().games, SETTINGS, RUN, time.time())
+    described = planning.describe(
+        batch, members(batch), checked().games, SETTINGS, RUN, time.time()
+    )
     return json.dumps(described.to_json(), indent=1).replace("'", r"\u0027")
 
 
@@ -20,8 +22,8 @@ rule plan_batch:
         f"{ROOT}/batches/{{batch}}.json",
     log:
         f"{ROOT}/logs/plan_batch/{{batch}}.log",
-    localrule: True
     retries: 0
+    localrule: True
     params:
         text=described,
     shell:
@@ -66,12 +68,12 @@ else:
             temp(touch(f"{ROOT}/played/{{batch}}")),
         log:
             f"{ROOT}/logs/gen_judgment/{{batch}}.log",
+        # From the config: a job cannot see the number that a profile or the command line gives.
+        retries: SETTINGS.retries
         conda:
             "../envs/arena.yaml"
         # On one machine one batch at a time, but for the demo judge; profiles/slurm says 1.
         threads: 1 if SETTINGS.toy else workflow.cores
-        # From the config: a job cannot see the number that a profile or the command line gives.
-        retries: SETTINGS.retries
         resources:
             runtime=walltime,
             tries_left=lambda wildcards, attempt: SETTINGS.retries + 1 - attempt,
@@ -93,10 +95,10 @@ rule replay:
         temp(touch(f"{ROOT}/replayed/{{batch}}")),
     log:
         f"{ROOT}/logs/replay/{{batch}}.log",
+    retries: 0
+    localrule: True
     conda:
         "../envs/arena.yaml"
-    localrule: True
-    retries: 0
     params:
         script=SCRIPTS / "gen_judgment.py",
     shell:
@@ -115,10 +117,10 @@ rule judgment:
         SETTINGS.judgment("{model}"),
     log:
         f"{ROOT}/logs/judgment/{{model}}.log",
+    retries: 0  # a profile's reach it otherwise
+    localrule: True
     conda:
         "../envs/arena.yaml"
-    localrule: True
-    retries: 0  # a profile's reach it otherwise
     params:
         script=SCRIPTS / "judgment.py",
         root=ROOT,

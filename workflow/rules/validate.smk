@@ -23,7 +23,9 @@ rule validate:
 # Show the batches that a run would judge, and what each would ask of the scheduler.
 rule plan:
     input:
-        asked=lambda wildcards: [f"{ROOT}/plan/{batch}.json" for batch in plan().batches] if PLANNING else [],
+        asked=lambda wildcards: (
+            [f"{ROOT}/plan/{batch}.json" for batch in plan().batches] if PLANNING else []
+        ),
     log:
         f"{ROOT}/logs/plan.log",
     conda:

@@ -4,12 +4,10 @@ Adapter of rule plan: prints a page and writes plan.json; submits nothing, asks 
 """
 
 import json
-import time
 from dataclasses import replace
 from pathlib import Path
 
 from arena.batch.plan import describe
-from arena.batch.resources import requested_gpus
 from arena.campaign.plan_page import plan_text
 from arena.data.layout import Layout
 from arena.support.cli import print_also_to
@@ -17,15 +15,12 @@ from arena.support.jsonl import write_atomic
 
 print_also_to(snakemake.log[0])
 
-settings = snakemake.params.settings
+settings, games = snakemake.params.settings, snakemake.params.games
 asked = {Path(path).stem: json.loads(Path(path).read_text()) for path in snakemake.input.asked}
-plans = [
-    replace(
-        describe(batch, models, snakemake.params.games, settings, run="", now=time.time()),
-        resources={**asked[batch], "gpus": requested_gpus(asked[batch])},
-    )
+batches = [
+    replace(describe(batch, models, games, settings, "", 0.0), resources=asked[batch])
     for batch, models in snakemake.params.batches.items()
 ]
-print(plan_text(plans, settings), flush=True)
-content = json.dumps([plan.to_json() for plan in plans], indent=1, ensure_ascii=False)
-write_atomic(Layout(settings.root).plan, content + "\n")
+print(plan_text(batches, settings), flush=True)
+plain = [batch.to_json() for batch in batches]
+write_atomic(Layout(settings.root).plan, json.dumps(plain, indent=1) + "\n")
