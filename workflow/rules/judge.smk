@@ -11,6 +11,8 @@ rule plan_batch:
         f"{ROOT}/logs/plan_batch/{{batch}}.log",
     retries: 0
     localrule: True
+    conda:
+        "../envs/arena.yaml"
     params:
         text=described,
     shell:
