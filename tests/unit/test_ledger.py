@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 from arena.costs.ledger import COLUMNS, as_tsv, ledger, open_seconds
-from arena.pages.ledger_page import ledger_page
+from arena.costs.ledger_page import ledger_page
 from arena.support.slurm import Account
 
 from tests.browser import needs_chromium, open_page

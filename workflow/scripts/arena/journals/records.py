@@ -380,7 +380,7 @@ class Status:
             }
             for name, one in self.models.items()
         }
-        content = {"time": iso(self.time), "judge": self.judge, "open": self.open}
+        content: dict[str, Any] = {"time": iso(self.time), "judge": self.judge, "open": self.open}
         content |= {"remark": self.remark, "models": models}
         write_atomic(path, json.dumps(content, ensure_ascii=False) + "\n", durable=False)
 
