@@ -458,7 +458,7 @@ class Batch:
 
     @property
     def is_replay(self) -> bool:
-        """Whether it only makes judgments of complete journals: no job, and no attempt of its own."""
+        """Whether it only makes judgments of complete journals: no job and no attempt."""
         return self.name.startswith(REPLAY)
 
     @property
