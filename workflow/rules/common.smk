@@ -109,6 +109,19 @@ def members(batch):
     return json.loads(LAYOUT.batch(batch).read_text(encoding="utf-8"))["models"]
 
 
+def walltime(wildcards, attempt):
+    return round(SETTINGS.job_minutes(len(members(wildcards.batch)), attempt))
+
+
+def described(wildcards):
+    """The batch file's text; an apostrophe, which a shell would have to quote, as JSON's escape of it."""
+    batch = wildcards.batch
+    described = planning.describe(
+        batch, members(batch), checked().games, SETTINGS, RUN, time.time()
+    )
+    return json.dumps(described.to_json(), indent=1).replace("'", r"\u0027")
+
+
 def opponents(wildcards):
     return [path for _, path in SETTINGS.opponents()]
 

@@ -161,8 +161,8 @@ class Asked:
         reference = opponents.get(params.reference or "")
         games = plan_games(params, questions, answers, opponents, reference)
         path, wanted = self._layout.journal(model), {game.digest for game in games}
-        records = (one for one in read_records(path) if one.digest in wanted) if path.exists() else ()
-        journal = Replayed(records)
+        records = read_records(path) if path.exists() else ()
+        journal = Replayed(record for record in records if record.digest in wanted)
         reparse(journal, params)
         return games, journal, params
 

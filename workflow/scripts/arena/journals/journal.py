@@ -30,12 +30,18 @@ NO_TOKENS = {"prompt": 0, "cached": 0, "completion": 0}
 class Outcome(Protocol):
     """How a game ended, as `arena.client.replies.Outcome` says it."""
 
-    state: str
-    label: str | None
-    answer: str | None
-    finish_reason: str | None
-    usage: dict[str, int | None] | None
-    reason: str | None
+    @property
+    def state(self) -> str: ...
+    @property
+    def label(self) -> str | None: ...
+    @property
+    def answer(self) -> str | None: ...
+    @property
+    def finish_reason(self) -> str | None: ...
+    @property
+    def usage(self) -> dict[str, int | None] | None: ...
+    @property
+    def reason(self) -> str | None: ...
 
 
 @dataclass(slots=True)
