@@ -206,6 +206,7 @@ def test_restarts_on_the_same_port(serve, tmp_path, marker, cause):
     served = serve({"command": f"{DEMO} --fault-log {tmp_path}/faults.jsonl"}, hang=2.0).ready()
     served.hang_up(f"<<judge:{marker}>>")
     assert cause in served.restarted()[0]
+    assert served.states == ["not needed", "ready", "restarting", "ready"]
     assert served.ask(f"<<judge:{marker}>>")[0] == 200  # struck once, remembered over the restart
     assert served.record["end"] is None
     assert served.stop() == 0

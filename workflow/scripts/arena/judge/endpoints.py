@@ -81,4 +81,4 @@ async def check(http: HttpClient, endpoint: Mapping[str, str]) -> str:
         return f"{url}: does not list its models (no JSON of OpenAI's API)"
     if name in names:
         return f"{url}: serves {name}"
-    return f"{url}: does not list {name}, but {', '.join(sorted(names)[:10])}"
+    return f"{url}: does not list {name}, but {', '.join(sorted(map(str, names))[:10])}"
