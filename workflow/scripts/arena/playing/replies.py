@@ -14,6 +14,7 @@ from typing import Any
 from arena.data.games import GameSettings
 from arena.data.verdict import without_thoughts
 
+_ENDS = re.compile("</think>", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # vLLM and others end a reply so when the server itself gave up on it: it says nothing of the game.
 _ABORTED = ("abort", "error", "cancelled")
@@ -117,7 +118,7 @@ def read_reply(body: bytes, settings: GameSettings, redact: Callable[[str], str]
     if not content and thoughts:
         # Kept as it would stand in a reply without a reasoning parser: a thought never ended, also
         # where it quotes an end.
-        content = f"<think>{thoughts.replace('</think>', '</ think>')}"
+        content = "<think>" + _ENDS.sub("</ think>", thoughts)
     return Outcome(state, None, content, finish, usage, reason)
 
 
