@@ -24,23 +24,23 @@ _NAME = (
     r"(?:[a-z]+[:_])?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection"
     r"|scratchpad|inner_monologue)"
 )
-# Begin and end of a thought where it is no such pair of tags. gpt-oss thinks in channels, whose
-# marks are lost where a server leaves special tokens out: "analysis", then "assistantfinal".
+_TAG = re.compile(rf"</?({_NAME})>", re.IGNORECASE)
+# Begin and end of a thought where it is no such pair of tags, after a text without which there is
+# neither. gpt-oss thinks in channels, whose marks are lost where a server leaves special tokens
+# out: "analysis", then "assistantfinal".
 _PAIRS = (
-    (r"\[THINK\]", r"\[/THINK\]"),  # Magistral
-    (r"◁think▷", r"◁/think▷"),  # Kimi
-    (r"<\|(?:begin_of_thought|start_(?:of_)?thinking|think|inner_prefix)\|>",
+    ("think]", r"\[THINK\]", r"\[/THINK\]"),  # Magistral
+    ("think▷", r"◁think▷", r"◁/think▷"),  # Kimi
+    ("|>", r"<\|(?:begin_of_thought|start_(?:of_)?thinking|think|inner_prefix)\|>",
      r"<\|(?:end_of_thought|end_(?:of_)?thinking|/think|inner_suffix)\|>"),
-    (r"(?:<\|start\|>assistant)?<\|channel\|>\s*(?:analysis|commentary)",
+    ("|>", r"(?:<\|start\|>assistant)?<\|channel\|>\s*(?:analysis|commentary)",
      r"(?:<\|start\|>assistant)?<\|channel\|>\s*final.{0,40}?<\|message\|>"),
-    (r"\A\s*(?-i:analysis(?=[A-Z]))", r"(?-i:assistantfinal(?=\W|[A-Z]))"),
-    (r"<\|channel>\s*thought", r"<channel\|>"),  # Gemma 4
-    (r"<unused94>\s*thought", r"<unused95>"),  # MedGemma
-    (r"\A\s*Here(?: is|'s) my thought process:", r"Here(?: is|'s) my response:"),  # Granite 3.2
+    ("assistantfinal", r"\A\s*(?-i:analysis(?=[A-Z]))", r"(?-i:assistantfinal(?=\W|[A-Z]))"),
+    ("channel", r"<\|channel>\s*thought", r"<channel\|>"),  # Gemma 4
+    ("<unused9", r"<unused94>\s*thought", r"<unused95>"),  # MedGemma
+    ("my thought process:", r"\A\s*Here(?: is|'s) my thought process:",
+     r"Here(?: is|'s) my response:"),  # Granite 3.2
 )  # fmt: skip
-_TAG = re.compile(
-    rf"</?({_NAME})>|" + "|".join(f"({begin}|{end})" for begin, end in _PAIRS), re.IGNORECASE
-)
 # An end inside a sentence, without the beginning of a thought, is quoted from an answer.
 _BEFORE_QUOTED = re.compile(r"(?:\w[ \t]|[`'\"(])\Z")
 _LINE_ENDS = re.compile(r"[ \t]*\n")
@@ -81,11 +81,16 @@ def without_thoughts(reply: str) -> str:
     judges put into the prompt. Where a reply begins with a thought that has no end, or one begins
     on a line of its own, the rest is thought. Any other tag alone is quoted from an answer.
     """
-    kinds: dict[tuple[str, str], None] = {}  # in the order in which they appear
+    kinds: dict[tuple[str, str], int] = {}  # begin, end -> where the first of them stands
     for tag in _TAG.finditer(reply):
-        name = tag[1] and re.escape(tag[1].lower())
-        kinds[(f"<{name}>", f"</{name}>") if name else _PAIRS[tag.lastindex - 2]] = None
-    for begin, end in kinds:
+        name = re.escape(tag[1].lower())
+        kinds.setdefault((f"<{name}>", f"</{name}>"), tag.start())
+    lower = reply.lower()
+    for hint, begin, end in _PAIRS:
+        # what has no end is looked for where it begins
+        if (hint in lower or lower.lstrip().startswith("analysis")) and (tag := re.search(f"{begin}|{end}", reply, re.IGNORECASE)):
+            kinds[begin, end] = tag.start()
+    for begin, end in sorted(kinds, key=kinds.__getitem__):
         reply = _without(reply, *(re.compile(tag, re.IGNORECASE) for tag in (begin, end)))
     return reply
 
