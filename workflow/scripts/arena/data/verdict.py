@@ -88,7 +88,9 @@ def without_thoughts(reply: str) -> str:
     lower = reply.lower()
     for hint, begin, end in _PAIRS:
         # what has no end is looked for where it begins
-        if (hint in lower or lower.lstrip().startswith("analysis")) and (tag := re.search(f"{begin}|{end}", reply, re.IGNORECASE)):
+        if (hint in lower or lower.lstrip().startswith("analysis")) and (
+            tag := re.search(f"{begin}|{end}", reply, re.IGNORECASE)
+        ):
             kinds[begin, end] = tag.start()
     for begin, end in sorted(kinds, key=kinds.__getitem__):
         reply = _without(reply, *(re.compile(tag, re.IGNORECASE) for tag in (begin, end)))

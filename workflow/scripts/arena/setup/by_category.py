@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from arena.data.prompts import ANY_CATEGORY, check_template, own_prompts, read_prompt
+from arena.data.prompts import ANY_CATEGORY, asks_for, check_template, own_prompts, read_prompt
 from arena.data.questions import read_questions
 from arena.data.verdict import DEFAULT_PATTERNS, compile_pattern
 from arena.support.errors import ArenaError, ConfigError
@@ -123,7 +123,7 @@ def _refuse_ours(asked: set[str], system: Mapping[str, str], checkout: Path | No
 
 
 def _check_reference(ours: str | None, theirs: str | None, template: str) -> None:
-    shown = "{REFERENCE}" in template
+    shown = asks_for(template, "REFERENCE")
     if shown and not (ours or theirs):
         raise ConfigError(
             "config: judge.reference is missing: the model whose answers fill {REFERENCE} of the "

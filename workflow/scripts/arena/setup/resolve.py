@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.data.games import GameSettings
+from arena.data.prompts import asks_for
 from arena.data.verdict import default_rule
 from arena.serving.launch import script_of
 from arena.setup.by_category import categories_of, choose_baselines, choose_prompts
@@ -67,7 +68,7 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
     prompts = choose_prompts(
         config["judge"], theirs, entries, asked, upstream and upstream.directory, prompts_dir
     )
-    if "{REFERENCE}" not in prompts["prompt_template"]:
+    if not asks_for(prompts["prompt_template"], "REFERENCE"):
         judge["reference"] = None  # the settings file names one that its template does not show
     answers_dir = data_dir / bench / "model_answer"
     models = _models(config["models"], answers_dir, upstream)
