@@ -5,11 +5,14 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from arena.data.games import Game, GameSettings
 from arena.serving.external import endpoints
 from arena.setup.prompt_check import prompt_differences
 from arena.setup.resolve import resolve
 from arena.setup.settings import Settings
 from arena.support.errors import ConfigError
+
+AHA = {"arena_hard_dir": "aha", "data_dir": "data"}
 
 
 @pytest.fixture
@@ -272,6 +275,49 @@ def test_numbers_of_the_judges_block_are_checked(
     file.write_text(re.sub(rf"  {key}: .*", f"  {key}: {value}", file.read_text(), count=1))
     with pytest.raises(ConfigError, match=rf"api_config\.yaml: theirs: {key}: cannot be"):
         settings(project, arena_hard_dir="aha", data_dir="data", judge={})
+
+
+@pytest.mark.parametrize(
+    ("block", "judge", "sent"),
+    [
+        (
+            {"api_type": "openai_thinking", "reasoning_effort": "high", "max_tokens": "null"},
+            {},
+            {"reasoning_effort": "high", "max_completion_tokens": 123},
+        ),
+        (
+            {"api_type": "openai_thinking"},
+            {"sampling": {"seed": 1}},
+            {"reasoning_effort": "medium", "max_completion_tokens": 123, "seed": 1},
+        ),
+        (
+            {"api_type": "openai_thinking"},
+            {"temperature": 1, "sampling": {"reasoning_effort": "low"}},
+            {"reasoning_effort": "low", "max_completion_tokens": 123, "temperature": 1},
+        ),
+        ({}, {"temperature": None}, {"max_tokens": 123}),
+        ({}, {}, {"temperature": 0.25, "max_tokens": 123}),
+    ],
+)
+def test_what_a_request_says_besides_the_prompt(
+    checkout: Path, project: Path, block: dict, judge: dict, sent: dict
+) -> None:
+    file = checkout / "config/api_config.yaml"
+    theirs, run, others = file.read_text().partition("run-1")
+    kept = [line for line in theirs.splitlines() if line.split(":")[0].strip() not in block]
+    kept += [f"  {key}: {value}" for key, value in block.items()]
+    file.write_text("\n".join([*kept, run + others]))
+    named = settings(project, **AHA, judge={"name": "theirs"} | judge)
+    game = Game("q1", 0, 0, [], "")
+    request = GameSettings.from_dict(named.judgment_params()).request(game)
+    assert request == {"model": "theirs", "messages": []} | sent
+
+
+def test_no_temperature_of_a_checkout_is_none(checkout: Path, project: Path) -> None:
+    file = checkout / "config/b.yaml"
+    file.write_text(file.read_text().replace("temperature: 0.25", "temperature: null"))
+    judge = settings(project, **AHA, judge={"name": "theirs"}).judge
+    assert judge["temperature"] is None
 
 
 def test_our_api_type_wins_over_the_blocks(checkout: Path, project: Path) -> None:

@@ -88,7 +88,7 @@ def check_template(template: str, *, where: str = "judge.prompt_template") -> st
 
 @lru_cache(maxsize=4)  # a run has one template, or few
 def _pattern(template: str) -> re.Pattern:
-    """Of what is not text: markers alone, or doubled braces too where `str.format` could read it."""
+    """Of what is no text: markers, and doubled braces where `str.format` could read it."""
     rest = _FORMAT.sub("", template)
     return _MARKER if "{" in rest or "}" in rest else _FORMAT
 

@@ -16,7 +16,7 @@ from arena.serving.launch import script_of
 from arena.setup.by_category import categories_of, choose_baselines, choose_prompts
 from arena.setup.paths import at_home
 from arena.setup.settings import DEFAULTS, Settings
-from arena.setup.upstream import Upstream, check_api_type
+from arena.setup.upstream import DEFAULT_EFFORT, THINKING, Upstream, check_api_type
 from arena.support.errors import ConfigError
 from arena.support.files import read_text
 from arena.support.names import check_model_name, did_you_mean, in_order
@@ -134,6 +134,17 @@ def _judge(
         found = (source[key] for source in (ours, *sources) if source.get(key) is not None)
         return next(found, DEFAULTS.get(key))
 
+    # null is a value here: no temperature is sent
+    stated = [source["temperature"] for source in (ours, theirs, block) if "temperature" in source]
+    temperature, max_tokens = (
+        [*stated, DEFAULTS["temperature"]][0],
+        first("max_tokens", theirs, block),
+    )
+    sampling = ours.get("sampling") or {}
+    if (ours.get("api_type") or block.get("api_type")) == THINKING:
+        effort = block.get("reasoning_effort") or DEFAULT_EFFORT
+        sampling = {"reasoning_effort": effort, "max_completion_tokens": max_tokens} | sampling
+        temperature = ours.get("temperature")
     return {
         "name": name,
         "server": server,
@@ -141,9 +152,9 @@ def _judge(
         "api_config": api_config,
         **{key: ours.get(key) for key in _AS_GIVEN},
         "env": {key: str(value) for key, value in (ours.get("env") or {}).items()},
-        "sampling": ours.get("sampling") or {},
-        "temperature": float(first("temperature", theirs, block)),
-        "max_tokens": int(first("max_tokens", theirs, block)),
+        "sampling": sampling,
+        "temperature": None if temperature is None else float(temperature),
+        "max_tokens": int(max_tokens),
         "parallel": first("parallel", block),
         "reference": first("reference", theirs) or None,
         "max_restarts": first("max_restarts"),

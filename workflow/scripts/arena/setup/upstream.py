@@ -18,8 +18,9 @@ from arena.support.files import load_yaml, read_text
 from arena.support.literals import read_literal
 from arena.support.names import did_you_mean
 
-# openai_thinking is the same protocol with an effort instead of a temperature.
-OPENAI_COMPATIBLE = ("openai", "openai_thinking", "vllm", "sglang", "litellm")
+# The same protocol with an effort instead of a temperature, and the effort of blocks without one.
+THINKING, DEFAULT_EFFORT = "openai_thinking", "medium"
+OPENAI_COMPATIBLE = ("openai", THINKING, "vllm", "sglang", "litellm")
 OPENAI_BASE = "https://api.openai.com/v1"  # where `endpoints: null` goes, as in Arena-Hard-Auto
 _PLACEHOLDER = re.compile(r"<[^<>]*>")
 # Kind and least value of what an api_config.yaml or a settings file may hold.
@@ -225,6 +226,8 @@ def _normalised(raw: dict[str, Any], file: Path) -> dict[str, Any]:
     _check_numbers(raw, str(file))
     kept = ("judge_model", "temperature", "max_tokens")
     settings = {key: raw[key] for key in kept if raw.get(key) is not None}
+    if "temperature" in raw:  # null: none is sent
+        settings["temperature"] = raw["temperature"]
     if not isinstance(settings.get("judge_model", ""), str):
         raise ConfigError(f"{file}: judge_model: cannot be {raw['judge_model']!r}")
     patterns = raw.get("regex_patterns") or raw.get("regex_pattern")
