@@ -10,7 +10,8 @@ from typing import Any
 
 from arena.data.prompts import ANY_CATEGORY, asks_for, check_template, own_prompts, read_prompt
 from arena.data.questions import read_questions
-from arena.data.verdict import DEFAULT_PATTERNS, compile_pattern
+from arena.data.verdict import DEFAULT_PATTERNS
+from arena.setup.pattern_check import check_patterns
 from arena.support.errors import ArenaError, ConfigError
 from arena.support.names import check_model_name, did_you_mean
 
@@ -81,8 +82,7 @@ def choose_prompts(
     template = check_template(template or own.template)
     _check_reference(judge.get("reference"), theirs.get("reference"), template)
     patterns = judge.get("patterns") or theirs.get("regex_patterns") or list(DEFAULT_PATTERNS)
-    for pattern in patterns:
-        compile_pattern(pattern)  # refuses a bad one now, not in a job
+    check_patterns(patterns)  # refuses a bad one now, not in a job
     return {
         "system_prompt": _asked_for(system, asked),
         "prompt_template": template,
