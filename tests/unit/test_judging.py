@@ -226,6 +226,29 @@ def test_other_patterns_read_the_stored_replies_anew(case):
     assert none["reason"] == "no verdict by the patterns in use"
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"answer": "I lean to [[A>B]], and so [[A<B]]"},  # the stored label stands there as well
+        {"answer": "I lean to [[A?B]], and so [[A?B]]"},
+        {"answer": "I lean to [[A=B]], and so [[A=B]]"},
+        {"label": "A=B"},
+    ],
+)
+def test_a_damaged_reply_is_asked_again_and_never_another_verdict(case, damage):
+    with judge(lambda call: completion("I lean to [[A>B]], and so [[A>B]]")) as server:
+        case.play(server)
+        journal = case.root / "games" / "m.jsonl"
+        first, rest = journal.read_text().split("\n", 1)
+        line = json.loads(first) | damage
+        journal.write_text(f"{json.dumps(line)}\n{rest}")
+        after = case.play(server)
+        assert len(server.calls) == 11
+        assert {game["score"] for line in after for game in line["games"]} == {"A>B"}
+        case.play(server)
+        assert len(server.calls) == 11, "the new reply holds"
+
+
 @pytest.mark.parametrize(("times", "seeds"), [(0, set()), (1, {5})])
 def test_what_others_asked_in_vain_is_asked_again_by_the_setting_only(case, times, seeds):
     """Adopted games without a verdict: our first request is a second one."""

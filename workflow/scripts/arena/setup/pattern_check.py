@@ -46,7 +46,7 @@ def _is_almost(group: str | None) -> bool:
 
 
 def _read(pattern: str) -> str:
-    """The shortest text that a simple pattern is made for, `{}` for its label, to be filled twice."""
+    """The shortest text of a simple pattern, with `{}` for its label, to be filled twice."""
     text = _BLANKS.sub("", _GROUP.sub("\0", pattern, count=1))
     text = _QUANTIFIERS.sub("", _CLASS.sub(r"\1", text))
     text = re.sub(r"\\(.)", r"\1", text)
