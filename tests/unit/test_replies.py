@@ -18,6 +18,11 @@ def read(body: bytes) -> Outcome:
     return read_reply(body, SETTINGS)
 
 
+def test_tokens_that_are_no_count_are_0():
+    usage = {"prompt_tokens": 10**30, "completion_tokens": -4}
+    assert read(reply(usage=usage)).usage == {"prompt": 0, "cached": 0, "completion": 0}
+
+
 def test_a_good_reply():
     usage = {
         "prompt_tokens": 30,

@@ -13,6 +13,7 @@ from typing import Any
 
 from arena.data.games import GameSettings
 from arena.data.verdict import without_thoughts
+from arena.support.shapes import count_of
 
 _ENDS = re.compile("</think>", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -154,7 +155,7 @@ def _usage(usage: Any) -> dict[str, int | None]:
 
     def tokens(counts: Any, key: str) -> int:
         number = counts.get(key) if isinstance(counts, dict) else None
-        return number if type(number) is int and number >= 0 else 0
+        return count_of(number)
 
     details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
     return {
