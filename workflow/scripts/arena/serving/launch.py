@@ -13,6 +13,7 @@ from arena.support.names import did_you_mean
 
 SCRIPTS = Path(__file__).resolve().parents[2]
 PLACEHOLDERS = ("path", "name", "host", "port", "gpus")
+_DEVICE = re.compile(r"\d|(?:GPU|MIG)-")
 # $ before a brace is the shell's own; doubled braces stand for themselves
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|(?<!\$)\{([A-Za-z_]+)\}")
 DEFAULT_COMMANDS = {
@@ -101,7 +102,7 @@ def gpu_count(resources: Mapping[str, Any], env: Mapping[str, str] = os.environ)
         # CUDA's rule: the list ends at the first entry that is no device
         count = 0
         for device in visible.split(","):
-            if not device.strip() or device.strip().startswith("-"):
+            if not _DEVICE.match(device.strip()):  # Slurm says NoDevFiles where it gave none
                 break
             count += 1
         return count

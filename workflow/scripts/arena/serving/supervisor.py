@@ -150,7 +150,7 @@ class Supervisor:
             left = await self.process.end()
             message = self._message(cause, first)
             say(message)
-            if first:
+            if first and (restarts or not cause.passes):  # what passes is tried once more
                 if not cause.local:
                     self.failed.write(cause.text, self.record)
                 await self._give_up(message)
