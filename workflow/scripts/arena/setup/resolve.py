@@ -23,7 +23,7 @@ from arena.support.names import check_model_name, did_you_mean, in_order
 
 _AS_GIVEN = (
     *("path", "setup", "command", "api_type"),
-    *("context", "ask_again", "priority", "timeout_s"),
+    *("context", "ask_again", "priority", "timeout_s", "fold_system"),
 )
 
 

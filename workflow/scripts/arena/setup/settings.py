@@ -97,7 +97,8 @@ class Settings:
         # Another model under the judge's name; without one, the digests of before.
         names = {end.get("model") or self.judge["name"] for end in self.judge["endpoints"] or ()}
         served_as = sorted(names - {self.judge["name"]})
-        return params | ({"served_as": served_as} if served_as else {})
+        params |= {"served_as": served_as} if served_as else {}
+        return params | ({"fold_system": True} if self.judge.get("fold_system") else {})
 
     @property
     def digest(self) -> str:
