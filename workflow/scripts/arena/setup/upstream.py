@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.data.prompts import ANY_CATEGORY, check_template
+from arena.setup.secrets import check_address
 from arena.support.errors import ConfigError
 from arena.support.files import load_yaml, read_text
 from arena.support.literals import read_literal
@@ -174,6 +175,7 @@ def read_endpoints(file: str | Path, name: str, api_type: str | None = None) -> 
         where = f"{file}: {name}: endpoints[{number}]"
         if not isinstance(entry, dict) or not isinstance(entry.get("api_base"), str):
             raise ConfigError(f"{where}: api_base is missing")
+        check_address(entry["api_base"], f"{where}: api_base")
         if _PLACEHOLDER.search(entry["api_base"]):
             raise ConfigError(f"{where}: api_base still holds a placeholder: {entry['api_base']}")
         if not re.match("https?://", entry["api_base"]):
@@ -181,6 +183,8 @@ def read_endpoints(file: str | Path, name: str, api_type: str | None = None) -> 
         key = entry.get("api_key")
         if isinstance(key, str) and _PLACEHOLDER.fullmatch(key):
             raise ConfigError(f"{where}: api_key still holds a placeholder: {key}")
+        if isinstance(key, str) and not (key.isascii() and key.isprintable()):
+            raise ConfigError(f"{where}: api_key holds characters that no key has")
         model = entry.get("model_name") or block["model"]
         endpoints.append(Endpoint(entry["api_base"], None if key is None else str(key), model))
     return endpoints
