@@ -9,7 +9,7 @@ from arena.data.games import Game, GameSettings
 from arena.serving.external import endpoints
 from arena.setup.prompt_check import prompt_differences
 from arena.setup.resolve import resolve
-from arena.setup.settings import Settings
+from arena.setup.settings import Settings, job_notes
 from arena.support.errors import ConfigError
 
 AHA = {"arena_hard_dir": "aha", "data_dir": "data"}
@@ -80,6 +80,22 @@ def settings(project: Path, **config: object) -> Settings:
 
 def test_all_is_every_answer_file_less_judge_and_baseline(data: Path, project: Path) -> None:
     assert settings(project).models == ("run-1", "run-2", "solo")
+
+
+def test_odd_names_of_files_blocks_and_lists_are_left_out(
+    data: Path, checkout: Path, project: Path
+) -> None:
+    (data / "data/b/model_answer/m(thinking).jsonl").write_text("")
+    found = settings(project)
+    assert found.models == ("run-1", "run-2", "solo")
+    assert found.odd_names == ("m(thinking)",)
+    (data / "models.txt").write_text("solo\norg/name\nm(*\n")
+    found = settings(project, models="models.txt")
+    assert (found.models, found.odd_names) == (("solo",), ("org/name", "m(thinking)"))
+    file = checkout / "config/api_config.yaml"
+    file.write_text(file.read_text() + "org/name: {model: x, endpoints: null}\n")
+    found = settings(project, **AHA, judge={"name": "theirs"})
+    assert (found.models, found.odd_names) == (("claude", "run-1"), ("org/name",))
 
 
 def test_models_from_a_file_a_list_and_globs(data: Path, project: Path) -> None:
@@ -358,6 +374,19 @@ def test_a_copy_of_our_prompt_is_our_prompt(data: Path, project: Path) -> None:
         "prompt_template": str(project / "config/prompts/template.txt"),
     }
     assert settings(project, judge=judge | own).digest == settings(project, judge=judge).digest
+
+
+def test_what_would_end_every_job_is_said(data: Path, project: Path) -> None:
+    def notes(path: str = "org/name", **walltime: float) -> list[str]:
+        judge = {"name": "j", "server": "vllm", "path": path}
+        return job_notes(settings(project, judge=judge, walltime=walltime))
+
+    assert notes() == notes(max_minutes=32) == notes(path=str(data)) == []
+    (note,) = notes(max_minutes=31)
+    assert "max_minutes" in note and "(32)" in note
+    for path in ("/nowhere/judge", "./judge", "models/org/name"):
+        (note,) = notes(path=path)
+        assert f"judge.path: {path} is not there" in note
 
 
 def test_our_keys_win_over_the_checkout(checkout: Path, project: Path) -> None:

@@ -3,7 +3,7 @@
 `check_settings` is the door for the workflow; `check` is the function behind it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from arena.data.judgments import is_foreign
 from arena.data.prompts import ANY_CATEGORY
 from arena.data.questions import Question, read_questions
 from arena.setup.name_hints import NameHints
-from arena.setup.settings import Settings
+from arena.setup.settings import Settings, job_notes
 from arena.support.errors import ConfigError, DataError
 from arena.support.names import check_model_name, did_you_mean
 from arena.support.text import counted, listing
@@ -24,7 +24,7 @@ _RESERVED = ("overall", ANY_CATEGORY)
 
 def check_settings(settings: Settings) -> Report:
     """Check what a campaign stands on, with a memory in its results folder."""
-    return check(
+    report = check(
         bench=settings.bench,
         questions=settings.questions,
         answers_dir=settings.answers_dir,
@@ -37,7 +37,9 @@ def check_settings(settings: Settings) -> Report:
         missing_answers=settings.missing_answers,
         baseline_gaps=settings.baseline_gaps,
         memory=settings.root / ".answers.json",
+        odd_names=settings.odd_names,
     )
+    return replace(report, notes=report.notes + job_notes(settings))
 
 
 def check(
@@ -54,6 +56,7 @@ def check(
     missing_answers: str = "skip",
     baseline_gaps: str = "drop",
     memory: str | Path | None = None,
+    odd_names: Sequence[str] = (),
 ) -> Report:
     """Check questions, answers, baselines and judgments of a campaign.
 
@@ -75,6 +78,8 @@ def check(
         A question that the baseline or the reference has not answered: "drop" or "block".
     memory
         File that remembers what was found, by path, size and time of change.
+    odd_names
+        Models whose names cannot be a file's: each costs its own line.
 
     Raises
     ------
@@ -109,9 +114,13 @@ def check(
             others = "baseline and reference have" if reference else "the baseline has"
             reason = f"no answers to the questions that {others} answered"
             row = replace(row, state="no_answers", reason=reason)
-        if row.state in READY and is_foreign(
-            f"{judgments_dir}/{model}.jsonl", f"{journals_dir}/{model}.jsonl"
-        ):
+        try:
+            others_made_it = row.state in READY and is_foreign(
+                f"{judgments_dir}/{model}.jsonl", f"{journals_dir}/{model}.jsonl"
+            )
+        except DataError as error:
+            others_made_it, row = False, replace(row, state="broken", reason=str(error))
+        if others_made_it:
             foreign.append(model)
             reason = f"{judgments_dir}/{model}.jsonl was not made by this workflow"
             row = replace(row, state="foreign_judgments", reason=reason)
@@ -121,6 +130,11 @@ def check(
             games[model] = to_play
             hints.note(model)
         rows.append(row)
+    for name in odd_names:
+        try:
+            check_model_name(name, where="its name")
+        except ConfigError as error:
+            rows.append(Row(name, len(asked), 0, len(asked), 0, 0, 0, 0, "broken", str(error)))
     if foreign:
         problems.append(
             f"{counted(len(foreign), 'judgment file')} in {judgments_dir} "
@@ -136,11 +150,23 @@ def check(
         questions=len(asked),
         rows=rows,
         problems=problems,
-        notes=(notes if gaps else []) + hints.notes(),
+        notes=(notes if gaps else [])
+        + hints.notes()
+        + list(_alike([*models, *baselines.values()])),
         dropped=dropped,
         games=games,
         files_read=files.read,
     )
+
+
+def _alike(names: Iterable[str]) -> Iterator[str]:
+    """A note for each set of names that are one name where file systems ignore case."""
+    by_folded: dict[str, set[str]] = {}
+    for name in names:
+        by_folded.setdefault(name.casefold(), set()).add(name)
+    for same in by_folded.values():
+        if len(same) > 1:
+            yield f"{', '.join(sorted(same))}: differ in case only; are they two models?"
 
 
 def _check_categories(asked: Sequence[Question], questions: str | Path) -> None:

@@ -5,7 +5,7 @@ Arena-Hard-Auto's settings file of the bench, its api_config.yaml, the defaults 
 """
 
 import fnmatch
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from arena.setup.settings import DEFAULTS, Settings
 from arena.setup.upstream import DEFAULT_EFFORT, THINKING, Upstream, check_api_type
 from arena.support.errors import ConfigError
 from arena.support.files import read_text
-from arena.support.names import check_model_name, did_you_mean, in_order
+from arena.support.names import check_model_name, did_you_mean, in_order, is_model_name
 
 _AS_GIVEN = (
     *("path", "setup", "command", "api_type"),
@@ -71,7 +71,8 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
     if not asks_for(prompts["prompt_template"], "REFERENCE"):
         judge["reference"] = None  # the settings file names one that its template does not show
     answers_dir = data_dir / bench / "model_answer"
-    models = _models(config["models"], answers_dir, upstream)
+    named = _models(config["models"], answers_dir, upstream)
+    models = tuple(model for model in named if is_model_name(model))
     left_out = {judge["name"], *baselines.values()}
     models = tuple(model for model in models if model not in left_out)
     if not models:
@@ -79,12 +80,12 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
             f"config: models: {config['models']} names none besides judge and baseline; answers "
             f"are looked for in {answers_dir}/"
         )
-    named = "+".join(sorted(set(baselines.values())))
+    against = "+".join(sorted(set(baselines.values())))
     settings = Settings(
         bench=bench,
         questions=questions,
         answers_dir=answers_dir,
-        judgments_dir=Path(judgments_dir.replace("{baseline}", named)) / judge["name"],
+        judgments_dir=Path(judgments_dir.replace("{baseline}", against)) / judge["name"],
         root=results_dir / bench / judge["name"],
         models=models,
         selected=_only(config.get("only"), models),
@@ -98,6 +99,7 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
         gpu_hour_cost=config.get("gpu_hour_cost"),
         leaderboard=_leaderboard(config.get("leaderboard", {}), bench),
         rehearsal=rehearsal,
+        odd_names=tuple(model for model in named if not is_model_name(model)),
         upstream=upstream,
         prompts=prompts,
         **{
@@ -193,6 +195,9 @@ def _models(
 ) -> tuple[str, ...]:
     answered = sorted((path.stem for path in answers_dir.glob("*.jsonl")), key=in_order)
     configured = sorted(upstream.api_config(), key=in_order) if upstream else []
+    from_file = isinstance(
+        given, str
+    )  # one odd name of many; in a list of the config it is refused
     if given == "all":
         return tuple(configured or answered)
     if isinstance(given, str):
@@ -204,7 +209,10 @@ def _models(
         lines = read_text(given, "config: models: ").splitlines()
         given = [name for line in lines if (name := line.split("#")[0].strip())]
     known = list(dict.fromkeys([*configured, *answered]))
-    return tuple(_expand(given, known, key="models", strict=False))
+    odd = {name for name in given if from_file and not is_model_name(name)}
+    odd = {name for name in odd if not any(sign in name for sign in "*?[")}
+    names = _expand(given, [*known, *odd], key="models", strict=False, odd=odd)
+    return tuple(names)
 
 
 def _only(given: str | list[str] | None, models: tuple[str, ...]) -> tuple[str, ...]:
@@ -216,7 +224,14 @@ def _only(given: str | list[str] | None, models: tuple[str, ...]) -> tuple[str, 
     return tuple(model for model in models if model in chosen)
 
 
-def _expand(entries: Iterable[str], known: Iterable[str], *, key: str, strict: bool) -> list[str]:
+def _expand(
+    entries: Iterable[str],
+    known: Iterable[str],
+    *,
+    key: str,
+    strict: bool,
+    odd: Collection[str] = (),
+) -> list[str]:
     """Names with globs filled in, in order, each once; `strict` refuses unknown names."""
     known = list(known)
     names: dict[str, None] = {}
@@ -229,7 +244,8 @@ def _expand(entries: Iterable[str], known: Iterable[str], *, key: str, strict: b
                 )
             names |= dict.fromkeys(matches)
             continue
-        check_model_name(entry, where=f"config: {key}")
+        if entry not in odd:
+            check_model_name(entry, where=f"config: {key}")
         if strict and entry not in known:
             hint = did_you_mean(entry, known)
             raise ConfigError(f"config: {key}: {entry!r} is not one of the models{hint}")
