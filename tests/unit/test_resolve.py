@@ -109,6 +109,10 @@ def test_models_from_a_file_a_list_and_globs(data: Path, project: Path) -> None:
     [
         ({"models": ["tulu-*"]}, "models: tulu-* matches no model"),
         ({"models": "run-*"}, "models: 'run-*' is no file of names; to name models write a list"),
+        ({"models": "gone/list"}, "models: gone/list: there is no such file in /"),
+        ({"models": "gone.txt"}, "models: gone.txt: there is no such file in /"),
+        ({"models": "empty.txt"}, "models: empty.txt: the file names no model"),
+        ({"models": "data"}, "models: 'data' is no file of names"),
         ({"models": ""}, "models: '' is no file of names"),
         ({"models": "latin.txt"}, "models: latin.txt: not UTF-8 at byte 4"),
         ({"models": ["../x"]}, "path separator"),

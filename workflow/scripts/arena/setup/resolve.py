@@ -201,18 +201,30 @@ def _models(
     if given == "all":
         return tuple(configured or answered)
     if isinstance(given, str):
-        if not Path(given).is_file():
-            raise ConfigError(
-                f"config: models: {given!r} is no file of names; to name models write a list: "
-                f"[{given}]"
-            )
-        lines = read_text(given, "config: models: ").splitlines()
-        given = [name for line in lines if (name := line.split("#")[0].strip())]
+        file, given = given, _names_in(given)
+        if not given:
+            raise ConfigError(f"config: models: {file}: the file names no model")
     known = list(dict.fromkeys([*configured, *answered]))
     odd = {name for name in given if from_file and not is_model_name(name)}
     odd = {name for name in odd if not any(sign in name for sign in "*?[")}
     names = _expand(given, [*known, *odd], key="models", strict=False, odd=odd)
     return tuple(names)
+
+
+def _names_in(file: str) -> list[str]:
+    """The names of a file, one a line."""
+    if not Path(file).is_file():
+        missing = "/" in file or Path(file).suffix
+        raise ConfigError(
+            (
+                f"config: models: {file}: there is no such file in {Path.cwd()}"
+                if missing and not Path(file).exists() and not set("*?[") & set(file)
+                else f"config: models: {file!r} is no file of names"
+            )
+            + f"; to name models write a list: [{file}]"
+        )
+    lines = read_text(file, "config: models: ").splitlines()
+    return [name for line in lines if (name := line.split("#")[0].strip())]
 
 
 def _only(given: str | list[str] | None, models: tuple[str, ...]) -> tuple[str, ...]:
