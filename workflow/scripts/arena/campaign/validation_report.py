@@ -12,6 +12,7 @@ from typing import Any
 
 from arena.support.errors import DataError
 from arena.support.jsonl import write_atomic
+from arena.support.text import printable
 
 READY = ("ready", "incomplete")
 # States that keep one model from being judged; a foreign judgment stops the whole run.
@@ -73,7 +74,9 @@ class Report:
     def left_out(self) -> list[str]:
         """One line a model that will not be judged."""
         return [
-            f"left out: {row.model}: {row.reason}" for row in self.rows if row.state in LEFT_OUT
+            printable(f"left out: {row.model}: {row.reason}")
+            for row in self.rows
+            if row.state in LEFT_OUT
         ]
 
     def raise_blocking(self) -> None:
@@ -109,7 +112,8 @@ class Report:
                             quotechar=None)  # fmt: skip
         writer.writerow(column.name for column in fields(Row))
         for row in self.rows:
-            writer.writerow(str(value).translate(plain) for value in asdict(row).values())
+            cells = (printable(str(value)).translate(plain) for value in asdict(row).values())
+            writer.writerow(cells)
         write_atomic(Path(folder) / "validation.tsv", text.getvalue())
         content = json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
         write_atomic(Path(folder) / "validation.json", content + "\n")
@@ -124,7 +128,7 @@ class Report:
         lines += _paragraphs("Found", [f"{r.model}: {r.reason}" for r in self.rows if r.reason])
         lines += _paragraphs("Notes", self.notes)
         lines += _paragraphs("Stops a run", self.problems)
-        return "\n".join([*lines, "", self._verdict()])
+        return printable("\n".join([*lines, "", self._verdict()]))
 
     def _verdict(self) -> str:
         states = Counter(row.state for row in self.rows)

@@ -14,6 +14,7 @@ from typing import Any
 from arena.data.games import GameSettings
 from arena.data.verdict import without_thoughts
 from arena.support.shapes import count_of
+from arena.support.text import printable
 
 _ENDS = re.compile("</think>", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -316,7 +317,7 @@ def _retry_after(headers: Any) -> float | None:
 
 def shorten(text: str, most: int = 300) -> str:
     """One line of at most `most` characters: an error text may hold a whole prompt."""
-    line = " ".join(text.split())
+    line = printable(" ".join(text.split()))
     return line if len(line) <= most else f"{line[:most]}… ({len(line)} characters)"
 
 

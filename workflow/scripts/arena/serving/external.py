@@ -9,6 +9,7 @@ from typing import Any
 
 from arena.setup.upstream import OPENAI_BASE, Endpoint, read_endpoints
 from arena.support.errors import ConfigError
+from arena.support.text import printable
 
 CHECK_SECONDS = 10.0
 NO_KEY = "EMPTY"  # what servers without keys accept and clients must send
@@ -80,4 +81,5 @@ def check(endpoint: Mapping[str, str]) -> str:
         return f"{endpoint['url']}: cannot be asked for its models ({type(error).__name__})"
     if name in names:
         return f"{endpoint['url']}: serves {name}"
-    return f"{endpoint['url']}: does not list {name}, but {', '.join(sorted(names)[:10])}"
+    others = printable(", ".join(sorted(map(str, names))[:10]))
+    return f"{endpoint['url']}: does not list {name}, but {others}"

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import time
@@ -13,9 +14,11 @@ from pathlib import Path
 from arena.serving.launch import SCRIPTS
 from arena.serving.server_records import GIVEN_UP
 from arena.support.processes import end_descendants
+from arena.support.text import printable
 
 TAIL = 200  # lines of the judge's log in which a cause is looked for
 LONGEST_LINE = 10_000  # characters of a line of the log that are kept
+_COLOUR = re.compile(r"\x1b\[[\d;]*[mK]")  # of servers that log to a terminal
 LAST_WORDS = 2.0  # s for what still stands in the pipe
 
 
@@ -74,7 +77,7 @@ class Process:
             self._put(rest)
 
     def _put(self, raw: bytes) -> None:
-        line = raw.decode(errors="replace")[:LONGEST_LINE]
+        line = printable(_COLOUR.sub("", raw.decode(errors="replace")[:LONGEST_LINE]))
         if line.strip():
             self.lines.append(line)
             with suppress(OSError):  # a full disk must not stop the judge

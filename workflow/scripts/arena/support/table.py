@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from arena.support.text import printable
+
 # Blue and orange, which all common kinds of colour vision tell apart; marks and words say the same.
 COLOURS = {"done": "38;5;33", "partial": "38;5;172", "grave": "1;38;5;172", "dim": "2", "head": "1"}
 _ESCAPE = re.compile(r"\x1b\[[\d;]*m")
@@ -55,7 +57,7 @@ class Style:
     def wrap(self, text: str, first: str, then: str) -> list[str]:
         """Break at blanks; a word that is too long, such as a path, stays whole to be copied."""
         lines, line = [], first
-        for word in text.split():
+        for word in printable(text).split():
             if len(line) + len(word) + 1 > self.width and line.strip():
                 lines.append(line)
                 line = then
@@ -83,7 +85,7 @@ def table(columns: Sequence[Column], rows: Iterable[Any], style: Style) -> list[
     """Lines of a table no wider than the terminal: the one column that shrinks gives way."""
     rows = list(rows)
     shown = [column for column in columns if column.least <= style.width <= column.most]
-    cells = [[column.text(row) for column in shown] for row in rows]
+    cells = [[_one_line(column.text(row)) for column in shown] for row in rows]
     widths = [
         max([len(column.title), *(len(line[i]) for line in cells)])
         for i, column in enumerate(shown)
@@ -107,6 +109,10 @@ def table(columns: Sequence[Column], rows: Iterable[Any], style: Style) -> list[
         for texts, row in zip(cells, rows, strict=True)
     ]
     return [head, *body]
+
+
+def _one_line(text: str) -> str:
+    return printable(text).replace("\n", " ").replace("\t", " ")
 
 
 def cut(line: str, width: int) -> str:
