@@ -44,6 +44,10 @@ def test_a_minimal_config_passes_as_it_is(schema: Path) -> None:
         ({"judge": {"batch_size": 3}}, "judge.batch_size is not a key; did you mean batch_size?"),
         ({"temprature": 3}, "temprature is not a key; did you mean judge.temperature?"),
         ({"judge": {"endpoints": [{"api_base": "h/v1"}]}}, "endpoints.0.api_base: 'h/v1' does not"),
+        (
+            {"judge": {"endpoints": [{"api_base": "http://h/v1/chat/completions/"}]}},
+            "judge.endpoints.0.api_base: http://h/v1/chat/completions/: ends",
+        ),
         ({"seed": -1}, "seed: -1 is less than the minimum of 0"),
         ({"judge": {"temperature": float("nan")}}, "judge.temperature: nan is no number"),
         (

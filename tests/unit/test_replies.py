@@ -98,6 +98,15 @@ def test_a_good_reply():
         (reply(None, refusal="I cannot."), "rejected", None, "I cannot.", "refused: I cannot."),
         (reply("so", "content_filter"), "rejected", None, "so", "content filter"),
         (reply([{"type": "text", "text": "[[A=B]]"}]), "ok", "A=B", "[[A=B]]", None),
+        *(
+            (reply([thought, {"text": "so"}]), "unparsed", None, "so", "no verdict")
+            for thought in (
+                {"type": "reasoning", "text": "[[A>B]]"},
+                {"type": "thinking", "thinking": "[[A>B]]", "text": "[[A>B]]"},
+                {"thought": True, "text": "[[A>B]]"},
+            )
+        ),
+        (reply(None, thinking="hm [[A>B]]"), "unparsed", None, "<think>hm [[A>B]]", "only thought"),
         (reply("\ud800[[A=B]]"), "ok", "A=B", "\ufffd[[A=B]]", None),
         (reply("[[A=B]]", None), "ok", "A=B", "[[A=B]]", None),
         (reply("[[A=B]]", {"odd": 1}), "ok", "A=B", "[[A=B]]", None),

@@ -24,15 +24,16 @@ _NAME = (
     r"(?:[a-z]+[:_])?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection"
     r"|scratchpad|inner_monologue)"
 )
-_TAG = re.compile(rf"</?({_NAME})>", re.IGNORECASE)
+_TAG = re.compile(rf"</?({_NAME})(?:\s+\w+=[^<>]{{0,40}})?\s*>", re.IGNORECASE)
 # Begin and end of a thought where it is no such pair of tags, after a text without which there is
 # neither. gpt-oss thinks in channels, whose marks are lost where a server leaves special tokens
 # out: "analysis", then "assistantfinal".
 _PAIRS = (
     ("think]", r"\[THINK\]", r"\[/THINK\]"),  # Magistral
     ("think▷", r"◁think▷", r"◁/think▷"),  # Kimi
-    ("|>", r"<\|(?:begin_of_thought|start_(?:of_)?thinking|think|inner_prefix)\|>",
-     r"<\|(?:end_of_thought|end_(?:of_)?thinking|/think|inner_suffix)\|>"),
+    ("[unused16]", r"\[unused16\]", r"\[unused17\]"),  # Pangu
+    ("|>", r"<\|(?:(?:begin|start)_(?:of_)?(?:thought|thinking|reasoning)|think|inner_prefix)\|>",
+     r"<\|(?:end_(?:of_)?(?:thought|thinking|reasoning)|/think|content|inner_suffix)\|>"),
     ("|>", r"(?:<\|start\|>assistant)?<\|channel\|>\s*(?:analysis|commentary)",
      r"(?:<\|start\|>assistant)?<\|channel\|>\s*final.{0,40}?<\|message\|>"),
     ("assistantfinal", r"\A\s*(?-i:analysis(?=[A-Z]))", r"(?-i:assistantfinal(?=\W|[A-Z]))"),
@@ -85,7 +86,8 @@ def without_thoughts(reply: str) -> str:
     kinds: dict[tuple[str, str], int] = {}  # begin, end -> where the first of them stands
     for tag in _TAG.finditer(reply):
         name = re.escape(tag[1].lower())
-        kinds.setdefault((f"<{name}>", f"</{name}>"), tag.start())
+        pair = (rf"<{name}(?:\s+\w+=[^<>]{{0,40}})?\s*>", rf"</{name}\s*>")
+        kinds.setdefault(pair, tag.start())
     lower = reply.lower()
     for hint, begin, end in _PAIRS:
         # what has no end is looked for where it begins

@@ -119,7 +119,8 @@ def read_reply(body: bytes, settings: GameSettings, redact: Callable[[str], str]
             return read_status(status, {}, json.dumps(choice).encode(), redact)
         message = choice["message"] if finish != "content_filter" else choice.get("message") or {}
         content = _text(message.get("content"))
-        thoughts = message.get("reasoning_content") or message.get("reasoning")
+        names = ("reasoning_content", "reasoning", "thinking")  # the last is Ollama's
+        thoughts = next((message[name] for name in names if message.get(name)), None)
         thoughts = _text(thoughts) if isinstance(thoughts, str | list) else ""
         refusal = message.get("refusal") or ""
         refusal = redact(_text(refusal if isinstance(refusal, str) else json.dumps(refusal)))
@@ -190,7 +191,8 @@ def _why_no_verdict(state: str, content: str, thoughts: str, message: dict[str, 
 def _text(content: Any) -> str:
     """The text of a `content`: a string, null, or OpenAI's list of parts."""
     if isinstance(content, list):
-        texts = (part.get("text") for part in content if isinstance(part, dict))
+        parts = (part for part in content if isinstance(part, dict))
+        texts = (part.get("text") for part in parts if not _is_thought(part))
         content = "".join(text for text in texts if isinstance(text, str))
     if content is None:
         return ""
@@ -198,6 +200,12 @@ def _text(content: Any) -> str:
         raise TypeError(content)
     # No UTF-8 file can hold a lone surrogate; what cannot be stored must not be shown once only.
     return _SURROGATE.sub("\ufffd", content)
+
+
+def _is_thought(part: dict[str, Any]) -> bool:
+    """Whether a part of a `content` is what the judge thought (Gemini, Anthropic, Mistral)."""
+    kind = str(part.get("type"))
+    return part.get("thought") is True or "think" in kind or "reason" in kind
 
 
 def _usage(usage: Any) -> dict[str, int | None]:

@@ -1,4 +1,4 @@
-"""Keys and passwords where none belongs: refused, and never printed."""
+"""Keys and passwords where none belongs: refused, and never printed; and odd addresses."""
 
 import os
 import re
@@ -25,13 +25,17 @@ def without_secrets(text: str) -> str:
 
 
 def check_address(url: str, where: str) -> None:
-    """ConfigError for an address with a password or a key in it."""
+    """ConfigError for an address with a password or a key in it, or of a call."""
     user = "@" in re.sub("^.*?://", "", url).split("/")[0]
     if user or _QUERY.search(url) or _KEY.search(url):
         what = "a user or a password" if user else "a key"
         raise ConfigError(
             f"{where}: {without_secrets(url)} holds {what}, which would stand in logs. Give the "
             "address alone, and the key by api_key_env (or api_key of api_config.yaml)"
+        )
+    if url.rstrip("/").endswith("/completions"):
+        raise ConfigError(
+            f"{where}: {url}: ends with the /v1 before /chat/completions, or its like"
         )
 
 
