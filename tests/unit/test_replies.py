@@ -146,6 +146,8 @@ def test_ends_of_other_apis(finish, state, kept):
 def test_a_filtered_reply_may_have_no_message():
     body = json.dumps({"choices": [{"finish_reason": "SAFETY", "index": 0}]}).encode()
     assert read(body).state == "rejected"
+    blocked = {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "choices": []}
+    assert read(json.dumps(blocked).encode()).state == "rejected"
     assert read(reply("[[A>B]]", "MAX_TOKENS")).label == "A>B"
 
 
@@ -267,6 +269,7 @@ VLLM = (
     ("status", "body", "kind"),
     [
         (503, error(type="judge_starting"), "starting"),
+        (503, error("Loading model", type="unavailable_error"), "starting"),  # llama.cpp
         (503, error(type="judge_failed"), "fatal"),
         (503, error(type="judge_stopped"), "fatal"),
         (503, b"<html>maintenance downtime or capacity problems", "broken"),
@@ -335,6 +338,7 @@ def test_failures(status, body, kind):
         (400, error("flagged: 'What is the top priority of a nurse?'"), "rejected"),
         (403, error("no", code=403, metadata={"flagged_input": "x", "reasons": ["y"]}), "rejected"),
         (403, error("Your input was flagged by our moderation"), "rejected"),
+        (451, error("no"), "rejected"),
         (422, json.dumps({"detail": [{"msg": "bad"}]}).encode(), "rejected"),
     ],
 )

@@ -13,7 +13,7 @@ from typing import Any
 
 from arena.data.games import GameSettings
 from arena.data.verdict import without_thoughts
-from arena.support.shapes import count_of
+from arena.support.shapes import count_of, dict_of
 from arena.support.text import printable
 
 _ENDS = re.compile("</think>", re.IGNORECASE)
@@ -113,6 +113,8 @@ def read_reply(body: bytes, settings: GameSettings, redact: Callable[[str], str]
         reply = json.loads(body)
         if (status := _status_within(reply)) is not None:
             return read_status(status, {}, body, redact)
+        if blocked := dict_of(dict_of(reply).get("promptFeedback")).get("blockReason"):  # Gemini
+            return Outcome("rejected", reason=f"content filter: {blocked}", is_unexplained=True)
         choice = reply["choices"][0]
         finish = _end_of(choice)
         if (status := _status_within(choice)) is not None:
@@ -236,7 +238,7 @@ def read_status(
     if wait is not None and wait > LONGEST_WAIT:
         said += f" (it asks us to wait for {wait:.0f} s)"
         wait = LONGEST_WAIT
-    if error["type"] == "judge_starting":
+    if error["type"] == "judge_starting" or (status == 503 and "loading model" in lower):
         raise Failure("starting", message)
     if error["type"] in ("judge_failed", "judge_stopped"):
         raise Failure("fatal", message)
@@ -247,7 +249,7 @@ def read_status(
     busy = wait is not None or _BUSY.search(words)
     if status in (429, 529) or (status == 503 and busy):
         raise Failure("throttled", said, wait)
-    if status == 403 and (error["flagged"] or _FLAGGED.search(lower)):
+    if status == 451 or (status == 403 and (error["flagged"] or _FLAGGED.search(lower))):
         return Outcome("rejected", reason=f"content filter: {message}", is_unexplained=True)
     if status in (401, 403):
         raise Failure("fatal", f"{said}: the server refuses our key. Is it another job's server?")
