@@ -397,7 +397,8 @@ def test_a_path_that_is_no_file_costs_its_own_line(campaign, tmp_path, odd):
     path = campaign.bench / "model_answer/odd.jsonl"
     if odd == "fifo":
         os.mkfifo(path)
-        threading.Thread(target=path.write_bytes, args=[b""], daemon=True).start()  # ends a reader
+        # ends a reader that waits for a writer
+        threading.Thread(target=path.write_bytes, args=[b""], daemon=True).start()
     elif odd == "loop":
         path.symlink_to(path.name)
     elif odd == "folder":
@@ -407,6 +408,8 @@ def test_a_path_that_is_no_file_costs_its_own_line(campaign, tmp_path, odd):
         for folder in ("judgments", "games"):
             (tmp_path / folder / "odd.jsonl").mkdir(parents=True)
     report = campaign.check("m", "odd")
+    if odd == "fifo":
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))  # ends the writer
     assert report.ready == {"m"}
     assert report.rows[-1].state == "broken"
     assert "odd.jsonl: " in report.rows[-1].reason
