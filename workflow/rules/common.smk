@@ -80,7 +80,13 @@ def all_judgments(wildcards):
     """Of every configured model that has judgments or gets them now."""
     ready = set(ready_models())
     files = {model: SETTINGS.judgment(model) for model in SETTINGS.models}
-    return [file for model, file in files.items() if model in ready or Path(file).exists()]
+    found = [file for model, file in files.items() if model in ready or Path(file).exists()]
+    if not found and workflow.is_main_process:
+        with errors_for_users():
+            raise ConfigError(
+                "only: [] judges nothing, and nothing is judged yet: leave `only` out, or name models"
+            )
+    return found
 
 
 def names_of_judged(wildcards):
