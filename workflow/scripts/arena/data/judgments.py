@@ -25,6 +25,7 @@ from arena.support.jsonl import parse_line
 
 # How a game ended; only "ok" votes. "null" is a failed call of Arena-Hard-Auto.
 STATES = ("ok", "unparsed", "truncated", "too_long", "rejected", "null")
+BUFFER = 1 << 18  # bytes: a judgment's line is longer than Python's 8 KB, and 4.5 times slower there
 _NOTHING = msgspec.Raw(b"")
 
 
@@ -97,14 +98,14 @@ def read_judgments(
     """
     path = Path(path)
     try:
-        file = path.open("rb")
+        file = path.open("rb", buffering=BUFFER)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     with file:
         for number, raw in enumerate(file, 1):
             if number == 1:
                 raw = raw.removeprefix(b"\xef\xbb\xbf")
-            if not raw.strip():
+            if raw.isspace():
                 continue
             try:
                 yield _judgment(_decode(number, raw), number, path, rule, patterns)
