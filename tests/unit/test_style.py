@@ -183,3 +183,24 @@ def test_rare_columns_survive_resampling():
     votes.wins[:, 0] = 1
     found = controlled(votes, columns, rounds=60)
     assert np.isfinite(found.resamples).all()
+
+
+def test_all_rounds_together_are_the_fits_one_by_one():
+    """Few questions, so that some rounds separate or lose a column, and models win and lose all."""
+    columns = random_columns(6, 30)
+    columns[..., 3] = np.where(np.arange(30) < 2, columns[..., 3], 0)  # rounds without this column
+    votes = simulated([-9, -3.5, 0, 0.3, 0.8, 9], [0.9, 0.0, -0.4, 0.2], columns, cast=2)
+    assert not votes.wins[0].any(), "one lost all, and others all in some rounds"
+    weights = question_weights([str(number) for number in range(30)], 300, 1)
+    draw = resampler(votes, weights, "questions", 1)
+    features, patient = ("length", "markdown"), []
+
+    def drawn(number):
+        patient.append(number)
+        return draw(number)
+
+    one_by_one = fit_style(votes, columns, features, draw, 300, 0.9)
+    together = fit_style(votes, columns, features, drawn, 300, 0.9, weights)
+    np.testing.assert_allclose(together.resamples, one_by_one.resamples, atol=1e-4)
+    assert together.notes == one_by_one.notes
+    assert 0 < len(patient) < 150, "most rounds need no patient fit"

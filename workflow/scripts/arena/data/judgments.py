@@ -25,7 +25,9 @@ from arena.support.jsonl import parse_line
 
 # How a game ended; only "ok" votes. "null" is a failed call of Arena-Hard-Auto.
 STATES = ("ok", "unparsed", "truncated", "too_long", "rejected", "null")
-BUFFER = 1 << 18  # bytes: a judgment's line is longer than Python's 8 KB, and 4.5 times slower there
+BUFFER = (
+    1 << 18
+)  # bytes: a judgment's line is longer than Python's 8 KB, and 4.5 times slower there
 _NOTHING = msgspec.Raw(b"")
 
 

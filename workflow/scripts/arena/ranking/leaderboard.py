@@ -254,6 +254,7 @@ def _scores(
             intervals.resampler(votes, weights, options.ci, options.seed),
             options.rounds,
             options.level,
+            weights if options.ci == "questions" else None,
         )
         return fit.scores, fit.resamples, fit
     if options.ci == "upstream":

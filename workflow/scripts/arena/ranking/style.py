@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from arena.ranking.intervals import bounds
+from arena.ranking.style_resamples import resampled_fits
 from arena.ranking.votes import Votes
 
 FEATURES = {"length": ("length",), "markdown": ("header", "list", "bold")}
@@ -71,8 +72,11 @@ def fit_style(
     resampler: Resampler,
     rounds: int,
     level: float,
+    weights: np.ndarray | None = None,
 ) -> StyleFit:
     """Fit votes [M, Q] on style columns [M, Q, 4], which are known wherever there are votes.
+
+    `weights` [rounds, Q]: of questions, where these are what `resampler` draws; it is then fast.
 
     Columns that say nothing of their own (constant, or a copy of others or of the models) are left
     out and named. When style foretells every vote there is no maximum: that is said too, and the
@@ -101,7 +105,11 @@ def fit_style(
     scores, slopes = found
     resamples = np.full((rounds, len(won)), np.nan)
     slope_resamples = np.full((rounds, len(names)), np.nan)
-    for number in range(rounds):
+    open_rounds = np.arange(rounds)
+    if names and weights is not None:
+        resamples, slope_resamples = resampled_fits(won, cast, x, weights, scores, slopes, FLAT)
+        open_rounds = np.flatnonzero(np.isnan(slope_resamples).any(axis=1))
+    for number in open_rounds:
         again = fit(*resampler(number), x, start=slopes)
         if again is not None:
             resamples[number], slope_resamples[number] = again
