@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from arena.data.answers import Problem
-from arena.data.verdict import DEFAULT_PATTERNS, as_label, parse_verdict
+from arena.data.verdict import DEFAULT_PATTERNS, LABELS_OF, as_label, parse_verdict
 from arena.support.errors import DataError
 from arena.support.jsonl import parse_line
 
@@ -202,7 +202,10 @@ def _game(game: _Game | None, rule: str, patterns: Sequence[str]) -> GameResult 
 
 
 def _label(game: _Game, reply: msgspec.Raw, rule: str, patterns: Sequence[str]) -> str | None:
-    label = as_label(game.score) or parse_verdict(_reply_text(reply), patterns, rule)
+    label = as_label(game.score)
+    if label:  # one that the rule does not know is no vote, whatever the reply says
+        return label if label in LABELS_OF[rule] else None
+    label = parse_verdict(_reply_text(reply), patterns, rule)
     if label is None and isinstance(game.score, str):
         label = parse_verdict(game.score, patterns, rule)
     return label

@@ -15,6 +15,9 @@ VERDICTS = ("A>>B", "A>B", "A=B", "B>A", "B>>A")
 # ... and the same ones written with `<` or turned round, which judges use now and then.
 _ALIASES = {"B<<A": "A>>B", "B<A": "A>B", "B=A": "A=B", "A<B": "B>A", "A<<B": "B>>A"}
 LABELS = frozenset(VERDICTS) | frozenset(_ALIASES)
+# Arena-Hard v0.1's code knows the five alone and drops the rest: some judges write `A<B` there in a
+# sense of their own, and with it every model comes out near 50.
+LABELS_OF = {"v0.1": frozenset(VERDICTS), "v2.0": LABELS}
 
 DEFAULT_PATTERNS = (r"\[\[([AB<>=]+)\]\]", r"\[([AB<>=]+)\]")
 RULES = ("v0.1", "v2.0")
@@ -34,7 +37,8 @@ def parse_verdict(
 
     rule "v2.0": the reply is upper-cased; the first pattern with any non-empty match decides, by
     its last match. rule "v0.1": only the first pattern counts, the reply is taken as it is, and all
-    of its matches must be equal. Thoughts are not read (see `without_thoughts`).
+    of its matches must be equal. A label that the rule does not know is none. Thoughts are not read
+    (see `without_thoughts`).
     """
     if rule not in RULES:
         raise ConfigError(f"rule: {rule!r} is not one of {', '.join(RULES)}")
@@ -48,7 +52,7 @@ def parse_verdict(
         upper = text.upper()
         found = (matches for pattern in patterns if (matches := _matches(pattern, upper)))
         label = next(found, [None])[-1]
-    return as_label(label)
+    return as_label(label, rule)
 
 
 def without_thoughts(reply: str) -> str:
@@ -69,12 +73,12 @@ def without_thoughts(reply: str) -> str:
     return spoken + rest
 
 
-def as_label(value: object) -> str | None:
-    """Return `value` as a known label (blanks and case forgiven), or None."""
+def as_label(value: object, rule: str = "v2.0") -> str | None:
+    """Return `value` as a label that `rule` knows (blanks and case forgiven), or None."""
     if not isinstance(value, str) or len(value) > 16:  # a whole reply stored as the score
         return None
     label = value.strip().upper()
-    return label if label in LABELS else None
+    return label if label in LABELS_OF[rule] else None
 
 
 def verdict_of(label: str) -> str:

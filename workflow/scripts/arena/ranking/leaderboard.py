@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from arena.ranking import compare, intervals
+from arena.ranking.doubts import FEW
 from arena.ranking.options import Options
 from arena.ranking.style import StyleFit, fit_style, style_columns
 from arena.ranking.votes import ABSENT, OVERALL, Verdicts, Votes, count_votes
 from arena.support.names import in_order
 
-FEW = 0.9  # share of the table's questions; verdicts that are missing here and there cost less
 UNNAMED_BASELINE = "(baseline)"  # of judgments that do not say whom they were played against
 
 
@@ -67,7 +67,7 @@ def make_boards(
     weights = intervals.question_weights(verdicts.questions, options.rounds, options.seed)
     columns = None
     if options.control_features:
-        columns = _style_columns(verdicts, style_counts or {})
+        columns = _style_columns(verdicts, style_counts or {}, options.rule)
     boards = []
     for number, category in enumerate((*verdicts.categories, OVERALL)):
         if category == OVERALL and len(boards) == 1:
@@ -91,36 +91,21 @@ def make_boards(
     return boards
 
 
-def uneven_judges(verdicts: Verdicts) -> Iterator[str]:
-    """Say which of several judges judged much less than all together: models' judges differ."""
-    judged = (verdicts.codes >= 0).any(axis=3)  # [J, M, Q]
-    together = int(judged.any(axis=0).sum())
-    for judge, mine in zip(verdicts.judges, judged, strict=True):
-        if mine.sum() >= FEW * together:
-            continue
-        none = [m for m, some in zip(verdicts.models, mine.any(axis=1), strict=True) if not some]
-        models = f" and none of {', '.join(none)}" if none else ""
-        yield (
-            f"judge {judge} judged {mine.sum():,} of the {together:,} answers that the judges "
-            f"judged{models}: there the other judges' votes alone count, and scores of models "
-            "with different judges do not compare"
-        )
-
-
 def _baseline(baselines: Mapping[str, str | None], category: str) -> str | None:
     """The category's baseline; overall the one of all categories, None where they differ."""
     names = set(baselines.values()) if category == OVERALL else {baselines[category]}
     return (names.pop() or UNNAMED_BASELINE) if len(names) == 1 else None
 
 
-def _style_columns(verdicts: Verdicts, counts: Mapping[str, np.ndarray]) -> np.ndarray:
+def _style_columns(verdicts: Verdicts, counts: Mapping[str, np.ndarray], rule: str) -> np.ndarray:
     """Style columns [M, Q, 4], each question against the baseline of its category."""
     unknown = np.full((len(verdicts.questions), 4), np.nan)
     against = unknown.copy()
     for number, category in enumerate(verdicts.categories):
         rows = verdicts.category == number
         against[rows] = counts.get(verdicts.baselines[category] or "", unknown)[rows]
-    return np.array([style_columns(counts.get(m, unknown), against) for m in verdicts.models])
+    ours = (counts.get(model, unknown) for model in verdicts.models)
+    return np.array([style_columns(one, against, rule) for one in ours])
 
 
 def _board(

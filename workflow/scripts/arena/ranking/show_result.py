@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from arena.data.answers import model_inside
 from arena.data.verdict import DEFAULT_PATTERNS, default_rule
 from arena.ranking import formats
 from arena.ranking.answer_health import answer_health, read_lengths
 from arena.ranking.curves import Point, make_curves
+from arena.ranking.doubts import doubts
 from arena.ranking.health_formats import Health
 from arena.ranking.intervals import question_weights
 from arena.ranking.judge_health import agreements, judge_health
-from arena.ranking.leaderboard import Board, make_boards, uneven_judges
+from arena.ranking.leaderboard import Board, make_boards
 from arena.ranking.options import Options
+from arena.ranking.style import DIFFERENCES
 from arena.ranking.style_counts import read_style_counts
 from arena.ranking.votes import Verdicts, count_votes, read_verdicts
 from arena.support.errors import DataError
@@ -63,9 +66,21 @@ class Sources:
         return cls(bench, judgments, answers_dir or data_dir / bench / "model_answer")
 
     def answers(self, verdicts: Verdicts) -> dict[str, Path]:
-        """model -> its answer file, for every model and baseline that is known by name."""
-        names = sorted({*verdicts.models, *filter(None, verdicts.baselines.values())})
-        return {name: self.answers_dir / f"{name}.jsonl" for name in names}
+        """model -> its answer file, for every model and baseline that is known by name.
+
+        It is called like the model's judgment file or like the model, or says `model` inside: lines
+        of judgments may say `org/name` where the files are called `name`.
+        """
+        found, missing = {}, []
+        for name in sorted({*verdicts.models, *filter(None, verdicts.baselines.values())}):
+            called = (verdicts.files.get(name, name), name)
+            paths = [self.answers_dir / f"{call}.jsonl" for call in called]
+            found[name] = next(filter(Path.is_file, paths), paths[-1])
+            missing += [] if found[name].is_file() else [name]
+        if missing:
+            inside = {model_inside(path): path for path in sorted(self.answers_dir.glob("*.jsonl"))}
+            found |= {name: inside[name] for name in missing if name in inside}
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +170,7 @@ def make_result(
         categories=categories,
         baselines=baselines,
     )
-    notes = [*notes, *verdicts.notes, *uneven_judges(verdicts)]
+    notes = [*notes, *verdicts.notes, *doubts(verdicts, rule)]
     if toy or verdicts.toy:
         notes.insert(0, TOY_NOTE)
     counts = None
@@ -165,7 +180,7 @@ def make_result(
         counts, more = read_style_counts(files, verdicts.questions)
         notes += [
             *more,
-            "style control is fitted to convergence, which Arena-Hard-Auto's is not: scores differ",
+            f"style control by rule {rule}: {DIFFERENCES[rule]}",
         ]
     boards = make_boards(verdicts, chosen, counts)
     curves = make_curves(boards, steps) if steps else None

@@ -27,6 +27,16 @@ SEPARATED = 30.0  # log-odds a standard deviation: e^-30, votes that style foret
 FLAT = 1e-3  # share of a slope's curvature at the start; less is left where the maximum runs away
 ALIKE = 1e-8  # share of a column's variance that models and other columns do not explain
 
+# What a reader who compares with Arena-Hard-Auto's own tables must know, by rule.
+DIFFERENCES = {
+    "v2.0": "columns as in Arena-Hard-Auto v2.0 but for count / (tokens + 1), where an answer of no "
+    "tokens divides by 0 there; fitted to convergence, where that stops after 50 steps; the score is "
+    "the fit, there the median of resamples; intervals resample questions, there single votes",
+    "v0.1": "columns as in Arena-Hard-Auto v0.1 (raw counts); fitted to convergence without a "
+    "penalty, where that has one (L2, C = 1) and stops after 100 steps; intervals resample "
+    "questions, there single votes",
+}
+
 Resampler = Callable[[int], tuple[np.ndarray, np.ndarray]]  # round -> won and cast votes, [M, Q]
 
 
@@ -51,12 +61,15 @@ class StyleFit:
     notes: list[str]
 
 
-def style_columns(model: np.ndarray, baseline: np.ndarray) -> np.ndarray:
+def style_columns(model: np.ndarray, baseline: np.ndarray, rule: str = "v2.0") -> np.ndarray:
     """Return the four columns [..., 4] from counts [..., 4] of tokens, headers, lists and bolds.
 
-    Length: (m - b) / (m + b). The others: density d = count / (tokens + 1), then
+    Rule v0.1: (m - b) / (m + b + 1) of each count (Arena-Hard-Auto 561534a to 9a1d386).
+    Rule v2.0, length: (m - b) / (m + b). The others: density d = count / (tokens + 1), then
     (d_m - d_b) / (d_m + d_b + 1). Two empty answers have the same length: 0. NaN stays NaN.
     """
+    if rule == "v0.1":
+        return (model - baseline) / (model + baseline + 1)
     columns = np.empty(np.broadcast_shapes(model.shape, baseline.shape))
     total = model[..., 0] + baseline[..., 0]
     columns[..., 0] = (model[..., 0] - baseline[..., 0]) / np.where(total == 0, 1, total)

@@ -8,15 +8,17 @@ Only these arrays outlive a judgment line, so memory does not grow with the leng
 models x 750 questions take 1.5 MB a judge.
 """
 
+import re
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from arena.data.answers import left_out
+from arena.data.answers import Problem, left_out
 from arena.data.judgments import STATES, GameResult, JudgmentLine, read_judgments
 from arena.data.verdict import DEFAULT_PATTERNS, VERDICTS, verdict_of
 from arena.support.errors import DataError
@@ -28,6 +30,14 @@ CODE_OF_VERDICT = {verdict: code for code, verdict in enumerate(VERDICTS)}
 CODE_OF_STATE = {state: -1 - code for code, state in enumerate(STATES)}  # "ok" is never stored
 EXAMPLES = 3  # replies without a verdict that are kept for the reader, a judge and state
 EXAMPLES_LOOKED_AT = 200  # most are alike ("", "$ERROR$"): look for others, but not for ever
+MOST_NOTES = 5  # of an error; 117 files go wrong in the same way
+# Files of which no line can be read: how they begin, and what that is.
+SHAPES = {
+    rb"\xff\xfe|\xfe\xff": ": the file is UTF-16; iconv -f UTF-16 -t UTF-8 makes it readable",
+    rb"\s*\[": ": the file is one JSON array; jq -c '.[]' makes an object a line of it",
+    rb"\s*\{\s*\n": ": its objects stand on several lines; jq -c . puts each on one",
+    rb'.*"model_1"': ": these are pairwise judgments of FastChat's MT-Bench, not of Arena-Hard",
+}
 EXAMPLE_CHARS = 300  # the end of a reply, where the verdict should have been
 
 
@@ -55,6 +65,7 @@ class Verdicts:
     baselines: Mapping[str, str | None]  # category -> the baseline's name where the files give it;
     # no code is of a baseline against itself
     codes: np.ndarray  # [J, M, Q, 2] int8
+    files: Mapping[str, str]  # model -> the name of its judgment file, without .jsonl
     toy: bool  # some game was played by the demo judge
     examples: tuple[Example, ...]
     notes: tuple[str, ...]  # what was found in the files and how it was handled
@@ -139,8 +150,9 @@ def read_verdicts(
     for judge, paths in files.items():
         if not paths:
             reader.notes.append(f"judge {judge} judged none of these models")
-        for path in paths:
-            reader.read(judge, Path(path))
+        # Of two files of one model the one that is called like it counts, so it is read first.
+        for path in sorted(map(Path, paths), key=lambda path: not _is_own(path, rule, patterns)):
+            reader.read(judge, path)
     return reader.table(categories)
 
 
@@ -152,6 +164,7 @@ class _Reader:
         self.baselines = set(baselines)
         self.place: dict[str, int] = {}  # question -> its place in the arrays of codes
         self.codes: dict[tuple[str, str], array[int]] = {}  # (judge, model) -> two codes a place
+        self.file: dict[tuple[str, str], Path] = {}  # (judge, model) -> the first file of it
         self.category: dict[str, str] = {}
         self.moved: dict[str, str] = {}  # question -> the category that an earlier line gave it
         # (question, baseline) -> lines: a line's category may stand in a later file only
@@ -165,9 +178,24 @@ class _Reader:
     def read(self, judge: str, path: Path) -> None:
         problems: list = []
         counts: Counter[str] = Counter()
+        others: dict[Path, str] = {}  # that hold judgments of a model of this file
         for line in read_judgments(path, rule=self.rule, patterns=self.patterns, problems=problems):
+            first = self.file.setdefault((judge, line.model), path)
+            if first is not path:
+                others[first] = line.model
+                if _is_called(first, line.model):
+                    continue
             counts[self._add(judge, line)] += 1
-        self.notes += left_out(path, problems)
+        if counts or others:
+            self.notes += left_out(path, problems)
+        else:
+            self.notes.append(_refused(path, problems))
+        self.notes += [
+            f"{path}: not counted, for {first}, which is called like the model, holds its judgments"
+            if _is_called(first, model)
+            else f"{path}: holds judgments of {model} like {first}; both count"
+            for first, model in others.items()
+        ]
         if counts["again"]:
             self.notes.append(f"{path}: {counts['again']} questions judged twice; the last counts")
         if counts["itself"]:
@@ -248,7 +276,11 @@ class _Reader:
                 own[:, here] = ABSENT
         judged = (codes != ABSENT).any(axis=(0, 2, 3))
         if not judged.any():
-            raise DataError("the judgment files hold no judgments that can be counted")
+            found = "".join(f"\n{note}" for note in notes[:MOST_NOTES])
+            more = f"\nand {len(notes) - MOST_NOTES} more" if len(notes) > MOST_NOTES else ""
+            raise DataError(
+                f"the judgment files hold no judgments that can be counted{found}{more}"
+            )
         return Verdicts(
             judges=tuple(judges),
             models=tuple(model for model, some in zip(models, judged, strict=True) if some),
@@ -257,6 +289,7 @@ class _Reader:
             category=category,
             baselines=baselines,
             codes=codes[:, judged],
+            files={m: path.name.removesuffix(".jsonl") for (_, m), path in self.file.items()},
             toy=self.toy,
             examples=tuple(self.examples),
             notes=tuple(notes),
@@ -295,6 +328,28 @@ class _Reader:
                     "files away"
                 )
         return {category: next(iter(against), only) for category, against in found.items()}
+
+
+def _is_own(path: Path, rule: str, patterns: Sequence[str]) -> bool:
+    """Whether the first line that can be read is of the model that the file is called like."""
+    lines = read_judgments(path, rule=rule, patterns=patterns, problems=[])
+    return any(_is_called(path, line.model) for line in islice(lines, 1))
+
+
+def _is_called(path: Path, model: str) -> bool:
+    """Whether a file is called like its model; of `org/name` the name will do."""
+    return path.name.removesuffix(".jsonl") in (model, model.rpartition("/")[2])
+
+
+def _refused(path: Path, problems: Sequence[Problem]) -> str:
+    """Say why nothing of a file can be read, in words that help with the shapes in the wild."""
+    if not problems:
+        return f"{path}: empty"
+    with path.open("rb") as file:
+        start = file.read(200)
+    hint = next((hint for begin, hint in SHAPES.items() if re.match(begin, start, re.S)), "")
+    first = problems[0]
+    return f"{path}:{first.line}: {first.message}; so are all of its {len(problems)} lines{hint}"
 
 
 def _category(name: str) -> str:

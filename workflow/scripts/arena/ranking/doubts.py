@@ -1,0 +1,89 @@
+"""What in the verdicts must make a reader doubt the table, said in notes above it."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from arena.ranking.votes import ABSENT, Verdicts
+
+FEW = 0.9  # share of the table's questions; verdicts that are missing here and there cost less
+SILENT = 0.1  # share of games without a verdict that is worth a line; judge_health shows fewer
+MIRRORED = -0.2  # correlation of a question's two verdicts; chance alone and any place bias give 0
+SURELY = -4.0  # standard errors of a correlation: by chance in 1 of 30,000 tables
+CANCELLED = 2 / 3  # share of questions; gpt-4o, whose place bias is strong, has a third
+ENOUGH = 50  # questions for that share
+
+
+def doubts(verdicts: Verdicts, rule: str) -> Iterator[str]:
+    """Say what is odd about the judges, one note a finding."""
+    yield from _uneven_judges(verdicts)
+    for judge, codes in zip(verdicts.judges, verdicts.codes, strict=True):
+        yield from _silent(judge, codes, rule)
+        yield from _cancelled(judge, codes, verdicts.models)
+
+
+def _uneven_judges(verdicts: Verdicts) -> Iterator[str]:
+    """Say which of several judges judged much less than all together: models' judges differ."""
+    judged = (verdicts.codes >= 0).any(axis=3)  # [J, M, Q]
+    together = int(judged.any(axis=0).sum())
+    for judge, mine in zip(verdicts.judges, judged, strict=True):
+        if mine.sum() >= FEW * together:
+            continue
+        none = [m for m, some in zip(verdicts.models, mine.any(axis=1), strict=True) if not some]
+        models = f" and none of {', '.join(none)}" if none else ""
+        yield (
+            f"judge {judge} judged {mine.sum():,} of the {together:,} answers that the judges "
+            f"judged{models}: there the other judges' votes alone count, and scores of models "
+            "with different judges do not compare"
+        )
+
+
+def _silent(judge: str, codes: np.ndarray, rule: str) -> Iterator[str]:
+    played = (codes != ABSENT).sum()
+    silent = played - (codes >= 0).sum()
+    if silent > SILENT * played:
+        yield (
+            f"judge {judge}: {silent:,} of {played:,} games have no verdict that rule {rule} "
+            "counts; judge_health shows how they ended"
+        )
+
+
+def _cancelled(judge: str, codes: np.ndarray, models: Sequence[str]) -> Iterator[str]:
+    """Say where the two games of a question contradict each other more than chance would."""
+    strength = np.sign(2.0 - codes)  # for A: 1 wins, 0 ties, -1 loses
+    strength[..., 0] *= -1  # for the model, which is B in games[0]
+    both = (codes >= 0).all(axis=-1)
+    cause = _cause(strength[both])
+    which = ""
+    if not cause:  # some files may be
+        causes = {m: _cause(s[b]) for m, s, b in zip(models, strength, both, strict=True)}
+        found = [model for model, cause in causes.items() if cause]
+        if not found:
+            return
+        which, cause = f" of {', '.join(found)}", causes[found[0]]
+        both[[cause is None for cause in causes.values()]] = False
+    share = (strength[both].prod(axis=-1) < 0).mean()
+    yield (
+        f"judge {judge}: in {share:.0%} of the questions{which} one game is won and the other lost,"
+        f" so that these votes cancel out: {cause}"
+    )
+
+
+def _cause(pairs: np.ndarray) -> str | None:
+    """What is wrong with the verdicts of both games [N, 2], seen from the model; None: nothing.
+
+    A judge that goes by the place alone gives two verdicts that have nothing to do with each other,
+    and every bit of judgment makes them alike. So a negative correlation over the questions has one
+    cause: the labels of one game were written as if the answers stood as in the other one. Where
+    all verdicts are alike there is no correlation, and a judge that always says B looks the same.
+    """
+    if len(pairs) < 3:
+        return None
+    mirrored = "the labels of one game must be mirrored (A and B exchanged)"
+    if pairs.std(axis=0).all():
+        correlation = np.corrcoef(pairs.T)[0, 1]
+        if correlation < MIRRORED and correlation * len(pairs) ** 0.5 < SURELY:
+            return f"{mirrored}; the scores mean nothing until the judgments are repaired"
+    if len(pairs) >= ENOUGH and (pairs.prod(axis=-1) < 0).mean() > CANCELLED:
+        return f"{mirrored}, or the judge goes by an answer's place alone; see judge_health"
+    return None
