@@ -8,7 +8,7 @@ import pytest
 from arena.ranking.answer_health import Lengths, answer_health, bin_text, read_lengths
 from arena.ranking.health_formats import text_table
 from arena.ranking.intervals import question_weights
-from arena.ranking.judge_health import agreements, judge_health, share
+from arena.ranking.judge_health import judge_health, share
 from arena.ranking.show_result import Sources, make_health
 from arena.ranking.votes import ABSENT, CODE_OF_STATE, CODE_OF_VERDICT, Verdicts, count_votes
 
@@ -31,6 +31,7 @@ def table(**judges):
         category=np.zeros(size, dtype=int),
         baselines={"c": "base"},
         codes=np.array(codes, dtype=np.int8),
+        files={},
         toy=False,
         examples=(),
         notes=(),
@@ -90,23 +91,6 @@ def test_a_judge_that_always_says_a_is_found_out():
     verdicts = table(judge={"m": [("A>B", "A>B")] * 20})
     (health,) = judge_health(verdicts, weights_of(verdicts))
     assert health.a_wins.value == health.flips.value == health.flips_to_a.value == 100
-
-
-def test_agreement_of_two_judges():
-    one = {m: [(a, a), ("A>B", "B>A")] for m, a in (("x", "A>B"), ("y", "B>A"), ("z", "A=B"))}
-    two = {m: [(a, a), ("A>>B", "unparsed")] for m, a in (("x", "A>B"), ("y", "A>B"), ("z", "A=B"))}
-    (found,) = agreements(table(one=one, two=two))
-    assert found.games == 9
-    # Labels: x and z twice, never the second question; y differs. Winners: y alone differs.
-    assert found.same_label == pytest.approx(100 * 4 / 9)
-    assert found.same_winner == pytest.approx(100 * 7 / 9)
-    # A, tie, B: one judge says 5, 2, 2 of 9, the other 7, 2, 0
-    chance = (5 * 7 + 2 * 2 + 2 * 0) / 81
-    assert found.kappa == pytest.approx((7 / 9 - chance) / (1 - chance))
-    assert agreements(table(one=one)) == []
-    assert (
-        agreements(table(one={"x": [("A=B", "A=B")]}, two={"x": [("A=B", "A=B")]}))[0].kappa is None
-    )
 
 
 def test_length_bias_and_empty_answers():

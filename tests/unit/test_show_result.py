@@ -459,6 +459,7 @@ def test_style_is_compared_with_the_baseline_of_the_category():
         category=np.arange(size) % 2,
         baselines={"hard": "curt", "soft": "wordy"},
         codes=codes,
+        files={},
         toy=False,
         examples=(),
         notes=(),

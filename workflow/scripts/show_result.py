@@ -14,7 +14,7 @@ from typing import Any
 
 from arena.ranking.command import command, run_command, run_rule, sources_of
 from arena.ranking.intervals import CI
-from arena.ranking.options import ROUNDS
+from arena.ranking.options import POOL, ROUNDS
 from arena.ranking.show_result import Sources, make_result
 from arena.ranking.style import FEATURES
 
@@ -48,6 +48,13 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         metavar="CATEGORY",
         help="only these (default: all)",
+    )
+    add(
+        "--pool",
+        choices=POOL,
+        default=POOL[0],
+        help="of several judges: their games count the same, or their votes do, so that a judge "
+        "counts more that often says A>>B",
     )
     add("--rounds", type=int, default=ROUNDS, help="resamples behind each interval")
     add("--ci", choices=CI, default=CI[0], help="resample questions, or votes as upstream does")

@@ -38,6 +38,12 @@ class _Game(msgspec.Struct):
     finish_reason: Any = None
     state: Any = None
     toy: Any = None
+    prompt: msgspec.Raw = _NOTHING
+
+
+class _Message(msgspec.Struct):
+    role: Any = None
+    content: Any = None
 
 
 class _Line(msgspec.Struct):
@@ -52,6 +58,7 @@ class _Line(msgspec.Struct):
 
 _DECODER = msgspec.json.Decoder(_Line)
 _ANY = msgspec.json.Decoder()
+_MESSAGES = msgspec.json.Decoder(list[_Message])
 
 
 @dataclass(slots=True)
@@ -63,11 +70,28 @@ class GameResult:
     finish_reason: str | None
     toy: bool
     _reply: msgspec.Raw = field(repr=False)
+    _prompt: msgspec.Raw = field(repr=False)
 
     @property
     def answer(self) -> str:
         """The judge's reply, decoded now; "" where there is none."""
         return _reply_text(self._reply) or ""
+
+    @property
+    def prompt(self) -> list[tuple[str, str]]:
+        """The messages that the judge got, as (role, text); [] where the file does not say."""
+        try:
+            messages = _MESSAGES.decode(self._prompt)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return []
+        return [(str(one.role), str(one.content)) for one in messages]
+
+    @property
+    def system_prompt(self) -> str | None:
+        """The judge's system prompt, "" for none; None where the file does not say."""
+        messages = self.prompt
+        texts = [text.strip() for role, text in messages if role == "system"]
+        return "\n".join(texts) if messages else None
 
 
 @dataclass(slots=True)
@@ -198,7 +222,7 @@ def _game(game: _Game | None, rule: str, patterns: Sequence[str]) -> GameResult 
     else:
         label = _label(game, reply, rule, patterns)
         state = "ok" if label else "truncated" if reason == "length" else "unparsed"
-    return GameResult(label, state, reason, game.toy is True, reply)
+    return GameResult(label, state, reason, game.toy is True, reply, game.prompt)
 
 
 def _label(game: _Game, reply: msgspec.Raw, rule: str, patterns: Sequence[str]) -> str | None:

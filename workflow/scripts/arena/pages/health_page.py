@@ -5,7 +5,8 @@ from typing import Any
 
 from arena.pages import health_charts
 from arena.pages.html import Card, Cell, Example, Page, Part, Tab, Table, number, plain_table, word
-from arena.ranking.health_formats import STATE_WORDS
+from arena.ranking.agreement import Measure
+from arena.ranking.health_formats import STATE_WORDS, measure_text
 
 
 def health_page(health: Mapping[str, Any]) -> Page:
@@ -109,7 +110,8 @@ def _models_table(judge: Mapping[str, Any]) -> Table:
 
 
 def _agreement_table(agreement: Sequence[Mapping[str, Any]]) -> Table:
-    names = ("Games", "Same label (%)", "Same winner (%)", "Cohen's kappa", "Scores correlate")
+    numbers = ("Games", "Same label (%)", "Same winner (%)")
+    measures = {"Cohen's kappa": "kappa", "Spearman's rho": "spearman", "Kendall's tau": "kendall"}
     rows = [
         [
             word(one["judge"]),
@@ -117,12 +119,17 @@ def _agreement_table(agreement: Sequence[Mapping[str, Any]]) -> Table:
             number(one["games"], 0),
             number(one["same_label"]),
             number(one["same_winner"]),
-            number(one["kappa"], 2),
-            number(one["scores"], 3),
+            *(_measure(one[key]) for key in measures.values()),
         ]
         for one in agreement
     ]
-    return plain_table({"Judge": True, "Other": True} | dict.fromkeys(names, False), rows)
+    columns = dict.fromkeys((*numbers, *measures), False)
+    return plain_table({"Judge": True, "Other": True} | columns, rows)
+
+
+def _measure(one: Mapping[str, Any]) -> Cell:
+    value = one["value"]
+    return number(None) if value is None else Cell(measure_text(Measure(**one)), value)
 
 
 def _answer_parts(page: Page, answers: Mapping[str, Any]) -> Iterator[Part]:

@@ -1,12 +1,14 @@
 """The judge's health as text for terminals and as JSON."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from arena.ranking.agreement import LEVEL, Agreement, Measure
 from arena.ranking.answer_health import AnswerHealth, bin_text
-from arena.ranking.judge_health import LEVEL, Agreement, JudgeHealth, Share
+from arena.ranking.judge_health import JudgeHealth, Share
 from arena.ranking.votes import Example
 
 DIGITS = 4  # of numbers in health.json
@@ -33,7 +35,7 @@ class Health:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data with rounded numbers: the content of health.json."""
-        return _plain(asdict(self) | {"level": LEVEL})
+        return plain(asdict(self) | {"level": LEVEL})
 
     def json(self) -> str:
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -43,11 +45,7 @@ class Health:
         for judge in self.judges:
             parts += [f"##### Judge: {judge.judge} #####", *_judge(judge)]
         if len(self.agreement):
-            header = ["Judge", "Other", "Games", "Same label", "Same winner", "Kappa", "Scores"]
-            parts += [
-                "Agreement between judges",
-                text_table([header, *map(_agreement, self.agreement)]),
-            ]
+            parts += ["Agreement between judges", agreement_text(self.agreement)]
         if self.answers:
             parts += ["Answers", *_answers(self.answers)]
         if self.examples:
@@ -65,6 +63,32 @@ def share_text(share: Share) -> str:
     if share.value is None:
         return "nothing to go by"
     return f"{share.value:.1f} % ({share.lower:.1f}, {share.upper:.1f}) of {share.of}"
+
+
+def agreement_text(agreement: Sequence[Agreement]) -> str:
+    """A row a pair of judges."""
+    header = [
+        "Judge",
+        "Other",
+        "Games",
+        "Same label",
+        "Same winner",
+        "Kappa",
+        "Spearman",
+        "Kendall",
+    ]
+    rows = [
+        [one.judge, one.other, str(one.games)]
+        + [f"{one.same_label:.1f} %", f"{one.same_winner:.1f} %"]
+        + [measure_text(value) for value in (one.kappa, one.spearman, one.kendall)]
+        for one in agreement
+    ]
+    return text_table([header, *rows], left=2)
+
+
+def measure_text(one: Measure) -> str:
+    """`0.62 (0.58, 0.66)`."""
+    return "-" if one.value is None else f"{one.value:.2f} ({one.lower:.2f}, {one.upper:.2f})"
 
 
 def text_table(cells: list[list[str]], left: int = 1) -> str:
@@ -125,13 +149,6 @@ def _judge(judge: JudgeHealth) -> Iterator[str]:
     )
 
 
-def _agreement(one: Agreement) -> list[str]:
-    kappa = "-" if one.kappa is None else f"{one.kappa:.2f}"
-    scores = "-" if one.scores is None else f"{one.scores:.3f}"
-    same = (f"{one.same_label:.1f} %", f"{one.same_winner:.1f} %")
-    return [one.judge, one.other, str(one.games), *same, kappa, scores]
-
-
 def _answers(health: AnswerHealth) -> Iterator[str]:
     yield from (f"NOTE: {note}" for note in health.notes)
     yield f"the longer answer wins: {share_text(health.longer_wins)} decided verdicts"
@@ -157,11 +174,12 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Plain data for JSON: rounded numbers, None where there is no number."""
     if isinstance(value, float):
-        return round(value, DIGITS)
+        return round(value, DIGITS) if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value

@@ -40,7 +40,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """One table, best model first; rows and columns of `differences` are in the same order."""
+    """One table, best model first; rows and columns of `differences` are in the same order, and so
+    are the columns of the scores' `resamples` [rounds, M].
+    """
 
     category: str
     baseline: str | None
@@ -48,6 +50,7 @@ class Board:
     rows: list[Row]
     differences: compare.Differences
     groups: list[list[str]]  # neighbours that cannot be told apart
+    resamples: np.ndarray
     style: StyleFit | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -63,7 +66,8 @@ def make_boards(
     so a category counts by its size. `style_counts`: model (and baseline) -> counts [Q, 4], needed
     for style control.
     """
-    votes = count_votes(verdicts.codes, options.rule, options.weight)
+    alike = verdicts.category if options.pool == "games" else None
+    votes = count_votes(verdicts.codes, options.rule, options.weight, alike)
     weights = intervals.question_weights(verdicts.questions, options.rounds, options.seed)
     columns = None
     if options.control_features:
@@ -183,6 +187,7 @@ def _board(
         rows=rows,
         differences=differences,
         groups=[[models[i] for i in group] for group in groups],
+        resamples=resamples,
         style=fit,
         notes=[*notes, *(fit.notes if fit else [])],
     )

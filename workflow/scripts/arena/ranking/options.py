@@ -8,6 +8,7 @@ from arena.ranking.intervals import CI, LEVELS
 from arena.ranking.style import FEATURES
 from arena.support.errors import ConfigError
 
+POOL = ("games", "votes")
 ROUNDS = 1000  # Arena-Hard-Auto's 100 leave a noise of a tenth of an interval's width in its ends
 
 
@@ -17,6 +18,7 @@ class Options:
 
     rule: str = "v2.0"
     weight: float = 3
+    pool: str = POOL[0]  # of several judges: the games of each count the same, or each vote does
     rounds: int = ROUNDS
     seed: int = 42
     ci: str = "questions"
@@ -26,6 +28,7 @@ class Options:
         for key, value, known in (
             ("rule", self.rule, RULES),
             ("ci", self.ci, CI),
+            ("pool", self.pool, POOL),
             *(("control_features", feature, FEATURES) for feature in self.control_features),
         ):
             if value not in known:

@@ -9,12 +9,14 @@ from typing import Any
 from arena.data.answers import model_inside
 from arena.data.verdict import DEFAULT_PATTERNS, default_rule
 from arena.ranking import formats
+from arena.ranking.agreement import agreements
 from arena.ranking.answer_health import answer_health, read_lengths
 from arena.ranking.curves import Point, make_curves
 from arena.ranking.doubts import doubts
 from arena.ranking.health_formats import Health
 from arena.ranking.intervals import question_weights
-from arena.ranking.judge_health import agreements, judge_health
+from arena.ranking.judge_health import judge_health
+from arena.ranking.judges import Judges, check_poolable, compare_judges, uneven_prompts
 from arena.ranking.leaderboard import Board, make_boards
 from arena.ranking.options import Options
 from arena.ranking.style import DIFFERENCES
@@ -93,6 +95,7 @@ class Result:
     boards: list[Board]
     notes: list[str]
     curves: list[Point] | None = None  # None: none were asked for
+    judges: Judges | None = None  # None: there is one judge
 
     @property
     def heading(self) -> str:
@@ -111,7 +114,8 @@ class Result:
 
     def text(self) -> str:
         """All tables for a terminal."""
-        return formats.as_text(self.boards, self.heading, self.notes)
+        text = formats.as_text(self.boards, self.heading, self.notes)
+        return text + (f"\n{self.judges.text()}" if self.judges else "")
 
     def comparison(self, models: Sequence[str]) -> str:
         """The differences between each two of `models` (none: of all), as text."""
@@ -135,7 +139,7 @@ class Result:
         }
         if self.curves is not None:
             files["curves.csv"] = formats.curves_csv(self.curves)
-        return files
+        return files | (self.judges.files() if self.judges else {})
 
     def write(self, folder: Path) -> None:
         """Write all files into `folder`, each whole or not at all."""
@@ -170,7 +174,8 @@ def make_result(
         categories=categories,
         baselines=baselines,
     )
-    notes = [*notes, *verdicts.notes, *doubts(verdicts, rule)]
+    check_poolable(verdicts)
+    notes = [*notes, *verdicts.notes, *uneven_prompts(verdicts), *doubts(verdicts, rule)]
     if toy or verdicts.toy:
         notes.insert(0, TOY_NOTE)
     counts = None
@@ -186,7 +191,8 @@ def make_result(
     curves = make_curves(boards, steps) if steps else None
     if curves == []:
         notes.append(f"no curves: steps {steps!r} matches the name of no model that is judged")
-    return Result(sources, verdicts, chosen, boards, notes, curves)
+    judges = compare_judges(verdicts, chosen, boards, counts)
+    return Result(sources, verdicts, chosen, boards, notes, curves, judges)
 
 
 def make_health(
@@ -217,7 +223,7 @@ def make_health(
     return Health(
         bench=sources.bench,
         judges=judge_health(verdicts, weights),
-        agreement=agreements(verdicts),
+        agreement=agreements(verdicts, weights, weight),
         answers=answers,
         examples=verdicts.examples,
         notes=[*([TOY_NOTE] if toy or verdicts.toy else []), *notes, *verdicts.notes],

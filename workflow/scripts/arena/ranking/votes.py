@@ -12,7 +12,7 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -69,6 +69,8 @@ class Verdicts:
     toy: bool  # some game was played by the demo judge
     examples: tuple[Example, ...]
     notes: tuple[str, ...]  # what was found in the files and how it was handled
+    # category -> judge -> system prompt -> models; by the first game of a file that tells it
+    prompts: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +108,20 @@ class Votes:
         )
 
 
-def count_votes(codes: np.ndarray, rule: str = "v2.0", weight: float = 3) -> Votes:
+def count_votes(
+    codes: np.ndarray,
+    rule: str = "v2.0",
+    weight: float = 3,
+    alike: np.ndarray | None = None,
+) -> Votes:
     """Turn verdicts [J, M, Q, 2] into votes.
 
     A strong verdict counts `weight` votes. games[1] gives them as they are (A is the model),
     games[0] the other way round. Rule v2.0 drops a judge's question when either game has no
     verdict, v0.1 keeps the game that has one.
+
+    alike: [Q] categories in which each judge's games shall count the same for a model, however
+    often it says that a verdict is strong; None: each vote counts the same.
     """
     has = codes >= 0
     counted = has.all(axis=-1, keepdims=True) & has if rule == "v2.0" else has
@@ -123,12 +133,20 @@ def count_votes(codes: np.ndarray, rule: str = "v2.0", weight: float = 3) -> Vot
     wins = wins_of[index]
     wins[..., 0] = votes[..., 0] - wins[..., 0]
     ties = index == VERDICTS.index("A=B")
-    return Votes(
-        *(
-            part.sum(axis=(0, 3))
-            for part in (wins, ties, votes, counted, counted & ~ties & (wins > 0), ties)
-        )
+    scale = np.ones(votes.shape)
+    if alike is not None and len(codes) > 1:
+        for category in np.unique(alike):
+            here = np.flatnonzero(alike == category)
+            games, cast = (part[:, :, here].sum(axis=(2, 3)) for part in (counted, votes))  # [J, M]
+            with np.errstate(invalid="ignore"):
+                # As many votes of a model as before, shared out by games.
+                factor = np.nan_to_num(games / cast * (cast.sum(axis=0) / games.sum(axis=0)))
+            scale[:, :, here] = factor[:, :, None, None]
+    votes_and_games = (
+        *(wins * scale, ties * scale, votes * scale),
+        *(counted, counted & ~ties & (wins > 0), ties),
     )
+    return Votes(*(part.sum(axis=(0, 3)) for part in votes_and_games))
 
 
 def read_verdicts(
@@ -174,10 +192,12 @@ class _Reader:
         self.looked: Counter[tuple[str, str]] = Counter()
         self.notes: list[str] = []
         self.toy = False
+        self.prompts: dict[str, dict[str, dict[str, list[str]]]] = {}
 
     def read(self, judge: str, path: Path) -> None:
         problems: list = []
         counts: Counter[str] = Counter()
+        asked: set[str | None] = set()  # categories whose system prompt in this file is known
         others: dict[Path, str] = {}  # that hold judgments of a model of this file
         for line in read_judgments(path, rule=self.rule, patterns=self.patterns, problems=problems):
             first = self.file.setdefault((judge, line.model), path)
@@ -186,6 +206,8 @@ class _Reader:
                 if _is_called(first, line.model):
                     continue
             counts[self._add(judge, line)] += 1
+            if line.category not in asked and self._prompt(judge, line):
+                asked.add(line.category)
         if counts or others:
             self.notes += left_out(path, problems)
         else:
@@ -224,6 +246,16 @@ class _Reader:
         for index, game in enumerate(line.games):
             codes[place + index] = self._code(judge, line, index, game)
         return "again" if seen else "new"
+
+    def _prompt(self, judge: str, line: JudgmentLine) -> bool:
+        """Take note of the system prompt, and say whether the line told it."""
+        prompts = (game.system_prompt for game in line.games if game)
+        prompt = next((one for one in prompts if one is not None), None)
+        if prompt is not None:
+            category = _category(line.category or self.bench)
+            by_judge = self.prompts.setdefault(category, {}).setdefault(judge, {})
+            by_judge.setdefault(prompt, []).append(line.model)
+        return prompt is not None
 
     def _code(self, judge: str, line: JudgmentLine, index: int, game: GameResult | None) -> int:
         if game is None:
@@ -291,6 +323,7 @@ class _Reader:
             codes=codes[:, judged],
             files={m: path.name.removesuffix(".jsonl") for (_, m), path in self.file.items()},
             toy=self.toy,
+            prompts={name: self.prompts[name] for name in categories if name in self.prompts},
             examples=tuple(self.examples),
             notes=tuple(notes),
         )
