@@ -65,6 +65,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="MODEL",
         help="also print the differences among these (none named: all)",
     )
+    add(
+        "--against",
+        type=Path,
+        metavar="FILE.csv",
+        help="compare with another ranking, such as human votes: columns model, score and, where "
+        "known, lower and upper",
+    )
     add("--out", type=Path, help="folder for leaderboard.txt, .md, .csv, .json and the rest")
     return make
 

@@ -37,7 +37,7 @@ def as_text(boards: Sequence[Board], heading: str, notes: Sequence[str]) -> str:
     """All tables as Arena-Hard-Auto prints them, with what each score rests on beside it."""
     parts = [f"NOTE: {note}" for note in notes]
     parts += [heading, LEGEND]
-    for board in _shown(boards):
+    for board in shown(boards):
         parts += [f"##### Category: {board.category} #####", _table(board).to_string()]
         parts += [f"NOTE: {note}" for note in board.notes]
         if board.style and board.style.coefficients:
@@ -49,7 +49,7 @@ def as_markdown(boards: Sequence[Board], heading: str, notes: Sequence[str]) -> 
     """The same as Markdown tables."""
     parts = [f"> **Note:** {_escaped(note)}" for note in notes]
     parts += [_escaped(heading), LEGEND]
-    for board in _shown(boards):
+    for board in shown(boards):
         parts += [f"## {_escaped(board.category)}", _markdown(_table(board))]
         parts += [f"> {_escaped(note)}" for note in board.notes]
         if board.style and board.style.coefficients:
@@ -98,7 +98,7 @@ def differences_text(boards: Sequence[Board], models: Sequence[str]) -> str:
             "Questions": pair["questions"],
             "Told apart": "yes" if is_sure(pair) else "no",
         }
-        for pair in map(rounded, _pairs(_shown(boards)))
+        for pair in map(rounded, _pairs(shown(boards)))
         if pair["model"] in models and pair["other"] in models
     ]
     return _frame(rows).to_string(index=False) + "\n" if rows else ""
@@ -194,7 +194,7 @@ def _pairs(boards: Sequence[Board]) -> Iterator[dict[str, Any]]:
                 }
 
 
-def _shown(boards: Sequence[Board]) -> list[Board]:
+def shown(boards: Sequence[Board]) -> list[Board]:
     """With one category, its table says all that the overall one would."""
     return [board for board in boards if board.category != OVERALL or len(boards) > 2]
 

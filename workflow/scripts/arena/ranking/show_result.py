@@ -1,19 +1,21 @@
 """From a folder of judgments to the leaderboard's files."""
 
 import fnmatch
+import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from arena.data.answers import model_inside
 from arena.data.verdict import DEFAULT_PATTERNS, default_rule
 from arena.ranking import formats
+from arena.ranking.against import Comparison, compare_rankings, comparison_text, read_ranking
 from arena.ranking.agreement import agreements
 from arena.ranking.answer_health import answer_health, read_lengths
 from arena.ranking.curves import Point, make_curves
 from arena.ranking.doubts import doubts
-from arena.ranking.health_formats import Health
+from arena.ranking.health_formats import Health, plain
 from arena.ranking.intervals import question_weights
 from arena.ranking.judge_health import judge_health
 from arena.ranking.judges import Judges, check_poolable, compare_judges, uneven_prompts
@@ -96,6 +98,7 @@ class Result:
     notes: list[str]
     curves: list[Point] | None = None  # None: none were asked for
     judges: Judges | None = None  # None: there is one judge
+    against: list[Comparison] | None = None  # None: no other ranking was given
 
     @property
     def heading(self) -> str:
@@ -115,7 +118,8 @@ class Result:
     def text(self) -> str:
         """All tables for a terminal."""
         text = formats.as_text(self.boards, self.heading, self.notes)
-        return text + (f"\n{self.judges.text()}" if self.judges else "")
+        text += f"\n{self.judges.text()}" if self.judges else ""
+        return text + (f"\n{comparison_text(self.against)}" if self.against else "")
 
     def comparison(self, models: Sequence[str]) -> str:
         """The differences between each two of `models` (none: of all), as text."""
@@ -139,6 +143,9 @@ class Result:
         }
         if self.curves is not None:
             files["curves.csv"] = formats.curves_csv(self.curves)
+        if self.against:
+            found = json.dumps(plain([asdict(one) for one in self.against]), indent=2)
+            files["against.json"] = found + "\n"
         return files | (self.judges.files() if self.judges else {})
 
     def write(self, folder: Path) -> None:
@@ -155,6 +162,7 @@ def make_result(
     baselines: Collection[str] = (),
     patterns: Sequence[str] = DEFAULT_PATTERNS,
     steps: str | None = None,
+    against: Path | None = None,
     toy: bool = False,
     notes: Sequence[str] = (),
     **options: Any,
@@ -162,7 +170,7 @@ def make_result(
     """Read, count and compare; `options` are those of options.Options.
 
     rule: by default v0.1 for the bench arena-hard-v0.1 and v2.0 for all others. toy: the judge is
-    the demo judge; also found out from its judgments.
+    the demo judge; also found out from its judgments. against: a CSV file of another ranking.
     """
     rule = rule or default_rule(sources.bench)
     chosen = Options(rule=rule, **options)
@@ -192,7 +200,11 @@ def make_result(
     if curves == []:
         notes.append(f"no curves: steps {steps!r} matches the name of no model that is judged")
     judges = compare_judges(verdicts, chosen, boards, counts)
-    return Result(sources, verdicts, chosen, boards, notes, curves, judges)
+    compared = None
+    if against is not None:
+        other = read_ranking(against)
+        compared = [compare_rankings(board, other) for board in formats.shown(boards)]
+    return Result(sources, verdicts, chosen, boards, notes, curves, judges, compared)
 
 
 def make_health(
