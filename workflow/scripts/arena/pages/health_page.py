@@ -4,7 +4,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from arena.pages import health_charts
-from arena.pages.html import Card, Cell, Example, Page, Part, Tab, Table, number, plain_table, word
+from arena.pages.html import (
+    Card,
+    Cell,
+    Example,
+    Page,
+    Part,
+    Tab,
+    Table,
+    common_beginning,
+    number,
+    plain_table,
+    word,
+)
 from arena.ranking.agreement import Measure
 from arena.ranking.health_formats import STATE_WORDS, measure_text
 
@@ -14,20 +26,24 @@ def health_page(health: Mapping[str, Any]) -> Page:
     names = " and ".join(judge["judge"] for judge in health["judges"])
     about = f"{health['bench']}, judge {names}; {health['level']:.0%} intervals over questions"
     page = Page("Is the judge sound?", about, health["notes"])
+    models = [model["model"] for judge in health["judges"] for model in judge["models"]]
+    page.beginning = common_beginning(models)
     for judge in health["judges"]:
         parts = [
             Part(cards=list(_cards(judge))),
             Part(
                 "Verdicts by label",
                 "A judge without position bias gives two mirror images.",
-                page.chart(health_charts.labels(judge)),
+                page.chart(health_charts.labels(judge), health_charts.PLACES),
             ),
             Part("How games ended", table=_states_table(judge)),
         ]
         if any(model["flips"] is not None for model in judge["models"]):
             text = "Answers of like quality flip more: a high rate in one row alone is no fault."
-            chart = page.chart(health_charts.models(judge))
-            parts.insert(2, Part("Position bias and flips by model", text, chart))
+            names = [model["model"] for model in judge["models"]]
+            wins, flips = (page.chart(chart, names) for chart in health_charts.models(judge))
+            parts.insert(2, Part("Flips by model", text, flips))
+            parts.insert(2, Part("Position bias by model", chart=wins))
         examples = [
             Example(
                 f"{one['state']}: {one['model']}, question {one['uid']}, game {one['game']}",

@@ -1,15 +1,17 @@
 """Pages of the report: whole HTML files, tables to sort and charts, nothing loaded from afar."""
 
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import altair as alt
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from arena.pages.charts import specification
+from arena.pages.charts import CELL, specification
 
 TEMPLATES = Path(__file__).parent
 
@@ -105,15 +107,37 @@ class Page:
     notes: Sequence[str] = ()
     tabs: list[Tab] = field(default_factory=list)
     charts: list[dict[str, Any]] = field(default_factory=list)
+    beginning: str = ""  # of most models' names: charts leave it out where there is no room
 
-    def chart(self, chart: alt.TopLevelMixin) -> int:
-        """Take a chart in, and return its number for Part."""
-        self.charts.append(specification(chart))
+    def chart(self, chart: alt.TopLevelMixin, names: Sequence[str] = ()) -> int:
+        """Take a chart in, and return its number for Part; `names`: that stand beside it."""
+        drawn = specification(chart)
+        # For the page, which fits a chart into the room that it finds.
+        drawn["usermeta"] = {
+            "names": max(map(len, names), default=0),
+            "short": max((len(self._short(name)) for name in names), default=0),
+            "rows": len(names),
+            "cell": CELL,
+        }
+        self.charts.append(drawn)
         return len(self.charts) - 1
+
+    def _short(self, name: str) -> str:
+        begins = self.beginning and name.startswith(self.beginning)
+        return f"…{name[len(self.beginning) :]}" if begins else name
 
     def html(self) -> str:
         vega = _vega() if self.charts else ""
         return _templates().get_template("page.html").render(page=self, vega=vega)
+
+
+def common_beginning(names: Sequence[str]) -> str:
+    """What three or more names begin with, up to a separator; "" where that saves nothing."""
+    least, most = min(names, default=""), max(names, default="")
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(least, most, strict=False))
+    shared = "".join(letter for letter, _ in pairs)
+    cut = re.match(r".*[-_./:+@]", shared)
+    return cut[0] if len(names) > 2 and cut and len(cut[0]) > 3 else ""
 
 
 def number(value: float | None, digits: int = 1) -> Cell:

@@ -17,6 +17,7 @@ from arena.pages.html import (
     Table,
     TableRow,
     between,
+    common_beginning,
     number,
     plain_table,
     word,
@@ -150,7 +151,7 @@ def intervals_page(board: Mapping[str, Any]) -> Page:
     """Scores with intervals as a chart."""
     page = _page("Scores with intervals", board)
     for category, rows in _by_category(board):
-        chart = page.chart(charts.intervals(rows, board["level"]))
+        chart = page.chart(charts.intervals(rows, board["level"]), _names(rows))
         page.tabs.append(Tab(category, [Part(chart=chart)]))
     return page
 
@@ -177,7 +178,7 @@ def differences_page(board: Mapping[str, Any], pairs: Rows) -> Page:
             )
             if len(names) < len(scored):
                 text += f" The best {len(names)} models are shown; differences.csv has all pairs."
-            chart = page.chart(charts.difference_matrix(shown, names))
+            chart = page.chart(charts.difference_matrix(shown, names), names)
             # With style control, or single votes drawn, a difference is one of scores.
             paired = board["ci"] == "questions" and not board["control_features"]
             what = "on the same questions" if paired else "of the scores"
@@ -200,11 +201,11 @@ def categories_page(board: Mapping[str, Any]) -> Page:
     shown = list(_by_category(board))
     if len(shown) > 1:
         rows = [row for category, some in shown for row in some if category != OVERALL]
-        chart = page.chart(charts.by_category(rows))
+        chart = page.chart(charts.by_category(rows), _names(shown[0][1]))
         text = "Each category against its own baseline; the dashed line is as good as that."
         page.tabs.append(Tab("side by side", [Part("Score in each category", text, chart)]))
     for category, rows in shown:
-        chart = page.chart(charts.outcomes(rows))
+        chart = page.chart(charts.outcomes(rows), _names(rows))
         page.tabs.append(Tab(category, [Part("Games won, tied and lost", chart=chart)]))
     return page
 
@@ -212,13 +213,15 @@ def categories_page(board: Mapping[str, Any]) -> Page:
 def curves_page(board: Mapping[str, Any], points: Rows) -> Page:
     """Checkpoints of runs: score against step."""
     page = _page("Score over training", board)
-    for category, _ in _by_category(board):
+    for category, rows in _by_category(board):
         some = [one for one in points if one["category"] == category and one["score"] is not None]
         if not some:
             continue
-        chart = page.chart(charts.curves(some, board["level"]))
+        runs = {one["run"] for one in some}
+        many = len(runs) > charts.MOST_RUNS
+        chart = page.chart(charts.curves(some, board["level"]), list(runs) if many else ())
         columns = {"Run": True, "Step": False, "Model": True, "Score (%)": False, "Interval": False}
-        rows = [
+        cells = [
             [
                 word(one["run"] or "–"),
                 Cell(f"{one['step']:,g}", one["step"]),
@@ -229,12 +232,24 @@ def curves_page(board: Mapping[str, Any], points: Rows) -> Page:
             for one in some
         ]
         text = "Click a run in the legend to single it out; scroll and drag to look closer."
-        parts = [Part(text=text, chart=chart), Part(table=plain_table(columns, rows))]
-        page.tabs.append(Tab(category, parts))
+        if many:
+            text = "A plot a run, with the other runs in grey; all have the same scales."
+        parts = [Part(text=text, chart=chart), Part(table=plain_table(columns, cells))]
+        page.tabs.append(Tab(category, parts, list(_not_drawn(rows, some))))
     if not page.tabs:
         nothing = "No judged model has a name that the pattern of steps matches."
         page.tabs.append(Tab("overall", [Part(text=nothing)]))
     return page
+
+
+def _not_drawn(rows: Rows, drawn: Rows) -> Iterator[str]:
+    """Say which models are on no curve, and why."""
+    on_curves = {one["model"] for one in drawn}
+    rest = [row for row in rows if row["model"] not in on_curves and not row["is_baseline"]]
+    for why, known in (("their names match no step", True), ("they have no score", False)):
+        models = [row["model"] for row in rest if (row["score"] is not None) == known]
+        if models:
+            yield f"Not on a curve, for {why}: {', '.join(models)}"
 
 
 def _page(title: str, board: Mapping[str, Any]) -> Page:
@@ -245,7 +260,12 @@ def _page(title: str, board: Mapping[str, Any]) -> Page:
         f"{'questions' if board['ci'] == 'questions' else 'votes'}"
         + (f"; style control: {style}" if style else "")
     )
-    return Page(title, about, board["notes"])
+    names = {row["model"] for row in board["rows"] if not row["is_baseline"]}
+    return Page(title, about, board["notes"], beginning=common_beginning(sorted(names)))
+
+
+def _names(rows: Rows) -> list[str]:
+    return [row["model"] for row in rows]
 
 
 def _by_category(board: Mapping[str, Any]) -> Iterator[tuple[str, Rows]]:

@@ -50,9 +50,9 @@ class Board:
     rows: list[Row]
     differences: compare.Differences
     groups: list[list[str]]  # neighbours that cannot be told apart
-    resamples: np.ndarray
     style: StyleFit | None = None
     notes: list[str] = field(default_factory=list)
+    resamples: np.ndarray = field(default_factory=lambda: np.empty((0, 0)), repr=False)
 
 
 def make_boards(
