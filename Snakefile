@@ -29,4 +29,4 @@ rule all:
         judgments=selected_judgments,
         leaderboard=list(LEADERBOARD.values()),
         ledger=f"{ROOT}/ledger.tsv",
-        pages=list(PAGES.values()),
+        pages=[*PAGES.values(), GAMES],

@@ -128,7 +128,7 @@ class Page:
 
     def html(self) -> str:
         vega = _vega() if self.charts else ""
-        return _templates().get_template("page.html").render(page=self, vega=vega)
+        return templates().get_template("page.html").render(page=self, vega=vega)
 
 
 def common_beginning(names: Sequence[str]) -> str:
@@ -165,7 +165,7 @@ def plain_table(columns: Mapping[str, bool], rows: Sequence[Sequence[Cell]]) -> 
 
 
 @functools.cache
-def _templates() -> Environment:
+def templates() -> Environment:
     return Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,  # names of models and replies of judges are strangers' text
