@@ -97,12 +97,12 @@ def leaderboard_page(board: Mapping[str, Any]) -> Page:
     for category, rows in _by_category(board):
         about = board["categories"][category]
         cells = [_leaderboard_row(row, bool(board["control_features"]), tokens) for row in rows]
-        tab = Tab(category, [Part(table=Table(columns, cells))], about["notes"])
-        if about["detectable"]:
-            tab.parts[0].text = (
-                "So many questions find a true difference of {pair:.1f} points in 4 of 5 campaigns "
-                "where two models are compared, of {all_pairs:.1f} points where all are."
-            ).format(**about["detectable"])
+        power = (
+            "So many questions find a true difference of {pair:.1f} points in 4 of 5 campaigns "
+            "where two models are compared, of {all_pairs:.1f} points where all are."
+        )
+        text = power.format(**about["detectable"]) if about["detectable"] else ""
+        tab = Tab(category, [Part(text=text, table=Table(columns, cells))], about["notes"])
         if about["style"]:
             tab.parts.append(_style_part(about["style"], level))
         page.tabs.append(tab)

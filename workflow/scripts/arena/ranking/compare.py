@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -52,8 +53,9 @@ def paired_differences(
     `baseline`: its row, where it has one.
     """
     parts = strata if len(strata) > 1 else [np.arange(votes.votes.shape[1])]
-    once = [_Pairs(votes.of(rows), np.ones((1, len(rows)))) for rows in parts]
-    drawn = [_Pairs(votes.of(rows), weights[:, rows]) for rows in parts]
+    even = len(parts) > 1
+    once = [_Pairs(votes.of(rows), np.ones((1, len(rows))), even) for rows in parts]
+    drawn = [_Pairs(votes.of(rows), weights[:, rows], even) for rows in parts]
     models = range(len(votes.votes))
     difference = [_against(once, i)[0] for i in models]  # rows of the triangle i < j
     # A row at a time, so that memory stays at rounds x models.
@@ -93,10 +95,11 @@ def _differences(
     """Whole matrices from the triangle i < j, row by row: differences and their resamples."""
     has = (votes.votes > 0).astype(float)
     questions = has @ has.T
+    together = questions.astype(int)
     parts = [has[:, rows] for rows in strata] if len(strata) > 1 else [has]
     free = questions - sum(part @ part.T > 0 for part in parts)
-    if ci != "questions":  # single votes, as upstream: a normal of no questions
-        free = np.full_like(questions, 1e6)
+    if ci != "questions":  # single votes, as upstream: a normal, whatever the questions
+        questions = free = 1e6 * (questions > 0)
     least, most = np.zeros(len(has)), np.full(len(has), 100.0)
     if baseline is not None:
         least[baseline] = most[baseline] = 50.0  # by definition: no question could tell otherwise
@@ -107,16 +110,17 @@ def _differences(
         rest = slice(i + 1, None)
         shared = questions[i, rest]
         values, row = (np.where(shared > 0, part, np.nan) for part in (values, row))
-        error = standard_errors(row, *((shared, free[i, rest]) if ci == "questions" else (1, 1)))
+        spread = standard_errors(row)
+        error = spread * np.sqrt(np.maximum(shared, 1) / np.maximum(free[i, rest], 1))
         reach = student(level, free[i, rest]) * error
         low, high = values - reach, values + reach
-        spread = standard_errors(row, 1, 1)
         steps = np.abs(row - values) / np.where(spread > STILL, spread, np.inf)
         steps = np.nan_to_num(steps).max(axis=1, initial=0.0)
         largest = steps if largest is None else np.maximum(largest, steps)
-        with np.errstate(divide="ignore"):
-            normal = normal_of(np.abs(values) / np.where(error > STILL, error, 0.0), free[i, rest])
-        normal = np.where(np.abs(values) > STILL, normal, 0.0 * values)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = np.abs(values) / np.where(error > STILL, error, 0.0)
+        t[np.abs(values) <= STILL] = 0.0
+        normal = np.where(np.isnan(error), np.nan, normal_of(t, free[i, rest]))
         if ci == "questions":
             ends = least[i] - most[rest], most[i] - least[rest]
             low, high = widen_certain(values, low, high, shared, level, *ends)
@@ -129,11 +133,10 @@ def _differences(
     p, adjusted = p_values(z, largest)
     with np.errstate(invalid="ignore"):
         better = ((adjusted if ranks == RANKS[0] else p) < 1 - level) & (whole > 0)
-    questions = questions.astype(int)
     if baseline is not None and len(has) > 2:
         errors[baseline] = errors[:, baseline] = np.nan  # models against each other
     found = detectable(errors, largest, level)
-    return Differences(whole, lower, upper, p, adjusted, better, questions, found)
+    return Differences(whole, lower, upper, p, adjusted, better, together, found)
 
 
 class _Pairs:
@@ -142,36 +145,42 @@ class _Pairs:
     Few questions are missing anywhere, so the second sum is short.
     """
 
-    def __init__(self, votes: Votes, weights: np.ndarray):
-        self.votes, self.weights = votes, weights
+    def __init__(self, votes: Votes, weights: np.ndarray, even: bool):
+        """even: every round draws as many questions as two models share (one of several strata)."""
         self.missing = votes.votes == 0
         self.gaps = np.flatnonzero(self.missing.any(axis=0))
+        if even and not self.gaps.size:  # then all pairs share the same questions
+            weights, even = (
+                weights * scale_of(weights.sum(axis=1), weights.shape[1])[:, None],
+                False,
+            )
+        self.votes, self.weights, self.even = votes, weights, even
         self.won, self.cast = weights @ votes.wins.T, weights @ votes.votes.T
-        self.drawn = weights @ (~self.missing).T
+        self.drawn = weights @ (~self.missing).T if even else None
 
-    def sums(self, i: int, even: bool) -> np.ndarray:
-        """Won and cast of model i, then of the models after it, [4, rounds, M - i - 1].
-
-        even: as if each round drew as many questions as they share.
-        """
-        votes, gaps, mine = self.votes, self.gaps, np.flatnonzero(self.missing[i])
+    def sums(self, i: int) -> list[np.ndarray]:
+        """Won and cast of model i, then of the models after it, [rounds, M - i - 1] or a column."""
         after = slice(i + 1, None)
+        sums = [self.won[:, [i]], self.cast[:, [i]], self.won[:, after], self.cast[:, after]]
+        if not self.gaps.size:
+            return sums
+        votes, gaps, mine = self.votes, self.gaps, np.flatnonzero(self.missing[i])
         theirs = self.missing[after, gaps].T.astype(float)
-        won = self.won[:, [i]] - (self.weights[:, gaps] * votes.wins[i, gaps]) @ theirs
-        cast = self.cast[:, [i]] - (self.weights[:, gaps] * votes.votes[i, gaps]) @ theirs
-        other_won = self.won[:, after] - self.weights[:, mine] @ votes.wins[after, mine].T
-        other_cast = self.cast[:, after] - self.weights[:, mine] @ votes.votes[after, mine].T
-        sums = np.array([won, cast, other_won, other_cast])
-        if even:
+        sums[0] = sums[0] - (self.weights[:, gaps] * votes.wins[i, gaps]) @ theirs
+        sums[1] = sums[1] - (self.weights[:, gaps] * votes.votes[i, gaps]) @ theirs
+        sums[2] = sums[2] - self.weights[:, mine] @ votes.wins[after, mine].T
+        sums[3] = sums[3] - self.weights[:, mine] @ votes.votes[after, mine].T
+        if self.even:
             drawn = self.drawn[:, [i]] - (self.weights[:, gaps] * ~self.missing[i, gaps]) @ theirs
-            shared = (~self.missing[after] & ~self.missing[i]).sum(axis=1)
-            sums *= scale_of(drawn, shared)
+            scale = scale_of(drawn, (~self.missing[after] & ~self.missing[i]).sum(axis=1))
+            sums = [scale * part for part in sums]
         return sums
 
 
 def _against(parts: Sequence[_Pairs], i: int) -> np.ndarray:
     """Model i minus the models after it, [rounds, M - i - 1]; NaN where nothing is shared."""
-    won, cast, other_won, other_cast = sum(part.sums(i, len(parts) > 1) for part in parts)
+    columns = zip(*(part.sums(i) for part in parts), strict=True)
+    won, cast, other_won, other_cast = (reduce(np.add, column) for column in columns)
     with np.errstate(invalid="ignore", divide="ignore"):
         difference = 100 * (won / cast - other_won / other_cast)
     # What is left of a subtraction must not pass for a vote.

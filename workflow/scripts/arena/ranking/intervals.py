@@ -147,18 +147,23 @@ def percentiles(resamples: np.ndarray, level: float) -> np.ndarray:
     return np.array([np.quantile(some, shares) if some.size else [np.nan] * 2 for some in known]).T
 
 
-def standard_errors(resamples: np.ndarray, questions: np.ndarray, free: np.ndarray) -> np.ndarray:
+def standard_errors(
+    resamples: np.ndarray, questions: np.ndarray | float = 1, free: np.ndarray | float = 1
+) -> np.ndarray:
     """Return the standard error of each column of `resamples`; NaN where no round has a value.
 
     Resamples of n questions in k strata spread by sqrt((n - k) / n) too little; `free` is n - k.
     """
     known = ~np.isnan(resamples)
-    rounds = known.sum(axis=0)
-    filled = np.where(known, resamples, 0.0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = filled.sum(axis=0) / rounds
-        variance = (np.where(known, resamples - mean, 0.0) ** 2).sum(axis=0) / rounds
-    return np.sqrt(variance * np.maximum(questions, 1) / np.maximum(free, 1))
+    if known.all():
+        errors = resamples.std(axis=0)
+    else:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            rounds = known.sum(axis=0)
+            mean = np.where(known, resamples, 0.0).sum(axis=0) / rounds
+            squares = np.where(known, resamples - mean, 0.0) ** 2
+            errors = np.sqrt(squares.sum(axis=0) / rounds)
+    return errors * np.sqrt(np.maximum(questions, 1) / np.maximum(free, 1))
 
 
 def student(level: float, free: np.ndarray | float) -> np.ndarray:

@@ -32,16 +32,16 @@ class Row:
     upper: float
     questions: int
     games: int
-    best_rank: int | None
-    worst_rank: int | None
     won: int
     tied: int
-    lost: int
-    avg_tokens: float | None
-    design_effect: float | None
+    best_rank: int | None
+    worst_rank: int | None
     plain_score: float
-    is_plain: bool
     is_baseline: bool
+    is_plain: bool = False
+    lost: int = 0
+    avg_tokens: float | None = None
+    design_effect: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -65,10 +65,11 @@ class Verdicts:
     baselines: Mapping[str, str | None]  # category -> the baseline's name where the files give it;
     # no code is of a baseline against itself
     codes: np.ndarray  # [J, M, Q, 2] int8
-    files: Mapping[str, str]  # model -> the name of its judgment file, without .jsonl
     toy: bool  # some game was played by the demo judge
     examples: tuple[Example, ...]
     notes: tuple[str, ...]  # what was found in the files and how it was handled
+    # model -> the name of its judgment file, without .jsonl
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
