@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.ranking.command import command, run_command, run_rule, sources_of
+from arena.ranking.compare import RANKS
 from arena.ranking.intervals import CI
 from arena.ranking.options import POOL, ROUNDS
 from arena.ranking.show_result import Sources, make_result
@@ -57,7 +58,14 @@ def parser() -> argparse.ArgumentParser:
         "counts more that often says A>>B",
     )
     add("--rounds", type=int, default=ROUNDS, help="resamples behind each interval")
-    add("--ci", choices=CI, default=CI[0], help="resample questions, or votes as upstream does")
+    add(
+        "--ci",
+        choices=CI,
+        default=CI[0],
+        help="resample questions, or votes as upstream does (unanchored: as v0.1 did)",
+    )
+    add("--ranks", choices=RANKS, default=RANKS[0], help="sure of all pairs at once, or of each")
+    add("--tokens", action="store_true", help="average tokens of the answers (reads them all)")
     add("--steps", help="pattern of checkpoint names with (?P<run>) and (?P<step>)")
     add(
         "--compare",

@@ -9,12 +9,16 @@ from typing import Any
 
 import altair as alt
 
-from arena.ranking.formats import DIFFERENCE_COLUMNS, csv_text, is_sure
+from arena.ranking.formats import csv_text
 
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#e69f00", "#009e73", "#8c959f"
 COLOURS = [BLUE, "#d55e00", GREEN, "#cc79a7", ORANGE, "#56b4e9", "#000000", "#b3a100"]
 WIDTH = 640
 ROW = 20  # pixels of a model's row; its name is 12 high
+MATRIX_COLUMNS = (
+    *("model", "other", "difference", "lower", "upper", "questions"),
+    *("told_apart", "p_adjusted"),
+)
 SMALLEST_CELL, LARGEST_CELL, MATRIX = 9, 30, 1000  # pixels of a cell and of all of them
 CELL = 200  # pixels of a run's own plot
 MOST_RUNS = 8  # as many as there are colours; more get a plot each
@@ -56,14 +60,12 @@ def difference_matrix(pairs: Rows, order: Sequence[str]) -> alt.LayerChart:
     """Who is better than whom: two cells a pair; a dot where they cannot be told apart."""
     cell = min(LARGEST_CELL, max(SMALLEST_CELL, MATRIX / max(len(order), 1)))
     short = [
-        one
-        | {key: one[key] and round(one[key], 1) for key in ("difference", "lower", "upper")}
-        | {"sure": "yes" if is_sure(one) else "no"}
+        one | {key: one[key] and round(one[key], 1) for key in ("difference", "lower", "upper")}
         for pair in pairs
         for one in (pair, _turned(pair))
     ]
     # As CSV: thousands of pairs, whose keys would be most of the page.
-    text = csv_text((*DIFFERENCE_COLUMNS[1:], "sure"), short)
+    text = csv_text(MATRIX_COLUMNS, short)
     data = alt.Data(values=text, format=alt.CsvDataFormat(type="csv"))
     most = max((abs(pair["difference"]) for pair in pairs), default=1) or 1
     names = {"labelFontSize": min(12, cell), "labelOverlap": False}
@@ -80,7 +82,8 @@ def difference_matrix(pairs: Rows, order: Sequence[str]) -> alt.LayerChart:
             alt.Tooltip("lower:Q", format="+.1f"),
             alt.Tooltip("upper:Q", format="+.1f"),
             alt.Tooltip("questions:Q", title="shared questions"),
-            alt.Tooltip("sure:N", title="told apart"),
+            alt.Tooltip("told_apart:N", title="told apart"),
+            alt.Tooltip("p_adjusted:Q", title="p, adjusted", format=".2g"),
         ],
     )
     scale = alt.Scale(
@@ -89,7 +92,7 @@ def difference_matrix(pairs: Rows, order: Sequence[str]) -> alt.LayerChart:
     legend = alt.Legend(orient="top", gradientLength=200)  # at the side a wide matrix hides it
     colour = alt.Color("difference:Q", scale=scale, title="points", legend=legend)
     cells = base.mark_rect().encode(color=colour)
-    dots = base.transform_filter("datum.sure == 'no'").mark_circle(
+    dots = base.transform_filter("datum.told_apart == 'no'").mark_circle(
         size=max(cell, 9), color="#57606a", opacity=0.8
     )
     return (cells + dots).properties(width=alt.Step(cell), height=alt.Step(cell))

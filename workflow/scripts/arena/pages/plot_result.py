@@ -65,7 +65,7 @@ def read_csv(path: Path) -> Rows:
 
 
 def _value(key: str, text: str) -> Any:
-    if key in ("category", "model", "other", "run"):
+    if key in ("category", "model", "other", "run", "told_apart"):
         return text
     return float(text) if text else None
 
@@ -76,7 +76,11 @@ def leaderboard_page(board: Mapping[str, Any]) -> Page:
     level = f"{board['level']:.0%}"
     columns = [
         Column(
-            "Rank", hint="ranks that the data allow: below who is surely better, above who is worse"
+            "Rank",
+            hint="ranks that the data allow: below who is surely better, above who is worse"
+            + (
+                ", for all models at once" if board["ranks"] == "simultaneous" else ", pair by pair"
+            ),
         ),
         Column("Model", word=True),
         Column("Score (%)", hint="mean vote against the baseline; 50 is as good as the baseline"),
@@ -88,17 +92,25 @@ def leaderboard_page(board: Mapping[str, Any]) -> Page:
     ]
     if board["control_features"]:
         columns.append(Column("Without style control"))
+    tokens = any(row["avg_tokens"] is not None for row in board["rows"])
+    if tokens:
+        columns.append(Column("Tokens", hint="of the model's answers, on average"))
     for category, rows in _by_category(board):
         about = board["categories"][category]
-        cells = [_leaderboard_row(row, bool(board["control_features"])) for row in rows]
-        tab = Tab(category, [Part(table=Table(columns, cells))], about["notes"])
+        cells = [_leaderboard_row(row, bool(board["control_features"]), tokens) for row in rows]
+        power = (
+            "So many questions find a true difference of {pair:.1f} points in 4 of 5 campaigns "
+            "where two models are compared, of {all_pairs:.1f} points where all are."
+        )
+        text = power.format(**about["detectable"]) if about["detectable"] else ""
+        tab = Tab(category, [Part(text=text, table=Table(columns, cells))], about["notes"])
         if about["style"]:
             tab.parts.append(_style_part(about["style"], level))
         page.tabs.append(tab)
     return page
 
 
-def _leaderboard_row(row: Mapping[str, Any], controlled: bool) -> TableRow:
+def _leaderboard_row(row: Mapping[str, Any], controlled: bool, tokens: bool) -> TableRow:
     score, best, worst = row["score"], row["best_rank"], row["worst_rank"]
     known = score is not None
     ranks = Cell("–")
@@ -107,9 +119,8 @@ def _leaderboard_row(row: Mapping[str, Any], controlled: bool) -> TableRow:
     interval = between(row["lower"], row["upper"])
     # Without an interval the bar's line has no length.
     ends = (score, score) if row["lower"] is None else (row["lower"], row["upper"])
-    lost = row["games"] - row["won"] - row["tied"]
     counts = [
-        Cell(f"{row['won']:,} · {row['tied']:,} · {lost:,}", row["won"]),
+        Cell(f"{row['won']:,} · {row['tied']:,} · {row['lost']:,}", row["won"]),
         Cell(f"{row['questions']:,}", row["questions"]),
         Cell(f"{row['games']:,}", row["games"]),
     ]
@@ -120,13 +131,15 @@ def _leaderboard_row(row: Mapping[str, Any], controlled: bool) -> TableRow:
         word(
             row["model"] + (" (baseline)" if row["is_baseline"] and row["model"][0] != "(" else "")
         ),
-        Cell(f"{score:.1f}", score, "strong") if known else Cell("–"),
+        Cell(f"{score:.1f}{'*' * row['is_plain']}", score, "strong") if known else Cell("–"),
         interval,
         Cell(interval.text, score, bar=(score, *ends)) if known else Cell("–"),
         *counts,
     ]
     if controlled:
         cells.append(number(row["plain_score"]))
+    if tokens:
+        cells.append(number(row["avg_tokens"], 0))
     return TableRow(cells, row["is_baseline"])
 
 
@@ -172,9 +185,11 @@ def differences_page(board: Mapping[str, Any], pairs: Rows) -> Page:
         ]
         parts = []
         if shown:
+            at_once = board["ranks"] == "simultaneous"
             text = (
                 "Blue: the model of the row is better, orange: it is worse. A dot: the data cannot "
-                "tell the two apart. The models stand in the order of the leaderboard."
+                f"tell the two apart, {'all pairs taken at once' if at_once else 'pair by pair'}. "
+                "The models stand in the order of the leaderboard."
             )
             if len(names) < len(scored):
                 text += f" The best {len(names)} models are shown; differences.csv has all pairs."

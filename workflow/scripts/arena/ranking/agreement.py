@@ -4,13 +4,13 @@ Votes are seen from the model. Intervals resample questions. Resampling adds noi
 lowers a correlation of ranks, so these intervals lean to the low side; they always hold the value.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
-from arena.ranking.intervals import bounds, resampled_scores
+from arena.ranking.intervals import percentiles, resampled_scores
 from arena.ranking.votes import ABSENT, Verdicts, count_votes
 
 STRENGTH = np.array([2, 1, 0, -1, -2])  # of VERDICTS, seen from A
@@ -64,6 +64,7 @@ def agreements(verdicts: Verdicts, weights: np.ndarray, weight: float = 3) -> li
 
     weights: [rounds, Q] draw the intervals; weight: votes of a strong verdict, in scores.
     """
+    strata = [np.flatnonzero(verdicts.category == one) for one in np.unique(verdicts.category)]
     found = []
     for one, two in combinations(range(len(verdicts.judges)), 2):
         codes = verdicts.codes[[one, two]]
@@ -73,7 +74,7 @@ def agreements(verdicts: Verdicts, weights: np.ndarray, weight: float = 3) -> li
         codes = np.where(both, codes, ABSENT)
         same = both & (codes[0] == codes[1])
         table = _confusion(codes, both)
-        spearman, kendall = _order(codes, weights, weight)
+        spearman, kendall = _order(codes, weights, strata, weight)
         found.append(
             Agreement(
                 judge=verdicts.judges[one],
@@ -125,7 +126,7 @@ def measure(value: float, resamples: np.ndarray) -> Measure:
     value, known = float(value), resamples[np.isfinite(resamples)]
     if not np.isfinite(value) or not known.size:
         return Measure(None, None, None)
-    lower, upper = bounds(known[:, None], LEVEL)
+    lower, upper = percentiles(known[:, None], LEVEL)
     return Measure(value, min(float(lower[0]), value), max(float(upper[0]), value))
 
 
@@ -156,13 +157,16 @@ def _kappa(table: np.ndarray) -> np.ndarray:
         return (observed - chance) / (1 - chance)
 
 
-def _order(codes: np.ndarray, weights: np.ndarray, weight: float) -> Iterator[Measure]:
+def _order(
+    codes: np.ndarray, weights: np.ndarray, strata: Sequence[np.ndarray], weight: float
+) -> Iterator[Measure]:
     """Spearman and Kendall of the models' scores by two judges, codes [2, M, Q, 2]."""
     once = np.ones((1, codes.shape[2]))
     votes = [count_votes(each[None], "v0.1", weight) for each in codes]
     models = votes[0].votes.sum(axis=1) > 0
     scores, resamples = (
-        [resampled_scores(each.rows(models), draws) for each in votes] for draws in (once, weights)
+        [resampled_scores(each.rows(models), draws, strata) for each in votes]
+        for draws in (once, weights)
     )
     if models.sum() < FEWEST:
         return iter([Measure(None, None, None)] * 2)

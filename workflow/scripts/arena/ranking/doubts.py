@@ -1,10 +1,11 @@
-"""What in the verdicts must make a reader doubt the table, said in notes above it."""
+"""What must make a reader doubt a table, said in notes above and below it."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from arena.ranking.votes import ABSENT, Verdicts
+from arena.ranking.options import Options
+from arena.ranking.votes import ABSENT, Verdicts, Votes
 
 FEW = 0.9  # share of the table's questions; verdicts that are missing here and there cost less
 SILENT = 0.1  # share of games without a verdict that is worth a line; judge_health shows fewer
@@ -18,7 +19,7 @@ def doubts(verdicts: Verdicts, rule: str) -> Iterator[str]:
     """Say what is odd about the judges, one note a finding."""
     yield from _uneven_judges(verdicts)
     for judge, codes in zip(verdicts.judges, verdicts.codes, strict=True):
-        yield from _silent(judge, codes, rule)
+        yield from _silent(judge, codes, verdicts.models, rule)
         yield from _cancelled(judge, codes, verdicts.models)
 
 
@@ -38,13 +39,14 @@ def _uneven_judges(verdicts: Verdicts) -> Iterator[str]:
         )
 
 
-def _silent(judge: str, codes: np.ndarray, rule: str) -> Iterator[str]:
-    played = (codes != ABSENT).sum()
-    silent = played - (codes >= 0).sum()
-    if silent > SILENT * played:
+def _silent(judge: str, codes: np.ndarray, models: Sequence[str], rule: str) -> Iterator[str]:
+    silent = ((codes != ABSENT) & (codes < 0)).sum(axis=(1, 2))
+    played, most = (codes != ABSENT).sum(), silent.argmax()
+    if silent.sum() > SILENT * played:
         yield (
-            f"judge {judge}: {silent:,} of {played:,} games have no verdict that rule {rule} "
-            "counts; judge_health shows how they ended"
+            f"judge {judge}: {silent.sum():,} of {played:,} games have no verdict that rule {rule} "
+            f"counts, most of them ({silent[most]:,}) of {models[most]}; judge_health shows how "
+            "they ended"
         )
 
 
@@ -87,3 +89,50 @@ def _cause(pairs: np.ndarray) -> str | None:
     if len(pairs) >= ENOUGH and (pairs.prod(axis=-1) < 0).mean() > CANCELLED:
         return f"{mirrored}, or the judge goes by an answer's place alone; see judge_health"
     return None
+
+
+def silent_models(models: Sequence[str], codes: np.ndarray, judged: np.ndarray) -> Iterator[str]:
+    """Name the models that were asked, by their codes [J, M, Q, 2], and have no row, and why."""
+    asked = (codes != ABSENT).any(axis=(0, 2, 3)) & ~judged
+    spoke = (codes >= 0).any(axis=(0, 2, 3))
+    if mute := [models[i] for i in np.flatnonzero(asked & ~spoke)]:
+        yield f"no game with a verdict, so no row: {', '.join(mute)}"
+    if half := [models[i] for i in np.flatnonzero(asked & spoke)]:
+        yield (
+            "never a verdict in both games of a question, which rule v2.0 wants, so no row: "
+            f"{', '.join(half)}; --rule v0.1 counts single games"
+        )
+
+
+def unknown_style(
+    models: Sequence[str], votes: Votes, known: np.ndarray, is_plain: np.ndarray
+) -> Iterator[str]:
+    """Say what style control leaves out: `known` [M, Q] marks answers whose style is known."""
+    lost = (votes.votes > 0) & ~known
+    if lost.any():
+        whole = [models[i] for i in np.flatnonzero(is_plain)]
+        none = f"; of {', '.join(whole)} the plain score is shown, marked *" if whole else ""
+        yield (
+            f"style control leaves out {lost.sum():,} judged answers: their style, or that of the "
+            f"baseline's answer, is not known{none}"
+        )
+
+
+def thin_ground(
+    models: Sequence[str], votes: Votes, baseline: str | None, options: Options
+) -> Iterator[str]:
+    """Say which scores rest on less than the others."""
+    questions = (votes.votes > 0).sum(axis=1)
+    every = int((votes.votes > 0).any(axis=0).sum())
+    if few := [
+        f"{model} ({some})"
+        for model, some in zip(models, questions, strict=True)
+        if 0 < some < FEW * every
+    ]:
+        yield f"scored on fewer questions than the {every} of this table: {', '.join(few)}; " + (
+            "compare them by differences, which are taken on the same questions"
+            if options.paired
+            else "differences are between these scores, so not on the same questions"
+        )
+    if baseline is None:
+        yield "each category has a baseline of its own: 50 means as good as these"

@@ -12,7 +12,7 @@ import numpy as np
 
 from arena.data.verdict import VERDICTS
 from arena.ranking.agreement import LEVEL, from_the_model
-from arena.ranking.intervals import bounds, widen_certain
+from arena.ranking.intervals import score_bounds, standard_errors
 from arena.ranking.votes import ABSENT, CODE_OF_STATE, Verdicts
 
 
@@ -80,8 +80,9 @@ def share(hits: np.ndarray, cases: np.ndarray, weights: np.ndarray) -> Share:
     with np.errstate(invalid="ignore"):
         resamples = 100 * (weights @ hits) / (weights @ cases)
     value, questions = 100 * hits.sum() / total, int((cases > 0).sum())
-    lower, upper = bounds(resamples[:, None], LEVEL, questions=questions)
-    lower, upper = widen_certain(value, lower, upper, questions, LEVEL)
+    free = np.array([questions - 1])
+    errors = standard_errors(resamples[:, None], questions, free)
+    lower, upper = score_bounds(np.array([value]), errors, total, 0, questions, free, LEVEL)
     return Share(value, float(lower[0]), float(upper[0]), total)
 
 

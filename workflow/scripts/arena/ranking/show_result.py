@@ -105,7 +105,9 @@ class Result:
         """One line that says how the numbers were made."""
         options = self.options
         judges = " + ".join(self.verdicts.judges)
-        drawn = "questions" if options.ci == "questions" else "single votes (as upstream)"
+        drawn = "questions"
+        if options.ci != "questions":
+            drawn = f"single votes (as upstream{', unanchored' * (options.ci == 'unanchored')})"
         style = ""
         if options.control_features:
             style = f"; style control: {', '.join(options.control_features)}"
@@ -117,7 +119,7 @@ class Result:
 
     def text(self) -> str:
         """All tables for a terminal."""
-        text = formats.as_text(self.boards, self.heading, self.notes)
+        text = formats.as_text(self.boards, self.options, self.heading, self.notes)
         text += f"\n{self.judges.text()}" if self.judges else ""
         return text + (f"\n{comparison_text(self.against)}" if self.against else "")
 
@@ -134,9 +136,11 @@ class Result:
         """File name -> its text."""
         about = {"bench": self.sources.bench, "judges": self.verdicts.judges}
         about["toy"] = TOY_NOTE in self.notes
+        said = self.options, self.heading, self.notes
         files = {
             "leaderboard.txt": self.text(),
-            "leaderboard.md": formats.as_markdown(self.boards, self.heading, self.notes),
+            "leaderboard.md": formats.as_markdown(self.boards, *said),
+            "leaderboard.tex": formats.as_latex(self.boards, *said),
             "leaderboard.csv": formats.as_csv(self.boards),
             "leaderboard.json": formats.as_json(self.boards, self.options, about, self.notes),
             "differences.csv": formats.differences_csv(self.boards),
@@ -164,6 +168,7 @@ def make_result(
     steps: str | None = None,
     against: Path | None = None,
     toy: bool = False,
+    tokens: bool = False,
     notes: Sequence[str] = (),
     **options: Any,
 ) -> Result:
@@ -171,6 +176,7 @@ def make_result(
 
     rule: by default v0.1 for the bench arena-hard-v0.1 and v2.0 for all others. toy: the judge is
     the demo judge; also found out from its judgments. against: a CSV file of another ranking.
+    tokens: read the answers for their average tokens, as style control does anyhow.
     """
     rule = rule or default_rule(sources.bench)
     chosen = Options(rule=rule, **options)
@@ -187,14 +193,13 @@ def make_result(
     if toy or verdicts.toy:
         notes.insert(0, TOY_NOTE)
     counts = None
-    if chosen.control_features:
+    if chosen.control_features or tokens:
         files = sources.answers(verdicts)
-        _check_baselines(verdicts, files)
+        if chosen.control_features:
+            _check_baselines(verdicts, files)
+            notes.append(f"style control by rule {rule}: {DIFFERENCES[rule]}")
         counts, more = read_style_counts(files, verdicts.questions)
-        notes += [
-            *more,
-            f"style control by rule {rule}: {DIFFERENCES[rule]}",
-        ]
+        notes += more
     boards = make_boards(verdicts, chosen, counts)
     curves = make_curves(boards, steps) if steps else None
     if curves == []:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from arena.ranking.intervals import bounds
+from arena.ranking.intervals import standard_errors, student
 from arena.ranking.style_resamples import resampled_fits
 from arena.ranking.votes import Votes
 
@@ -29,12 +29,10 @@ ALIKE = 1e-8  # share of a column's variance that models and other columns do no
 
 # What a reader who compares with Arena-Hard-Auto's own tables must know, by rule.
 DIFFERENCES = {
-    "v2.0": "columns as in Arena-Hard-Auto v2.0 but for count / (tokens + 1), where an answer of no "
-    "tokens divides by 0 there; fitted to convergence, where that stops after 50 steps; the score is "
-    "the fit, there the median of resamples; intervals resample questions, there single votes",
-    "v0.1": "columns as in Arena-Hard-Auto v0.1 (raw counts); fitted to convergence without a "
-    "penalty, where that has one (L2, C = 1) and stops after 100 steps; intervals resample "
-    "questions, there single votes",
+    "v2.0": "the columns of Arena-Hard-Auto v2.0; fitted to convergence, where that stops after 50 "
+    "steps; the score is the fit, there the median of resamples",
+    "v0.1": "the columns of Arena-Hard-Auto v0.1, of raw counts; fitted to convergence and without "
+    "a penalty, where that has one (L2, C = 1) and stops after 100 steps",
 }
 
 Resampler = Callable[[int], tuple[np.ndarray, np.ndarray]]  # round -> won and cast votes, [M, Q]
@@ -132,10 +130,12 @@ def fit_style(
             f"{failed} of {rounds} resamples had no style-controlled maximum: left out; "
             "many of them mean too few questions for style control"
         )
-    lower, upper = bounds(slope_resamples, level, questions=int((cast > 0).any(axis=0).sum()))
-    coefficients = [
-        Coefficient(*values) for values in zip(names, slopes, lower, upper, sds, strict=True)
-    ]
+    questions = int((cast > 0).any(axis=0).sum())
+    reach = student(level, questions - 1) * standard_errors(
+        slope_resamples, questions, questions - 1
+    )
+    ends = slopes - reach, slopes + reach
+    coefficients = [Coefficient(*values) for values in zip(names, slopes, *ends, sds, strict=True)]
     return StyleFit(scores, resamples, coefficients, notes)
 
 

@@ -56,7 +56,7 @@ def read_style_counts(
             if uid in place:
                 counts[model][place[uid]] = row
     if missing:
-        notes.append(f"no answer file, so no style control, for: {', '.join(missing)}")
+        notes.append(f"no answer file, so no tokens and no style, of: {', '.join(missing)}")
     if counted:
         notes.append(
             f"style metadata counted from the answers of {len(counted)} models, tokens by "

@@ -65,12 +65,13 @@ class Verdicts:
     baselines: Mapping[str, str | None]  # category -> the baseline's name where the files give it;
     # no code is of a baseline against itself
     codes: np.ndarray  # [J, M, Q, 2] int8
-    files: Mapping[str, str]  # model -> the name of its judgment file, without .jsonl
     toy: bool  # some game was played by the demo judge
     examples: tuple[Example, ...]
     notes: tuple[str, ...]  # what was found in the files and how it was handled
     # category -> judge -> system prompt -> models; by the first game of a file that tells it
     prompts: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = field(default_factory=dict)
+    # model -> the name of its judgment file, without .jsonl
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
