@@ -114,7 +114,7 @@ def test_charts_hold_the_numbers(pages):
     overall = pages["differences"].charts[0]
     lines = overall["data"]["values"].splitlines()
     assert len(lines) == 1 + 20, "two lines a pair of five"
-    assert lines[0] == "model,other,difference,lower,upper,questions,sure"
+    assert lines[0] == "model,other,difference,lower,upper,questions,told_apart,p_adjusted"
     curve = pages["curves"].charts[0]
     values = curve["data"]["values"]
     assert [(point["run"], point["step"]) for point in values] == [("r", 1), ("r", 2), ("s", 1)]
@@ -123,14 +123,13 @@ def test_charts_hold_the_numbers(pages):
     assert sum(shares) == pytest.approx(1)
 
 
-@pytest.mark.parametrize(
-    ("lower", "upper", "sure"),
-    [(0.01, 9.0, "yes"), (-0.01, 9.0, "no"), (-9.0, -0.01, "yes"), (-9.0, 0.01, "no")],
-)
-def test_who_is_told_apart_does_not_hang_on_rounding(lower, upper, sure):
-    pair = {"model": "a", "other": "b", "difference": 0.5, "questions": 9}
-    chart = difference_matrix([pair | {"lower": lower, "upper": upper}], ["a", "b"])
-    assert chart.to_dict()["data"]["values"].splitlines()[1].split(",")[-1] == sure
+def test_a_dot_marks_what_differences_csv_does_not_tell_apart():
+    """By all pairs at once, though the pair's own interval leaves out 0."""
+    pair = {"model": "a", "other": "b", "difference": 0.5, "questions": 9, "p_adjusted": 0.3}
+    pair |= {"lower": 0.01, "upper": 9.0, "told_apart": "no"}
+    values = difference_matrix([pair], ["a", "b"]).to_dict()["data"]["values"].splitlines()
+    assert values[0].split(",")[-2:] == ["told_apart", "p_adjusted"]
+    assert [line.split(",")[-2] for line in values[1:]] == ["no", "no"]
 
 
 def test_unknown_bounds_are_dashes(tmp_path):
@@ -144,13 +143,15 @@ def test_unknown_bounds_are_dashes(tmp_path):
     sources = Sources.find(bench="bench", judges=["j"], data_dir=tmp_path)
     result = make_result(sources, rounds=1, seed=seed, steps=r"(?P<step>\d)")
     result.write(tmp_path)
-    assert result.comparison(["s1", "s2"]).splitlines()[1].split()[3:] == ["+0.0", "-", "1", "no"]
+    assert result.comparison(["s1", "s2"]).splitlines()[1].split()[3:] == [
+        *("+0.0", "-", "1", "-", "-", "no")
+    ]
     (tmp_path / "health.json").write_text(make_health(sources).json())
     pages = make_pages(tmp_path)
     rows = rows_of(pages["leaderboard"].html())
     assert [row[:4] for row in rows[1:]] == [["1–3", f"s{n}", "50.0", "–"] for n in (1, 2)]
     assert [row[3:] for row in rows_of(pages["curves"].html())] == [["50.0", "–"]] * 2
-    assert "s1,s2,0.0,,,1.0,no" in pages["differences"].charts[0]["data"]["values"]
+    assert "s1,s2,0.0,,,1.0,no," in pages["differences"].charts[0]["data"]["values"]
 
 
 def test_mistakes_are_explained(tmp_path, capsys):

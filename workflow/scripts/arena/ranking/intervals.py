@@ -185,8 +185,7 @@ def normal_of(t: np.ndarray, free: np.ndarray | float) -> np.ndarray:
 def score_bounds(
     scores: np.ndarray,
     errors: np.ndarray,
-    observations: np.ndarray,
-    ties: np.ndarray | float,
+    least: np.ndarray,
     questions: np.ndarray,
     free: np.ndarray,
     level: float,
@@ -196,12 +195,11 @@ def score_bounds(
     It asks which true scores would leave the one at hand within Student's t of *their* standard
     error, so near 0 and 100 it reaches further inwards than outwards. The number of observations in
     it is the effective one, p (1 - p) / error ** 2, as for surveys in clusters (Dean and Pagano,
-    2015): by resampling a few wins in hundreds of questions say too little of their own error, so
-    it is at least that of independent `observations`, games, of which a share `ties` were ties.
+    2015). A few wins in hundreds of questions say too little of their own error, so it is taken to
+    be no less than `least`: the one that independent games would have.
     """
     p = scores / 100
-    spread = np.maximum(p * (1 - p) - np.asarray(ties) / 4, 0)
-    variance = np.maximum((errors / 100) ** 2, spread / np.maximum(observations, 1))
+    variance = (np.maximum(errors, least) / 100) ** 2
     t2 = student(level, free) ** 2
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = t2 * variance / (p * (1 - p))  # t ** 2 / effective number of observations

@@ -82,7 +82,8 @@ def share(hits: np.ndarray, cases: np.ndarray, weights: np.ndarray) -> Share:
     value, questions = 100 * hits.sum() / total, int((cases > 0).sum())
     free = np.array([questions - 1])
     errors = standard_errors(resamples[:, None], questions, free)
-    lower, upper = score_bounds(np.array([value]), errors, total, 0, questions, free, LEVEL)
+    least = np.sqrt(value * (100 - value) / total)
+    lower, upper = score_bounds(np.array([value]), errors, least, questions, free, LEVEL)
     return Share(value, float(lower[0]), float(upper[0]), total)
 
 

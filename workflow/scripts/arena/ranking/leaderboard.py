@@ -251,14 +251,12 @@ def _intervals(
     cast, games = votes.votes.sum(axis=1), votes.games.sum(axis=1)
     free = questions - sum((votes.votes[:, rows] > 0).any(axis=1) for rows in strata)
     errors = intervals.standard_errors(resamples, questions, free)
+    spread = _vote_variance(votes, strata)
     with np.errstate(invalid="ignore", divide="ignore"):
-        ties = votes.ties.sum(axis=1) / cast
-        spread = scores / 100 * (1 - scores / 100) - ties / 4  # variance of a vote
-        design = np.where(spread > 1e-9, (errors / 100) ** 2 * cast / spread, np.nan)
+        design = np.where(spread > 1e-9, errors**2 * cast / spread, np.nan)
     if options.ci == "questions":
-        lower, upper = intervals.score_bounds(
-            scores, errors, games, ties, questions, free, options.level
-        )
+        least = np.sqrt(spread / np.maximum(games, 1))
+        lower, upper = intervals.score_bounds(scores, errors, least, questions, free, options.level)
     elif options.ci == "upstream":
         lower, upper = intervals.percentiles(resamples, options.level)
     else:
@@ -271,3 +269,14 @@ def _intervals(
         lower[baseline] = upper[baseline] = 50.0
         design[baseline] = np.nan
     return lower, upper, design
+
+
+def _vote_variance(votes: Votes, strata: Sequence[np.ndarray]) -> np.ndarray:
+    """Variance of a single vote (in percent, squared) about its category's mean, [M]."""
+    squares = np.zeros(len(votes.votes))
+    for rows in strata:
+        won, tied, cast = (
+            part[:, rows].sum(axis=1) for part in (votes.wins, votes.ties, votes.votes)
+        )
+        squares += won - tied / 4 - won**2 / np.maximum(cast, 1e-9)  # a tie is 0.5, squared 0.25
+    return 1e4 * np.maximum(squares, 0) / np.maximum(votes.votes.sum(axis=1), 1e-9)
