@@ -6,13 +6,13 @@ import re
 
 import plot_result as command
 import pytest
-from arena.pages.charts import difference_matrix
-from arena.pages.html import Page, Part, Tab, number, plain_table, word
+from arena.pages.charts import curves, difference_matrix, intervals
+from arena.pages.html import Page, Part, Tab, common_beginning, number, plain_table, word
 from arena.pages.plot_result import make_pages
 from arena.ranking.intervals import question_weights
 from arena.ranking.show_result import Sources, make_health, make_result
 
-from tests.browser import needs_chromium, use_page
+from tests.browser import needs_chromium, open_page, use_page
 
 NASTY = 'x<script>alert("1")</script>,y'
 
@@ -170,6 +170,80 @@ def test_a_real_browser_draws_every_tab_without_a_word(pages, tmp_path, name):
     drawn, console = use_page(file, tmp_path / "profile")
     assert console == []
     assert drawn.count("<svg") >= len(pages[name].charts)
+
+
+def test_a_model_that_is_on_no_curve_is_named(pages):
+    text = pages["curves"].html()
+    note = re.search(r'<div class="note">(Not on a curve[^<]*)<', text)[1]
+    assert html.unescape(note).endswith(f": {NASTY}")
+    assert "r-step1" not in note
+
+
+POINTS = [
+    {"run": f"run{run:02}", "step": step, "model": f"run{run:02}-step{step}", "category": "c"}
+    | {"score": 40 + run, "lower": 35 + run, "upper": 45 + run}
+    for run in range(12)
+    for step in (1, 2)
+]
+
+
+def test_more_runs_than_colours_get_a_plot_each():
+    many, few = (curves([p for p in POINTS if p["run"] < f"run{n:02}"], 0.9) for n in (9, 8))
+    assert many.to_dict()["facet"]["field"] == "run"
+    colours = few.to_dict()["layer"][1]["encoding"]["color"]["scale"]["range"]
+    assert len(set(colours)) == 8
+
+
+def test_every_row_of_a_matrix_has_its_name():
+    names = [f"m{number}" for number in range(150)]
+    axis = difference_matrix([], names).to_dict()["layer"][0]["encoding"]["y"]["axis"]
+    assert axis["labelOverlap"] is False
+    assert axis["labelLimit"] == 0
+
+
+@pytest.mark.parametrize(
+    ("names", "beginning"),
+    [
+        (["tulu3-8b-rank1-step10", "tulu3-8b-rank1-final", "tulu3-8b-rank12-step1"], "tulu3-8b-"),
+        (["tulu3-8b-a", "tulu3-8b-b"], ""),
+        (["a-b", "a-c", "a-d"], ""),
+        ([], ""),
+    ],
+)
+def test_what_names_begin_with(names, beginning):
+    assert common_beginning(names) == beginning
+
+
+# A page in a frame as wide as a telephone, which Chromium's own window cannot be.
+FRAME = """<iframe style="width:400px;height:900px" srcdoc="PAGE"></iframe><script>
+const waiting = setInterval(() => {
+  const page = document.querySelector("iframe").contentDocument;
+  const chart = page.querySelector("svg.marks")?.getBoundingClientRect().width;
+  if (!chart) return;
+  clearInterval(waiting);
+  document.body.dataset.seen = page.documentElement.scrollWidth + " " + Math.round(chart);
+}, 50);
+</script>"""
+
+
+@needs_chromium
+def test_pages_fit_a_telephone(tmp_path):
+    """The page never scrolls sideways, and charts of names of usual length fit as well."""
+    models = [f"tulu3-8b-run{number}-step{number}000" for number in range(5)]
+    rows = [
+        {"model": model, "score": 50 + i, "lower": 45.0, "upper": 60.0, "is_baseline": False}
+        | {"best_rank": 1, "worst_rank": 5, "questions": 9, "games": 18}
+        for i, model in enumerate(models)
+    ]
+    page = Page("t" * 90, "about", beginning=common_beginning(models))
+    page.tabs = [Tab("c", [Part(chart=page.chart(intervals(rows, 0.9), models))])]
+    file = tmp_path / "frame.html"
+    file.write_text(FRAME.replace("PAGE", html.escape(page.html())), encoding="utf-8")
+    drawn, console = open_page(file, tmp_path / "profile")
+    assert console == []
+    wide, chart = map(int, re.search(r'data-seen="(\d+) (\d+)"', drawn).groups())
+    assert wide <= 400
+    assert 300 < chart <= 376, "the page's margins are 12 pixels"
 
 
 @needs_chromium
