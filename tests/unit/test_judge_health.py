@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from arena.pages.health_page import health_page
+from arena.pages.html import text_table
 from arena.ranking.answer_health import Lengths, answer_health, bin_text, read_lengths
-from arena.ranking.health_formats import text_table
 from arena.ranking.intervals import question_weights
 from arena.ranking.judge_health import judge_health, share
 from arena.ranking.show_result import Sources, make_health
@@ -154,7 +155,7 @@ def test_lengths_are_read_a_file_at_a_time(tmp_path):
 
 
 def test_a_line_break_in_a_name_breaks_no_row():
-    assert text_table([["a\nb", "1"], ["c", "22"]]) == "a b   1\nc    22"
+    assert text_table([["a\nb", "1"], ["c", "22"]], (True, False)) == "a b   1\nc    22"
 
 
 def test_the_command_on_real_judgments(shared_data, tmp_path, project):
@@ -192,8 +193,10 @@ def test_the_toy_and_examples_are_named(tmp_path):
     lines = [{"uid": str(number), "games": games} for number in range(5)]
     (folder / "m.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     health = make_health(Sources.find(bench="b", judges=["j"], data_dir=tmp_path))
-    assert "The demo judge is a toy" in health.text()
-    assert health.text().count("no end in sight") == 1, "five times the same is one example"
+    assert "The demo judge is a toy" in health_page(health.to_dict()).text()
+    assert health_page(health.to_dict()).text().count("no end in sight") == 1, (
+        "five times the same is one example"
+    )
     assert health.to_dict()["examples"][0]["state"] == "truncated"
 
 

@@ -9,6 +9,7 @@ import pytest
 from arena.pages.charts import curves, difference_matrix, intervals
 from arena.pages.html import Page, Part, Tab, common_beginning, number, plain_table, word
 from arena.pages.plot_result import make_pages
+from arena.ranking.health_formats import as_json
 from arena.ranking.intervals import question_weights
 from arena.ranking.show_result import Sources, make_health, make_result
 
@@ -39,7 +40,7 @@ def pages(tmp_path_factory):
     out = data / "out"
     steps = r"(?P<run>\w)-step(?P<step>\d)"
     make_result(sources, rounds=20, steps=steps).write(out)
-    (out / "health.json").write_text(make_health(sources).json())
+    (out / "health.json").write_text(as_json(make_health(sources).to_dict()))
     return make_pages(out)
 
 
@@ -146,7 +147,7 @@ def test_unknown_bounds_are_dashes(tmp_path):
     assert result.comparison(["s1", "s2"]).splitlines()[1].split()[3:] == [
         *("+0.0", "-", "1", "-", "-", "no")
     ]
-    (tmp_path / "health.json").write_text(make_health(sources).json())
+    (tmp_path / "health.json").write_text(as_json(make_health(sources).to_dict()))
     pages = make_pages(tmp_path)
     rows = rows_of(pages["leaderboard"].html())
     assert [row[:4] for row in rows[1:]] == [["1–3", f"s{n}", "50.0", "–"] for n in (1, 2)]

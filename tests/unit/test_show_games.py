@@ -5,7 +5,7 @@ import re
 
 import pytest
 import show_games
-from arena.ranking.game_pairs import find_pairs
+from arena.pages.games_page import games_page
 from arena.ranking.show_result import Sources
 
 from tests.browser import needs_chromium, use_page
@@ -53,14 +53,22 @@ def sources(data):
     return Sources.find(bench="bench", judges=["j"], data_dir=data)
 
 
+def page_data(text):
+    return json.loads(re.search(r"^const data = (.*);$", text, re.MULTILINE)[1])
+
+
+def find_pairs(sources, **options):
+    return page_data(games_page(sources, **options))["pairs"]
+
+
 def test_one_of_every_kind_is_chosen_and_one_of_all(data):
     pairs = find_pairs(sources(data))
-    ours = {pair.uid: pair.kinds for pair in pairs if pair.model == "org/m"}
-    assert {"q3": ("flip",), "q5": ("no verdict",), "q7": ("strong loss",)}.items() <= ours.items()
+    ours = {pair["uid"]: pair["kinds"] for pair in pairs if pair["model"] == "org/m"}
+    assert {"q3": ["flip"], "q5": ["no verdict"], "q7": ["strong loss"]}.items() <= ours.items()
     assert len(ours) in (3, 4)
-    assert [pair.kinds for pair in pairs if pair.model == "n"] == [()]
-    (strong,) = (pair for pair in pairs if pair.kinds == ("strong loss",))
-    assert [(game.label, game.meaning) for game in strong.games] == [
+    assert [pair["kinds"] for pair in pairs if pair["model"] == "n"] == [[]]
+    (strong,) = (pair for pair in pairs if pair["kinds"] == ["strong loss"])
+    assert [(game["label"], game["meaning"]) for game in strong["games"]] == [
         ("A>>B", "the baseline wins clearly"),
         ("B>A", "the baseline wins"),
     ]
@@ -68,7 +76,7 @@ def test_one_of_every_kind_is_chosen_and_one_of_all(data):
 
 def test_the_sample_hangs_on_the_seed_and_not_on_other_models(data):
     def chosen(seed):
-        return [pair.uid for pair in find_pairs(sources(data), seed=seed) if pair.model == "n"]
+        return [one["uid"] for one in find_pairs(sources(data), seed=seed) if one["model"] == "n"]
 
     before = chosen(1)
     assert len({*chosen(1), *chosen(2), *chosen(3), *chosen(4)}) > 1
@@ -77,25 +85,20 @@ def test_the_sample_hangs_on_the_seed_and_not_on_other_models(data):
 
 
 def test_all_games_of_one_model(data, capsys):
-    out = data / "all.html"
     asked = ["--data-dir", str(data), "-b", "bench", "-j", "j", "--models", "m", "--each", "all"]
-    assert show_games.main([*asked, "--out", str(out)]) == 0
-    found = page_data(out)
+    assert show_games.main([*asked, "--out", str(data)]) == 0
+    found = page_data((data / "games.html").read_text())
     assert len(found["pairs"]) == 40
     assert found["answers"]["org/m"]["q9"] == "m says 9", "under the file's name"
     assert found["answers"]["base"]["q9"] == "base says 9"
     assert found["questions"]["q9"] == "Why 9?"
 
 
-def page_data(path):
-    return json.loads(re.search(r"^const data = (.*);$", path.read_text(), re.MULTILINE)[1])
-
-
 def test_long_texts_keep_their_end_and_a_sample_stays_small(data):
     file = data / "bench" / "model_judgment" / "j" / "n.jsonl"
     long = {"score": None, "judgment": {"answer": "again " * 50_000 + "[[A>B]]"}}
     write(file, [{"uid": "q1", "model": "n", "baseline": "base", "games": [long, long]}])
-    text = show_games.make_page(sources(data))
+    text = games_page(sources(data))
     assert len(text) < 60_000
     assert "again [[A\\u003eB]]" in text
 
@@ -107,17 +110,17 @@ def test_without_answers_the_judges_prompt_is_shown(data):
     write(file, [{"uid": "q1", "model": "n", "games": games}])
     (data / "bench" / "model_answer" / "n.jsonl").unlink()
     out = data / "games.html"
-    out.write_text(show_games.make_page(sources(data)))
-    assert [one["prompt"] for one in page_data(out)["pairs"] if one["model"] == "n"] == [
-        "the whole prompt"
-    ]
+    out.write_text(games_page(sources(data)))
+    assert [
+        one["prompt"] for one in page_data(out.read_text())["pairs"] if one["model"] == "n"
+    ] == ["the whole prompt"]
     assert "no answers of n" in out.read_text()
 
 
 @needs_chromium
 def test_a_browser_shows_texts_as_they_are(data, tmp_path):
     out = data / "games.html"
-    out.write_text(show_games.make_page(sources(data)))
+    out.write_text(games_page(sources(data)))
     drawn, console = use_page(out, tmp_path / "profile")
     assert console == []
     assert "<title>Games</title>" in drawn, "no script of a reply has run"

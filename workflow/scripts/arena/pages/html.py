@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from textwrap import indent
+from typing import TYPE_CHECKING, Any
 
-import altair as alt
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from arena.pages.charts import CELL, specification
+if TYPE_CHECKING:
+    from altair import TopLevelMixin
 
 TEMPLATES = Path(__file__).parent
 
@@ -109,8 +110,10 @@ class Page:
     charts: list[dict[str, Any]] = field(default_factory=list)
     beginning: str = ""  # of most models' names: charts leave it out where there is no room
 
-    def chart(self, chart: alt.TopLevelMixin, names: Sequence[str] = ()) -> int:
+    def chart(self, chart: "TopLevelMixin", names: Sequence[str] = ()) -> int:
         """Take a chart in, and return its number for Part; `names`: that stand beside it."""
+        from arena.pages.charts import CELL, specification  # here: Altair takes half a second
+
         drawn = specification(chart)
         # For the page, which fits a chart into the room that it finds.
         drawn["usermeta"] = {
@@ -125,6 +128,26 @@ class Page:
     def _short(self, name: str) -> str:
         begins = self.beginning and name.startswith(self.beginning)
         return f"…{name[len(self.beginning) :]}" if begins else name
+
+    def text(self) -> str:
+        """The page for a terminal: all but its charts."""
+        lines = [*(f"NOTE: {note}" for note in self.notes), self.title, self.about]
+        for tab in self.tabs:
+            lines += [f"##### {tab.name} #####", *(f"NOTE: {note}" for note in tab.notes)]
+            for part in tab.parts:
+                if not (part.cards or part.table or part.examples):
+                    continue
+                lines += [part.title, part.text]
+                if part.cards:
+                    cells = [[one.name, one.value, one.meaning] for one in part.cards]
+                    lines.append(text_table(cells, (True, False, True)))
+                if part.table:
+                    heads = [column.name for column in part.table.columns]
+                    rows = [[cell.text for cell in row.cells] for row in part.table.rows]
+                    words = [column.word for column in part.table.columns]
+                    lines.append(text_table([heads, *rows], words))
+                lines += [f"{one.title}\n{indent(one.text, '    ')}" for one in part.examples]
+        return "\n\n".join(filter(None, lines)) + "\n"
 
     def html(self) -> str:
         vega = _vega() if self.charts else ""
@@ -155,6 +178,27 @@ def between(lower: float | None, upper: float | None, spec: str = ".1f") -> Cell
 def word(text: str, style: str = "") -> Cell:
     """A cell of text."""
     return Cell(text, text, f"word {style}".strip())
+
+
+def interval(one: Mapping[str, Any], digits: int = 2) -> Cell:
+    """A cell of a value with its interval: `0.62 (0.58, 0.66)`."""
+    if one["value"] is None:
+        return Cell("–")
+    value, lower, upper = (f"{one[key]:.{digits}f}" for key in ("value", "lower", "upper"))
+    return Cell(f"{value} ({lower}, {upper})", one["value"])
+
+
+def text_table(cells: Sequence[Sequence[str]], words: Sequence[bool]) -> str:
+    """Columns two blanks apart; words are flush left, numbers flush right."""
+    cells = [[" ".join(cell.splitlines()) for cell in row] for row in cells]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if is_word else cell.rjust(width)
+            for cell, width, is_word in zip(row, widths, words, strict=True)
+        ).rstrip()
+        for row in cells
+    )
 
 
 def plain_table(columns: Mapping[str, bool], rows: Sequence[Sequence[Cell]]) -> Table:

@@ -22,6 +22,7 @@ from arena.pages.html import (
     plain_table,
     word,
 )
+from arena.pages.judges_page import judges_page
 from arena.ranking.votes import OVERALL
 from arena.support.errors import DataError
 
@@ -51,6 +52,9 @@ def make_pages(folder: Path) -> dict[str, Page]:
     }
     if (folder / "curves.csv").exists():
         pages["curves"] = curves_page(board, read_csv(folder / "curves.csv"))
+    if (folder / "judges.json").exists():
+        found = json.loads((folder / "judges.json").read_text(encoding="utf-8"))
+        pages["judges"] = judges_page(found, _page("", board).about)
     health = json.loads((folder / "health.json").read_text(encoding="utf-8"))
     pages["judge_health"] = health_page(health)
     return pages

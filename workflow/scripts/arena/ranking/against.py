@@ -17,13 +17,14 @@ be; so the mean over the pairs that both separate is given as well.
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from arena.ranking.agreement import FEWEST, Measure, measure, rank_correlations
-from arena.ranking.health_formats import measure_text, text_table
+from arena.pages.html import interval, text_table
+from arena.ranking.agreement import FEWEST, measure, rank_correlations
 from arena.ranking.leaderboard import Board
 from arena.support.errors import DataError
 
@@ -45,24 +46,6 @@ class Ranking:
     name: str
     scores: Mapping[str, tuple[float, float, float]]
     has_intervals: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Shares and means from 0 to 1; None where there is no such pair."""
-
-    category: str
-    other: str
-    models: int
-    pairs: int
-    separability: float
-    other_separability: float | None  # None: it has no intervals
-    agreement: float
-    agreement_where_separated: float | None
-    brier: float | None
-    spearman: Measure
-    kendall: Measure
-    unknown: tuple[str, ...]  # models of the leaderboard that the other ranking lacks
 
 
 def read_ranking(path: Path) -> Ranking:
@@ -94,8 +77,12 @@ def read_ranking(path: Path) -> Ranking:
     return Ranking(path.name, scores, whole)
 
 
-def compare_rankings(board: Board, other: Ranking) -> Comparison:
-    """Compare a board with another ranking; DataError where they share under three models."""
+def compare_rankings(board: Board, other: Ranking) -> dict[str, Any]:
+    """Compare a board with another ranking; DataError where they share under three models.
+
+    As plain data: shares and means from 0 to 1, None where there is no such pair or where the other
+    ranking has no intervals; `unknown` are models that it lacks.
+    """
     folded = {name.casefold(): name for name in other.scores}
     scored = [i for i, row in enumerate(board.rows) if np.isfinite(row.score)]
     names = {i: folded.get(board.rows[i].model.casefold()) for i in scored}
@@ -118,40 +105,50 @@ def compare_rankings(board: Board, other: Ranking) -> Comparison:
     values = rank_correlations(ours[:, 0], theirs[:, 0])
     resampled = np.array([rank_correlations(each, theirs[:, 0]) for each in drawn])
     spearman, kendall = map(measure, values, resampled.T)
-    return Comparison(
-        category=board.category,
-        other=other.name,
-        models=len(rows),
-        pairs=len(one),
-        separability=float((separated[0] != 0).mean()),
-        other_separability=float((separated[1] != 0).mean()) if other.has_intervals else None,
-        agreement=float(alike.mean()),
-        agreement_where_separated=float(alike[alike != 0].mean()) if alike.any() else None,
-        brier=float(((chance - (better > 0)) ** 2)[ordered].mean()) if ordered.any() else None,
-        spearman=spearman,
-        kendall=kendall,
-        unknown=tuple(board.rows[i].model for i in scored if names[i] is None),
-    )
-
-
-def comparison_text(found: Sequence[Comparison]) -> str:
-    """A column a category."""
-    lines = {
-        "Models in both": [str(one.models) for one in found],
-        "Pairs": [str(one.pairs) for one in found],
-        "Separability": [_percent(one.separability) for one in found],
-        "Separability of the other": [_percent(one.other_separability) for one in found],
-        "Agreement with confidence": [_percent(one.agreement) for one in found],
-        "  where both separate": [_percent(one.agreement_where_separated) for one in found],
-        "Brier score of pairs": ["-" if o.brier is None else f"{o.brier:.3f}" for o in found],
-        "Spearman": [measure_text(one.spearman) for one in found],
-        "Kendall": [measure_text(one.kendall) for one in found],
+    return {
+        "category": board.category,
+        "other": other.name,
+        "models": len(rows),
+        "pairs": len(one),
+        "separability": float((separated[0] != 0).mean()),
+        "other_separability": float((separated[1] != 0).mean()) if other.has_intervals else None,
+        "agreement": float(alike.mean()),
+        "agreement_where_separated": float(alike[alike != 0].mean()) if alike.any() else None,
+        "brier": float(((chance - (better > 0)) ** 2)[ordered].mean()) if ordered.any() else None,
+        "spearman": asdict(spearman),
+        "kendall": asdict(kendall),
+        "unknown": [board.rows[i].model for i in scored if names[i] is None],
     }
-    cells = [["", *(one.category for one in found)]]
-    parts = [f"Against {found[0].other}", text_table(cells + [[k, *v] for k, v in lines.items()])]
-    if unknown := list(dict.fromkeys(model for one in found for model in one.unknown)):
-        parts.append(f"NOTE: not in {found[0].other}, so left out: {', '.join(unknown)}")
-    return "\n\n".join(parts) + "\n"
+
+
+LINES = {
+    "Models in both": "models",
+    "Pairs": "pairs",
+    "Separability": "separability",
+    "Separability of the other": "other_separability",
+    "Agreement with confidence": "agreement",
+    "  where both separate": "agreement_where_separated",
+    "Brier score of pairs": "brier",
+    "Spearman": "spearman",
+    "Kendall": "kendall",
+}
+
+
+def comparison_text(found: Sequence[Mapping[str, Any]]) -> str:
+    """A column a category."""
+    other = found[0]["other"]
+    cells = [["", *(one["category"] for one in found)]]
+    cells += [[name, *(_text(one[key]) for one in found)] for name, key in LINES.items()]
+    text = f"Against {other}\n\n{text_table(cells, [True, *(False for _ in found)])}\n"
+    if unknown := dict.fromkeys(model for one in found for model in one["unknown"]):
+        text += f"\nNOTE: not in {other}, so left out: {', '.join(unknown)}\n"
+    return text
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return interval(value).text
+    return "–" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _separated(scores: np.ndarray, one: np.ndarray, two: np.ndarray) -> np.ndarray:
@@ -159,7 +156,3 @@ def _separated(scores: np.ndarray, one: np.ndarray, two: np.ndarray) -> np.ndarr
     return np.where(
         scores[one, 1] > scores[two, 2], 1, np.where(scores[two, 1] > scores[one, 2], -1, 0)
     )
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"

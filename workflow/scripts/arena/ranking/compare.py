@@ -105,7 +105,7 @@ def _differences(
         least[baseline] = most[baseline] = 50.0  # by definition: no question could tell otherwise
     whole, lower, upper, z = np.zeros((4, len(has), len(has)))
     errors = np.full_like(whole, np.nan)
-    largest = None  # [rounds] the largest deviation of all pairs, in standard errors
+    largest = np.zeros(1)  # [rounds] the largest deviation of all pairs, in standard errors
     for i, (values, row) in enumerate(zip(difference, rows, strict=True)):
         rest = slice(i + 1, None)
         shared = questions[i, rest]
@@ -116,7 +116,7 @@ def _differences(
         low, high = values - reach, values + reach
         steps = np.abs(row - values) / np.where(spread > STILL, spread, np.inf)
         steps = np.nan_to_num(steps).max(axis=1, initial=0.0)
-        largest = steps if largest is None else np.maximum(largest, steps)
+        largest = np.maximum(largest, steps)
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.abs(values) / np.where(error > STILL, error, 0.0)
         t[np.abs(values) <= STILL] = 0.0
@@ -124,6 +124,7 @@ def _differences(
         if ci == "questions":
             ends = least[i] - most[rest], most[i] - least[rest]
             low, high = widen_certain(values, low, high, shared, level, *ends)
+            low, high = np.maximum(low, ends[0]), np.minimum(high, ends[1])
             normal = at_most_certain(normal, values, error, shared, *ends)
         whole[i, rest], whole[rest, i] = values, -values
         lower[i, rest], upper[i, rest] = low, high

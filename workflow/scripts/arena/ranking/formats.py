@@ -75,7 +75,7 @@ def as_latex(boards: Sequence[Board], options: Options, heading: str, notes: Seq
     """The same for a paper: a table a category, for a preamble with \\usepackage{booktabs}."""
     lines = (heading, legend(options), *notes)
     parts = [f"% {' '.join(line.splitlines())}" for line in lines]
-    for board in shown(boards):
+    for board in filter(lambda board: board.rows, shown(boards)):
         table = _table(board).drop(columns=["Group", "Games"]).map(_latex)
         table["CI (%)"] = [
             f"$_{{-{row.score - row.lower:.1f}}}^{{+{row.upper - row.score:.1f}}}$"

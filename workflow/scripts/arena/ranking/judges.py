@@ -2,109 +2,20 @@
 uncertainty.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 
-from arena.ranking.agreement import Agreement, Disputed, agreements, disputed
+from arena.ranking.agreement import agreements, disputed
 from arena.ranking.doubts import FEW
-from arena.ranking.formats import csv_text, rounded
-from arena.ranking.health_formats import agreement_text, plain, text_table
+from arena.ranking.health_formats import plain
 from arena.ranking.intervals import question_weights
 from arena.ranking.leaderboard import Board, make_boards
 from arena.ranking.options import Options
 from arena.ranking.votes import Verdicts
 from arena.support.errors import DataError
-
-SHOWN = 10  # disputed questions in the text
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """A model's scores in percent. mean: of the judges that judged it; pooled: the leaderboard's.
-
-    by_judge: judge -> score, lower and upper bound, as on the leaderboard of this judge alone.
-    """
-
-    category: str
-    model: str
-    pooled: float
-    mean: float
-    by_judge: dict[str, tuple[float, float, float] | None]
-
-
-@dataclass(frozen=True, slots=True)
-class JudgesShare:
-    """Percent of the variance of mean scores that comes from the choice of judges; the rest comes
-    from the choice of questions. None: there are too few judges or models.
-
-    of_differences: the same for differences between models, on which it is without effect that one
-    judge is kinder to all.
-    """
-
-    category: str
-    of_scores: float | None
-    of_differences: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Judges:
-    """Everything about several judges."""
-
-    judges: tuple[str, ...]
-    scores: list[Scores]
-    shares: list[JudgesShare]
-    agreement: list[Agreement]
-    disputed: list[Disputed]
-
-    def text(self) -> str:
-        parts = []
-        shown = self.shares[:1] if len(self.shares) == 2 else self.shares  # overall is the same
-        for share in shown:
-            rows = [row for row in self.scores if row.category == share.category]
-            cells = [
-                [
-                    row.model,
-                    f"{row.pooled:.1f}",
-                    f"{row.mean:.1f}",
-                    *map(_cell, row.by_judge.values()),
-                ]
-                for row in rows
-            ]
-            table = text_table([["Model", "Pooled", "Mean", *self.judges], *cells])
-            parts += [f"##### Judges: {share.category} #####", table, share_text(share)]
-        parts += ["Agreement between judges", agreement_text(self.agreement)]
-        if self.disputed:
-            header = ["Question", "Category", "Apart", *self.judges]
-            lines = [
-                [one.uid, one.category, f"{one.apart:.2f}"]
-                + ["-" if mean is None else f"{mean:+.2f}" for mean in one.means.values()]
-                for one in self.disputed[:SHOWN]
-            ]
-            parts.append("Questions on which the judges differ most (verdicts from -2 to 2)")
-            parts.append(text_table([header, *lines], left=2))
-        return "\n\n".join(parts) + "\n"
-
-    def files(self) -> dict[str, str]:
-        """File name -> its text: judges.csv has a column a judge, judges.json everything."""
-        columns = ["category", "model", "pooled", "mean"]
-        columns += [f"{judge}{end}" for judge in self.judges for end in ("", " lower", " upper")]
-        rows = [
-            rounded(
-                {"category": row.category, "model": row.model}
-                | {"pooled": row.pooled, "mean": row.mean}
-                | {
-                    f"{judge}{end}": value
-                    for judge, values in row.by_judge.items()
-                    for end, value in zip(("", " lower", " upper"), values or (), strict=False)
-                }
-            )
-            for row in self.scores
-        ]
-        everything = json.dumps(plain(asdict(self)), indent=2, ensure_ascii=False) + "\n"
-        return {"judges.csv": csv_text(columns, rows), "judges.json": everything}
 
 
 def compare_judges(
@@ -112,8 +23,14 @@ def compare_judges(
     options: Options,
     boards: Sequence[Board],
     style_counts: Mapping[str, np.ndarray] | None = None,
-) -> Judges | None:
-    """Compare the judges of `verdicts`; None where there is one. `boards`: of all together."""
+) -> dict[str, Any] | None:
+    """Compare the judges of `verdicts`, as plain data; None where there is one.
+
+    boards: of all together. scores: a row a model and category, in percent; `pooled` is the
+    leaderboard's, `mean` that of the judges that judged it; by_judge: value, lower and upper bound
+    as on the leaderboard of this judge alone. shares: see `_share`. agreement, disputed: as in
+    arena.ranking.agreement.
+    """
     if len(verdicts.judges) < 2:
         return None
     alone = [
@@ -125,12 +42,14 @@ def compare_judges(
     for board, *own in zip(boards, *alone, strict=True):
         scores += _scores(board, own, verdicts.judges)
         shares.append(_share(board, own))
-    return Judges(
-        judges=verdicts.judges,
-        scores=scores,
-        shares=shares,
-        agreement=agreements(verdicts, weights, options.weight),
-        disputed=disputed(verdicts),
+    return plain(
+        {
+            "judges": verdicts.judges,
+            "scores": scores,
+            "shares": shares,
+            "agreement": [asdict(one) for one in agreements(verdicts, weights, options.weight)],
+            "disputed": [asdict(one) for one in disputed(verdicts)],
+        }
     )
 
 
@@ -162,43 +81,38 @@ def uneven_prompts(verdicts: Verdicts) -> Iterator[str]:
                 )
 
 
-def share_text(share: JudgesShare) -> str:
-    if share.of_scores is None:
-        return "The judges' share of the uncertainty: not known, the judges have no model in common"
-    return (
-        f"The judges' share of the uncertainty (variance) of a mean score: {share.of_scores:.0f} %"
-        + (
-            f", of a difference between two models: {share.of_differences:.0f} %"
-            if share.of_differences is not None
-            else ""
-        )
-    )
-
-
-def _scores(board: Board, own: Sequence[Board], judges: Sequence[str]) -> Iterator[Scores]:
+def _scores(board: Board, own: Sequence[Board], judges: Sequence[str]) -> Iterator[dict[str, Any]]:
     rows = [{row.model: row for row in each.rows} for each in own]
     for row in board.rows:
         if row.is_baseline:
             continue
         found = [by_model.get(row.model) for by_model in rows]
         known = [one.score for one in found if one and np.isfinite(one.score)]
-        yield Scores(
-            board.category,
-            row.model,
-            row.score,
-            float(np.mean(known)) if known else float("nan"),
-            {
-                judge: (one.score, one.lower, one.upper) if one else None
+        yield {
+            "category": board.category,
+            "model": row.model,
+            "pooled": row.score,
+            "mean": float(np.mean(known)) if known else None,
+            "by_judge": {
+                judge: {
+                    "value": one and one.score,
+                    "lower": one and one.lower,
+                    "upper": one and one.upper,
+                }
                 for judge, one in zip(judges, found, strict=True)
             },
-        )
+        }
 
 
-def _share(board: Board, own: Sequence[Board]) -> JudgesShare:
-    """Variance of a mean over judges = that of questions + that between judges / judges.
+def _share(board: Board, own: Sequence[Board]) -> dict[str, Any]:
+    """Percent of the variance of mean scores that comes from the choice of judges, not questions.
 
-    What judges differ by on these questions is partly noise of the questions. Resamples have that
-    noise twice, so twice the variance at hand less the mean variance of resamples is free of it.
+    of_differences: the same for differences between models, on which it is without effect that one
+    judge is kinder to all. None: there are too few models that all judges judged.
+
+    The variance of a mean is that of questions + that between judges / judges. What judges differ
+    by on these questions is partly noise of the questions. Resamples have that noise twice, so
+    twice the variance at hand less the mean variance of resamples is free of it.
     """
     places = [
         {row.model: i for i, row in enumerate(each.rows) if np.isfinite(row.score)} for each in own
@@ -208,19 +122,19 @@ def _share(board: Board, own: Sequence[Board]) -> JudgesShare:
         for row in board.rows
         if row.questions >= FEW * board.questions and all(row.model in each for each in places)
     ]
-    if not models:
-        return JudgesShare(board.category, None, None)
-    columns = [[place[model] for model in models] for place in places]
-    scores = np.array(
-        [[each.rows[i].score for i in cols] for each, cols in zip(own, columns, strict=True)]
-    )
-    drawn = np.array([each.resamples[:, cols] for each, cols in zip(own, columns, strict=True)])
-    drawn = drawn[:, np.isfinite(drawn).all(axis=(0, 2))]  # [J, rounds, M]
-    shares = [_judges_variance(scores, drawn)]
+    shares: dict[str, Any] = {"category": board.category, "of_scores": None, "of_differences": None}
+    if models:
+        columns = [[place[model] for model in models] for place in places]
+        both = list(zip(own, columns, strict=True))
+        scores = np.array([[each.rows[i].score for i in some] for each, some in both])
+        drawn = np.array([each.resamples[:, some] for each, some in both])
+        drawn = drawn[:, np.isfinite(drawn).all(axis=(0, 2))]  # [J, rounds, M]
+        shares["of_scores"] = _judges_variance(scores, drawn)
     if len(models) > 1:
         apart = scores - scores.mean(axis=1, keepdims=True)
-        shares.append(_judges_variance(apart, drawn - drawn.mean(axis=2, keepdims=True)))
-    return JudgesShare(board.category, shares[0], shares[1] if len(models) > 1 else None)
+        drawn = drawn - drawn.mean(axis=2, keepdims=True)
+        shares["of_differences"] = _judges_variance(apart, drawn)
+    return shares
 
 
 def _judges_variance(scores: np.ndarray, drawn: np.ndarray) -> float | None:
@@ -230,10 +144,3 @@ def _judges_variance(scores: np.ndarray, drawn: np.ndarray) -> float | None:
     of_questions = float(drawn.mean(axis=0).var(axis=0, ddof=1).mean())
     total = of_judges + of_questions
     return 100 * of_judges / total if total > 0 else None
-
-
-def _cell(values: tuple[float, float, float] | None) -> str:
-    if values is None or not np.isfinite(values[0]):
-        return "-"
-    score, lower, upper = values
-    return f"{score:.1f} ({lower:.1f}, {upper:.1f})"

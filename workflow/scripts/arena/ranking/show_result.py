@@ -1,24 +1,24 @@
 """From a folder of judgments to the leaderboard's files."""
 
 import fnmatch
-import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from arena.data.answers import model_inside
 from arena.data.verdict import DEFAULT_PATTERNS, default_rule
+from arena.pages.judges_page import judges_csv, judges_page
 from arena.ranking import formats
-from arena.ranking.against import Comparison, compare_rankings, comparison_text, read_ranking
+from arena.ranking.against import compare_rankings, comparison_text, read_ranking
 from arena.ranking.agreement import agreements
 from arena.ranking.answer_health import answer_health, read_lengths
 from arena.ranking.curves import Point, make_curves
 from arena.ranking.doubts import doubts
-from arena.ranking.health_formats import Health, plain
+from arena.ranking.health_formats import Health, as_json
 from arena.ranking.intervals import question_weights
 from arena.ranking.judge_health import judge_health
-from arena.ranking.judges import Judges, check_poolable, compare_judges, uneven_prompts
+from arena.ranking.judges import check_poolable, compare_judges, uneven_prompts
 from arena.ranking.leaderboard import Board, make_boards
 from arena.ranking.options import Options
 from arena.ranking.style import DIFFERENCES
@@ -97,8 +97,8 @@ class Result:
     boards: list[Board]
     notes: list[str]
     curves: list[Point] | None = None  # None: none were asked for
-    judges: Judges | None = None  # None: there is one judge
-    against: list[Comparison] | None = None  # None: no other ranking was given
+    judges: dict[str, Any] | None = None  # None: there is one judge
+    against: list[dict[str, Any]] | None = None  # None: no other ranking was given
 
     @property
     def heading(self) -> str:
@@ -120,7 +120,7 @@ class Result:
     def text(self) -> str:
         """All tables for a terminal."""
         text = formats.as_text(self.boards, self.options, self.heading, self.notes)
-        text += f"\n{self.judges.text()}" if self.judges else ""
+        text += f"\n{judges_page(self.judges).text()}" if self.judges else ""
         return text + (f"\n{comparison_text(self.against)}" if self.against else "")
 
     def comparison(self, models: Sequence[str]) -> str:
@@ -148,9 +148,10 @@ class Result:
         if self.curves is not None:
             files["curves.csv"] = formats.curves_csv(self.curves)
         if self.against:
-            found = json.dumps(plain([asdict(one) for one in self.against]), indent=2)
-            files["against.json"] = found + "\n"
-        return files | (self.judges.files() if self.judges else {})
+            files["against.json"] = as_json(self.against)
+        if self.judges:
+            files |= {"judges.csv": judges_csv(self.judges), "judges.json": as_json(self.judges)}
+        return files
 
     def write(self, folder: Path) -> None:
         """Write all files into `folder`, each whole or not at all."""

@@ -41,7 +41,7 @@ def p_values(z: np.ndarray, largest: np.ndarray) -> tuple[np.ndarray, np.ndarray
     max-|t|, Westfall and Young 1993), and never more than Bonferroni's bound, which also holds
     below the resolution of the rounds.
     """
-    p = _two_sided(z) if len(z) else z.copy()
+    p = _two_sided(z)
     ordered = np.sort(largest)
     above = len(ordered) - np.searchsorted(ordered, z)
     pairs = np.isfinite(p[np.triu_indices(len(p), 1)]).sum()
@@ -56,7 +56,7 @@ def detectable(errors: np.ndarray, largest: np.ndarray, level: float) -> tuple[f
     For a pair by itself and for one among all pairs, with the median pair's standard error.
     """
     known = errors[np.isfinite(errors)]
-    if not known.size:
+    if not known.size or np.median(known) < STILL:  # no pair, or all models alike
         return None
     critical = NormalDist().inv_cdf((1 + level) / 2)
     together = max(critical, float(np.quantile(largest, level)))
