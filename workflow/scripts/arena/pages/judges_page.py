@@ -9,9 +9,9 @@ from arena.ranking.formats import csv_text
 ENDS = {"": "value", " lower": "lower", " upper": "upper"}
 
 
-def judges_page(found: Mapping[str, Any], about: str = "") -> Page:
+def judges_page(found: Mapping[str, Any], about: str = "", notes: Sequence[str] = ()) -> Page:
     """From judges.json."""
-    page, judges = Page("Several judges", about), found["judges"]
+    page, judges = Page("Several judges", about, notes), found["judges"]
     # With one category the overall table is the same.
     for share in found["shares"] if len(found["shares"]) > 2 else found["shares"][:1]:
         rows = [

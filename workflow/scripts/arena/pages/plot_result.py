@@ -54,7 +54,7 @@ def make_pages(folder: Path) -> dict[str, Page]:
         pages["curves"] = curves_page(board, read_csv(folder / "curves.csv"))
     if (folder / "judges.json").exists():
         found = json.loads((folder / "judges.json").read_text(encoding="utf-8"))
-        pages["judges"] = judges_page(found, _page("", board).about)
+        pages["judges"] = judges_page(found, _page("", board).about, board["notes"])
     health = json.loads((folder / "health.json").read_text(encoding="utf-8"))
     pages["judge_health"] = health_page(health)
     return pages
