@@ -1,3 +1,5 @@
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 from arena.ranking.compare import (
@@ -8,6 +10,7 @@ from arena.ranking.compare import (
     resampled_differences,
 )
 from arena.ranking.intervals import (
+    normal_of,
     question_weights,
     resampled_scores,
     score_bounds,
@@ -179,6 +182,18 @@ def test_pairs_are_resampled_within_their_categories():
         assert whole.upper[0, 1] - whole.lower[0, 1] > 15
         reach = 100 * (1 - 0.05 ** (1 / within.questions[0, 1]))
         assert within.upper[0, 1] - within.lower[0, 1] < 2.1 * reach, "the binomial bound alone"
+
+
+def test_every_category_costs_a_degree_of_freedom():
+    """Forty questions in four: interval and p are both Student's of 36."""
+    rows = np.random.default_rng(3).random((2, 40)) < np.array([[0.7], [0.4]])
+    weights = question_weights(QUESTIONS[:40], 400, seed=1)
+    strata = list(np.arange(40).reshape(4, 10))
+    found = paired_differences(votes_of(*rows), weights, 0.9, strata=strata)
+    for free, fits in ((36, True), (39, False)):
+        error = (found.upper[0, 1] - found.lower[0, 1]) / 2 / student(0.9, free)
+        z = normal_of(found.difference[0, 1] / error, free)
+        assert (found.p[0, 1] == pytest.approx(2 * NormalDist().cdf(-z), rel=1e-6)) == fits
 
 
 def told_apart(pairs, size):

@@ -229,6 +229,9 @@ def test_overall_intervals_know_the_categories(tmp_path):
     assert row.score == pytest.approx(100 / 3)
     # Only what 300 questions alike leave open: with questions drawn from both it is 9 points.
     assert row.upper - row.lower < 3
+    names, found = [row.model for row in overall.rows], overall.differences
+    i, j = names.index("m"), names.index("(baseline)")
+    assert found.upper[i, j] - found.lower[i, j] < 3
 
 
 def test_answers_are_found_under_any_of_their_names(tmp_path):
@@ -606,6 +609,9 @@ def test_style_is_compared_with_the_baseline_of_the_category():
         for name, mean in {"m": 200, "n": 300, "curt": 50, "wordy": 900}.items()
     }
     options = Options(rounds=5, control_features=("length",))
+    older = replace(options, rule="v0.1")
+    sds = [make_boards(both, one, counts)[0].style.coefficients[0].sd for one in (options, older)]
+    assert sds[0] != sds[1], "the rule's own columns"
     hard, soft, _ = make_boards(both, options, counts)
     for number, board in enumerate((hard, soft)):
         some = both.category == number
