@@ -22,6 +22,7 @@ def board(category, *rows):
         (r"checkpoint-(?P<step>[\d_]+)", "checkpoint-1_500", ("", 1500)),
         (r"step(?P<step>[\d.]+B)", "x-step1.5B", ("", 1.5e9)),
         (r"(?P<run>.+)-step(?P<step>\d+)", "gpt-4-0613", None),
+        (r"(?P<run>.+)-(?P<step>\w+)", "a-final", None),
     ],
 )
 def test_run_and_step(pattern, model, found):

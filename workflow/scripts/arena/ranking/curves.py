@@ -42,7 +42,7 @@ def run_and_step(pattern: re.Pattern, model: str) -> tuple[str, float] | None:
     A name without the group `run`, or with an empty one, belongs to the run "".
     """
     match = pattern.search(model)
-    if not match or match["step"] is None:
+    if not match or match["step"] is None or match["step"].lower() in ("final", "last"):
         return None
     run = match["run"] if "run" in pattern.groupindex else ""
     number = re.fullmatch(r"(\d[\d_]*\.?\d*(?:e\d\d?)?)([kKmMbB]?)", match["step"])
