@@ -71,10 +71,13 @@ def test_the_order_of_models_by_two_judges():
     models = {"a": 9, "b": 6, "c": 3, "d": 0}  # questions won of 9
     swapped = models | {"c": 0, "d": 3}
 
-    def judge(wins):
-        return {m: [WON] * won + [LOST] * (9 - won) for m, won in wins.items()}
+    def judge(wins, alone):
+        """Nine questions of both judges, and as many more that one of them judged alone."""
+        more = {m: [alone or (LOST if m == "a" else WON)] * 9 for m in wins}
+        return {m: [WON] * won + [LOST] * (9 - won) + more[m] for m, won in wins.items()}
 
-    verdicts = table(one=judge(models), two=judge(swapped))
+    silent = ("unparsed", "unparsed")
+    verdicts = table(one=judge(models, None), two=judge(swapped, silent))
     (found,) = agreements(verdicts, weights_of(verdicts))
     assert found.spearman.value == pytest.approx(0.8)
     assert found.kendall.value == pytest.approx(4 / 6)

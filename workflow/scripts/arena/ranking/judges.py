@@ -73,7 +73,7 @@ def uneven_prompts(verdicts: Verdicts) -> Iterator[str]:
     for category, by_judge in verdicts.prompts.items():
         for judge, prompts in by_judge.items():
             if len(prompts) > 1:
-                *rest, _ = sorted(prompts.values(), key=len, reverse=True)[::-1]
+                *rest, _ = sorted(prompts.values(), key=len)
                 models = ", ".join(dict.fromkeys(model for some in rest for model in some))
                 yield (
                     f"judge {judge} had {len(prompts)} different system prompts in the category "
