@@ -237,7 +237,7 @@ def by_category(rows: Rows) -> alt.LayerChart:
     for row in shown:
         means.setdefault(row["model"], []).append(row["score"])
     order = sorted(means, key=lambda model: -sum(means[model]) / len(means[model]))
-    legend = alt.Legend(orient="top", title=None, symbolOpacity=1)
+    legend = alt.Legend(orient="top", columns=1, title=None, symbolOpacity=1)
     colour = alt.Color(
         "category:N",
         scale=alt.Scale(domain=names, range=[COLOURS[i % len(COLOURS)] for i in range(len(names))]),
