@@ -98,8 +98,8 @@ def leaderboard_page(board: Mapping[str, Any]) -> Page:
         about = board["categories"][category]
         cells = [_leaderboard_row(row, bool(board["control_features"]), tokens) for row in rows]
         power = (
-            "So many questions find a true difference of {pair:.1f} points in 4 of 5 campaigns "
-            "where two models are compared, of {all_pairs:.1f} points where all are."
+            "A true difference of {pair:.1f} points is found in 4 of 5 campaigns of this size "
+            "where two models are compared, one of {all_pairs:.1f} points where all are."
         )
         text = power.format(**about["detectable"]) if about["detectable"] else ""
         tab = Tab(category, [Part(text=text, table=Table(columns, cells))], about["notes"])

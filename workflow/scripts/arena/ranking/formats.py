@@ -285,10 +285,10 @@ def _power(board: Board) -> Iterator[str]:
     effects = [row.design_effect for row in board.rows if row.design_effect is not None]
     if found and effects:
         yield (
-            f"{board.questions} questions find a true difference of {found['pair']:.1f} points in "
-            f"4 of 5 campaigns where two models are compared, of {found['all_pairs']:.1f} points "
-            f"where all are. Design effect (median): {median(effects):.1f} times the variance of "
-            "as many independent votes."
+            f"A true difference of {found['pair']:.1f} points is found in 4 of 5 campaigns of "
+            f"{board.questions} questions where two models are compared, one of "
+            f"{found['all_pairs']:.1f} points where all are. Design effect (median): "
+            f"{median(effects):.1f} times the variance of as many independent votes."
         )
 
 
