@@ -138,7 +138,7 @@ def _leaderboard_row(row: Mapping[str, Any], controlled: bool, tokens: bool) -> 
     if controlled:
         cells.append(number(row["plain_score"]))
     if tokens:
-        cells.append(number(row["avg_tokens"], 0))
+        cells.append(number(row["avg_tokens"] and int(row["avg_tokens"]), 0))
     return TableRow(cells, row["is_baseline"])
 
 

@@ -264,7 +264,7 @@ def _table(board: Board) -> "DataFrame":
             "Group": groups.get(row.model, "-"),
             "Questions": "-" if row.is_baseline else str(row.questions),
             "Games": "-" if row.is_baseline else str(row.games),
-            "Tokens": "-" if row.avg_tokens is None else f"{row.avg_tokens:.0f}",
+            "Tokens": "-" if row.avg_tokens is None else str(int(row.avg_tokens)),  # as v0.1
         }
         for row in board.rows
     ]
