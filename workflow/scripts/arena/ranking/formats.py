@@ -41,6 +41,7 @@ _LATEX = {
     **{char: "\\" + char for char in "&%$#_{}"},
     **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"},
     **{char: f"${char}$" for char in "<>|"},
+    **{char: f"{{{char}}}" for char in "[*"},  # at the start of a row they would be options of \\
 }
 DIGITS = 4  # of numbers in files: published scores have 2, intervals are seeded
 
