@@ -76,6 +76,8 @@ def as_latex(boards: Sequence[Board], options: Options, heading: str, notes: Seq
     """The same for a paper: a table a category, for a preamble with \\usepackage{booktabs}."""
     lines = (heading, legend(options), *notes)
     parts = [f"% {' '.join(line.splitlines())}" for line in lines]
+    ranks = legend(options).partition(" Group:")[0]
+    about = f"mean vote in percent with {options.level:.0%} intervals. {ranks}"
     for board in filter(lambda board: board.rows, _shown(boards)):
         table = _table(board).drop(columns=["Group", "Games"]).map(_latex)
         table["CI (%)"] = [
@@ -94,7 +96,7 @@ def as_latex(boards: Sequence[Board], options: Options, heading: str, notes: Seq
             table.rename(columns=_latex).to_latex(
                 index=False,
                 column_format="l" + "r" * (table.shape[1] - 1),
-                caption=_latex(f"{board.category}: mean vote in percent. {legend(options)}"),
+                caption=_latex(f"{board.category}: {about}"),
                 label=f"tab:{re.sub(r'[^A-Za-z0-9]+', '-', board.category)}",
             )
         )
