@@ -24,7 +24,7 @@ def main() -> None:
     print(f"{'models':>6}  {'ladder':>13}  {'ranks':>13}  {'all hold %':>10}  {'width':>6}")
     for models in (10, 30, 90):
         for name, strengths in (
-            ("scores 5 to 95", np.linspace(-3, 3, models)),
+            ("scores 6 to 94", np.linspace(-3, 3, models)),
             ("scores 1 to 20", np.linspace(-5, -1.5, models)),
         ):
             for ranks, (held, width) in zip(RANKS, trial_all(strengths, args), strict=True):

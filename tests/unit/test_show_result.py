@@ -286,13 +286,13 @@ def test_average_tokens_are_those_of_the_published_table(shared_data, tmp_path):
 def test_the_paper_has_the_same_numbers(tmp_path, show_result):
     """A table a category; strangers' names are text, not commands."""
     lines = [line(str(i), "B>A" if i % 4 else "A=B", "A>B", category="a_b") for i in range(40)]
-    data = judgments(tmp_path, **{"j__m": [one | {"model": r"x_1%\input{y}"} for one in lines]})
+    data = judgments(tmp_path, **{"j__m": [one | {"model": r"[x_1%\input{y}"} for one in lines]})
     show_result("--data-dir", data, "-b", "bench", "-j", "j", "--out", tmp_path)
     text = (tmp_path / "leaderboard.tex").read_text()
     assert text.count(r"\toprule") == text.count(r"\begin{table}") == 1
-    (row,) = (one for one in text.splitlines() if one.startswith("x"))
+    (row,) = (one for one in text.splitlines() if one.startswith("{[}x"))
     name, score, interval, rank, questions, *games = row.removesuffix(r" \\").split(" & ")
-    assert name == r"x\_1\%\textbackslash{}input\{y\}"
+    assert name == r"{[}x\_1\%\textbackslash{}input\{y\}"
     assert (score, rank, questions, games) == ("93.8", "1", "40", ["70", "10", "0"])
     (csv_row,) = (
         one for one in rows_of(tmp_path) if one["games"] == "80" and one["category"] == "a_b"
@@ -418,7 +418,7 @@ def test_text_says_who_cannot_be_told_apart(tmp_path, show_result):
 
     def table(*ranks):
         lines = [one.split() for one in show_result(*options, *ranks).splitlines()]
-        rows = [one for one in lines if one[:1] and one[0] in "12345" and one[1] != "questions"]
+        rows = [one for one in lines if one[:1] and one[0] in "12345"]
         return {one[1]: one[-4:-2] for one in rows}
 
     assert table() == {

@@ -103,8 +103,8 @@ def leaderboard_page(board: Mapping[str, Any]) -> Page:
         about = board["categories"][category]
         cells = [_leaderboard_row(row, bool(board["control_features"]), tokens) for row in rows]
         power = (
-            "So many questions find a true difference of {pair:.1f} points in 4 of 5 campaigns "
-            "where two models are compared, of {all_pairs:.1f} points where all are."
+            "A true difference of {pair:.1f} points is found in 4 of 5 campaigns of this size "
+            "where two models are compared, one of {all_pairs:.1f} points where all are."
         )
         text = power.format(**about["detectable"]) if about["detectable"] else ""
         tab = Tab(category, [Part(text=text, table=Table(columns, cells))], about["notes"])
@@ -143,7 +143,7 @@ def _leaderboard_row(row: Mapping[str, Any], controlled: bool, tokens: bool) -> 
     if controlled:
         cells.append(number(row["plain_score"]))
     if tokens:
-        cells.append(number(row["avg_tokens"], 0))
+        cells.append(number(row["avg_tokens"] and int(row["avg_tokens"]), 0))
     return TableRow(cells, row["is_baseline"])
 
 

@@ -41,6 +41,7 @@ _LATEX = {
     **{char: "\\" + char for char in "&%$#_{}"},
     **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"},
     **{char: f"${char}$" for char in "<>|"},
+    **{char: f"{{{char}}}" for char in "[*"},  # at the start of a row they would be options of \\
 }
 DIGITS = 4  # of numbers in files: published scores have 2, intervals are seeded
 
@@ -75,6 +76,8 @@ def as_latex(boards: Sequence[Board], options: Options, heading: str, notes: Seq
     """The same for a paper: a table a category, for a preamble with \\usepackage{booktabs}."""
     lines = (heading, legend(options), *notes)
     parts = [f"% {' '.join(line.splitlines())}" for line in lines]
+    ranks = legend(options).partition(" Group:")[0]
+    about = f"mean vote in percent with {options.level:.0%} intervals. {ranks}"
     for board in filter(lambda board: board.rows, shown(boards)):
         table = _table(board).drop(columns=["Group", "Games"]).map(_latex)
         table["CI (%)"] = [
@@ -93,7 +96,7 @@ def as_latex(boards: Sequence[Board], options: Options, heading: str, notes: Seq
             table.rename(columns=_latex).to_latex(
                 index=False,
                 column_format="l" + "r" * (table.shape[1] - 1),
-                caption=_latex(f"{board.category}: mean vote in percent. {legend(options)}"),
+                caption=_latex(f"{board.category}: {about}"),
                 label=f"tab:{re.sub(r'[^A-Za-z0-9]+', '-', board.category)}",
             )
         )
@@ -264,7 +267,7 @@ def _table(board: Board) -> "DataFrame":
             "Group": groups.get(row.model, "-"),
             "Questions": "-" if row.is_baseline else str(row.questions),
             "Games": "-" if row.is_baseline else str(row.games),
-            "Tokens": "-" if row.avg_tokens is None else f"{row.avg_tokens:.0f}",
+            "Tokens": "-" if row.avg_tokens is None else str(int(row.avg_tokens)),  # as v0.1
         }
         for row in board.rows
     ]
@@ -285,10 +288,10 @@ def _power(board: Board) -> Iterator[str]:
     effects = [row.design_effect for row in board.rows if row.design_effect is not None]
     if found and effects:
         yield (
-            f"{board.questions} questions find a true difference of {found['pair']:.1f} points in "
-            f"4 of 5 campaigns where two models are compared, of {found['all_pairs']:.1f} points "
-            f"where all are. Design effect (median): {median(effects):.1f} times the variance of "
-            "as many independent votes."
+            f"A true difference of {found['pair']:.1f} points is found in 4 of 5 campaigns of "
+            f"{board.questions} questions where two models are compared, one of "
+            f"{found['all_pairs']:.1f} points where all are. Design effect (median): "
+            f"{median(effects):.1f} times the variance of as many independent votes."
         )
 
 
