@@ -316,6 +316,23 @@ def test_design_effect_of_games_that_are_alike_is_two(tmp_path):
     assert row.design_effect == pytest.approx(1, rel=0.1)
 
 
+def test_tables_with_next_to_nothing_in_them(tmp_path):
+    """No row at all; models that are all alike; as many categories as questions."""
+    none = [line(str(i), None, None, category="xy"[i], baseline="pq"[i]) for i in range(2)]
+    result = result_of(judgments(tmp_path / "none", j__m=none), rounds=9)
+    assert [[row.model for row in board.rows] for board in result.boards] == [["p"], ["q"], []]
+    assert set(result.files()) >= {"leaderboard.txt", "leaderboard.tex", "differences.csv"}
+    same = [line(str(i), *(("B>A", "A>B") if i % 3 else ("A>B", "B>A"))) for i in range(30)]
+    (board, _) = result_of(judgments(tmp_path / "same", j__m=same, j__n=same)).boards
+    assert board.differences.detectable is None, "not 0.0 points"
+    sides = [("B>A", "A>B"), ("A>B", "B>A")] * 3
+    many = [line(str(i), *side, category=f"c{i}") for i, side in enumerate(sides)]
+    overall = result_of(judgments(tmp_path / "many", j__m=many)).boards[-1]
+    assert (overall.differences.lower[0, 1], overall.differences.upper[0, 1]) == (-50, 50)
+    for row in overall.rows:
+        assert 0 <= row.lower <= row.score <= row.upper <= 100
+
+
 def test_a_model_that_was_not_asked_in_a_category_is_not_named_there(tmp_path):
     one, two = (line(c, "A>B", "A>B", category=c) for c in ("hard", "soft"))
     hard, soft, _ = result_of(judgments(tmp_path, j__m=[one, two], j__n=[one]), rounds=5).boards
