@@ -7,6 +7,8 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+from arena.setup.settings import Settings
+
 T0 = 1_790_000_000.0  # start of the run
 REPLY = 'My final verdict: [[A>B]]. "state": "rejected", {"usage": null} ' * 30  # must not be read
 
@@ -41,6 +43,33 @@ def journal_line(
         "reason": None,
     }
     return json.dumps(line, ensure_ascii=False) + "\n"
+
+
+def settings_of(folder: Path, judge: dict | None = None, **changes: object) -> Settings:
+    """Settings of a campaign in a folder: as a config would give them, and its judge `vllm`."""
+    known = {
+        "bench": "bench",
+        "questions": folder / "question.jsonl",
+        "answers_dir": folder / "model_answer",
+        "judgments_dir": folder / "judgments",
+        "root": folder,
+        "models": (),
+        "selected": changes.get("models", ()),
+        "baselines": {"*": "base"},
+        "batch_size": 10,
+        "retries": 2,
+        "seed": 42,
+        "missing_answers": "skip",
+        "baseline_gaps": "drop",
+        "walltime": {"start_minutes": 1, "minutes_per_model": 1, "max_minutes": 100},
+        "budget": {},
+        "gpu_hour_cost": None,
+        "leaderboard": {},
+        "rehearsal": False,
+    }
+    keys = ("path", "reference", "endpoints", "ask_again", "temperature", "max_tokens", "sampling")
+    judge = dict.fromkeys(keys) | {"name": "judge", "server": "vllm"} | (judge or {})
+    return Settings(**known | {"judge": judge} | changes)
 
 
 def write_journal(root: Path, model: str, lines: list[str]) -> Path:

@@ -4,11 +4,15 @@ import json
 import os
 import re
 import threading
+from types import SimpleNamespace
 
 import pytest
-from arena.campaign.validation import check
+from arena.campaign.validation import check_settings
+from arena.data import answer_facts
 from arena.data.layout import Layout
 from arena.support.errors import ConfigError, DataError
+
+from tests.synthetic import settings_of
 
 QUESTIONS = [("a", "hard_prompt"), ("b", "hard_prompt"), ("c", "creative_writing")]
 
@@ -18,8 +22,6 @@ def campaign(tmp_path):
     """A small campaign on disk, and `check` with its paths."""
 
     class Campaign:
-        bench = tmp_path / "bench"
-
         def write(self, path, *lines):
             path = tmp_path / path
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,26 +40,20 @@ def campaign(tmp_path):
                 }
                 for uid in uids
             ]
-            return self.write(f"bench/model_answer/{model}.jsonl", *lines, *more)
+            return self.write(f"model_answer/{model}.jsonl", *lines, *more)
 
-        def check(self, *models, **changes):
-            given = {
-                "bench": "bench",
-                "questions": self.bench / "question.jsonl",
-                "answers_dir": self.bench / "model_answer",
-                "models": models,
-                "baselines": {"*": "base"},
-                "judgments_dir": tmp_path / "judgments",
-                "layout": Layout(tmp_path),
-            }
-            return check(**given | changes)
+        def check(self, *models, reference=None, known_models=(), **changes):
+            if known_models:
+                changes["upstream"] = SimpleNamespace(api_config=lambda: known_models)
+            judge = {"reference": reference}
+            return check_settings(settings_of(tmp_path, judge, models=models, **changes))
 
         def row(self, model, **changes):
             return self.check(model, **changes).rows[-1]
 
     made = Campaign()
     made.write(
-        "bench/question.jsonl",
+        "question.jsonl",
         *({"uid": uid, "category": category, "prompt": "?"} for uid, category in QUESTIONS),
     )
     made.answer("base", "abc")
@@ -92,7 +88,7 @@ def test_missing_answers_are_skipped_and_counted(campaign):
 
 def test_a_model_without_answers_is_left_out_with_one_line(campaign):
     campaign.answer("m", "abc")
-    campaign.write("bench/model_answer/hollow.jsonl", "\n")
+    campaign.write("model_answer/hollow.jsonl", "\n")
     report = campaign.check("m", "none", "hollow")
     assert [row.state for row in report.rows[2:]] == ["no_answers", "no_answers"]
     first, second = report.left_out()
@@ -131,15 +127,6 @@ def test_several_unreadable_lines_are_counted(campaign):
     assert campaign.row("m").reason == (
         f"{path}:3: git conflict marker: resolve the merge (and 1 more)"
     )
-
-
-def test_a_file_that_cannot_be_opened_blocks_its_model_alone(campaign):
-    campaign.answer("m", "abc")
-    (campaign.bench / "model_answer" / "folder.jsonl").mkdir()
-    report = campaign.check("m", "folder")
-    assert report.rows[2].state == "broken"
-    assert "folder.jsonl: cannot be read: Is a directory" in report.rows[2].reason
-    assert report.ready == {"m"}
 
 
 def test_answers_of_another_bench_are_broken(campaign):
@@ -324,7 +311,7 @@ def test_unsafe_names_are_refused(campaign):
 
 @pytest.mark.parametrize("category", ["overall", "*"])
 def test_a_category_that_means_all_of_them_is_refused(campaign, category):
-    path = campaign.write("bench/question.jsonl", {"uid": "a", "category": category, "prompt": "?"})
+    path = campaign.write("question.jsonl", {"uid": "a", "category": category, "prompt": "?"})
     with pytest.raises(
         DataError, match=rf"{path}:1: no category can be called '{re.escape(category)}'"
     ):
@@ -332,21 +319,19 @@ def test_a_category_that_means_all_of_them_is_refused(campaign, category):
 
 
 def test_broken_questions_are_an_error(campaign):
-    campaign.write("bench/question.jsonl", "{")
+    campaign.write("question.jsonl", "{")
     with pytest.raises(DataError, match=r"question\.jsonl:1: torn"):
         campaign.check("m")
 
 
-def test_a_warm_start_reads_no_answers(campaign, tmp_path):
+def test_a_warm_start_reads_no_answers(campaign, monkeypatch):
+    read, whole = [], answer_facts.read_answers
+    monkeypatch.setattr(answer_facts, "read_answers", lambda path: read.append(path) or whole(path))
     campaign.answer("m", "abc")
-    memory = tmp_path / "memory.json"
-    assert campaign.check("m", memory=memory).files_read == 2
-    warm = campaign.check("m", memory=memory)
-    assert warm.files_read == 0
-    assert warm.games == {"m": 6}
+    campaign.check("m")
+    assert (len(read), campaign.check("m").games, len(read)) == (2, {"m": 6}, 2)
     campaign.answer("m", "a")
-    changed = campaign.check("m", memory=memory)
-    assert (changed.files_read, changed.games) == (1, {"m": 2})
+    assert (campaign.check("m").games, len(read)) == ({"m": 2}, 3)
 
 
 def test_the_files(campaign, tmp_path):
@@ -392,7 +377,7 @@ def test_a_selection_of_none_is_said(campaign):
 @pytest.mark.parametrize("odd", ["fifo", "loop", "folder", "judgments"])
 def test_a_path_that_is_no_file_costs_its_own_line(campaign, tmp_path, odd):
     campaign.answer("m", "abc")
-    path = campaign.bench / "model_answer/odd.jsonl"
+    path = tmp_path / "model_answer/odd.jsonl"
     if odd == "fifo":
         os.mkfifo(path)
         # ends a reader that waits for a writer

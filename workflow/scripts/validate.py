@@ -26,8 +26,8 @@ try:
     report = check_settings(settings)
     check_keys(settings.judge)
     found = forecast(settings, report) if report.ok else None
-except ArenaError as error:
-    report = report.stopped_by(error)
+except ArenaError as error:  # found after the table, or it cut the checking short
+    report.problems.append(str(error))
 report.write(layout)
 print(report.table(), flush=True)
 print(f"Details: {layout.validation_table}, {layout.validation}")

@@ -1,11 +1,7 @@
-"""What can be judged and what cannot, known before a judge is started.
+"""What can be judged and what cannot, known before a judge is started."""
 
-`check_settings` is the door for the workflow; `check` is the function behind it.
-"""
-
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from arena.campaign.validation_report import READY, Report, Row
 from arena.data.answer_facts import Facts, FactsMemory
@@ -24,113 +20,73 @@ _RESERVED = ("overall", ANY_CATEGORY)
 
 
 def check_settings(settings: Settings) -> Report:
-    """Check what a campaign stands on, with a memory in its results folder."""
-    layout = Layout(settings.root)
-    report = check(
-        bench=settings.bench,
-        questions=settings.questions,
-        answers_dir=settings.answers_dir,
-        models=settings.selected,
-        baselines=settings.baselines,
-        reference=settings.judge["reference"],
-        judgments_dir=settings.judgments_dir,
-        layout=layout,
-        known_models=settings.upstream.api_config() if settings.upstream else (),
-        missing_answers=settings.missing_answers,
-        baseline_gaps=settings.baseline_gaps,
-        memory=layout.answers_memory,
-        odd_names=settings.odd_names,
-    )
-    return replace(report, notes=report.notes + job_notes(settings))
-
-
-def check(
-    *,
-    bench: str,
-    questions: str | Path,
-    answers_dir: str | Path,
-    models: Sequence[str],
-    baselines: Mapping[str, str],
-    judgments_dir: str | Path,
-    layout: Layout,
-    reference: str | None = None,
-    known_models: Iterable[str] = (),
-    missing_answers: str = "skip",
-    baseline_gaps: str = "drop",
-    memory: Path | None = None,
-    odd_names: Sequence[str] = (),
-) -> Report:
     """Check questions, answers, baselines and judgments of a campaign.
 
-    models: those to judge, neither baselines nor reference. baselines: category -> model, "*" for
-    every category not named. reference: the model whose answers the judge also sees. known_models:
-    names of the user's api_config.yaml, for suggestions. missing_answers ("skip", "error"): of a
-    model without answers. baseline_gaps ("drop", "block"): of a question that the baseline or the
-    reference has not answered. memory: of what was found, by path, size and time of change.
-    odd_names: of models that cannot be a file's, each of which costs its own line. A judgment
-    without its journal was made by others.
-
-    Raises DataError where the questions, or a category of theirs, cannot be used, and ConfigError
-    where a category has no baseline, or a name cannot be a file's.
+    What is found in answer files is remembered in the results folder. A model whose name cannot be
+    a file's, or whose files are broken, costs its own line; a judgment that is not made of its
+    journal was made by others. Raises DataError where the questions, or a category of theirs,
+    cannot be used, and ConfigError where a category has no baseline.
     """
-    asked = read_questions(questions)
-    _check_categories(asked, questions)
-    answers_dir = str(answers_dir)
-    for name in (*models, *baselines.values(), *([reference] if reference else [])):
+    asked, layout = read_questions(settings.questions), Layout(settings.root)
+    reference, models = settings.judge["reference"], settings.selected
+    for question in asked:
+        if question.category in _RESERVED:
+            raise DataError(
+                f"{settings.questions}:{question.line}: no category can be called "
+                f"{question.category!r}: that is the name of all of them together"
+            )
+    for name in (*models, *(name for name, _ in settings.opponents())):
         check_model_name(name)
-    files = FactsMemory(memory, asked)
-    hints = NameHints(answers_dir, known_models, models)
-    rows: list[Row] = []
-    problems: list[str] = []
-    gaps: set[int] = set()
-    for model, role, needed in _opponents(asked, baselines, reference):
-        row, without = _opponent_row(model, role, needed, answers_dir, files, baseline_gaps)
+    files = FactsMemory(layout.answers_memory, asked)
+    known = settings.upstream.api_config() if settings.upstream else ()
+    hints = NameHints(settings.answers_dir, known, models)
+    rows, foreign, gaps = list[Row](), list[str](), set[int]()
+    problems, games = list[str](), dict[str, int]()
+    for model, role, needed in _opponents(asked, settings):
+        row, without = _opponent_row(model, role, needed, settings, files)
         rows.append(row)
         gaps |= without
         if row.state == "blocked":
             problems.append(f"{role} {model}: {row.reason}")
-    foreign: list[str] = []
-    games: dict[str, int] = {}
     for model in models:
-        row, facts = _model_row(model, answers_dir, files, len(asked), hints)
+        row, facts = _model_row(model, settings.answer(model), files, len(asked), hints)
         to_play = 2 * (len(asked) - len(gaps.union(facts.missing))) if facts else 0
         if row.state in READY and not to_play:
             # In its batch it would fail, and take the others with it.
             others = "baseline and reference have" if reference else "the baseline has"
             reason = f"no answers to the questions that {others} answered"
             row = replace(row, state="no_answers", reason=reason)
-        judgment = f"{judgments_dir}/{model}.jsonl"
+        judgment = settings.judgment(model)
         try:
-            others_made_it = row.state in READY and is_foreign(judgment, layout.journal(model))
+            if row.state in READY and is_foreign(judgment, layout.journal(model)):
+                foreign.append(model)
+                reason = f"{judgment} was not made by this workflow"
+                row = replace(row, state="foreign_judgments", reason=reason)
         except DataError as error:
-            others_made_it, row = False, replace(row, state="broken", reason=str(error))
-        if others_made_it:
-            foreign.append(model)
-            reason = f"{judgment} was not made by this workflow"
-            row = replace(row, state="foreign_judgments", reason=reason)
-        elif row.state == "no_answers" and missing_answers == "error":
+            row = replace(row, state="broken", reason=str(error))
+        if row.state == "no_answers" and settings.missing_answers == "error":
             problems.append(f"{model}: {row.reason} (missing_answers: error)")
         elif row.state in READY:
             games[model] = to_play
             hints.note(model)
         rows.append(row)
-    for name in odd_names:
+    for name in settings.odd_names:
         try:
             check_model_name(name, where="its name")
         except ConfigError as error:
-            rows.append(Row(name, len(asked), 0, len(asked), 0, 0, 0, 0, "broken", str(error)))
+            rows.append(_row(name, None, len(asked), 0, "broken", [str(error)]))
     if foreign:
         problems.append(
-            f"{counted(len(foreign), 'judgment file')} in {judgments_dir} "
-            f"{'was' if len(foreign) == 1 else 'were'} not made by this workflow and would be "
-            f"overwritten ({listing(foreign)}): run `snakemake adopt` to take in what is judged, "
-            "or move them away"
+            f"{counted(len(foreign), 'judgment file')} in {settings.judgments_dir} not made by "
+            f"this workflow would be overwritten ({listing(foreign)}): run `snakemake adopt` to "
+            "take in what is judged, or move them away"
         )
     files.save()
     dropped = [asked[position].uid for position in sorted(gaps)]
     notes = [f"{counted(len(gaps), 'question')} dropped for all models: {listing(dropped)}"]
-    notes = (notes if gaps else []) + hints.notes() + list(_alike([*models, *baselines.values()]))
-    return Report(bench, len(asked), rows, problems, notes, dropped, games, files.read)
+    notes = [*notes[: len(gaps)], *hints.notes(), *_alike([*models, *settings.baseline_models])]
+    notes += job_notes(settings)
+    return Report(settings.bench, len(asked), rows, problems, notes, dropped, games)
 
 
 def _alike(names: Iterable[str]) -> Iterator[str]:
@@ -143,19 +99,9 @@ def _alike(names: Iterable[str]) -> Iterator[str]:
             yield f"{', '.join(sorted(same))}: differ in case only; are they two models?"
 
 
-def _check_categories(asked: Sequence[Question], questions: str | Path) -> None:
-    for question in asked:
-        if question.category in _RESERVED:
-            raise DataError(
-                f"{questions}:{question.line}: no category can be called {question.category!r}: "
-                "that is the name of all of them together"
-            )
-
-
-def _opponents(
-    asked: Sequence[Question], baselines: Mapping[str, str], reference: str | None
-) -> list[tuple[str, str, list[int]]]:
+def _opponents(asked: Sequence[Question], settings: Settings) -> list[tuple[str, str, list[int]]]:
     """(model, role, positions of the questions it must answer) of baselines and reference."""
+    baselines, reference = settings.baselines, settings.judge["reference"]
     needed: dict[str, list[int]] = {}
     for position, question in enumerate(asked):
         baseline = baselines.get(question.category) or baselines.get(ANY_CATEGORY)
@@ -170,37 +116,32 @@ def _opponents(
 
 
 def _opponent_row(
-    model: str, role: str, needed: list[int], folder: str, files: FactsMemory, policy: str
+    model: str, role: str, needed: list[int], settings: Settings, files: FactsMemory
 ) -> tuple[Row, set[int]]:
     """The row of a baseline or reference, and the positions of its gaps."""
-    path = f"{folder}/{model}.jsonl"
-    facts, fault = _facts(path, files)
-    if facts is None:
-        if not fault:
-            near = did_you_mean(model, (file.stem for file in Path(folder).glob("*.jsonl")))
-            fault = f"no answers: {path} does not exist{near}"
-        return _row(model, None, len(needed), 0, "blocked", [fault]), set(needed)
-    gaps = set(needed).intersection(facts.missing)
-    remarks = _remarks(facts, path)
-    if gaps:
+    policy, path = settings.baseline_gaps, settings.answer(model)
+    facts, remarks = _facts(path, files)
+    gaps = set(needed).intersection(facts.missing) if facts else set(needed)
+    if facts is None and not remarks:
+        near = did_you_mean(model, (file.stem for file in settings.answers_dir.glob("*.jsonl")))
+        remarks = [f"no answers: {path} does not exist{near}"]
+    elif facts and gaps:
         then = "dropped for all models" if policy == "drop" else f"baseline_gaps: {policy}"
         remarks.insert(0, f"{counted(len(gaps), 'question')} without an answer: {then}")
-    blocked = facts.unreadable or len(gaps) == len(needed) or (gaps and policy == "block")
-    state = "blocked" if blocked else role
+    unusable = facts is None or facts.unreadable or len(gaps) == len(needed)
+    state = "blocked" if unusable or (gaps and policy == "block") else role
     return _row(model, facts, len(needed), len(needed) - len(gaps), state, remarks), gaps
 
 
 def _model_row(
-    model: str, folder: str, files: FactsMemory, questions: int, hints: NameHints
+    model: str, path: str, files: FactsMemory, questions: int, hints: NameHints
 ) -> tuple[Row, Facts | None]:
-    path = f"{folder}/{model}.jsonl"
-    facts, fault = _facts(path, files)
+    facts, remarks = _facts(path, files)
+    state = "ready"
     if facts is None:
-        state = "broken" if fault else "no_answers"
-        reason = fault or f"no answers: {path} does not exist{hints.near(model)}"
-        return _row(model, None, questions, 0, state, [reason]), None
-    remarks = _remarks(facts, path)
-    if facts.unreadable:
+        state = "broken" if remarks else "no_answers"
+        remarks = remarks or [f"no answers: {path} does not exist{hints.near(model)}"]
+    elif facts.unreadable:
         state = "broken"
     elif not facts.answers and facts.strange:
         state = "broken"
@@ -210,17 +151,7 @@ def _model_row(
     elif facts.missing:
         state = "incomplete"
         remarks.insert(0, f"{counted(len(facts.missing), 'question')} without an answer: skipped")
-    else:
-        state = "ready"
-    return _row(model, facts, questions, facts.answers, state, remarks), facts
-
-
-def _facts(path: str, files: FactsMemory) -> tuple[Facts | None, str]:
-    """The facts, or what keeps a file that exists from being read."""
-    try:
-        return files.facts(path), ""
-    except DataError as error:
-        return None, str(error)
+    return _row(model, facts, questions, facts.answers if facts else 0, state, remarks), facts
 
 
 def _row(
@@ -232,23 +163,24 @@ def _row(
     return Row(model, questions, answers, missing, **counts, state=state, reason=reason)
 
 
-def _remarks(facts: Facts, path: str) -> list[str]:
-    """What was found in a file, the worst first."""
-    remarks: list[str] = []
+def _facts(path: str, files: FactsMemory) -> tuple[Facts | None, list[str]]:
+    """Facts, and what was found in the file, the worst first; or why it cannot be read."""
+    try:
+        facts = files.facts(path)
+    except DataError as error:
+        return None, [str(error)]
+    if facts is None:
+        return None, []
+    remarks = []
     if facts.first_unreadable:
         line, message = facts.first_unreadable
         more = f" (and {facts.unreadable - 1} more)" if facts.unreadable > 1 else ""
         remarks.append(f"{path}:{line}: {message}{more}")
-    if facts.empty:
-        remarks.append(f"{counted(facts.empty, 'empty answer')} (judged too)")
-    if facts.cut:
-        remarks.append(f"{counted(facts.cut, 'answer')} cut off at the token cap")
-    if facts.duplicates:
-        remarks.append(f"{counted(facts.duplicates, 'duplicate')}: the last answer counts")
-    if facts.strange:
-        remarks.append(
-            f"{counted(facts.strange, 'answer')} to questions that are not in this bench: ignored"
-        )
-    if facts.other_model:
-        remarks.append(facts.other_model)
-    return remarks
+    found = [
+        (facts.empty, "empty answer", " (judged too)"),
+        (facts.cut, "answer", " cut off at the token cap"),
+        (facts.duplicates, "duplicate", ": the last answer counts"),
+        (facts.strange, "answer", " to questions that are not in this bench: ignored"),
+    ]
+    remarks += [counted(number, noun) + what for number, noun, what in found if number]
+    return facts, remarks + ([facts.other_model] if facts.other_model else [])

@@ -1,11 +1,8 @@
 """The outcome of a validation: rows, what blocks, and the forms it is shown and kept in."""
 
-import csv
-import io
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
 
 from arena.data.layout import Layout
 from arena.support.errors import DataError
@@ -17,14 +14,14 @@ READY = ("ready", "incomplete")
 # States that keep one model from being judged; a foreign judgment stops the whole run.
 LEFT_OUT = ("no_answers", "broken")
 _STYLE = Style(80, unicode=False)  # a terminal as it opens, and any log
-_COUNTS = {"missing": "miss", "duplicates": "dupl", "empty": "empty", "cut": "cut"}
 _COLUMNS = [
     Column("model", lambda row: row.model, right=False, shrinks=True),
     Column("answers", lambda row: f"{row.answers}/{row.questions}"),
-    *(
-        Column(head, lambda row, name=name: str(getattr(row, name) or "-"))
-        for name, head in (_COUNTS | {"unreadable": "bad"}).items()
-    ),
+    Column("miss", lambda row: str(row.missing or "-")),
+    Column("dupl", lambda row: str(row.duplicates or "-")),
+    Column("empty", lambda row: str(row.empty or "-")),
+    Column("cut", lambda row: str(row.cut or "-")),
+    Column("bad", lambda row: str(row.unreadable or "-")),
     Column("state", lambda row: row.state, right=False),
 ]
 
@@ -65,7 +62,6 @@ class Report:
     notes: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     games: dict[str, int] = field(default_factory=dict)
-    files_read: int = 0
 
     @property
     def ready(self) -> set[str]:
@@ -75,8 +71,8 @@ class Report:
     @property
     def ok(self) -> bool:
         """Nothing blocks, neither the run nor a model; models without answers are just left out."""
-        broken = (row.state in LEFT_OUT and row.state != "no_answers" for row in self.rows)
-        return bool(self.ready) and not self.problems and not any(broken)
+        broken = any(row.state == "broken" for row in self.rows)
+        return bool(self.ready) and not self.problems and not broken
 
     def left_out(self) -> list[str]:
         """One line a model that will not be judged."""
@@ -94,36 +90,25 @@ class Report:
         if problems:
             raise DataError("\n".join(problems))
 
-    def stopped_by(self, error: Exception) -> "Report":
-        """The same report with a problem more, which was found after it or cut it short."""
-        return replace(self, problems=[*self.problems, str(error)])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON: what validation.json holds."""
-        return {
+    def write(self, layout: Layout) -> None:
+        """Write validation.tsv and validation.json."""
+        # Tabs and line ends in a reason would break the columns for simple readers.
+        plain = str.maketrans("\t\r\n", "   ")
+        models = [asdict(row) for row in self.rows]
+        lines = [[column.name for column in fields(Row)]]
+        lines += [[printable(str(value)).translate(plain) for value in m.values()] for m in models]
+        write_atomic(layout.validation_table, "".join("\t".join(line) + "\n" for line in lines))
+        content = {
             "bench": self.bench,
             "questions": self.questions,
             "ok": self.ok,
             "problems": self.problems,
             "notes": self.notes,
             "dropped_questions": self.dropped,
-            "models": [asdict(row) for row in self.rows],
+            "models": models,
         }
-
-    def write(self, layout: Layout) -> None:
-        """Write validation.tsv and validation.json."""
-        text = io.StringIO()
-        # Tabs and line ends in a reason would break the columns for simple readers.
-        plain = str.maketrans("\t\r\n", "   ")
-        writer = csv.writer(text, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE,
-                            quotechar=None)  # fmt: skip
-        writer.writerow(column.name for column in fields(Row))
-        for row in self.rows:
-            cells = (printable(str(value)).translate(plain) for value in asdict(row).values())
-            writer.writerow(cells)
-        write_atomic(layout.validation_table, text.getvalue())
-        content = json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
-        write_atomic(layout.validation, content + "\n")
+        text = json.dumps(content, indent=1, ensure_ascii=False)
+        write_atomic(layout.validation, text + "\n")
 
     def table(self) -> str:
         """The rows and all that was found, in 80 columns."""
@@ -143,9 +128,6 @@ class Report:
         states = Counter(row.state for row in self.rows)
         others = ("blocked", "foreign_judgments", *LEFT_OUT)
         parts = [f"{states[state]} {state}" for state in others if states[state]]
-        games = sum(self.games.values())
-        blocked = parts or self.problems
-        end = (
-            "nothing blocks" if self.ok else "blocked, see above" if blocked else "none is selected"
-        )
-        return f"{', '.join([f'{len(self.ready)} ready ({games:,} games)', *parts])}: {end}"
+        end = "blocked, see above" if parts or self.problems else "none is selected"
+        ready = f"{len(self.ready)} ready ({sum(self.games.values()):,} games)"
+        return f"{', '.join([ready, *parts])}: {'nothing blocks' if self.ok else end}"
