@@ -227,7 +227,9 @@ def test_what_judgments_were_made_of_is_told_by_content(campaign):
     os.utime(settings.questions, (T0 + 300, T0 + 300))
 
     def found(now):
-        rows = {row.model: row.mark for row in StatusReader(Campaign.of(now)).read().rows}
+        rows = {
+            row.model: row.mark for row in StatusReader(Campaign(Layout(now.root), now)).read().rows
+        }
         return rows["mid-7b-chat"] == "done", look(now).games
 
     assert found(settings) == (True, 70)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from arena.campaign.campaign import Campaign
@@ -17,6 +17,7 @@ from tests.synthetic import (
     attempt,
     iso,
     journal_line,
+    settings_of,
     write_attempt,
     write_batch,
     write_journal,
@@ -28,24 +29,36 @@ from tests.synthetic import (
 def campaign(tmp_path, monkeypatch):
     """Four questions; nothing is known of Slurm."""
     monkeypatch.setattr(slurm, "squeue", lambda: (None, None))
-    for folder in ("answers", "judgments", "root"):
+    for folder in ("model_answer", "judgments", "root"):
         (tmp_path / folder).mkdir()
-    (tmp_path / "questions.jsonl").write_text("{}\n" * 4)
-    os.utime(tmp_path / "questions.jsonl", (T0 - 1000, T0 - 1000))
-    return Campaign(
-        layout=Layout(tmp_path / "root"),
-        models=("a", "b"),
-        baselines=("base",),
-        questions=tmp_path / "questions.jsonl",
-        answers_dir=tmp_path / "answers",
-        judgments_dir=tmp_path / "judgments",
-    )
+    (tmp_path / "question.jsonl").write_text("{}\n" * 4)
+    os.utime(tmp_path / "question.jsonl", (T0 - 1000, T0 - 1000))
+    return made(tmp_path, ("a", "b"))
+
+
+def made(folder, models, baselines=("base",)):
+    baselines = {name: name for name in baselines}
+    root, selected = folder / "root", tuple(models)
+    settings = settings_of(folder, root=root, models=selected, baselines=baselines)
+    return Campaign(Layout(root), settings)
+
+
+def of_models(campaign, models, baselines=("base",)):
+    return made(campaign.layout.root.parent, models, baselines)
 
 
 def answer(campaign, model, lines=4):
-    path = campaign.answers_dir / f"{model}.jsonl"
+    path = Path(campaign.settings.answer(model))
     path.write_text("{}\n" * lines)
     os.utime(path, (T0 - 1000, T0 - 1000))
+
+
+def judge(campaign, model, lines=4, at=None):
+    """at: seconds after T0, None for now."""
+    path = Path(campaign.settings.judgment(model))
+    path.write_text("{}\n" * lines)
+    if at is not None:
+        os.utime(path, (T0 + at, T0 + at))
 
 
 def look(campaign, now=T0 + 100):
@@ -57,11 +70,11 @@ def test_done_partial_missing(campaign):
     for model in ("base", "a", "b", "c"):
         answer(campaign, model)
     answer(campaign, "d", lines=3)
-    campaign = replace(campaign, models=("a", "b", "c", "d", "none"))
+    campaign = of_models(campaign, ("a", "b", "c", "d", "none"))
     whole = [journal_line(q, g) for q in range(4) for g in (0, 1)]
     write_journal(campaign.layout.root, "a", whole)
     write_journal(campaign.layout.root, "b", [*whole[:5], whole[5][:50]])
-    (campaign.judgments_dir / "a.jsonl").write_text("{}\n" * 4)
+    judge(campaign, "a")
     status, rows, wrong = look(campaign)
     seen = {m: (r.answers.mark, r.mark, r.judged, r.played, r.games, r.at) for m, r in rows.items()}
     assert seen == {
@@ -80,7 +93,7 @@ def test_done_partial_missing(campaign):
 def test_judged_elsewhere_counts_lines(campaign):
     answer(campaign, "base")
     answer(campaign, "a")
-    (campaign.judgments_dir / "a.jsonl").write_text("{}\n" * 3)
+    judge(campaign, "a", 3)
     _, rows, _ = look(campaign)
     assert (rows["a"].mark, rows["a"].judged, rows["a"].played) == ("done", 3, 6)
 
@@ -89,20 +102,18 @@ def test_answers_newer_than_the_judgments_are_judged_again(campaign):
     answer(campaign, "base")
     answer(campaign, "a")
     write_journal(campaign.layout.root, "a", [journal_line(0, 0), journal_line(0, 1)])
-    judgment = campaign.judgments_dir / "a.jsonl"
-    judgment.write_text("{}\n")
+    judge(campaign, "a")
     assert look(campaign)[1]["a"].mark == "done"
-    os.utime(judgment, (T0 - 2000, T0 - 2000))
+    judge(campaign, "a", at=-2000)
     assert look(campaign)[1]["a"].mark == "partial"
 
 
 def test_judgments_that_are_planned_anew_are_not_done(campaign):
     answer(campaign, "a")
     write_journal(campaign.layout.root, "a", [journal_line(q, g) for q in range(4) for g in (0, 1)])
-    judgment = campaign.judgments_dir / "a.jsonl"
-    judgment.write_text("{}\n" * 4)
-    os.utime(judgment, (T0 + 10, T0 + 10))
-    write_batch(campaign.layout.root, "r1-01", ["a"], time=iso(T0))
+    judge(campaign, "a", at=10)
+    settings = campaign.settings.digest
+    write_batch(campaign.layout.root, "r1-01", ["a"], settings=settings, time=iso(T0))
     assert look(campaign)[1]["a"].mark == "done"
     write_batch(campaign.layout.root, "r2-01", ["a"], settings="new", time=iso(T0 + 50))
     row = look(campaign)[1]["a"]
@@ -220,17 +231,16 @@ def test_speed_and_time_left(campaign):
 
 
 def test_a_model_that_is_done_still_counts_for_the_speed_of_all(campaign):
-    for model in campaign.models:
+    for model in campaign.settings.models:
         answer(campaign, model)
-    write_batch(campaign.layout.root, "r-01", ["a", "b"], games={"a": 50, "b": 100})
+    games, settings = {"a": 50, "b": 100}, campaign.settings.digest
+    write_batch(campaign.layout.root, "r-01", ["a", "b"], games=games, settings=settings)
     write_attempt(campaign.layout.root, "r-01", attempt(0, 1, 5, None))
-    for model in campaign.models:
+    for model in campaign.settings.models:
         lines = [journal_line(q, 0, T0 + 10 + q) for q in range(50)]
         write_journal(campaign.layout.root, model, lines)
     before, _, _ = look(campaign, T0 + 59)
-    judgment = campaign.judgments_dir / "a.jsonl"
-    judgment.write_text("{}\n" * 25)
-    os.utime(judgment, (T0 + 59, T0 + 59))
+    judge(campaign, "a", 25, at=59)
     after, rows, _ = look(campaign, T0 + 59)
     assert (rows["a"].at, rows["a"].speed) == ("done", 0)
     assert after.speed == before.speed == pytest.approx(100 / 51)
@@ -362,8 +372,8 @@ def test_a_process_that_is_dead_is_gone(campaign, monkeypatch):
 
 def test_each_fault_is_named_with_its_log(campaign, monkeypatch):
     """One fault a batch, in words, and where to look."""
-    campaign, root = replace(campaign, models=tuple("abcdefgh"), baselines=()), campaign.layout.root
-    for model in campaign.models:
+    campaign, root = of_models(campaign, "abcdefgh", ()), campaign.layout.root
+    for model in campaign.settings.models:
         answer(campaign, model)
     cause, restarts = "judge j did not start: no such path", [{"cause": "died of OOM"}]
     attempts = {
@@ -417,7 +427,7 @@ def test_each_fault_is_named_with_its_log(campaign, monkeypatch):
         "g: 100% of the games have no verdict (5 unparsed)": (False, journal),
         "g: 10 calls failed and were made again; last said: code 502": (False, logs["G"]),
         "batch r-08: its job 8 will not start: it asks for more time than the partition gives: "
-        "set walltime.max_minutes": (True, ""),
+        "set walltime.max_minutes (PartitionTimeLimit)": (True, ""),
     }
     assert [one.grave for one in found] == sorted((one.grave for one in found), reverse=True)
 
@@ -473,14 +483,14 @@ def test_some_repeated_calls_are_no_fault(campaign, again, played, told):
 
 def test_chance_is_judged_by_batches_too_and_models_that_are_done_are_told(campaign):
     """Little in each of the models is much in their batch, and the judge is one."""
-    write_batch(campaign.layout.root, "r-01", ["a", "b"], games={"a": 100, "b": 100})
+    games, settings = {"a": 100, "b": 100}, campaign.settings.digest
+    write_batch(campaign.layout.root, "r-01", ["a", "b"], games=games, settings=settings)
     write_attempt(campaign.layout.root, "r-01", attempt(0, 1, 5, 90))
     for model, unlucky in (("a", 6), ("b", 4)):
         lines = [journal_line(q, 0, T0 + 10) for q in range(unlucky, 100)]
         lines += [journal_line(q, 0, T0 + 10, attempts=3, state="unparsed") for q in range(unlucky)]
         write_journal(campaign.layout.root, model, lines)
-        (campaign.judgments_dir / f"{model}.jsonl").write_text("{}\n")
-        os.utime(campaign.judgments_dir / f"{model}.jsonl", (T0 + 90, T0 + 90))
+        judge(campaign, model, at=90)
     _, rows, told = look(campaign)
     assert {row.mark for row in rows.values()} == {"done"}
     assert "a, b: 20 calls failed and were made again" in told
@@ -489,9 +499,9 @@ def test_chance_is_judged_by_batches_too_and_models_that_are_done_are_told(campa
 
 @pytest.mark.parametrize("known", ["run", "batch", "model"])
 def test_a_used_up_budget_is_told_once_with_what_is_left_of_the_run(campaign, known):
-    campaign, root = replace(campaign, models=("a", "b", "c"), baselines=()), campaign.layout.root
+    campaign, root = of_models(campaign, "abc", ()), campaign.layout.root
     spent = "the budget of this run is used up: 8 games"
-    for number, model in enumerate(campaign.models, 1):
+    for number, model in enumerate(campaign.settings.models, 1):
         answer(campaign, model)
         write_batch(root, f"r-{number:02d}", [model], games={model: 8})
     for number, model in enumerate("ab", 1):
@@ -558,7 +568,7 @@ def test_what_clears_by_itself_is_only_noted(campaign, monkeypatch, reason, grav
     ],
 )
 def test_each_cause_is_told_once_where_it_is_said_best(campaign, cause, said, told):
-    campaign, root = replace(campaign, models=("a",), baselines=()), campaign.layout.root
+    campaign, root = of_models(campaign, "a", ()), campaign.layout.root
     answer(campaign, "a")
     write_batch(root, "r-01", ["a"])
     keys = {"kind": cause[0], "cause": cause[1]} if cause else {}

@@ -64,7 +64,8 @@ def main(arguments: list[str]) -> None:
     if options.results:
         campaign = Campaign(Layout(options.results))
     else:
-        campaign = Campaign.of(load_settings(options.configfile, options.config))
+        settings = load_settings(options.configfile, options.config)
+        campaign = Campaign(Layout(settings.root), settings)
     reader = StatusReader(campaign)
     if options.watch is None:
         print(page(reader, options), flush=True)

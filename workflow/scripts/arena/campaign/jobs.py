@@ -32,11 +32,11 @@ class Slurm:
             self._queue, self._time, self._known = slurm.squeue(), now, ids
         return self._queue
 
-    def ends(self, gone: Sequence[Attempt], now: float) -> dict[str, Stop | None]:
-        """Why jobs that left the queue without a word did so, by the accounting; None: by
-        themselves. A job whose end is not known there yet is asked for again later.
+    def ends(self, gone: Iterable[str], now: float) -> dict[str, Stop | None]:
+        """Why jobs that left the queue without a record of their end did so, by the accounting;
+        None: by themselves. A job whose end is not known there yet is asked for again later.
         """
-        new = [one.job for one in gone if one.job and one.job not in self._ended]
+        new = [job for job in gone if job not in self._ended]
         if new and now - self._asked >= ASK_S:
             self._asked = now
             for job, times in slurm.ended(new).items():
@@ -50,9 +50,9 @@ class JobRow:
     """A batch and its job.
 
     state: `planned` (no job seen yet), `queued`, `idle` (the job has just begun), `starting` (the
-    judge does not answer yet), `running`, `ended`, `failed`, or `gone` (it ended without a word:
-    killed, or its node died). attempt: the newest; one of a former run is none of this. stop: why
-    it failed or is gone, as far as is known.
+    judge does not answer yet), `running`, `ended`, `failed`, or `gone` (it wrote no end: killed, or
+    its node died). attempt: the newest; one of a former run is none of this. stop: why it failed or
+    is gone, as far as is known.
     """
 
     batch: Batch
@@ -67,8 +67,7 @@ class JobRow:
 
     @property
     def node(self) -> str:
-        there = self.job.node if self.job else ""
-        return there or (self.attempt.node if self.attempt else "") or ""
+        return (self.job and self.job.node) or (self.attempt and self.attempt.node) or ""
 
     def held(self, now: float) -> float | None:
         """Seconds since the job began, or that it lasted; None while it waits."""
@@ -86,29 +85,28 @@ class JobRow:
         return self.stop.text if self.stop else ""
 
 
-def job_rows(batches: Iterable[Batch], asked: Slurm, now: float) -> tuple[list[JobRow], str | None]:
+def job_rows(batches: Sequence[Batch], asked: Slurm, now: float) -> tuple[list[JobRow], str | None]:
     """One row a batch, in their order, and why Slurm could not be asked (None: no need, or it was).
 
     Slurm is asked only where it may have a job of this campaign: where jobs ran on this machine, or
     all have ended, a controller that does not answer is nobody's concern.
     """
-    batches = list(batches)
-    alive = {one.attempt.job for one in batches if one.attempt and one.attempt.end is None}
+    begun = [one.attempt for one in batches if one.attempt]
+    alive = {attempt.job for attempt in begun if attempt.job and attempt.end is None}
     alive |= {f"batch {name}" for name in _may_wait(batches)}
-    alive.discard(None)
     queue, problem = asked.queue(alive, now) if alive else (None, None)
     in_order = sorted(queue or (), key=lambda job: (len(job.id), job.id))  # a retry's is the newer
     by_batch = {job.batch: job for job in in_order}
     by_id = {job.id: job for job in in_order}
     rows = []
     for batch in batches:
-        begun = by_id.get((batch.attempt and batch.attempt.job) or "")
-        rows.append(_row(batch, by_batch.get(batch.name) or begun, queue))
-    ends = asked.ends([row.attempt for row in rows if row.state == "gone" and row.attempt], now)
-    for number, row in enumerate(rows):
-        if row.state == "gone" and row.attempt and row.attempt.job:
-            rows[number] = replace(row, stop=ends.get(row.attempt.job))
-    return rows, problem
+        known = by_id.get((batch.attempt and batch.attempt.job) or "")
+        rows.append(_row(batch, by_batch.get(batch.name) or known, queue))
+    ends = asked.ends([row.job_id for row in rows if row.state == "gone" and row.job_id], now)
+    return [
+        replace(row, stop=ends.get(row.job_id or "")) if row.state == "gone" else row
+        for row in rows
+    ], problem
 
 
 def _may_wait(batches: Sequence[Batch]) -> list[str]:
@@ -117,11 +115,10 @@ def _may_wait(batches: Sequence[Batch]) -> list[str]:
     None in a run whose batches are processes of a machine.
     """
     run = newest_run(list(batches))
-    mine = [(batch, batch.attempt if _is_of_its_run(batch) else None) for batch in batches]
-    mine = [(batch, attempt) for batch, attempt in mine if batch.run == run]
+    mine = [(b.name, b.attempt if _is_of_its_run(b) else None) for b in batches if b.run == run]
     if any(attempt is not None and attempt.job is None for _, attempt in mine):
         return []
-    return [batch.name for batch, attempt in mine if attempt is None or attempt.failed]
+    return [name for name, attempt in mine if attempt is None or attempt.failed]
 
 
 def _is_of_its_run(batch: Batch) -> bool:

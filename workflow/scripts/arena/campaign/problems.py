@@ -16,25 +16,25 @@ SILENT_S = 300
 # Real judges leave some games without a verdict: about 1 in 100 in the published tables.
 ODD_SHARE = 0.05
 ODD_LEAST = 5  # fewer are chance
-# Reasons of squeue for which no waiting helps: somebody has to change the request or the cluster.
-STUCK = {
-    "BadConstraints": "no node has what the request asks for",
-    "DependencyNeverSatisfied": "a job that it depends on has failed",
-    "JobHeldAdmin": "an administrator holds it",
-    "JobHeldUser": "it is held: scontrol release",
-    "launch failed requeued held": "its node could not start it: scontrol release",
-    "PartitionNodeLimit": "it asks for more nodes than the partition gives",
-    "PartitionTimeLimit": "it asks for more time than the partition gives: "
-    "set walltime.max_minutes",
+# Beginnings of squeue's reasons -> whether no waiting helps, for somebody has to change the request
+# or the cluster; the others clear by themselves, but not by the queue's moving on alone.
+WAITS = {
+    "BadConstraints": (True, "no node has what the request asks for"),
+    "DependencyNeverSatisfied": (True, "a job that it depends on has failed"),
+    "JobHeldAdmin": (True, "an administrator holds it"),
+    "JobHeldUser": (True, "it is held: scontrol release"),
+    "launch failed requeued held": (True, "its node could not start it: scontrol release"),
+    "PartitionNodeLimit": (True, "it asks for more nodes than the partition gives"),
+    "PartitionTimeLimit": (
+        True,
+        "it asks for more time than the partition gives: set walltime.max_minutes",
+    ),
+    # Of what an account may hold at a time others give back, a sum of minutes nobody does.
+    "AssocGrp(?!.*RunMinutes).*Minutes": (True, "the account has no minutes left"),
+    "AssocGrp": (False, "the account's jobs hold its whole share"),
+    "PartitionDown": (False, "the partition is down"),
+    "ReqNodeNotAvail": (False, "the nodes that fit are down or reserved"),
 }
-# What clears by itself, but not by the queue's moving on alone.
-HELD_UP = {
-    "AssocGrp": "the account's jobs hold its whole share",
-    "PartitionDown": "the partition is down",
-    "ReqNodeNotAvail": "the nodes that fit are down or reserved",
-}
-# Of what an account may hold at a time others give back, a sum of minutes nobody does.
-SPENT_MINUTES = re.compile(r"AssocGrp(?!.*RunMinutes).*Minutes")
 
 # Kinds of stops that the models tell better than their batch.
 _OF_MODELS = (StopKind.OPEN_GAMES, StopKind.HELD, StopKind.DATA, StopKind.JOURNAL)
@@ -45,144 +45,123 @@ class Problem:
     """grave: it ends or blocks work. where: the log or file that tells more."""
 
     text: str
-    grave: bool
+    grave: bool = False
     where: str = ""
 
 
 def problems(status: CampaignStatus) -> list[Problem]:
     """The grave ones first."""
-    found = [*_data(status), *_jobs(status), *_games(status), *_budget(status)]
-    if status.squeue_problem:
-        text = f"Slurm cannot be asked, so waiting jobs are not shown: {status.squeue_problem}"
-        found.append(Problem(text, grave=False))
+    found = [*_data(status), *_games(status), *_budget(status)]
+    for job in status.jobs:
+        found += [*_job(status, job), *_games_of(status, job)]
+    if why := status.squeue_problem:
+        found.append(Problem(f"Slurm cannot be asked, so waiting jobs are not shown: {why}"))
     return sorted(found, key=lambda problem: not problem.grave)
 
 
 def _data(status: CampaignStatus) -> Iterator[Problem]:
-    folder, table = status.campaign.answers_dir, status.campaign.layout.validation_table
-    for answers in status.baselines:
-        if answers.mark in ("missing", "partial"):
-            text = (
-                f"baseline {answers.model}: {answers.answered or 0} of {answers.questions} answers"
-            )
-            if answers.mark == "partial":
+    known, table = status.campaign.settings, status.campaign.layout.validation_table
+    for one in status.baselines:
+        if known and one.mark in ("missing", "partial"):
+            text = f"baseline {one.model}: {one.answered} of {one.questions} answers"
+            if one.mark == "partial":
                 text += "; questions without one are left out for all"
-            where = str(folder / f"{answers.model}.jsonl") if folder else ""
-            yield Problem(text, answers.mark == "missing", where)
+            yield Problem(text, one.mark == "missing", known.answer(one.model))
     causes = defaultdict(list)
     for row in status.rows:
-        if row.mark != "done" and row.answers.mark == "missing":
-            causes[row.answers.reason or "no answers"].append(row.model)
-        elif row.answers.state in ("broken", "foreign_judgments"):
-            causes[row.answers.reason or row.answers.state].append(row.model)
+        answers = row.answers
+        if not row.done and answers.mark == "missing":
+            causes[answers.reason or "no answers"].append(row.model)
+        elif answers.state in ("broken", "foreign_judgments"):
+            causes[answers.reason or answers.state].append(row.model)
     for reason, models in causes.items():
-        yield Problem(f"{listing(models)}: {reason}", False, str(table) if table.exists() else "")
+        where = str(table) if table.exists() else ""
+        yield Problem(f"{listing(models)}: {reason}", where=where)
     for batch in status.batches:
         for path in batch.unreadable:
-            yield Problem(f"batch {batch.name}: its record is no JSON", False, path)
+            yield Problem(f"batch {batch.name}: its record is no JSON", where=path)
 
 
-def _jobs(status: CampaignStatus) -> Iterator[Problem]:
-    for job in status.jobs:
-        rows = _rows_of(status, job)
-        open_models = [row.model for row in rows if row.mark != "done"]
-        attempt, own_log = job.attempt, _log(status, job.batch.name)
-        log = (attempt.log if attempt else None) or own_log
-        name = f"batch {job.batch.name}" + (f" on {job.node}" if job.node else "")
-        told = any(row.stop and row.stop.kind in _OF_MODELS for row in rows if row.mark != "done")
-        if job.stop and job.stop.kind is StopKind.BUDGET:
-            pass  # told once for all batches
-        elif job.stop and job.stop.kind in _OF_MODELS and told:
-            pass  # told of its models
-        elif job.stop:
-            walltime = job.stop.kind is StopKind.WALLTIME
-            then = "; the next attempt, or the next run, plays the rest" if walltime else ""
-            yield Problem(f"{name}: {job.stop.text}{then}", bool(open_models), log)
-        elif job.state == "gone" and attempt:
-            what = f"its Slurm job {attempt.job}" if attempt.job else "its process"
-            text = f"{name}: {what} ended without a word (killed, or the node died)"
-            yield Problem(text, bool(open_models), log)
-        elif job.state == "ended":
-            silent = [row.model for row in rows if row.mark != "done" and not row.stop]
-            if silent:
-                text = f"{name}: it ended before its games were played: {listing(silent)}"
-                yield Problem(text, True, own_log)
-        elif job.state == "starting" and attempt and attempt.launched:
-            waits = status.time - attempt.launched
-            if waits > SILENT_S:
-                text = f"{name}: the judge has been starting for {duration(waits)}"
-                yield Problem(text, False, log)
-        elif job.state == "queued":
-            yield from _waits(f"batch {job.batch.name}", job)
-        if attempt and attempt.restarts:
-            times = "once" if len(attempt.restarts) == 1 else f"{len(attempt.restarts)} times"
-            last = attempt.restarts[-1]
-            text = f"{name}: the judge was started again {times}, last because {last}"
-            yield Problem(text, False, log)
-
-
-def _waits(name: str, job: JobRow) -> Iterator[Problem]:
-    """Why a job in the queue waits, where it is not just its turn that it waits for."""
-    word = job.reason.split(",")[0].split("(")[0].strip()
-    stuck = next((words for key, words in STUCK.items() if word.startswith(key)), None)
-    if SPENT_MINUTES.match(word):
-        stuck = f"the account has no minutes left ({word})"
-    held_up = next((words for key, words in HELD_UP.items() if word.startswith(key)), None)
-    if stuck:
-        yield Problem(f"{name}: its job {job.job_id} will not start: {stuck}", True)
-    elif held_up:
-        yield Problem(f"{name}: its job {job.job_id} waits: {held_up} ({word})", False)
+def _job(status: CampaignStatus, job: JobRow) -> Iterator[Problem]:
+    left = [row for row in status.rows_of(job) if not row.done]
+    attempt, stop, own_log = job.attempt, job.stop, _log(status, job.batch.name)
+    log = (attempt.log if attempt else None) or own_log
+    name = f"batch {job.batch.name}" + (f" on {job.node}" if job.node else "")
+    if stop:
+        told = any(row.stop and row.stop.kind in _OF_MODELS for row in left)
+        walltime = stop.kind is StopKind.WALLTIME
+        then = "; the next attempt, or the next run, plays the rest" if walltime else ""
+        # A budget is told once for all batches.
+        if stop.kind is not StopKind.BUDGET and not (stop.kind in _OF_MODELS and told):
+            yield Problem(f"{name}: {stop.text}{then}", bool(left), log)
+    elif job.state == "gone" and attempt:
+        what = f"its Slurm job {attempt.job}" if attempt.job else "its process"
+        text = f"{name}: {what} ended without a word (killed, or the node died)"
+        yield Problem(text, bool(left), log)
+    elif job.state == "ended" and (silent := [row.model for row in left if not row.stop]):
+        text = f"{name}: it ended before its games were played: {listing(silent)}"
+        yield Problem(text, True, own_log)
+    elif job.state == "starting" and attempt and attempt.launched:
+        if (waits := status.time - attempt.launched) > SILENT_S:
+            text = f"{name}: the judge has been starting for {duration(waits)}"
+            yield Problem(text, where=log)
+    elif job.state == "queued":
+        word = job.reason.split(",")[0].split("(")[0].strip()
+        for pattern, (grave, why) in WAITS.items():
+            if re.match(pattern, word):
+                then = "will not start" if grave else "waits"
+                text = f"batch {job.batch.name}: its job {job.job_id} {then}: {why} ({word})"
+                yield Problem(text, grave)
+                break
+    if attempt and attempt.restarts:
+        number, last = len(attempt.restarts), attempt.restarts[-1]
+        times = "once" if number == 1 else f"{number} times"
+        text = f"{name}: the judge was started again {times}, last because {last}"
+        yield Problem(text, where=log)
 
 
 def _games(status: CampaignStatus) -> Iterator[Problem]:
+    layout = status.campaign.layout
     for row in status.rows:
-        journal = str(status.campaign.layout.journal(row.model))
-        if row.journal.unreadable:
-            lines = counted(row.journal.unreadable, "line")
-            yield Problem(f"{row.model}: {lines} of its journal cannot be read", False, journal)
-        if row.journal.problem:
-            yield Problem(
-                f"{row.model}: its journal cannot be read: {row.journal.problem}", False, journal
-            )
-    for job in status.jobs:
-        rows = [row for row in _rows_of(status, job) if row.batch == job.batch.name]
-        yield from _of_batch(status, job, rows, _log(status, job.batch.name))
+        journal, where = row.journal, str(layout.journal(row.model))
+        if journal.unreadable:
+            lines = counted(journal.unreadable, "line")
+            yield Problem(f"{row.model}: {lines} of its journal cannot be read", where=where)
+        if journal.problem:
+            text = f"{row.model}: its journal cannot be read: {journal.problem}"
+            yield Problem(text, where=where)
     if odd := _beyond_chance(status.rows, lambda row: row.odd):
-        states = sum((Counter(row.states) for row in odd), Counter())
+        states = sum((row.states for row in odd), Counter[str]())
         kinds = ", ".join(f"{states[state]} {state}" for state in STATES[1:] if states[state])
         part = share(sum(row.odd for row in odd), sum(row.played for row in odd))
-        names = listing([row.model for row in odd])
-        journal = str(status.campaign.layout.journal(odd[0].model))
-        text = f"{names}: {part} of the games have no verdict ({kinds})"
-        yield Problem(text, False, journal)
+        text = f"{_names(odd)}: {part} of the games have no verdict ({kinds})"
+        yield Problem(text, where=str(layout.journal(odd[0].model)))
 
 
-def _of_batch(
-    status: CampaignStatus, job: JobRow, rows: list[ModelRow], log: str
-) -> Iterator[Problem]:
+def _games_of(status: CampaignStatus, job: JobRow) -> Iterator[Problem]:
     """What is wrong with the games of a batch: a line a kind, for what troubles a judge troubles
     all its models.
     """
-    remark = f"; last said: {job.batch.status.remark}" if _remarks(job) else ""
-    silent = [
-        (row, status.time - max(row.tally.last_end or 0, job.attempt.ready or 0))
-        for row in rows
-        if job.state == "running" and job.attempt and row.mark != "done" and not row.stop
-    ]
-    if quiet := [(row, seconds) for row, seconds in silent if seconds > SILENT_S]:
-        names, least = _names(row for row, _ in quiet), min(seconds for _, seconds in quiet)
-        text = f"{names}: no game has ended for {duration(least)}{remark}"
-        yield Problem(text, False, log)
+    rows = [row for row in status.rows_of(job) if row.batch == job.batch.name]
+    log, said, attempt = _log(status, job.batch.name), job.batch.status, job.attempt
+    begun = (attempt.start if attempt else None) or 0
+    remark = f"; last said: {said.remark}" if said and said.remark and said.time >= begun else ""
+    if job.state == "running" and attempt:
+        since = {row.model: max(row.tally.last_end or 0, attempt.ready or 0) for row in rows}
+        open_rows = [row for row in rows if not row.done and not row.stop]
+        if quiet := [row for row in open_rows if status.time - since[row.model] > SILENT_S]:
+            least = status.time - max(since[row.model] for row in quiet)
+            text = f"{_names(quiet)}: no game has ended for {duration(least)}{remark}"
+            yield Problem(text, where=log)
     if failing := _beyond_chance(rows, lambda row: row.tally.retries):
         again = counted(sum(row.tally.retries for row in failing), "call")
         text = f"{_names(failing)}: {again} failed and were made again{remark}"
-        yield Problem(text, False, log)
+        yield Problem(text, where=log)
+    told = {StopKind.BUDGET} | ({job.stop.kind} - {*_OF_MODELS} if job.stop else set())
     stopped = defaultdict(list)
     for row in rows:
-        stop, first = row.stop, job.stop and job.stop.kind
-        told = stop is None or stop.kind is StopKind.BUDGET or row.mark == "done"
-        if stop and not told and (stop.kind in _OF_MODELS or stop.kind != first):
-            stopped[stop.text].append(row)
+        if row.stop and not row.done and row.stop.kind not in told:
+            stopped[row.stop.text].append(row)
     for cause, models in stopped.items():
         yield Problem(f"{_names(models)}: {cause}", True, log)
 
@@ -195,7 +174,7 @@ def _budget(status: CampaignStatus) -> Iterator[Problem]:
     said += [(row.stop, row.batch or "") for row in status.rows if row.stop]
     spent = [(stop, batch) for stop, batch in said if stop.kind is StopKind.BUDGET]
     asked = known.selected if known else {m for job in status.jobs for m in job.batch.models}
-    rows = [row for row in status.rows if row.model in asked and row.mark != "done" and row.games]
+    rows = [row for row in status.rows if row.model in asked and not row.done and row.games]
     if spent and rows:
         stop, batch = spent[0]
         games = sum(max(0, (row.games or 0) - row.played) for row in rows)
@@ -207,37 +186,20 @@ def _beyond_chance(rows: Sequence[ModelRow], number: Callable[[ModelRow], int]) 
     """Rows with more of something than chance gives: by themselves, or with those of their batch,
     for what troubles a judge is little in each of ten models.
     """
+
+    def is_much(some: Sequence[ModelRow]) -> bool:
+        part = sum(map(number, some))
+        return part >= ODD_LEAST and part > ODD_SHARE * sum(row.played for row in some)
+
     batches = defaultdict(list)
     for row in rows:
         batches[row.batch].append(row)
-    whole = {
-        name
-        for name, batch in batches.items()
-        if _is_much(sum(map(number, batch)), sum(row.played for row in batch))
-    }
-    return [
-        row
-        for row in rows
-        if number(row) and (row.batch in whole or _is_much(number(row), row.played))
-    ]
-
-
-def _is_much(part: int, games: int) -> bool:
-    return part >= ODD_LEAST and part > ODD_SHARE * games
-
-
-def _rows_of(status: CampaignStatus, job: JobRow) -> list[ModelRow]:
-    return [row for row in status.rows if row.model in job.batch.models]
+    whole = {name for name, batch in batches.items() if is_much(batch)}
+    return [row for row in rows if number(row) and (row.batch in whole or is_much([row]))]
 
 
 def _names(rows: Iterable[ModelRow]) -> str:
     return listing([row.model for row in rows])
-
-
-def _remarks(job: JobRow) -> bool:
-    """Whether the batch's newest attempt has something to say."""
-    status, start = job.batch.status, (job.attempt.start or 0) if job.attempt else 0
-    return bool(status and status.remark and status.time >= start)
 
 
 def _log(status: CampaignStatus, batch: str) -> str:

@@ -9,10 +9,11 @@ import time
 from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
-from arena.campaign.campaign import Answers, Campaign, answers_of, count_lines, read_validation
+from arena.campaign.campaign import Answers, Campaign, count_lines, read_validation
 from arena.campaign.jobs import ALIVE, JobRow, Slurm, job_rows
 from arena.data.layout import Layout
 from arena.journals.progress import Line, Progress, Tally
@@ -21,6 +22,8 @@ from arena.support.names import in_order
 
 # Long enough for a slow judge to finish games in it, short enough to show a change of speed.
 SPEED_WINDOW_S = 300
+# What a model does while its batch's job is in a state.
+_AT = {"running": "judging", "idle": "starting", "ended": "stopped", "gone": "stopped"}
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,11 @@ class ModelRow:
 
     answers: Answers
     judged: int  # questions with both games played
-    played: int
     games: int | None
-    mark: str  # of its judgments: done, partial, missing
+    states: Counter[str]  # of the games played
+    done: bool  # its judgments are complete and current
     at: str  # done, or what it is waiting for
-    states: Mapping[str, int]
+    played: int
     recent: tuple[int, float]  # games of the last minutes, and when the first of them began
     speed: float  # games a second over the last minutes, while it plays
     batch: str | None
@@ -42,20 +45,23 @@ class ModelRow:
     journal: Progress
 
     @property
+    def model(self) -> str:
+        return self.answers.model
+
+    @property
+    def mark(self) -> str:
+        """Of its judgments."""
+        return "done" if self.done else "partial" if self.played else "missing"
+
+    @property
     def odd(self) -> int:
         """Games that ended without a verdict."""
-        return sum(games for state, games in self.states.items() if state != "ok")
+        return self.states.total() - self.states["ok"]
 
     @property
     def left(self) -> float | None:
         """Seconds until its games are played, at the speed of now."""
-        if not self.games or not self.speed:
-            return None
-        return max(0, self.games - self.played) / self.speed
-
-    @property
-    def model(self) -> str:
-        return self.answers.model
+        return max(0, self.games - self.played) / self.speed if self.games and self.speed else None
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ class CampaignStatus:
     time: float
     rows: list[ModelRow]
     jobs: list[JobRow]
-    batches: list[Batch] = field(repr=False)
+    batches: list[Batch]
     baselines: list[Answers]
     squeue_problem: str | None
     run_stop: RunStop | None
@@ -81,12 +87,22 @@ class CampaignStatus:
         return bool(self.batches) and self.batches[-1].plan.toy
 
     @property
+    def marks(self) -> dict[str, int]:
+        marks = [row.mark for row in self.rows]
+        return {mark: marks.count(mark) for mark in ("done", "partial", "missing")}
+
+    @property
     def states(self) -> Counter[str]:
-        return sum((Counter(row.states) for row in self.rows), Counter())
+        return sum((row.states for row in self.rows), Counter[str]())
 
     @property
     def usage(self) -> tuple[int, ...]:
+        """Tokens: prompt, of these cached, completion."""
         return tuple(sum(row.tally.usage[i] for row in self.rows) for i in range(3))
+
+    @property
+    def retries(self) -> int:
+        return sum(row.tally.retries for row in self.rows)
 
     @property
     def played(self) -> int:
@@ -111,6 +127,9 @@ class CampaignStatus:
         rest = sum(max(0, (row.games or 0) - row.played) for row in self.rows)
         return rest / self.speed if self.speed else None
 
+    def rows_of(self, job: JobRow) -> list[ModelRow]:
+        return [row for row in self.rows if row.model in job.batch.models]
+
 
 class StatusReader:
     """Looks at a campaign again and again; reads each line of a journal once, asks Slurm rarely."""
@@ -122,7 +141,7 @@ class StatusReader:
 
     def read(self, now: float | None = None) -> CampaignStatus:
         now = time.time() if now is None else now
-        layout = self.campaign.layout
+        layout, known = self.campaign.layout, self.campaign.settings
         batches = [batch for batch in read_batches(layout.root) if not batch.is_replay]
         checked = read_validation(layout)
         jobs, problem = job_rows(batches, self._slurm, now)
@@ -130,64 +149,60 @@ class StatusReader:
         for job in jobs:
             for model in job.batch.models:
                 mine.setdefault(model, []).append(job)
-        models = self.campaign.models
-        if models is None:
-            models = _names(layout, checked, mine)
-        newest = newest_run(batches)
+        models = known.models if known else _names(layout, checked, mine)
+        run = newest_run(batches)
         return CampaignStatus(
             campaign=self.campaign,
             time=now,
             rows=[self._row(model, checked, mine.get(model, []), now) for model in models],
-            jobs=[
-                j for j in jobs if j.batch.models and (j.batch.run == newest or j.state in ALIVE)
-            ],
+            jobs=[j for j in jobs if j.batch.models and (j.batch.run == run or j.state in ALIVE)],
             batches=batches,
             baselines=[
-                answers_of(name, self.campaign, checked) for name in self.campaign.baselines
+                self.campaign.answers_of(name, checked)
+                for name in (known.baseline_models if known else ())
             ],
             squeue_problem=problem,
-            run_stop=RunStop.read(layout.run_stop(newest)) if newest else None,
+            run_stop=RunStop.read(layout.run_stop(run)) if run else None,
         )
 
     def _row(
         self, model: str, checked: Mapping[str, Mapping], jobs: list[JobRow], now: float
     ) -> ModelRow:
-        path = self.campaign.layout.journal(model)
+        known, path = self.campaign.settings, self.campaign.layout.journal(model)
         journal = self._journals.setdefault(model, Progress(path)).update()
         tally = Tally(journal.lines, _of_these_requests([job.batch for job in jobs]))
-        answers = answers_of(model, self.campaign, checked)
+        answers = self.campaign.answers_of(model, checked)
         job = jobs[-1] if jobs else None
+        batch = job.batch if job else None
         said = _said(job, model)
-        planned = job.batch.plan.games.get(model) if job else None
-        games = planned and int(planned)
-        games = games or (said and said.games) or 2 * (answers.answered or 0) or None
+        games = int(batch.plan.games.get(model) or 0) if batch else 0
+        games = games or (said.games if said else 0) or 2 * (answers.answered or 0)
         played, judged, states = tally.played, tally.questions, tally.states
-        folder = self.campaign.judgments_dir
-        lines = count_lines(folder / f"{model}.jsonl") if folder and not journal.lines else None
-        if lines:  # judged elsewhere, or its journal was put away
-            judged, played, games = lines, 2 * lines, 2 * lines
-        done = self.campaign.is_judged(model, job.batch if job else None)
+        if known and not journal.lines and (lines := count_lines(known.judgment(model))):
+            judged, played, games = lines, 2 * lines, 2 * lines  # elsewhere, or its journal is away
+        done = self.campaign.is_judged(model, batch)
         if done is None:
-            done = bool(played and games and played >= games)
-        at = _at(done, answers, job)
+            done = bool(games) and played >= games
+        at = _AT.get(job.state, job.state) if job else "no job"
+        if done or answers.mark == "missing":
+            at = "done" if done else "no answers"
         if not done and said and job and job.batch.status and job.state in ALIVE:
             games = said.games or games
             states = _with_fresh(said, job.batch.status.time, journal.lines)
             played = states.total()
             judged = min(judged, played // 2)
         recent = tally.recent(SPEED_WINDOW_S, now)
-        speed = recent[0] / max(1.0, now - recent[1]) if at == "judging" else 0.0
         return ModelRow(
             answers=answers,
             judged=judged,
-            played=played,
-            games=games,
-            mark="done" if done else "partial" if played else "missing",
+            games=games or None,
+            states=states,
+            done=done,
             at=at,
-            states=dict(states),
+            played=played,
             recent=recent,
-            speed=speed,
-            batch=job.batch.name if job else None,
+            speed=recent[0] / max(1.0, now - recent[1]) if at == "judging" else 0.0,
+            batch=batch.name if batch else None,
             stop=said.stop if said else None,
             tally=tally,
             journal=journal,
@@ -211,11 +226,11 @@ def _of_these_requests(batches: list[Batch]) -> Callable[[Line], bool]:
     if len({batch.plan.requests for batch in batches}) <= 1:
         return lambda _: True
     newest = batches[-1].plan.requests
-    begun = [(batch.plan.time or 0, batch.plan.requests) for batch in batches]
-    begun += [
-        (a.start, batch.plan.requests) for batch in batches for a in batch.attempts if a.start
-    ]
-    starts = sorted(begun)
+    starts = sorted(
+        (start, batch.plan.requests)
+        for batch in batches
+        for start in (batch.plan.time or 0, *(a.start for a in batch.attempts if a.start))
+    )
     times = [start for start, _ in starts]
 
     def is_of_these(line: Line) -> bool:
@@ -230,30 +245,13 @@ def _with_fresh(said: ModelStatus, time: float, lines: list[Line]) -> Counter[st
 
     Only the batch knows which games of the journal are those of today's answers.
     """
-    fresh: dict[str, str] = {}  # digest -> state
-    first = len(lines)
-    while first and (lines[first - 1].end or 0) > time:
-        first -= 1
-    before = {line.digest for line in lines[:first]} if first < len(lines) else ()
-    for line in lines[first:]:
-        if line.digest not in before:
-            fresh[line.digest] = line.state
-    counted = Counter({state: int(games) for state, games in said.states.items()})
-    return counted + Counter(fresh.values())
+    fresh = list(takewhile(lambda line: (line.end or 0) > time, reversed(lines)))[::-1]
+    before = {line.digest for line in lines[: len(lines) - len(fresh)]} if fresh else set()
+    last = {line.digest: line.state for line in fresh if line.digest not in before}
+    return Counter({s: int(games) for s, games in said.states.items()}) + Counter(last.values())
 
 
 def _names(layout: Layout, *known: Mapping[str, Any]) -> tuple[str, ...]:
     """The models of a results folder alone: validated, planned, or with a journal."""
     journals = sorted((path.stem for path in layout.journals()), key=in_order)
     return tuple(dict.fromkeys([name for names in known for name in names] + journals))
-
-
-def _at(done: bool, answers: Answers, job: JobRow | None) -> str:
-    if done:
-        return "done"
-    if answers.mark == "missing":
-        return "no answers"
-    if job is None:
-        return "no job"
-    words = {"running": "judging", "idle": "starting", "ended": "stopped", "gone": "stopped"}
-    return words.get(job.state, job.state)

@@ -1,6 +1,7 @@
 """The monitor's `--json`: one object, its keys described in docs/campaign.md and stable."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,43 +16,49 @@ def as_json(
     status: CampaignStatus, rows: Sequence[ModelRow], found: Sequence[Problem]
 ) -> dict[str, Any]:
     """Times are ISO 8601 in UTC, durations seconds; null is "not known"."""
-    prompt, cached, completion = status.usage
+    tokens = ("prompt_tokens", "cached_tokens", "completion_tokens")
     return {
         "time": datetime.fromtimestamp(status.time, UTC).isoformat(timespec="seconds"),
         "root": str(status.campaign.layout.root),
         "toy": status.toy,
         "totals": {
             "models": len(status.rows),
-            **{
-                mark: sum(row.mark == mark for row in status.rows)
-                for mark in ("done", "partial", "missing")
-            },
-            "played": status.played,
-            "games": status.games,
-            "states": {state: status.states[state] for state in STATES},
-            "retries": sum(row.tally.retries for row in status.rows),
-            "prompt_tokens": prompt,
-            "cached_tokens": cached,
-            "completion_tokens": completion,
-            "games_per_second": round(status.speed, 3),
-            "seconds_left": _rounded(status.left),
+            **status.marks,
+            **_progress(status, status.states),
+            "retries": status.retries,
+            **dict(zip(tokens, status.usage, strict=True)),
         },
         "baselines": [_answers(answers) for answers in status.baselines],
         "jobs": [_job(job, status.time) for job in status.jobs],
-        "models": [_model(row) for row in rows],
-        "wrong": [
-            {"text": one.text, "grave": one.grave, "where": one.where or None} for one in found
+        "models": [
+            {
+                **_answers(row.answers),
+                "judged": row.judged,
+                **_progress(row, row.states),
+                "judgments": row.mark,
+                "at": row.at,
+                "retries": row.tally.retries,
+                "batch": row.batch,
+            }
+            for row in rows
         ],
+        "wrong": [asdict(one) | {"where": one.where or None} for one in found],
     }
 
 
-def _answers(answers: Answers) -> dict[str, Any]:
+def _progress(one: CampaignStatus | ModelRow, states: Mapping[str, int]) -> dict[str, Any]:
     return {
-        "model": answers.model,
-        "answers": answers.answered,
-        "questions": answers.questions,
-        "mark": answers.mark,
+        "played": one.played,
+        "games": one.games,
+        "states": {state: states.get(state, 0) for state in STATES},
+        "games_per_second": round(one.speed, 3),
+        "seconds_left": _rounded(one.left),
     }
+
+
+def _answers(one: Answers) -> dict[str, Any]:
+    counts = {"answers": one.answered, "questions": one.questions}
+    return {"model": one.model, **counts, "mark": one.mark}
 
 
 def _job(job: JobRow, now: float) -> dict[str, Any]:
@@ -65,22 +72,6 @@ def _job(job: JobRow, now: float) -> dict[str, Any]:
         "limit": job.job.limit if job.job else None,
         "reason": job.reason or None,
         "expected_start": (job.job.expected or None) if job.job else None,
-    }
-
-
-def _model(row: ModelRow) -> dict[str, Any]:
-    return {
-        **_answers(row.answers),
-        "judged": row.judged,
-        "played": row.played,
-        "games": row.games,
-        "judgments": row.mark,
-        "at": row.at,
-        "states": {state: row.states.get(state, 0) for state in STATES},
-        "retries": row.tally.retries,
-        "games_per_second": round(row.speed, 3),
-        "seconds_left": _rounded(row.left),
-        "batch": row.batch,
     }
 
 

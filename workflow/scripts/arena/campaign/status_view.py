@@ -1,6 +1,7 @@
 """The monitor's screen: totals, jobs, models and what is wrong, in any width from 80 columns."""
 
 import fnmatch
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -74,11 +75,8 @@ def _pieces(line: str, width: int) -> list[str]:
 
 def _first(lines: list[str], most: int) -> list[str]:
     """At most so many lines, and that there are more."""
-    return (
-        lines
-        if len(lines) <= most
-        else [*lines[: most - 1], f"  {len(lines) - most + 1} lines more"]
-    )
+    more = len(lines) - most
+    return lines if more <= 0 else [*lines[: most - 1], f"  {more + 1} lines more"]
 
 
 def _heading(status: CampaignStatus, style: Style) -> list[str]:
@@ -90,138 +88,113 @@ def _heading(status: CampaignStatus, style: Style) -> list[str]:
 
 
 def _totals(status: CampaignStatus, style: Style) -> list[str]:
-    marks = [row.mark for row in status.rows]
-    models = ", ".join(f"{marks.count(mark)} {mark}" for mark in ("done", "partial", "missing"))
+    models = ", ".join(f"{number} {mark}" for mark, number in status.marks.items())
     part = status.played / status.games if status.games else 0.0
     bar = style.bar(part, 20 if style.width < WIDE else 40)
-    speed = f"{status.speed:.1f} a second, {duration(status.left)} left at this speed"
+    games = f"{status.played:,} of {status.games:,} ({share(status.played, status.games)})"
     states = ", ".join(f"{status.states[s]:,} {s}" for s in STATES if status.states[s] or s == "ok")
-    again = sum(row.tally.retries for row in status.rows)
+    again = f"; {status.retries:,} calls made again" if status.retries else ""
     prompt, cached, completion = status.usage
-    lines = [
-        f"models    {len(marks)}: {models}",
-        f"games     {bar} {status.played:,} of {status.games:,}"
-        f" ({share(status.played, status.games)})",
-    ]
+    tokens = f"{count(prompt)} prompt ({share(cached, prompt)} cached), {count(completion)} "
+    lines = [f"models    {len(status.rows)}: {models}", f"games     {bar} {games}"]
     if status.speed:
-        lines.append(f"          {speed}")
-    lines.append(f"          {states}" + (f"; {again:,} calls made again" if again else ""))
-    lines.append(
-        f"tokens    {count(prompt)} prompt ({share(cached, prompt)} cached), "
-        f"{count(completion)} completion"
-    )
-    for answers in status.baselines:
-        mark = style.paint(f"{style.mark(answers.mark)} {answers.mark}", answers.mark)
-        lines.append(
-            f"baseline  {answers.model}: {_of(answers.answered, answers.questions)} answers {mark}"
-        )
+        left = f"{duration(status.left)} left at this speed"
+        lines.append(f"          {status.speed:.1f} a second, {left}")
+    lines += [f"          {states}{again}", f"tokens    {tokens}completion"]
+    for one in status.baselines:
+        mark = style.paint(f"{style.mark(one.mark)} {one.mark}", one.mark)
+        lines.append(f"baseline  {one.model}: {_of(one.answered, one.questions)} answers {mark}")
     return lines
 
 
 def _jobs(status: CampaignStatus, style: Style) -> list[str]:
     """What runs and waits, a line a batch; batches that are done are only counted."""
-    by_model = {row.model: row for row in status.rows}
     newest = max(job.batch.run for job in status.jobs)
-    shown = [job for job in status.jobs if job.state != "ended"]
-    kinds = [job.state for job in status.jobs]
-    counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
-    heading = style.paint(f"JOBS of run {newest}: {counts}", "head")
+    states = Counter(job.state for job in status.jobs)
+    counts = ", ".join(f"{number} {state}" for state, number in states.items())
+    rows = {job.batch.name: status.rows_of(job) for job in status.jobs}
 
-    def name(job: JobRow) -> str:
-        """Short for batches of this run, whole for older ones that still have a job."""
-        return job.batch.name.removeprefix(f"{newest}-")
+    def done(job: JobRow) -> str:
+        mine = rows[job.batch.name]
+        return _of(sum(row.done for row in mine), len(mine))
 
-    def rows_of(job: JobRow) -> list[ModelRow]:
-        return [by_model[model] for model in job.batch.models if model in by_model]
+    def games(job: JobRow) -> str:
+        mine = rows[job.batch.name]
+        return _of(sum(row.played for row in mine), sum(row.games or 0 for row in mine))
 
     def time(job: JobRow) -> str:
         held = job.held(status.time)
-        if held is None:
-            return ""
         limit = f" of {duration(job.job.limit)}" if job.job and job.job.limit else ""
-        return duration(held) + limit
+        return "" if held is None else duration(held) + limit
 
+    kinds = {"running": "done", "failed": "grave", "gone": "grave"}
     columns = [
-        Column("batch", name, right=False),
+        # Short for batches of this run, whole for older ones that still have a job.
+        Column("batch", lambda job: job.batch.name.removeprefix(f"{newest}-"), right=False),
         Column("job", lambda job: job.job_id or "", right=False),
-        Column("state", lambda job: job.state, kind=_job_kind, right=False),
+        Column("state", lambda job: job.state, lambda job: kinds.get(job.state, ""), right=False),
         Column("node", lambda job: job.node, right=False),
         Column("time", time),
-        Column(
-            "done", lambda job: _of(sum(r.mark == "done" for r in rows_of(job)), len(rows_of(job)))
-        ),
-        Column(
-            "games",
-            lambda job: _of(
-                sum(r.played for r in rows_of(job)), sum(r.games or 0 for r in rows_of(job))
-            ),
-        ),
+        Column("done", done),
+        Column("games", games),
         Column("why", lambda job: job.reason, right=False, shrinks=True),
     ]
+    shown = [job for job in status.jobs if job.state != "ended"]
+    heading = style.paint(f"JOBS of run {newest}: {counts}", "head")
     return [heading, *(table(columns, shown, style) if shown else [])]
-
-
-def _job_kind(job: JobRow) -> str:
-    return {"running": "done", "failed": "grave", "gone": "grave"}.get(job.state, "")
 
 
 def _models(
     status: CampaignStatus, rows: Sequence[ModelRow], style: Style, most: int | None
 ) -> list[str]:
     current = {job.batch.name for job in status.jobs}
-    all_rows = len(status.rows)
+
+    def answers(row: ModelRow) -> str:
+        one = row.answers
+        return f"{_of(one.answered, one.questions)} {style.mark(one.mark)}"
+
+    def state(name: str) -> Column:
+        return Column(name, lambda row: f"{row.states.get(name, 0):,}", least=WIDE)
+
+    def left(row: ModelRow) -> str:
+        """The time left while it plays, else what it waits for."""
+        if row.at == "judging" and row.left is not None:
+            return duration(row.left)
+        return "" if row.at == "no answers" else row.at
+
+    def batch(row: ModelRow) -> str:
+        """Its name (of the first version's, `<run>-<number>`, the number) while it is above."""
+        name = row.batch or ""
+        return name.rpartition("-")[2] if name in current or not name else "earlier"
+
     columns = [
         Column("", lambda row: style.mark(row.mark), lambda row: row.mark),
         Column("model", lambda row: row.model, right=False, shrinks=True),
-        Column(
-            "answers",
-            lambda row: (
-                f"{_of(row.answers.answered, row.answers.questions)} {style.mark(row.answers.mark)}"
-            ),
-            lambda row: row.answers.mark,
-        ),
+        Column("answers", answers, lambda row: row.answers.mark),
         Column("judged", lambda row: _of(row.judged, row.games and row.games // 2)),
         Column("", lambda row: row.mark, lambda row: row.mark, right=False),
         Column("games", lambda row: _of(row.played, row.games)),
-        *(
-            Column(state, lambda row, state=state: f"{row.states.get(state, 0):,}", least=WIDE)
-            for state in STATES
-        ),
+        *map(state, STATES),
         Column(
             "odd", lambda row: f"{row.odd:,}" if row.odd else "", lambda _: "partial", most=WIDE - 1
         ),
         Column("again", lambda row: f"{row.tally.retries:,}" if row.tally.retries else ""),
         Column("a second", lambda row: f"{row.speed:.1f}" if row.speed else "", least=WIDE),
-        Column("left", _left),
-        Column("batch", lambda row: _batch(row, current), right=False, least=WIDE),
+        Column("left", left),
+        Column("batch", batch, right=False, least=WIDE),
     ]
-    shown = rows if most is None else rows[:most]
-    heading = f"MODELS {len(rows)} of {all_rows}" if len(rows) != all_rows else f"MODELS {all_rows}"
-    legend = ", ".join(f"{style.mark(kind)} {kind}" for kind in ("done", "partial", "missing"))
+    whole, shown = len(status.rows), rows if most is None else rows[:most]
+    heading = f"MODELS {len(rows)} of {whole}" if len(rows) != whole else f"MODELS {whole}"
+    legend = ", ".join(f"{style.mark(kind)} {kind}" for kind in status.marks)
     lines = [f"{style.paint(heading, 'head')}   {legend}", *table(columns, shown, style)]
     if len(shown) < len(rows):
         lines.append(f"  {len(rows) - len(shown)} more: --filter, --sort, or a taller terminal")
     return lines
 
 
-def _batch(row: ModelRow, current: set[str]) -> str:
-    """Its name (of the first version's, `<run>-<number>`, the number) while it is shown above."""
-    if row.batch is None:
-        return ""
-    return row.batch.rpartition("-")[2] if row.batch in current else "earlier"
-
-
-def _left(row: ModelRow) -> str:
-    """The time left while it plays, else what it waits for."""
-    if row.at == "judging" and row.left is not None:
-        return duration(row.left)
-    return "" if row.at == "no answers" else row.at
-
-
 def _problems(found: Sequence[Problem], style: Style) -> list[str]:
-    if not found:
-        return [style.paint("NOTHING WRONG", "head")]
-    lines = [style.paint(f"WRONG {len(found)}", "head")]
+    heading = f"WRONG {len(found)}" if found else "NOTHING WRONG"
+    lines = [style.paint(heading, "head")]
     for problem in found:
         kind = "grave" if problem.grave else "note"
         first, *rest = style.wrap(problem.text, f"{style.mark(kind)} ", "  ")

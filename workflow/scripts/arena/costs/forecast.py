@@ -140,7 +140,8 @@ def _judged(settings: Settings) -> set[str]:
 
     Of all others the journal must tell: a file may be newer and hold what it held.
     """
-    campaign, batches = Campaign.of(settings), read_batches(settings.root)
+    campaign = Campaign(Layout(settings.root), settings)
+    batches = read_batches(settings.root)
     newest = {model: batch for batch in batches for model in batch.models}
     known = [m for m in settings.selected if m in newest or campaign.layout.made_record(m).exists()]
     return {model for model in known if campaign.is_judged(model, newest.get(model))}
