@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from arena.batch.made import Made, read_input
@@ -15,13 +16,12 @@ from arena.campaign.status import StatusReader
 from arena.campaign.validation import check_settings
 from arena.costs.forecast import Rates, against_used, forecast, keep
 from arena.costs.forecast_page import page, side_by_side
-from arena.costs.ledger import Row
+from arena.costs.ledger import COLUMNS
 from arena.costs.open_prompts import PromptCounter
 from arena.data import lengths
 from arena.data.answers import read_answers
 from arena.data.games import GameSettings, plan_games
 from arena.data.layout import Layout
-from arena.data.lengths import lengths_for
 from arena.data.questions import read_questions
 from arena.setup.load import load_settings
 from arena.setup.prompt_check import prompt_differences
@@ -95,8 +95,7 @@ def test_the_example(campaign):
 
 
 def ledger_row(**keys):
-    plain = dict.fromkeys(Row.__dataclass_fields__, 0)
-    return Row(**(plain | {"batch": "r-01", "models": 3, "jobs": 1, "source": "record"} | keys))
+    return dict.fromkeys(COLUMNS, 0) | {"batch": "r-01", "jobs": 1, "source": "record"} | keys
 
 
 def test_rates_are_means_of_games_and_of_jobs():
@@ -108,11 +107,11 @@ def test_rates_are_means_of_games_and_of_jobs():
         ledger_row(batch="total", games=100, busy_s=11.0),
         ledger_row(games=0, start_s=99.0),  # its judge never answered: no measure of a job
     ]
-    rates = Rates.measured(rows)
+    rates = Rates.measured(pd.DataFrame(rows))
     assert (rates.games, rates.batches, rates.reply, rates.job_s) == (100, 2, 40, 23)
     assert rates.game_s == pytest.approx(0.11)
     assert rates.gpus == pytest.approx((42 * 2 + 61 * 4) / 103)
-    assert Rates.measured([ledger_row(games=19, busy_s=1.0)]) is None
+    assert Rates.measured(pd.DataFrame([ledger_row(games=19, busy_s=1.0)])) is None
 
 
 def test_hours_come_from_what_was_measured(campaign):
@@ -398,14 +397,12 @@ def test_an_estimate_is_corrected_by_what_the_judge_counted(campaign):
     plain = look(settings)
     journal_of(settings, "mid-7b-chat", 24)
     path = settings.root / "games" / "mid-7b-chat.jsonl"
-    lengths = lengths_for(None)
-    counter = PromptCounter(settings, read_questions(settings.questions), lengths, None)
+    counter = PromptCounter(settings, None)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     path.unlink()
     prompts, _ = counter.open_games("mid-7b-chat")
-    ours = {(prompt.uid, prompt.game): prompt.tokens for prompt in prompts}
     for line in lines:
-        line["usage"]["prompt"] = round(1.5 * ours[line["uid"], line["game"]])
+        line["usage"]["prompt"] = round(1.5 * dict(prompts)[line["uid"]])
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     found = look(settings)
     assert "times 1.50 by 24 games of this judge" in page(found).replace("\n          ", " ")

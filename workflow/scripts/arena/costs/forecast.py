@@ -8,29 +8,26 @@ Times come from earlier batches of this judge alone; without any, no time is tol
 
 import json
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from arena.campaign.campaign import Campaign
+import pandas as pd
+
+from arena.batch.plan import make_plan
 from arena.campaign.validation_report import Report
-from arena.costs.ledger import TOTAL, Row, account, ledger
-from arena.costs.open_prompts import Prompt, PromptCounter
+from arena.costs.ledger import TOTAL, account, ledger
+from arena.costs.open_prompts import ENOUGH_GAMES, PromptCounter
 from arena.data.layout import Layout
-from arena.data.lengths import Lengths, context_of, lengths_for
-from arena.data.questions import read_questions
-from arena.journals.records import read_batches, read_json
+from arena.data.lengths import context_of
+from arena.journals.records import read_json
 from arena.setup.prompt_check import prompt_differences
 from arena.setup.settings import Settings
 from arena.support.coerce import number_of
 from arena.support.errors import DataError
 from arena.support.humanize import count, duration
 from arena.support.jsonl import write_atomic
-
-ENOUGH_GAMES = 20  # of earlier runs, before what is measured on them is believed
-# Models whose played games tell how far an estimate of tokens is off: enough for a mean.
-MODELS_COMPARED = 3
 
 
 @dataclass(frozen=True)
@@ -45,22 +42,16 @@ class Rates:
     gpus: float  # of a job
 
     @classmethod
-    def measured(cls, rows: Sequence[Row]) -> "Rates | None":
+    def measured(cls, rows: pd.DataFrame) -> "Rates | None":
         """From a ledger; None without enough games in it."""
-        used = [row for row in rows if row.batch != TOTAL and row.games and row.busy_s]
-        games = sum(row.games for row in used)
-        if games < ENOUGH_GAMES:
+        used = rows[(rows.batch != TOTAL) & (rows.games > 0) & (rows.busy_s > 0)]
+        of = used.sum(numeric_only=True)
+        if of.games < ENOUGH_GAMES:
             return None
-        busy = sum(row.busy_s for row in used)
-        besides = sum(row.start_s + row.idle_s for row in used)
-        return cls(
-            games=games,
-            batches=len(used),
-            reply=sum(row.completion_tokens for row in used) / games,
-            game_s=busy / games,
-            job_s=besides / sum(row.jobs for row in used),
-            gpus=3600 * sum(row.gpu_hours for row in used) / (busy + besides),
-        )
+        besides = of.start_s + of.idle_s
+        gpus = 3600 * of.gpu_hours / (of.busy_s + besides)
+        means = (of.completion_tokens / of.games, of.busy_s / of.games, besides / of.jobs, gpus)
+        return cls(int(of.games), len(used), *map(float, means))
 
 
 @dataclass(frozen=True)
@@ -83,13 +74,13 @@ class Forecast:
     prompt: list[str]  # how it differs from the checkout's
     jobs: int
     prompt_tokens: int
-    completion_tokens: int | None
-    held_s: float | None  # by all jobs
-    longest_s: float | None  # job
-    gpu_hours: float | None
-    cost: float | None
-    rates: Rates | None
-    notes: list[str]
+    completion_tokens: int | None = None
+    held_s: float | None = None  # by all jobs
+    longest_s: float | None = None  # job
+    gpu_hours: float | None = None
+    cost: float | None = None
+    rates: Rates | None = None
+    notes: tuple[str, ...] = ()
 
 
 def forecast(settings: Settings, report: Report, *, now: float | None = None) -> Forecast:
@@ -98,112 +89,69 @@ def forecast(settings: Settings, report: Report, *, now: float | None = None) ->
     Reads every answer file that has open games; 117 models x 750 questions take some seconds.
     """
     now = time.time() if now is None else now
-    judge, root = settings.judge, settings.root
+    judge = settings.judge
     context, context_from = context_of(judge)
     limit = context - judge["max_tokens"] if context else None
-    judged = _judged(settings)
-    models = [name for name in settings.selected if name in report.ready and name not in judged]
-    counter, lengths = _counter(settings, report, limit)
-    found = {model: counter.open_games(model) for model in models}
-    waiting = {model: prompts for model, (prompts, _) in found.items() if prompts}
-    accounts, _ = account(root)  # without them a job's first seconds are not known
-    rates = Rates.measured(ledger(root, now, accounts=accounts))
-    needs = _needs(list(waiting.values()), settings, rates)
-    sizes = sorted(prompt.tokens for prompts in waiting.values() for prompt in prompts) or [0]
-    return Forecast(
+    counter = PromptCounter(settings, limit)
+    counter.correct(sorted(report.ready))
+    ready = [model for model in settings.selected if model in report.ready]
+    batches = make_plan(settings, ready, report.games).batches.values()
+    found = {model: counter.open_games(model) for models in batches for model in models}
+    sizes = sorted(tokens for prompts, _ in found.values() for _, tokens in prompts)
+    told = Forecast(
         bench=settings.bench,
         judge=judge["name"],
         toy=settings.toy,
-        models=len(waiting),
-        played=sum(found[model][1] for model in waiting),
-        median=sizes[len(sizes) // 2],
-        longest=sizes[-1],
-        counter=lengths.name,
+        models=len(found),
+        games=len(sizes),
+        played=sum(played for _, played in found.values()),
+        median=sizes[len(sizes) // 2] if sizes else 0,
+        longest=max(sizes, default=0),
+        counter=counter.name,
         context=context,
         context_from=context_from,
         reply=judge["max_tokens"],
         too_long=[
-            (model, prompt.uid, prompt.tokens)
-            for model, prompts in waiting.items()
-            for prompt in prompts
-            if limit is not None and prompt.tokens > limit
+            (model, uid, tokens)
+            for model, (prompts, _) in found.items()
+            for uid, tokens in prompts
+            if limit is not None and tokens > limit
         ],
         prompt=prompt_differences(settings),
-        rates=rates,
-        notes=list(_notes(settings, needs, len(waiting))),
-        **needs,
+        jobs=len(batches),
+        prompt_tokens=sum(sizes),
     )
+    accounts, _ = account(settings.root)  # without them a job's first seconds are not known
+    if rates := Rates.measured(ledger(settings.root, now, accounts=accounts)):
+        games = [sum(len(found[model][0]) for model in models) for models in batches]
+        held = [rates.job_s + number * rates.game_s for number in games]
+        hours, price = sum(held) / 3600 * rates.gpus, settings.gpu_hour_cost
+        told = replace(
+            told,
+            completion_tokens=round(told.games * rates.reply),
+            held_s=sum(held),
+            longest_s=max(held, default=0.0),
+            gpu_hours=hours,
+            cost=None if price is None else hours * price,
+            rates=rates,
+        )
+    return replace(told, notes=tuple(_notes(settings, told)))
 
 
-def _judged(settings: Settings) -> set[str]:
-    """Models whose judgments are surely complete, so that their answers need not be read.
-
-    Of all others the journal must tell: a file may be newer and hold what it held.
-    """
-    campaign = Campaign(Layout(settings.root), settings)
-    batches = read_batches(settings.root)
-    newest = {model: batch for batch in batches for model in batch.models}
-    known = [m for m in settings.selected if m in newest or campaign.layout.made_record(m).exists()]
-    return {model for model in known if campaign.is_judged(model, newest.get(model))}
-
-
-def _counter(
-    settings: Settings, report: Report, limit: int | None
-) -> tuple[PromptCounter, Lengths]:
-    """Where the judge's own tokenizer is not at hand, corrected by the prompts it has counted."""
-    lengths, questions = lengths_for(settings.judge["path"]), read_questions(settings.questions)
-    counter = PromptCounter(settings, questions, lengths, limit)
-    layout = Layout(settings.root)
-    played = [model for model in sorted(report.ready) if layout.journal(model).exists()]
-    step = max(1, len(played) // MODELS_COMPARED)
-    compared = played[::step][:MODELS_COMPARED] if not lengths.is_judges else []
-    sums = [counter.compare(model) for model in compared]
-    games, ours, theirs = (sum(column) for column in zip(*sums, strict=True)) if sums else (0, 0, 0)
-    if games < ENOUGH_GAMES or not ours:
-        return counter, lengths
-    factor = theirs / ours
-    lengths = lengths.scaled(factor, f"times {factor:.2f} by {games:,} games of this judge")
-    return PromptCounter(settings, questions, lengths, limit), lengths
-
-
-def _needs(models: list[list[Prompt]], settings: Settings, rates: Rates | None) -> dict[str, Any]:
-    """Sums over all batches of a run."""
-    size = settings.batch_size
-    batches = [models[start : start + size] for start in range(0, len(models), size)]
-    games = [sum(map(len, batch)) for batch in batches]
-    needs: dict[str, Any] = {
-        "jobs": len(batches),
-        "games": sum(games),
-        "prompt_tokens": sum(prompt.tokens for prompts in models for prompt in prompts),
-    }
-    if rates is None:
-        unknown = ("completion_tokens", "held_s", "longest_s", "gpu_hours", "cost")
-        return needs | dict.fromkeys(unknown)
-    held = [rates.job_s + number * rates.game_s for number in games]
-    hours, price = sum(held) / 3600 * rates.gpus, settings.gpu_hour_cost
-    return needs | {
-        "completion_tokens": round(sum(games) * rates.reply),
-        "held_s": sum(held),
-        "longest_s": max(held, default=0.0),
-        "gpu_hours": hours,
-        "cost": None if price is None else hours * price,
-    }
-
-
-def _notes(settings: Settings, needs: dict[str, Any], models: int) -> Iterator[str]:
+def _notes(settings: Settings, told: Forecast) -> Iterator[str]:
     """A walltime and limits that will end a job or the run before all is played."""
-    minutes = settings.job_minutes(min(models, settings.batch_size))
-    if (needs["longest_s"] or 0) > 60 * minutes:
+    minutes = settings.job_minutes(min(told.models, settings.batch_size))
+    if (told.longest_s or 0) > 60 * minutes:
         capped = minutes == settings.walltime["max_minutes"]
         advice = "" if capped else "raise walltime.minutes_per_model, or "
         yield (
-            f"the longest job needs {duration(needs['longest_s'])}, more than the "
+            f"the longest job needs {duration(told.longest_s)}, more than the "
             f"{duration(60 * minutes)} of walltime it will ask for: {advice}lower batch_size"
         )
-    tokens = needs["prompt_tokens"] + (needs["completion_tokens"] or 0)
+    needs = {"games": told.games, "gpu_hours": told.gpu_hours}
+    needs |= {"tokens": told.prompt_tokens + (told.completion_tokens or 0)}
     for kind, limit in settings.budget.items():
-        needed = (needs | {"tokens": tokens}).get(kind)
-        if needed and needed > limit:
+        if (needed := needs[kind] or 0) > limit:
             yield f"budget.{kind} of {count(limit)} covers {limit / needed:.0%} of what is to do"
 
 
@@ -226,17 +174,11 @@ def against_used(layout: Layout, now: float, price: float | None) -> list[tuple[
     if since is None:
         raise DataError(f"{layout.forecast}: no forecast; run `snakemake validate` before a run")
     accounts, _ = account(layout.root)
-    used = ledger(layout.root, now, price, accounts, since=since)[-1]
+    used = ledger(layout.root, now, price, accounts, since=since).iloc[-1]
     if not used.jobs:
         when = datetime.fromtimestamp(since).strftime("%d %b %Y %H:%M")
         raise DataError(f"{layout.forecast}: no batch was begun since this forecast of {when}")
-    pairs = {
-        "jobs": used.jobs,
-        "games": used.games,
-        "prompt_tokens": used.prompt_tokens,
-        "completion_tokens": used.completion_tokens,
-        "held_s": used.start_s + used.busy_s + used.idle_s,
-        "gpu_hours": used.gpu_hours,
-        "cost": used.cost,
-    }
-    return [(key, number_of(told.get(key)), value) for key, value in pairs.items()]
+    keys = ("jobs", "games", "prompt_tokens", "completion_tokens", "held_s", "gpu_hours", "cost")
+    held = {"held_s": used.start_s + used.busy_s + used.idle_s}
+    known = {key: value for key, value in {**used, **held}.items() if pd.notna(value)}
+    return [(key, number_of(told.get(key)), known.get(key)) for key in keys]

@@ -10,52 +10,34 @@ seconds, over all its attempts (each retry is one, and each later run that asks 
     idle  = the rest: the job began or ended, nobody asked, or the judge was restarted
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import pandas as pd
 
 from arena.data.layout import Layout
-from arena.journals.progress import Calls, Line, Progress
+from arena.journals.progress import Calls, Progress
 from arena.journals.records import Attempt, Batch, read_batches
 from arena.support import slurm
 
 TOTAL = "total"
 
 
-@dataclass(frozen=True)
-class Row:
-    """A line of ledger.tsv, its fields in the order of the columns.
-
-    failures: games that ended without a verdict, in any state but ok. asked_again: those of `games`
-    that had ended so before. retries: calls that failed and were made again. restarts: times that
-    the judge was started again. source: whose GPU hours these are, `slurm` (accounting) or `record`
-    (the batch's own start and end). cost: None without a price.
-    """
-
-    batch: str
-    models: int
-    gpu_hours: float
-    start_s: float
-    busy_s: float
-    idle_s: float
-    games: int
-    prompt_tokens: int
-    cached_tokens: int
-    completion_tokens: int
-    games_per_hour: float | None
-    failures: int
-    asked_again: int
-    retries: int
-    restarts: int
-    jobs: int
-    source: str
-    cost: float | None
-
-
-COLUMNS = tuple(field.name for field in fields(Row))
+# Counted a game; what else is a sum in the total; and all columns, in their order.
+_OF_GAMES = (
+    *("games", "prompt_tokens", "cached_tokens", "completion_tokens"),
+    *("failures", "asked_again", "retries"),
+)
+_SUMS = (*_OF_GAMES, "gpu_hours", "start_s", "busy_s", "idle_s", "restarts", "jobs")
+COLUMNS = (
+    *("batch", "models", "gpu_hours", "start_s", "busy_s", "idle_s", *_OF_GAMES[:4]),
+    *("games_per_hour", *_OF_GAMES[4:], "restarts", "jobs", "source", "cost"),
+)
+_Span = tuple[float, float]
 
 
 def ledger(
@@ -64,8 +46,13 @@ def ledger(
     price: float | None = None,
     accounts: Mapping[str, slurm.Account] | None = None,
     since: float = 0.0,
-) -> list[Row]:
-    """The rows of all batches that began, and the total as the last one.
+) -> pd.DataFrame:
+    """A row a batch that began, and the total as the last one; their columns are COLUMNS.
+
+    failures: games that ended without a verdict, in any state but ok. asked_again: those of `games`
+    that had ended so before. retries: calls that failed and were made again. restarts: times that
+    the judge was started again. source: whose GPU hours these are, `slurm` (accounting) or `record`
+    (the batch's own start and end). NaN: cost without a price, games_per_hour without a game.
 
     now: s since 1970, the end of what still runs. price: of one GPU hour. accounts: by Slurm job
     id, see `account`; what they lack is taken from the batch's own record. since: only attempts
@@ -75,9 +62,18 @@ def ledger(
     for batch in read_batches(root):
         late = tuple(one for one in batch.attempts if not since or (one.start or 0) >= since)
         begun += [replace(batch, attempts=late)] if late else []
-    lines = _lines_by_batch(root, begun, now)
-    rows = [_row(batch, lines[batch.name], now, price, accounts or {}) for batch in begun]
-    return [*rows, _total(rows, {model for batch in begun for model in batch.models})]
+    counts, spans = _games(root, begun, now)
+    rows = [
+        _row(batch, counts[batch.name], spans[batch.name], now, accounts or {}) for batch in begun
+    ]
+    total: dict[str, Any] = {column: sum(row[column] for row in rows) for column in _SUMS}
+    models = {model for batch in begun for model in batch.models}
+    sources = "+".join(sorted({row["source"] for row in rows}))
+    total |= {"batch": TOTAL, "models": len(models), "source": sources}
+    frame = pd.DataFrame([*rows, total])
+    frame["games_per_hour"] = 3600 * frame.games / frame.busy_s.where(frame.busy_s > 0)
+    frame["cost"] = frame.gpu_hours * (math.nan if price is None else price)
+    return frame[list(COLUMNS)]
 
 
 def account(root: Path) -> tuple[dict[str, slurm.Account], str | None]:
@@ -85,59 +81,54 @@ def account(root: Path) -> tuple[dict[str, slurm.Account], str | None]:
     return slurm.sacct(one.job for b in read_batches(root) for one in b.attempts if one.job)
 
 
-def as_tsv(rows: Iterable[Row]) -> str:
+def as_tsv(rows: pd.DataFrame) -> str:
     """What ledger.tsv holds; a number that is not known is an empty field."""
-    frame = pd.DataFrame([asdict(row) for row in rows], columns=list(COLUMNS))
-    return frame.round(4).to_csv(sep="\t", index=False, lineterminator="\n")
+    return rows.round(4).to_csv(sep="\t", index=False, lineterminator="\n")
 
 
-class _Asked(NamedTuple):
-    """A finished game: whether it had ended before, without a verdict, and its calls since."""
-
-    line: Line
-    again: bool
-    calls: int
-
-
-def _lines_by_batch(root: Path, batches: list[Batch], now: float) -> dict[str, list[_Asked]]:
-    """The games that each batch asked. Those outside every attempt of their model's batches are
-    left out.
+def _games(
+    root: Path, batches: Sequence[Batch], now: float
+) -> tuple[Mapping[str, Counter[str]], Mapping[str, list[_Span]]]:
+    """What the games that each batch asked come to, and when each was open. Those outside every
+    attempt of their model's batches are left out.
     """
-    found: dict[str, list[_Asked]] = {batch.name: [] for batch in batches}
-    spans: dict[str, list[tuple[float, float, str]]] = {}
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    spans: dict[str, list[_Span]] = defaultdict(list)
+    alive: dict[str, list[tuple[float, float, str]]] = defaultdict(list)  # of each model
     for batch in batches:
         for attempt in batch.attempts:
             if attempt.start is not None:
                 # The first version wrote ends in whole seconds, its last games end within them. An
                 # attempt without an end may have lived a little longer than can be known.
                 stop = now if attempt.end is None else attempt.end + 1
-                span = (attempt.start, stop, batch.name)
                 for model in batch.models:
-                    spans.setdefault(model, []).append(span)
-    for model, times in spans.items():
+                    alive[model].append((attempt.start, stop, batch.name))
+    for model, times in alive.items():
         times.sort(reverse=True)  # the attempt that began last
         calls = Calls()
         for line in Progress(Layout(root).journal(model)).update().lines:
             end = line.end
             if not line.attempts or end is None:
                 continue
-            asked = _Asked(line, calls.again(line), calls.of(line))
-            name = next((n for start, stop, n in times if start <= end <= stop), None)
+            again, asked = calls.again(line), calls.of(line)
+            name = next((name for start, stop, name in times if start <= end <= stop), None)
             if name is not None:
-                found[name].append(asked)
-    return found
+                tokens = map(line.tokens, ("prompt", "cached", "completion"))
+                counts = (1, *tokens, line.state != "ok", again, asked - 1)
+                found[name].update(dict(zip(_OF_GAMES, counts, strict=True)))
+                spans[name].append((end - (line.seconds or 0), end))
+    return found, spans
 
 
 def _row(
     batch: Batch,
-    asked: list[_Asked],
+    counts: Counter[str],
+    spans: list[_Span],
     now: float,
-    price: float | None,
     accounts: Mapping[str, slurm.Account],
-) -> Row:
-    lines = [one.line for one in asked]
+) -> dict[str, Any]:
     start = sum(_starting(attempt, now) for attempt in batch.attempts)
-    busy = open_seconds((line.end - (line.seconds or 0), line.end) for line in lines)
+    busy = open_seconds(spans)
     jobs = {attempt.job for attempt in batch.attempts if attempt.job}
     accounted = bool(jobs) and jobs <= set(accounts)
     if accounted:  # Slurm counts from the job's first second, before ours ran
@@ -147,50 +138,17 @@ def _row(
     else:
         held = sum(attempt.held(now) for attempt in batch.attempts)
         hours = batch.gpu_hours(now)
-    return Row(
-        batch=batch.name,
-        models=len(batch.models),
-        gpu_hours=hours,
-        start_s=start,
-        busy_s=busy,
-        idle_s=max(0.0, held - start - busy),
-        games=len(lines),
-        prompt_tokens=sum(line.tokens("prompt") for line in lines),
-        cached_tokens=sum(line.tokens("cached") for line in lines),
-        completion_tokens=sum(line.tokens("completion") for line in lines),
-        games_per_hour=_per_hour(len(lines), busy),
-        failures=sum(line.state != "ok" for line in lines),
-        asked_again=sum(one.again for one in asked),
-        retries=sum(one.calls - 1 for one in asked),
-        restarts=sum(len(attempt.restarts) for attempt in batch.attempts),
-        jobs=len(batch.attempts),
-        source="slurm" if accounted else "record",
-        cost=None if price is None else hours * price,
-    )
-
-
-def _total(rows: list[Row], models: Collection[str]) -> Row:
-    """The sum of all rows; a model that was in several batches is one."""
-    sums = {
-        column: sum(getattr(row, column) for row in rows)
-        for column in COLUMNS
-        if column not in ("batch", "models", "games_per_hour", "source", "cost")
+    return {name: counts[name] for name in _OF_GAMES} | {
+        "batch": batch.name,
+        "models": len(batch.models),
+        "gpu_hours": hours,
+        "start_s": start,
+        "busy_s": busy,
+        "idle_s": max(0.0, held - start - busy),
+        "restarts": sum(len(attempt.restarts) for attempt in batch.attempts),
+        "jobs": len(batch.attempts),
+        "source": "slurm" if accounted else "record",
     }
-    costs = [row.cost for row in rows if row.cost is not None]
-    sources = sorted({row.source for row in rows})
-    return Row(
-        batch=TOTAL,
-        models=len(models),
-        **sums,
-        games_per_hour=_per_hour(sums["games"], sums["busy_s"]),
-        source="+".join(sources),
-        cost=sum(costs) if costs else None,
-    )
-
-
-def _per_hour(games: int, busy: float) -> float | None:
-    """Games an hour of busy time; None where nothing was asked."""
-    return games / busy * 3600 if busy > 0 else None
 
 
 def _starting(attempt: Attempt, now: float) -> float:

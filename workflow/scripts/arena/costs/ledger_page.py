@@ -1,8 +1,10 @@
 """The ledger as a page of the report: a row a batch, how each spent its time, and the total."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from arena.costs.ledger import Row
+import pandas as pd
+
 from arena.pages.html import Cell, Column, Page, Part, Stretch, Tab, Table, TableRow, word
 
 # column of the ledger -> heading, what it means
@@ -29,35 +31,34 @@ _HEADINGS = {
 _STRETCHES = {"start_s": "starting", "busy_s": "busy", "idle_s": "idle"}
 
 
-def ledger_page(rows: Iterable[Row], title: str, notes: Sequence[str] = ()) -> Page:
+def ledger_page(rows: pd.DataFrame, title: str, notes: Sequence[str] = ()) -> Page:
     """A sortable row a batch and the total, which the last of `rows` is."""
-    *batches, total = rows
-    shown = [column for column in _HEADINGS if column != "cost" or total.cost is not None]
+    shown = [column for column in _HEADINGS if column != "cost" or rows.cost.notna().any()]
     columns = []
     for column in shown:
         name, hint = _HEADINGS[column]
         columns.append(Column(name, word=column in ("batch", "source"), hint=hint))
     columns.insert(1, Column("Time held", hint="point at a stretch to read its seconds"))
-    table = Table(columns, [_line(row, shown) for row in batches], total=_line(total, shown))
-    part = Part(key=list(_STRETCHES.values()), table=table)
+    *batches, total = (_line(row, shown) for row in rows.to_dict("records"))
+    part = Part(key=list(_STRETCHES.values()), table=Table(columns, batches, total=total))
     about = "One row for each batch of models that shared a judge server."
     return Page(title, about, notes, [Tab("ledger", [part])])
 
 
-def _line(row: Row, columns: Sequence[str]) -> TableRow:
-    batch, *cells = (_cell(column, getattr(row, column)) for column in columns)
-    held = row.start_s + row.busy_s + row.idle_s
+def _line(row: Mapping[str, Any], columns: Sequence[str]) -> TableRow:
+    batch, *cells = (_cell(column, row[column]) for column in columns)
+    held = sum(row[column] for column in _STRETCHES)
     stretches = [
-        Stretch(name, 100 * getattr(row, column) / held, f"{name} {getattr(row, column):,.0f} s")
+        Stretch(name, 100 * row[column] / held, f"{name} {row[column]:,.0f} s")
         for column, name in _STRETCHES.items()
         if held
     ]
     return TableRow([batch, Cell("", held, stretches=stretches), *cells])
 
 
-def _cell(column: str, value: str | float | None) -> Cell:
-    if value is None:
-        return Cell("–")
+def _cell(column: str, value: str | float) -> Cell:
     if isinstance(value, str):
         return word(value)
+    if pd.isna(value):
+        return Cell("–")
     return Cell(f"{value:,.{2 if column in ('gpu_hours', 'cost') else 0}f}", value)

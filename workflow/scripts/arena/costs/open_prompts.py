@@ -1,114 +1,76 @@
-"""The prompts that a run would send, with their lengths: of every game that is to be asked."""
+"""The games that a run would ask, and how long their prompts are."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Sequence
 
-from arena.data.answers import Answer, read_answers
-from arena.data.games import GameSettings, plan_games
+from arena.data.answers import read_answers
+from arena.data.games import Game, GameSettings, plan_games
 from arena.data.layout import Layout
-from arena.data.lengths import CHAT_TOKENS, Lengths
-from arena.data.prompts import fill
-from arena.data.questions import Question
+from arena.data.lengths import CHAT_TOKENS, lengths_for
+from arena.data.questions import read_questions
 from arena.journals.journal import Replayed, read_records
-from arena.journals.progress import Progress
 from arena.journals.replay import open_games, reparse
 from arena.setup.settings import Settings
 
 # A length that is estimated may be wrong by a fifth; those nearer to the limit are counted.
 NEAR = 0.8
-
-Texts = dict[str, tuple[str, int]]  # uid -> text and its tokens
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """Of one game. game: 0 or 1. tokens: all of its messages."""
-
-    uid: str
-    game: int
-    tokens: int
+# Played games that tell how far an estimate is off, of so many models: enough for a mean.
+ENOUGH_GAMES, MODELS_COMPARED = 20, 3
 
 
 class PromptCounter:
-    """Counts the prompts of a campaign's models; questions and baselines are read once."""
+    """Counts the prompts of a campaign's models; questions and baselines are read once.
 
-    def __init__(
-        self,
-        settings: Settings,
-        questions: Sequence[Question],
-        lengths: Lengths,
-        limit: int | None,
-    ):
-        """limit: tokens that a prompt may have, None where it is not known."""
-        self._settings, self._questions, self._lengths = settings, questions, lengths
-        self._near = None if limit is None else NEAR * limit
-        self._params = params = GameSettings.from_dict(settings.judgment_params())
-        markers = dict.fromkeys(("QUESTION", "ANSWER_A", "ANSWER_B", "REFERENCE"), "")
-        template = lengths.count(fill(params.prompts.template, markers)) + CHAT_TOKENS
-        self._frame = {
-            category: template + lengths.count(params.prompts.system_of(category))
-            for category in {question.category for question in questions}
-        }
-        self._asked = self._measure({q.uid: q.prompt for q in questions})
-        fixed = {*settings.baseline_models, *filter(None, [params.reference])}
-        self._answers = {model: read_answers(settings.answer(model)).answers for model in fixed}
-        self._fixed = {model: self._measure(_texts(a)) for model, a in self._answers.items()}
+    limit: tokens that a prompt may have, None where it is not known. name: of what counts.
+    """
 
-    def open_games(self, model: str) -> tuple[list[Prompt], int]:
-        """Games that a run would ask, and how many others are in the journal."""
-        answers = read_answers(self._settings.answer(model)).answers
-        closed = self._closed(model, answers)
-        prompts = self._prompts(answers)
-        return [one for one in prompts if (one.uid, one.game) not in closed], len(closed)
+    def __init__(self, settings: Settings, limit: int | None):
+        self._settings, self._layout = settings, Layout(settings.root)
+        self._params = GameSettings.from_dict(settings.judgment_params())
+        self._questions = read_questions(settings.questions)
+        self._opponents = {name: read_answers(path).answers for name, path in settings.opponents()}
+        self._lengths = lengths_for(settings.judge["path"])
+        self.name, self._factor = self._lengths.name, 1.0
+        self._near = math.inf if limit is None else NEAR * limit
 
-    def compare(self, model: str) -> tuple[int, int, int]:
-        """(games, their prompts' tokens by us, by the server) of what a journal holds."""
-        journal = Progress(Layout(self._settings.root).journal(model)).update()
-        counted = {(line.uid, line.game): line.tokens("prompt") for line in journal.lines}
-        answers = read_answers(self._settings.answer(model)).answers
-        both = [
-            (one.tokens, tokens)
-            for one in self._prompts(answers)
-            if (tokens := counted.get((one.uid, one.game)))
-        ]
-        return len(both), sum(ours for ours, _ in both), sum(theirs for _, theirs in both)
+    def correct(self, models: Iterable[str]) -> None:
+        """Where the judge's own tokenizer is not at hand: by the prompts that it has counted."""
+        played = [model for model in models if self._layout.journal(model).exists()]
+        ours = theirs = compared = 0
+        for model in played[:MODELS_COMPARED] if not self._lengths.is_judges else ():
+            games, journal = self._games(model)
+            for game, (_, tokens) in zip(games, self._measured(games), strict=True):
+                record = journal.records.get(game.digest)
+                if record and (counted := record.usage.get("prompt")):
+                    ours, theirs, compared = ours + tokens, theirs + counted, compared + 1
+        if compared >= ENOUGH_GAMES:
+            self._factor = theirs / ours
+            self.name += f", times {self._factor:.2f} by {compared:,} games of this judge"
 
-    def _prompts(self, answers: Mapping[str, Answer]) -> Iterator[Prompt]:
-        """Of both games of each question whose answers are there: they have the same texts."""
-        mine, params = self._measure(_texts(answers)), self._params
-        for question in self._questions:
-            texts = [
-                self._asked[question.uid],
-                self._fixed[params.baseline_of(question.category)].get(question.uid),
-                mine.get(question.uid),
-            ]
-            if params.prompts.wants_reference and params.reference:
-                texts.append(self._fixed[params.reference].get(question.uid))
-            there = [one for one in texts if one is not None]
-            if len(there) < len(texts):
-                continue
-            frame = self._frame[question.category]
-            tokens = frame + sum(about for _, about in there)
-            if self._near is not None and tokens > self._near:
-                tokens = frame + sum(self._lengths.count(text) for text, _ in there)
-            yield from (Prompt(question.uid, game, tokens) for game in (0, 1))
+    def open_games(self, model: str) -> tuple[list[tuple[str, int]], int]:
+        """(uid, tokens of the prompt) of games that a run would ask; and how many it would not."""
+        games, journal = self._games(model)
+        asked = open_games(games, journal, self._params)
+        return self._measured(asked), len(games) - len(asked)
 
-    def _measure(self, texts: Mapping[str, str]) -> Texts:
+    def _measured(self, games: Sequence[Game]) -> list[tuple[str, int]]:
+        """Both games of a question have the same texts in another order."""
+        texts = {game.uid: "\n".join(part["content"] for part in game.messages) for game in games}
         about = self._lengths.about(list(texts.values()))
-        return {uid: (text, n) for (uid, text), n in zip(texts.items(), about, strict=True)}
+        tokens = {}
+        for (uid, text), length in zip(texts.items(), about, strict=True):
+            near = self._factor * (length + CHAT_TOKENS) > self._near
+            length = self._lengths.count(text) if near else length
+            tokens[uid] = round(self._factor * (length + CHAT_TOKENS))
+        return [(game.uid, tokens[game.uid]) for game in games]
 
-    def _closed(self, model: str, answers: Mapping[str, Answer]) -> set[tuple[str, int]]:
-        """Games that a run would not ask, by its own rules."""
-        path = Layout(self._settings.root).journal(model)
-        if not path.exists():
-            return set()
-        journal = Replayed(read_records(path))
-        reference = self._answers.get(self._params.reference or "")
-        plan = plan_games(self._params, self._questions, answers, self._answers, reference)
+    def _games(self, model: str) -> tuple[list[Game], Replayed]:
+        answers, path = (
+            read_answers(self._settings.answer(model)).answers,
+            self._layout.journal(model),
+        )
+        reference = self._opponents.get(self._params.reference or "")
+        games = plan_games(self._params, self._questions, answers, self._opponents, reference)
+        journal = Replayed(read_records(path) if path.exists() else ())
         reparse(journal, self._params)
-        asked = {game.digest for game in open_games(plan, journal, self._params)}
-        return {game.key for game in plan if game.digest not in asked}
-
-
-def _texts(answers: Mapping[str, Answer]) -> dict[str, str]:
-    return {uid: answer.text for uid, answer in answers.items()}
+        return games, journal
