@@ -1,40 +1,32 @@
 """The plan of a run as a page for the terminal."""
 
-import textwrap
 from collections.abc import Sequence
 
 from arena.journals.records import BatchPlan
 from arena.setup.settings import Settings
 from arena.support.humanize import counted
+from arena.support.table import Style
 
 
 def plan_text(plans: Sequence[BatchPlan], settings: Settings) -> str:
     """80 columns where names allow it."""
     judge = settings.judge
-    sampling = {"temperature": judge["temperature"], "max_tokens": judge["max_tokens"]}
+    sampling = {key: judge[key] for key in ("temperature", "max_tokens")} | judge["sampling"]
+    toy = " - a toy, its verdicts mean nothing" * settings.toy
     lines = [
         f"bench      {settings.bench}",
         f"baseline   {', '.join(settings.baseline_models)}",
-        f"judge      {judge['name']} (server: {judge['server']})"
-        + " - a toy, its verdicts mean nothing" * settings.toy,
-        f"sampling   {', '.join(f'{k} {v}' for k, v in (sampling | judge['sampling']).items())}",
+        f"judge      {judge['name']} (server: {judge['server']}){toy}",
+        f"sampling   {', '.join(f'{key} {value}' for key, value in sampling.items())}",
         f"settings   {settings.digest}",
         f"judgments  {settings.judgments_dir}",
     ]
     if not plans:
         return "\n".join([*lines, "Nothing to judge: every judgment is there and up to date."])
     for plan in plans:
-        lines += [
-            "",
-            f"batch {plan.batch}: {counted(len(plan.models), 'model')}, one job",
-            *textwrap.wrap(
-                ", ".join(plan.models),
-                80,
-                initial_indent="  ",
-                subsequent_indent="  ",
-                break_on_hyphens=False,
-            ),
-            "  asks for " + ", ".join(f"{key}={value}" for key, value in plan.resources.items()),
-        ]
+        lines += ["", f"batch {plan.batch}: {counted(len(plan.models), 'model')}, one job"]
+        lines += Style(80).wrap(", ".join(plan.models), "  ", "  ")
+        asked = ", ".join(f"{key}={value}" for key, value in plan.resources.items())
+        lines.append(f"  asks for {asked}")
     total = sum(len(plan.models) for plan in plans)
     return "\n".join([*lines, "", f"{counted(total, 'model')}, {counted(len(plans), 'job')}."])

@@ -13,11 +13,13 @@ SHOWN = 5  # questions that are too long, by name
 
 def page(told: Forecast) -> str:
     """A few lines a subject, none wider than a terminal."""
+    played = f"; {told.played:,} more are in the journals" if told.played else ""
+    games = f"{counted(told.games, 'game')} of {counted(told.models, 'model')}{played}"
     sections = {
-        "to play": _games(told),
-        "prompts": _prompts(told),
+        "to play": [games if told.games else "nothing: every model has its judgments"],
+        "prompts": _prompts(told) if told.games else (),
         "judge": told.prompt,
-        "forecast": _needs(told),
+        "forecast": _needs(told) if told.games else (),
         "note": told.notes,
     }
     lines = [f"Before the run: {told.bench}, judge {told.judge}{' (a toy)' * told.toy}"]
@@ -28,35 +30,25 @@ def page(told: Forecast) -> str:
     return "\n".join(lines)
 
 
-def _games(told: Forecast) -> Iterator[str]:
-    if not told.games:
-        yield "nothing: every model has its judgments"
-        return
-    played = f"; {told.played:,} more are in the journals" if told.played else ""
-    yield f"{counted(told.games, 'game')} of {counted(told.models, 'model')}{played}"
-
-
 def _prompts(told: Forecast) -> Iterator[str]:
-    if not told.games:
-        return
     name, _, correction = told.counter.partition(", times ")
     name = name.split(" (")[0] + (f", times {correction}" if correction else "")
     yield f"{told.median:,} tokens (median), longest {told.longest:,}; counted by {name}"
+    room = (
+        f"the context of {told.context or 0:,} ({told.context_from}) less {told.reply:,} of reply"
+    )
     if told.context is None:
         yield "the judge's context is unknown: set judge.context to have lengths checked"
-        return
-    room = f"the context of {told.context:,} ({told.context_from}) less {told.reply:,} of reply"
-    if not told.too_long:
+    elif not told.too_long:
         yield f"all fit into {room}"
-        return
-    yield f"{counted(len(told.too_long), 'game')} too long for {room}, without a verdict to come:"
+    else:
+        games = counted(len(told.too_long), "game")
+        yield f"{games} too long for {room}, without a verdict to come:"
     for model, uid, tokens in list(dict.fromkeys(told.too_long))[:SHOWN]:  # both games are as long
         yield f"{model}, question {uid}: {tokens:,} tokens"
 
 
 def _needs(told: Forecast) -> Iterator[str]:
-    if not told.games:
-        return
     tokens, jobs = f"{count(told.prompt_tokens)} prompt tokens", counted(told.jobs, "job")
     if told.rates is None:
         yield f"{tokens}; {jobs}"
@@ -78,13 +70,13 @@ def side_by_side(lines: Iterable[tuple[str, float | None, float | None]]) -> str
         Column("", lambda line: line[0], right=False),
         Column("forecast", lambda line: _number(line[1])),
         Column("used", lambda line: _number(line[2])),
-        Column("used/forecast", lambda line: _ratio(*line[1:])),
+        Column("used/forecast", lambda line: _number(_ratio(*line[1:]))),
     ]
     return "\n".join(table(columns, lines, Style()))
 
 
-def _ratio(told: float | None, used: float | None) -> str:
-    return _number(used / told if told and used is not None else None)
+def _ratio(told: float | None, used: float | None) -> float | None:
+    return used / told if told and used is not None else None
 
 
 def _number(value: float | None) -> str:

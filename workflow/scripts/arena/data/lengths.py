@@ -9,9 +9,9 @@ from typing import Any
 
 from arena.data.metadata import token_counter
 
-# Texts of one model that are really counted; the others by their characters. The mean of 40
-# answers is within a few per cent of that of all, and 117 models are counted in seconds.
-SAMPLE = 40
+# Prompts of one model that are really counted; the others by their characters, within a few per
+# cent, so that 117 models are counted in seconds.
+SAMPLE = 20
 # Tokens of a chat around its texts: Llama 3 marks begin and end of two messages and of the reply.
 CHAT_TOKENS = 15
 
@@ -23,10 +23,6 @@ class Lengths:
     count: Callable[[str], int]
     name: str
     is_judges: bool
-
-    def scaled(self, factor: float, why: str) -> "Lengths":
-        """The same counter, corrected by what a server has counted."""
-        return Lengths(lambda text: round(self.count(text) * factor), f"{self.name}, {why}", False)
 
     def about(self, texts: Sequence[str]) -> list[int]:
         """Tokens of many similar texts: an even sample is counted, the rest in proportion."""
