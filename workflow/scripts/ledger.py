@@ -34,10 +34,8 @@ def main(arguments: list[str]) -> None:
         raise DataError(f"{root}: not a results folder: it holds neither batches/ nor games/")
     accounts, problem = account(root)
     if problem:
-        told = (
-            f"Slurm's accounting cannot be had ({problem}): GPU hours are the batches' own record"
-        )
-        print(told, file=sys.stderr)
+        told = f"Slurm's accounting cannot be had ({problem})"
+        print(f"{told}: GPU hours are the batches' own record", file=sys.stderr)
     batches = read_batches(root)
     price = options.price
     if price is None and batches:

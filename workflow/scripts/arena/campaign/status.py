@@ -8,10 +8,9 @@ and shown as such.
 import time
 from bisect import bisect
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any
 
 from arena.campaign.campaign import Answers, Campaign, count_lines, read_validation
 from arena.campaign.jobs import ALIVE, JobRow, Slurm, job_rows
@@ -37,7 +36,6 @@ class ModelRow:
     done: bool  # its judgments are complete and current
     at: str  # done, or what it is waiting for
     played: int
-    recent: tuple[int, float]  # games of the last minutes, and when the first of them began
     speed: float  # games a second over the last minutes, while it plays
     batch: str | None
     stop: Stop | None  # why its batch gave it up
@@ -118,8 +116,9 @@ class CampaignStatus:
         """Games a second over the last minutes, those of models that are done meanwhile too."""
         if all(job.state != "running" for job in self.jobs):
             return 0.0
-        begun = min((row.recent[1] for row in self.rows), default=self.time)
-        return sum(row.recent[0] for row in self.rows) / max(1.0, self.time - begun)
+        recent = [row.tally.recent(SPEED_WINDOW_S, self.time) for row in self.rows]
+        begun = min((first for _, first in recent), default=self.time)
+        return sum(games for games, _ in recent) / max(1.0, self.time - begun)
 
     @property
     def left(self) -> float | None:
@@ -145,16 +144,12 @@ class StatusReader:
         batches = [batch for batch in read_batches(layout.root) if not batch.is_replay]
         checked = read_validation(layout)
         jobs, problem = job_rows(batches, self._slurm, now)
-        mine: dict[str, list[JobRow]] = {}
-        for job in jobs:
-            for model in job.batch.models:
-                mine.setdefault(model, []).append(job)
-        models = known.models if known else _names(layout, checked, mine)
+        models = known.models if known else _names(layout, checked, jobs)
         run = newest_run(batches)
         return CampaignStatus(
             campaign=self.campaign,
             time=now,
-            rows=[self._row(model, checked, mine.get(model, []), now) for model in models],
+            rows=[self._row(model, checked, jobs, now) for model in models],
             jobs=[j for j in jobs if j.batch.models and (j.batch.run == run or j.state in ALIVE)],
             batches=batches,
             baselines=[
@@ -169,6 +164,7 @@ class StatusReader:
         self, model: str, checked: Mapping[str, Mapping], jobs: list[JobRow], now: float
     ) -> ModelRow:
         known, path = self.campaign.settings, self.campaign.layout.journal(model)
+        jobs = [job for job in jobs if model in job.batch.models]
         journal = self._journals.setdefault(model, Progress(path)).update()
         tally = Tally(journal.lines, _of_these_requests([job.batch for job in jobs]))
         answers = self.campaign.answers_of(model, checked)
@@ -191,7 +187,7 @@ class StatusReader:
             states = _with_fresh(said, job.batch.status.time, journal.lines)
             played = states.total()
             judged = min(judged, played // 2)
-        recent = tally.recent(SPEED_WINDOW_S, now)
+        games_now, first = tally.recent(SPEED_WINDOW_S, now)
         return ModelRow(
             answers=answers,
             judged=judged,
@@ -200,8 +196,7 @@ class StatusReader:
             done=done,
             at=at,
             played=played,
-            recent=recent,
-            speed=recent[0] / max(1.0, now - recent[1]) if at == "judging" else 0.0,
+            speed=games_now / max(1.0, now - first) if at == "judging" else 0.0,
             batch=batch.name if batch else None,
             stop=said.stop if said else None,
             tally=tally,
@@ -251,7 +246,8 @@ def _with_fresh(said: ModelStatus, time: float, lines: list[Line]) -> Counter[st
     return Counter({s: int(games) for s, games in said.states.items()}) + Counter(last.values())
 
 
-def _names(layout: Layout, *known: Mapping[str, Any]) -> tuple[str, ...]:
+def _names(layout: Layout, checked: Iterable[str], jobs: Iterable[JobRow]) -> tuple[str, ...]:
     """The models of a results folder alone: validated, planned, or with a journal."""
+    planned = [model for job in jobs for model in job.batch.models]
     journals = sorted((path.stem for path in layout.journals()), key=in_order)
-    return tuple(dict.fromkeys([name for names in known for name in names] + journals))
+    return tuple(dict.fromkeys([*checked, *planned, *journals]))

@@ -11,7 +11,7 @@ seconds, over all its attempts (each retry is one, and each later run that asks 
 """
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +25,6 @@ from arena.journals.records import Attempt, Batch, read_batches
 from arena.support import slurm
 
 TOTAL = "total"
-
-
 # Counted a game; what else is a sum in the total; and all columns, in their order.
 _OF_GAMES = (
     *("games", "prompt_tokens", "cached_tokens", "completion_tokens"),
@@ -37,7 +35,6 @@ COLUMNS = (
     *("batch", "models", "gpu_hours", "start_s", "busy_s", "idle_s", *_OF_GAMES[:4]),
     *("games_per_hour", *_OF_GAMES[4:], "restarts", "jobs", "source", "cost"),
 )
-_Span = tuple[float, float]
 
 
 def ledger(
@@ -62,10 +59,8 @@ def ledger(
     for batch in read_batches(root):
         late = tuple(one for one in batch.attempts if not since or (one.start or 0) >= since)
         begun += [replace(batch, attempts=late)] if late else []
-    counts, spans = _games(root, begun, now)
-    rows = [
-        _row(batch, counts[batch.name], spans[batch.name], now, accounts or {}) for batch in begun
-    ]
+    games = _games(root, begun, now)
+    rows = [_row(batch, games[games.batch == batch.name], now, accounts or {}) for batch in begun]
     total: dict[str, Any] = {column: sum(row[column] for row in rows) for column in _SUMS}
     models = {model for batch in begun for model in batch.models}
     sources = "+".join(sorted({row["source"] for row in rows}))
@@ -86,14 +81,11 @@ def as_tsv(rows: pd.DataFrame) -> str:
     return rows.round(4).to_csv(sep="\t", index=False, lineterminator="\n")
 
 
-def _games(
-    root: Path, batches: Sequence[Batch], now: float
-) -> tuple[Mapping[str, Counter[str]], Mapping[str, list[_Span]]]:
-    """What the games that each batch asked come to, and when each was open. Those outside every
-    attempt of their model's batches are left out.
+def _games(root: Path, batches: Sequence[Batch], now: float) -> pd.DataFrame:
+    """The games that were asked: of which batch, open from `begin` to `end`, and what each counts.
+    Those outside every attempt of their model's batches are left out.
     """
-    found: dict[str, Counter[str]] = defaultdict(Counter)
-    spans: dict[str, list[_Span]] = defaultdict(list)
+    found = []
     alive: dict[str, list[tuple[float, float, str]]] = defaultdict(list)  # of each model
     for batch in batches:
         for attempt in batch.attempts:
@@ -113,22 +105,18 @@ def _games(
             again, asked = calls.again(line), calls.of(line)
             name = next((name for start, stop, name in times if start <= end <= stop), None)
             if name is not None:
+                begin = end - (line.seconds or 0)
                 tokens = map(line.tokens, ("prompt", "cached", "completion"))
-                counts = (1, *tokens, line.state != "ok", again, asked - 1)
-                found[name].update(dict(zip(_OF_GAMES, counts, strict=True)))
-                spans[name].append((end - (line.seconds or 0), end))
-    return found, spans
+                counts = (1, *tokens, int(line.state != "ok"), int(again), asked - 1)
+                found.append((name, begin, end, *counts))
+    return pd.DataFrame(found, columns=["batch", "begin", "end", *_OF_GAMES])
 
 
 def _row(
-    batch: Batch,
-    counts: Counter[str],
-    spans: list[_Span],
-    now: float,
-    accounts: Mapping[str, slurm.Account],
+    batch: Batch, games: pd.DataFrame, now: float, accounts: Mapping[str, slurm.Account]
 ) -> dict[str, Any]:
     start = sum(_starting(attempt, now) for attempt in batch.attempts)
-    busy = open_seconds(spans)
+    busy = open_seconds(zip(games.begin, games.end, strict=True))
     jobs = {attempt.job for attempt in batch.attempts if attempt.job}
     accounted = bool(jobs) and jobs <= set(accounts)
     if accounted:  # Slurm counts from the job's first second, before ours ran
@@ -138,7 +126,7 @@ def _row(
     else:
         held = sum(attempt.held(now) for attempt in batch.attempts)
         hours = batch.gpu_hours(now)
-    return {name: counts[name] for name in _OF_GAMES} | {
+    return games[list(_OF_GAMES)].sum().to_dict() | {
         "batch": batch.name,
         "models": len(batch.models),
         "gpu_hours": hours,

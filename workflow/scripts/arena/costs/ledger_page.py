@@ -34,10 +34,10 @@ _STRETCHES = {"start_s": "starting", "busy_s": "busy", "idle_s": "idle"}
 def ledger_page(rows: pd.DataFrame, title: str, notes: Sequence[str] = ()) -> Page:
     """A sortable row a batch and the total, which the last of `rows` is."""
     shown = [column for column in _HEADINGS if column != "cost" or rows.cost.notna().any()]
-    columns = []
-    for column in shown:
-        name, hint = _HEADINGS[column]
-        columns.append(Column(name, word=column in ("batch", "source"), hint=hint))
+    heads = {column: _HEADINGS[column] for column in shown}
+    columns = [
+        Column(name, key in ("batch", "source"), hint) for key, (name, hint) in heads.items()
+    ]
     columns.insert(1, Column("Time held", hint="point at a stretch to read its seconds"))
     *batches, total = (_line(row, shown) for row in rows.to_dict("records"))
     part = Part(key=list(_STRETCHES.values()), table=Table(columns, batches, total=total))
