@@ -14,7 +14,7 @@ from arena.batch.made import Made, read_input
 from arena.campaign.campaign import Campaign
 from arena.campaign.status import StatusReader
 from arena.campaign.validation import check_settings
-from arena.costs.forecast import Rates, against_used, forecast, keep
+from arena.costs.forecast import against_used, forecast, keep, measured
 from arena.costs.forecast_page import page, side_by_side
 from arena.costs.ledger import COLUMNS
 from arena.costs.open_prompts import PromptCounter
@@ -107,11 +107,10 @@ def test_rates_are_means_of_games_and_of_jobs():
         ledger_row(batch="total", games=100, busy_s=11.0),
         ledger_row(games=0, start_s=99.0),  # its judge never answered: no measure of a job
     ]
-    rates = Rates.measured(pd.DataFrame(rows))
-    assert (rates.games, rates.batches, rates.reply, rates.job_s) == (100, 2, 40, 23)
-    assert rates.game_s == pytest.approx(0.11)
-    assert rates.gpus == pytest.approx((42 * 2 + 61 * 4) / 103)
-    assert Rates.measured(pd.DataFrame([ledger_row(games=19, busy_s=1.0)])) is None
+    rates = measured(pd.DataFrame(rows))
+    means = {"reply": 40, "game_s": 0.11, "job_s": 23, "gpus": (42 * 2 + 61 * 4) / 103}
+    assert rates == pytest.approx({"games": 100, "batches": 2, **means})
+    assert measured(pd.DataFrame([ledger_row(games=19, busy_s=1.0)])) is None
 
 
 def test_hours_come_from_what_was_measured(campaign):

@@ -14,10 +14,11 @@ from pathlib import Path
 from arena.data.game_state import STATES
 from arena.journals.compact import check, compact
 from arena.setup.load import load_settings
+from arena.support.cli import run_tool
 from arena.support.errors import ArenaError, ConfigError
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description="Check or compact journals of games.")
     parser.add_argument("command", choices=("check", "compact"))
     parser.add_argument("path", type=Path, help="<results_dir>/<bench>/<judge>, or one journal")
@@ -36,8 +37,7 @@ def main(arguments: list[str]) -> int:
         folder = options.path / "games" if (options.path / "games").is_dir() else options.path
         paths = sorted(folder.glob("*.jsonl"))
     if not paths:
-        print(f"{options.path}: no journals there", file=sys.stderr)
-        return 1
+        raise ConfigError(f"{options.path}: no journals there")
     judgments = judgments_of(paths[0].parent.parent, options) if options.reopen else None
     sound = True
     for path in paths:
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
             continue
         print("\n".join(found.lines()))
         sound = sound and found.is_sound
-    return 0 if sound else 1
+    sys.exit(0 if sound else 1)
 
 
 def judgments_of(root: Path, options: argparse.Namespace) -> Path:
@@ -67,7 +67,4 @@ def judgments_of(root: Path, options: argparse.Namespace) -> Path:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except ArenaError as error:
-        sys.exit(f"journal: {error}")
+    run_tool("journal", main)

@@ -10,7 +10,6 @@ from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import takewhile
 
 from arena.campaign.campaign import Answers, Campaign, count_lines, read_validation
 from arena.campaign.jobs import ALIVE, JobRow, Slurm, job_rows
@@ -182,10 +181,10 @@ class StatusReader:
         at = _AT.get(job.state, job.state) if job else "no job"
         if done or answers.mark == "missing":
             at = "done" if done else "no answers"
-        if not done and said and job and job.batch.status and job.state in ALIVE:
-            games = said.games or games
-            states = _with_fresh(said, job.batch.status.time, journal.lines)
-            played = states.total()
+        if not done and said and job and job.state in ALIVE:
+            # Only the batch knows which games of the journal are those of today's answers.
+            games, played = said.games or games, said.played
+            states = Counter({state: int(number) for state, number in said.states.items()})
             judged = min(judged, played // 2)
         games_now, first = tally.recent(SPEED_WINDOW_S, now)
         return ModelRow(
@@ -233,17 +232,6 @@ def _of_these_requests(batches: list[Batch]) -> Callable[[Line], bool]:
         return not line.attempts or not position or starts[position - 1][1] == newest
 
     return is_of_these
-
-
-def _with_fresh(said: ModelStatus, time: float, lines: list[Line]) -> Counter[str]:
-    """States of a model's games as its batch counted them, and of those that ended since.
-
-    Only the batch knows which games of the journal are those of today's answers.
-    """
-    fresh = list(takewhile(lambda line: (line.end or 0) > time, reversed(lines)))[::-1]
-    before = {line.digest for line in lines[: len(lines) - len(fresh)]} if fresh else set()
-    last = {line.digest: line.state for line in fresh if line.digest not in before}
-    return Counter({s: int(games) for s, games in said.states.items()}) + Counter(last.values())
 
 
 def _names(layout: Layout, checked: Iterable[str], jobs: Iterable[JobRow]) -> tuple[str, ...]:

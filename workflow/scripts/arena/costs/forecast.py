@@ -30,28 +30,25 @@ from arena.support.humanize import count, duration
 from arena.support.jsonl import write_atomic
 
 
-@dataclass(frozen=True)
-class Rates:
-    """Means of earlier batches of this judge, which had `games` games."""
+def measured(rows: pd.DataFrame) -> dict[str, float] | None:
+    """Means of the batches of a ledger; None without enough games in it.
 
-    games: int
-    batches: int
-    reply: float  # completion tokens a game
-    game_s: float  # of a server's busy time, a game
-    job_s: float  # that a job holds its node without a game
-    gpus: float  # of a job
-
-    @classmethod
-    def measured(cls, rows: pd.DataFrame) -> "Rates | None":
-        """From a ledger; None without enough games in it."""
-        used = rows[(rows.batch != TOTAL) & (rows.games > 0) & (rows.busy_s > 0)]
-        of = used.sum(numeric_only=True)
-        if of.games < ENOUGH_GAMES:
-            return None
-        besides = of.start_s + of.idle_s
-        gpus = 3600 * of.gpu_hours / (of.busy_s + besides)
-        means = (of.completion_tokens / of.games, of.busy_s / of.games, besides / of.jobs, gpus)
-        return cls(int(of.games), len(used), *map(float, means))
+    reply: completion tokens a game. game_s: seconds of a server's busy time, a game. job_s: seconds
+    that a job holds its node without a game. gpus: of a job.
+    """
+    used = rows[(rows.batch != TOTAL) & (rows.games > 0) & (rows.busy_s > 0)]
+    of = used.sum(numeric_only=True)
+    if of.games < ENOUGH_GAMES:
+        return None
+    besides = of.start_s + of.idle_s
+    return {
+        "games": int(of.games),
+        "batches": len(used),
+        "reply": float(of.completion_tokens / of.games),
+        "game_s": float(of.busy_s / of.games),
+        "job_s": float(besides / of.jobs),
+        "gpus": float(3600 * of.gpu_hours / (of.busy_s + besides)),
+    }
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ class Forecast:
     longest_s: float | None = None  # job
     gpu_hours: float | None = None
     cost: float | None = None
-    rates: Rates | None = None
+    rates: dict[str, float] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -122,13 +119,13 @@ def forecast(settings: Settings, report: Report, *, now: float | None = None) ->
         prompt_tokens=sum(sizes),
     )
     accounts, _ = account(settings.root)  # without them a job's first seconds are not known
-    if rates := Rates.measured(ledger(settings.root, now, accounts=accounts)):
+    if rates := measured(ledger(settings.root, now, accounts=accounts)):
         games = [sum(len(found[model][0]) for model in models) for models in batches]
-        held = [rates.job_s + number * rates.game_s for number in games]
-        hours, price = sum(held) / 3600 * rates.gpus, settings.gpu_hour_cost
+        held = [rates["job_s"] + number * rates["game_s"] for number in games]
+        hours, price = sum(held) / 3600 * rates["gpus"], settings.gpu_hour_cost
         told = replace(
             told,
-            completion_tokens=round(told.games * rates.reply),
+            completion_tokens=round(told.games * rates["reply"]),
             held_s=sum(held),
             longest_s=max(held, default=0.0),
             gpu_hours=hours,

@@ -60,8 +60,9 @@ def _needs(told: Forecast) -> Iterator[str]:
         f"{jobs}, {duration(told.held_s)} in all, the longest {duration(told.longest_s)}: "
         f"{told.gpu_hours:,.1f} GPU hours{cost}"
     )
-    batches = f"{told.rates.batches} earlier batch{'es' * (told.rates.batches > 1)}"
-    yield f"rates measured on {told.rates.games:,} games of {batches} of this judge"
+    games, number = told.rates["games"], told.rates["batches"]
+    batches = f"{number} earlier batch{'es' * (number > 1)}"
+    yield f"rates measured on {games:,} games of {batches} of this judge"
 
 
 def side_by_side(lines: Iterable[tuple[str, float | None, float | None]]) -> str:
