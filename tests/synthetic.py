@@ -79,8 +79,10 @@ def write_journal(root: Path, model: str, lines: list[str]) -> Path:
     return path
 
 
-def write_batch(root: Path, name: str, models: list[str], **keys: object) -> Path:
-    """batches/<name>.json."""
+def write_batch(
+    root: Path, name: str, models: list[str], begun: dict | None = None, **keys: object
+) -> Path:
+    """batches/<name>.json. begun: its record, see `write_attempt`."""
     entry = {
         "batch": name,
         "run": name.rpartition("-")[0],
@@ -93,6 +95,8 @@ def write_batch(root: Path, name: str, models: list[str], **keys: object) -> Pat
     path = root / "batches" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(entry))
+    if begun:
+        write_attempt(root, name, begun)
     return path
 
 

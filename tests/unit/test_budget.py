@@ -26,10 +26,8 @@ def root(tmp_path):
     write_journal(tmp_path, "b", [journal_line(1, 0, T0 + 9)])
     unchanged = write_journal(tmp_path, "c", [journal_line(1, 0, T0 + 9)])
     os.utime(unchanged, (T0 - 9, T0 - 9))  # not written to in this run: not even opened
-    write_batch(tmp_path, "run-01", ["a"])
-    write_attempt(tmp_path, "run-01", attempt(0, 1, 2, 900))
-    write_batch(tmp_path, "before-01", ["a"])
-    write_attempt(tmp_path, "before-01", attempt(-9000, 1, 2, -5000))
+    write_batch(tmp_path, "run-01", ["a"], attempt(0, 1, 2, 900))
+    write_batch(tmp_path, "before-01", ["a"], attempt(-9000, 1, 2, -5000))
     return tmp_path
 
 

@@ -206,13 +206,6 @@ def test_settings_that_only_read_replies_leave_requests_what_they_are(campaign, 
     assert (now.requests_digest == then.requests_digest) == same
 
 
-def test_judgments_of_other_settings_are_made_again(campaign):
-    judged(campaign(), "mid-7b-chat")
-    assert look(campaign()).games == 70
-    found = look(campaign(judge={"temperature": 0.5}))
-    assert (found.games, found.models, found.played) == (94, 4, 0)
-
-
 def test_what_judgments_were_made_of_is_told_by_content(campaign):
     """Where there is a record of it, no time of a file and no later plan counts."""
     settings = campaign()
@@ -234,18 +227,6 @@ def test_what_judgments_were_made_of_is_told_by_content(campaign):
     assert found(campaign(judge={"temperature": 0.5})) == (False, 94)
     other_text(settings.answer("mid-7b-chat"), '"answer": "')
     assert found(settings) == (False, 72)
-
-
-def test_answers_of_what_is_judged_are_not_read(campaign, monkeypatch):
-    judged(campaign(), "mid-7b-chat")
-    read = []
-    whole = PromptCounter.open_games
-    monkeypatch.setattr(
-        PromptCounter, "open_games", lambda self, m: read.append(m) or whole(self, m)
-    )
-    look(campaign())
-    assert "mid-7b-chat" not in read
-    assert len(read) == 3
 
 
 def test_prompts_against_the_context(campaign):

@@ -104,15 +104,13 @@ def test_where_the_accounting_knows_no_gpus_those_asked_for_count(root):
 
 
 def test_a_model_of_two_runs_is_one_model(root):
-    write_batch(root, "s-01", ["a", "b", "e"])
-    write_attempt(root, "s-01", attempt(400, None, None, 410))
+    write_batch(root, "s-01", ["a", "b", "e"], attempt(400, None, None, 410))
     *rows, total = rows_of(root)
     assert ([row.models for row in rows], total.models) == ([2, 1, 3], 4)
 
 
 def test_what_still_runs_counts_until_now(root):
-    write_batch(root, "r-04", ["d"])
-    write_attempt(root, "r-04", attempt(0, 10, 20, None, gpus=1))
+    write_batch(root, "r-04", ["d"], attempt(0, 10, 20, None, gpus=1))
     row = rows_of(root, T0 + 3600)[-2]
     assert (row.gpu_hours, row.start_s, row.idle_s) == (1, 10, 3590)
 
@@ -133,22 +131,10 @@ def test_a_game_is_of_the_attempt_that_began_last_whatever_was_planned_last(root
     write_batch(root, "05", ["z"], run="s2")
     killed = attempt(0, 1, 5, None, slurm_job_id="8", run="s1")
     write_attempt(root, "05", attempt(800, 801, 805, 900, slurm_job_id="10", earlier=[killed]))
-    write_batch(root, "06", ["z"], run="s1")
-    write_attempt(root, "06", attempt(600, 601, 605, 700, slurm_job_id="9"))
+    write_batch(root, "06", ["z"], attempt(600, 601, 605, 700, slurm_job_id="9"), run="s1")
     write_journal(root, "z", [journal_line(q, 0, T0 + t) for q, t in enumerate((50, 650, 850))])
     games = {row.batch: row.games for row in rows_of(root)}
     assert (games["05"], games["06"]) == (2, 1)
-
-
-def test_a_game_is_of_the_batch_that_began_last(root):
-    """The first one was killed: it wrote no end, and is taken to have lasted its walltime."""
-    write_batch(root, "s-01", ["z"])
-    write_attempt(root, "s-01", attempt(0, 1, 5, None, slurm_job_id="8"))
-    write_batch(root, "s-02", ["z"])
-    write_attempt(root, "s-02", attempt(600, 601, 605, 700, slurm_job_id="9"))
-    write_journal(root, "z", [journal_line(1, 0, T0 + 50), journal_line(1, 1, T0 + 650)])
-    games = {row.batch: row.games for row in rows_of(root)}
-    assert (games["s-01"], games["s-02"]) == (1, 1)
 
 
 def test_a_game_of_the_second_in_which_its_server_ended_is_its_own(root):

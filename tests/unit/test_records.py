@@ -111,8 +111,7 @@ def test_gpus_held_are_those_given_else_those_asked_for(tmp_path, given, gpus):
 
 def test_files_of_others_are_not_trusted(tmp_path):
     write_batch(tmp_path, "run-01", ["a"]).write_text("{torn")
-    write_batch(tmp_path, "run-02", ["b"])
-    write_attempt(tmp_path, "run-02", {"start": "never", "restarts": None, "earlier": None})
+    write_batch(tmp_path, "run-02", ["b"], {"start": "never", "restarts": None, "earlier": None})
     torn, odd = read_batches(tmp_path)
     assert torn.unreadable == (str(tmp_path / "batches/run-01.json"),)
     assert odd.attempts[0].start is None

@@ -124,8 +124,7 @@ def test_judgments_that_are_planned_anew_are_not_done(campaign):
 def test_while_it_plays_a_batch_tells_which_games_are_of_todays_answers(campaign, ready):
     """Two of eight games are of other answers: the journal alone does not tell."""
     answer(campaign, "a")
-    write_batch(campaign.layout.root, "r-01", ["a"], games={"a": 8})
-    write_attempt(campaign.layout.root, "r-01", attempt(0, 1, ready, None))
+    write_batch(campaign.layout.root, "r-01", ["a"], attempt(0, 1, ready, None), games={"a": 8})
     old = [journal_line(q, g, T0 - 50) for q in range(4) for g in (0, 1)]
     write_journal(campaign.layout.root, "a", old)
     told = {"a": (8, {"ok": 5, "unparsed": 1}, None)}
@@ -185,8 +184,7 @@ def test_requests_of_a_game_are_those_of_the_attempt_that_asked_it(campaign):
 
 def test_why_a_batch_gave_a_model_up_is_past_when_another_attempt_begins(campaign):
     root = campaign.layout.root
-    write_batch(root, "r-01", ["a"])
-    write_attempt(root, "r-01", attempt(0, 1, 5, 60))
+    write_batch(root, "r-01", ["a"], attempt(0, 1, 5, 60))
     write_status(root, "r-01", T0 + 60, {"a": (6, {"ok": 2}, ("open_games", "full disk"))})
     row = look(campaign)[1]["a"]
     assert (row.stop, row.games) == (Stop(StopKind.OPEN_GAMES, "full disk"), 6)
@@ -212,8 +210,7 @@ def test_validation_is_believed(campaign):
 
 def test_speed_and_time_left(campaign):
     answer(campaign, "a")
-    write_batch(campaign.layout.root, "r-01", ["a"], games={"a": 1000})
-    write_attempt(campaign.layout.root, "r-01", attempt(0, 1, 5, None))
+    write_batch(campaign.layout.root, "r-01", ["a"], attempt(0, 1, 5, None), games={"a": 1000})
     lines = [journal_line(q, 0, T0 + 10 + q, seconds=1) for q in range(50)]
     write_journal(campaign.layout.root, "a", lines)
     status, rows, _ = look(campaign, T0 + 59)
@@ -432,8 +429,7 @@ def test_a_model_that_is_given_up_is_told_while_the_others_play(campaign):
     root = campaign.layout.root
     for model in ("base", "a", "b"):
         answer(campaign, model)
-    write_batch(root, "r-01", ["a", "b"])
-    write_attempt(root, "r-01", attempt(0, 1, 5, None))
+    write_batch(root, "r-01", ["a", "b"], attempt(0, 1, 5, None))
     stop = ("open_games", "2 games do not go through")
     write_status(root, "r-01", T0 + 90, {"a": (8, {"ok": 6}, stop), "b": (8, {"ok": 2}, None)})
     assert look(campaign)[2] == ["a: 2 games do not go through"]
@@ -455,26 +451,6 @@ def test_some_games_without_a_verdict_are_no_fault(campaign, odd, played, told):
     ]
     write_journal(campaign.layout.root, "a", lines)
     assert [text for text in look(campaign)[2] if "no verdict" in text] == told
-
-
-@pytest.mark.parametrize(
-    ("again", "played", "told"),
-    [
-        (4, 20, []),
-        (5, 20, ["a: 5 calls failed and were made again"]),
-        (5, 101, []),
-        (6, 101, ["a: 6 calls failed and were made again"]),
-    ],
-)
-def test_some_repeated_calls_are_no_fault(campaign, again, played, told):
-    write_batch(campaign.layout.root, "r-01", ["a"], games={"a": 1000})
-    write_attempt(campaign.layout.root, "r-01", attempt(0, 1, 5, None))
-    lines = [
-        journal_line(question, 0, T0 + 90, attempts=2 if question < again else 1)
-        for question in range(played)
-    ]
-    write_journal(campaign.layout.root, "a", lines)
-    assert [text for text in look(campaign)[2] if "made again" in text] == told
 
 
 def test_chance_is_judged_by_batches_too_and_models_that_are_done_are_told(campaign):
@@ -616,8 +592,7 @@ def test_a_replay_of_complete_journals_is_no_job(campaign, monkeypatch):
     monkeypatch.setattr(slurm, "squeue", lambda: pytest.fail("asked"))
     answer(campaign, "a")
     root = campaign.layout.root
-    write_batch(root, "0a1b2c3d", ["a"], run="r1")
-    write_attempt(root, "0a1b2c3d", attempt(0, 5, 9, 70, run="r1", slurm_job_id="1"))
+    write_batch(root, "0a1b2c3d", ["a"], attempt(0, 5, 9, 70, run="r1", slurm_job_id="1"), run="r1")
     write_batch(root, "replay-4e5f6a7b", ["a"], run="r2", time=iso(T0 + 80))
     status, rows, _ = look(campaign)
     assert (rows["a"].batch, [job.batch.name for job in status.jobs]) == ("0a1b2c3d", ["0a1b2c3d"])
