@@ -50,15 +50,13 @@ class Campaign:
         known = self.settings
         if known is None:
             return None
-        judgment, roles = Path(known.judgment(model)), known.roles(model)
+        judgment, roles = known.judgment(model), known.roles(model)
         if self.layout.made_record(model).exists():
             return is_current(self.layout, model, judgment, known.digest, roles, self._digests)
         if batch is not None and batch.plan.settings != known.digest:
             return False
         planned = (batch.since or 0) if batch else 0
-        times = [_modified(Path(path)) or 0 for path in roles.values()]
-        made = _modified(judgment)
-        return made is not None and made >= max(planned, *times)
+        return 0 < _modified(judgment) >= max(planned, *map(_modified, roles.values()))
 
     def answers_of(self, model: str, checked: Mapping[str, Mapping]) -> Answers:
         """checked: see `read_validation`; the lines of a model that is not there are counted."""
@@ -90,9 +88,9 @@ def count_lines(path: str | Path) -> int | None:
         return None
 
 
-def _modified(path: Path) -> float | None:
-    """Time of a file's last change, s since 1970; None where there is none to be seen."""
+def _modified(path: str) -> float:
+    """Time of a file's last change, s since 1970; 0 where there is none to be seen."""
     try:
-        return path.stat().st_mtime
+        return Path(path).stat().st_mtime
     except OSError:
-        return None
+        return 0

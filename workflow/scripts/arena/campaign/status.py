@@ -63,18 +63,16 @@ class ModelRow:
 
 @dataclass(frozen=True)
 class CampaignStatus:
-    """All that the monitor shows. jobs: batches of the newest run, and older ones that still have a
-    job. run_stop: why the newest run submits nothing more.
-    """
+    """All that the monitor shows."""
 
     campaign: Campaign
     time: float
     rows: list[ModelRow]
-    jobs: list[JobRow]
+    jobs: list[JobRow]  # of the newest run, and of older ones what still has a job
     batches: list[Batch]
     baselines: list[Answers]
     squeue_problem: str | None
-    run_stop: RunStop | None
+    run_stop: RunStop | None  # why the newest run submits nothing more
 
     @property
     def toy(self) -> bool:
@@ -144,6 +142,7 @@ class StatusReader:
         checked = read_validation(layout)
         jobs, problem = job_rows(batches, self._slurm, now)
         models = known.models if known else _names(layout, checked, jobs)
+        baselines = known.baseline_models if known else []
         run = newest_run(batches)
         return CampaignStatus(
             campaign=self.campaign,
@@ -151,10 +150,7 @@ class StatusReader:
             rows=[self._row(model, checked, jobs, now) for model in models],
             jobs=[j for j in jobs if j.batch.models and (j.batch.run == run or j.state in ALIVE)],
             batches=batches,
-            baselines=[
-                self.campaign.answers_of(name, checked)
-                for name in (known.baseline_models if known else ())
-            ],
+            baselines=[self.campaign.answers_of(name, checked) for name in baselines],
             squeue_problem=problem,
             run_stop=RunStop.read(layout.run_stop(run)) if run else None,
         )

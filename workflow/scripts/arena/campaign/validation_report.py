@@ -76,11 +76,8 @@ class Report:
 
     def left_out(self) -> list[str]:
         """One line a model that will not be judged."""
-        return [
-            printable(f"left out: {row.model}: {row.reason}")
-            for row in self.rows
-            if row.state in LEFT_OUT
-        ]
+        lost = [row for row in self.rows if row.state in LEFT_OUT]
+        return [printable(f"left out: {row.model}: {row.reason}") for row in lost]
 
     def raise_blocking(self) -> None:
         """Raise DataError with all that stops a run; also where no model is left to judge."""

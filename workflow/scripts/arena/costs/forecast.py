@@ -94,7 +94,8 @@ def forecast(settings: Settings, report: Report, *, now: float | None = None) ->
     ready = [model for model in settings.selected if model in report.ready]
     batches = make_plan(settings, ready, report.games).batches.values()
     found = {model: counter.open_games(model) for models in batches for model in models}
-    sizes = sorted(tokens for prompts, _ in found.values() for _, tokens in prompts)
+    asked = [(model, *one) for model, (prompts, _) in found.items() for one in prompts]
+    sizes = sorted(tokens for _, _, tokens in asked)
     told = Forecast(
         bench=settings.bench,
         judge=judge["name"],
@@ -108,12 +109,7 @@ def forecast(settings: Settings, report: Report, *, now: float | None = None) ->
         context=context,
         context_from=context_from,
         reply=judge["max_tokens"],
-        too_long=[
-            (model, uid, tokens)
-            for model, (prompts, _) in found.items()
-            for uid, tokens in prompts
-            if limit is not None and tokens > limit
-        ],
+        too_long=[one for one in asked if limit is not None and one[2] > limit],
         prompt=prompt_differences(settings),
         jobs=len(batches),
         prompt_tokens=sum(sizes),
@@ -153,10 +149,8 @@ def _notes(settings: Settings, told: Forecast) -> Iterator[str]:
 
 
 def keep(found: Forecast, layout: Layout, now: float) -> None:
-    """Write forecast.json, to be compared with what the run will have used. With nothing to play
-    nothing is forecast.
-    """
-    if found.games:
+    """Write forecast.json, to be compared with what the run will have used."""
+    if found.games:  # with nothing to play nothing is forecast
         content = json.dumps({"time": now, **asdict(found)}, ensure_ascii=False)
         write_atomic(layout.forecast, content + "\n")
 
