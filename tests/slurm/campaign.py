@@ -305,16 +305,24 @@ class Campaign:
         return lines
 
     def batches(self) -> list[dict]:
-        """batches/<batch>.json in order of their names."""
-        return [
-            json.loads(path.read_text()) for path in sorted((self.root / "batches").glob("*.json"))
-        ]
+        """batches/<batch>.json of batches that are jobs, in order of their models' names."""
+        folder = self.root / "batches"
+        names = [path for path in folder.glob("*.json") if len(path.stem) == len("01234567")]
+        return sorted((json.loads(path.read_text()) for path in names), key=models_of)
 
     def batch_logs(self) -> list[dict]:
-        """logs/<batch>/batch.json in order of their names."""
-        return [
-            json.loads(path.read_text()) for path in sorted(self.root.glob("logs/*/batch.json"))
-        ]
+        """logs/<batch>/batch.json in the same order."""
+        logs = [self.root / "logs" / batch["batch"] / "batch.json" for batch in self.batches()]
+        return [json.loads(path.read_text()) for path in logs if path.exists()]
+
+    def attempts(self) -> list[dict]:
+        """All of them, oldest first."""
+        found = [one for log in self.batch_logs() for one in (*log["earlier"], log)]
+        return sorted(found, key=lambda one: one["start"])
+
+    def log(self, batch: str, name: str = "gen_judgment.log") -> str:
+        path = self.root / "logs" / batch / name
+        return path.read_text() if path.exists() else ""
 
     def processes(self) -> list[str]:
         """Commands still running on this machine that name this campaign's folder."""
@@ -349,6 +357,10 @@ class Campaign:
         """Assert that neither a process nor a queued job of this campaign is there any more."""
         await_that(lambda: not self.processes(), f"the end of {self.processes()}")
         await_that(lambda: not self.queued(), "an empty queue")
+
+
+def models_of(batch: dict) -> list[str]:
+    return batch["models"]
 
 
 def write_lines(path: Path, lines: Iterable[dict]) -> None:

@@ -1,6 +1,18 @@
 # in:  <data_dir>/<bench>/question.jsonl, model_answer/{model}.jsonl, the baseline's answers
 # out: <judgments_dir>/<judge>/{model}.jsonl
 # One job a batch plays the games of its models; a target a model publishes its judgments.
+from arena.support import slurm
+
+STARTED = time.time()
+
+
+# An interrupt while Snakemake asks for states: it forgets the jobs that it is asking about, and leaves them running.
+onerror:
+    if plan.cache_info().currsize:
+        # Slurm gives whole seconds, and its clock may be behind by some; no run begins within these of a dead one.
+        problem = slurm.cancel_batches(plan().batches, STARTED - 5)
+        if problem:
+            logger.error(f"Jobs of this campaign may still run ({problem}): see docs/slurm.md")
 
 
 def walltime(wildcards, attempt):
