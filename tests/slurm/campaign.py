@@ -181,6 +181,12 @@ class Campaign:
         }
         (self.folder / "config/config.yaml").write_text(yaml.safe_dump(config | self.config))
 
+    def change_config(self, change: Callable[[dict], None]) -> None:
+        path = self.folder / "config/config.yaml"
+        config = yaml.safe_load(path.read_text())
+        change(config)
+        path.write_text(yaml.safe_dump(config))
+
     def edit_profile(self, change: Callable[[dict], None], name: str = "slurm") -> None:
         path = self.folder / "profiles" / name / "config.yaml"
         profile = yaml.safe_load(path.read_text())

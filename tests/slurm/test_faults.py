@@ -9,7 +9,6 @@ and nothing is left on the node.
 import time
 
 import pytest
-from arena.judge.server_records import GIVEN_UP
 
 from tests.slurm import cluster
 from tests.slurm.campaign import Campaign, await_that, lives, slurm
@@ -17,16 +16,13 @@ from tests.slurm.conftest import PARALLEL
 
 GAMES = 60
 
-# sacct's state -> what batch.json has to say of such an attempt.
-CAUSES = {
-    "COMPLETED": lambda cause: cause is None,
-    "TIMEOUT": lambda cause: cause == "walltime",
-    # Clients have left before the walltime; then Snakemake ends the server, in order or not.
-    "FAILED": lambda cause: cause in ("walltime", "the supervisor was killed", GIVEN_UP),
-    **dict.fromkeys(
-        ("CANCELLED", "REQUEUED", "PREEMPTED", "NODE_FAIL"),
-        lambda cause: cause.startswith("Slurm ended the job"),
-    ),
+# sacct's state -> what batch.json may say of such an attempt.
+BY_SLURM = {"slurm"}
+KINDS = {
+    "COMPLETED": {None},
+    "TIMEOUT": {"walltime"},
+    "FAILED": {"walltime", "killed", "stopped"},
+    **dict.fromkeys(("CANCELLED", "REQUEUED", "PREEMPTED", "NODE_FAIL"), BY_SLURM),
 }
 ENOUGH = 12  # games in the journals before a fault strikes: it has to be in the middle
 
@@ -54,16 +50,15 @@ def ends_well(campaign: Campaign, reference: dict, before: int) -> dict:
 
 def logs_of_every_attempt(campaign: Campaign) -> None:
     """The batch's folder tells each attempt's job, node, end and cause, and keeps its log."""
-    (record,) = campaign.batch_logs()
-    attempts = [*record.pop("earlier"), record]
+    attempts = campaign.attempts()
     jobs = lives(campaign.all_jobs())
     assert [attempt["slurm_job_id"] for attempt in attempts] == [job.id for job in jobs]
     assert [attempt["node"] for attempt in attempts] == [job.node for job in jobs]
     for attempt, job in zip(attempts, jobs, strict=True):
         assert attempt["start"] <= attempt["ready"] <= attempt["end"]
-        assert CAUSES[job.state](attempt["cause"]), attempt
-    log = (campaign.root / "logs" / record["batch"] / "server.log").read_text()
-    assert log.count("is ready") == len(attempts)
+        assert attempt["kind"] in KINDS[job.state], attempt
+    (batch,) = campaign.batches()
+    assert campaign.log(batch["batch"], "server.log").count("is ready") == len(attempts)
 
 
 def strike(campaign: Campaign, *command: str) -> int:
@@ -78,7 +73,7 @@ def states(campaign: Campaign) -> list[str]:
 
 
 def test_walltime_in_the_middle(campaign, reference, figures):
-    """An operator shortens the limit, so that the clients cannot know of the end."""
+    """An operator shortens the limit, so that the batch cannot know of the end."""
     walltime = {"start_minutes": 3, "minutes_per_model": 1, "max_minutes": 10}
     struck = campaign(options="--slots 1 --seconds 2", config={"walltime": walltime})  # two minutes
     struck.start()
@@ -95,8 +90,8 @@ def test_walltime_in_the_middle(campaign, reference, figures):
     figures("walltime", struck, **cost)
 
 
-def test_clients_leave_before_the_walltime(campaign, reference, figures):
-    """Games of more than two minutes in a job of three: clients stop asking, and lose nothing."""
+def test_a_batch_leaves_before_the_walltime(campaign, reference, figures):
+    """Games of more than two minutes in a job of three: it stops asking, and loses nothing."""
     walltime = {"start_minutes": 2.4, "minutes_per_model": 0.2}
     struck = campaign(options="--slots 1 --seconds 2.4", config={"walltime": walltime})
     struck.start()
@@ -111,9 +106,8 @@ def test_clients_leave_before_the_walltime(campaign, reference, figures):
     assert cost["asked_again"] == 0
     calls = [call for call in struck.requests() if call["in"] < moment]
     assert len(calls) == before  # each game that was begun was finished and is in a journal
-    logs = [path.read_text() for path in struck.root.glob("logs/*/m*.log")]
-    assert any("the job ends soon" in log for log in logs)
-    figures("walltime, clients leave", struck, **cost)
+    assert struck.attempts()[0]["kind"] == "walltime"
+    figures("walltime, left before", struck, **cost)
 
 
 def test_cancelled(campaign, reference, figures):
@@ -182,7 +176,7 @@ def test_node_down(campaign, reference, figures, frail_nodes, requeue):
     in_partition(struck, "frail")
     # All GPUs of a node, so that the two of these tests have a node each.
     struck.edit_profile(
-        lambda profile: profile["set-resources"]["judge_server"].update(gpu=cluster.GPUS)
+        lambda profile: profile["set-resources"]["gen_judgment"].update(gpu=cluster.GPUS)
     )
     if not requeue:
         struck.edit_profile(lambda profile: profile.pop("slurm-requeue"))

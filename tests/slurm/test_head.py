@@ -27,7 +27,7 @@ def kill(campaign: Campaign) -> None:
 
 
 def test_killed_and_started_again(campaign, reference, figures):
-    """Its jobs run on; the new run's job for the same models waits for them, and asks nothing."""
+    """Its jobs run on; the new run's job of the same batch waits, and launches no judge."""
     struck = campaign()
     struck.start()
     struck.job()
@@ -43,6 +43,12 @@ def test_killed_and_started_again(campaign, reference, figures):
     again = struck.asked_again()
     assert again == 0
     assert len(struck.requests()) == struck.judged() == 60
+    (batch,) = struck.batches()
+    assert f"Slurm job {first.id} is playing" in struck.log(batch["batch"])
+    one, other = struck.attempts()
+    assert (one["slurm_job_id"], other["slurm_job_id"]) == (first.id, second.id)
+    assert other["start"] < one["end"] <= other["end"]
+    assert one["launched"] and not other["launched"]
     assert struck.judgments() == reference
     struck.nothing_left()
     figures("head killed while its job ran", struck, games_before=before, asked_again=again)
@@ -79,14 +85,14 @@ def test_two_nodes_play_the_same_models(campaign, reference, figures):
 
 def on_node(campaign: Campaign, node: str) -> None:
     asked = {"slurm_extra": f"'--nodelist={node}'"}
-    campaign.edit_profile(lambda profile: profile["set-resources"]["judge_server"].update(asked))
+    campaign.edit_profile(lambda profile: profile["set-resources"]["gen_judgment"].update(asked))
 
 
 def waiting_for(campaign: Campaign, job: str) -> set[str]:
-    """Models whose client says that it waits for a job's."""
-    logs = campaign.root.glob("logs/*/*.log")
-    words = f"Slurm job {job} is playing these games"
-    return {log.stem for log in logs if log.exists() and words in log.read_text()}
+    """Models that a batch says it waits for another job's games of."""
+    logs = "".join(campaign.log(batch["batch"]) for batch in campaign.batches())
+    words = rf"(\S+): waiting: .*Slurm job {job} is playing these games"
+    return set(re.findall(words, logs))
 
 
 def no_lock_of_the_kernel(campaign: Campaign) -> bool:
@@ -99,7 +105,7 @@ def test_killed_with_jobs_in_the_queue(campaign, figures):
     """A job that starts after its head has died does its work; the next run has nothing to ask."""
     struck = campaign(models=1, options="")
     begin = {"slurm_extra": "'--begin=now+1hour'"}
-    struck.edit_profile(lambda profile: profile["set-resources"]["judge_server"].update(begin))
+    struck.edit_profile(lambda profile: profile["set-resources"]["gen_judgment"].update(begin))
     struck.start()
     job = struck.job()
     kill(struck)
@@ -109,7 +115,7 @@ def test_killed_with_jobs_in_the_queue(campaign, figures):
     assert state(job) == "COMPLETED"
     assert struck.judged() == 20
     assert struck.run("--unlock") == 0
-    struck.edit_profile(lambda profile: profile["set-resources"]["judge_server"].pop("slurm_extra"))
+    struck.edit_profile(lambda profile: profile["set-resources"]["gen_judgment"].pop("slurm_extra"))
     assert struck.run() == 0, struck.text()
     assert len(struck.requests()) == 20
     figures("head killed while its job waited", struck)
@@ -201,7 +207,7 @@ def test_as_a_slurm_job(campaign, reference, figures, tmp_path):
     await_that(lambda: has_ended(head), "the head's end", WHOLE_S)
     assert state(head) == "COMPLETED", inner.text()
     (job,) = lives(inner.jobs())
-    assert (job.state, job.gpus, job.cores, job.memory) == ("COMPLETED", 2, 8, "64900M")
+    assert (job.state, job.gpus, job.cores, job.memory) == ("COMPLETED", 2, 8, "62.50G")
     assert inner.judgments() == reference
     inner.nothing_left()
     figures("head as a job", inner, head=head)

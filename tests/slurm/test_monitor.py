@@ -29,11 +29,11 @@ def states(campaign: Campaign) -> list[str]:
 @pytest.fixture
 def waiting(campaign) -> Campaign:
     """Two batches whose jobs wait for their time, which has not come."""
-    struck = campaign(options="--slots 1 --seconds 6", config={"batch_size": 2})  # m03: two minutes
+    sizes = {"batch_size": 2, "retries": 0}
+    struck = campaign(options="--slots 1 --seconds 6", config=sizes)  # m03: two minutes
 
     def later(profile):
-        profile["set-resources"]["judge_server"]["slurm_extra"] = "'--begin=now+1hour'"
-        profile["retries"] = 0
+        profile["set-resources"]["gen_judgment"]["slurm_extra"] = "'--begin=now+1hour'"
 
     struck.edit_profile(later)
     struck.start()

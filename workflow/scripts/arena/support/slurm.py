@@ -63,7 +63,9 @@ def squeue(patience: float = TIMEOUT_S) -> tuple[list[Job] | None, str | None]:
     for line in output.splitlines():
         parts = line.split(_SEPARATOR)
         if len(parts) == len(_FIELDS):
-            ident, state, node, elapsed, limit, reason, expected, at, comment = map(str.strip, parts)
+            ident, state, node, elapsed, limit, reason, expected, at, comment = map(
+                str.strip, parts
+            )
             found = _BATCH.search(comment)
             jobs.append(
                 Job(
