@@ -346,6 +346,19 @@ class Campaign:
                 found.append(f"{entry.name} {command[:200]}")
         return found
 
+    def process_of(self, script: str) -> int:
+        """Process id of the one that runs a script; the shell that started it names it too."""
+        for line in self.processes():
+            pid, program, *rest = line.split()
+            if "python" in program and any(word.endswith(script) for word in rest[:1]):
+                return int(pid)
+        raise AssertionError(f"no {script} among {self.processes()}")
+
+    def monitor(self) -> dict:
+        command = [sys.executable, "workflow/scripts/monitor.py", "--json"]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=True)
+        return json.loads(done.stdout)
+
     def queued(self) -> list[str]:
         """Ids of this campaign's jobs that wait or run."""
         lines = slurm("squeue", "-h", "-o", "%i %Z").splitlines()

@@ -6,12 +6,15 @@ names the fault, no answered game was asked again, the judgments equal those of 
 and nothing is left on the node.
 """
 
+import os
+import signal
 import time
 
 import pytest
+from arena.client.deadline import LEAVE
 
 from tests.slurm import cluster
-from tests.slurm.campaign import Campaign, await_that, lives, slurm
+from tests.slurm.campaign import Campaign, await_that, lives, slurm, state
 from tests.slurm.conftest import PARALLEL
 
 GAMES = 60
@@ -61,6 +64,11 @@ def logs_of_every_attempt(campaign: Campaign) -> None:
     assert campaign.log(batch["batch"], "server.log").count("is ready") == len(attempts)
 
 
+def problems(campaign: Campaign) -> str:
+    """What the monitor says is wrong."""
+    return "\n".join(one["text"] for one in campaign.monitor()["wrong"])
+
+
 def strike(campaign: Campaign, *command: str) -> int:
     """Run a command; how many games were in the journals by then."""
     before = campaign.judged()
@@ -80,7 +88,9 @@ def test_walltime_in_the_middle(campaign, reference, figures):
     slurm("scontrol", "update", f"jobid={in_the_middle(struck)}", "timelimit=1")
     await_that(lambda: "TIMEOUT" in states(struck), "the walltime")
     before = struck.judged()
+    await_that(lambda: "TIMEOUT" in problems(struck), "the monitor's word")
     cost = ends_well(struck, reference, before)
+    assert "SLURM status is: 'TIMEOUT'" in struck.text()
     first, second = lives(struck.jobs())
     assert (first.state, second.state) == ("TIMEOUT", "COMPLETED")
     assert (first.minutes, second.minutes) == (
@@ -108,6 +118,67 @@ def test_a_batch_leaves_before_the_walltime(campaign, reference, figures):
     assert len(calls) == before  # each game that was begun was finished and is in a journal
     assert struck.attempts()[0]["kind"] == "walltime"
     figures("walltime, left before", struck, **cost)
+
+
+def test_walltime_of_a_minute(campaign, figures):
+    """Too short for a game: nothing is begun that could not end; the retry has two minutes."""
+    walltime = {"start_minutes": 0.5, "minutes_per_model": 0.1}
+    options = "--slots 2 --seconds 12"
+    struck = campaign(questions=1, options=options, config={"walltime": walltime})  # 36 s
+    assert struck.run() == 0, struck.text()
+    first, second, *_ = lives(struck.jobs())
+    assert (first.state, first.minutes, second.minutes) == ("FAILED", 1, 2)
+    assert struck.attempts()[0]["kind"] == "walltime"
+    assert "the job ends" in struck.text()
+    assert struck.asked_again() == 0
+    assert struck.judged() == 6
+    struck.nothing_left()
+    figures("walltime of a minute", struck)
+
+
+def test_walltime_extended(campaign, reference, figures):
+    """An administrator gives more time to a batch that would have had to leave."""
+    walltime = {"start_minutes": 1.7, "minutes_per_model": 0.1}
+    struck = campaign(options="--slots 1 --seconds 1.5", config={"walltime": walltime})  # 90 s
+    struck.start()
+    job = in_the_middle(struck)
+    before = strike(struck, "scontrol", "update", f"jobid={job}", "timelimit=10")
+    cost = ends_well(struck, reference, before)
+    (life,) = lives(struck.jobs())
+    assert (life.state, life.minutes) == ("COMPLETED", 10)
+    assert life.elapsed > 2 * 60 - LEAVE
+    assert cost["asked_again"] == 0
+    figures("walltime extended", struck, **cost)
+
+
+def test_suspended_and_resumed(campaign, reference, figures):
+    """The time that it stood still is given back: its games go on after its first end."""
+    walltime = {"start_minutes": 2.7, "minutes_per_model": 0.1}
+    struck = campaign(options="--slots 1 --seconds 1.5", config={"walltime": walltime})  # 90 s
+    struck.start()
+    job = in_the_middle(struck)
+    slurm("scontrol", "suspend", job)
+    await_that(lambda: state(job) == "SUSPENDED", "the suspension")
+    before, began = struck.judged(), time.time()
+    await_that(lambda: time.time() - began > 75, "75 seconds of standing still")
+    assert struck.judged() <= before + 1
+    slurm("scontrol", "resume", job)
+    cost = ends_well(struck, reference, struck.judged())
+    (life,) = lives(struck.jobs())
+    assert (life.state, life.minutes) == ("COMPLETED", 3)
+    figures("suspended", struck, **cost)
+
+
+def test_hangup_of_the_batch(campaign, reference, figures):
+    struck = campaign()
+    struck.start()
+    in_the_middle(struck)
+    before = struck.judged()
+    os.kill(struck.process_of("gen_judgment.py"), signal.SIGHUP)
+    cost = ends_well(struck, reference, before)
+    assert states(struck) == ["FAILED", "COMPLETED"]
+    assert "SIGHUP" in struck.attempts()[0]["cause"]
+    figures("SIGHUP to the batch", struck, **cost)
 
 
 def test_cancelled(campaign, reference, figures):

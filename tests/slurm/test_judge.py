@@ -1,6 +1,5 @@
 """What becomes of a batch whose judge does not start, or dies; part of the fault table."""
 
-import json
 import os
 import signal
 
@@ -81,7 +80,7 @@ def test_judge_that_is_killed(campaign, reference, figures):
     struck.job()
     await_that(lambda: struck.judged() >= 12, "games in the journals")
     before = struck.judged()
-    os.kill(process_of(struck, "tests/judge.py"), signal.SIGKILL)
+    os.kill(struck.process_of("tests/judge.py"), signal.SIGKILL)
     assert struck.wait() == 0, struck.text()
     assert states(struck) == ["COMPLETED"]
     again = struck.asked_again()
@@ -100,7 +99,7 @@ def test_batch_that_is_killed(campaign, reference, figures):
     struck.job()
     await_that(lambda: struck.judged() >= 12, "games in the journals")
     before = struck.judged()
-    os.kill(process_of(struck, "gen_judgment.py"), signal.SIGKILL)
+    os.kill(struck.process_of("gen_judgment.py"), signal.SIGKILL)
     assert struck.wait() == 0, struck.text()
     assert states(struck) == ["FAILED", "COMPLETED"]
     assert [one["kind"] for one in struck.attempts()] == ["killed", None]
@@ -109,12 +108,3 @@ def test_batch_that_is_killed(campaign, reference, figures):
     assert struck.judgments() == reference
     struck.nothing_left()
     figures("batch killed", struck, games_before=before, asked_again=again)
-
-
-def process_of(campaign: Campaign, script: str) -> int:
-    """Process id of the one that runs a script; the shell that started it names it too."""
-    for line in campaign.processes():
-        pid, program, *rest = line.split()
-        if "python" in program and any(word.endswith(script) for word in rest[:1]):
-            return int(pid)
-    raise AssertionError(f"no {script} among {json.dumps(campaign.processes(), indent=1)}")
