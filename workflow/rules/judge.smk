@@ -80,8 +80,9 @@ else:
             temp(touch(f"{ROOT}/played/{{batch}}")),
         log:
             f"{ROOT}/logs/gen_judgment/{{batch}}.log",
-        # From the config: a job cannot see the number that a profile or the command line gives.
-        retries: SETTINGS.retries
+        # From the config: a job cannot see the number that a profile or the command line gives. None inside the job, whose own
+        # Snakemake would retry there, in what is left of the walltime.
+        retries: SETTINGS.retries if workflow.is_main_process else 0
         conda:
             "../envs/arena.yaml"
         # On one machine one batch at a time, but for the demo judge; profiles/slurm says 1.
