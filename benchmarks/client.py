@@ -24,15 +24,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
 import openai
-from arena.data.answers import Answer
-from arena.data.games import GameSettings, plan_games
-from arena.data.questions import Question
-from arena.journals.journal import Journal
 from arena.client.asker import Asker
 from arena.client.client import Client
 from arena.client.deadline import Deadline
 from arena.client.hooks import Hooks
 from arena.client.ready import Server
+from arena.data.answers import Answer
+from arena.data.games import GameSettings, plan_games
+from arena.data.questions import Question
+from arena.journals.journal import Journal
 
 PARALLEL = 32
 SETTINGS = GameSettings.from_dict(

@@ -159,7 +159,7 @@ def test_interrupted(campaign):
 
 def test_terminated(campaign):
     """SIGTERM submits nothing more and waits for the jobs that run."""
-    struck = campaign(models=2, config={"batch_size": 1})
+    struck = campaign(models=2, config={"batch_size": 1}, options="--slots 2 --seconds 0.5")
     struck.edit_profile(lambda profile: profile.update(jobs=1))
     struck.start()
     job = struck.job()
@@ -168,8 +168,13 @@ def test_terminated(campaign):
     assert struck.wait() == 1
     assert struck.jobs() == [job]  # and not the second batch's
     assert state(job) == "COMPLETED"
-    assert sorted(len(lines) for lines in struck.judgments().values()) == [0, 10]
+    assert sorted(len(struck.games(model)) for model in struck.names) == [0, 20]
     struck.nothing_left()
+    # The next run publishes what is made, and has one batch to play.
+    assert struck.run() == 0, struck.text()
+    assert [life.state for life in lives(struck.jobs())] == ["COMPLETED"]
+    assert [len(lines) for lines in struck.judgments().values()] == [10, 10]
+    assert len(struck.requests()) == 40
 
 
 def test_interrupted_while_it_asks_for_states(campaign, tmp_path):

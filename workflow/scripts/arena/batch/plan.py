@@ -26,14 +26,12 @@ from arena.data.layout import Layout
 from arena.data.questions import read_questions
 from arena.journals.journal import Replayed, read_records
 from arena.journals.progress import Progress
-from arena.journals.records import BatchPlan
+from arena.journals.records import REPLAY, BatchPlan
 from arena.journals.replay import open_games, reparse
 from arena.setup.settings import Settings
 from arena.support.errors import DataError
 from arena.support.humanize import counted
 from arena.support.jsonl import iter_lines
-
-REPLAY = "replay-"  # begins the name of a batch of complete models, which is no job
 
 
 def run_name() -> str:
@@ -163,8 +161,8 @@ class Asked:
         reference = opponents.get(params.reference or "")
         games = plan_games(params, questions, answers, opponents, reference)
         path, wanted = self._layout.journal(model), {game.digest for game in games}
-        records = (one for one in read_records(path) if one.digest in wanted) if path.exists() else ()
-        journal = Replayed(records)
+        records = read_records(path) if path.exists() else ()
+        journal = Replayed(record for record in records if record.digest in wanted)
         reparse(journal, params)
         return games, journal, params
 

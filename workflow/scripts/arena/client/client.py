@@ -9,7 +9,7 @@ import heapq
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from arena.client.adaptive_limit import AdaptiveLimit, delay

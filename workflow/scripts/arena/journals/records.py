@@ -16,7 +16,6 @@ import json
 import os
 import socket
 import sys
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -33,6 +32,9 @@ from arena.support.times import epoch, iso
 # As the node numbers its GPUs: of our step (Snakemake's takes the job's away), or of the job; then
 # as the job sees them, which under cgroups begin at 0.
 GPU_IDS = ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS", "CUDA_VISIBLE_DEVICES")
+
+
+REPLAY = "replay-"  # begins the name of a batch of complete models
 
 
 class StopKind(StrEnum):
@@ -88,8 +90,8 @@ class BatchPlan:
     """All that a batch's job needs to know, and whoever looks on. Holds no key of any server.
 
     settings, requests: digests of what determines the judgments and of what determines the judge's
-    replies. params: `Settings.judgment_params()`. answers: model -> answer file. opponents: baseline
-    or reference model -> answer file. games: model -> games to be played. resources: as asked of
+    replies. params: `Settings.judgment_params()`. answers: model -> answer file. opponents: the
+    same of baselines and reference. games: model -> games to be played. resources: as asked of
     Snakemake, `gpus` among them. judge: `Settings.server_settings()`.
     """
 
@@ -138,7 +140,7 @@ class BatchPlan:
         )
 
     def roles(self, model: str) -> dict[str, str]:
-        """Role -> path of all files that a model's judgments are made from (see `Settings.roles`)."""
+        """Role -> path of all files that a model's judgments are made from."""
         others = {f"opponent {name}": path for name, path in self.opponents.items()}
         return {"answers": self.answers[model], "questions": self.questions, **others}
 
@@ -304,8 +306,10 @@ class AttemptLog:
 
 
 def write_killed(path: Path, pid: int) -> None:
-    """Write the end of the attempt that was process `pid` and was killed; nothing where it wrote one
-    itself or a later attempt has its record there."""
+    """Write the end of the attempt that was process `pid` and was killed.
+
+    Nothing is written where it wrote an end itself, or a later attempt has its record there.
+    """
     attempts = read_attempts(path)
     if not attempts or attempts[-1].pid != pid or attempts[-1].end is not None:
         return
@@ -391,7 +395,7 @@ class Status:
             }
             for name, one in self.models.items()
         }
-        content = {"time": iso(self.time), "judge": self.judge, "open": self.open}
+        content: dict[str, Any] = {"time": iso(self.time), "judge": self.judge, "open": self.open}
         content |= {"remark": self.remark, "models": models}
         write_atomic(path, json.dumps(content, ensure_ascii=False) + "\n", durable=False)
 
@@ -468,6 +472,11 @@ class Batch:
         return self.plan.models
 
     @property
+    def is_replay(self) -> bool:
+        """Whether it only makes judgments of complete journals, without a job or an attempt."""
+        return self.name.startswith(REPLAY)
+
+    @property
     def since(self) -> float | None:
         """When it was planned last; of one whose plan is gone, when its first attempt began."""
         return self.plan.time or (self.attempts[0].start if self.attempts else None)
@@ -477,10 +486,16 @@ class Batch:
         """The newest one."""
         return self.attempts[-1] if self.attempts else None
 
+    @property
+    def gpus(self) -> float:
+        """GPUs of its job: those given, else those asked for."""
+        given = [attempt.gpus for attempt in self.attempts if attempt.gpus is not None]
+        return given[-1] if given else self.plan.gpus
+
     def gpu_hours(self, now: float, run: str | None = None) -> float:
         """GPU hours held so far; of one run's attempts alone where it is named."""
         wanted = [a for a in self.attempts if run is None or (a.run or self.run) == run]
-        return sum(attempt.gpu_hours(now, self.plan.gpus) for attempt in wanted)
+        return sum(attempt.gpu_hours(now, self.gpus) for attempt in wanted)
 
 
 def read_batches(root: Path) -> list[Batch]:
@@ -532,18 +547,17 @@ def _read(layout: Layout, name: str) -> Batch:
 def _bounded(attempts: list[Attempt], plan: BatchPlan, logs: Path) -> tuple[Attempt, ...]:
     """Attempts that wrote no end, each with what it cannot have outlived.
 
-    plan.resources["runtime"]: the walltime of a run's first attempt in minutes; its later ones ask
-    for more.
+    "runtime" is the walltime in minutes. In the first version the plan has that of the first
+    attempt, and later ones asked for more.
     """
-    minutes = number_of(plan.resources.get("runtime"))
-    of_run: Counter[str | None] = Counter()
+    first = number_of(plan.resources.get("runtime"))
     for number, attempt in enumerate(attempts):
-        of_run[attempt.run] += 1
+        minutes = number_of(attempt.asked.get("runtime")) or (first and first * (number + 1))
         if attempt.start is None or attempt.end is not None:
             continue
         latest = [later.start for later in attempts[number + 1 :] if later.start is not None][:1]
         if attempt.job is not None and minutes is not None:
-            latest.append(attempt.start + 60 * minutes * of_run[attempt.run])
+            latest.append(attempt.start + 60 * minutes)
         if is_dead(attempt):  # it and its judge wrote to their logs as long as they lived
             written = [path.stat().st_mtime for path in logs.glob("*") if path.exists()]
             latest.append(max([attempt.start, *written]))

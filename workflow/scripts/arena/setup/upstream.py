@@ -15,8 +15,8 @@ from typing import Any
 from arena.data.prompts import ANY_CATEGORY, check_template
 from arena.support.errors import ConfigError
 from arena.support.files import load_yaml, read_text
-from arena.support.python_literals import read_literal
 from arena.support.names import did_you_mean
+from arena.support.python_literals import read_literal
 
 # openai_thinking is the same protocol with an effort instead of a temperature.
 OPENAI_COMPATIBLE = ("openai", "openai_thinking", "vllm", "sglang", "litellm")

@@ -1,6 +1,6 @@
 """Signals as an exception: files are closed and locks are given back on the way out.
 
-Snakemake sends SIGTERM when it is stopped, Slurm at the job's limit; SIGKILL follows within seconds.
+Snakemake sends SIGTERM when it is stopped, Slurm at the job's limit; SIGKILL follows in seconds.
 SIGHUP comes when a terminal is closed, and counts unless `nohup` has it ignored. A signal must be
 heard at every moment: while files are read, while games are played, while locks are waited for.
 """
@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from arena.support.errors import OpenGames
 
@@ -29,7 +30,7 @@ class Interrupts:
     def __init__(self) -> None:
         self._handler: Callable[[Interrupted], None] | None = None
         self._caught: Interrupted | None = None
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interrupts":
         heard = [one for one in SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
