@@ -58,7 +58,7 @@ def test_jobs_are_told_by_batch_from_submission_to_end(waiting):
     await_that(lambda: states(waiting)[1] in ("failed", "gone", "ended"), "the end of a batch")
     seen = waiting.monitor()
     assert seen["jobs"][0]["state"] == "queued"
-    assert [one for one in seen["wrong"] if "m03" in one["text"] or "-02" in one["text"]]
+    assert [one for one in seen["wrong"] if second["batch"] in one["text"]]
 
 
 def test_a_job_that_will_never_start_is_named(waiting):

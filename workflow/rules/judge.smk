@@ -77,7 +77,7 @@ else:
             opponents=opponents,
             questions=str(SETTINGS.questions),
         output:
-            temp(touch(f"{ROOT}/played/{{batch}}")),
+            temp(f"{ROOT}/played/{{batch}}"),
         log:
             f"{ROOT}/logs/gen_judgment/{{batch}}.log",
         # From the config: a job cannot see the number that a profile or the command line gives. None inside the job, whose own
