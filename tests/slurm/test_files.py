@@ -55,7 +55,7 @@ HOLD = """
 import sys, time
 sys.path.insert(0, {scripts!r})
 from arena.journals.lock import Lock
-lock = Lock({journal!r}, "batch")
+lock = Lock({journal!r})
 
 def waits(holder):
     open({said!r} + ".waits", "w").write(str(holder))

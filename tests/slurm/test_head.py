@@ -28,7 +28,7 @@ def kill(campaign: Campaign) -> None:
 
 def test_killed_and_started_again(campaign, reference, figures):
     """Its jobs run on; the new run's job of the same batch waits, and launches no judge."""
-    struck = campaign()
+    struck = campaign(options="--slots 2 --seconds 3")  # so that the first job outlives two starts
     struck.start()
     struck.job()
     await_that(lambda: struck.judged() >= 12, "games in the journals")
