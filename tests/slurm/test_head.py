@@ -20,10 +20,10 @@ from tests.slurm.campaign import (
 from tests.slurm.conftest import PARALLEL
 
 
-def kill(campaign: Campaign) -> None:
+def kill(campaign: Campaign, sign: signal.Signals = signal.SIGKILL) -> None:
     """As a rebooted login node does it: no time to cancel anything."""
-    campaign.process.send_signal(signal.SIGKILL)
-    campaign.process.wait()
+    campaign.process.send_signal(sign)
+    assert campaign.wait(60) == -sign
 
 
 def test_killed_and_started_again(campaign, reference, figures):
@@ -61,7 +61,7 @@ def test_two_nodes_play_the_same_models(campaign, reference, figures):
     struck.start()
     first = struck.job()
     await_that(lambda: struck.judged() >= 12, "games in the journals")
-    kill(struck)
+    kill(struck, signal.SIGHUP)  # its terminal was closed
     assert struck.run("--unlock") == 0
     on_node(struck, "n2")
     struck.start()
