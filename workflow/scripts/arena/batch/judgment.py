@@ -10,7 +10,7 @@ from arena.batch.made import Made
 from arena.data.layout import Layout
 from arena.support.errors import DataError, OpenGames
 
-LATE = 90.0  # s; NFS shows a file of another node after 60 s at the latest, as it is mounted by default
+LATE = 90.0  # s; NFS shows a file of another node after 60 s, unless it is mounted otherwise
 LOOK = 0.5  # s
 
 
