@@ -23,7 +23,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.slurm)
-    # They wait until no other test uses the cluster, so they come last.
+    # Those that wait until no other test uses the cluster come last, those that take minutes first.
+    slow = ("test_outages.py", "test_faults.py", "test_batches.py")
+    items.sort(key=lambda item: item.path.name not in slow)
     items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
 
 

@@ -108,3 +108,19 @@ def test_batch_that_is_killed(campaign, reference, figures):
     assert struck.judgments() == reference
     struck.nothing_left()
     figures("batch killed", struck, games_before=before, asked_again=again)
+
+
+def test_budget_that_is_used_up(campaign, figures):
+    """Open games finish, nothing more is submitted and nothing retried; the next run goes on."""
+    config = {"batch_size": 1, "budget": {"games": 30}}
+    struck = campaign(config=config)
+    struck.edit_profile(lambda profile: profile.update(jobs=1))
+    assert struck.run() == 1
+    assert states(struck) == ["COMPLETED", "COMPLETED"]  # of three batches
+    assert [one["kind"] for one in struck.attempts()] == [None, "budget"]
+    assert 30 <= struck.judged() < 30 + PARALLEL
+    assert sorted(map(len, struck.judgments().values())) == [0, 0, 10]
+    assert "30 games" in struck.text()
+    figures("budget", struck)
+    assert struck.run() == 0, struck.text()
+    assert len(struck.requests()) == struck.judged() == 60
