@@ -101,9 +101,9 @@ def test_walltime_in_the_middle(campaign, reference, figures):
 
 
 def test_a_batch_leaves_before_the_walltime(campaign, reference, figures):
-    """Games of more than two minutes in a job of three: it stops asking, and loses nothing."""
-    walltime = {"start_minutes": 2.4, "minutes_per_model": 0.2}
-    struck = campaign(options="--slots 1 --seconds 2.4", config={"walltime": walltime})
+    """Games of more than a minute in a job of two: it stops asking, and loses nothing."""
+    walltime = {"start_minutes": 1.4, "minutes_per_model": 0.2}
+    struck = campaign(options="--slots 1 --seconds 1.2", config={"walltime": walltime})
     struck.start()
     struck.job()
     await_that(lambda: "FAILED" in states(struck), "the job's end")
@@ -111,8 +111,8 @@ def test_a_batch_leaves_before_the_walltime(campaign, reference, figures):
     cost = ends_well(struck, reference, before)
     first, second = lives(struck.jobs())
     assert (first.state, second.state) == ("FAILED", "COMPLETED")
-    assert (first.minutes, second.minutes) == (3, 6)
-    assert first.elapsed < 3 * 60
+    assert (first.minutes, second.minutes) == (2, 4)
+    assert first.elapsed < 2 * 60
     assert cost["asked_again"] == 0
     calls = [call for call in struck.requests() if call["in"] < moment]
     assert len(calls) == before  # each game that was begun was finished and is in a journal
