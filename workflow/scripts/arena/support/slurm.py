@@ -158,7 +158,7 @@ def seconds(text: str) -> float | None:
 
 
 def cancel_batches(names: Collection[str], since: float) -> str | None:
-    """Cancel the jobs of batches that were submitted since a time (s since 1970), which leaves alone
+    """Cancel batches' jobs that were submitted since a time (s since 1970), which leaves alone
     what a dead run's job still plays. Returns why that failed, None if it did not.
     """
     jobs, problem = squeue(CANCEL_S)
