@@ -2,7 +2,7 @@
 
 batches/<batch>.json        what a batch is asked to do (BatchPlan)
 batches/<run>.stop.json     why a run submits nothing more (RunStop)
-played/<batch>              models whose judgments a batch has made; there once it has ended by itself
+played/<batch>              models whose judgments it has made; there once it ended by itself
 games/<model>.jsonl         the journal: a line a finished game
 made/<model>.jsonl, .json   judgments made of the journal, and what they were made from (Made)
 logs/<batch>/               batch.json (Attempt), status.json (Status), gen_judgment.log, server.log
