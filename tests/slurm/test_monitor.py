@@ -15,8 +15,13 @@ import pytest
 from tests.slurm.campaign import Campaign, await_that, lives, slurm
 
 
+def jobs(campaign: Campaign) -> list[dict]:
+    """In order of their models."""
+    return sorted(campaign.monitor()["jobs"], key=lambda job: job["models"])
+
+
 def states(campaign: Campaign) -> list[str]:
-    return [job["state"] for job in campaign.monitor()["jobs"]]
+    return [job["state"] for job in jobs(campaign)]
 
 
 @pytest.fixture
@@ -36,7 +41,7 @@ def waiting(campaign) -> Campaign:
 
 
 def test_jobs_are_told_by_batch_from_submission_to_end(waiting):
-    first, second = waiting.monitor()["jobs"]
+    first, second = jobs(waiting)
     assert {first["job"], second["job"]} == set(waiting.jobs())
     assert (first["reason"], second["reason"]) == ("BeginTime", "BeginTime")
     assert (first["models"], second["models"]) == (["m01", "m02"], ["m03"])
@@ -44,7 +49,7 @@ def test_jobs_are_told_by_batch_from_submission_to_end(waiting):
 
     slurm("scontrol", "update", f"jobid={second['job']}", "StartTime=now")
     await_that(lambda: states(waiting) == ["queued", "running"], "the second batch playing")
-    seen = waiting.monitor()["jobs"][1]
+    seen = jobs(waiting)[1]
     (life,) = lives([second["job"]])
     assert (seen["job"], seen["node"], seen["limit"]) == (life.id, life.node, life.minutes * 60)
     await_that(lambda: waiting.monitor()["models"][2]["played"] > 0, "games of m03")
@@ -52,17 +57,17 @@ def test_jobs_are_told_by_batch_from_submission_to_end(waiting):
     # Its head dies: the jobs stay, and so does what is known of them.
     os.killpg(waiting.process.pid, signal.SIGKILL)
     waiting.process.wait()
-    assert waiting.monitor()["jobs"][0]["job"] == first["job"]
+    assert jobs(waiting)[0]["job"] == first["job"]
 
     slurm("scancel", second["job"])
     await_that(lambda: states(waiting)[1] in ("failed", "gone", "ended"), "the end of a batch")
     seen = waiting.monitor()
-    assert seen["jobs"][0]["state"] == "queued"
+    assert jobs(waiting)[0]["state"] == "queued"
     assert [one for one in seen["wrong"] if second["batch"] in one["text"]]
 
 
 def test_a_job_that_will_never_start_is_named(waiting):
-    held = waiting.monitor()["jobs"][0]
+    held = jobs(waiting)[0]
     slurm("scontrol", "uhold", held["job"])
     text = f"batch {held['batch']}: its job {held['job']} will not start: it is held"
 
