@@ -13,7 +13,17 @@ from arena.campaign.status import StatusReader
 from arena.campaign.status_json import as_json
 from arena.costs.ledger import ledger
 from arena.data.layout import Layout
-from arena.journals.records import ModelStatus, Status, Stop, StopKind, newest_run, read_batches
+from arena.journals.records import (
+    Attempt,
+    AttemptLog,
+    ModelStatus,
+    Status,
+    Stop,
+    StopKind,
+    newest_run,
+    read_attempts,
+    read_batches,
+)
 
 from tests.synthetic import (
     T0,
@@ -170,3 +180,16 @@ def test_newest_run(tmp_path):
         write_batch(tmp_path, name, ["a"])
     assert newest_run(read_batches(tmp_path)) == "20260102-000000-bb"
     assert newest_run([]) is None
+
+
+def test_two_attempts_that_live_at_the_same_time_keep_each_other(tmp_path):
+    """The job of a dead run plays on while the next run's job of the same batch waits for it."""
+    path = Layout(tmp_path).attempts("0a1b2c3d")
+    first = AttemptLog(path, Attempt("0a1b2c3d", run="r1", job="1", pid=8, start=T0))
+    second = AttemptLog(path, Attempt("0a1b2c3d", run="r2", job="2", pid=8, start=T0 + 9))
+    first.note(ready=T0 + 20)
+    first.ended(None)
+    second.note(first_game=T0 + 30)
+    one, other = read_attempts(path)
+    assert (one.job, one.ready, one.end is None) == ("1", T0 + 20, False)
+    assert (other.job, other.first_game, other.end) == ("2", T0 + 30, None)

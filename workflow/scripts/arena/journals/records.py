@@ -16,7 +16,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -274,16 +274,23 @@ class AttemptLog:
         """path: None keeps no record."""
         self.path = path
         self.attempt = attempt
-        former = read_attempts(path) if path else []
-        self._earlier = [_completed(one).to_json() for one in former]
-        self.note()
+        self._write(_completed(one) for one in self._read())
 
     def note(self, **changes: Any) -> None:
         """Change fields, on disk at once."""
         self.attempt = replace(self.attempt, **changes)
+        self._write(self._read())
+
+    def _read(self) -> list[Attempt]:
+        return read_attempts(self.path) if self.path else []
+
+    def _write(self, attempts: Iterable[Attempt]) -> None:
+        """With the others as they are by now: the job of a dead run may play on beside us."""
         if self.path is None:
             return
-        content = self.attempt.to_json() | {"earlier": self._earlier}
+        others = [one for one in attempts if not _is_same(one, self.attempt)]
+        *earlier, newest = sorted([*others, self.attempt], key=lambda one: one.start or 0)
+        content = newest.to_json() | {"earlier": [one.to_json() for one in earlier]}
         try:
             write_atomic(self.path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
         except OSError as error:  # for onlookers only: no reason for a batch to die
@@ -318,6 +325,12 @@ def read_attempts(path: Path) -> list[Attempt]:
     name = path.parent.name
     earlier = [Attempt.from_json(one, name) for one in map(dict_of, list_of(plain.get("earlier")))]
     return [*earlier, Attempt.from_json(plain, name)] if plain else []
+
+
+def _is_same(one: Attempt, other: Attempt) -> bool:
+    """The file keeps milliseconds of the start."""
+    near = abs((one.start or 0) - (other.start or 0)) < 0.01
+    return near and (one.job, one.node, one.pid) == (other.job, other.node, other.pid)
 
 
 def _completed(former: Attempt) -> Attempt:
