@@ -26,9 +26,9 @@ class Outcome:
     retried: struck by a fault, or answered by a dead engine. vanished: in flight at the end of a
     judge, which had `lives`. torn: of games whose line was torn out of a journal. extra: all the
     rest, which can only have been in flight at the kill of the batch or of Snakemake; `most` is how
-    many were. orphans: batches that outlived a killed Snakemake, and that the next one met. left: processes
-    that were there after the end. missing: kinds of faults that never fired; such a seed does not
-    count.
+    many were. orphans: batches that outlived a killed Snakemake, and that the next one met. left:
+    processes that were there after the end. missing: kinds of faults that never fired; such a seed
+    does not count.
     """
 
     games: int

@@ -34,7 +34,7 @@ def verdict(question: str, first: str, second: str) -> tuple[str, str | None]:
 
 
 def merit(answer: str, question: str) -> float:
-    """Length, variety of words and words shared with the question; the bench's texts have no lists."""
+    """Length, variety of words, words shared with the question; the bench's texts have no lists."""
     words = re.findall(r"\w+", answer.lower())
     asked = {word for word in re.findall(r"\w+", question.lower()) if len(word) > 3}
     shared = len(asked & set(words)) / len(asked)

@@ -215,7 +215,7 @@ class Chaos:
         return sum(asked[prompt] > 0 for prompts in self._open().values() for prompt in prompts)
 
     def _open(self) -> dict[str, list[str]]:
-        """Model -> the prompts of its games that its journal does not hold; none that is complete."""
+        """Model -> prompts whose games its journal does not hold; none that is complete."""
         left = {}
         for model, prompts in self.prompts.items():
             journal = self.bench.journal(model)
