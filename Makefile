@@ -18,12 +18,13 @@ demo: $(VENV)/run ## set up, judge the embedded example with the demo judge, pri
 test: check ## set up and run all tests and checks
 	$(BIN)/pytest -q -n $$((2 * $(CORES))) --dist worksteal tests
 
-check: $(VENV)/dev ## lint, formats, and what may import what
+check: $(VENV)/dev ## lint, formats, layers, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/python tests/check_layers.py
+	$(BIN)/mypy
 
 format: $(VENV)/dev ## put every file in its format
 	$(BIN)/ruff check --fix .
@@ -57,5 +58,5 @@ test-vllm: $(VENV)/dev ## build an environment of vLLM's CPU version (3.8 GB, Py
 	$(BIN)/pytest -q tests/vllm
 
 clean: ## remove what runs and tests left, never a judgment
-	rm -rf .pytest_cache .ruff_cache report.html
+	rm -rf .pytest_cache .ruff_cache .mypy_cache report.html
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

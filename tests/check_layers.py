@@ -13,6 +13,7 @@ MAY = {
 }
 MAY |= {"demo": {"support"}, "ranking": {"support", "data"}}
 MAY["pages"] = {"support", "data", "ranking"}
+MAY["costs"] |= {"pages"}  # the ledger's page
 
 
 def imports(file: Path) -> list[tuple[int, str]]:

@@ -152,9 +152,8 @@ class Served:
         def is_ready() -> bool:
             ended = self.told.get("gave_up") or self.process.poll() is not None
             assert not ended, (self.told, self.errors, self.log)
-            return self.told["state"] == "ready" and 0 < self.log.count(
-                "launching "
-            ) == self.log.count(" is ready\n")
+            newest = self.log.rfind("launching ") < self.log.rfind(" is ready\n")
+            return self.told["state"] == "ready" and newest
 
         eventually(is_ready, seconds, "a ready judge")
         return self
@@ -218,7 +217,7 @@ async def main(given: dict[str, Any]) -> None:
     following.cancel()
     await judge.end()
     await judge.end()  # may be called again
-    tell(state=judge.state)
+    tell(state=judge.state, end_on_disk=json.loads(attempt.path.read_text())["end"])
     attempt.ended(None)
 
 

@@ -6,12 +6,10 @@ from itertools import pairwise
 import pytest
 from arena.client import budget
 from arena.client.budget import Guard, Meter, Spent, reached
-from arena.journals.records import read_json
 
 from tests.synthetic import (
     T0,
     attempt,
-    iso,
     journal_line,
     write_attempt,
     write_batch,
@@ -59,11 +57,18 @@ def test_a_second_look_reads_what_is_new(root):
     ],
 )
 def test_guard_of_a_batch(root, limits, words):
-    batch = read_json(write_batch(root, "run-01", ["a"], budget={**limits, "since": iso(T0)}))
-    guard = Guard.from_batch(batch, root)
+    guard = Guard(limits, Meter(root, "run", T0).read, clock=lambda: T0 + 1000)
     said = guard.exceeded()
     assert said is None if words is None else words in said
-    assert budget.sentence_of(f"3 games are open: {said}. The next run asks only these") == said
+    assert guard.exceeded() == said
+
+
+def test_a_run_begins_with_the_first_of_its_batches_and_not_with_its_namesakes(root):
+    """A batch that an earlier run played too: what that one spent is not this one's."""
+    assert Meter(root, "run", T0 + 500).read(T0 + 1000).games == 3
+    earlier = attempt(-9000, -8999, -8990, -5000, run="before")
+    write_attempt(root, "run-01", attempt(0, 1, 2, 900, run="run", earlier=[earlier]))
+    assert Meter(root, "run", T0).read(T0 + 1000) == Spent(3, 360, pytest.approx(0.5))
 
 
 def test_nothing_is_read_without_a_budget():

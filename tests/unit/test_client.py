@@ -1,6 +1,7 @@
 """The client against a judge that follows a script: what it rides out, and what it stops at."""
 
 import asyncio
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -9,6 +10,8 @@ import signal
 import socket
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import arena.client.adaptive_limit
 import arena.client.breaker
@@ -17,16 +20,15 @@ import arena.client.deadline
 import arena.client.ready
 import arena.client.replies
 import pytest
-from arena.client.asker import Asker, is_loopback
-from arena.client.client import Client
+from arena.client.asker import Asker
+from arena.client.client import Client, Limits
 from arena.client.deadline import Deadline
-from arena.client.hooks import Hooks
-from arena.client.ready import Server
+from arena.client.ready import RunningServer
 from arena.data.games import plan_games
 from arena.data.questions import Question
+from arena.journals.batch_games import BatchGames
 from arena.journals.journal import Journal, read_records
-from arena.journals.replay import open_games
-from arena.support.errors import BudgetSpent, JournalError, JudgeError, OpenGames
+from arena.support.errors import BudgetSpent, JobEnds, JournalError, JudgeError, OpenGames
 from arena.support.interrupts import Interrupted, Interrupts
 from scripted import KEY, Call, completion, judge
 from test_games import answers, settings
@@ -36,9 +38,9 @@ from tests.web import Reply, error
 QUESTIONS = [Question(f"q{n}", "hard", f"What is {n}?", n + 1) for n in range(40)]
 
 
-def plan(some_settings, questions: int):
+def plan(some_settings, questions: int, model: str = "mine"):
     asked = QUESTIONS[:questions]
-    ours = answers(**{q.uid: f"mine {q.uid}" for q in asked})
+    ours = answers(**{q.uid: f"{model} {q.uid}" for q in asked})
     theirs = answers(**{q.uid: f"base {q.uid}" for q in asked})
     return plan_games(some_settings, asked, ours, {"base": theirs})
 
@@ -52,6 +54,8 @@ class Played:
     lines: list
     told: list[str]
     client: Client
+    games: BatchGames
+    by_model: dict[str, list]
 
 
 @pytest.fixture(autouse=True)
@@ -69,8 +73,21 @@ def quick(monkeypatch):
 def impatient(monkeypatch):
     """Patience in hundredths as well, where its end is awaited: elsewhere a slow machine could pass
     for a dead judge."""
-    monkeypatch.setattr(arena.client.ready, "PATIENCE_EXTERNAL", 0.6)
-    monkeypatch.setattr(arena.client.ready, "PATIENCE_SUPERVISED", 1.2)
+    monkeypatch.setattr(RunningServer, "patience", 0.6)
+
+
+class StartedServer:
+    """A judge of this batch, as the client sees it: `ready` says what the test has it say."""
+
+    patience = 1.2
+    parallel = None
+
+    def __init__(self, *ready: Callable[[], Awaitable[None]]):
+        self._ready = iter(ready)
+
+    async def ready(self) -> None:
+        if wait := next(self._ready, None):
+            await wait()
 
 
 @pytest.fixture
@@ -79,47 +96,57 @@ def play(tmp_path):
 
     def run(url, *, questions=4, parallel=8, **options) -> Played:
         some_settings = settings(**options.pop("settings", {}))
-        games = options.pop("games", None) or plan(some_settings, questions)
-        plain = {"url": url, "key": KEY} | options.pop("server", {})
-        supervised = options.pop("supervised", True)
+        models = options.pop("models", None) or {"m": plan(some_settings, questions)}
+        endpoints = options.pop("endpoints", None) or [{"url": url, "key": KEY}]
         deadline = options.pop("deadline", Deadline())
-        priority = options.pop("priority", False)
-        options.setdefault("priority", lambda: priority)
         timeout = options.pop("timeout", 20.0)
         during = options.pop("during", None)
+        server = options.pop("server", None)
+        limits = Limits(**options)
         told: list[str] = []
-        hooks = Hooks(**{"share": lambda: parallel, "tell": told.append} | options)
-        path = tmp_path / "games" / "m.jsonl"
 
-        async def go() -> tuple[Client, Exception | None]:
-            asker = Asker(plain, some_settings, timeout=timeout)
-            server = Server(plain, "judge", supervised=supervised, log="logs/b/server.log")
+        async def go(games: BatchGames) -> tuple[Client, Exception | None]:
+            asker = Asker(endpoints, some_settings, timeout=timeout)
             client = Client(
-                some_settings,
-                journal,
+                games,
                 asker,
-                server,
+                server or RunningServer(asker, "judge", told.append),
                 deadline=deadline,
-                hooks=hooks,
+                parallel=parallel,
+                limits=limits,
+                tell=told.append,
             )
             if during:
                 during(client)
             failure = None
             try:
                 with Interrupts() as interrupts, interrupts.handled_by(client.interrupt):
-                    await client.run(open_games(games, journal, some_settings))
+                    await client.run()
             except Exception as caught:
                 failure = caught
             finally:
                 await asker.close()
             return client, failure
 
-        with Journal(path, {game.digest for game in games}) as journal:
-            client, failure = asyncio.run(asyncio.wait_for(go(), 60))
-            records = dict(journal.records)
-        return Played(failure, records, list(read_records(path)), told, client)
+        def path(model: str) -> Path:
+            return tmp_path / "games" / f"{model}.jsonl"
+
+        with contextlib.ExitStack() as stack:
+            journals = {
+                model: stack.enter_context(Journal(path(model), {game.digest for game in games}))
+                for model, games in models.items()
+            }
+            games = BatchGames(some_settings, models, journals)
+            client, failure = asyncio.run(asyncio.wait_for(go(games), 60))
+            records = dict(journals[next(iter(models))].records)
+        lines = {model: list(read_records(path(model))) for model in models}
+        return Played(failure, records, lines[next(iter(models))], told, client, games, lines)
 
     return run
+
+
+def left_of(played: Played) -> int:
+    return played.games.total() - played.games.played()
 
 
 def states(played: Played) -> Counter:
@@ -174,35 +201,6 @@ def test_questions_go_in_order_and_both_games_of_one_are_open_at_once(play):
     first_pair = {call.user for call in server.calls[:2]}
     assert len(first_pair) == 2
     assert {position(call) for call in server.calls[:2]} == {0}
-
-
-def test_priority_is_the_questions_position(play):
-    with judge(lambda call: completion()) as server:
-        play(server.url, questions=5, priority=True)
-    assert sorted((call.body["priority"], position(call)) for call in server.calls) == [
-        (n, n) for n in range(5) for _ in (0, 1)
-    ]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Got priority 2 but Priority scheduling is not enabled.",
-        "Unrecognized request argument supplied: priority",
-    ],
-)
-def test_a_server_that_knows_no_priority_is_asked_without(play, text):
-    def script(call: Call) -> Reply:
-        if "priority" in call.body and (call.body["priority"] or "Unrec" in text):
-            return error(400, "BadRequestError", text)
-        return completion()
-
-    with judge(script) as server:
-        played = play(server.url, questions=20, priority=True, parallel=16)
-    assert played.error is None
-    assert states(played) == {"ok": 40}
-    assert len(server.calls) <= 40 + 16
-    assert played.told == [f"asking without priorities: HTTP 400: {text}"]
 
 
 @pytest.mark.parametrize(
@@ -278,23 +276,6 @@ def test_a_stall_is_a_time_out(play):
     assert played.client.counts.failed == {"timeout": 2}
 
 
-@pytest.mark.parametrize(("supervised", "fails"), [(True, False), (False, True)])
-def test_a_queue_of_siblings_questions_is_no_dead_judge(play, supervised, fails, impatient):
-    """By priority those behind go first: nothing of ours is answered for longer than patience."""
-    begun = time.monotonic()
-
-    async def starve(_: Call) -> Reply:
-        if time.monotonic() - begun < 3.0:
-            await asyncio.sleep(30)
-        return completion()
-
-    with judge(starve) as server:
-        options = {"timeout": 0.2, "priority": True, "others_play": lambda: ["behind us"]}
-        played = play(server.url, supervised=supervised, **options)
-    assert isinstance(played.error, JudgeError) == fails, played.error
-    assert states(played) == ({} if fails else {"ok": 8})
-
-
 def test_terminal_states_reach_the_journal_with_their_reasons(play):
     replies = {
         0: completion("[[A>B]]"),
@@ -343,9 +324,9 @@ def test_games_without_a_verdict_are_asked_again_by_a_setting(play):
     assert len(played.lines) == 12, "each asking is on record, with its tokens"
     last = {(r.uid, r.game): r for r in played.records.values()}
     assert last["q0", 0].attempts == last["q1", 0].attempts == 3
-    assert last["q0", 0].reason == "verdict when asked again, for the second time"
+    assert last["q0", 0].reason == "verdict after asking again 2 times"
     assert last["q1", 0].reason == (
-        "the reply reached max_tokens before a verdict, also when asked again, for the second time"
+        "the reply reached max_tokens before a verdict, also after asking again 2 times"
     )
     assert (last["q1", 0].state, last["q1", 0].label) == ("truncated", None)
 
@@ -419,20 +400,9 @@ def test_endless_refusals_are_a_used_up_quota(play):
     assert "quota" in str(played.error)
 
 
-def test_a_proxy_of_the_cluster_is_not_asked_for_a_judge_on_this_node(play, monkeypatch):
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    monkeypatch.delenv("no_proxy", raising=False)
-    with judge(lambda call: completion()) as server:
-        assert play(server.url).error is None
-    assert [is_loopback(f"http://{host}:1/v1") for host in ("127.0.0.1", "[::1]", "localhost")] == [
-        True
-    ] * 3
-    assert not is_loopback("https://api.openai.com/v1")
-
-
 def test_a_wrong_key_stops_at_once_and_is_not_repeated(play):
     with judge(lambda call: completion()) as server:
-        played = play(server.url, server={"key": "another-jobs-key-77"})
+        played = play(server.url, endpoints=[{"url": server.url, "key": "another-jobs-key-77"}])
     assert isinstance(played.error, JudgeError)
     assert "another job's server" in str(played.error)
     assert (server.refused, server.calls) == (1, [])
@@ -440,89 +410,25 @@ def test_a_wrong_key_stops_at_once_and_is_not_repeated(play):
     assert "***" in str(played.error), "the server had repeated it"
 
 
-def test_a_server_of_another_judge_is_refused(play):
-    with judge(lambda call: completion(), names=("Judge-70b",)) as server:
-        supervised = play(server.url)
-        assert server.calls == []
-        external = play(server.url, supervised=False)
-    assert "the server serves Judge-70b, not the judge 'judge'" in str(supervised.error)
-    assert external.error is None
-    assert "warning: the server serves Judge-70b" in external.told[0]
-
-
 @pytest.mark.parametrize("status", [403, 404, 405, 429])
 def test_a_judge_of_others_that_does_not_list_its_models_is_asked_all_the_same(play, status):
     with judge(lambda call: completion()) as server:
         server.models = lambda: Reply(status, {"error": {"message": "Missing scopes"}})
-        external = play(server.url, supervised=False)
+        external = play(server.url)
         assert external.error is None
         assert states(external) == {"ok": 8}
         assert external.told[0].startswith("warning: ")
         assert str(status) in external.told[0]
-        if status != 429:
-            assert isinstance(play(server.url, questions=5).error, JudgeError), "of our own"
         server.models = lambda: Reply(401, "")
-        wrong = play(server.url, questions=5, supervised=False)
+        wrong = play(server.url, questions=5)
     assert "the server refuses our key" in str(wrong.error)
 
 
-def test_a_judge_that_failed_to_start_stops_us_with_its_cause(play):
-    with judge(lambda call: completion()) as server:
-        server.models = lambda: error(503, "judge_failed", "CUDA out of memory; see server.log")
-        played = play(server.url)
-    assert isinstance(played.error, JudgeError)
-    assert "CUDA out of memory; see server.log" in str(played.error)
-    assert server.looks == 1
-
-
-def test_a_judge_that_fails_later_stops_us_too(play):
-    with judge(lambda call: error(503, "judge_failed", "died 4 times")) as server:
-        played = play(server.url, questions=20, parallel=2)
-    assert "died 4 times" in str(played.error)
-    assert len(server.calls) <= 2
-
-
-def test_a_judge_that_loads_is_waited_for(play):
-    with judge(lambda call: completion()) as server:
-        ready = server.models
-        loading = error(503, "judge_starting", "loading")
-        server.models = lambda: ready() if server.looks > 5 else loading
-        played = play(server.url)
-    assert played.error is None
-    assert played.told == ["waiting for the judge: loading"]
-    assert server.looks == 6
-
-
-def test_refused_connections_are_waited_for_while_the_supervisor_lives(play):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    end = Deadline(time.time() + 61.0)  # leaves a second
-    played = play(f"http://127.0.0.1:{port}/v1", server={"pid": os.getpid()}, deadline=end)
-    assert str(played.error).startswith(
-        "8 games are open: the job ends before the judge is ready; raise walltime.start_minutes"
-    )
-
-
-def test_a_supervisor_that_is_gone_ends_the_wait(play):
-    child = os.fork()
-    if child == 0:
-        os._exit(0)
-    os.waitpid(child, 0)
-    server = {"pid": child, "host": socket.gethostname()}
-    played = play("http://127.0.0.1:9/v1", server=server)
-    assert isinstance(played.error, JudgeError)
-    assert "the judge server of this batch has ended; its log: logs/b/server.log" in str(
-        played.error
-    )
-
-
 @pytest.mark.parametrize("status", [500, 503])
-@pytest.mark.parametrize("supervised", [True, False])
-def test_a_dead_judge_behind_a_live_api_opens_the_circuit(play, supervised, status, impatient):
+def test_a_dead_judge_behind_a_live_api_opens_the_circuit(play, status, impatient):
     """It lists its models and fails every game: within the patience we stop, with few calls."""
     with judge(lambda call: error(status, "internal", "EngineDeadError")) as server:
-        played = play(server.url, questions=40, parallel=4, supervised=supervised)
+        played = play(server.url, questions=40, parallel=4)
     assert isinstance(played.error, JudgeError)
     assert "no reply for" in str(played.error)
     assert "EngineDeadError" in str(played.error)
@@ -534,9 +440,9 @@ def test_an_external_judge_that_nobody_answers_for_ends_the_job(play, impatient)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    played = play(f"http://127.0.0.1:{port}/v1", supervised=False)
+    played = play(f"http://127.0.0.1:{port}/v1")
     assert isinstance(played.error, JudgeError)
-    assert "is not well" in str(played.error)
+    assert "has been unhealthy for" in str(played.error)
 
 
 def test_a_judge_that_comes_back_is_played_on_with(play):
@@ -554,11 +460,30 @@ def test_the_next_address_is_taken_where_nobody_listens(play):
     with judge(lambda call: completion()) as server:
         both = [{"url": dead, "key": KEY}, {"url": server.url, "key": KEY, "model": "alias"}]
         server.names = ("alias",)
-        played = play(dead, questions=10, supervised=False, server={"endpoints": both})
+        played = play(dead, questions=10, endpoints=both)
     assert played.error is None
     assert states(played) == {"ok": 20}
     assert {call.body["model"] for call in server.calls} == {"alias"}
     assert played.client._asker._endpoints[0].rests_until > time.monotonic(), "left out for 10 s"
+
+
+@pytest.mark.parametrize("fault", [Reply(500, ""), Reply(503, ""), Reply(429, ""), Reply(401, "")])
+def test_a_failing_address_rests_and_its_games_go_to_the_healthy_one(play, fault):
+    with judge(lambda call: fault) as bad, judge(lambda call: completion()) as good:
+        both = [{"url": server.url, "key": KEY} for server in (bad, good)]
+        played = play(bad.url, questions=20, parallel=4, endpoints=both)
+    assert played.error is None
+    assert states(played) == {"ok": 40}
+    assert len(good.calls) == 40
+    assert len(bad.calls) <= 4, "those that were open when it failed first"
+
+
+def test_where_all_addresses_refuse_us_the_batch_stops(play):
+    with judge(lambda call: Reply(401, "")) as one, judge(lambda call: Reply(403, "")) as two:
+        both = [{"url": server.url, "key": KEY} for server in (one, two)]
+        played = play(one.url, questions=5, parallel=1, endpoints=both)
+    assert isinstance(played.error, JudgeError)
+    assert "refuses our key" in str(played.error)
 
 
 def test_requests_go_to_the_address_with_fewest_open(play):
@@ -568,7 +493,7 @@ def test_requests_go_to_the_address_with_fewest_open(play):
 
     with judge(script) as one, judge(script) as two:
         both = [{"url": one.url, "key": KEY}, {"url": two.url, "key": KEY}]
-        play(one.url, questions=20, parallel=4, server={"endpoints": both})
+        play(one.url, questions=20, parallel=4, endpoints=both)
     assert one.most_open == two.most_open == 2
 
 
@@ -600,7 +525,7 @@ def test_an_account_that_is_emptied_later_takes_no_game_with_it(play, questions)
     empty = refusal("Your credit balance is too low")
     with judge(lambda call: completion() if call.number < 4 else empty) as server:
         server.control = lambda: empty
-        played = play(server.url, questions=questions, parallel=2, supervised=False)
+        played = play(server.url, questions=questions, parallel=2)
         assert isinstance(played.error, JudgeError)
         assert "credit balance" in str(played.error)
         assert states(played) == {"ok": 4}
@@ -628,7 +553,7 @@ def test_the_replies_of_one_address_say_nothing_of_anothers_account(play):
     with judge(lambda call: completion()) as rich, judge(lambda call: refusal("no credit")) as poor:
         poor.control = lambda: refusal("no credit")
         both = [{"url": server.url, "key": KEY} for server in (rich, poor)]
-        played = play(rich.url, questions=20, parallel=4, server={"endpoints": both})
+        played = play(rich.url, questions=20, parallel=4, endpoints=both)
     assert "one of a few words: no credit" in str(played.error)
     assert set(states(played)) <= {"ok"}
     assert (rich.controls, poor.controls) == (0, 1)
@@ -665,7 +590,7 @@ def test_a_judge_that_has_replied_is_believed_that_prompts_are_too_long(play):
         assert states(played) == {"ok": 2, "too_long": 22}
         assert states(play(server.url, questions=20)) == {"ok": 2, "too_long": 38}
         assert server.controls == 0
-        path = played.client._journal.path
+        path = played.games.journals["m"].path
         adopted = [dataclasses.replace(record, attempts=0) for record in played.lines[:2]]
         path.write_text("".join(record.line() for record in adopted))
         server.control = lambda: refusal(NO_ROOM)
@@ -686,7 +611,7 @@ def test_what_is_held_back_at_the_end_stays_open(play):
     with judge(lambda call: refusal("odd prompt")) as server:
         played = play(server.url, exceeded=lambda: "enough" if len(server.calls) > 3 else None)
     assert isinstance(played.error, OpenGames)
-    assert (played.client.left, played.records) == (8, {})
+    assert (left_of(played), played.records) == (8, {})
 
 
 def test_a_repetition_that_is_refused_costs_no_text(play):
@@ -709,26 +634,10 @@ def test_a_game_that_never_goes_through_leaves_the_others_alone(play):
     with judge(lambda call: Reply(500, "") if position(call) == 0 else completion()) as server:
         played = play(server.url, questions=6, parallel=2)
     assert isinstance(played.error, OpenGames)
-    assert str(played.error).startswith("2 games are open: they do not go through (failures: 12 ")
+    assert str(played.error).startswith(
+        "2 games are open: the judge does not answer them (failures: 12 "
+    )
     assert states(played) == {"ok": 10}
-
-
-def test_it_waits_for_siblings_and_tries_on_meanwhile(play):
-    looks, waits = [], []
-
-    def others() -> list[str]:
-        looks.append(1)
-        return ["sibling"]
-
-    def script(call: Call) -> Reply:
-        return Reply(500, "") if position(call) == 0 and len(looks) < 3 else completion()
-
-    with judge(script) as server:
-        played = play(server.url, questions=3, parallel=2, others_play=others, waiting=waits.append)
-    assert played.error is None
-    assert states(played) == {"ok": 6}
-    assert waits[0] is True
-    assert waits[-1] is False
 
 
 def test_near_the_jobs_end_open_games_finish_and_no_more_are_asked(play):
@@ -736,12 +645,12 @@ def test_near_the_jobs_end_open_games_finish_and_no_more_are_asked(play):
         await asyncio.sleep(0.3)
         return completion()
 
-    end = Deadline(time.time() + 60 + 10 + 0.7)  # leaves at 60 s, a game needs at least 10
+    end = Deadline(60 + 10 + 0.7)  # leaves at 60 s, a game needs at least 10
     with judge(script) as server:
         played = play(server.url, questions=40, parallel=4, deadline=end)
     assert isinstance(played.error, OpenGames)
     assert "the job ends soon" in str(played.error)
-    assert len(server.calls) == len(played.records) == 80 - played.client.left
+    assert len(server.calls) == len(played.records) == 80 - left_of(played)
     assert 4 <= len(server.calls) <= 16
 
 
@@ -751,12 +660,12 @@ def test_at_the_end_of_the_job_open_games_are_given_up(play, monkeypatch):
         return completion()
 
     monkeypatch.setattr(arena.client.deadline, "QUICKEST", 0.5)
-    end = Deadline(time.time() + 2.5, leave=1.0)
+    end = Deadline(2.5, leave=1.0)
     with judge(script) as server:
         played = play(server.url, questions=2, deadline=end)
     assert isinstance(played.error, OpenGames)
     assert played.lines == []
-    assert time.time() < end.end
+    assert time.monotonic() < end.end
 
 
 def test_a_used_up_budget_ends_the_asking(play):
@@ -797,7 +706,7 @@ def test_a_signal_leaves_a_whole_journal(play, number):
     assert isinstance(played.error, Interrupted)
     assert signal.Signals(number).name in str(played.error)
     assert [record.state for record in played.lines] == ["ok"] * 4
-    assert played.client.left == 36
+    assert left_of(played) == 36
 
 
 def test_games_are_put_on_disk_now_and_then(play, monkeypatch):
@@ -819,9 +728,9 @@ def test_games_are_put_on_disk_now_and_then(play, monkeypatch):
 
 def test_a_lost_lock_stops_the_writing(play):
     with judge(lambda call: completion()) as server:
-        played = play(server.url, lost=lambda: len(server.calls) > 3)
+        played = play(server.url, lost=lambda: "another took it" if len(server.calls) > 3 else None)
     assert isinstance(played.error, JournalError)
-    assert "took its lock" in str(played.error)
+    assert "another took it" in str(played.error)
 
 
 def test_our_own_mistakes_are_not_swallowed(play):
@@ -831,19 +740,6 @@ def test_our_own_mistakes_are_not_swallowed(play):
     with judge(lambda call: completion()) as server:
         played = play(server.url, during=broken)
     assert isinstance(played.error, TypeError)
-
-
-def test_a_share_that_grows_is_used(play):
-    """A sibling ended: from the next look on, its requests are ours."""
-    shares = iter([1])
-
-    async def script(call: Call) -> Reply:
-        await asyncio.sleep(0.05)
-        return completion()
-
-    with judge(script) as server:
-        play(server.url, questions=30, share=lambda: next(shares, 6))
-    assert server.most_open == 6
 
 
 def test_no_key_in_what_is_written_or_said(play, caplog):
@@ -871,7 +767,111 @@ def test_no_key_in_what_is_written_or_said(play, caplog):
 )
 def test_no_part_of_a_key_where_a_text_is_cut_and_none_in_a_refusal(play, reply, impatient):
     with judge(lambda call: reply) as server:
-        played = play(server.url, supervised=False)
+        played = play(server.url)
     said = str(played.error) + "".join(record.line() for record in played.lines)
     assert "*" in said
     assert KEY[:6] not in said
+
+
+def test_models_of_a_batch_go_through_the_questions_together(play):
+    async def script(call: Call) -> Reply:
+        await asyncio.sleep(0.002)
+        return completion()
+
+    models = {name: plan(settings(), 10, name) for name in ("x", "y", "z")}
+    with judge(script) as server:
+        played = play(server.url, models=models, parallel=6)
+    assert played.error is None
+    positions = [position(call) for call in server.calls]
+    assert max(early - late for early, late in itertools.pairwise(positions)) <= 1
+    assert positions[:6] == [0] * 6
+    assert {model: len(lines) for model, lines in played.by_model.items()} == {
+        "x": 20,
+        "y": 20,
+        "z": 20,
+    }
+
+
+def test_a_prompt_that_models_share_is_asked_and_charged_once(play):
+    """Two checkpoints with the same answers, and a third that has only its own."""
+    models = {"x": plan(settings(), 5, "same"), "y": plan(settings(), 5, "same")}
+    models["z"] = plan(settings(), 5, "other")
+    with judge(lambda call: completion(f"on {position(call)} [[A>B]]")) as server:
+        played = play(server.url, models=models)
+        assert played.error is None
+        assert len(server.calls) == 20
+        again = play(server.url, models={"y": models["y"]})
+        assert len(server.calls) == 20, "what a sibling asked is in our own journal"
+    shared = played.by_model["y"]
+    assert [(line.attempts, line.usage["prompt"]) for line in shared] == [(0, 0)] * 10
+    assert shared[0].reason.startswith("the same prompt as game")
+    assert sum(line.usage["prompt"] for line in played.by_model["x"]) == 7 * 10
+    assert states(again) == {"ok": 10}
+
+
+def test_what_another_journal_of_the_batch_holds_is_not_asked(play):
+    models = {name: plan(settings(), 3, "same") for name in ("x", "y")}
+    with judge(lambda call: completion()) as server:
+        play(server.url, models={"x": models["x"]})
+        played = play(server.url, models=models)
+    assert len(server.calls) == 6
+    assert {line.attempts for line in played.by_model["y"]} == {0}
+
+
+def test_a_shared_prompt_without_a_verdict_is_asked_again_once_for_all(play):
+    models = {name: plan(settings(), 2, "same") for name in ("x", "y")}
+    again = {"ask_again": {"times": 1}}
+    with judge(lambda call: completion("hm")) as server:
+        played = play(server.url, models=models, settings=again)
+    assert len(server.calls) == 2 * 4
+    assert [len(played.by_model[model]) for model in "xy"] == [8, 4]
+    assert {line.state for line in played.by_model["y"]} == {"unparsed"}
+
+
+def test_a_model_is_told_as_it_becomes_whole(play):
+    """The second model has one question more: it is complete later."""
+    told = []
+    models = {"short": plan(settings(), 2, "short"), "long": plan(settings(), 4, "long")}
+
+    def listen(client: Client) -> None:
+        client._games.completed = lambda model: told.append((model, len(server.calls)))
+
+    with judge(lambda call: completion()) as server:
+        play(server.url, models=models, parallel=1, during=listen)
+    assert told == [("short", 7), ("long", 12)] or told == [("short", 8), ("long", 12)]
+
+
+def test_a_judge_that_is_started_is_waited_for_and_its_end_stops_us(play):
+    async def gone() -> None:
+        raise JudgeError("CUDA out of memory", "judge_start")
+
+    with judge(lambda call: Reply(500, "")) as server:
+        assert play(server.url, server=StartedServer(gone)).error.kind == "judge_start"
+        assert server.calls == []
+        died = play(server.url, questions=20, server=StartedServer(lambda: asyncio.sleep(0), gone))
+    assert "CUDA out of memory" in str(died.error)
+    assert len(server.calls) < 10
+
+
+def test_the_job_ends_before_the_judge_is_ready(play):
+    end = Deadline(61.0)  # leaves a second
+    started = StartedServer(lambda: asyncio.sleep(60))
+    played = play("http://127.0.0.1:9/v1", server=started, deadline=end)
+    assert isinstance(played.error, JobEnds)
+    assert "8 games are open: the job ends before the judge is ready" in str(played.error)
+
+
+def test_an_extended_job_plays_on(play):
+    """Near its end Slurm is asked once more: somebody gave the job an hour."""
+    asked = []
+    end = Deadline(60 + 10 + 0.5, ask=lambda: asked.append(1) or 3600.0)
+
+    async def script(call: Call) -> Reply:
+        await asyncio.sleep(0.2)
+        return completion()
+
+    with judge(script) as server:
+        played = play(server.url, questions=10, parallel=4, deadline=end)
+    assert played.error is None
+    assert (len(asked), states(played)) == (1, {"ok": 20})
+    assert played.told[-1] == "the job was given more time"

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 from arena.costs.ledger import COLUMNS, as_tsv, ledger, open_seconds
-from arena.pages.ledger_page import ledger_page
+from arena.costs.ledger_page import ledger_page
 from arena.support.slurm import Account
 
 from tests.browser import needs_chromium, open_page
@@ -94,8 +94,8 @@ def test_where_the_accounting_knows_no_gpus_those_asked_for_count(root):
     accounts = {job: Account(job, "COMPLETED", 90, 0.0, "n1") for job in "12"}
     one, *_ = ledger(root, T0 + 1000, accounts=accounts)
     assert (one.gpu_hours, one.source) == (2 * 180 / 3600, "slurm")
-    write_batch(root, "r-01", ["a", "b"], resources={"gpus": 0, "runtime": 80})
-    assert ledger(root, T0 + 1000, accounts=accounts)[0].gpu_hours == 0
+    write_attempt(root, "r-02", attempt(0, 5, None, 65, slurm_job_id="1", gpus=0))
+    assert ledger(root, T0 + 1000, accounts=accounts)[1].gpu_hours == 0
 
 
 def test_a_model_of_two_runs_is_one_model(root):

@@ -45,9 +45,9 @@ def test_a_batch_with_two_attempts(tmp_path):
 
 
 def test_a_batch_that_two_runs_ask_for(tmp_path):
-    """Its hours are each run's own, and each run's walltimes begin with the first one."""
-    write_batch(tmp_path, "0a1b2c3d", ["a"], run="r2", resources={"gpus": 1, "runtime": 10})
-    keys = {"gpus": 1, "node": "n9"}
+    """Its hours are each run's own; each attempt says its walltime, which it cannot outlive."""
+    write_batch(tmp_path, "0a1b2c3d", ["a"], run="r2", resources={})
+    keys = {"gpus": 1, "node": "n9", "asked": {"runtime": 10}}
     first = attempt(0, 1, 5, 3600, run="r1", slurm_job_id="1", **keys)
     again = attempt(7200, 7201, 7205, None, run="r2", slurm_job_id="2", earlier=[first], **keys)
     write_attempt(tmp_path, "0a1b2c3d", again)

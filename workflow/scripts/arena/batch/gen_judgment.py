@@ -355,9 +355,11 @@ class Batch:
         """Remember for the whole run: the other batches fail at once, and nothing is retried."""
         path = self.layout.run_stop(self.plan.run)
         if RunStop.read(path) is None:
-            text = stop.text.split("\n")[0]
+            # What holds for all batches; how many games are open here is this one's own.
+            budget = self.guard.exceeded() if stop.kind is StopKind.BUDGET else None
+            why = Stop(stop.kind, (budget or stop.text).split("\n")[0])
             attempt = self.attempt.attempt
-            run_stop = RunStop(Stop(stop.kind, text), self.plan.batch, attempt.node, attempt.log)
+            run_stop = RunStop(why, self.plan.batch, attempt.node, attempt.log)
             with contextlib.suppress(OSError):
                 run_stop.write(path)
 

@@ -26,14 +26,12 @@ from arena.data.layout import Layout
 from arena.data.questions import read_questions
 from arena.journals.journal import Replayed, read_records
 from arena.journals.progress import Progress
-from arena.journals.records import BatchPlan
+from arena.journals.records import REPLAY, BatchPlan
 from arena.journals.replay import open_games, reparse
 from arena.setup.settings import Settings
 from arena.support.errors import DataError
 from arena.support.humanize import counted
 from arena.support.jsonl import iter_lines
-
-REPLAY = "replay-"  # begins the name of a batch of complete models, which is no job
 
 
 def run_name() -> str:

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from arena.batch.made import Digests, is_current
 from arena.data.layout import Layout
 from arena.journals.records import Batch, read_json
 from arena.setup.settings import Settings
@@ -22,8 +24,7 @@ class Campaign:
     questions: Path | None = None
     answers_dir: Path | None = None
     judgments_dir: Path | None = None
-    settings: str | None = None  # digest of what determines the judgments
-    toy: bool = False
+    settings: Settings | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> "Campaign":
@@ -35,23 +36,32 @@ class Campaign:
             questions=settings.questions,
             answers_dir=settings.answers_dir,
             judgments_dir=settings.judgments_dir,
-            settings=settings.digest,
-            toy=settings.toy,
+            settings=settings,
         )
 
+    @cached_property
+    def _digests(self) -> Digests:
+        return Digests(self.layout.digests)
+
     def is_judged(self, model: str, batch: Batch | None) -> bool | None:
-        """Whether its judgments are there, made with these settings, and not older than what they
-        are made from or than the plan of its newest batch. None where nobody knows.
+        """Whether its judgments are there, of today's settings and inputs. None where nobody knows.
+
+        batch: its newest. Judgments of the first version have no record of what they were made
+        of: they must be older than no file that they are made from, nor than the batch's plan.
         """
         if self.judgments_dir is None:
             return None
-        made = modified(self.judgments_dir / f"{model}.jsonl")
+        judgment, known = self.judgments_dir / f"{model}.jsonl", self.settings
+        if known and self.layout.made_record(model).exists():
+            roles = known.roles(model)
+            return is_current(self.layout, model, judgment, known.digest, roles, self._digests)
+        made = modified(judgment)
         names = (model, *self.baselines, *filter(None, [self.reference]))
         files = [self.answers_dir / f"{name}.jsonl" for name in names] if self.answers_dir else []
         times = [modified(file) or 0 for file in (*files, self.questions) if file]
         if batch is not None:
             times.append(batch.since or 0)
-            if self.settings not in (None, batch.plan.settings):
+            if known and known.digest != batch.plan.settings:
                 return False
         return made is not None and made >= max(times, default=0)
 

@@ -24,19 +24,17 @@ def plan_text(plans: Sequence[BatchPlan], settings: Settings) -> str:
     if not plans:
         return "\n".join([*lines, "Nothing to judge: every judgment is there and up to date."])
     for plan in plans:
-        asked = dict(plan.resources)
-        gpus = asked.pop("gpus", 0)
-        if gpus and not asked.keys() & {"gpu", "gres"}:
-            asked["gpus"] = gpus
         lines += [
             "",
             f"batch {plan.batch}: {counted(len(plan.models), 'model')}, one job",
-            *(textwrap.indent(line, "  ") for line in _wrapped(plan.models)),
-            "  asks for " + ", ".join(f"{key}={value}" for key, value in asked.items()),
+            *textwrap.wrap(
+                ", ".join(plan.models),
+                80,
+                initial_indent="  ",
+                subsequent_indent="  ",
+                break_on_hyphens=False,
+            ),
+            "  asks for " + ", ".join(f"{key}={value}" for key, value in plan.resources.items()),
         ]
     total = sum(len(plan.models) for plan in plans)
     return "\n".join([*lines, "", f"{counted(total, 'model')}, {counted(len(plans), 'job')}."])
-
-
-def _wrapped(models: Sequence[str]) -> list[str]:
-    return textwrap.wrap(", ".join(models), 78, break_on_hyphens=False)

@@ -86,7 +86,7 @@ def _jobs(status: CampaignStatus) -> Iterator[Problem]:
     for job in status.jobs:
         rows = _rows_of(status, job)
         open_models = [row.model for row in rows if row.mark != "done"]
-        attempt, own_log = job.attempt, _log(status, job)
+        attempt, own_log = job.attempt, _log(status, job.batch.name)
         log = (attempt.log if attempt else None) or own_log
         name = f"batch {job.batch.name}" + (f" on {job.node}" if job.node else "")
         told = any(row.stop and row.stop.kind in _OF_MODELS for row in rows if row.mark != "done")
@@ -146,7 +146,7 @@ def _games(status: CampaignStatus) -> Iterator[Problem]:
             )
     for job in status.jobs:
         rows = [row for row in _rows_of(status, job) if row.batch == job.batch.name]
-        yield from _of_batch(status, job, rows, _log(status, job))
+        yield from _of_batch(status, job, rows, _log(status, job.batch.name))
     if odd := _beyond_chance(status.rows, lambda row: row.odd):
         states = sum((Counter(row.states) for row in odd), Counter())
         kinds = ", ".join(f"{states[state]} {state}" for state in STATES[1:] if states[state])
@@ -189,20 +189,18 @@ def _of_batch(
 
 def _budget(status: CampaignStatus) -> Iterator[Problem]:
     """Told once, with what the newest run has not played."""
-    said = [status.run_stop.stop] if status.run_stop else []
-    said += [one.stop for one in (*status.jobs, *status.rows) if one.stop]
-    spent = next((stop for stop in said if stop.kind is StopKind.BUDGET), None)
-    planned = {model for job in status.jobs for model in job.batch.models}
-    rows = [row for row in status.rows if row.model in planned and row.mark != "done"]
+    run, known = status.run_stop, status.campaign.settings
+    said = [(run.stop, run.batch)] if run else []
+    said += [(job.stop, job.batch.name) for job in status.jobs if job.stop]
+    said += [(row.stop, row.batch or "") for row in status.rows if row.stop]
+    spent = [(stop, batch) for stop, batch in said if stop.kind is StopKind.BUDGET]
+    asked = known.selected if known else {m for job in status.jobs for m in job.batch.models}
+    rows = [row for row in status.rows if row.model in asked and row.mark != "done" and row.games]
     if spent and rows:
+        stop, batch = spent[0]
         games = sum(max(0, (row.games or 0) - row.played) for row in rows)
         left = f"{counted(games, 'game')} of {counted(len(rows), 'model')}"
-        logs = [
-            _log(status, job)
-            for job in status.jobs
-            if spent in (job.stop, *(row.stop for row in _rows_of(status, job)))
-        ]
-        yield Problem(f"{spent.text}; {left} left", True, next(iter(logs), ""))
+        yield Problem(f"{stop.text}; {left} left", True, _log(status, batch))
 
 
 def _beyond_chance(rows: Sequence[ModelRow], number: Callable[[ModelRow], int]) -> list[ModelRow]:
@@ -242,8 +240,8 @@ def _remarks(job: JobRow) -> bool:
     return bool(status and status.remark and status.time >= start)
 
 
-def _log(status: CampaignStatus, job: JobRow) -> str:
+def _log(status: CampaignStatus, batch: str) -> str:
     """Of the batch's program; of a batch of the first version, the folder of its logs."""
     layout = status.campaign.layout
-    paths = layout.log(job.batch.name), layout.logs(job.batch.name)
+    paths = layout.log(batch), layout.logs(batch)
     return next((str(path) for path in paths if path.exists()), "")

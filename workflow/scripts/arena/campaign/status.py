@@ -76,7 +76,9 @@ class CampaignStatus:
     @property
     def toy(self) -> bool:
         """Whether the judge is the demo judge: by the config, else by the newest batch."""
-        return self.campaign.toy or (bool(self.batches) and self.batches[-1].plan.toy)
+        if self.campaign.settings is not None:
+            return self.campaign.settings.toy
+        return bool(self.batches) and self.batches[-1].plan.toy
 
     @property
     def states(self) -> Counter[str]:
@@ -121,7 +123,7 @@ class StatusReader:
     def read(self, now: float | None = None) -> CampaignStatus:
         now = time.time() if now is None else now
         layout = self.campaign.layout
-        batches = read_batches(layout.root)
+        batches = [batch for batch in read_batches(layout.root) if not batch.is_replay]
         checked = read_validation(layout)
         jobs, problem = job_rows(batches, self._slurm, now)
         mine: dict[str, list[JobRow]] = {}

@@ -36,8 +36,12 @@ class Meter:
     """Adds up what a run spends; a second reading only looks at what is new."""
 
     def __init__(self, root: Path, run: str, since: float):
-        """`since`: the run's start. Only journals that were written to after it are read."""
-        self._root, self._run, self._since = root, run, since
+        """since: when a batch of the run was planned; the run began with the first of them. Only
+        journals that were written to after it are read.
+        """
+        planned = [batch.plan.time for batch in read_batches(root) if batch.run == run]
+        self._root, self._run = root, run
+        self._since = min([since, *filter(None, planned)])
         self._journals: dict[Path, Progress] = {}
 
     def read(self, now: float) -> Spent:

@@ -142,7 +142,8 @@ def _judged(settings: Settings) -> set[str]:
     """
     campaign, batches = Campaign.of(settings), read_batches(settings.root)
     newest = {model: batch for batch in batches for model in batch.models}
-    return {model for model, batch in newest.items() if campaign.is_judged(model, batch)}
+    known = [m for m in settings.selected if m in newest or campaign.layout.made_record(m).exists()]
+    return {model for model in known if campaign.is_judged(model, newest.get(model))}
 
 
 def _counter(

@@ -143,7 +143,7 @@ def _row(
     if accounted:  # Slurm counts from the job's first second, before ours ran
         held = sum(accounts[job].elapsed for job in jobs)
         # Where GPUs are no counted resource of the accounting it names none: then those asked for.
-        hours = sum(accounts[job].gpu_hours for job in jobs) or held / 3600 * batch.plan.gpus
+        hours = sum(accounts[job].gpu_hours for job in jobs) or held / 3600 * batch.gpus
     else:
         held = sum(attempt.held(now) for attempt in batch.attempts)
         hours = batch.gpu_hours(now)

@@ -111,7 +111,11 @@ class GameSettings:
 
         A toy judge of the same name is another judge: its verdicts must never pass for real ones.
         """
-        content = {"judge": self.judge, "messages": asked, "sampling": self.sampling}
+        content: dict[str, Any] = {
+            "judge": self.judge,
+            "messages": asked,
+            "sampling": self.sampling,
+        }
         if self.toy:
             content["toy"] = True
         if self.served_as:

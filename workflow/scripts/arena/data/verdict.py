@@ -42,8 +42,8 @@ def parse_verdict(
         return None
     text = without_thoughts(text)
     if rule == "v0.1":
-        matches = set(_matches(patterns[0], text))
-        label = matches.pop() if len(matches) == 1 else None
+        labels = set(_matches(patterns[0], text))
+        label = labels.pop() if len(labels) == 1 else None
     else:
         upper = text.upper()
         found = (matches for pattern in patterns if (matches := _matches(pattern, upper)))

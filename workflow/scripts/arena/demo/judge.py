@@ -30,12 +30,12 @@ BLOCK = 16  # tokens in a block of vLLM's prefix cache
 def answers(user: str) -> tuple[str, str] | None:
     """The two answers in a judge's user message, or None where no known template frames them."""
     for frame in FRAMES:
-        sides = [
+        first, second = (
             re.search(frame.replace("{side}", side), user, re.DOTALL | re.IGNORECASE)
             for side in "AB"
-        ]
-        if all(sides):
-            return sides[0].group(1), sides[1].group(1)
+        )
+        if first and second:
+            return first.group(1), second.group(1)
     return None
 
 

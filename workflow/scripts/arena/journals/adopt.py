@@ -20,8 +20,8 @@ from arena.data.questions import line_uid
 from arena.data.verdict import as_label
 from arena.journals.journal import NO_TOKENS, Record
 from arena.support.errors import JournalError
-from arena.support.jsonl import iter_lines
 from arena.support.humanize import counted
+from arena.support.jsonl import iter_lines
 
 # Why a game of the file was not taken, in the words of the summary.
 LEFT_OUT = {
@@ -104,7 +104,7 @@ def adopt(
             game = planned.get((uid, index))
             why = "question" if game is None else foreign
             record = None
-            if not why:
+            if game is not None and not why:
                 record, why = _record(game, plain, line.obj, model, settings, result)
             if record and record.digest in known:
                 record, why = None, "known"

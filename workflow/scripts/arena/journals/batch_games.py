@@ -133,10 +133,16 @@ class BatchGames:
         if self.journals[model].holds(game.digest, game.uid, game.index):
             return
         reason = f"the same prompt as game {record.game} of {record.uid}"
-        shared = {"usage": dict(NO_TOKENS), "attempts": 0, "seconds": 0.0, "reason": reason}
-        line = replace(record, uid=game.uid, game=game.index, **shared)
+        line = replace(
+            record,
+            uid=game.uid,
+            game=game.index,
+            reason=reason,
+            usage=dict(NO_TOKENS),
+            attempts=0,
+            seconds=0.0,
+        )
         self.journals[model].append(line)
-
 
     def states(self, model: str) -> Counter[str]:
         """Of the model's games that have ended."""

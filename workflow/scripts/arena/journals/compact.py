@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from arena.data.game_state import STATES
 from arena.data.judgments import is_foreign
 from arena.journals.adopt import move_aside
-from arena.data.game_state import STATES
 from arena.journals.journal import Flaw, Record, read_records
 from arena.journals.lock import Lock
 from arena.support.errors import JournalError
@@ -90,10 +90,11 @@ def compact(path: Path, *, reopen: Collection[str] = (), judgments: Path | None 
         reopened = sum(record.state in reopen for record in last.values())
         said = f"{path}: {len(records) - len(kept)} of {len(records)} lines dropped"
         said += f", {reopened} games reopened, {len(flaws)} unreadable lines gone"
-        judgment = judgments and judgments / path.name
-        ours = judgment and judgment.exists() and not is_foreign(judgment, path)
+        judgment = judgments / path.name if judgments else None
+        if judgment and (not judgment.exists() or is_foreign(judgment, path)):
+            judgment = None
         # First: if we are killed in between, the file is made again of the journal as it was.
-        if ours and (reopened or _has_games_in(judgment, reopen)):
+        if judgment and (reopened or _has_games_in(judgment, reopen)):
             aside = move_aside(judgment, path.parent.parent / "reopened", datetime.now())
             said += f", its judgments moved to {aside}"
         try:

@@ -137,7 +137,8 @@ class Tally:
 
     def __init__(self, lines: Iterable[Line], counts: Callable[[Line], bool] = lambda _: True):
         """Lines that do not count are read all the same: they tell what calls others had."""
-        self._asked = asked = []
+        self._asked: list[Line] = []
+        asked = self._asked
         last: dict[tuple[str, int], Line] = {}
         calls_of = Calls().of
         prompt = cached = completion = calls = 0

@@ -16,7 +16,6 @@ import json
 import os
 import socket
 import sys
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -33,6 +32,9 @@ from arena.support.times import epoch, iso
 # As the node numbers its GPUs: of our step (Snakemake's takes the job's away), or of the job; then
 # as the job sees them, which under cgroups begin at 0.
 GPU_IDS = ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS", "CUDA_VISIBLE_DEVICES")
+
+
+REPLAY = "replay-"  # begins the name of a batch of complete models
 
 
 class StopKind(StrEnum):
@@ -378,7 +380,7 @@ class Status:
             }
             for name, one in self.models.items()
         }
-        content = {"time": iso(self.time), "judge": self.judge, "open": self.open}
+        content: dict[str, Any] = {"time": iso(self.time), "judge": self.judge, "open": self.open}
         content |= {"remark": self.remark, "models": models}
         write_atomic(path, json.dumps(content, ensure_ascii=False) + "\n", durable=False)
 
@@ -455,6 +457,11 @@ class Batch:
         return self.plan.models
 
     @property
+    def is_replay(self) -> bool:
+        """Whether it only makes judgments of complete journals: no job, and no attempt of its own."""
+        return self.name.startswith(REPLAY)
+
+    @property
     def since(self) -> float | None:
         """When it was planned last; of one whose plan is gone, when its first attempt began."""
         return self.plan.time or (self.attempts[0].start if self.attempts else None)
@@ -464,10 +471,16 @@ class Batch:
         """The newest one."""
         return self.attempts[-1] if self.attempts else None
 
+    @property
+    def gpus(self) -> float:
+        """GPUs of its job: those given, else those asked for."""
+        given = [attempt.gpus for attempt in self.attempts if attempt.gpus is not None]
+        return given[-1] if given else self.plan.gpus
+
     def gpu_hours(self, now: float, run: str | None = None) -> float:
         """GPU hours held so far; of one run's attempts alone where it is named."""
         wanted = [a for a in self.attempts if run is None or (a.run or self.run) == run]
-        return sum(attempt.gpu_hours(now, self.plan.gpus) for attempt in wanted)
+        return sum(attempt.gpu_hours(now, self.gpus) for attempt in wanted)
 
 
 def read_batches(root: Path) -> list[Batch]:
@@ -519,18 +532,17 @@ def _read(layout: Layout, name: str) -> Batch:
 def _bounded(attempts: list[Attempt], plan: BatchPlan, logs: Path) -> tuple[Attempt, ...]:
     """Attempts that wrote no end, each with what it cannot have outlived.
 
-    plan.resources["runtime"]: the walltime of a run's first attempt in minutes; its later ones ask
-    for more.
+    "runtime" is the walltime in minutes. In the first version the plan has that of the first
+    attempt, and later ones asked for more.
     """
-    minutes = number_of(plan.resources.get("runtime"))
-    of_run: Counter[str | None] = Counter()
+    first = number_of(plan.resources.get("runtime"))
     for number, attempt in enumerate(attempts):
-        of_run[attempt.run] += 1
+        minutes = number_of(attempt.asked.get("runtime")) or (first and first * (number + 1))
         if attempt.start is None or attempt.end is not None:
             continue
         latest = [later.start for later in attempts[number + 1 :] if later.start is not None][:1]
         if attempt.job is not None and minutes is not None:
-            latest.append(attempt.start + 60 * minutes * of_run[attempt.run])
+            latest.append(attempt.start + 60 * minutes)
         if is_dead(attempt):  # it and its judge wrote to their logs as long as they lived
             written = [path.stat().st_mtime for path in logs.glob("*") if path.exists()]
             latest.append(max([attempt.start, *written]))

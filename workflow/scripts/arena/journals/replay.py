@@ -47,8 +47,9 @@ def judgment_lines(
     """The lines of the judgment file, in question order; all games have a record."""
     by_key = {game.key: game for game in games}
     for question in questions:
-        pair = [by_key.get((question.uid, index)) for index in (0, 1)]
-        if None in pair:
+        keys = [(question.uid, index) for index in (0, 1)]
+        pair = [by_key[key] for key in keys if key in by_key]
+        if len(pair) < 2:
             continue
         played = [_played(game, journal.records[game.digest], settings.toy) for game in pair]
         baseline = settings.baseline_of(question.category)

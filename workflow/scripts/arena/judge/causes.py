@@ -1,97 +1,280 @@
-"""Why a judge did not start or died: recognised in the end of its log, with advice."""
+"""Why a judge did not start or died: recognised in the end of its log, with advice.
+
+What a cause asks for is told by its kind, never by its text: see `SCOPES`.
+"""
 
 import re
 from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
 
-# Looked for in this order; the first that matches is the cause, since what follows it are its
-# echoes. here: whether another node could do better, so that the other batches of the run shall
-# try.
+# settings: every start ends so. node: another node could do better, so that the other batches of
+# the run shall try. passing: as node, and the same job tries once more.
+Scope = Literal["settings", "node", "passing"]
+# other: told by the caller, who saw it.
+Kind = Literal[
+    "other", "unknown", "engine_died", "killed_for_memory", "gpu_memory", "cache_memory",
+    "gpu_busy", "gpu_unusable", "no_gpu", "gpu_name", "old_driver", "old_gpu", "dtype",
+    "context", "tensor_parallel", "gated", "remote_code", "weights_missing", "weights_broken",
+    "architecture", "options", "socket_path", "compiler", "port", "disk", "stale_file",
+    "compile_cache", "program_missing", "nccl",
+]  # fmt: skip
+_ON_NODE = ("gpu_busy", "gpu_unusable", "no_gpu", "old_driver", "port", "disk", "nccl")
+_PASSING = ("unknown", "engine_died", "stale_file", "compile_cache")
+SCOPES: dict[str, Scope] = (
+    dict.fromkeys(get_args(Kind), "settings")
+    | dict.fromkeys(_ON_NODE, "node")
+    | dict.fromkeys(_PASSING, "passing")
+)
+
+
+class _Known(NamedTuple):
+    kind: Kind
+    pattern: str
+    what: str
+    advice: str
+
+
+_GPU_UNUSABLE = (
+    "the GPU cannot be used",
+    "see nvidia-smi on the node, and whether the job asked for a GPU (profile, set-resources)",
+)
+# The last line that one of these fits is the cause; on one line the first that fits, the most
+# specific.
 KNOWN = (
-    (
-        r"CUDA out of memory|torch\.OutOfMemoryError|HIP out of memory",
+    _Known(
+        "context",
+        r"max_model_len.*(?:greater than the derived|exceeds)|max_position_embeddings.*max_model",
+        "--max-model-len is over what the model was made for",
+        "lower it, or leave it out",
+    ),
+    _Known(
+        "no_gpu",
+        r"NoDevFiles",
+        "the job has no GPU",
+        "ask for one (profile, set-resources: gres or gpus)",
+    ),
+    _Known(
+        "gpu_name",
+        r"invalid literal for int\(\).*'(?:MIG|GPU)-",
+        "this server cannot read the names of GPUs in CUDA_VISIBLE_DEVICES (MIG or UUID)",
+        "give it numbers (judge.setup: export CUDA_VISIBLE_DEVICES=0), or update the server",
+    ),
+    _Known(
+        "dtype",
+        r"[Bb]float16 is only supported on GPUs|bf16 is not supported|does not support bfloat16",
+        "this GPU cannot compute in bfloat16",
+        "add --dtype half to judge.command, or ask for a GPU of compute capability 8.0 or more",
+    ),
+    _Known(
+        "old_gpu",
+        r"no kernel image is available|not supported for (?:the current|this) GPU"
+        r"|[Mm]inimum capability|requires? (?:compute|device).{0,20}capability",
+        "the server has no code for this kind of GPU",
+        "use a build of the server that is made for it, another quantisation, or another GPU",
+    ),
+    _Known(
+        "old_driver",
+        r"driver on your system is too old|driver version is insufficient|PTX was compiled with an"
+        r"|forward compatibility was attempted",
+        "the node's NVIDIA driver is older than the server's CUDA",
+        "use a build of the server for an older CUDA, or nodes with a newer driver",
+    ),
+    _Known(
+        "gpu_busy",
+        r"Free memory on device .* is less than desired",
+        "another process holds memory of the GPU",
+        "see nvidia-smi on the node; or lower --gpu-memory-utilization",
+    ),
+    _Known(
+        "gpu_memory",
+        r"CUDA out of memory|torch\.OutOfMemoryError|HIP out of memory|CUDA error: out of memory",
         "the GPU is out of memory",
         "use more GPUs, a smaller --max-model-len or --max-num-seqs, or quantised weights",
-        False,
     ),
-    (
+    _Known(
+        "cache_memory",
         r"No available memory for the cache blocks|larger than the available KV"
         r"|larger than the maximum number of tokens|KV cache is needed, which is larger",
         "the weights leave too little GPU memory for the cache",
         "lower --max-model-len, raise --gpu-memory-utilization, or use more GPUs",
-        False,
     ),
-    (
-        r"Free memory on device .* is less than desired",
-        "another process holds memory of the GPU",
-        "see nvidia-smi on the node; or lower --gpu-memory-utilization",
-        True,
+    _Known(
+        "tensor_parallel",
+        r"heads.*divisible by|divisible by (?:the )?(?:tensor|number of|tp|world)"
+        r"|is not divisible by \d|too large tensor parallel size",
+        "the model cannot be split among so many GPUs",
+        "ask for a number of GPUs that divides its attention heads (--tensor-parallel-size)",
     ),
-    (
-        r"uncorrectable ECC|CUDA error|NCCL error|no CUDA-capable device|No CUDA GPUs are available"
-        r"|Failed to infer device type|libcuda\.so",
-        "the GPU cannot be used",
-        "see nvidia-smi on the node, and whether the job asked for a GPU (profile, set-resources)",
-        True,
+    _Known(
+        "gated",
+        r"gated repo|GatedRepoError|Access to model .* is restricted|401 Client Error"
+        r"|must be authenticated to access",
+        "the weights may only be fetched with an account",
+        "accept the licence and fetch them once with your token, then set judge.path to the folder",
     ),
-    (
-        r"Address already in use|address already in use",
+    _Known(
+        "remote_code",
+        r"(?:argument|option|setting) `?trust_remote_code=True|custom code which must"
+        r"|execute the \w+ file in that repo|--trust-remote-code flag",
+        "the model brings code of its own",
+        "read it, then add --trust-remote-code to judge.command, or use another judge",
+    ),
+    _Known(
+        "socket_path",
+        r"longer than 10\d characters|AF_UNIX path too long|sockaddr_un",
+        "the path of a socket is too long",
+        "use a short folder for temporary files (judge.setup: export TMPDIR=/tmp "
+        "VLLM_RPC_BASE_PATH=/tmp)",
+    ),
+    _Known(
+        "compiler",
+        r"[Ff]ailed to find C compiler|\b(?:gcc|cc|g\+\+|nvcc|ninja)['\"]?(?: was|: command)?"
+        r" not found"
+        r"|No such file or directory: '(?:\S*/)?(?:gcc|cc|g\+\+|nvcc|ninja)'"
+        r"|Could not find nvcc|Python\.h: No such file",
+        "the server compiles at its start and finds no compiler",
+        "load one in judge.setup (module load gcc cuda), or add --enforce-eager to judge.command",
+    ),
+    _Known(
+        "stale_file",
+        r"[Ss]tale (?:NFS )?file handle|Errno 116|Transport endpoint is not connected"
+        r"|Errno 5\] Input/output error",
+        "the shared file system lost a file",
+        "it passes as a rule; see the file system's state if it does not",
+    ),
+    _Known(
+        "compile_cache",
+        r"(?:FileNotFound|FileExists|JSONDecode|EOF|Pickl|OS|Unpickling)\w*Error.*(?:torch_compile"
+        r"|torchinductor|torch_aot|/\.?triton|\.cache/(?:vllm|flashinfer))"
+        r"|hash of the compiled graph|corrupted compilation|InductorError: SubprocException",
+        "servers that share a cache of compiled code were in each other's way",
+        "give each job its own (judge.setup: export VLLM_CACHE_ROOT=$TMPDIR/vllm "
+        "TORCHINDUCTOR_CACHE_DIR=$TMPDIR/inductor TRITON_CACHE_DIR=$TMPDIR/triton)",
+    ),
+    _Known(
+        "port",
+        r"[Aa]ddress already in use",
         "the port was taken",
         "run again",
-        True,
     ),
-    (
-        r"unrecognized arguments|invalid choice|error: (?:argument|the following arguments)",
+    _Known(
+        "options",
+        r"unrecognized arguments|invalid choice|error: (?:argument|the following arguments)"
+        r"|unexpected keyword argument '\w+' .*[Aa]rgs",
         "the command has an option that this server does not know",
         "compare judge.command with the server's --help",
-        False,
     ),
-    (
+    _Known(
+        "weights_missing",
         r"is not a local folder|not a valid model identifier|[Rr]epository Not Found|Invalid repo"
-        r"|LocalEntryNotFound|does not appear to have a file named|outgoing traffic has been dis",
+        r"|LocalEntryNotFound|does not appear to have a file named|outgoing traffic has been dis"
+        r"|Repo id must|[Cc]annot find any model weights|couldn't connect to 'https://huggingface",
         "the judge's weights are not there",
         "check judge.path on the compute node",
-        False,
     ),
-    (
-        r"command not found|No such file or directory|ModuleNotFoundError|No module named",
-        "a program or a module of Python is missing",
-        "check judge.setup: modules to load, an environment to activate",
-        False,
+    _Known(
+        "weights_broken",
+        r"SafetensorError|InvalidHeader|MetadataIncomplete|invalid load key, 'v'"
+        r"|PytorchStreamReader failed",
+        "a file of the judge's weights is broken",
+        "fetch it again (a Git LFS pointer, or a copy that was cut off); compare sizes",
     ),
-    (
+    _Known(
+        "disk",
+        r"No space left on device|[Dd]isk quota exceeded",
+        "the disk is full",
+        "free space; the server's caches are in ~/.cache unless VLLM_CACHE_ROOT says otherwise",
+    ),
+    _Known(
+        "gpu_unusable",
+        r"uncorrectable ECC|CUDA error:|libcuda\.so|system not yet initialized"
+        r"|NVMLError_(?:Unknown|GpuIsLost|DriverNotLoaded)",
+        *_GPU_UNUSABLE,
+    ),
+)
+# Lines that are harmless as often as not, or the echo of another cause: only the last error counts.
+WEAK = (
+    _Known(
+        "gpu_unusable",
+        r"no CUDA-capable device|No CUDA GPUs are available|Failed to infer device type",
+        *_GPU_UNUSABLE,
+    ),
+    _Known(
+        "nccl",
+        r"NCCL error|ncclUnhandled|ncclSystem|ncclInternal",
+        "the GPUs of the node cannot talk to each other",
+        "see the lines above it, with NCCL_DEBUG=INFO in judge.env",
+    ),
+    _Known(
+        "architecture",
         r"architectures? .* (?:not supported|failed to be inspected)",
         "the server does not know this kind of model",
         "update the server, or use another judge",
-        False,
     ),
-    (
-        r"No space left on device|Disk quota exceeded",
-        "the disk is full",
-        "free space; the server's caches are in ~/.cache unless VLLM_CACHE_ROOT says otherwise",
-        True,
+    _Known(
+        "program_missing",
+        r"command not found|No such file or directory|ModuleNotFoundError|No module named"
+        r"|cannot open shared object|GLIBC\w*_\S+' not found",
+        "a program, a library or a module of Python is missing",
+        "check judge.setup: modules to load, an environment to activate",
     ),
 )
+# Of vLLM and others: what stands before the text of a line, and lines that are no errors.
+_PREFIX = re.compile(
+    r"^(?:\([^)]*\) ?|\[rank\d+\]:? ?)*(?:(?:ERROR|CRITICAL) [\d: .-]+\[[^\]]*\] ?)?"
+)
+_HARMLESS = re.compile(
+    r"^.{0,60}?\b(?:DEBUG|INFO|WARNING|WARN)\b|^\[[WI]\d{4} |\w+Warning: (?!CUDA init)"
+)
+_ERROR = re.compile(
+    r"(?:Error|Exception|Interrupt)\b(?::|$)|\b[Ee]rror[:,] |not found$|: (?:\w+ )?denied$"
+)
+_ECHO = re.compile(
+    r"[Ee]ngine core|[Ee]ngine process|root cause|Failed core proc|WorkerProc|EngineDead"
+    r"|ChildFailed|SystemExit|KeyboardInterrupt|BrokenPipe|ConnectionReset|CancelledError"
+    r"|new futures|ContextTerminated|pydantic.*ValidationError: \d"
+)
+_QUOTED = 200  # characters of a line that stand in a cause
 
 
 @dataclass(frozen=True)
 class Cause:
-    """Why a judge is not there. `local`: a matter of this node, not of the settings."""
+    """Why a judge is not there."""
 
     text: str
-    local: bool = False
+    kind: Kind = "other"
+
+    @property
+    def local(self) -> bool:
+        """Whether it is a matter of this node or this moment, not of the settings."""
+        return SCOPES[self.kind] != "settings"
+
+    @property
+    def passes(self) -> bool:
+        """Whether the same start may well succeed when it is tried once more."""
+        return SCOPES[self.kind] == "passing"
 
 
 def explain(status: int, lines: list[str]) -> Cause:
     """The cause of an end with `status` (128 + N or -N: by signal N), from the log's end."""
-    log = "\n".join(lines)
     status = 128 - status if status < 0 else status
     how = f"it was killed by signal {status - 128}" if status > 128 else f"exit status {status}"
-    for pattern, what, advice, local in KNOWN:
-        if re.search(pattern, log):
-            return Cause(f"{what} ({how}): {advice}", local)
+    told = [_PREFIX.sub("", line).strip() for line in lines if not _HARMLESS.search(line)]
+    told = [line for line in told if line]
+    errors = [line for line in told if _ERROR.search(line) and not _ECHO.search(line)]
+    for known, among in ((KNOWN, told), (WEAK, errors[-1:] or told[-1:])):
+        for line in reversed(among):
+            for kind, pattern, what, advice in known:
+                if re.search(pattern, line):
+                    return Cause(f"{what} ({how}): {advice}. Its log says: {_cut(line)}", kind)
     if status == 137:
         advice = "it was killed, as a rule for using more memory than the job has: raise mem_mb"
-        return Cause(f"{how}: {advice} in the profile's set-resources")
+        return Cause(f"{how}: {advice} in the profile's set-resources", "killed_for_memory")
+    ends = f". The last error of its log: {_cut(errors[-1])}" if errors else ""
     if status == 0:
-        return Cause(f"{how}, unasked: so vLLM ends when its engine has died")
-    return Cause(how)
+        return Cause(f"{how}, unasked: so vLLM ends when its engine has died{ends}", "engine_died")
+    return Cause(f"{how}{ends}", "unknown")
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _QUOTED else f"{line[:_QUOTED]}…"

@@ -9,11 +9,19 @@ import json
 import re
 from dataclasses import dataclass
 
-from arena.support.errors import JudgeError
+from arena.judge.causes import Cause
 from arena.support.http import HttpClient, NoReply, Reply
 
 REPLY_SECONDS = 10.0  # vLLM answers /health from its event loop, which a burst of requests delays
 TOKEN_SECONDS = 60.0  # a call behind a long prefill
+
+
+class Died(Exception):
+    """The judge is not there, or not alive."""
+
+    def __init__(self, cause: Cause) -> None:
+        super().__init__(cause.text)
+        self.cause = cause
 
 
 @dataclass
@@ -37,8 +45,8 @@ class Health:
     async def ready(self) -> bool:
         """Whether it takes games.
 
-        Raises JudgeError if what answers there is not our judge: it refuses our key ("judge_here"),
-        or serves another model ("judge_start"). Waiting would not help.
+        Raises Died if what answers there is not our judge: it refuses our key, or serves another
+        model. Waiting would not help.
         """
         try:
             if (await self._get(f"{self.base}/health")).status >= 500:
@@ -48,7 +56,7 @@ class Health:
             return False
         if listed.status in (401, 403):
             refused = f"{self.url} refuses this job's key: another server has the port"
-            raise JudgeError(refused, "judge_here")
+            raise Died(Cause(refused, "port"))
         if listed.status != 200:
             return False
         try:
@@ -56,11 +64,11 @@ class Health:
         except (ValueError, KeyError, TypeError):
             return False
         if self.name not in names:
-            raise JudgeError(
+            wrong = (
                 f"the judge server serves {', '.join(map(str, names))}, not {self.name}: let "
-                "judge.command say --served-model-name {name}, or correct judge.name",
-                "judge_start",
+                "judge.command say --served-model-name {name}, or correct judge.name"
             )
+            raise Died(Cause(wrong))
         return True
 
     async def sick(self) -> str | None:

@@ -1,11 +1,13 @@
 """What a judge sees of its job: environment and GPUs."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 LOOPBACK = "127.0.0.1,localhost,::1"
+_DEVICE = re.compile(r"\d|(?:GPU|MIG)-")
 
 
 def environment(
@@ -37,7 +39,7 @@ def gpu_count(resources: Mapping[str, Any], env: Mapping[str, str] = os.environ)
         # CUDA's rule: the list ends at the first entry that is no device
         count = 0
         for device in visible.split(","):
-            if not device.strip() or device.strip().startswith("-"):
+            if not _DEVICE.match(device.strip()):  # Slurm says NoDevFiles where it gave none
                 break
             count += 1
         return count

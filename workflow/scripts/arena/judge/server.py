@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from arena.journals.records import AttemptLog
-from arena.judge.causes import explain
-from arena.judge.health import REPLY_SECONDS, Health, Progress
+from arena.judge.causes import Cause, explain
+from arena.judge.health import REPLY_SECONDS, Died, Health, Progress
 from arena.judge.launch import environment
 from arena.judge.process import Process, ServerLog
 from arena.setup.judge_command import parallel_of, script_of, slots_of
@@ -40,14 +40,6 @@ class Limits:
     engine: float = 30.0  # between two looks at the engine
     stuck: float = 300.0  # games run and no token moves; a prefill of 100,000 tokens takes seconds
     backoff: float = 5.0  # before the second restart; doubles
-
-
-class Died(Exception):
-    """The judge is not there, or not alive. kind: what that means for one that never was."""
-
-    def __init__(self, cause: str, kind: str = "judge_here") -> None:
-        super().__init__(cause)
-        self.kind = kind
 
 
 class LocalJudge:
@@ -154,8 +146,6 @@ class LocalJudge:
         finally:
             if self.gave_up:
                 self._log.say(f"given up: {str(self.gave_up).splitlines()[0]}")
-                if self._process:
-                    await self._process.end()
                 self._set("ended")
 
     async def _serve_until_given_up(self) -> NoReturn:
@@ -174,23 +164,26 @@ class LocalJudge:
                 self._set("ready")
                 await self._watch()
             except Died as died:
-                cause, kind = str(died), died.kind
+                cause = died.cause
             self._set("starting" if first else "restarting")
             left = await self._process.end()
-            message = self._message(cause, first)
+            message = self._message(cause.text, first)
             self._log.say(message)
-            if first:
-                raise JudgeError(message, kind)
             if left:
-                why = f"not restarted: its processes {left} do not end"
-                raise JudgeError(f"{message}\n({why})", "judge_died")
-            if restarts == self.limits.restarts:
-                why = f"given up after {restarts} restarts"
-                raise JudgeError(f"{message}\n({why})", "judge_died")
+                why = f"\n(not restarted: its processes {left} do not end)"
+            elif first and (restarts or not cause.passes):
+                why = ""  # what passes is tried once more
+            elif restarts == self.limits.restarts:
+                why = f"\n(given up after {restarts} restarts)"
+            else:
+                why = None
+            if why is not None:
+                start = "judge_here" if cause.local else "judge_start"
+                raise JudgeError(message + why, start if first else "judge_died")
             if restarts:
                 await asyncio.sleep(self.limits.backoff * 2 ** (restarts - 1))
             restarts += 1
-            self._attempt.restarted(cause)
+            self._attempt.restarted(cause.text)
             self._log.say(f"restart {restarts} of at most {self.limits.restarts}")
 
     async def _launch(self) -> None:
@@ -203,18 +196,15 @@ class LocalJudge:
         while True:
             if time.monotonic() > deadline:
                 waited = f"{self.limits.start / 60:g} minutes"
-                raise Died(f"not ready after {waited}: raise judge.ready_minutes, or see the log")
+                late = f"not ready after {waited}: raise judge.ready_minutes, or see the log"
+                raise Died(Cause(late))
             await self._raise_if_ended(within=0.1)
-            try:
-                if await self._health.ready():
-                    return
-            except JudgeError as wrong:
-                raise Died(str(wrong), wrong.kind) from wrong
+            if await self._health.ready():
+                return
 
     async def _raise_if_ended(self, within: float) -> None:
         if (status := await self._process.ended(within)) is not None:
-            cause = explain(status, list(self._log.tail))
-            raise Died(cause.text, "judge_here" if cause.local else "judge_start")
+            raise Died(explain(status, list(self._log.tail)))
 
     async def _watch(self) -> NoReturn:
         """Died when the judge has died, hangs, or has lost its engine."""
@@ -229,10 +219,11 @@ class LocalJudge:
                     symptom = await self._health.sick()
                     answered, sick = time.monotonic(), sick + 1 if symptom else 0
                     if sick == 3:  # one 500 may be a hiccup
-                        raise Died(f"its engine is dead: {symptom}")
+                        raise Died(Cause(f"its engine is dead: {symptom}"))
                 except NoReply as silent:
                     if time.monotonic() - answered > self.limits.hang:
-                        raise Died(f"it hangs: no answer for {self.limits.hang:g} s") from silent
+                        hangs = f"it hangs: no answer for {self.limits.hang:g} s"
+                        raise Died(Cause(hangs)) from silent
         finally:
             engine.cancel()
             await asyncio.wait({engine})
@@ -251,7 +242,7 @@ class LocalJudge:
                 moved = time.monotonic()
             elif seen:
                 if time.monotonic() - moved > self.limits.stuck:
-                    raise Died(f"its engine is stuck: no token for {self.limits.stuck:g} s")
+                    raise Died(Cause(f"its engine is stuck: no token for {self.limits.stuck:g} s"))
                 continue  # busy: a call more would wait like the others
             try:
                 symptom = await self._health.one_token()
@@ -259,7 +250,7 @@ class LocalJudge:
                 continue
             bad = bad + 1 if symptom else 0
             if bad == 3:
-                raise Died(f"its engine is dead: {symptom}")
+                raise Died(Cause(f"its engine is dead: {symptom}"))
 
     def _message(self, cause: str, first: bool) -> str:
         what = "did not start" if first else "died"

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from arena.data.checkpoints import compile_steps
 from arena.ranking.leaderboard import Board, Row
 from arena.support.errors import ConfigError
 
@@ -16,20 +17,6 @@ class Point:
     run: str
     step: float
     row: Row
-
-
-def compile_steps(pattern: str) -> re.Pattern:
-    """Return the pattern of checkpoint names; it must have a group `step` and may have `run`."""
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise ConfigError(f"steps: {pattern!r} is not a regular expression: {error}") from error
-    if "step" not in compiled.groupindex:
-        raise ConfigError(
-            f"steps: {pattern!r} has no group `step`; write for example "
-            r"(?P<run>.+)-step(?P<step>\d+)"
-        )
-    return compiled
 
 
 def run_and_step(pattern: re.Pattern, model: str) -> tuple[str, float] | None:

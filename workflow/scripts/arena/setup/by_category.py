@@ -66,7 +66,7 @@ def choose_prompts(
     if file := judge.get("prompt_template"):
         template, their_template = read_prompt(file, _key("prompt_template")), False
     else:
-        template = theirs.get("prompt_template")
+        template = theirs.get("prompt_template") or ""
         their_template = bool(template)
         if their_system and not template:
             raise ConfigError(

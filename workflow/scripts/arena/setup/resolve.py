@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from arena.data.checkpoints import compile_steps
 from arena.data.games import GameSettings
 from arena.data.verdict import default_rule
 from arena.setup.by_category import categories_of, choose_baselines, choose_prompts
@@ -65,7 +66,12 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
     asked = categories_of(questions)
     baselines = choose_baselines(config.get("baseline"), entries, asked)
     prompts = choose_prompts(
-        config["judge"], theirs, entries, asked, upstream and upstream.directory, prompts_dir
+        config["judge"],
+        theirs,
+        entries,
+        asked,
+        upstream.directory if upstream else None,
+        prompts_dir,
     )
     if "{REFERENCE}" not in prompts["prompt_template"]:
         judge["reference"] = None  # the settings file names one that its template does not show
@@ -119,7 +125,7 @@ def _judge(
     server = _server(ours, name, block)
     api_config = None
     if server == "external" and not ours.get("endpoints"):
-        if not block:
+        if not block or not upstream:
             raise ConfigError(
                 "config: judge.endpoints is missing: server external needs at least one api_base"
                 + (f", or a block {name!r} in {upstream.api_config_file}" if upstream else "")
@@ -227,9 +233,6 @@ def _expand(entries: Iterable[str], known: Iterable[str], *, key: str, strict: b
 
 def _leaderboard(ours: dict[str, Any], bench: str) -> dict[str, Any]:
     if ours.get("steps"):
-        # here: it loads numpy, and every job comes by
-        from arena.ranking.curves import compile_steps
-
         compile_steps(ours["steps"])  # refuses a bad pattern now, not after the campaign
     return {
         "rule": ours.get("rule", default_rule(bench)),

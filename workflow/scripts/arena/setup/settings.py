@@ -18,7 +18,7 @@ SERVER_KEYS = (
     *("parallel", "timeout_s", "max_restarts", "ready_minutes", "api_type"),
 )
 
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "data_dir": "data",
     "results_dir": "results",
     "batch_size": 10,  # what one server's cache shares best: see docs/traffic.md

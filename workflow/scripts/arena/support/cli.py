@@ -2,6 +2,7 @@
 what is no fault of ours.
 """
 
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +41,8 @@ def wrong_python(tool: str, error: ModuleNotFoundError) -> NoReturn:
 
 def run_tool(tool: str, main: Callable[[list[str]], None]) -> None:
     """Run a tool's `main`: an error of users is one line, a closed pipe (`... | head`) is none."""
-    sys.stdout.reconfigure(errors="replace")  # where the terminal knows no dash: a question mark
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a question mark where a terminal knows no dash
+        sys.stdout.reconfigure(errors="replace")
     try:
         main(sys.argv[1:])
         sys.stdout.flush()

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from arena.support.errors import OpenGames
 
@@ -29,7 +30,7 @@ class Interrupts:
     def __init__(self) -> None:
         self._handler: Callable[[Interrupted], None] | None = None
         self._caught: Interrupted | None = None
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interrupts":
         heard = [one for one in SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]

@@ -3,8 +3,9 @@ colours.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from operator import sub
 from typing import Any
 
 # Blue and orange, which all common kinds of colour vision tell apart; marks and words say the same.
@@ -79,34 +80,41 @@ class Column:
     shrinks: bool = False
 
 
+def lay_out(
+    rows: Sequence[Sequence[str]], left: Collection[int] = (0,), gap: str = "  "
+) -> list[str]:
+    """Lines of columns that are as wide as their widest cell. left: numbers of those that are
+    flush left, as words want to be. Cells may be coloured.
+    """
+    sizes = [[visible(cell) for cell in row] for row in rows]
+    widths = [max(column) for column in zip(*sizes, strict=True)]
+    lines = []
+    for row, lengths in zip(rows, sizes, strict=True):
+        cells = []
+        for number, (cell, room) in enumerate(zip(row, map(sub, widths, lengths), strict=True)):
+            cells.append(cell + " " * room if number in left else " " * room + cell)
+        lines.append(gap.join(cells).rstrip())
+    return lines
+
+
 def table(columns: Sequence[Column], rows: Iterable[Any], style: Style) -> list[str]:
     """Lines of a table no wider than the terminal: the one column that shrinks gives way."""
     rows = list(rows)
     shown = [column for column in columns if column.least <= style.width <= column.most]
+    head = [column.title for column in shown]
     cells = [[column.text(row) for column in shown] for row in rows]
-    widths = [
-        max([len(column.title), *(len(line[i]) for line in cells)])
-        for i, column in enumerate(shown)
-    ]
+    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
     over = sum(widths) + len(widths) - 1 - style.width
     for i, column in enumerate(shown):
         if column.shrinks and over > 0:
-            widths[i] = max(8, widths[i] - over)  # 8 characters still tell most names apart
-
-    def line(texts: Sequence[str], kinds: Sequence[str]) -> str:
-        parts = []
-        for column, width, text, kind in zip(shown, widths, texts, kinds, strict=True):
-            text = style.fit(text, width)
-            padded = text.rjust(width) if column.right else text.ljust(width)
-            parts.append(style.paint(padded, kind))
-        return " ".join(parts).rstrip()
-
-    head = line([column.title for column in shown], ["dim"] * len(shown))
-    body = [
-        line(texts, [column.kind(row) for column in shown])
-        for texts, row in zip(cells, rows, strict=True)
-    ]
-    return [head, *body]
+            most = max(8, widths[i] - over)  # 8 characters still tell most names apart
+            for line in cells:
+                line[i] = style.fit(line[i], most)
+    for line, row in zip(cells, rows, strict=True):
+        line[:] = map(style.paint, line, (column.kind(row) for column in shown))
+    head = [style.paint(title, "dim") for title in head]
+    left = [i for i, column in enumerate(shown) if not column.right]
+    return lay_out([head, *cells], left, gap=" ")
 
 
 def cut(line: str, width: int) -> str:

@@ -1,0 +1,19 @@
+"""Names of a run's checkpoints: the pattern that finds run and step in them."""
+
+import re
+
+from arena.support.errors import ConfigError
+
+
+def compile_steps(pattern: str) -> re.Pattern:
+    """Return the pattern of checkpoint names; it must have a group `step` and may have `run`."""
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(f"steps: {pattern!r} is not a regular expression: {error}") from error
+    if "step" not in compiled.groupindex:
+        raise ConfigError(
+            f"steps: {pattern!r} has no group `step`; write for example "
+            r"(?P<run>.+)-step(?P<step>\d+)"
+        )
+    return compiled
