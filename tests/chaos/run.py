@@ -93,7 +93,7 @@ class Chaos:
         options = " --name {name} --host {host} --port {port}"
         return " ".join(shlex.quote(str(part)) for part in judge) + options
 
-    def play(self, within: float = 600.0) -> Told:
+    def play(self, within: float = 1200.0) -> Told:
         """Until Snakemake says that all is done; TimeoutError where that takes too long."""
         begun = time.monotonic()
         try:
@@ -245,7 +245,7 @@ class Chaos:
                     found[process.pid] = " ".join(process.cmdline())
         return found
 
-    def _until(self, condition, within: float = 60.0) -> None:
+    def _until(self, condition, within: float = 120.0) -> None:
         end = time.monotonic() + within
         while not condition():
             if time.monotonic() > end:
