@@ -11,7 +11,7 @@ from arena.journals.journal import read_records
 
 from tests.chaos import known
 from tests.chaos.bench import MODELS, PARALLEL, Bench
-from tests.chaos.run import NEEDED, Told
+from tests.chaos.run import NEEDED, Told, read_pairs
 
 HEAD = (
     "seed   games  calls  faults  orphans  retried  vanished  lost  double  differ  extra of most  "
@@ -108,6 +108,9 @@ def examine(calm: Bench, stormy: Bench, told: Told) -> Outcome:
 def known_problems(calm: Bench) -> list[str]:
     """Where an undisturbed run differs from what is known beforehand."""
     found = []
+    calls, games = len(read_pairs(calm.run / "calls")), 2 * len(MODELS) * calm.questions
+    if calls != games:
+        found.append(f"{calls} calls for {games} games")
     with calm.leaderboard.open(newline="") as file:
         table = {row["model"]: float(row["score"]) for row in csv.DictReader(file)}
     for model in MODELS:
