@@ -108,9 +108,10 @@ def examine(calm: Bench, stormy: Bench, told: Told) -> Outcome:
 def known_problems(calm: Bench) -> list[str]:
     """Where an undisturbed run differs from what is known beforehand."""
     found = []
-    calls, games = len(read_pairs(calm.run / "calls")), 2 * len(MODELS) * calm.questions
-    if calls != games:
-        found.append(f"{calls} calls for {games} games")
+    calls = Counter(prompt for _, prompt in read_pairs(calm.run / "calls"))
+    for model, prompts in calm.prompts().items():
+        if more := sum(calls[prompt] - 1 for prompt in prompts):
+            found.append(f"{model}: {more} calls more than games")
     with calm.leaderboard.open(newline="") as file:
         table = {row["model"]: float(row["score"]) for row in csv.DictReader(file)}
     for model in MODELS:
