@@ -60,12 +60,13 @@ class Served:
         self.given = {"judge": judge, "limits": QUICK | limits, "logs": str(self.logs)}
         self.given |= {"batch": batch, "launch": launch}
         self.told: dict[str, Any] = {}  # by the program: what it knows last
+        self.states: list[str] = []  # of the judge, one after the other
         self.errors = ""
         self.process: subprocess.Popen[str] | None = None
 
     def start(self, before: tuple[str, ...] = (), **env: str) -> "Served":
         """Start it, behind the words `before`, and wait until it has a port or has ended."""
-        self.told, self.errors = {}, ""
+        self.told, self.states, self.errors = {}, [], ""
         self.process = subprocess.Popen(
             [*before, sys.executable, "-m", "tests.served", json.dumps(self.given)],
             stdout=subprocess.PIPE,
@@ -82,6 +83,7 @@ class Served:
         for line in self.process.stdout:
             if line.startswith("{"):
                 self.told = self.told | json.loads(line)
+                self.states.append(self.told["state"])
             else:
                 self.errors += line
 

@@ -4,7 +4,7 @@ import random
 
 import arena.client.adaptive_limit
 import pytest
-from arena.client.adaptive_limit import FIRST_DELAY, LONGEST_DELAY, Pace, delay
+from arena.client.adaptive_limit import FIRST_DELAY, LONGEST_DELAY, AdaptiveLimit, delay
 
 
 @pytest.fixture
@@ -14,52 +14,52 @@ def now(monkeypatch) -> list[float]:
     return clock
 
 
-def test_it_starts_with_its_whole_share():
-    assert Pace(16).limit == 16
-    assert Pace(0).limit == 1
+def test_it_starts_at_its_ceiling():
+    assert AdaptiveLimit(16).limit == 16
+    assert AdaptiveLimit(0).limit == 1
 
 
 def test_too_many_cuts_by_a_third_once_a_second(now):
-    pace = Pace(10)
+    limit = AdaptiveLimit(10)
     for _ in range(5):
-        pace.throttled(None)
-    assert pace.limit == 7
+        limit.throttled(None)
+    assert limit.limit == 7
     now[0] += 1.0
-    pace.throttled(None)
-    assert pace.limit == 4
+    limit.throttled(None)
+    assert limit.limit == 4
     for _ in range(20):
         now[0] += 1.0
-        pace.throttled(None)
-    assert pace.limit == 1
+        limit.throttled(None)
+    assert limit.limit == 1
 
 
 def test_replies_bring_it_back_by_one_a_round(now):
-    pace = Pace(10)
-    pace.throttled(None)
+    limit = AdaptiveLimit(10)
+    limit.throttled(None)
     for _ in range(8):
-        pace.replied()
-    assert pace.limit == 8
+        limit.replied()
+    assert limit.limit == 8
     for _ in range(100):
-        pace.replied()
-    assert pace.limit == 10
+        limit.replied()
+    assert limit.limit == 10
 
 
 def test_retry_after_holds(now):
-    pace = Pace(10)
-    pace.throttled(7.0)
-    pace.throttled(3.0)
-    assert pace.hold_until == 107.0
+    limit = AdaptiveLimit(10)
+    limit.throttled(7.0)
+    limit.throttled(3.0)
+    assert limit.hold_until == 107.0
 
 
 def test_a_new_share(now):
-    pace = Pace(4)
-    pace.set_ceiling(8)
-    assert pace.limit == 8
-    pace.throttled(None)
-    pace.set_ceiling(16)
-    assert pace.limit == 5, "the judge had refused: more share is no reason to ask more at once"
-    pace.set_ceiling(2)
-    assert pace.limit == 2
+    limit = AdaptiveLimit(4)
+    limit.set_ceiling(8)
+    assert limit.limit == 8
+    limit.throttled(None)
+    limit.set_ceiling(16)
+    assert limit.limit == 5, "the judge had refused: more share is no reason to ask more at once"
+    limit.set_ceiling(2)
+    assert limit.limit == 2
 
 
 def test_delays_double_with_jitter_and_end():

@@ -850,7 +850,7 @@ def test_a_judge_that_is_started_is_waited_for_and_its_end_stops_us(play):
         assert server.calls == []
         died = play(server.url, questions=20, server=StartedServer(lambda: asyncio.sleep(0), gone))
     assert "CUDA out of memory" in str(died.error)
-    assert len(server.calls) < 10
+    assert len(server.calls) <= 16, "those that were open when five had failed"
 
 
 def test_the_job_ends_before_the_judge_is_ready(play):

@@ -44,6 +44,10 @@ def test_a_minimal_config_passes_as_it_is(schema: Path) -> None:
         ({"judge": {"batch_size": 3}}, "judge.batch_size is not a key; did you mean batch_size?"),
         ({"temprature": 3}, "temprature is not a key; did you mean judge.temperature?"),
         ({"judge": {"endpoints": [{"api_base": "h/v1"}]}}, "endpoints.0.api_base: 'h/v1' does not"),
+        (
+            {"judge": {"endpoints": [{"api_base": "http://h/v1/chat/completions/"}]}},
+            "judge.endpoints.0.api_base: http://h/v1/chat/completions/: ends",
+        ),
         ({"seed": -1}, "seed: -1 is less than the minimum of 0"),
         ({"judge": {"temperature": float("nan")}}, "judge.temperature: nan is no number"),
         (
@@ -105,3 +109,44 @@ def test_every_key_is_described(schema: Path) -> None:
         return found
 
     assert undescribed("", yaml.safe_load(schema.read_text())) == []
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [
+        {"endpoints": [{"api_base": "https://me:S3cretPass@host/v1"}]},
+        {"endpoints": [{"api_base": "https://S3cretPass@host/v1"}]},
+        {"endpoints": [{"api_base": "https://host/v1?key=S3cretPass"}]},
+        {"endpoints": [{"api_base": "https://host/v1?a=b&api-key=S3cretPass"}]},
+        {"endpoints": [{"api_base": "me:S3cretPass@host/v1"}]},
+        {"endpoints": [{"api_base": "ftp://me:S3cretPass@host/v1"}]},
+        {"endpoints": [{"api_base": "https://[me:S3cretPass@host/v1"}]},
+        {"endpoints": [{"api_base": "http://h/v1", "api_key_env": "sk-S3cretPass-0123"}]},
+        {"endpoints": [{"api_base": "http://h/v1", "api_key_env": "hf_S3cretPassABCDEFGH"}]},
+        {"endpoints": [{"api_base": "http://h/v1", "api_key_env": "S3cretPass/abc+d=="}]},
+        {"endpoints": [{"api_base": "http://h/v1", "api_key_env": "S3cret0" * 5}]},
+        {"endpoints": [{"api_base": "http://h/v1", "api_key_env": ["sk-S3cretPass-0123"]}]},
+        {"endpoints": "https://me:S3cretPass@host/v1"},
+        {"endpoints": [{"api_base": "http://h/v1", "api_key": "sk-S3cretPass-0123"}]},
+        {"endpoints": [{"api_base": "http://h/v1", "model": ["sk-S3cretPass-0123"]}]},
+        {"env": {"HF_TOKEN": "hf_S3cretPassABCDEFGH"}},
+    ],
+)
+def test_secrets_are_refused_and_never_printed(schema: Path, judge: dict) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_config(minimal(judge={"name": "j"} | judge), schema)
+    assert "S3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        {"api_base": "https://host:8000/v1beta/openai/"},
+        {"api_base": "https://host/openai?api-version=2024-10-21"},
+        {"api_base": "http://[::1]:8000/v1", "api_key_env": "MY_KEY_2"},
+        {"api_base": "http://h/v1", "api_key_env": "openai_api_key_of_the_group_2024"},
+        {"api_base": "http://h/v1", "api_key_env": None},
+    ],
+)
+def test_addresses_and_names_of_variables_are_no_secrets(schema: Path, endpoint: dict) -> None:
+    check_config(minimal(judge={"name": "j", "endpoints": [endpoint]}), schema)

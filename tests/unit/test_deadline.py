@@ -1,56 +1,79 @@
-"""The job's end, and how much of it a client leaves alone."""
+"""The job's end, and how much of it a batch leaves alone."""
 
+import asyncio
 import os
 import time
 
 import pytest
-from arena.client.deadline import LEAVE, QUICKEST, Deadline, job_end
+from arena.client.deadline import LEAVE, QUICKEST, Deadline
 
 
-def squeue(tmp_path, monkeypatch, script: str) -> None:
-    (tmp_path / "squeue").write_text(f"#!/bin/sh\n{script}\n")
-    (tmp_path / "squeue").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+@pytest.fixture
+def squeue(tmp_path, monkeypatch):
+    """A squeue that answers with a script."""
+
+    def make(script: str) -> None:
+        (tmp_path / "squeue").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "squeue").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        monkeypatch.setenv("SLURM_JOB_ID", "7")
+        monkeypatch.delenv("SLURM_JOB_END_TIME", raising=False)
+
+    return make
 
 
-def test_outside_slurm_nothing_ends():
-    assert job_end({}) is None
-    endless = Deadline(None)
+def left(deadline: Deadline) -> float:
+    return deadline.end - time.monotonic()
+
+
+def test_outside_slurm_nothing_ends(monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    endless = Deadline.of_this_job()
     assert not endless.is_draining()
     assert not endless.is_over()
-    assert endless.last == float("inf")
 
 
-def test_the_end_is_in_the_environment():
-    assert job_end({"SLURM_JOB_ID": "7", "SLURM_JOB_END_TIME": "1760000000"}) == 1760000000.0
+def test_slurm_is_asked_for_the_time_that_is_left(squeue, monkeypatch):
+    """Not for the time of day of the end: the clocks of node and controller may differ."""
+    squeue('[ "$3" = 7 ] && [ "$5" = %L ] && echo 1-02:03:04')
+    monkeypatch.setenv("SLURM_JOB_END_TIME", "1")
+    assert left(Deadline.of_this_job()) == pytest.approx(93784, abs=30)
 
 
-def test_an_older_slurm_is_asked(tmp_path, monkeypatch):
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    squeue(tmp_path, monkeypatch, '[ "$3" = 7 ] && [ "$5" = %e ] && echo 2026-01-02T03:04:05')
-    assert job_end({"SLURM_JOB_ID": "7"}) == 1767323045.0
+def test_a_controller_that_does_not_answer_leaves_the_environment(squeue, monkeypatch):
+    squeue("exit 1")
+    monkeypatch.setenv("SLURM_JOB_END_TIME", str(int(time.time()) + 5000))
+    assert left(Deadline.of_this_job()) == pytest.approx(5000, abs=30)
 
 
-@pytest.mark.parametrize("script", ["echo N/A", "echo NONE", "echo", "exit 1"])
-def test_a_job_without_a_limit_or_an_answer_has_no_end(tmp_path, monkeypatch, script):
-    squeue(tmp_path, monkeypatch, script)
-    assert job_end({"SLURM_JOB_ID": "7"}) is None
+@pytest.mark.parametrize("script", ["echo UNLIMITED", "echo NOT_SET", "echo", "exit 1"])
+def test_a_job_without_a_limit_or_an_answer_has_no_end(squeue, script):
+    squeue(script)
+    assert Deadline.of_this_job().end is None
 
 
 def test_no_game_is_begun_that_would_not_end():
-    deadline = Deadline(end=10_000.0)
-    assert deadline.leave_at == 10_000 - LEAVE
-    assert deadline.drain_at == 10_000 - LEAVE - QUICKEST, "before the first game has ended"
+    deadline = Deadline(10_000.0)
+    end = deadline.end
+    assert deadline.leave_at == end - LEAVE
+    assert deadline.drain_at == end - LEAVE - QUICKEST, "before the first game has ended"
     for seconds in range(1, 101):
         deadline.observe(float(seconds))
-    assert deadline.drain_at == 10_000 - LEAVE - 98.0, "two of a hundred may be given up"
-    assert deadline.leave_at < deadline.last < deadline.end
+    assert deadline.drain_at == end - LEAVE - 98.0, "two of a hundred may be given up"
 
 
 def test_only_the_last_games_count():
-    deadline = Deadline(end=10_000.0)
+    deadline = Deadline(10_000.0)
     deadline.observe(5_000.0)  # the first one waited for the judge to load
     for _ in range(200):
         deadline.observe(20.0)
-    assert deadline.drain_at == 10_000 - LEAVE - 20.0
+    assert deadline.drain_at == deadline.end - LEAVE - 20.0
+
+
+@pytest.mark.parametrize(("answer", "more"), [(3600.0, True), (None, False), (20.0, False)])
+def test_an_extension_is_heard_of_and_an_end_never_comes_nearer(answer, more):
+    deadline = Deadline(50.0, ask=lambda: answer)
+    end = deadline.end
+    assert deadline.is_draining()
+    assert asyncio.run(deadline.extended()) is more
+    assert deadline.end >= end

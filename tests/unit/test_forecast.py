@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from arena.batch.made import Made, read_input
+from arena.campaign.campaign import Campaign
+from arena.campaign.status import StatusReader
 from arena.campaign.validation import check_settings
 from arena.costs.forecast import Rates, against_used, forecast, keep
 from arena.costs.forecast_page import page, side_by_side
@@ -210,6 +213,27 @@ def test_judgments_of_other_settings_are_made_again(campaign):
     assert look(campaign()).games == 70
     found = look(campaign(judge={"temperature": 0.5}))
     assert (found.games, found.models, found.played) == (94, 4, 0)
+
+
+def test_what_judgments_were_made_of_is_told_by_content(campaign):
+    """Where there is a record of it, no time of a file and no later plan counts."""
+    settings = campaign()
+    judged(settings, "mid-7b-chat")
+    inputs = {role: read_input(path) for role, path in settings.roles("mid-7b-chat").items()}
+    size = Path(settings.judgment("mid-7b-chat")).stat().st_size
+    record = Layout(settings.root).made_record("mid-7b-chat")
+    Made(settings.digest, inputs, size, "r").write(record)
+    write_batch(settings.root, "r-02", ["mid-7b-chat"], settings="other", time=iso(T0 + 400))
+    os.utime(settings.questions, (T0 + 300, T0 + 300))
+
+    def found(now):
+        rows = {row.model: row.mark for row in StatusReader(Campaign.of(now)).read().rows}
+        return rows["mid-7b-chat"] == "done", look(now).games
+
+    assert found(settings) == (True, 70)
+    assert found(campaign(judge={"temperature": 0.5})) == (False, 94)
+    other_text(settings.answer("mid-7b-chat"), '"answer": "')
+    assert found(settings) == (False, 72)
 
 
 def test_answers_of_what_is_judged_are_not_read(campaign, monkeypatch):

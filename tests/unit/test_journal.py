@@ -138,6 +138,33 @@ def test_an_unknown_state_is_no_record():
         Record.from_dict(plain | {"state": "won"})
 
 
+@pytest.mark.parametrize(
+    ("changed", "read"),
+    [
+        ({"attempts": None}, {"attempts": 0}),
+        ({"attempts": 10**400}, {"attempts": 0}),
+        ({"seconds": "1"}, {"seconds": 0.0}),
+        ({"usage": None}, {"usage": {"prompt": 0, "cached": 0, "completion": 0}}),
+        (
+            {"usage": {"prompt": 10**400, "cached": None, "completion": 2}},
+            {"usage": {"prompt": 0, "cached": 0, "completion": 2}},
+        ),
+        ({"answer": ["so [[A>B]]"]}, None),
+        ({"uid": 7}, None),
+        ({"time": None}, None),
+        ({"label": {}}, None),
+    ],
+)
+def test_odd_values_cost_no_more_than_their_line(path, changed, read):
+    plain = {key: getattr(record(), key) for key in KEYS.split()}
+    path.parent.mkdir()
+    path.write_text(json.dumps(plain | changed) + "\n")
+    with Journal(path) as journal:
+        found = list(journal.records.values())
+        assert found == ([] if read is None else [record(**read)])
+        assert len(journal.flaws) == (read is None)
+
+
 def test_a_lone_surrogate_is_stored_as_its_escape(path):
     fill(path, record(answer="\ud800"))
     assert b'"\\ud800"' in path.read_bytes()

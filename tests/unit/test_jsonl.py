@@ -1,7 +1,5 @@
 """Lines as they are found in the wild, byte by byte."""
 
-import stat
-
 import pytest
 from arena.support.errors import DataError
 from arena.support.jsonl import dump_line, iter_lines, write_atomic
@@ -116,13 +114,6 @@ def test_write_atomic_keeps_the_old_file_when_the_writer_fails(tmp_path):
         write_atomic(path, lines())
     assert path.read_text() == "old"
     assert [item.name for item in tmp_path.iterdir()] == ["file.jsonl"]
-
-
-@pytest.mark.parametrize("mode", [0o600, 0o666])
-def test_write_atomic_sets_the_mode_whatever_the_umask(tmp_path, mode):
-    path = tmp_path / "key.json"
-    write_atomic(path, "{}", mode=mode)
-    assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
 def test_write_atomic_turns_a_lone_surrogate_into_its_json_escape(tmp_path):

@@ -169,6 +169,29 @@ ECHO = "RuntimeError: Engine core initialization failed. See root cause above. F
         ("architecture", "ValueError: Model architectures ['X'] are not supported for now."),
         ("program_missing", "ModuleNotFoundError: No module named 'vllm'"),
         ("program_missing", "ImportError: libnvrtc.so.12: cannot open shared object file"),
+        (
+            "shared_memory",
+            "RuntimeError: DataLoader worker (pid 1) is killed by signal: Bus error.",
+        ),
+        ("weights_missing", "PermissionError: [Errno 13] Permission denied: '/j/config.json'"),
+        (
+            "weights_missing",
+            "requests.exceptions.ConnectionError: HTTPSConnectionPool(host='huggingface.co', "
+            "port=443): Max retries exceeded with url: /api",
+        ),
+        ("gpu_unusable", "RuntimeError: CUDA unknown error - this may be due to an incorrect"),
+        ("options", "ValueError: Unknown quantization method: fp5"),
+        (
+            "architecture",
+            "ValueError: The checkpoint you are trying to load has model type `x` but Transformers "
+            "does not recognize this architecture.",
+        ),
+        ("limits", "OSError: [Errno 24] Too many open files"),
+        ("killed_for_memory", "RuntimeError: DefaultCPUAllocator: can't allocate memory"),
+        (
+            "program_missing",
+            "FATAL: While checking container encryption: could not open image /x/vllm.sif",
+        ),
         ("unknown", "ValueError: the moon is full"),
     ],
 )

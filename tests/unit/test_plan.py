@@ -1,151 +1,173 @@
-"""The plan: who shares a server, and when a judgment is due, as Snakemake itself sees it."""
+"""The plan of a run: who is settled, complete or waiting, and who shares a job."""
 
-import hashlib
 import json
 import os
-import threading
-from dataclasses import dataclass, field
+import shutil
+import time
 from pathlib import Path
 
 import pytest
-from arena.batch.plan import (
-    ask_for_no_gpu,
-    asked_for,
-    make_plan,
-    needs_judging,
-    read_batch,
-    requested_gpus,
-)
-from arena.support.errors import DataError
+from arena.batch.made import Digests, Made, is_current
+from arena.batch.plan import Plan, make_plan
+from arena.batch.resources import asked_for, requested_gpus
+from arena.data.layout import Layout
+from arena.setup.load import load_settings
 
-MODELS = [f"m{number}" for number in range(25)]
-
-
-@dataclass
-class Remembered:
-    """As Snakemake's record of an output."""
-
-    input: list[str]
-    params: list[str]
-    input_checksums: dict[str, str] = field(default_factory=dict)
+MODELS = ["grand-70b-chat", "mid-7b-chat", "tiny-1b-step1000", "tiny-1b-step8000"]
+GAMES = dict(zip(MODELS, (24, 24, 22, 24), strict=True))
 
 
 @pytest.fixture
-def judged(tmp_path: Path) -> tuple[str, list[str]]:
-    """A judgment that is younger than its two inputs."""
-    inputs = [str(tmp_path / "answer.jsonl"), str(tmp_path / "question.jsonl")]
-    for path in inputs:
-        Path(path).write_text("first")
-        os.utime(path, (1000, 1000))
-    judgment = tmp_path / "judgment.jsonl"
-    judgment.write_text("x")
-    os.utime(judgment, (2000, 2000))
-    return str(judgment), inputs
+def campaign(tmp_path: Path, project: Path, monkeypatch) -> Path:
+    """What the first version left of the embedded example: journals, judgments, its records."""
+    shutil.copytree(project / "tests/data/first_version", tmp_path / "results")
+    shutil.copytree(project / "examples", tmp_path / "examples")
+    shutil.copytree(project / "config", tmp_path / "config")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
-def test_waiting_models_fill_the_first_batches_and_never_share_with_settled_ones() -> None:
-    plan = make_plan(MODELS[:13], MODELS[13:], 10, "run")
-    assert plan.members("run-01") == MODELS[:10]
-    assert plan.members("run-02") == MODELS[10:13]
-    assert plan.members("run-03") == MODELS[13:23]
-    assert plan.members("run-04") == MODELS[23:]
-    assert plan.open_batches == ["run-01", "run-02"]
-    assert plan.lines()[1] == "batch run-02: 3 models: m10, m11, m12"
+def plan_of(**changes) -> Plan:
+    settings = load_settings(
+        Path("config/config.yaml"), [f"{key}={value}" for key, value in changes.items()]
+    )
+    return make_plan(settings, settings.selected, GAMES)
 
 
-def test_a_missing_judgment_is_due(judged: tuple[str, list[str]]) -> None:
-    judgment, inputs = judged
-    Path(judgment).unlink()
-    assert needs_judging(judgment, inputs, None, "d")
+def judgment(model: str) -> Path:
+    return Path("results/model_judgment/demo-judge") / f"{model}.jsonl"
 
 
-def test_a_judgment_younger_than_its_inputs_is_settled(judged: tuple[str, list[str]]) -> None:
-    judgment, inputs = judged
-    record = Remembered([*inputs, "<service>"], ["{'digest': 'd'}"])
-    assert not needs_judging(judgment, inputs, record, "d")
-    assert not needs_judging(judgment, inputs, None, "d")
+def answers(model: str) -> Path:
+    return Path("examples/data/arena-demo/model_answer") / f"{model}.jsonl"
 
 
-def test_other_settings_or_another_set_of_inputs_make_it_due(
-    judged: tuple[str, list[str]],
-) -> None:
-    judgment, inputs = judged
-    record = Remembered([*inputs, "<service>"], ["{'digest': 'd'}"])
-    assert needs_judging(judgment, inputs, record, "other")
-    assert needs_judging(judgment, inputs[:1], record, "d")
+def test_judgments_of_the_first_version_are_taken_up_as_they_are(campaign):
+    assert plan_of() == Plan()
+    assert plan_of() == Plan(), "and remembered"
+    assert len(list(Path("results/arena-demo/demo-judge/made").glob("*.json"))) == 4
 
 
-def test_a_touched_input_counts_only_if_its_checksum_changed(
-    judged: tuple[str, list[str]],
-) -> None:
-    judgment, inputs = judged
-    sums = {path: f"sha256:{hashlib.sha256(b'first').hexdigest()}" for path in inputs}
-    record = Remembered(inputs, ["{'digest': 'd'}"], sums)
-    os.utime(inputs[0], (3000, 3000))
-    assert not needs_judging(judgment, inputs, record, "d")
-    Path(inputs[0]).write_text("other")
-    os.utime(inputs[0], (3000, 3000))
-    assert needs_judging(judgment, inputs, record, "d")
+def test_judgments_of_the_first_version_that_say_something_else_are_made_again(campaign):
+    lines = [json.loads(line) for line in judgment(MODELS[0]).read_text().splitlines()]
+    lines[3]["games"][1]["score"] = "A>>B"
+    judgment(MODELS[0]).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    plan = plan_of()
+    assert plan.batches == {}
+    assert list(plan.replays.values()) == [(MODELS[0],)]
 
 
-def test_a_touched_large_input_always_counts(judged: tuple[str, list[str]]) -> None:
-    judgment, inputs = judged
-    text = b"x" * 1_000_001
-    Path(inputs[0]).write_bytes(text)
-    os.utime(inputs[0], (3000, 3000))
-    sums = {path: f"sha256:{hashlib.sha256(text).hexdigest()}" for path in inputs}
-    assert needs_judging(judgment, inputs, Remembered(inputs, ["'d'"], sums), "d")
+def test_a_deleted_judgment_is_replayed_and_a_deleted_journal_waits(campaign):
+    plan_of()
+    judgment(MODELS[0]).unlink()
+    judgment(MODELS[1]).unlink()
+    Layout(Path("results/arena-demo/demo-judge")).journal(MODELS[1]).unlink()
+    plan = plan_of()
+    assert list(plan.replays.values()) == [(MODELS[0],)]
+    assert list(plan.batches.values()) == [(MODELS[1],)]
+    assert plan.batch_of(MODELS[0]).startswith("replay-")
+    assert plan.batch_of(MODELS[2]) is None
+
+
+def test_other_settings_wait_and_going_back_is_nothing(campaign):
+    assert plan_of() == Plan()
+    waiting = plan_of(judge="{temperature: 0.5}")
+    assert [len(models) for models in waiting.batches.values()] == [4]
+    assert plan_of() == Plan()
+
+
+def change_text(path: Path, *, keep_time: bool) -> None:
+    """Another text of the same length in the first answer."""
+    stat = path.stat()
+    content = path.read_bytes()
+    new = content.replace(b"the", b"eht", 1)
+    assert new != content
+    path.write_bytes(new)
+    if keep_time:
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@pytest.mark.parametrize("keep_time", [True, False])
+@pytest.mark.parametrize(
+    ("model", "waiting"), [("mid-7b-chat", ["mid-7b-chat"]), ("llama-demo-8b", MODELS)]
+)
+def test_changed_answers_wait_whatever_their_time_says(campaign, model, waiting, keep_time):
+    plan_of()
+    change_text(answers(model), keep_time=keep_time)
+    assert [list(models) for models in plan_of().batches.values()] == [waiting]
+
+
+@pytest.mark.parametrize("change", ["touch", "copy", "rewrite"])
+def test_files_that_only_look_new_wait_for_nothing(campaign, change):
+    plan_of()
+    for path in (answers("mid-7b-chat"), answers("llama-demo-8b")):
+        if change == "touch":
+            os.utime(path, (time.time() + 9,) * 2)
+        elif change == "copy":
+            shutil.copy(path, path.with_suffix(".new"))
+            path.with_suffix(".new").replace(path)
+        else:
+            path.write_bytes(path.read_bytes())
+    assert plan_of() == Plan()
+
+
+def test_a_warm_start_reads_no_answer_files(campaign, monkeypatch):
+    plan_of()
+    read = []
+    monkeypatch.setattr("arena.batch.made.read_input", read.append)
+    monkeypatch.setattr("arena.batch.plan.read_answers", read.append)
+    assert plan_of() == Plan()
+    assert read == []
+
+
+def test_batches_are_full_and_named_by_what_is_in_them(campaign):
+    first = plan_of(judge="{temperature: 0.5}", batch_size=3)
+    assert [len(models) for models in first.batches.values()] == [3, 1]
+    assert first == plan_of(judge="{temperature: 0.5}", batch_size=3), "the same in each dry run"
+    other = plan_of(judge="{temperature: 0.6}", batch_size=3)
+    assert not first.batches.keys() & other.batches.keys()
+
+
+def test_without_a_record_or_of_another_size_a_judgment_is_not_current(campaign):
+    plan_of()
+    settings = load_settings(Path("config/config.yaml"), [])
+    layout, model = Layout(settings.root), MODELS[0]
+
+    def current() -> bool:
+        roles = settings.roles(model)
+        path = settings.judgment(model)
+        return is_current(layout, model, path, settings.digest, roles, Digests())
+
+    assert current()
+    with judgment(model).open("a") as file:
+        file.write("\n")
+    assert not current()
+    layout.made_record(model).write_text("{torn")
+    assert Made.read(layout.made_record(model)) is None
+    assert not current()
 
 
 @pytest.mark.parametrize(
     ("resources", "gpus"),
     [
-        ({}, 0),
         ({"gpu": 2}, 2),
         ({"gpus": "a100:4"}, 4),
+        ({"gres": "gpu:a100:2"}, 2),
         ({"gres": "gpu"}, 1),
-        ({"gres": "gpu:h100:2,tmp:10G"}, 2),
-        ({"gres": "tmp:10G"}, 0),
+        ({"gres": "license:1,gres/gpu:3"}, 3),
         ({"gpu": 0, "gres": ""}, 0),
+        ({}, 0),
     ],
 )
-def test_gpus_are_counted_however_a_site_asks_for_them(resources: dict, gpus: int) -> None:
+def test_gpus_that_a_job_asks_for(resources, gpus):
     assert requested_gpus(resources) == gpus
 
 
-@pytest.mark.parametrize(
-    ("resources", "asked"),
-    [
-        ({"tmpdir": "/tmp", "disk_mb": 1000, "disk": "1 GB", "_cores": 1, "_nodes": 1}, {}),
-        ({"mem_mb": 67000, "mem_mib": 63896, "mem": "67 GB"}, {"mem_mb": 67000}),
-        ({"gpu": 0, "gres": "", "mem_mb": 0}, {}),
-        ({"threads": 1}, {"threads": 1}),
-        ({"threads": 1, "cpus_per_task": 8}, {"cpus_per_task": 8}),
-        ({"threads": 1, "cpus_per_gpu": 4}, {"cpus_per_gpu": 4}),
-    ],
-)
-def test_a_request_is_what_the_scheduler_hears(resources: dict, asked: dict) -> None:
-    assert asked_for(resources) == asked
-
-
-def test_a_judge_without_gpu_asks_for_none() -> None:
-    asked = {"gpu": 2, "gres": "gpu:a100:2", "mem_mb": 9, "slurm_extra": "--gpus-per-task=1"}
-    ask_for_no_gpu(asked)
-    assert asked == {"gpu": 0, "gres": "", "mem_mb": 9, "slurm_extra": ""}
-
-
-def test_a_batch_file_that_is_seen_late_is_waited_for(tmp_path: Path) -> None:
-    path, told = tmp_path / "b-01.json", []
-    write = threading.Timer(0, lambda: path.write_text(json.dumps({"models": ["m1"]})))
-
-    def waiting(text: str) -> None:
-        told.append(text)
-        write.start()
-
-    assert read_batch(path, 60, waiting) == {"models": ["m1"]}
-    assert told == [f"Waiting at most 60 seconds for {path}"]
-
-
-def test_a_batch_file_that_never_comes_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"b-01\.json: not seen on this node after 0\.2 seconds"):
-        read_batch(tmp_path / "b-01.json", 0.2)
+def test_what_the_scheduler_hears():
+    resources = {"_cores": 8, "threads": 8, "mem_mb": 100, "mem_mib": 96, "tmpdir": "/tmp"}
+    assert asked_for(resources | {"runtime": 30, "gpu": 0, "tries_left": 2}) == {
+        "threads": 8,
+        "mem_mb": 100,
+        "runtime": 30,
+    }
+    assert "threads" not in asked_for(resources | {"cpus_per_task": 4})

@@ -19,11 +19,18 @@ def test_default_shadows_no_key(name):
     assert not profile("default").keys() & profile(name).keys()
 
 
-def test_only_the_judge_server_asks_for_much():
+def test_only_the_batches_ask_for_much():
     asked = profile("slurm")["set-resources"]
-    assert list(asked) == ["judge_server"]
-    assert set(asked["judge_server"]) == {"gpu", "nodes", "mem_mb", "cpus_per_task"}
-    assert asked["judge_server"]["nodes"] == 1
+    assert list(asked) == ["gen_judgment", "gen_judgment_no_gpu"]
+    assert set(asked["gen_judgment"]) == {"gpu", "nodes", "mem_mb", "cpus_per_task"}
+    assert asked["gen_judgment"]["nodes"] == 1
+    assert not {"gpu", "gpus", "gres"} & set(asked["gen_judgment_no_gpu"])
+
+
+@pytest.mark.parametrize("name", ["default", "slurm", "local"])
+def test_retries_are_the_configs(name):
+    """A job cannot see a profile's number, and it would reach the rules that publish."""
+    assert "retries" not in profile(name)
 
 
 def test_walltime_is_the_rules():

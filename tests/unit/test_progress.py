@@ -1,6 +1,7 @@
 """Journals read while they are written: counts, torn tails, replaced files, reading backwards."""
 
 import errno
+import json
 from pathlib import Path
 
 from arena.journals import progress
@@ -47,6 +48,19 @@ def test_lines_taken_over_cost_nothing(tmp_path):
     lines = [journal_line(1, 0, attempts=0), journal_line(1, 1, attempts=0)]
     tally = Tally(Progress(write_journal(tmp_path, "m", lines)).update().lines)
     assert (tally.questions, tally.usage, tally.last_end) == (1, (0, 0, 0), None)
+
+
+def test_numbers_that_nobody_can_add_up_are_none(tmp_path):
+    usage = {"usage": {"prompt": 10**30, "cached": 10**400, "completion": 2}}
+    odd = (usage, {"attempts": None}, {"attempts": 10**30}, {"seconds": 10**400}, {"usage": 7})
+    lines = [
+        json.dumps(json.loads(journal_line(number, 0, usage=(0, 0, 0))) | changed) + "\n"
+        for number, changed in enumerate(odd)
+    ]
+    journal = Progress(write_journal(tmp_path, "m", lines)).update()
+    tally = Tally(journal.lines)
+    assert (journal.unreadable, tally.played, tally.usage) == (0, 5, (0, 0, 2))
+    assert tally.retries == 0
 
 
 def test_a_line_is_read_when_its_newline_is_there(tmp_path):

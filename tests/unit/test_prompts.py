@@ -29,6 +29,25 @@ def test_other_braces_of_a_template_are_text():
     assert fill(check_template(template), {}) == template
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"End with \boxed{{A}} or \boxed{{B}}.",
+        'Reply {{"verdict": "A>B", "why": {{"short": "..."}}}}.',
+        "{{QUESTION}} is {{{QUESTION}}}",
+        "{{}} and {{REFERENCE}}",
+        "no braces",
+    ],
+)
+def test_templates_are_those_of_str_format(text):
+    template = f"{text}\n{TEMPLATE}\n"
+    values = {"QUESTION": "{x} {{y}}", "ANSWER_A": "{ANSWER_B}", "ANSWER_B": "}}"}
+    prompts = Prompts({"*": "s"}, template)
+    user = messages(prompts, "x", *values.values())[1]["content"]
+    assert user == template.format(**values)
+    assert not prompts.wants_reference
+
+
 def test_the_older_markers_are_the_same_markers():
     older = "{question_1}|{answer_1}|{answer_2}|{ref_answer_1}"
     assert check_template(older) == "{QUESTION}|{ANSWER_A}|{ANSWER_B}|{REFERENCE}"
@@ -40,6 +59,8 @@ def test_the_older_markers_are_the_same_markers():
     [
         ("{QUESTION} {ANSWER_A}", "the marker {ANSWER_B} is missing"),
         ("{ANSWER_A} {ANSWER_B}", "the marker {QUESTION} is missing"),
+        ("{{QUESTION}} {ANSWER_A} {ANSWER_B}", "the marker {QUESTION} is missing"),
+        (TEMPLATE + "{{A}} {x", "some braces .* twice"),
         (TEMPLATE + "{ANSWERA}", "unknown marker {ANSWERA}; did you mean 'ANSWER_A'"),
     ],
 )

@@ -18,6 +18,11 @@ def read(body: bytes) -> Outcome:
     return read_reply(body, SETTINGS)
 
 
+def test_tokens_that_are_no_count_are_0():
+    usage = {"prompt_tokens": 10**30, "completion_tokens": -4}
+    assert read(reply(usage=usage)).usage == {"prompt": 0, "cached": 0, "completion": 0}
+
+
 def test_a_good_reply():
     usage = {
         "prompt_tokens": 30,
@@ -93,6 +98,15 @@ def test_a_good_reply():
         (reply(None, refusal="I cannot."), "rejected", None, "I cannot.", "refused: I cannot."),
         (reply("so", "content_filter"), "rejected", None, "so", "content filter"),
         (reply([{"type": "text", "text": "[[A=B]]"}]), "ok", "A=B", "[[A=B]]", None),
+        *(
+            (reply([thought, {"text": "so"}]), "unparsed", None, "so", "no verdict")
+            for thought in (
+                {"type": "reasoning", "text": "[[A>B]]"},
+                {"type": "thinking", "thinking": "[[A>B]]", "text": "[[A>B]]"},
+                {"thought": True, "text": "[[A>B]]"},
+            )
+        ),
+        (reply(None, thinking="hm [[A>B]]"), "unparsed", None, "<think>hm [[A>B]]", "only thought"),
         (reply("\ud800[[A=B]]"), "ok", "A=B", "\ufffd[[A=B]]", None),
         (reply("[[A=B]]", None), "ok", "A=B", "[[A=B]]", None),
         (reply("[[A=B]]", {"odd": 1}), "ok", "A=B", "[[A=B]]", None),
@@ -106,6 +120,76 @@ def test_replies(body, state, label, answer, reason):
     outcome = read(body)
     assert (outcome.state, outcome.label, outcome.answer) == (state, label, answer)
     assert reason in outcome.reason if reason else outcome.reason is None
+
+
+@pytest.mark.parametrize(
+    ("finish", "state", "kept"),
+    [
+        *(
+            (word, "rejected", "content_filter")
+            for word in (
+                *("SAFETY", "RECITATION", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "refusal"),
+                *("content_filter: PROHIBITED_CONTENT", "content_filtered", "sensitive"),
+                "guardrail_intervened",
+            )
+        ),
+        *((word, "truncated", "length") for word in ("MAX_TOKENS", "max_tokens", "model_length")),
+        ("STOP", "unparsed", "stop"),
+        ("end_turn", "unparsed", "end_turn"),
+    ],
+)
+def test_ends_of_other_apis(finish, state, kept):
+    outcome = read(reply("so far", finish))
+    assert (outcome.state, outcome.finish_reason, outcome.answer) == (state, kept, "so far")
+
+
+def test_a_filtered_reply_may_have_no_message():
+    body = json.dumps({"choices": [{"finish_reason": "SAFETY", "index": 0}]}).encode()
+    assert read(body).state == "rejected"
+    blocked = {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "choices": []}
+    assert read(json.dumps(blocked).encode()).state == "rejected"
+    assert read(reply("[[A>B]]", "MAX_TOKENS")).label == "A>B"
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"error": {"message": "Insufficient credits", "code": 402}}, "fatal"),
+        ({"error": {"message": "Rate limit exceeded", "code": 429}, "choices": None}, "throttled"),
+        ({"error": {"message": "no", "code": "429"}, "choices": []}, "throttled"),
+        ([{"error": {"message": "invalid key", "code": 401}}], "fatal"),
+        ({"error": {"message": "Provider returned error", "code": 502}}, "broken"),
+        ({"error": "upstream went away"}, "broken"),
+        ({"object": "error", "message": "gone", "code": 404}, "fatal"),
+        (
+            {
+                "choices": [
+                    {
+                        "error": {"code": 402, "message": "credits"},
+                        "message": {"content": ""},
+                        "finish_reason": "error",
+                    }
+                ]
+            },
+            "fatal",
+        ),
+    ],
+)
+def test_an_error_with_status_200_is_what_it_says(body, kind):
+    with pytest.raises(Failure) as caught:
+        read(json.dumps(body).encode())
+    assert caught.value.kind == kind
+
+
+def test_a_prompt_too_long_with_status_200():
+    body = error("no", type="exceed_context_size_error", code=400)
+    assert read(body).state == "too_long"
+
+
+def test_a_web_page_points_to_the_address():
+    with pytest.raises(Failure, match="/v1") as caught:
+        read(b"<!doctype html><title>Open WebUI</title>")
+    assert caught.value.kind == "broken"
 
 
 def test_a_reply_of_100_000_characters_is_kept_whole_and_read_to_its_end():
@@ -155,6 +239,26 @@ def error(message="no", **more) -> bytes:
     return json.dumps({"error": {"message": message, **more}}).encode()
 
 
+GEMINI = "The input token count (1200293) exceeds the maximum number of tokens allowed (1048576)."
+TOO_LONG = (
+    "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 65537. Given: 79993",
+    "Input validation error: `inputs` must have less than 2048 tokens. Given: 2222",
+    "request (25837 tokens) exceeds the available context size (25088 tokens), try increasing it",
+    "request (53192 tokens) exceeds context size (50176 tokens)",
+    "Requested tokens (2285) exceed context window of 2048",
+    "The model returned the following errors: Input is too long for requested model.",
+    "litellm.ContextWindowExceededError: litellm.BadRequestError: x",
+    "Prompt length (200) exceeds maximum input length (1).",
+    "The sum of prompt length (9000) and query length should not exceed max_num_tokens (8192)",
+    "too many tokens: total number of tokens in the prompt cannot exceed 4081",
+    "The input (9000 tokens) is longer than the model's context length (8192 tokens).",
+    "Prompt exceeds max length",
+    "Range of input length should be [1, 30720]",
+    "Invalid request: Your request exceeded model token limit: 8192",
+    "invalid params, context window exceeds limit",
+    "This model's maximum prompt length is 131072 but the request contains 140000 tokens.",
+    GEMINI,
+)
 VLLM = (
     "This model's maximum context length is 2048 tokens. However, you requested 4096 output "
     "tokens and your prompt contains at least 1024 input tokens."
@@ -165,6 +269,7 @@ VLLM = (
     ("status", "body", "kind"),
     [
         (503, error(type="judge_starting"), "starting"),
+        (503, error("Loading model", type="unavailable_error"), "starting"),  # llama.cpp
         (503, error(type="judge_failed"), "fatal"),
         (503, error(type="judge_stopped"), "fatal"),
         (503, b"<html>maintenance downtime or capacity problems", "broken"),
@@ -180,6 +285,21 @@ VLLM = (
         (502, b"<html>Bad Gateway</html>", "broken"),
         (504, b"", "broken"),
         (302, b"", "broken"),
+        (403, error("Key limit exceeded (total limit). Manage it using https://x/keys"), "fatal"),
+        (400, error("Your credit balance is too low to access the API."), "fatal"),
+        (429, error("Insufficient Balance", code="1113"), "fatal"),
+        (429, error("You exceeded your current quota, please check your plan"), "throttled"),
+        (400, error("Budget has been exceeded! Current cost: 1", type="budget_exceeded"), "fatal"),
+        (405, b'{"detail": "Method Not Allowed"}', "fatal"),
+        (400, error("System role not supported"), "fatal"),
+        (
+            400,
+            error("Conversation roles must alternate user/assistant/user/assistant/..."),
+            "fatal",
+        ),
+        (400, error("messages[0].role does not support 'system' with this model."), "fatal"),
+        (400, error("Developer instruction is not enabled for models/gemma-3-27b-it"), "fatal"),
+        (500, error("Only user, assistant and tool roles are supported, got system."), "fatal"),
         (400, error("Got priority 3 but Priority scheduling is not enabled."), "priority"),
         (400, error("Unrecognized request argument supplied: priority"), "priority"),
         (400, error("Extra inputs are not permitted, field: 'priority'"), "priority"),
@@ -204,11 +324,21 @@ def test_failures(status, body, kind):
         (400, json.dumps({"object": "error", "message": VLLM, "code": 400}).encode(), "too_long"),
         (400, error("the request exceeds the available context size"), "too_long"),
         (413, b"", "too_long"),
+        *((400, error(words), "too_long") for words in TOO_LONG),
+        (
+            400,
+            json.dumps([{"error": {"code": 400, "message": GEMINI, "status": "X"}}]).encode(),
+            "too_long",
+        ),
+        (400, error(json.dumps({"error": {"code": 400, "message": GEMINI}})), "too_long"),
+        (400, error("Provider returned error", metadata={"raw": GEMINI}), "too_long"),
+        (422, json.dumps({"error": TOO_LONG[0], "error_type": "validation"}).encode(), "too_long"),
         (400, error(code="content_filter"), "rejected"),
         (400, b"<html>", "rejected"),
         (400, error("flagged: 'What is the top priority of a nurse?'"), "rejected"),
         (403, error("no", code=403, metadata={"flagged_input": "x", "reasons": ["y"]}), "rejected"),
         (403, error("Your input was flagged by our moderation"), "rejected"),
+        (451, error("no"), "rejected"),
         (422, json.dumps({"detail": [{"msg": "bad"}]}).encode(), "rejected"),
     ],
 )

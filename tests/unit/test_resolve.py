@@ -5,11 +5,14 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from arena.data.games import Game, GameSettings
 from arena.judge.endpoints import endpoints
 from arena.setup.prompt_check import prompt_differences
 from arena.setup.resolve import resolve
-from arena.setup.settings import Settings
+from arena.setup.settings import Settings, job_notes
 from arena.support.errors import ConfigError
+
+AHA = {"arena_hard_dir": "aha", "data_dir": "data"}
 
 
 @pytest.fixture
@@ -79,6 +82,22 @@ def test_all_is_every_answer_file_less_judge_and_baseline(data: Path, project: P
     assert settings(project).models == ("run-1", "run-2", "solo")
 
 
+def test_odd_names_of_files_blocks_and_lists_are_left_out(
+    data: Path, checkout: Path, project: Path
+) -> None:
+    (data / "data/b/model_answer/m(thinking).jsonl").write_text("")
+    found = settings(project)
+    assert found.models == ("run-1", "run-2", "solo")
+    assert found.odd_names == ("m(thinking)",)
+    (data / "models.txt").write_text("solo\norg/name\nm(*\n")
+    found = settings(project, models="models.txt")
+    assert (found.models, found.odd_names) == (("solo",), ("org/name", "m(thinking)"))
+    file = checkout / "config/api_config.yaml"
+    file.write_text(file.read_text() + "org/name: {model: x, endpoints: null}\n")
+    found = settings(project, **AHA, judge={"name": "theirs"})
+    assert (found.models, found.odd_names) == (("claude", "run-1"), ("org/name",))
+
+
 def test_models_from_a_file_a_list_and_globs(data: Path, project: Path) -> None:
     (data / "models.txt").write_text("\ufeff# mine\nsolo  # the old one\n\nrun-*\n")
     assert settings(project, models="models.txt").models == ("solo", "run-1", "run-2")
@@ -90,6 +109,10 @@ def test_models_from_a_file_a_list_and_globs(data: Path, project: Path) -> None:
     [
         ({"models": ["tulu-*"]}, "models: tulu-* matches no model"),
         ({"models": "run-*"}, "models: 'run-*' is no file of names; to name models write a list"),
+        ({"models": "gone/list"}, "models: gone/list: there is no such file in /"),
+        ({"models": "gone.txt"}, "models: gone.txt: there is no such file in /"),
+        ({"models": "empty.txt"}, "models: empty.txt: the file names no model"),
+        ({"models": "data"}, "models: 'data' is no file of names"),
         ({"models": ""}, "models: '' is no file of names"),
         ({"models": "latin.txt"}, "models: latin.txt: not UTF-8 at byte 4"),
         ({"models": ["../x"]}, "path separator"),
@@ -274,6 +297,49 @@ def test_numbers_of_the_judges_block_are_checked(
         settings(project, arena_hard_dir="aha", data_dir="data", judge={})
 
 
+@pytest.mark.parametrize(
+    ("block", "judge", "sent"),
+    [
+        (
+            {"api_type": "openai_thinking", "reasoning_effort": "high", "max_tokens": "null"},
+            {},
+            {"reasoning_effort": "high", "max_completion_tokens": 123},
+        ),
+        (
+            {"api_type": "openai_thinking"},
+            {"sampling": {"seed": 1}},
+            {"reasoning_effort": "medium", "max_completion_tokens": 123, "seed": 1},
+        ),
+        (
+            {"api_type": "openai_thinking"},
+            {"temperature": 1, "sampling": {"reasoning_effort": "low"}},
+            {"reasoning_effort": "low", "max_completion_tokens": 123, "temperature": 1},
+        ),
+        ({}, {"temperature": None}, {"max_tokens": 123}),
+        ({}, {}, {"temperature": 0.25, "max_tokens": 123}),
+    ],
+)
+def test_what_a_request_says_besides_the_prompt(
+    checkout: Path, project: Path, block: dict, judge: dict, sent: dict
+) -> None:
+    file = checkout / "config/api_config.yaml"
+    theirs, run, others = file.read_text().partition("run-1")
+    kept = [line for line in theirs.splitlines() if line.split(":")[0].strip() not in block]
+    kept += [f"  {key}: {value}" for key, value in block.items()]
+    file.write_text("\n".join([*kept, run + others]))
+    named = settings(project, **AHA, judge={"name": "theirs"} | judge)
+    game = Game("q1", 0, 0, [], "")
+    request = GameSettings.from_dict(named.judgment_params()).request(game)
+    assert request == {"model": "theirs", "messages": []} | sent
+
+
+def test_no_temperature_of_a_checkout_is_none(checkout: Path, project: Path) -> None:
+    file = checkout / "config/b.yaml"
+    file.write_text(file.read_text().replace("temperature: 0.25", "temperature: null"))
+    judge = settings(project, **AHA, judge={"name": "theirs"}).judge
+    assert judge["temperature"] is None
+
+
 def test_our_api_type_wins_over_the_blocks(checkout: Path, project: Path) -> None:
     where = {"arena_hard_dir": "aha", "data_dir": "data"}
     with pytest.raises(ConfigError, match="claude: api_type: 'anthropic' is not OpenAI-compatible"):
@@ -312,6 +378,19 @@ def test_a_copy_of_our_prompt_is_our_prompt(data: Path, project: Path) -> None:
         "prompt_template": str(project / "config/prompts/template.txt"),
     }
     assert settings(project, judge=judge | own).digest == settings(project, judge=judge).digest
+
+
+def test_what_would_end_every_job_is_said(data: Path, project: Path) -> None:
+    def notes(path: str = "org/name", **walltime: float) -> list[str]:
+        judge = {"name": "j", "server": "vllm", "path": path}
+        return job_notes(settings(project, judge=judge, walltime=walltime))
+
+    assert notes() == notes(max_minutes=32) == notes(path=str(data)) == []
+    (note,) = notes(max_minutes=31)
+    assert "max_minutes" in note and "(32)" in note
+    for path in ("/nowhere/judge", "./judge", "models/org/name"):
+        (note,) = notes(path=path)
+        assert f"judge.path: {path} is not there" in note
 
 
 def test_our_keys_win_over_the_checkout(checkout: Path, project: Path) -> None:

@@ -143,6 +143,16 @@ def test_setup_runs_before_the_command(serve):
     assert served.get()[1]["data"][0]["max_model_len"] == 1234
 
 
+def test_what_may_pass_is_tried_once_more_and_never_remembered(serve, tmp_path):
+    once = f"mkdir {tmp_path}/died && {{ echo OSError: Stale file handle; exit 5; }}"
+    served = serve({"command": f"{once}; {DEMO}"})
+    eventually(served.is_ready, what="a judge that starts the second time")
+    served = serve({"command": "exit 5 # {host}"}, batch="r1-02")
+    assert "exit status 5" in served.failure()
+    assert served.log.count("launching toy") == 2
+    assert not (served.root / "batches" / "r1.judge_failed").exists()
+
+
 def test_a_judge_of_another_name_is_refused(serve):
     served = serve({"command": DEMO.replace("{name}", "other")})
     assert "serves other, not toy" in served.failure()
@@ -206,6 +216,7 @@ def test_restarts_on_the_same_port(serve, tmp_path, marker, cause):
     served = serve({"command": f"{DEMO} --fault-log {tmp_path}/faults.jsonl"}, hang=2.0).ready()
     served.hang_up(f"<<judge:{marker}>>")
     assert cause in served.restarted()[0]
+    assert served.states == ["not needed", "ready", "restarting", "ready"]
     assert served.ask(f"<<judge:{marker}>>")[0] == 200  # struck once, remembered over the restart
     assert served.record["end"] is None
     assert served.stop() == 0

@@ -603,3 +603,15 @@ def test_slurm_is_asked_only_of_jobs_that_it_may_have(campaign, monkeypatch, rec
             write_attempt(root, name, content)
     told = "Slurm cannot be asked, so waiting jobs are not shown: squeue: no answer"
     assert (told in look(campaign)[2]) == asked
+
+
+def test_a_replay_of_complete_journals_is_no_job(campaign, monkeypatch):
+    """It hides neither the batch that had the games nor the run that played them."""
+    monkeypatch.setattr(slurm, "squeue", lambda: pytest.fail("asked"))
+    answer(campaign, "a")
+    root = campaign.layout.root
+    write_batch(root, "0a1b2c3d", ["a"], run="r1")
+    write_attempt(root, "0a1b2c3d", attempt(0, 5, 9, 70, run="r1", slurm_job_id="1"))
+    write_batch(root, "replay-4e5f6a7b", ["a"], run="r2", time=iso(T0 + 80))
+    status, rows, _ = look(campaign)
+    assert (rows["a"].batch, [job.batch.name for job in status.jobs]) == ("0a1b2c3d", ["0a1b2c3d"])

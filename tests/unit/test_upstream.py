@@ -312,3 +312,13 @@ def test_a_reference_model(checkout):
     assert checkout(v1=v1).settings("arena-hard-v0.1")["reference"] == "ref-1"
     v2 = checkout(v2=V2.replace("reference: null", "reference: ref-2"))
     assert v2.settings("arena-hard-v2.0")["reference"] == "ref-2"
+
+
+@pytest.mark.parametrize(
+    "api_base", ["https://me:S3cret@h/v1", "me:S3cret@h/v1", "http://h/v1?key=S3cret"]
+)
+def test_a_secret_in_an_address_is_refused_and_never_printed(checkout, api_base):
+    upstream = checkout(api=f"j:\n  endpoints: [{{api_base: '{api_base}', api_key: x}}]\n")
+    with pytest.raises(ConfigError, match="api_base") as caught:
+        upstream.endpoints("j")
+    assert "S3cret" not in str(caught.value)

@@ -1,7 +1,9 @@
 """Which models can be judged, and what is said of the others."""
 
 import json
+import os
 import re
+import threading
 
 import pytest
 from arena.campaign.validation import check
@@ -385,3 +387,55 @@ def test_the_table_keeps_to_80_columns(campaign):
 
 def test_a_selection_of_none_is_said(campaign):
     assert campaign.check().table().endswith("0 ready (0 games): none is selected")
+
+
+@pytest.mark.parametrize("odd", ["fifo", "loop", "folder", "judgments"])
+def test_a_path_that_is_no_file_costs_its_own_line(campaign, tmp_path, odd):
+    campaign.answer("m", "abc")
+    path = campaign.bench / "model_answer/odd.jsonl"
+    if odd == "fifo":
+        os.mkfifo(path)
+        # ends a reader that waits for a writer
+        threading.Thread(target=path.write_bytes, args=[b""], daemon=True).start()
+    elif odd == "loop":
+        path.symlink_to(path.name)
+    elif odd == "folder":
+        path.mkdir()
+    else:
+        campaign.answer("odd", "abc")
+        for folder in ("judgments", "games"):
+            (tmp_path / folder / "odd.jsonl").mkdir(parents=True)
+    report = campaign.check("m", "odd")
+    if odd == "fifo":
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))  # ends the writer
+    assert report.ready == {"m"}
+    assert report.rows[-1].state == "broken"
+    assert "odd.jsonl: " in report.rows[-1].reason
+    report.raise_blocking()
+
+
+def test_a_judgment_file_that_links_to_itself_is_made_anew(campaign, tmp_path):
+    campaign.answer("m", "abc")
+    (tmp_path / "judgments").mkdir()
+    (tmp_path / "judgments/m.jsonl").symlink_to("m.jsonl")
+    assert campaign.check("m").ready == {"m"}
+
+
+def test_odd_names_cost_their_own_line(campaign):
+    campaign.answer("m", "abc")
+    report = campaign.check("m", odd_names=["org/name", "model(thinking)"])
+    assert report.ready == {"m"}
+    assert [(row.model, row.state) for row in report.rows[2:]] == [
+        ("org/name", "broken"),
+        ("model(thinking)", "broken"),
+    ]
+    assert "path separator" in report.rows[2].reason
+    assert "'('" in report.rows[3].reason
+    report.raise_blocking()
+
+
+def test_names_that_differ_in_case_only_are_named(campaign):
+    for name in ("m", "M", "Base"):
+        campaign.answer(name, "abc")
+    notes = campaign.check("m", "M", "Base").notes
+    assert [note.split(":")[0] for note in notes] == ["M, m", "Base, base"]

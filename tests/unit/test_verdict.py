@@ -15,7 +15,9 @@ from arena.support.errors import ConfigError
         ("single brackets [A>B]", "A>B", None),
         ("the double ones decide: [[A<B]] then [B>A]", "A<B", "A<B"),
         ("code without a verdict: x = arr[b]", None, None),
-        ("a verdict before code [A>B] and then arr[b]", None, None),
+        ("a verdict before code [A>B] and then arr[b]", "A>B", None),
+        ("[[A>>B]], as in x[[B]]", "A>>B", None),
+        ("df[[b]] is wrong, so [A>B]", "A>B", None),
         ("[[A>>A]]", None, None),
         ("[[A=B>>B]]", None, None),
         ("[[B]]", None, None),
@@ -78,6 +80,76 @@ def test_a_hundred_thousand_characters_are_no_trouble():
 )
 def test_thoughts_are_not_spoken(reply, spoken):
     assert without_thoughts(reply) == spoken
+
+
+@pytest.mark.parametrize(
+    ("reply", "spoken"),
+    [
+        (f"{begin}{thought}{end}{answer}", answer)
+        for begin, end in [
+            ("<think>", "</think>"),
+            ("<THINKING>", "</thinking>"),
+            ("<thought>", "</thought>"),
+            ("<Reasoning>", "</Reasoning>"),
+            ("<seed:think>", "</seed:think>"),
+            ("<longcat_think>", "</longcat_think>"),
+            ("<think >", "</think >"),
+            ('<think type="deep">', "</think>"),
+            ("<mm:think>", "</mm:think>"),
+            ("[THINK]", "[/THINK]"),
+            ("[unused16]", "[unused17]"),
+            ("<|begin_of_thinking|>", "<|end_of_thinking|>"),
+            ("<|start_of_reasoning|>", "<|end_of_reasoning|>"),
+            ("<|think|>", "<|end|><|begin|>assistant<|content|>"),
+            ("◁think▷", "◁/think▷"),
+            ("<|begin_of_thought|>", "<|end_of_thought|>"),
+            ("<|START_THINKING|>", "<|END_THINKING|>"),
+            ("<|inner_prefix|>", "<|inner_suffix|>"),
+            ("<|channel>thought", "<channel|>"),
+            ("<unused94>thought", "<unused95>"),
+            ("Here is my thought process:", "Here is my response:"),
+            (
+                "<|channel|>analysis<|message|>",
+                "<|end|><|start|>assistant<|channel|>final<|message|>",
+            ),
+            (
+                "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary",
+                "<|end|><|start|>assistant<|channel|>final <|constrain|>json<|message|>",
+            ),
+            ("analysisWe compare.", "assistantfinal"),
+        ]
+        for thought, answer in [
+            ("\nhm [[A>B]]\n", "\nso [[B>A]]"),
+            ("A leaks </reasoning> tags, [[A>B]].", "[[B>A]]"),
+        ]
+        if "Reason" not in begin or "</" not in thought  # there it would be the end
+    ],
+)
+def test_thoughts_of_every_family(reply, spoken):
+    assert without_thoughts(reply) == spoken
+    thought = reply.removesuffix(spoken)
+    assert parse_verdict(thought) is None, "no reply after it"
+    cut = thought[: thought.rindex("]]") + 2]
+    assert parse_verdict(cut) is None, "cut off within it"
+
+
+@pytest.mark.parametrize(
+    ("reply", "label"),
+    [
+        ("My verdict: [[A>B]]. Note that B leaks a stray </think> tag.", "A>B"),
+        ("[[A>B]]\n\n(`</think>` in B is a mistake.)", "A>B"),
+        ("[[A>B]]\nAnswer B ends with </reasoning>", "A>B"),
+        ("so [[A>B]]\n</think>\n\nAnswer B", None),
+        ("so I choose A, [[A>B]].</think>", None),
+        ("hm, B says `</think>`, [[A>B]]\n</think>\n\n[[B>A]]", "B>A"),
+        ("I compare them.\n<think>\n[[A>B]], but wait", None),
+        ("An analysis: [[A>B]]", "A>B"),
+        ("Analysis\nA is better: [[A>B]]", "A>B"),
+    ],
+)
+def test_a_verdict_and_a_stray_tag(reply, label):
+    assert parse_verdict(reply) == label
+    assert parse_verdict(reply, rule="v0.1") == label
 
 
 def test_real_odd_replies(shared_data):

@@ -112,7 +112,7 @@ def test_the_forecast_beside_what_was_used(judged: Campaign) -> None:
     assert "measured on 46 games of 1 earlier batch of this judge" in text
     judged.run()
     table = judged.tool("forecast.py", "--compare").stdout.splitlines()[1:]
-    ratios = {line[:20].strip(): line.split()[-1] for line in table}
+    ratios = {line.split()[0]: line.split()[-1] for line in table}
     assert ratios["jobs"] == ratios["games"] == "1.00"
     for what in ("prompt_tokens", "completion_tokens"):
         assert float(ratios[what]) == pytest.approx(1, abs=0.1)

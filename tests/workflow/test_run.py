@@ -196,3 +196,20 @@ def test_the_graph_is_a_graph_and_nothing_else(campaign: Campaign, graph: str) -
     assert done.stdout.startswith("digraph snakemake_dag {")
     assert done.stdout.rstrip().endswith("}")
     assert "gen_judgment" in done.stdout
+
+
+def test_only_nothing_with_nothing_judged_is_said_and_starts_no_job(campaign: Campaign) -> None:
+    for dry in ([], ["-n"]):
+        text = campaign.run(*dry, "--config", "only=[]", ok=False).stdout
+        assert "only: [] judges nothing" in text
+        assert "Traceback" not in text and "RuleException" not in text
+
+
+def test_an_odd_name_among_the_answers_costs_its_own_line(campaign: Campaign) -> None:
+    odd = campaign.answers("x").with_name("model(thinking).jsonl")
+    odd.write_text(campaign.answers(MODELS[0]).read_text())
+    loop = odd.with_name("loop.jsonl")
+    loop.symlink_to(loop.name)
+    text = campaign.run("-n").stdout
+    assert jobs(campaign) == ONE | {"gen_judgment": len(MODELS)}
+    assert "left out: model(thinking): " in text and "left out: loop: " in text

@@ -2,22 +2,17 @@
 # arena/data/layout.py; judgments are <judgments_dir>/<judge>/{model}.jsonl.
 import contextlib
 import functools
-import json
 import os
 import re
-import signal
 import sys
-import time
 from pathlib import Path
 
 from snakemake.logging import logger
 
-RULES = Path(
-    workflow.current_basedir
-)  # of this file: also where the workflow is imported as a module
-SCRIPTS = (
-    RULES.parent / "scripts"
-)  # a Path, which Snakemake does not compare among params: a project may move
+# The folder of this file, also where the workflow is imported as a module from elsewhere.
+RULES = Path(workflow.current_basedir)
+# A Path, which Snakemake does not compare among params: a project may move.
+SCRIPTS = RULES.parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from arena.batch import plan as planning
@@ -52,7 +47,6 @@ with errors_for_users():
 
 LAYOUT = Layout(SETTINGS.root)
 ROOT = str(SETTINGS.root)
-RUN = planning.run_name()
 
 
 wildcard_constraints:
@@ -71,62 +65,12 @@ def checked():
     return found
 
 
-@functools.cache
-def plan():
-    """Which models are to be judged and which share a job; made once, by the main process."""
-    with errors_for_users():
-        games = checked().games
-        made = planning.make_plan(SETTINGS, ready_models(), games)
-        if made.batches:
-            check_keys(SETTINGS.judge)
-    for line in made.lines(games):
-        logger.info(line)
-    watch_for_early_stop(SETTINGS.root, RUN, stop_submitting)
-    return made
-
-
-def stop_submitting(why):
-    """A judge that cannot start, or a used-up budget: no batch more is submitted, and none retried."""
-    logger.error(f"Nothing more is submitted: {why}")
-    os.kill(os.getpid(), signal.SIGTERM)  # Snakemake's own word for it; what runs may end
-
-
 def ready_models():
     """The selected models whose answers can be judged; a job of a cluster checks nothing."""
     if not workflow.is_main_process:
         return SETTINGS.selected
-    return tuple(model for model in SETTINGS.selected if model in checked().ready)
-
-
-# Whether `plan` is asked for: its page needs what a profile makes of the batches' resources, which only their own rule sees.
-PLANNING = workflow.is_main_process and any(re.fullmatch(r"\w*plan", word) for word in sys.argv[1:])
-
-
-def members(batch):
-    """Models of a batch: from the plan, or in a job from the file that the main process wrote."""
-    if workflow.is_main_process:
-        return plan().members(batch)
-    return json.loads(LAYOUT.batch(batch).read_text(encoding="utf-8"))["models"]
-
-
-def opponents(wildcards):
-    return [path for _, path in SETTINGS.opponents()]
-
-
-def answers_of_batch(wildcards):
-    return [SETTINGS.answer(model) for model in members(wildcards.batch)]
-
-
-def played(wildcards):
-    """What makes a model's judgments: its batch, or a replay of its journal; nothing where they are there."""
-    batch = plan().batch_of(wildcards.model) if workflow.is_main_process else None
-    if batch is None:
-        return []
-    return (
-        f"{ROOT}/replayed/{batch}"
-        if batch.startswith(planning.REPLAY)
-        else f"{ROOT}/played/{batch}"
-    )
+    ready = checked().ready
+    return tuple(model for model in SETTINGS.selected if model in ready)
 
 
 def selected_judgments(wildcards):
@@ -137,7 +81,13 @@ def all_judgments(wildcards):
     """Of every configured model that has judgments or gets them now."""
     ready = set(ready_models())
     files = {model: SETTINGS.judgment(model) for model in SETTINGS.models}
-    return [file for model, file in files.items() if model in ready or Path(file).exists()]
+    found = [file for model, file in files.items() if model in ready or Path(file).exists()]
+    if not found and workflow.is_main_process:
+        with errors_for_users():
+            raise ConfigError(
+                "only: [] judges nothing, and nothing is judged yet: leave `only` out, or name models"
+            )
+    return found
 
 
 def names_of_judged(wildcards):

@@ -3,19 +3,6 @@
 # One job a batch plays the games of its models; a target a model publishes its judgments.
 
 
-def walltime(wildcards, attempt):
-    return round(SETTINGS.job_minutes(len(members(wildcards.batch)), attempt))
-
-
-def described(wildcards):
-    """The batch file's text; an apostrophe, which a shell would have to quote, as JSON's escape of it."""
-    batch = wildcards.batch
-    described = planning.describe(
-        batch, members(batch), checked().games, SETTINGS, RUN, time.time()
-    )
-    return json.dumps(described.to_json(), indent=1).replace("'", r"\u0027")
-
-
 # Write what a batch's job, and whoever looks on, needs to know of it: anew in each run, whose name is in it.
 rule plan_batch:
     output:
@@ -24,6 +11,8 @@ rule plan_batch:
         f"{ROOT}/logs/plan_batch/{{batch}}.log",
     retries: 0
     localrule: True
+    conda:
+        "../envs/arena.yaml"
     params:
         text=described,
     shell:
@@ -46,6 +35,8 @@ if PLANNING:
         log:
             f"{ROOT}/logs/plan/{{batch}}.log",
         localrule: True
+        conda:
+            "../envs/arena.yaml"
         resources:
             runtime=walltime,
         params:

@@ -6,8 +6,8 @@ Adapter of rule adopt: prints what became of each file; exit status 1 where one 
 import sys
 
 from arena.journals.adoption import report_adoption
-from arena.support.errors import ArenaError
 from arena.support.cli import print_also_to
+from arena.support.errors import ArenaError
 
 print_also_to(snakemake.log[0])
 try:

@@ -3,7 +3,8 @@
     python gen_judgment.py <root>/batches/<batch>.json --tries-left 2
 
 The judge is started at the first game that no journal holds, and ended with everything below it.
-`--replay` asks nothing and makes what the journals hold. Exit status: see arena/batch/gen_judgment.py.
+`--replay` asks nothing and makes what the journals hold. The exit status is explained in
+arena/batch/gen_judgment.py.
 """
 
 import argparse

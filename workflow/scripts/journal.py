@@ -11,8 +11,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from arena.journals.compact import check, compact
 from arena.data.game_state import STATES
+from arena.journals.compact import check, compact
 from arena.setup.load import load_settings
 from arena.support.errors import ArenaError, ConfigError
 

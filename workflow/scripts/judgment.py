@@ -1,6 +1,6 @@
 """Publish one model's judgments: rule judgment. Runs once a model, so it imports little.
 
-    python judgment.py --root ROOT --model MODEL --settings DIGEST --batch BATCH TARGET
+python judgment.py --root ROOT --model MODEL --settings DIGEST --batch BATCH TARGET
 """
 
 import argparse

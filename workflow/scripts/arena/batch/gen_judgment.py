@@ -1,9 +1,9 @@
 """Play a batch: start the judge, play all games of its models, make their judgments, clean up.
 
 One process, one loop. What is finished is in the journals at once; a model's judgments are made as
-that model is complete. The exit status tells Snakemake whether another attempt may help: with games
-open and attempts left it is 1; on the last attempt it is 0, so that the models that are complete get
-their judgments in this run, and each other one says for itself what it lacks.
+that model is complete. The exit status tells Snakemake whether another attempt may help. With games
+open and attempts left it is 1. On the last attempt it is 0: the models that are complete get their
+judgments in this run, and each other one says for itself what it lacks.
 """
 
 import asyncio
@@ -18,15 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from arena.batch.ends import stop_of
-from arena.batch.resources import requested_gpus
 from arena.batch.made import Digests, Input, Made, read_input, stat_of
+from arena.batch.resources import requested_gpus
 from arena.client.budget import Guard, Meter
 from arena.client.deadline import Deadline
 from arena.client.report import Report, progress_text
 from arena.data.answers import Answer, read_answers
 from arena.data.games import Game, GameSettings, plan_games
 from arena.data.layout import Layout
-from arena.data.questions import Question, read_questions
+from arena.data.questions import read_questions
 from arena.journals.batch_games import BatchGames
 from arena.journals.journal import Journal
 from arena.journals.lock import Lock

@@ -21,8 +21,8 @@ def publish(layout: Layout, model: str, settings: str, batch: str | None, target
         raise OpenGames(f"{model}: {_why_not(layout, model, batch)}")
     if changed := made.changed():
         raise DataError(
-            f"{model}: {', '.join(changed)} changed while it was judged, so these judgments are not "
-            "of today's files. Run the same command again: only games of changed texts are asked"
+            f"{model}: {', '.join(changed)} changed while it was judged, so these judgments are "
+            "not of today's files. Run the same command again: only changed games are asked"
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")

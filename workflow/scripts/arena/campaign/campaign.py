@@ -107,6 +107,8 @@ def answers_of(model: str, campaign: Campaign, checked: Mapping[str, Mapping]) -
 def count_lines(path: Path) -> int | None:
     """Lines that are not blank; None where no file can be read."""
     try:
+        if not path.is_file():  # reading a FIFO would never end
+            return None
         return sum(1 for line in path.read_bytes().splitlines() if line.strip())
     except OSError:
         return None

@@ -3,7 +3,7 @@
 `check_settings` is the door for the workflow; `check` is the function behind it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from arena.data.layout import Layout
 from arena.data.prompts import ANY_CATEGORY
 from arena.data.questions import Question, read_questions
 from arena.setup.name_hints import NameHints
-from arena.setup.settings import Settings
+from arena.setup.settings import Settings, job_notes
 from arena.support.errors import ConfigError, DataError
 from arena.support.humanize import counted, listing
 from arena.support.names import check_model_name, did_you_mean
@@ -26,7 +26,7 @@ _RESERVED = ("overall", ANY_CATEGORY)
 def check_settings(settings: Settings) -> Report:
     """Check what a campaign stands on, with a memory in its results folder."""
     layout = Layout(settings.root)
-    return check(
+    report = check(
         bench=settings.bench,
         questions=settings.questions,
         answers_dir=settings.answers_dir,
@@ -39,7 +39,9 @@ def check_settings(settings: Settings) -> Report:
         missing_answers=settings.missing_answers,
         baseline_gaps=settings.baseline_gaps,
         memory=layout.answers_memory,
+        odd_names=settings.odd_names,
     )
+    return replace(report, notes=report.notes + job_notes(settings))
 
 
 def check(
@@ -56,6 +58,7 @@ def check(
     missing_answers: str = "skip",
     baseline_gaps: str = "drop",
     memory: Path | None = None,
+    odd_names: Sequence[str] = (),
 ) -> Report:
     """Check questions, answers, baselines and judgments of a campaign.
 
@@ -63,8 +66,9 @@ def check(
     every category not named. reference: the model whose answers the judge also sees. known_models:
     names of the user's api_config.yaml, for suggestions. missing_answers ("skip", "error"): of a
     model without answers. baseline_gaps ("drop", "block"): of a question that the baseline or the
-    reference has not answered. memory: of what was found, by path, size and time of change. A
-    judgment without its journal was made by others.
+    reference has not answered. memory: of what was found, by path, size and time of change.
+    odd_names: of models that cannot be a file's, each of which costs its own line. A judgment
+    without its journal was made by others.
 
     Raises DataError where the questions, or a category of theirs, cannot be used, and ConfigError
     where a category has no baseline, or a name cannot be a file's.
@@ -96,7 +100,11 @@ def check(
             reason = f"no answers to the questions that {others} answered"
             row = replace(row, state="no_answers", reason=reason)
         judgment = f"{judgments_dir}/{model}.jsonl"
-        if row.state in READY and is_foreign(judgment, layout.journal(model)):
+        try:
+            others_made_it = row.state in READY and is_foreign(judgment, layout.journal(model))
+        except DataError as error:
+            others_made_it, row = False, replace(row, state="broken", reason=str(error))
+        if others_made_it:
             foreign.append(model)
             reason = f"{judgment} was not made by this workflow"
             row = replace(row, state="foreign_judgments", reason=reason)
@@ -106,6 +114,11 @@ def check(
             games[model] = to_play
             hints.note(model)
         rows.append(row)
+    for name in odd_names:
+        try:
+            check_model_name(name, where="its name")
+        except ConfigError as error:
+            rows.append(Row(name, len(asked), 0, len(asked), 0, 0, 0, 0, "broken", str(error)))
     if foreign:
         problems.append(
             f"{counted(len(foreign), 'judgment file')} in {judgments_dir} "
@@ -116,8 +129,18 @@ def check(
     files.save()
     dropped = [asked[position].uid for position in sorted(gaps)]
     notes = [f"{counted(len(gaps), 'question')} dropped for all models: {listing(dropped)}"]
-    notes = (notes if gaps else []) + hints.notes()
+    notes = (notes if gaps else []) + hints.notes() + list(_alike([*models, *baselines.values()]))
     return Report(bench, len(asked), rows, problems, notes, dropped, games, files.read)
+
+
+def _alike(names: Iterable[str]) -> Iterator[str]:
+    """A note for each set of names that are one name where file systems ignore case."""
+    by_folded: dict[str, set[str]] = {}
+    for name in names:
+        by_folded.setdefault(name.casefold(), set()).add(name)
+    for same in by_folded.values():
+        if len(same) > 1:
+            yield f"{', '.join(sorted(same))}: differ in case only; are they two models?"
 
 
 def _check_categories(asked: Sequence[Question], questions: str | Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from arena.data.layout import Layout
 from arena.support.errors import DataError
+from arena.support.humanize import printable
 from arena.support.jsonl import write_atomic
 from arena.support.table import Column, Style, table
 
@@ -80,7 +81,9 @@ class Report:
     def left_out(self) -> list[str]:
         """One line a model that will not be judged."""
         return [
-            f"left out: {row.model}: {row.reason}" for row in self.rows if row.state in LEFT_OUT
+            printable(f"left out: {row.model}: {row.reason}")
+            for row in self.rows
+            if row.state in LEFT_OUT
         ]
 
     def raise_blocking(self) -> None:
@@ -116,7 +119,8 @@ class Report:
                             quotechar=None)  # fmt: skip
         writer.writerow(column.name for column in fields(Row))
         for row in self.rows:
-            writer.writerow(str(value).translate(plain) for value in asdict(row).values())
+            cells = (printable(str(value)).translate(plain) for value in asdict(row).values())
+            writer.writerow(cells)
         write_atomic(layout.validation_table, text.getvalue())
         content = json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
         write_atomic(layout.validation, content + "\n")
@@ -133,7 +137,7 @@ class Report:
         for title, texts in sections.items():
             lines += ["", f"{title}:"] if texts else []
             lines += [line for text in texts for line in _STYLE.wrap(text, "  ", "    ")]
-        return "\n".join([*lines, "", self._verdict()])
+        return printable("\n".join([*lines, "", self._verdict()]))
 
     def _verdict(self) -> str:
         states = Counter(row.state for row in self.rows)

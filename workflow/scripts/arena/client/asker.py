@@ -144,9 +144,7 @@ class Asker:
         except (ValueError, KeyError, TypeError, RecursionError):
             raise Failure("broken", "/v1/models is no list of models") from None
 
-    async def _call(
-        self, endpoint: Endpoint, path: str, timeout: float, body: Any = None
-    ) -> Reply:
+    async def _call(self, endpoint: Endpoint, path: str, timeout: float, body: Any = None) -> Reply:
         url = endpoint.url + path
         try:
             return await self._http.call(url, key=endpoint.key, body=body, timeout=timeout)

@@ -9,7 +9,7 @@ import heapq
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from arena.client.adaptive_limit import AdaptiveLimit, delay
@@ -232,7 +232,8 @@ class Client:
         self._take_error(task)
 
     def _take_error(self, task: asyncio.Task) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception):
             self.stop(error)  # whatever a task does not expect itself ends the run
 
     async def _pause(self, now: float) -> None:
@@ -337,8 +338,10 @@ class Client:
             self.stop(JudgeError(f"the judge at {where} looks healthy, but: {cause}", "judge_died"))
             return
         trial = None
-        if queue := self._ready or self._later:
-            trial = self._begin(heapq.heappop(queue)[-1])
+        if self._ready:
+            trial = self._begin(heapq.heappop(self._ready)[-1])
+        elif self._later:
+            trial = self._begin(heapq.heappop(self._later)[-1])
         while self._breaker.is_open and not self._stop and not self._is_draining():
             if not self._tasks or (trial and trial.done()):
                 await asyncio.sleep(min(LONGEST_TRIAL, delay(self._breaker.trials, self._chance)))

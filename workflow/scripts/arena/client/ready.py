@@ -105,8 +105,8 @@ class RunningServer:
             known = ", ".join(listed[:5]) or "nothing"
             hint = did_you_mean(self._judge, listed)
             self._warn(
-                f"the server serves {known}, not the judge {self._judge!r}{hint}; asking it all the "
-                "same, since some providers list aliases only"
+                f"the server serves {known}, not the judge {self._judge!r}{hint}; asking it all "
+                "the same, since some providers list aliases only"
             )
 
     def _warn(self, text: str) -> None:

@@ -14,10 +14,13 @@ from typing import Any
 from arena.data.game_state import state_of
 from arena.data.games import GameSettings
 from arena.data.verdict import without_thoughts
+from arena.support.coerce import count_of, dict_of
+from arena.support.humanize import printable
 
+_ENDS = re.compile("</think>", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # vLLM and others end a reply so when the server itself gave up on it: it says nothing of the game.
-_ABORTED = ("abort", "error", "cancelled")
+_ABORTED = ("abort", "error", "cancelled", "network_error", "insufficient_system_resource")
 # A provider's limits are by the minute. Who asks for more has a quota that is used up, and hears
 # from us now and then until our patience ends (see `breaker`).
 LONGEST_WAIT = 120.0  # s
@@ -31,15 +34,32 @@ _NO_PRIORITY = re.compile(
     r"|(argument|name|field|property|parameter)\b[^.]{0,30}\bpriority\b"
     r"|\"body\", \"priority\"|\bpriority\W{1,3}(extra inputs|is not|is un)"
 )
-# The prompt does not fit, in the words of vLLM (newer, older), SGLang, OpenAI and llama.cpp.
-_TOO_LONG = (
-    "maximum context length",
-    "maximum model length",
-    "longer than the model's context",
-    "context_length_exceeded",
-    "exceeds the available context size",
-    "exceed_context_size",
-    "prompt is too long",
+# The prompt does not fit, in the words of vLLM, SGLang, OpenAI, llama.cpp, TGI, TensorRT-LLM,
+# Bedrock, Anthropic, LiteLLM, Gemini, Mistral, Cohere, xAI, GLM, Qwen, Moonshot and MiniMax.
+_TOO_LONG = re.compile(
+    r"maximum (?:context|model|prompt|input|allowed|sequence) (?:input )?length"
+    r"|longer than the model's context|context_?(?:length|window)_?exceeded|exceed_context_size"
+    r"|exceeds? (?:the |max\w* )?(?:available |allowed )?(?:context|input|length)"
+    r"|context window (?:of|exceeds)|(?:prompt|input) (?:is|was) too long"
+    r"|too many (?:input )?tokens\b(?! per)|input token count|`inputs`.{0,30}(?:must|tokens)"
+    r"|\bmax_(?:num_tokens|seq_len|input_len)|exceeded model token limit|range of input length"
+)
+# An account without money; and a limit of a key or of a budget, which somebody has to raise.
+_SPENT = re.compile(r"insufficient.{0,3}(?:quota|balance|credit|fund)|credit balance (?:is|too)")
+_LIMITED = re.compile(
+    r"(?:key|spend\w*|budget|usage|monthly|credit) limit|budget has been exceeded|budget_exceeded"
+)
+# The chat template of Gemma 1 and 2, Mistral and others, and OpenAI's o1-mini, know no such role.
+_NO_SYSTEM = re.compile(
+    r"system (?:role|message|prompt)s?\b.{0,20}\bnot (?:be )?(?:supported|allowed|enabled)"
+    r"|roles must alternate|does(?:n't| not) support.{0,20}\bsystem\b"
+    r"|only user,? (?:and )?assistant|(?:developer|system) instruction is not"
+    r"|unsupported role:? .?system"
+)
+# How others call the two ends of a reply that we tell apart from a full one.
+_CUT = ("max_tokens", "max_output_tokens", "model_length", "token_limit", "max_length")
+_FILTERED = re.compile(
+    r"content_filter|safety|recitation|prohibited|blocklist|spii|guardrail|refusal|sensitive"
 )
 
 
@@ -87,21 +107,30 @@ class Failure(Exception):
 def read_reply(body: bytes, settings: GameSettings, redact: Callable[[str], str] = str) -> Outcome:
     """The outcome of an answer with status 200; raises Failure where it is no chat completion.
 
-    redact: takes our keys out of what the server says.
+    An error in such an answer is what the same error with its own status is. redact: takes our keys
+    out of what the server says.
     """
     try:
         reply = json.loads(body)
+        if (status := _status_within(reply)) is not None:
+            return read_status(status, {}, body, redact)
+        if blocked := dict_of(dict_of(reply).get("promptFeedback")).get("blockReason"):  # Gemini
+            return Outcome("rejected", reason=f"content filter: {blocked}", is_unexplained=True)
         choice = reply["choices"][0]
-        message = choice["message"]
-        finish = choice.get("finish_reason")
+        finish = _end_of(choice)
+        if (status := _status_within(choice)) is not None:
+            return read_status(status, {}, json.dumps(choice).encode(), redact)
+        message = choice["message"] if finish != "content_filter" else choice.get("message") or {}
         content = _text(message.get("content"))
-        thoughts = message.get("reasoning_content") or message.get("reasoning")
+        names = ("reasoning_content", "reasoning", "thinking")  # the last is Ollama's
+        thoughts = next((message[name] for name in names if message.get(name)), None)
         thoughts = _text(thoughts) if isinstance(thoughts, str | list) else ""
         refusal = message.get("refusal") or ""
         refusal = redact(_text(refusal if isinstance(refusal, str) else json.dumps(refusal)))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        raise Failure("broken", f"not a chat completion: {_shown(body, redact)}") from None
-    finish = finish if isinstance(finish, str) else None
+        page = body.lstrip()[:1] == b"<"
+        hint = " (a web page: does api_base lack its /v1?)" if page else ""
+        raise Failure("broken", f"not a chat completion{hint}: {_shown(body, redact)}") from None
     usage = _usage(reply.get("usage"))
     if finish in _ABORTED:
         raise Failure("broken", f"the server broke the reply off (finish_reason {finish})")
@@ -118,8 +147,34 @@ def read_reply(body: bytes, settings: GameSettings, redact: Callable[[str], str]
     if not content and thoughts:
         # Kept as it would stand in a reply without a reasoning parser: a thought never ended, also
         # where it quotes an end.
-        content = f"<think>{thoughts.replace('</think>', '</ think>')}"
+        content = "<think>" + _ENDS.sub("</ think>", thoughts)
     return Outcome(state, None, content, finish, usage, reason)
+
+
+def _status_within(plain: Any) -> int | None:
+    """The status of an error inside an answer with status 200; None where there is none."""
+    if isinstance(plain, list) and plain and isinstance(plain[0], dict):
+        plain = plain[0]
+    if not isinstance(plain, dict):
+        return None
+    error = plain if plain.get("object") == "error" else plain.get("error")
+    if not error:
+        return None
+    code = str(error.get("code") or error.get("status")) if isinstance(error, dict) else ""
+    return int(code) if re.fullmatch("[45][0-9][0-9]", code) else 500
+
+
+def _end_of(choice: dict[str, Any]) -> str | None:
+    """finish_reason in OpenAI's words, where it means the same."""
+    finish = choice.get("finish_reason")
+    if not isinstance(finish, str):
+        return None
+    lower = finish.lower()
+    if lower in _CUT:
+        return "length"
+    if _FILTERED.search(lower):
+        return "content_filter"
+    return lower if finish.isupper() else finish
 
 
 def _why_no_verdict(state: str, content: str, thoughts: str, message: dict[str, Any]) -> str:
@@ -139,7 +194,8 @@ def _why_no_verdict(state: str, content: str, thoughts: str, message: dict[str, 
 def _text(content: Any) -> str:
     """The text of a `content`: a string, null, or OpenAI's list of parts."""
     if isinstance(content, list):
-        texts = (part.get("text") for part in content if isinstance(part, dict))
+        parts = (part for part in content if isinstance(part, dict))
+        texts = (part.get("text") for part in parts if not _is_thought(part))
         content = "".join(text for text in texts if isinstance(text, str))
     if content is None:
         return ""
@@ -149,12 +205,18 @@ def _text(content: Any) -> str:
     return _SURROGATE.sub("\ufffd", content)
 
 
+def _is_thought(part: dict[str, Any]) -> bool:
+    """Whether a part of a `content` is what the judge thought (Gemini, Anthropic, Mistral)."""
+    kind = str(part.get("type"))
+    return part.get("thought") is True or "think" in kind or "reason" in kind
+
+
 def _usage(usage: Any) -> dict[str, int | None]:
     """Tokens as the server counts them; 0 where it gives no number of them."""
 
     def tokens(counts: Any, key: str) -> int:
         number = counts.get(key) if isinstance(counts, dict) else None
-        return number if type(number) is int and number >= 0 else 0
+        return count_of(number)
 
     details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
     return {
@@ -177,24 +239,30 @@ def read_status(
     if wait is not None and wait > LONGEST_WAIT:
         said += f" (it asks us to wait for {wait:.0f} s)"
         wait = LONGEST_WAIT
-    if error["type"] == "judge_starting":
+    if error["type"] == "judge_starting" or (status == 503 and "loading model" in lower):
         raise Failure("starting", message)
     if error["type"] in ("judge_failed", "judge_stopped"):
         raise Failure("fatal", message)
-    if status == 402 or (status == 429 and "insufficient_quota" in code):
-        raise Failure("fatal", f"{said} (the account has no credit left)")
-    busy = wait is not None or _BUSY.search(f"{lower} {code}")
+    words = f"{lower} {code}"
+    spent = status in (400, 403, 429) and _SPENT.search(words)
+    if status == 402 or spent or (status in (400, 403) and _LIMITED.search(words)):
+        raise Failure("fatal", f"{said} (the account or its key has no credit left)")
+    busy = wait is not None or _BUSY.search(words)
     if status in (429, 529) or (status == 503 and busy):
         raise Failure("throttled", said, wait)
-    if status == 403 and (error["flagged"] or _FLAGGED.search(lower)):
+    if status == 451 or (status == 403 and (error["flagged"] or _FLAGGED.search(lower))):
         return Outcome("rejected", reason=f"content filter: {message}", is_unexplained=True)
     if status in (401, 403):
         raise Failure("fatal", f"{said}: the server refuses our key. Is it another job's server?")
-    if status == 404:
-        raise Failure("fatal", f"{said}: no such address or no such judge at this server")
+    if status in (404, 405):
+        why = "no such address or no such judge at this server; does api_base lack its /v1?"
+        raise Failure("fatal", f"{said}: {why}")
     if status in (400, 422) and (error["param"] == "priority" or _NO_PRIORITY.search(lower)):
         raise Failure("priority", said)
-    if error["param"] == "input_tokens" or any(sign in f"{lower} {code}" for sign in _TOO_LONG):
+    # at the beginning: a prompt may be repeated to us
+    if status in (400, 422, 500) and _NO_SYSTEM.search(lower[:300]):
+        raise Failure("fatal", f"{said}: it takes no system prompt. Set judge.fold_system: true")
+    if error["param"] == "input_tokens" or _TOO_LONG.search(words):
         return Outcome("too_long", reason=message)
     if status == 413:
         return Outcome("too_long", reason=said)
@@ -210,21 +278,35 @@ def _error(body: bytes, redact: Callable[[str], str]) -> dict[str, str]:
 
     flagged: not empty where it names a part of the prompt that a moderation does not let through.
     """
-    try:
-        plain = json.loads(body)
-    except (ValueError, RecursionError):
-        plain = body.decode("utf-8", "replace").strip()
+    plain = _parsed(body.decode("utf-8", "replace"))
+    if isinstance(plain, list) and plain:  # Gemini
+        plain = plain[0]
     if isinstance(plain, dict):
         plain = plain.get("error") or plain
+    if isinstance(plain, dict):
+        within = _parsed(plain.get("message"))  # Gemini again, and gateways: the error of another
+        if isinstance(within, dict) and isinstance(within.get("error") or within, dict):
+            plain = {**plain, **(within.get("error") or within)}
     if not isinstance(plain, dict):
         plain = {"message": plain if isinstance(plain, str) else ""}
     message = plain.get("message") or plain.get("detail") or ""
+    message = message if isinstance(message, str) else json.dumps(message)
     metadata = plain.get("metadata")
+    if isinstance(metadata, dict) and isinstance(metadata.get("raw"), str):
+        message += f": {metadata['raw']}"  # OpenRouter: what the provider said
     return {
-        "message": redact(message if isinstance(message, str) else json.dumps(message)),
+        "message": redact(message),
         "flagged": "yes" if isinstance(metadata, dict) and "flagged_input" in metadata else "",
         **{key: str(plain.get(key) or "") for key in ("type", "code", "param")},
     }
+
+
+def _parsed(text: Any) -> Any:
+    """What a JSON text holds, or the text itself."""
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return text.strip() if isinstance(text, str) else text
 
 
 def _retry_after(headers: Any) -> float | None:
@@ -246,7 +328,7 @@ def _retry_after(headers: Any) -> float | None:
 
 def shorten(text: str, most: int = 300) -> str:
     """One line of at most `most` characters: an error text may hold a whole prompt."""
-    line = " ".join(text.split())
+    line = printable(" ".join(text.split()))
     return line if len(line) <= most else f"{line[:most]}… ({len(line)} characters)"
 
 

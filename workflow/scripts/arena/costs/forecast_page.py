@@ -5,6 +5,7 @@ from textwrap import wrap
 
 from arena.costs.forecast import Forecast
 from arena.support.humanize import count, counted, duration
+from arena.support.table import Column, Style, table
 
 WIDTH = 80  # of a terminal as it opens, and of a log
 SHOWN = 5  # questions that are too long, by name
@@ -73,12 +74,17 @@ def _needs(told: Forecast) -> Iterator[str]:
 
 def side_by_side(lines: Iterable[tuple[str, float | None, float | None]]) -> str:
     """Forecast and use in two columns, and use as a share of the forecast."""
-    text = [f"{'':<20}{'forecast':>14}{'used':>14}{'used/forecast':>16}"]
-    for what, told, used in lines:
-        ratio = f"{used / told:.2f}" if told and used is not None else "–"
-        told_and_used = "".join(f"{_number(value):>14}" for value in (told, used))
-        text.append(f"{what:<20}{told_and_used}{ratio:>16}")
-    return "\n".join(text)
+    columns = [
+        Column("", lambda line: line[0], right=False),
+        Column("forecast", lambda line: _number(line[1])),
+        Column("used", lambda line: _number(line[2])),
+        Column("used/forecast", lambda line: _ratio(*line[1:])),
+    ]
+    return "\n".join(table(columns, lines, Style()))
+
+
+def _ratio(told: float | None, used: float | None) -> str:
+    return _number(used / told if told and used is not None else None)
 
 
 def _number(value: float | None) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from arena.data.answers import Answer, AnswerFile, read_answers
 from arena.data.questions import Question
+from arena.support.errors import DataError
 from arena.support.jsonl import write_atomic
 
 # Raise it when `Facts` or the rules behind them change: older memories are then read anew.
@@ -105,6 +106,8 @@ class FactsMemory:
             stat = os.stat(path)  # noqa: PTH116
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:  # a link to itself, say
+            raise DataError(f"{path}: cannot be read: {error.strerror}") from error
         state = [stat.st_size, stat.st_mtime_ns]
         known = self._files.get(path)
         if known and known[:2] == state:

@@ -58,7 +58,8 @@ class GameSettings:
 
     sampling: the request's fields besides model and messages, temperature and max_tokens among
     them. baseline: category -> model, "*" for every category not named. served_as: what endpoints
-    call the judge, where that is another name.
+    call the judge, where that is another name. fold_system: the system prompt stands at the head of
+    the user's message, for judges that take none.
     """
 
     judge: str
@@ -70,6 +71,7 @@ class GameSettings:
     ask_again: AskAgain = AskAgain()
     toy: bool = False
     served_as: tuple[str, ...] = ()
+    fold_system: bool = False
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "GameSettings":
@@ -88,6 +90,7 @@ class GameSettings:
             ask_again=AskAgain(again.get("times", 0), again.get("max_tokens"), again.get("seed")),
             toy=bool(plain.get("toy")),
             served_as=tuple(plain.get("served_as") or ()),
+            fold_system=bool(plain.get("fold_system")),
         )
 
     @property
@@ -120,6 +123,8 @@ class GameSettings:
             content["toy"] = True
         if self.served_as:
             content["served_as"] = self.served_as
+        if self.fold_system:
+            content["fold_system"] = True
         text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         # Lone surrogates, which some answers hold, have no UTF-8 form of their own.
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -129,7 +134,10 @@ class GameSettings:
         changed = self.ask_again.changes(again) if again else {}
         if "max_tokens" in changed and "max_completion_tokens" in self.sampling:
             changed["max_completion_tokens"] = changed.pop("max_tokens")
-        return {"model": self.judge, "messages": game.messages, **self.sampling, **changed}
+        asked = game.messages
+        if self.fold_system:
+            asked = [{"role": "user", "content": "\n\n".join(part["content"] for part in asked)}]
+        return {"model": self.judge, "messages": asked, **self.sampling, **changed}
 
     def verdict(self, reply: str | None) -> str | None:
         """The label that a reply ends on, or None. Thoughts of the judge do not count."""

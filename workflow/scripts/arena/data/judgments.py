@@ -22,7 +22,7 @@ from arena.data import game_state
 from arena.data.answers import Problem
 from arena.data.verdict import DEFAULT_PATTERNS, as_label, parse_verdict
 from arena.support.errors import DataError
-from arena.support.jsonl import parse_line
+from arena.support.jsonl import parse_line, refuse_odd_file
 
 # How a game ended; only "ok" votes. "null" is a failed call of Arena-Hard-Auto.
 STATES = (*game_state.STATES, "null")
@@ -98,6 +98,7 @@ def read_judgments(
     """
     path = Path(path)
     try:
+        refuse_odd_file(path)
         file = path.open("rb")
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
@@ -229,8 +230,12 @@ def is_foreign(judgments: str | Path, journal: str | Path) -> bool:
         return False
     if not _size(journal):
         return True
-    with open(judgments, "rb") as file:  # noqa: PTH123 (1,000 files a start: pathlib is slower)
-        first = next((line for line in file if line.strip()), b"")
+    try:
+        refuse_odd_file(judgments)
+        with open(judgments, "rb") as file:  # noqa: PTH123 (1,000 files a start: pathlib is slower)
+            first = next((line for line in file if line.strip()), b"")
+    except OSError as error:
+        raise DataError(f"{judgments}: cannot be read: {error.strerror}") from error
     # Inside a text the quotes would be escaped, so these bytes are a key.
     return b'"state"' not in first
 
@@ -238,5 +243,5 @@ def is_foreign(judgments: str | Path, journal: str | Path) -> bool:
 def _size(path: str | Path) -> int:
     try:
         return os.stat(path).st_size  # noqa: PTH116 (as above)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:  # none, or a link to itself, which is replaced
         return 0

@@ -1,11 +1,11 @@
-"""Every path of a campaign's own files, below `<results_dir>/<bench>/<judge>`. No path is spelled elsewhere.
+"""Every path of a campaign's own files, below `<results_dir>/<bench>/<judge>`.
 
-    batches/<batch>.json        what a batch is asked to do (BatchPlan)
-    batches/<run>.stop.json     why a run submits nothing more (RunStop)
-    played/<batch>              a batch has ended by itself; Snakemake removes it
-    games/<model>.jsonl         the journal: a line a finished game
-    made/<model>.jsonl, .json   judgments made of the journal, and what they were made from (Made)
-    logs/<batch>/               batch.json (Attempt), status.json (Status), gen_judgment.log, server.log
+batches/<batch>.json        what a batch is asked to do (BatchPlan)
+batches/<run>.stop.json     why a run submits nothing more (RunStop)
+played/<batch>              a batch has ended by itself; Snakemake removes it
+games/<model>.jsonl         the journal: a line a finished game
+made/<model>.jsonl, .json   judgments made of the journal, and what they were made from (Made)
+logs/<batch>/               batch.json (Attempt), status.json (Status), gen_judgment.log, server.log
 """
 
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ class Layout:
         """Of all batches that left a plan or a record, sorted."""
         planned = {path.stem for path in self.root.glob("batches/*.json")}
         begun = {path.parent.name for path in self.root.glob("logs/*/batch.json")}
-        return sorted(name for name in planned | begun if not name.endswith(".stop") and not name.startswith("replay-"))
+        return sorted(name for name in planned | begun if not name.endswith(".stop"))
 
     @property
     def validation(self) -> Path:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from arena.support.errors import ConfigError
@@ -21,6 +22,7 @@ _OLDER = {
 _REQUIRED = ("QUESTION", "ANSWER_A", "ANSWER_B")
 _MARKERS = (*_REQUIRED, "REFERENCE")
 _MARKER = re.compile(r"\{([A-Za-z_0-9]+)\}")
+_FORMAT = re.compile(r"\{\{|\}\}|" + _MARKER.pattern)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,8 @@ class Prompts:
     """system: category -> text, with "*" for every category not named. template: with markers.
 
     The template's markers are {QUESTION}, {ANSWER_A}, {ANSWER_B} and, where answers are compared
-    with a reference, {REFERENCE}. Other braces in it are text.
+    with a reference, {REFERENCE}. Its other braces are written twice, as `str.format` has them.
+    Where all of them are written once, they are text.
     """
 
     system: dict[str, str]
@@ -39,7 +42,7 @@ class Prompts:
 
     @property
     def wants_reference(self) -> bool:
-        return "{REFERENCE}" in self.template
+        return asks_for(self.template, "REFERENCE")
 
     def system_of(self, category: str) -> str:
         """The system prompt of a category; ConfigError where there is none."""
@@ -57,20 +60,42 @@ class Prompts:
 def check_template(template: str, *, where: str = "judge.prompt_template") -> str:
     """Return the template with v0.1's markers renamed; ConfigError on a missing or unknown one."""
 
+    pattern = _pattern(template)
+    if pattern is _MARKER and "{{" in template:
+        raise ConfigError(
+            f"{where}: some braces that are text are written twice and some once; write all of "
+            "them twice, as str.format has them"
+        )
+
     def rename(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return match[0]
         name = _OLDER.get(match[1], match[1])
         if name not in _MARKERS:
             raise ConfigError(
                 f"{where}: unknown marker {match[0]}{did_you_mean(match[1], _MARKERS)} "
-                f"(known: {', '.join(_MARKERS)})"
+                f"(known: {', '.join(_MARKERS)}; braces that are text are written twice: "
+                f"{{{match[0]}}})"
             )
         return "{" + name + "}"
 
-    template = _MARKER.sub(rename, template)
-    missing = [name for name in _REQUIRED if "{" + name + "}" not in template]
+    template = pattern.sub(rename, template)
+    missing = [name for name in _REQUIRED if not asks_for(template, name)]
     if missing:
         raise ConfigError(f"{where}: the marker {{{missing[0]}}} is missing")
     return template
+
+
+@lru_cache(maxsize=4)  # a run has one template, or few
+def _pattern(template: str) -> re.Pattern:
+    """Of what is no text: markers, and doubled braces where `str.format` could read it."""
+    rest = _FORMAT.sub("", template)
+    return _MARKER if "{" in rest or "}" in rest else _FORMAT
+
+
+def asks_for(template: str, name: str) -> bool:
+    """Whether a marker stands in a template."""
+    return any(match[1] == name for match in _pattern(template).finditer(template))
 
 
 def own_prompts(directory: str | Path) -> Prompts:
@@ -93,7 +118,11 @@ def read_prompt(path: str | Path, where: str = "") -> str:
 
 def fill(template: str, values: Mapping[str, str]) -> str:
     """Put the values in place of their markers, in one pass: what a value holds is never read."""
-    return _MARKER.sub(lambda match: values.get(match[1], match[0]), template)
+
+    def value(match: re.Match[str]) -> str:
+        return match[0][0] if match[1] is None else values.get(match[1], match[0])
+
+    return _pattern(template).sub(value, template)
 
 
 def messages(

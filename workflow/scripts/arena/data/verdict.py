@@ -19,7 +19,32 @@ LABELS = frozenset(VERDICTS) | frozenset(_ALIASES)
 DEFAULT_PATTERNS = (r"\[\[([AB<>=]+)\]\]", r"\[([AB<>=]+)\]")
 RULES = ("v0.1", "v2.0")
 
-_BEGIN, _END = "<think>", "</think>"  # of a thought
+# Names of tags in whose likes models think: <think>, <seed:think>, <longcat_think>, <reasoning>.
+_NAME = (
+    r"(?:[a-z]+[:_])?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection"
+    r"|scratchpad|inner_monologue)"
+)
+_TAG = re.compile(rf"</?({_NAME})(?:\s+\w+=[^<>]{{0,40}})?\s*>", re.IGNORECASE)
+# Begin and end of a thought where it is no such pair of tags, after a text without which there is
+# neither. gpt-oss thinks in channels, whose marks are lost where a server leaves special tokens
+# out: "analysis", then "assistantfinal".
+_PAIRS = (
+    ("think]", r"\[THINK\]", r"\[/THINK\]"),  # Magistral
+    ("think▷", r"◁think▷", r"◁/think▷"),  # Kimi
+    ("[unused16]", r"\[unused16\]", r"\[unused17\]"),  # Pangu
+    ("|>", r"<\|(?:(?:begin|start)_(?:of_)?(?:thought|thinking|reasoning)|think|inner_prefix)\|>",
+     r"<\|(?:end_(?:of_)?(?:thought|thinking|reasoning)|/think|content|inner_suffix)\|>"),
+    ("|>", r"(?:<\|start\|>assistant)?<\|channel\|>\s*(?:analysis|commentary)",
+     r"(?:<\|start\|>assistant)?<\|channel\|>\s*final.{0,40}?<\|message\|>"),
+    ("assistantfinal", r"\A\s*(?-i:analysis(?=[A-Z]))", r"(?-i:assistantfinal(?=\W|[A-Z]))"),
+    ("channel", r"<\|channel>\s*thought", r"<channel\|>"),  # Gemma 4
+    ("<unused9", r"<unused94>\s*thought", r"<unused95>"),  # MedGemma
+    ("my thought process:", r"\A\s*Here(?: is|'s) my thought process:",
+     r"Here(?: is|'s) my response:"),  # Granite 3.2
+)  # fmt: skip
+# An end inside a sentence, without the beginning of a thought, is quoted from an answer.
+_BEFORE_QUOTED = re.compile(r"(?:\w[ \t]|[`'\"(])\Z")
+_LINE_ENDS = re.compile(r"[ \t]*\n")
 
 
 def default_rule(bench: str) -> str:
@@ -32,9 +57,10 @@ def parse_verdict(
 ) -> str | None:
     """Return the label that `text` ends on, in the judge's spelling, or None if unparsed.
 
-    rule "v2.0": the reply is upper-cased; the first pattern with any non-empty match decides, by
-    its last match. rule "v0.1": only the first pattern counts, the reply is taken as it is, and all
-    of its matches must be equal. Thoughts are not read (see `without_thoughts`).
+    rule "v2.0": the reply is upper-cased; the first pattern that finds a label decides, by the last
+    one that it finds: code such as `arr[b]` hides no verdict. rule "v0.1": only the first pattern
+    counts, the reply is taken as it is, and all of its matches must be equal. Thoughts are not read
+    (see `without_thoughts`).
     """
     if rule not in RULES:
         raise ConfigError(f"rule: {rule!r} is not one of {', '.join(RULES)}")
@@ -42,30 +68,59 @@ def parse_verdict(
         return None
     text = without_thoughts(text)
     if rule == "v0.1":
-        labels = set(_matches(patterns[0], text))
-        label = labels.pop() if len(labels) == 1 else None
-    else:
-        upper = text.upper()
-        found = (matches for pattern in patterns if (matches := _matches(pattern, upper)))
-        label = next(found, [None])[-1]
-    return as_label(label)
+        matches = set(_matches(patterns[0], text))
+        return as_label(matches.pop()) if len(matches) == 1 else None
+    upper = text.upper()
+    found = (list(filter(None, map(as_label, _matches(one, upper)))) for one in patterns)
+    return next(filter(None, found), [None])[-1]
 
 
 def without_thoughts(reply: str) -> str:
     """What the judge said, without what it thought before.
 
-    A thought stands between `<think>` and the next `</think>`. The first may lack its beginning,
-    which the chat templates of some judges put into the prompt. Where a reply begins with a thought
-    that has no end, all of it is thought. Any other tag alone is quoted from an answer.
+    A thought stands between two tags of one kind, `<think>` and `</think>` say (see `_NAME` and
+    `_PAIRS`), in any case. The first may lack its beginning, which the chat templates of some
+    judges put into the prompt. Where a reply begins with a thought that has no end, or one begins
+    on a line of its own, the rest is thought. Any other tag alone is quoted from an answer.
     """
-    *closed, rest = reply.split(_END)
-    spoken, ended = "", False  # ended: the first thought, with or without its beginning
-    for part in closed:
-        said, begun, _ = part.partition(_BEGIN)
-        spoken = spoken + said if begun or ended else ""
+    kinds: dict[tuple[str, str], int] = {}  # begin, end -> where the first of them stands
+    for tag in _TAG.finditer(reply):
+        name = re.escape(tag[1].lower())
+        pair = (rf"<{name}(?:\s+\w+=[^<>]{{0,40}})?\s*>", rf"</{name}\s*>")
+        kinds.setdefault(pair, tag.start())
+    lower = reply.lower()
+    for hint, begin, end in _PAIRS:
+        # what has no end is looked for where it begins
+        if (hint in lower or lower.lstrip().startswith("analysis")) and (
+            tag := re.search(f"{begin}|{end}", reply, re.IGNORECASE)
+        ):
+            kinds[begin, end] = tag.start()
+    for begin, end in sorted(kinds, key=kinds.__getitem__):
+        reply = _without(reply, *(re.compile(tag, re.IGNORECASE) for tag in (begin, end)))
+    return reply
+
+
+def _without(reply: str, begin: re.Pattern, end: re.Pattern) -> str:
+    """The reply without its thoughts of one kind."""
+    spoken, at, ended = "", 0, False  # ended: the first thought, with or without its beginning
+    for tag in end.finditer(reply):
+        begun = begin.search(reply, at, tag.start())
+        if begun or ended:
+            spoken += reply[at : begun.start() if begun else tag.start()]
+        elif _BEFORE_QUOTED.search(reply, max(0, tag.start() - 2), tag.start()) and not (
+            _LINE_ENDS.match(reply, tag.end())
+        ):
+            continue
+        else:
+            spoken = ""
         ended = ended or not begun or not spoken.strip()
-    if not spoken.strip() and rest.lstrip().startswith(_BEGIN):
-        return ""
+        at = tag.end()
+    rest = reply[at:]
+    for number, tag in enumerate(begin.finditer(rest)):
+        if not number and not (spoken + rest[: tag.start()]).strip():
+            return ""
+        if rest[tag.start() - 1 : tag.start()] == "\n" and _LINE_ENDS.match(rest, tag.end()):
+            return spoken + rest[: tag.start()]
     return spoken + rest
 
 

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from arena.data.game_state import STATES
 from arena.data.games import Game
+from arena.support.coerce import count_of, dict_of, number_of
 from arena.support.errors import JournalError
 from arena.support.jsonl import parse_line
 
@@ -30,12 +31,18 @@ NO_TOKENS = {"prompt": 0, "cached": 0, "completion": 0}
 class Outcome(Protocol):
     """How a game ended, as `arena.client.replies.Outcome` says it."""
 
-    state: str
-    label: str | None
-    answer: str | None
-    finish_reason: str | None
-    usage: dict[str, int | None] | None
-    reason: str | None
+    @property
+    def state(self) -> str: ...
+    @property
+    def label(self) -> str | None: ...
+    @property
+    def answer(self) -> str | None: ...
+    @property
+    def finish_reason(self) -> str | None: ...
+    @property
+    def usage(self) -> dict[str, int | None] | None: ...
+    @property
+    def reason(self) -> str | None: ...
 
 
 @dataclass(slots=True)
@@ -61,7 +68,10 @@ class Record:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "Record":
-        """Raises JournalError on a missing key or an unknown state; other keys are ignored."""
+        """Raises JournalError on what is no record, or damaged; other keys are ignored.
+
+        A number that is none, or that nobody could add up, is 0.
+        """
         try:
             record = cls(**{key: plain[key] for key in cls.__slots__})
         except KeyError as error:
@@ -70,6 +80,17 @@ class Record:
             raise JournalError(f"unknown state {record.state!r}")
         if not isinstance(record.digest, str) or record.game not in (0, 1):
             raise JournalError("`digest` is not text or `game` is not 0 or 1")
+        texts = (record.label, record.answer, record.finish_reason, record.reason)
+        if not all(isinstance(text, str) for text in (record.uid, record.time)) or not all(
+            text is None or isinstance(text, str) for text in texts
+        ):
+            raise JournalError("a value that must be text is not")
+        record.attempts, record.seconds = (
+            count_of(record.attempts),
+            number_of(record.seconds) or 0.0,
+        )
+        usage = dict_of(record.usage)
+        record.usage = {key: count_of(usage.get(key)) for key in NO_TOKENS}
         return record
 
     def line(self) -> str:

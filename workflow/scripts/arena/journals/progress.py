@@ -5,26 +5,32 @@ needed here are decoded (msgspec skips the replies), and on a second look only w
 since the first.
 """
 
+import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 
 import msgspec
 
 from arena.data.game_state import STATES
+from arena.support.coerce import count_of, dict_of, number_of
 from arena.support.times import epoch
 
 BLOCK = 1 << 20  # bytes looked back at a time: some 300 games
 
 
+# What is out of these bounds is read again, as the journal reads it (see `_odd`).
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+
 class Usage(msgspec.Struct, gc=False, frozen=True):
     """Tokens of one call; None where the server did not say."""
 
-    prompt: int | None = None
-    cached: int | None = None
-    completion: int | None = None
+    prompt: Count | None = None
+    cached: Count | None = None
+    completion: Count | None = None
 
 
 class Line(msgspec.Struct, gc=False):
@@ -34,7 +40,7 @@ class Line(msgspec.Struct, gc=False):
     game: int
     state: str
     usage: Usage | None = None
-    attempts: int | None = None  # 0: taken over from elsewhere, never asked by us
+    attempts: Count | None = None  # 0: taken over from elsewhere, never asked by us
     seconds: float | None = None  # of the last call
     time: str | None = None  # its end, ISO
     digest: str = ""  # of all that determines the reply
@@ -49,6 +55,15 @@ class Line(msgspec.Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(Line).decode
+
+
+def _odd(data: bytes) -> Line:
+    """A line with numbers that are none, or that nobody could add up: they are 0."""
+    plain = dict_of(json.loads(data))
+    usage = {key: count_of(value) for key, value in dict_of(plain.get("usage")).items()}
+    numbers = {"attempts": count_of(plain.get("attempts"))}
+    numbers |= {"seconds": number_of(plain.get("seconds"))}
+    return msgspec.convert(plain | numbers | {"usage": usage}, Line)
 
 
 class Progress:
@@ -106,7 +121,10 @@ class Progress:
             try:
                 take(_decode(view[position:end]))
             except (msgspec.DecodeError, UnicodeDecodeError):
-                self.unreadable += bool(data[position:end].strip())
+                try:
+                    take(_odd(data[position:end]))
+                except (ValueError, RecursionError):
+                    self.unreadable += bool(data[position:end].strip())
             position = end + 1
         self._offset += position
 

@@ -90,8 +90,8 @@ class BatchPlan:
     """All that a batch's job needs to know, and whoever looks on. Holds no key of any server.
 
     settings, requests: digests of what determines the judgments and of what determines the judge's
-    replies. params: `Settings.judgment_params()`. answers: model -> answer file. opponents: baseline
-    or reference model -> answer file. games: model -> games to be played. resources: as asked of
+    replies. params: `Settings.judgment_params()`. answers: model -> answer file. opponents: the
+    same of baselines and reference. games: model -> games to be played. resources: as asked of
     Snakemake, `gpus` among them. judge: `Settings.server_settings()`.
     """
 
@@ -140,7 +140,7 @@ class BatchPlan:
         )
 
     def roles(self, model: str) -> dict[str, str]:
-        """Role -> path of all files that a model's judgments are made from (see `Settings.roles`)."""
+        """Role -> path of all files that a model's judgments are made from."""
         others = {f"opponent {name}": path for name, path in self.opponents.items()}
         return {"answers": self.answers[model], "questions": self.questions, **others}
 
@@ -299,8 +299,10 @@ class AttemptLog:
 
 
 def write_killed(path: Path, pid: int) -> None:
-    """Write the end of the attempt that was process `pid` and was killed; nothing where it wrote one
-    itself or a later attempt has its record there."""
+    """Write the end of the attempt that was process `pid` and was killed.
+
+    Nothing is written where it wrote an end itself, or a later attempt has its record there.
+    """
     attempts = read_attempts(path)
     if not attempts or attempts[-1].pid != pid or attempts[-1].end is not None:
         return
@@ -458,7 +460,7 @@ class Batch:
 
     @property
     def is_replay(self) -> bool:
-        """Whether it only makes judgments of complete journals: no job, and no attempt of its own."""
+        """Whether it only makes judgments of complete journals, without a job or an attempt."""
         return self.name.startswith(REPLAY)
 
     @property

@@ -12,16 +12,29 @@ from arena.journals.journal import Record, Replayed
 
 
 def reparse(journal: Replayed, settings: GameSettings) -> None:
-    """Read the stored replies with the patterns in use now: other patterns cost no call."""
+    """Read the stored replies with the patterns in use now: other patterns cost no call.
+
+    A reply in which the stored label does not stand is damaged, and so is one with another verdict
+    where most keep theirs, that is, where the patterns are those of before: such a record does not
+    count, and its game is asked again.
+    """
+    agree, others, damaged = 0, [], []
     for digest, record in journal.records.items():
         if record.state not in ANSWERED:
             continue
         label = settings.verdict(record.answer)
         if label == record.label:
+            agree += label is not None
             continue
+        if record.label and record.label not in (record.answer or "").upper():
+            damaged.append(digest)
+        elif label and record.label:
+            others.append(digest)
         state = state_of(label, record.finish_reason)
         reason = None if label else "no verdict by the patterns in use"
         journal.records[digest] = replace(record, state=state, label=label, reason=reason)
+    for digest in damaged + (others if agree > len(others) else []):
+        del journal.records[digest], journal.asked[digest]
 
 
 def open_games(games: Iterable[Game], journal: Replayed, settings: GameSettings) -> list[Game]:

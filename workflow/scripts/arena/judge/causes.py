@@ -5,7 +5,7 @@ What a cause asks for is told by its kind, never by its text: see `SCOPES`.
 
 import re
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 # settings: every start ends so. node: another node could do better, so that the other batches of
 # the run shall try. passing: as node, and the same job tries once more.
@@ -16,9 +16,12 @@ Kind = Literal[
     "gpu_busy", "gpu_unusable", "no_gpu", "gpu_name", "old_driver", "old_gpu", "dtype",
     "context", "tensor_parallel", "gated", "remote_code", "weights_missing", "weights_broken",
     "architecture", "options", "socket_path", "compiler", "port", "disk", "stale_file",
-    "compile_cache", "program_missing", "nccl",
+    "compile_cache", "program_missing", "nccl", "limits", "shared_memory",
 ]  # fmt: skip
-_ON_NODE = ("gpu_busy", "gpu_unusable", "no_gpu", "old_driver", "port", "disk", "nccl")
+_ON_NODE = (
+    *("gpu_busy", "gpu_unusable", "no_gpu", "old_driver", "port", "disk", "nccl", "limits"),
+    "shared_memory",
+)
 _PASSING = ("unknown", "engine_died", "stale_file", "compile_cache")
 SCOPES: dict[str, Scope] = (
     dict.fromkeys(get_args(Kind), "settings")
@@ -26,199 +29,129 @@ SCOPES: dict[str, Scope] = (
     | dict.fromkeys(_PASSING, "passing")
 )
 
-
-class _Known(NamedTuple):
-    kind: Kind
-    pattern: str
-    what: str
-    advice: str
-
-
-_GPU_UNUSABLE = (
-    "the GPU cannot be used",
-    "see nvidia-smi on the node, and whether the job asked for a GPU (profile, set-resources)",
-)
-# The last line that one of these fits is the cause; on one line the first that fits, the most
-# specific.
-KNOWN = (
-    _Known(
-        "context",
-        r"max_model_len.*(?:greater than the derived|exceeds)|max_position_embeddings.*max_model",
-        "--max-model-len is over what the model was made for",
-        "lower it, or leave it out",
-    ),
-    _Known(
-        "no_gpu",
-        r"NoDevFiles",
-        "the job has no GPU",
-        "ask for one (profile, set-resources: gres or gpus)",
-    ),
-    _Known(
-        "gpu_name",
-        r"invalid literal for int\(\).*'(?:MIG|GPU)-",
-        "this server cannot read the names of GPUs in CUDA_VISIBLE_DEVICES (MIG or UUID)",
-        "give it numbers (judge.setup: export CUDA_VISIBLE_DEVICES=0), or update the server",
-    ),
-    _Known(
-        "dtype",
-        r"[Bb]float16 is only supported on GPUs|bf16 is not supported|does not support bfloat16",
-        "this GPU cannot compute in bfloat16",
-        "add --dtype half to judge.command, or ask for a GPU of compute capability 8.0 or more",
-    ),
-    _Known(
-        "old_gpu",
-        r"no kernel image is available|not supported for (?:the current|this) GPU"
-        r"|[Mm]inimum capability|requires? (?:compute|device).{0,20}capability",
-        "the server has no code for this kind of GPU",
-        "use a build of the server that is made for it, another quantisation, or another GPU",
-    ),
-    _Known(
-        "old_driver",
-        r"driver on your system is too old|driver version is insufficient|PTX was compiled with an"
-        r"|forward compatibility was attempted",
-        "the node's NVIDIA driver is older than the server's CUDA",
-        "use a build of the server for an older CUDA, or nodes with a newer driver",
-    ),
-    _Known(
-        "gpu_busy",
-        r"Free memory on device .* is less than desired",
-        "another process holds memory of the GPU",
-        "see nvidia-smi on the node; or lower --gpu-memory-utilization",
-    ),
-    _Known(
-        "gpu_memory",
-        r"CUDA out of memory|torch\.OutOfMemoryError|HIP out of memory|CUDA error: out of memory",
-        "the GPU is out of memory",
-        "use more GPUs, a smaller --max-model-len or --max-num-seqs, or quantised weights",
-    ),
-    _Known(
-        "cache_memory",
-        r"No available memory for the cache blocks|larger than the available KV"
-        r"|larger than the maximum number of tokens|KV cache is needed, which is larger",
-        "the weights leave too little GPU memory for the cache",
-        "lower --max-model-len, raise --gpu-memory-utilization, or use more GPUs",
-    ),
-    _Known(
-        "tensor_parallel",
-        r"heads.*divisible by|divisible by (?:the )?(?:tensor|number of|tp|world)"
-        r"|is not divisible by \d|too large tensor parallel size",
-        "the model cannot be split among so many GPUs",
-        "ask for a number of GPUs that divides its attention heads (--tensor-parallel-size)",
-    ),
-    _Known(
-        "gated",
-        r"gated repo|GatedRepoError|Access to model .* is restricted|401 Client Error"
-        r"|must be authenticated to access",
-        "the weights may only be fetched with an account",
-        "accept the licence and fetch them once with your token, then set judge.path to the folder",
-    ),
-    _Known(
-        "remote_code",
-        r"(?:argument|option|setting) `?trust_remote_code=True|custom code which must"
-        r"|execute the \w+ file in that repo|--trust-remote-code flag",
-        "the model brings code of its own",
-        "read it, then add --trust-remote-code to judge.command, or use another judge",
-    ),
-    _Known(
-        "socket_path",
-        r"longer than 10\d characters|AF_UNIX path too long|sockaddr_un",
-        "the path of a socket is too long",
-        "use a short folder for temporary files (judge.setup: export TMPDIR=/tmp "
-        "VLLM_RPC_BASE_PATH=/tmp)",
-    ),
-    _Known(
-        "compiler",
-        r"[Ff]ailed to find C compiler|\b(?:gcc|cc|g\+\+|nvcc|ninja)['\"]?(?: was|: command)?"
-        r" not found"
-        r"|No such file or directory: '(?:\S*/)?(?:gcc|cc|g\+\+|nvcc|ninja)'"
-        r"|Could not find nvcc|Python\.h: No such file",
-        "the server compiles at its start and finds no compiler",
-        "load one in judge.setup (module load gcc cuda), or add --enforce-eager to judge.command",
-    ),
-    _Known(
-        "stale_file",
-        r"[Ss]tale (?:NFS )?file handle|Errno 116|Transport endpoint is not connected"
-        r"|Errno 5\] Input/output error",
-        "the shared file system lost a file",
-        "it passes as a rule; see the file system's state if it does not",
-    ),
-    _Known(
-        "compile_cache",
-        r"(?:FileNotFound|FileExists|JSONDecode|EOF|Pickl|OS|Unpickling)\w*Error.*(?:torch_compile"
-        r"|torchinductor|torch_aot|/\.?triton|\.cache/(?:vllm|flashinfer))"
-        r"|hash of the compiled graph|corrupted compilation|InductorError: SubprocException",
-        "servers that share a cache of compiled code were in each other's way",
-        "give each job its own (judge.setup: export VLLM_CACHE_ROOT=$TMPDIR/vllm "
-        "TORCHINDUCTOR_CACHE_DIR=$TMPDIR/inductor TRITON_CACHE_DIR=$TMPDIR/triton)",
-    ),
-    _Known(
-        "port",
-        r"[Aa]ddress already in use",
-        "the port was taken",
-        "run again",
-    ),
-    _Known(
-        "options",
-        r"unrecognized arguments|invalid choice|error: (?:argument|the following arguments)"
-        r"|unexpected keyword argument '\w+' .*[Aa]rgs",
-        "the command has an option that this server does not know",
-        "compare judge.command with the server's --help",
-    ),
-    _Known(
-        "weights_missing",
-        r"is not a local folder|not a valid model identifier|[Rr]epository Not Found|Invalid repo"
-        r"|LocalEntryNotFound|does not appear to have a file named|outgoing traffic has been dis"
-        r"|Repo id must|[Cc]annot find any model weights|couldn't connect to 'https://huggingface",
-        "the judge's weights are not there",
-        "check judge.path on the compute node",
-    ),
-    _Known(
-        "weights_broken",
-        r"SafetensorError|InvalidHeader|MetadataIncomplete|invalid load key, 'v'"
-        r"|PytorchStreamReader failed",
-        "a file of the judge's weights is broken",
-        "fetch it again (a Git LFS pointer, or a copy that was cut off); compare sizes",
-    ),
-    _Known(
-        "disk",
-        r"No space left on device|[Dd]isk quota exceeded",
-        "the disk is full",
-        "free space; the server's caches are in ~/.cache unless VLLM_CACHE_ROOT says otherwise",
-    ),
-    _Known(
-        "gpu_unusable",
-        r"uncorrectable ECC|CUDA error:|libcuda\.so|system not yet initialized"
-        r"|NVMLError_(?:Unknown|GpuIsLost|DriverNotLoaded)",
-        *_GPU_UNUSABLE,
-    ),
+# fmt: off
+# Kind, what it is, pattern, advice. The last line that one of these fits is the cause; on one line
+# the first that fits, the most specific.
+KNOWN: tuple[tuple[Kind, str, str, str], ...] = (
+    ("context", "--max-model-len is over what the model was made for",
+     r"max_model_len.*(?:greater than the derived|exceeds)|max_position_embeddings.*max_model",
+     "lower it, or leave it out"),
+    ("no_gpu", "the job has no GPU",
+     r"NoDevFiles",
+     "ask for one (profile, set-resources: gres or gpus)"),
+    ("gpu_name", "this server cannot read the names of GPUs in CUDA_VISIBLE_DEVICES (MIG or UUID)",
+     r"invalid literal for int\(\).*'(?:MIG|GPU)-",
+     "give it numbers (judge.setup: export CUDA_VISIBLE_DEVICES=0), or update the server"),
+    ("dtype", "this GPU cannot compute in bfloat16",
+     r"[Bb]float16 is only supported on GPUs|bf16 is not supported|does not support bfloat16",
+     "add --dtype half to judge.command, or ask for a GPU of compute capability 8.0 or more"),
+    ("old_gpu", "the server has no code for this kind of GPU",
+     r"no kernel image is available|not supported for (?:the current|this) GPU"
+     r"|[Mm]inimum capability|requires? (?:compute|device).{0,20}capability",
+     "use a build of the server that is made for it, another quantisation, or another GPU"),
+    ("old_driver", "the node's NVIDIA driver is older than the server's CUDA",
+     r"driver on your system is too old|driver version is insufficient"
+     r"|PTX was compiled with an|forward compatibility was attempted",
+     "use a build of the server for an older CUDA, or nodes with a newer driver"),
+    ("gpu_busy", "another process holds memory of the GPU",
+     r"Free memory on device .* is less than desired",
+     "see nvidia-smi on the node; or lower --gpu-memory-utilization"),
+    ("gpu_memory", "the GPU is out of memory",
+     r"CUDA out of memory|torch\.OutOfMemoryError|HIP out of memory|CUDA error: out of memory",
+     "use more GPUs, a smaller --max-model-len or --max-num-seqs, or quantised weights"),
+    ("cache_memory", "the weights leave too little GPU memory for the cache",
+     r"No available memory for the cache blocks|larger than the available KV"
+     r"|larger than the maximum number of tokens|KV cache is needed, which is larger",
+     "lower --max-model-len, raise --gpu-memory-utilization, or use more GPUs"),
+    ("tensor_parallel", "the model cannot be split among so many GPUs",
+     r"heads.*divisible by|divisible by (?:the )?(?:tensor|number of|tp|world)"
+     r"|is not divisible by \d|too large tensor parallel size",
+     "ask for a number of GPUs that divides its attention heads (--tensor-parallel-size)"),
+    ("gated", "the weights may only be fetched with an account",
+     r"gated repo|GatedRepoError|Access to model .* is restricted|401 Client Error"
+     r"|must be authenticated to access",
+     "accept the licence and fetch them once with your token, then set judge.path to the "
+     "folder"),
+    ("remote_code", "the model brings code of its own",
+     r"(?:argument|option|setting) `?trust_remote_code=True|custom code which must"
+     r"|execute the \w+ file in that repo|--trust-remote-code flag",
+     "read it, then add --trust-remote-code to judge.command, or use another judge"),
+    ("socket_path", "the path of a socket is too long",
+     r"longer than 10\d characters|AF_UNIX path too long|sockaddr_un",
+     "use a short folder for temporary files (judge.setup: export TMPDIR=/tmp "
+     "VLLM_RPC_BASE_PATH=/tmp)"),
+    ("compiler", "the server compiles at its start and finds no compiler",
+     r"[Ff]ailed to find C compiler"
+     r"|\b(?:gcc|cc|g\+\+|nvcc|ninja)'?(?: was|: command)? not found"
+     r"|No such file or directory: '(?:\S*/)?(?:gcc|cc|g\+\+|nvcc|ninja)'|Could not find nvcc"
+     r"|Python\.h: No such file",
+     "load one in judge.setup (module load gcc cuda), or add --enforce-eager to judge.command"),
+    ("stale_file", "the shared file system lost a file",
+     r"[Ss]tale (?:NFS )?file handle|Errno 116|Transport endpoint is not connected"
+     r"|Errno 5\] Input/output error",
+     "it passes as a rule; see the file system's state if it does not"),
+    ("compile_cache", "servers that share a cache of compiled code were in each other's way",
+     r"(?:FileNotFound|FileExists|JSONDecode|EOF|Pickl|OS|Unpickling)\w*Error.*"
+     r"(?:torch_compile|torchinductor|torch_aot|/\.?triton|\.cache/(?:vllm|flashinfer))"
+     r"|hash of the compiled graph|corrupted compilation|InductorError: SubprocException",
+     "give each job its own (judge.setup: export VLLM_CACHE_ROOT=$TMPDIR/vllm "
+     "TORCHINDUCTOR_CACHE_DIR=$TMPDIR/inductor TRITON_CACHE_DIR=$TMPDIR/triton)"),
+    ("port", "the port was taken",
+     r"[Aa]ddress already in use",
+     "run again"),
+    ("options", "the command has an option that this server does not know",
+     r"unrecognized arguments|invalid choice|error: (?:argument|the following arguments)"
+     r"|unexpected keyword argument '\w+' .*[Aa]rgs|Unknown quantization method",
+     "compare judge.command with the server's --help"),
+    ("weights_missing", "the judge's weights are not there",
+     r"is not a local folder|not a valid model identifier|[Rr]epository Not Found"
+     r"|Invalid repo|LocalEntryNotFound|does not appear to have a file named"
+     r"|outgoing traffic has been dis|Repo id must|[Cc]annot find any model weights"
+     r"|couldn't connect to 'https://huggingface|HTTPSConnectionPool|Max retries exceeded"
+     r"|Temporary failure in name resolution"
+     r"|PermissionError: .*(?:config\.json|safetensors|tokenizer)",
+     "check judge.path on the compute node"),
+    ("weights_broken", "a file of the judge's weights is broken",
+     r"SafetensorError|InvalidHeader|MetadataIncomplete|invalid load key, 'v'"
+     r"|PytorchStreamReader failed",
+     "fetch it again (a Git LFS pointer, or a copy that was cut off); compare sizes"),
+    ("shared_memory", "the node's shared memory (/dev/shm) is too small",
+     r"\bBus error|out of shared memory|insufficient shared memory|/dev/shm.*No space",
+     "give it more (a container's --shm-size), or use fewer GPUs"),
+    ("disk", "the disk is full",
+     r"No space left on device|[Dd]isk quota exceeded",
+     "free space; the server's caches are in ~/.cache unless VLLM_CACHE_ROOT says otherwise"),
+    ("limits", "a limit of the node (open files, processes) is too low",
+     r"Too many open files|can't start new thread|Resource temporarily unavailable",
+     "raise it in judge.setup (ulimit -n 65536; ulimit -u unlimited)"),
+    ("killed_for_memory", "the job has too little memory",
+     r"can't allocate memory|Cannot allocate memory|MemoryError",
+     "raise mem_mb in the profile's set-resources"),
+    ("gpu_unusable", "the GPU cannot be used",
+     r"uncorrectable ECC|CUDA error:|libcuda\.so|system not yet initialized"
+     r"|NVMLError_(?:Unknown|GpuIsLost|DriverNotLoaded)|CUDA unknown error"
+     r"|CUDA driver initialization failed",
+     "see nvidia-smi on the node, and whether the job asked for a GPU (profile, set-resources)"),
 )
 # Lines that are harmless as often as not, or the echo of another cause: only the last error counts.
-WEAK = (
-    _Known(
-        "gpu_unusable",
-        r"no CUDA-capable device|No CUDA GPUs are available|Failed to infer device type",
-        *_GPU_UNUSABLE,
-    ),
-    _Known(
-        "nccl",
-        r"NCCL error|ncclUnhandled|ncclSystem|ncclInternal",
-        "the GPUs of the node cannot talk to each other",
-        "see the lines above it, with NCCL_DEBUG=INFO in judge.env",
-    ),
-    _Known(
-        "architecture",
-        r"architectures? .* (?:not supported|failed to be inspected)",
-        "the server does not know this kind of model",
-        "update the server, or use another judge",
-    ),
-    _Known(
-        "program_missing",
-        r"command not found|No such file or directory|ModuleNotFoundError|No module named"
-        r"|cannot open shared object|GLIBC\w*_\S+' not found",
-        "a program, a library or a module of Python is missing",
-        "check judge.setup: modules to load, an environment to activate",
-    ),
+WEAK: tuple[tuple[Kind, str, str, str], ...] = (
+    ("gpu_unusable", "the GPU cannot be used",
+     r"no CUDA-capable device|No CUDA GPUs are available|Failed to infer device type",
+     "see nvidia-smi on the node, and whether the job asked for a GPU (profile, set-resources)"),
+    ("nccl", "the GPUs of the node cannot talk to each other",
+     r"NCCL error|ncclUnhandled|ncclSystem|ncclInternal",
+     "see the lines above it, with NCCL_DEBUG=INFO in judge.env"),
+    ("architecture", "the server does not know this kind of model",
+     r"architectures? .* (?:not supported|failed to be inspected)"
+     r"|does not recognize this architecture",
+     "update the server, or use another judge"),
+    ("program_missing", "a program, a library or a module of Python is missing",
+     r"command not found|No such file or directory|ModuleNotFoundError|No module named"
+     r"|cannot open shared object|GLIBC\w*_\S+' not found|could not open image"
+     r"|module\(s\) are unknown|PermissionError",
+     "check judge.setup: modules to load, an environment to activate"),
 )
+# fmt: on
 # Of vLLM and others: what stands before the text of a line, and lines that are no errors.
 _PREFIX = re.compile(
     r"^(?:\([^)]*\) ?|\[rank\d+\]:? ?)*(?:(?:ERROR|CRITICAL) [\d: .-]+\[[^\]]*\] ?)?"
@@ -227,7 +160,7 @@ _HARMLESS = re.compile(
     r"^.{0,60}?\b(?:DEBUG|INFO|WARNING|WARN)\b|^\[[WI]\d{4} |\w+Warning: (?!CUDA init)"
 )
 _ERROR = re.compile(
-    r"(?:Error|Exception|Interrupt)\b(?::|$)|\b[Ee]rror[:,] |not found$|: (?:\w+ )?denied$"
+    r"^FATAL|(?:Error|Exception|Interrupt)\b(?::|$)|\b[Ee]rror[:,] |not found$|: (?:\w+ )?denied$"
 )
 _ECHO = re.compile(
     r"[Ee]ngine core|[Ee]ngine process|root cause|Failed core proc|WorkerProc|EngineDead"
@@ -264,7 +197,7 @@ def explain(status: int, lines: list[str]) -> Cause:
     errors = [line for line in told if _ERROR.search(line) and not _ECHO.search(line)]
     for known, among in ((KNOWN, told), (WEAK, errors[-1:] or told[-1:])):
         for line in reversed(among):
-            for kind, pattern, what, advice in known:
+            for kind, what, pattern, advice in known:
                 if re.search(pattern, line):
                     return Cause(f"{what} ({how}): {advice}. Its log says: {_cut(line)}", kind)
     if status == 137:

@@ -8,6 +8,7 @@ from typing import Any
 from arena.setup.upstream import OPENAI_BASE, Endpoint, read_endpoints
 from arena.support.errors import ConfigError
 from arena.support.http import HttpClient, NoReply
+from arena.support.humanize import printable
 
 CHECK_SECONDS = 10.0
 NO_KEY = "EMPTY"  # what servers without keys accept and clients must send
@@ -81,4 +82,5 @@ async def check(http: HttpClient, endpoint: Mapping[str, str]) -> str:
         return f"{url}: does not list its models (no JSON of OpenAI's API)"
     if name in names:
         return f"{url}: serves {name}"
-    return f"{url}: does not list {name}, but {', '.join(sorted(names)[:10])}"
+    others = printable(", ".join(sorted(map(str, names))[:10]))
+    return f"{url}: does not list {name}, but {others}"

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sys
 import time
 from collections import deque
@@ -10,9 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from arena.setup.judge_command import SCRIPTS
+from arena.support.humanize import printable
 from arena.support.processes import Descendants
 
 TAIL = 200  # lines of the judge's log in which a cause is looked for
+_COLOUR = re.compile(r"\x1b\[[\d;]*[mK]")  # of servers that log to a terminal
 LONGEST_LINE = 10_000  # characters of a line of the log that are kept
 LAST_WORDS = 2.0  # s for what still stands in the pipe
 
@@ -49,7 +52,7 @@ class ServerLog:
         self._file.close()
 
     def _put(self, raw: bytes) -> None:
-        line = raw.decode(errors="replace")[:LONGEST_LINE]
+        line = printable(_COLOUR.sub("", raw.decode(errors="replace")[:LONGEST_LINE]))
         if line.strip():
             self.tail.append(line)
             self._write(line)

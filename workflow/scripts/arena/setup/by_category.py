@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from arena.data.prompts import ANY_CATEGORY, check_template, own_prompts, read_prompt
+from arena.data.prompts import ANY_CATEGORY, asks_for, check_template, own_prompts, read_prompt
 from arena.data.questions import read_questions
-from arena.data.verdict import DEFAULT_PATTERNS, compile_pattern
+from arena.data.verdict import DEFAULT_PATTERNS
+from arena.setup.pattern_check import check_patterns
 from arena.support.errors import ArenaError, ConfigError
 from arena.support.names import check_model_name, did_you_mean
 
@@ -81,8 +82,7 @@ def choose_prompts(
     template = check_template(template or own.template)
     _check_reference(judge.get("reference"), theirs.get("reference"), template)
     patterns = judge.get("patterns") or theirs.get("regex_patterns") or list(DEFAULT_PATTERNS)
-    for pattern in patterns:
-        compile_pattern(pattern)  # refuses a bad one now, not in a job
+    check_patterns(patterns)  # refuses a bad one now, not in a job
     return {
         "system_prompt": _asked_for(system, asked),
         "prompt_template": template,
@@ -123,7 +123,7 @@ def _refuse_ours(asked: set[str], system: Mapping[str, str], checkout: Path | No
 
 
 def _check_reference(ours: str | None, theirs: str | None, template: str) -> None:
-    shown = "{REFERENCE}" in template
+    shown = asks_for(template, "REFERENCE")
     if shown and not (ours or theirs):
         raise ConfigError(
             "config: judge.reference is missing: the model whose answers fill {REFERENCE} of the "

@@ -9,6 +9,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from arena.setup.secrets import check_judge, without_secrets
 from arena.support.errors import ConfigError
 from arena.support.files import load_yaml, read_text
 
@@ -23,12 +24,14 @@ def check_config(config: dict[str, Any], schema_file: Path) -> dict[str, Any]:
     """
     schema = load_yaml(read_text(schema_file), schema_file)
     config = _typed(config, schema, "")
+    if isinstance(config.get("judge"), dict):
+        check_judge(config["judge"])
     found = Draft202012Validator(schema).iter_errors(config)
     problems = sorted(found, key=lambda problem: list(map(str, problem.path)))
     if problems:
         paths = list(_paths(schema, ""))
         lines = [line for problem in problems for line in _explain(problem, paths)]
-        raise ConfigError("config: " + "\n        ".join(lines))
+        raise ConfigError(without_secrets("config: " + "\n        ".join(lines)))
     return config
 
 

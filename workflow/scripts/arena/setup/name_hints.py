@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
-from arena.support.names import did_you_mean
 from arena.support.humanize import listing
+from arena.support.names import did_you_mean
 
 # A look-up takes 1 ms a known name; a list that is wrong altogether needs no more hints than this.
 _MOST = 20

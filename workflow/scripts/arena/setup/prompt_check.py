@@ -46,6 +46,8 @@ def _differences(
     else:
         yield "prompt template: the checkout has none for this bench"
     for key in ("temperature", "max_tokens", "reference"):
+        if key == "temperature" and "reasoning_effort" in settings.judge["sampling"]:
+            continue  # Arena-Hard-Auto sends none either
         if theirs.get(key) is not None and theirs[key] != settings.judge[key]:
             yield f"{key}: {settings.judge[key]}, in the checkout {theirs[key]}"
 

@@ -5,25 +5,26 @@ Arena-Hard-Auto's settings file of the bench, its api_config.yaml, the defaults 
 """
 
 import fnmatch
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 from arena.data.checkpoints import compile_steps
 from arena.data.games import GameSettings
+from arena.data.prompts import asks_for
 from arena.data.verdict import default_rule
 from arena.setup.by_category import categories_of, choose_baselines, choose_prompts
 from arena.setup.judge_command import script_of
 from arena.setup.paths import at_home
 from arena.setup.settings import DEFAULTS, Settings
-from arena.setup.upstream import Upstream, check_api_type
+from arena.setup.upstream import DEFAULT_EFFORT, THINKING, Upstream, check_api_type
 from arena.support.errors import ConfigError
 from arena.support.files import read_text
-from arena.support.names import check_model_name, did_you_mean, in_order
+from arena.support.names import check_model_name, did_you_mean, in_order, is_model_name
 
 _AS_GIVEN = (
     *("path", "setup", "command", "api_type"),
-    *("context", "ask_again", "timeout_s"),
+    *("context", "ask_again", "timeout_s", "fold_system"),
 )
 
 
@@ -73,10 +74,11 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
         upstream.directory if upstream else None,
         prompts_dir,
     )
-    if "{REFERENCE}" not in prompts["prompt_template"]:
+    if not asks_for(prompts["prompt_template"], "REFERENCE"):
         judge["reference"] = None  # the settings file names one that its template does not show
     answers_dir = data_dir / bench / "model_answer"
-    models = _models(config["models"], answers_dir, upstream)
+    named = _models(config["models"], answers_dir, upstream)
+    models = tuple(model for model in named if is_model_name(model))
     left_out = {judge["name"], *baselines.values()}
     models = tuple(model for model in models if model not in left_out)
     if not models:
@@ -84,12 +86,12 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
             f"config: models: {config['models']} names none besides judge and baseline; answers "
             f"are looked for in {answers_dir}/"
         )
-    named = "+".join(sorted(set(baselines.values())))
+    against = "+".join(sorted(set(baselines.values())))
     settings = Settings(
         bench=bench,
         questions=questions,
         answers_dir=answers_dir,
-        judgments_dir=Path(judgments_dir.replace("{baseline}", named)) / judge["name"],
+        judgments_dir=Path(judgments_dir.replace("{baseline}", against)) / judge["name"],
         root=results_dir / bench / judge["name"],
         models=models,
         selected=_only(config.get("only"), models),
@@ -103,6 +105,7 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
         gpu_hour_cost=config.get("gpu_hour_cost"),
         leaderboard=_leaderboard(config.get("leaderboard", {}), bench),
         rehearsal=rehearsal,
+        odd_names=tuple(model for model in named if not is_model_name(model)),
         upstream=upstream,
         prompts=prompts,
         **{
@@ -139,6 +142,17 @@ def _judge(
         found = (source[key] for source in (ours, *sources) if source.get(key) is not None)
         return next(found, DEFAULTS.get(key))
 
+    # null is a value here: no temperature is sent
+    stated = [source["temperature"] for source in (ours, theirs, block) if "temperature" in source]
+    temperature, max_tokens = (
+        [*stated, DEFAULTS["temperature"]][0],
+        first("max_tokens", theirs, block),
+    )
+    sampling = ours.get("sampling") or {}
+    if (ours.get("api_type") or block.get("api_type")) == THINKING:
+        effort = block.get("reasoning_effort") or DEFAULT_EFFORT
+        sampling = {"reasoning_effort": effort, "max_completion_tokens": max_tokens} | sampling
+        temperature = ours.get("temperature")
     return {
         "name": name,
         "server": server,
@@ -146,9 +160,9 @@ def _judge(
         "api_config": api_config,
         **{key: ours.get(key) for key in _AS_GIVEN},
         "env": {key: str(value) for key, value in (ours.get("env") or {}).items()},
-        "sampling": ours.get("sampling") or {},
-        "temperature": float(first("temperature", theirs, block)),
-        "max_tokens": int(first("max_tokens", theirs, block)),
+        "sampling": sampling,
+        "temperature": None if temperature is None else float(temperature),
+        "max_tokens": int(max_tokens),
         "parallel": first("parallel", block),
         "reference": first("reference", theirs) or None,
         "max_restarts": first("max_restarts"),
@@ -187,18 +201,36 @@ def _models(
 ) -> tuple[str, ...]:
     answered = sorted((path.stem for path in answers_dir.glob("*.jsonl")), key=in_order)
     configured = sorted(upstream.api_config(), key=in_order) if upstream else []
+    from_file = isinstance(
+        given, str
+    )  # one odd name of many; in a list of the config it is refused
     if given == "all":
         return tuple(configured or answered)
     if isinstance(given, str):
-        if not Path(given).is_file():
-            raise ConfigError(
-                f"config: models: {given!r} is no file of names; to name models write a list: "
-                f"[{given}]"
-            )
-        lines = read_text(given, "config: models: ").splitlines()
-        given = [name for line in lines if (name := line.split("#")[0].strip())]
+        file, given = given, _names_in(given)
+        if not given:
+            raise ConfigError(f"config: models: {file}: the file names no model")
     known = list(dict.fromkeys([*configured, *answered]))
-    return tuple(_expand(given, known, key="models", strict=False))
+    odd = {name for name in given if from_file and not is_model_name(name)}
+    odd = {name for name in odd if not any(sign in name for sign in "*?[")}
+    names = _expand(given, [*known, *odd], key="models", strict=False, odd=odd)
+    return tuple(names)
+
+
+def _names_in(file: str) -> list[str]:
+    """The names of a file, one a line."""
+    if not Path(file).is_file():
+        missing = "/" in file or Path(file).suffix
+        raise ConfigError(
+            (
+                f"config: models: {file}: there is no such file in {Path.cwd()}"
+                if missing and not Path(file).exists() and not set("*?[") & set(file)
+                else f"config: models: {file!r} is no file of names"
+            )
+            + f"; to name models write a list: [{file}]"
+        )
+    lines = read_text(file, "config: models: ").splitlines()
+    return [name for line in lines if (name := line.split("#")[0].strip())]
 
 
 def _only(given: str | list[str] | None, models: tuple[str, ...]) -> tuple[str, ...]:
@@ -210,7 +242,14 @@ def _only(given: str | list[str] | None, models: tuple[str, ...]) -> tuple[str, 
     return tuple(model for model in models if model in chosen)
 
 
-def _expand(entries: Iterable[str], known: Iterable[str], *, key: str, strict: bool) -> list[str]:
+def _expand(
+    entries: Iterable[str],
+    known: Iterable[str],
+    *,
+    key: str,
+    strict: bool,
+    odd: Collection[str] = (),
+) -> list[str]:
     """Names with globs filled in, in order, each once; `strict` refuses unknown names."""
     known = list(known)
     names: dict[str, None] = {}
@@ -223,7 +262,8 @@ def _expand(entries: Iterable[str], known: Iterable[str], *, key: str, strict: b
                 )
             names |= dict.fromkeys(matches)
             continue
-        check_model_name(entry, where=f"config: {key}")
+        if entry not in odd:
+            check_model_name(entry, where=f"config: {key}")
         if strict and entry not in known:
             hint = did_you_mean(entry, known)
             raise ConfigError(f"config: {key}: {entry!r} is not one of the models{hint}")

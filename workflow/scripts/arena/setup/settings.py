@@ -62,6 +62,7 @@ class Settings:
     gpu_hour_cost: float | None
     leaderboard: dict[str, Any]
     rehearsal: bool
+    odd_names: tuple[str, ...] = ()  # of models that cannot be files: left out, each with a line
     upstream: Upstream | None = field(repr=False, default=None)
     prompts: dict[str, Any] = field(repr=False, default_factory=dict)
 
@@ -109,7 +110,8 @@ class Settings:
         # Another model under the judge's name; without one, the digests of before.
         names = {end.get("model") or self.judge["name"] for end in self.judge["endpoints"] or ()}
         served_as = sorted(names - {self.judge["name"]})
-        return params | ({"served_as": served_as} if served_as else {})
+        params |= {"served_as": served_as} if served_as else {}
+        return params | ({"fold_system": True} if self.judge.get("fold_system") else {})
 
     @property
     def digest(self) -> str:
@@ -126,6 +128,24 @@ class Settings:
     def server_settings(self) -> dict[str, Any]:
         """What a batch needs besides; nothing that a judgment depends on."""
         return {key: self.judge[key] for key in SERVER_KEYS} | {"seed": self.seed}
+
+
+def job_notes(settings: Settings) -> list[str]:
+    """What is likely to end every job of a judge that is started on its GPUs."""
+    notes, walltime = [], settings.walltime
+    least = walltime["start_minutes"] + walltime["minutes_per_model"]
+    if walltime["max_minutes"] < least:
+        notes.append(
+            f"walltime.max_minutes: {walltime['max_minutes']:g} is less than start_minutes and "
+            f"minutes_per_model together ({least:g}): a job may end before it has judged a model"
+        )
+    path = settings.judge["path"] if settings.judge["server"] == "vllm" else None
+    # a hub's name is org/name; every other path with a slash is a folder
+    if path and (path[0] in "/.~" or path.count("/") > 1) and not Path(path).exists():
+        notes.append(
+            f"judge.path: {path} is not there on this machine; the judge starts only where it is"
+        )
+    return notes
 
 
 def _digest(plain: Any) -> str:

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from arena.data.prompts import ANY_CATEGORY, check_template
+from arena.setup.secrets import check_address
 from arena.support.errors import ConfigError
 from arena.support.files import load_yaml, read_text
-from arena.support.python_literals import read_literal
 from arena.support.names import did_you_mean
+from arena.support.python_literals import read_literal
 
-# openai_thinking is the same protocol with an effort instead of a temperature.
-OPENAI_COMPATIBLE = ("openai", "openai_thinking", "vllm", "sglang", "litellm")
+# The same protocol with an effort instead of a temperature, and the effort of blocks without one.
+THINKING, DEFAULT_EFFORT = "openai_thinking", "medium"
+OPENAI_COMPATIBLE = ("openai", THINKING, "vllm", "sglang", "litellm")
 OPENAI_BASE = "https://api.openai.com/v1"  # where `endpoints: null` goes, as in Arena-Hard-Auto
 _PLACEHOLDER = re.compile(r"<[^<>]*>")
 # Kind and least value of what an api_config.yaml or a settings file may hold.
@@ -173,6 +175,7 @@ def read_endpoints(file: str | Path, name: str, api_type: str | None = None) -> 
         where = f"{file}: {name}: endpoints[{number}]"
         if not isinstance(entry, dict) or not isinstance(entry.get("api_base"), str):
             raise ConfigError(f"{where}: api_base is missing")
+        check_address(entry["api_base"], f"{where}: api_base")
         if _PLACEHOLDER.search(entry["api_base"]):
             raise ConfigError(f"{where}: api_base still holds a placeholder: {entry['api_base']}")
         if not re.match("https?://", entry["api_base"]):
@@ -180,6 +183,8 @@ def read_endpoints(file: str | Path, name: str, api_type: str | None = None) -> 
         key = entry.get("api_key")
         if isinstance(key, str) and _PLACEHOLDER.fullmatch(key):
             raise ConfigError(f"{where}: api_key still holds a placeholder: {key}")
+        if isinstance(key, str) and not (key.isascii() and key.isprintable()):
+            raise ConfigError(f"{where}: api_key holds characters that no key has")
         model = entry.get("model_name") or block["model"]
         endpoints.append(Endpoint(entry["api_base"], None if key is None else str(key), model))
     return endpoints
@@ -225,6 +230,8 @@ def _normalised(raw: dict[str, Any], file: Path) -> dict[str, Any]:
     _check_numbers(raw, str(file))
     kept = ("judge_model", "temperature", "max_tokens")
     settings = {key: raw[key] for key in kept if raw.get(key) is not None}
+    if "temperature" in raw:  # null: none is sent
+        settings["temperature"] = raw["temperature"]
     if not isinstance(settings.get("judge_model", ""), str):
         raise ConfigError(f"{file}: judge_model: cannot be {raw['judge_model']!r}")
     patterns = raw.get("regex_patterns") or raw.get("regex_pattern")

@@ -12,9 +12,14 @@
 A message says what is wrong, where (file, line or key), and what to do.
 """
 
+from arena.support.humanize import printable
+
 
 class ArenaError(Exception):
-    """Base of every error that a user can act on."""
+    """Base of every error that a user can act on; what it quotes cannot steer a terminal."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class ConfigError(ArenaError):

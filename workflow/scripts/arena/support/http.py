@@ -43,9 +43,7 @@ class HttpClient:
     def __init__(self) -> None:
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
-    async def call(
-        self, url: str, *, key: str = "", body: Any = None, timeout: float
-    ) -> Reply:
+    async def call(self, url: str, *, key: str = "", body: Any = None, timeout: float) -> Reply:
         """GET, or POST of `body` as JSON. timeout: s for the whole call. Raises NoReply."""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         data = None if body is None else json.dumps(body).encode()

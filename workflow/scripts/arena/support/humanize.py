@@ -1,6 +1,36 @@
-"""Numbers and lists as a person reads them; used by everything that prints about a campaign."""
+"""Numbers and lists as a person reads them; used by everything that prints about a campaign.
 
+What judges, names and files of others say passes `printable` before it is shown or logged, and
+`csv_cell` before it is a cell of a CSV file.
+"""
+
+import re
 from collections.abc import Sequence
+from typing import Any
+
+# C0 but tab and newline, DEL, C1, line and paragraph separators, and what turns the direction of
+# text: a terminal obeys them.
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
+)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def printable(text: str) -> str:
+    r"""The text with control characters as their escapes: ESC as `\x1b`."""
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def csv_cell(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula: such a text gets an apostrophe in front."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}" if value.startswith(_FORMULA) else text
+    return text
 
 
 def duration(seconds: float | None) -> str:
@@ -48,5 +78,5 @@ def counted(number: int, noun: str) -> str:
 def listing(names: Sequence[str], most: int = 3) -> str:
     """`a, b, c and 9 more`."""
     if len(names) <= most + 1:
-        return ", ".join(names)
-    return f"{', '.join(names[:most])} and {len(names) - most} more"
+        return printable(", ".join(names))
+    return f"{printable(', '.join(names[:most]))} and {len(names) - most} more"

@@ -1,6 +1,6 @@
 """Signals as an exception: files are closed and locks are given back on the way out.
 
-Snakemake sends SIGTERM when it is stopped, Slurm at the job's limit; SIGKILL follows within seconds.
+Snakemake sends SIGTERM when it is stopped, Slurm at the job's limit; SIGKILL follows in seconds.
 SIGHUP comes when a terminal is closed, and counts unless `nohup` has it ignored. A signal must be
 heard at every moment: while files are read, while games are played, while locks are waited for.
 """

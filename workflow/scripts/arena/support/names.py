@@ -27,6 +27,11 @@ def check_model_name(name: object, *, where: str = "models") -> str:
     raise ConfigError(f"{where}: {name!r} cannot be a file's name: {_fault(name)}")
 
 
+def is_model_name(name: object) -> bool:
+    """Whether `check_model_name` would let it pass."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
 def _fault(name: str) -> str:
     if not name:
         return "it is empty"

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from operator import sub
 from typing import Any
 
+from arena.support.humanize import printable
+
 # Blue and orange, which all common kinds of colour vision tell apart; marks and words say the same.
 COLOURS = {"done": "38;5;33", "partial": "38;5;172", "grave": "1;38;5;172", "dim": "2", "head": "1"}
 _ESCAPE = re.compile(r"\x1b\[[\d;]*m")
@@ -56,7 +58,7 @@ class Style:
     def wrap(self, text: str, first: str, then: str) -> list[str]:
         """Break at blanks; a word that is too long, such as a path, stays whole to be copied."""
         lines, line = [], first
-        for word in text.split():
+        for word in printable(text).split():
             if len(line) + len(word) + 1 > self.width and line.strip():
                 lines.append(line)
                 line = then
@@ -102,7 +104,7 @@ def table(columns: Sequence[Column], rows: Iterable[Any], style: Style) -> list[
     rows = list(rows)
     shown = [column for column in columns if column.least <= style.width <= column.most]
     head = [column.title for column in shown]
-    cells = [[column.text(row) for column in shown] for row in rows]
+    cells = [[_one_line(column.text(row)) for column in shown] for row in rows]
     widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
     over = sum(widths) + len(widths) - 1 - style.width
     for i, column in enumerate(shown):
@@ -115,6 +117,10 @@ def table(columns: Sequence[Column], rows: Iterable[Any], style: Style) -> list[
     head = [style.paint(title, "dim") for title in head]
     left = [i for i, column in enumerate(shown) if not column.right]
     return lay_out([head, *cells], left, gap=" ")
+
+
+def _one_line(text: str) -> str:
+    return printable(text).replace("\n", " ").replace("\t", " ")
 
 
 def cut(line: str, width: int) -> str:

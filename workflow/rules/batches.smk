@@ -1,0 +1,67 @@
+# Which models share a job, and what its rules need to know of it. Functions only; the logic is arena/batch/plan.py.
+import json
+import signal
+import time
+
+RUN = planning.run_name()
+
+
+@functools.cache
+def plan():
+    """Which models are to be judged and which share a job; made once, by the main process."""
+    with errors_for_users():
+        games = checked().games
+        made = planning.make_plan(SETTINGS, ready_models(), games)
+        if made.batches and not workflow.dryrun:
+            check_keys(SETTINGS.judge)
+    for line in made.lines(games):
+        logger.info(line)
+    watch_for_early_stop(SETTINGS.root, RUN, stop_submitting)
+    return made
+
+
+def stop_submitting(why):
+    """A judge that cannot start, or a used-up budget: no batch more is submitted, and none retried."""
+    logger.error(f"Nothing more is submitted: {why}")
+    os.kill(os.getpid(), signal.SIGTERM)  # Snakemake's own word for it; what runs may end
+
+
+# Whether `plan` is asked for: its page needs what a profile makes of the batches' resources, which only their own rule sees.
+PLANNING = workflow.is_main_process and any(re.fullmatch(r"\w*plan", word) for word in sys.argv[1:])
+
+
+def members(batch):
+    """Models of a batch: from the plan, or in a job from the file that the main process wrote."""
+    if workflow.is_main_process:
+        return plan().members(batch)
+    return json.loads(LAYOUT.batch(batch).read_text(encoding="utf-8"))["models"]
+
+
+def walltime(wildcards, attempt):
+    return round(SETTINGS.job_minutes(len(members(wildcards.batch)), attempt))
+
+
+def described(wildcards):
+    """The batch file's text; an apostrophe, which a shell would have to quote, as JSON's escape of it."""
+    batch = wildcards.batch
+    described = planning.describe(
+        batch, members(batch), checked().games, SETTINGS, RUN, time.time()
+    )
+    return json.dumps(described.to_json(), indent=1).replace("'", r"\u0027")
+
+
+def opponents(wildcards):
+    return [path for _, path in SETTINGS.opponents()]
+
+
+def answers_of_batch(wildcards):
+    return [SETTINGS.answer(model) for model in members(wildcards.batch)]
+
+
+def played(wildcards):
+    """What makes a model's judgments: its batch, or a replay of its journal; nothing where they are there."""
+    batch = plan().batch_of(wildcards.model) if workflow.is_main_process else None
+    if batch is None:
+        return []
+    folder = "replayed" if batch.startswith(planning.REPLAY) else "played"
+    return f"{ROOT}/{folder}/{batch}"

@@ -1,0 +1,68 @@
+"""Keys and passwords where none belongs: refused, and never printed; and odd addresses."""
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from arena.support.errors import ConfigError
+
+_USER = re.compile(r"(?<=//)[^/@\s]*@|[^/@\s'\"]+:[^/@\s]+@")
+_QUERY = re.compile(
+    r"([?&][\w-]*(?:key|token|secret|auth|sig|pass)[\w-]*=)[^&\s'\"]+", re.IGNORECASE
+)
+# As the providers' keys begin; or long, and mixed as no name is.
+_KEY = re.compile(
+    r"\b(?:sk|pk|rk|hf|gsk|xai|nvapi|ghp|r8|glpat|pplx|csk|fw|tgp)[-_][\w-]{8,}|\bAIza[\w-]{20,}"
+    r"|\beyJ[\w.-]{20,}|\b[0-9a-fA-F]{32,}\b|\b(?=\w*\d)(?=\w*[a-z])(?=\w*[A-Z])[\w-]{32,}"
+)
+_NAME = re.compile(r"[A-Za-z_]\w*")
+
+
+def without_secrets(text: str) -> str:
+    """The text with `***` for whatever looks like a key or a password."""
+    return _KEY.sub("***", _QUERY.sub(r"\1***", _USER.sub("***@", text)))
+
+
+def check_address(url: str, where: str) -> None:
+    """ConfigError for an address with a password or a key in it, or of a call."""
+    user = "@" in re.sub("^.*?://", "", url).split("/")[0]
+    if user or _QUERY.search(url) or _KEY.search(url):
+        what = "a user or a password" if user else "a key"
+        raise ConfigError(
+            f"{where}: {without_secrets(url)} holds {what}, which would stand in logs. Give the "
+            "address alone, and the key by api_key_env (or api_key of api_config.yaml)"
+        )
+    if url.rstrip("/").endswith("/completions"):
+        raise ConfigError(
+            f"{where}: {url}: ends with the /v1 before /chat/completions, or its like"
+        )
+
+
+def check_judge(judge: Mapping[str, Any], env: Mapping[str, str] = os.environ) -> None:
+    """ConfigError for a secret in config.yaml's block `judge`."""
+    endpoints = judge.get("endpoints")
+    for number, entry in enumerate(endpoints if isinstance(endpoints, list) else ()):
+        if not isinstance(entry, dict):
+            continue
+        where = f"config: judge.endpoints.{number}"
+        if isinstance(url := entry.get("api_base"), str):
+            check_address(url, f"{where}.api_base")
+        name = entry.get("api_key_env")
+        known = isinstance(name, str) and (name in env or not name)
+        if name is not None and not known and not _is_name(name):
+            raise ConfigError(
+                f"{where}.api_key_env: this is no name of an environment variable, and perhaps the "
+                "key itself: export the key (`export JUDGE_KEY=...`) and give the variable's name"
+            )
+    values = judge.get("env")
+    for key, value in (values if isinstance(values, dict) else {}).items():
+        if isinstance(value, str) and _KEY.search(value):
+            raise ConfigError(
+                f"config: judge.env.{key}: this looks like a key, and config.yaml is copied into "
+                f"the results: export it in the shell that starts snakemake (`export {key}=...`)"
+            )
+
+
+def _is_name(name: Any) -> bool:
+    return isinstance(name, str) and bool(_NAME.fullmatch(name)) and not _KEY.search(name)
