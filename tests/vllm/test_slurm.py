@@ -1,7 +1,6 @@
 """The whole line: Snakemake submits batches to a real Slurm, each starts a real vLLM and plays."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -56,7 +55,7 @@ def test_each_attempt_is_its_jobs_and_its_vllms(played):
     for record in records:
         assert record["kind"] is None and record["node"].startswith("n")
         assert record["start"] < record["launched"] < record["ready"] < record["end"]
-        log = Path(record["server_log"]).read_text()
+        log = (played.folder / record["server_log"]).read_text()
         assert "vLLM" in log and log.count("launching ") == 1
     total = read_tsv(played.root / "ledger.tsv")[-1]
     assert (total["batch"], total["games"]) == ("total", str(6 * QUESTIONS))
