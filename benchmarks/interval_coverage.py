@@ -1,4 +1,4 @@
-"""How often an interval holds the truth: resampled questions against resampled votes.
+"""How often an interval holds the truth: scores of 1 to 99, and categories of different levels.
 
     PYTHONPATH=workflow/scripts python benchmarks/interval_coverage.py [--trials N] [--rounds N]
 
@@ -10,43 +10,42 @@ score over endlessly many questions. Also the differences of two models on the s
 import argparse
 
 import numpy as np
-from arena.ranking.compare import paired_differences
-from arena.ranking.intervals import (
-    bounds,
-    question_weights,
-    resampled_scores,
-    upstream_scores,
-    widen_certain,
-)
-from arena.ranking.votes import count_votes
+from arena.ranking.leaderboard import make_boards
+from arena.ranking.options import Options
+from arena.ranking.votes import Verdicts, count_votes
 
 LEVEL = 0.90
 SAME = 0.6  # share of second games that only repeat the first one's verdict
-STRENGTHS = np.array([-2.2, -1.1, 0.0, 0.4, 1.2])  # mean log-odds of the models
+STRENGTHS = np.array([-5.0, -4.2, -3.25, -2.2, -1.1, 0.0, 1.1, 2.2, 3.25, 4.2, 5.0])  # log-odds
 SPREAD = 1.5  # of the log-odds over questions, shared by all models by half
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--trials", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=200)
     args = parser.parse_args()
-    truth = true_scores()
-    scores = ", ".join(f"{score:.1f}" for score in truth)
-    print(
-        f"true scores {scores}; nominal {LEVEL:.0%}, {args.rounds} rounds, {args.trials} trials\n"
-    )
-    print(f"{'questions':>9}  {'ours %':>7}  {'upstream %':>10}  {'differences %':>13}")
-    for questions in (12, 25, 100, 500):
-        ours, upstream, pairs = coverage(questions, truth, args.trials, args.rounds)
-        print(f"{questions:>9}  {ours:>7.1f}  {upstream:>10.1f}  {pairs:>13.1f}")
+    truth = true_scores(STRENGTHS)
+    print(f"nominal {LEVEL:.0%}, {args.rounds} rounds, {args.trials} trials; percent that hold the")
+    print("truth, by the true score; upstream and differences: of all scores\n")
+    heads = " ".join(f"{score:>5.1f}" for score in truth)
+    print(f"{'questions':>9}  {heads}  {'upstream':>8}  {'differences':>11}")
+    for questions in (12, 25, 100, 250, 500):
+        ours, upstream, pairs = coverage(questions, truth, args)
+        shown = " ".join(f"{held:>5.1f}" for held in ours)
+        print(f"{questions:>9}  {shown}  {upstream:>8.1f}  {pairs:>11.1f}", flush=True)
+    print("\n500 + 250 questions, strength -2.2 in one category and +1.5 in the other, overall:")
+    held, wide = overall(args)
+    print(f"{held:.1f} % hold the truth, {wide:.2f} times as wide as resampled without categories")
 
 
-def simulate(questions: int, rng: np.random.Generator) -> np.ndarray:
+def simulate(
+    questions: int, rng: np.random.Generator, strengths: np.ndarray = STRENGTHS
+) -> np.ndarray:
     """Verdicts [1, M, questions, 2] as codes."""
     shared = rng.normal(size=questions)
-    own = rng.normal(size=(len(STRENGTHS), questions))
-    skill = STRENGTHS[:, None] + SPREAD * (shared + own) / np.sqrt(2)
+    own = rng.normal(size=(len(strengths), questions))
+    skill = strengths[:, None] + SPREAD * (shared + own) / np.sqrt(2)
     # Five ordered outcomes for the model: strong loss, loss, tie, win, strong win.
     cuts = np.array([-1.6, -0.15, 0.15, 1.6])
     first = noisy(skill, cuts, rng)
@@ -59,34 +58,78 @@ def noisy(skill: np.ndarray, cuts: np.ndarray, rng: np.random.Generator) -> np.n
     return np.searchsorted(cuts, skill + rng.logistic(size=skill.shape))
 
 
-def true_scores() -> np.ndarray:
-    votes = count_votes(simulate(2_000_000, np.random.default_rng(0)))
-    return 100 * votes.wins.sum(axis=1) / votes.votes.sum(axis=1)
+def true_scores(strengths: np.ndarray) -> np.ndarray:
+    wins = cast = 0
+    for part in range(20):
+        votes = count_votes(simulate(100_000, np.random.default_rng([0, part]), strengths))
+        wins, cast = wins + votes.wins.sum(axis=1), cast + votes.votes.sum(axis=1)
+    return 100 * wins / cast
 
 
-def coverage(questions: int, truth: np.ndarray, trials: int, rounds: int) -> list[float]:
-    """Percent of intervals that hold the truth: ours, upstream's, and of paired differences."""
-    names = [f"q{number}" for number in range(questions)]
-    models = [f"m{number}" for number in range(len(truth))]
-    upper_half = np.triu_indices(len(truth), 1)
-    apart = (truth[:, None] - truth)[upper_half]
-    held = [[], [], []]
-    for trial in range(trials):
-        votes = count_votes(simulate(questions, np.random.default_rng([1, trial])))
-        weights = question_weights(names, rounds, trial)
-        scores = 100 * votes.wins.sum(axis=1) / votes.votes.sum(axis=1)
-        ours = bounds(resampled_scores(votes, weights), LEVEL, questions=questions)
-        ours = widen_certain(scores, *ours, np.full(len(truth), questions), LEVEL)
-        upstream = bounds(upstream_scores(votes, models, rounds, trial), LEVEL, "upstream")
-        pairs = paired_differences(votes, weights, LEVEL)
-        low_high = pairs.lower[upper_half], pairs.upper[upper_half]
-        for kept, (lower, upper), value in (
-            (held[0], ours, truth),
-            (held[1], upstream, truth),
-            (held[2], low_high, apart),
-        ):
-            kept.append((lower <= value) & (value <= upper))
-    return [100 * float(np.mean(kept)) for kept in held]
+def campaign(codes: np.ndarray, category: np.ndarray) -> Verdicts:
+    """Verdicts as if read from files."""
+    return Verdicts(
+        judges=("j",),
+        models=tuple(f"m{number}" for number in range(codes.shape[1])),
+        questions=tuple(f"q{number}" for number in range(codes.shape[2])),
+        categories=tuple("ab"[: category.max() + 1]),
+        category=category,
+        baselines=dict.fromkeys("ab"[: category.max() + 1]),
+        codes=codes,
+        toy=False,
+        examples=(),
+        notes=(),
+    )
+
+
+def coverage(questions: int, truth: np.ndarray, args: argparse.Namespace) -> tuple:
+    """Percent of intervals that hold the truth: ours [M], upstream's, and of differences."""
+    held: list[list] = [[], [], []]
+    apart = truth[:, None] - truth
+    for trial in range(args.trials):
+        codes = simulate(questions, np.random.default_rng([1, trial]))
+        verdicts = campaign(codes, np.zeros(questions, dtype=int))
+        for ci, kept in (("questions", held[0]), ("upstream", held[1])):
+            options = Options(rounds=args.rounds, seed=trial, ci=ci)
+            board = make_boards(verdicts, options)[0]
+            rows = {row.model: row for row in board.rows}
+            rows = [rows[f"m{number}"] for number in range(len(truth))]
+            kept.append([row.lower <= t <= row.upper for row, t in zip(rows, truth, strict=True)])
+            if ci == "questions":
+                place = [int(row.model[1:]) for row in board.rows if not row.is_baseline]
+                some = np.ix_(*[[i for i, r in enumerate(board.rows) if not r.is_baseline]] * 2)
+                true = apart[np.ix_(place, place)]
+                found = board.differences
+                inside = (found.lower[some] <= true) & (true <= found.upper[some])
+                held[2].append(inside[np.triu_indices(len(place), 1)])
+    ours, upstream, pairs = (100 * np.mean(kept, axis=0) for kept in held)
+    return ours, upstream.mean(), pairs.mean()
+
+
+def overall(args: argparse.Namespace) -> tuple[float, float]:
+    """Percent of overall intervals that hold the truth, and their width as a share."""
+    sizes, strengths = (500, 250), (np.array([-2.2]), np.array([1.5]))
+    category = np.repeat([0, 1], sizes)
+    wins = cast = 0
+    for size, strength in zip(sizes, strengths, strict=True):
+        for part in range(4):
+            rng = np.random.default_rng([3, part])
+            votes = count_votes(simulate(1000 * size, rng, strength))
+            wins, cast = wins + votes.wins.sum(), cast + votes.votes.sum()
+    truth, held, wide = 100 * wins / cast, [], []
+    for trial in range(args.trials):
+        rng = np.random.default_rng([4, trial])
+        codes = np.concatenate(
+            [simulate(n, rng, s) for n, s in zip(sizes, strengths, strict=True)], axis=2
+        )
+        options = Options(rounds=args.rounds, seed=trial)
+        boards = [
+            make_boards(campaign(codes, part), options)[-1] for part in (category, 0 * category)
+        ]
+        row, without = (next(r for r in board.rows if r.model == "m0") for board in boards)
+        held.append(row.lower <= truth <= row.upper)
+        wide.append((row.upper - row.lower) / (without.upper - without.lower))
+    return 100 * float(np.mean(held)), float(np.mean(wide))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How long the leaderboard takes, as ratios against a plain reading of the same files.
 
-    python benchmarks/leaderboard_speed.py [--models 117] [--questions 500] [--rounds 100]
+    python benchmarks/leaderboard_speed.py [--models 117] [--questions 500] [--rounds 1000]
 
 Writes judgments (with prompts and replies of real sizes) and answers with metadata into a temporary
 folder, then times whole commands: starting Python, reading JSONL, writing all tables.
@@ -28,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--models", type=int, default=117)
     parser.add_argument("--questions", type=int, default=500)
-    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -10,7 +10,7 @@ plain scores are wrong; the last columns say by how much.
 import argparse
 
 import numpy as np
-from arena.ranking.intervals import bounds, question_weights, resampler
+from arena.ranking.intervals import question_weights, resampler, score_bounds, standard_errors
 from arena.ranking.style import COLUMNS, fit_style
 from arena.ranking.votes import Votes
 
@@ -33,7 +33,9 @@ def main() -> None:
         weights = question_weights(names, args.rounds, trial)
         draw = resampler(votes, weights, "questions", trial)
         found = fit_style(votes, columns, ("length", "markdown"), draw, args.rounds, LEVEL)
-        lower, upper = bounds(found.resamples, LEVEL)
+        n = np.full(len(STRENGTHS), QUESTIONS)
+        errors = standard_errors(found.resamples, n, n - 1)
+        lower, upper = score_bounds(found.scores, errors, 0.0, n, n - 1, LEVEL)
         plain = 100 * votes.wins.sum(axis=1) / votes.votes.sum(axis=1)
         slopes = np.array([(one.value, one.lower, one.upper) for one in found.coefficients])
         rows.append((slopes, found.scores, lower, upper, plain))

@@ -27,6 +27,15 @@ def shared_data() -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def shared_cases(shared_data: Path) -> Path:
+    """The folder of small inputs that went wrong, beside the real data."""
+    path = shared_data.parent / "cases"
+    if not path.is_dir():
+        pytest.skip(f"needs the cases at {path}")
+    return path
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the suites on a real Slurm and vLLM to their own commands, which start them."""

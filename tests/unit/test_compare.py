@@ -1,3 +1,5 @@
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 from arena.ranking.compare import (
@@ -7,7 +9,14 @@ from arena.ranking.compare import (
     rank_ranges,
     resampled_differences,
 )
-from arena.ranking.intervals import bounds, question_weights, resampled_scores
+from arena.ranking.intervals import (
+    normal_of,
+    question_weights,
+    resampled_scores,
+    score_bounds,
+    standard_errors,
+    student,
+)
 from arena.ranking.votes import Votes
 
 QUESTIONS = [f"q{number}" for number in range(200)]
@@ -41,7 +50,9 @@ def test_pairing_sees_what_single_intervals_cannot():
     better = worse.copy()
     better[np.flatnonzero(worse == 0)[:12]] = 1
     votes = votes_of(better, worse)
-    lower, upper = bounds(resampled_scores(votes, WEIGHTS), 0.9)
+    n, scores = np.array([200, 200]), 100 * votes.wins.mean(axis=1)
+    errors = standard_errors(resampled_scores(votes, WEIGHTS), n, n - 1)
+    lower, upper = score_bounds(scores, errors, 0.0, n, n - 1, 0.9)
     assert lower[0] < upper[1], "the single intervals overlap"
     found = paired_differences(votes, WEIGHTS, 0.9)
     assert found.difference[0, 1] == pytest.approx(6)
@@ -62,9 +73,12 @@ def test_gaps_anywhere_give_what_counting_pair_by_pair_gives():
         both = ~np.isnan(rows[i]) & ~np.isnan(rows[j])
         draws = WEIGHTS[:, both]
         resampled = 100 * (draws @ (rows[i] - rows[j])[both]) / draws.sum(axis=1)
-        lower, upper = bounds(resampled[:, None], 0.9, questions=both.sum())
-        assert found.difference[i, j] == pytest.approx(100 * (rows[i] - rows[j])[both].mean())
-        assert (found.lower[i, j], found.upper[i, j]) == pytest.approx((lower[0], upper[0]))
+        n, difference = both.sum(), 100 * (rows[i] - rows[j])[both].mean()
+        reach = student(0.9, n - 1) * resampled.std() * np.sqrt(n / (n - 1))
+        assert found.difference[i, j] == pytest.approx(difference)
+        assert (found.lower[i, j], found.upper[i, j]) == pytest.approx(
+            (difference - reach, difference + reach)
+        )
         assert found.questions[i, j] == both.sum()
     assert found.questions[2, 3] == 0
     assert np.isnan([found.difference[2, 3], found.lower[2, 3], found.upper[2, 3]]).all()
@@ -76,7 +90,7 @@ def test_equal_questions_give_the_difference_of_the_scores():
     scores = 100 * votes.wins.mean(axis=1)
     paired = paired_differences(votes, WEIGHTS, 0.9)
     plain = resampled_differences(scores, resampled_scores(votes, WEIGHTS), votes, 0.9)
-    for name in ("difference", "lower", "upper", "questions"):
+    for name in ("difference", "lower", "upper", "p", "p_adjusted", "questions"):
         assert getattr(paired, name) == pytest.approx(getattr(plain, name)), name
 
 
@@ -89,6 +103,7 @@ def test_a_few_won_questions_are_not_yet_better_than_the_baseline(questions, sur
     paired = paired_differences(votes, weights, 0.9, baseline=1)
     plain = resampled_differences(scores, resamples, votes, 0.9, baseline=1)
     for found in (paired, plain):
+        assert found.p[0, 1] == pytest.approx(2 * 0.5**questions), "two-sided"
         assert found.difference[0, 1] == 50
         assert found.better[0, 1] == sure
         assert (found.lower[1, 0], found.upper[1, 0]) == (-50, -found.lower[0, 1])
@@ -98,12 +113,95 @@ def test_a_few_won_questions_are_not_yet_better_than_the_baseline(questions, sur
     assert upstream.lower[0, 1] == 50, "as single votes would have it"
 
 
+def test_p_values_and_intervals_say_the_same():
+    """p is below 0.1 where the 90 % interval leaves out 0, also for few questions."""
+    rng = np.random.default_rng(5)
+    for questions in (6, 15, 200):
+        votes = votes_of(*(rng.random((12, questions)) < np.linspace(0.1, 0.9, 12)[:, None]))
+        votes = votes.with_baseline()
+        found = paired_differences(votes, WEIGHTS[:, :questions], 0.9, 12, ranks="marginal")
+        apart = (found.lower > 0) | (found.upper < 0)
+        assert np.array_equal(found.p < 0.1, apart)
+        assert np.array_equal(found.better, found.lower > 0)
+        assert 0 < apart.mean() < 1
+        assert (found.p_adjusted >= found.p).all()
+
+
+def equal_models(models, chance, seed):
+    """Two games a question, alike in six of ten."""
+    rng = np.random.default_rng(seed)
+    first, new = rng.random((2, models, 200)) < chance
+    again = np.where(rng.random(first.shape) < 0.6, first, new)
+    return votes_of(*((first * 1.0 + again) / 2))
+
+
+def test_all_pairs_at_once_are_wrong_in_one_table_of_ten():
+    """Twelve models that are equal: at 90 % some pair is told apart by chance in 10 % of tables."""
+    wrong, wrong_alone, pairs = 0, 0, 0
+    for seed in range(150):
+        votes = equal_models(12, 0.3, seed)
+        weights = question_weights(QUESTIONS, 200, seed)
+        found = paired_differences(votes, weights, 0.9)
+        wrong += found.better.any()
+        alone = found.p[np.triu_indices(12, 1)] < 0.1
+        wrong_alone, pairs = wrong_alone + alone.any(), pairs + alone.mean()
+    assert wrong / 150 == pytest.approx(0.10, abs=0.06)
+    assert pairs / 150 == pytest.approx(0.10, abs=0.02), "each pair by itself holds its level"
+    assert wrong_alone / 150 > 0.8, "and some pair of so many is wrong nearly always"
+
+
+def test_a_detectable_difference_is_found_in_four_of_five_tables():
+    votes = equal_models(2, 0.5, 0)
+    alone, among = paired_differences(votes, WEIGHTS, 0.9).detectable
+    assert among == pytest.approx(alone, rel=0.06), "of a single pair both are one"
+    found = 0
+    for seed in range(300):
+        rng = np.random.default_rng([1, seed])
+        chances = np.array([0.5 + alone / 200, 0.5 - alone / 200])[:, None]
+        first, new = rng.random((2, 2, 200)) < chances
+        again = np.where(rng.random(first.shape) < 0.6, first, new)
+        rows = (first * 1.0 + again) / 2
+        weights = question_weights(QUESTIONS, 100, seed)
+        found += paired_differences(votes_of(*rows), weights, 0.9).better[0, 1]
+    assert found / 300 == pytest.approx(0.8, abs=0.06)
+
+
+def test_pairs_are_resampled_within_their_categories():
+    """Each is certain in each category, so nothing is left to chance, gaps or not."""
+    one = np.repeat([1.0, 0.0], [150, 50])
+    other = np.repeat([0.0, 1.0], [150, 50])
+    strata = [np.arange(150), np.arange(150, 200)]
+    for gaps in (0, 7):
+        rows = np.array([one, other])
+        rows[0, :gaps] = rows[1, gaps : 2 * gaps] = np.nan
+        rows[0, 150 : 150 + gaps] = np.nan
+        votes = votes_of(*rows)
+        whole = paired_differences(votes, WEIGHTS, 0.9)
+        within = paired_differences(votes, WEIGHTS, 0.9, strata=strata)
+        assert within.difference[0, 1] == pytest.approx(whole.difference[0, 1])
+        assert whole.upper[0, 1] - whole.lower[0, 1] > 15
+        reach = 100 * (1 - 0.05 ** (1 / within.questions[0, 1]))
+        assert within.upper[0, 1] - within.lower[0, 1] < 2.1 * reach, "the binomial bound alone"
+
+
+def test_every_category_costs_a_degree_of_freedom():
+    """Forty questions in four: interval and p are both Student's of 36."""
+    rows = np.random.default_rng(3).random((2, 40)) < np.array([[0.7], [0.4]])
+    weights = question_weights(QUESTIONS[:40], 400, seed=1)
+    strata = list(np.arange(40).reshape(4, 10))
+    found = paired_differences(votes_of(*rows), weights, 0.9, strata=strata)
+    for free, fits in ((36, True), (39, False)):
+        error = (found.upper[0, 1] - found.lower[0, 1]) / 2 / student(0.9, free)
+        z = normal_of(found.difference[0, 1] / error, free)
+        assert (found.p[0, 1] == pytest.approx(2 * NormalDist().cdf(-z), rel=1e-6)) == fits
+
+
 def told_apart(pairs, size):
     """Differences of which just these (better, worse) pairs are sure."""
-    lower = np.full((size, size), -1.0)
+    none, sure = np.zeros((size, size)), np.zeros((size, size), dtype=bool)
     for better, worse in pairs:
-        lower[better, worse] = 1.0
-    return Differences(lower, lower, lower, lower)
+        sure[better, worse] = True
+    return Differences(none, none, none, none, none, sure, none, None)
 
 
 def test_ranks_that_the_data_allow():

@@ -22,6 +22,7 @@ def board(category, *rows):
         (r"checkpoint-(?P<step>[\d_]+)", "checkpoint-1_500", ("", 1500)),
         (r"step(?P<step>[\d.]+B)", "x-step1.5B", ("", 1.5e9)),
         (r"(?P<run>.+)-step(?P<step>\d+)", "gpt-4-0613", None),
+        (r"(?P<run>.+)-(?P<step>\w+)", "a-final", None),
     ],
 )
 def test_run_and_step(pattern, model, found):
@@ -32,6 +33,19 @@ def test_points_are_in_order_of_steps_and_leave_the_rest_out():
     rows = [row("r-step9"), row("r-step10"), row("other"), row("a-step5"), row("r-step1", 50, True)]
     points = make_curves([board("hard", *rows)], r"(?P<run>\w+)-step(?P<step>\d+)")
     assert [(point.run, point.step) for point in points] == [("a", 5), ("r", 9), ("r", 10)]
+
+
+def test_a_final_checkpoint_stands_behind_the_last_step_of_its_run():
+    """As far behind as that is from the one before; without such a run it is on no curve."""
+    names = ["r-step10", "r-step30", "r-final", "one-step8", "one_last", "other-final"]
+    points = make_curves([board("hard", *map(row, names))], r"(?P<run>\w+)-step(?P<step>\d+)")
+    assert [(point.run, point.step, point.row.model) for point in points] == [
+        ("one", 8, "one-step8"),
+        ("one", 16, "one_last"),
+        ("r", 10, "r-step10"),
+        ("r", 30, "r-step30"),
+        ("r", 50, "r-final"),
+    ]
 
 
 def test_a_pattern_that_matches_no_name_gives_no_points():

@@ -3,11 +3,16 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 from arena.ranking.intervals import (
-    bounds,
+    normal_of,
+    percentiles,
     question_weights,
     resampled_scores,
     resampler,
-    tails,
+    score_bounds,
+    standard_errors,
+    stratified,
+    student,
+    unanchored_bounds,
     upstream_scores,
     widen_certain,
 )
@@ -61,62 +66,120 @@ def test_upstream_v01_varies_the_number_of_votes_too():
     assert len(np.unique(free[:, 0])) > 30
 
 
-def test_intervals_are_those_of_the_model_alone():
-    weights = question_weights(QUESTIONS, 100, seed=1)
-    rng = np.random.default_rng(0)
-    wins = rng.binomial(2, 0.3, (3, 400))
-    together = bounds(resampled_scores(votes_of(wins, np.full((3, 400), 2)), weights), 0.9)
-    alone = bounds(resampled_scores(votes_of(wins[1], np.full(400, 2)), weights), 0.9)
-    assert together[0][1] == alone[0][0]
-    assert together[1][1] == alone[1][0]
-
-
-def test_bounds_are_percentiles_and_forgive_empty_rounds():
+def test_standard_errors_are_the_textbooks_and_forgive_empty_rounds():
     resamples = np.column_stack([np.arange(101.0), np.full(101, np.nan)])
-    resamples[:1] = np.nan
-    lower, upper = bounds(resamples, 0.90)
-    assert (lower[0], upper[0]) == pytest.approx((5.05, 95.95)), "rank 101 x 5 % of 1 .. 100"
-    assert np.isnan(lower[1])
-    lower, upper = bounds(resamples, 0.90, "upstream")
-    assert (lower[0], upper[0]) == pytest.approx((5.95, 95.05))
-    assert bounds(np.array([[1.0], [2.0]]), 0.9) == (1, 2), "never beyond what was drawn"
+    resamples[0] = np.nan
+    errors = standard_errors(resamples, np.array([12, 12]), np.array([11, 11]))
+    assert errors[0] == pytest.approx(np.arange(1, 101).std() * np.sqrt(12 / 11))
+    assert np.isnan(errors[1])
 
 
-def test_bounds_leave_out_the_right_share_of_few_rounds():
-    draws = np.random.default_rng(1).random((40, 5000))
-    lower, upper = bounds(draws, 0.90)
-    assert (upper - lower).mean() == pytest.approx(0.90, abs=0.005)
+@pytest.mark.parametrize(
+    ("level", "free", "quantile"),
+    [(0.90, 11, 1.7959), (0.95, 9, 2.2622), (0.90, 5, 2.0150), (0.95, 499, 1.9647)],
+)
+def test_students_quantiles(level, free, quantile):
+    """Of the tables; and as rare as the normal's."""
+    assert student(level, free) == pytest.approx(quantile, rel=2e-3)
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    assert normal_of(student(level, free), free) == pytest.approx(z)
 
 
-def test_few_questions_leave_out_less():
-    """Student's quantiles times sqrt(n / (n - 1)): t(0.95) is 1.7959 with 11 degrees of freedom."""
-    few, many = tails(np.array([12, 500]), 0.9)
-    assert few == pytest.approx(NormalDist().cdf(-1.7959 * np.sqrt(12 / 11)), rel=1e-3)
-    assert many == pytest.approx(0.0495, abs=0.0001)
-    assert tails(np.array([3]), 0.95) == pytest.approx(
-        NormalDist().cdf(-4.3027 * np.sqrt(1.5)), abs=1e-7
-    )
-    assert tails(np.array([1, 0]), 0.9).tolist() == [0, 0]
-    draws = np.tile(np.arange(1, 1000.0)[:, None], 2)
-    lower, upper = bounds(draws, 0.9, questions=np.array([12, 500]))
-    assert lower == pytest.approx(1000 * np.array([few, many]))
-    assert upper == pytest.approx(1000 - lower)
-    assert bounds(draws, 0.9, "upstream", np.array([12, 12]))[0] == pytest.approx([50.9, 50.9])
+def score_interval(wins, votes, error, level=0.9, least=0.0):
+    """Of one score of so many votes, a question each."""
+    n = np.array([votes])
+    score = np.array([100 * wins / votes])
+    lower, upper = score_bounds(score, np.array([error]), least, n, n - 1, level)
+    return float(lower[0]), float(upper[0])
 
 
-def test_a_dozen_questions_hold_the_truth_as_often_as_they_say():
-    """Nominal 90 %. Without the two corrections it is 85 %, with votes for questions 50 %."""
-    trials, questions, truth = 400, 12, 40.0
+def test_bounds_of_independent_votes_are_wilsons():
+    """Wilson's of 20 of 200 at 95 %: 6.57 and 14.94 (Student's 1.972 for 1.960: 6.55, 14.98)."""
+    error = 100 * np.sqrt(0.1 * 0.9 / 200)
+    assert score_interval(20, 200, error, 0.95) == pytest.approx((6.55, 14.98), abs=0.02)
+    # Twice the variance is as good as half of the votes.
+    lower, upper = score_interval(20, 200, error * np.sqrt(2), 0.95)
+    assert (lower, upper) == pytest.approx((5.50, 17.49), abs=0.01)
+
+
+def test_an_error_below_that_of_independent_votes_is_not_believed():
+    least = 100 * np.sqrt(0.015 * 0.985 / 200)
+    assert score_interval(3, 200, 0.1, least=least) == score_interval(3, 200, least)
+    assert score_interval(3, 200, 2.0, least=least) == score_interval(3, 200, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("questions", "truth", "trials"), [(100, 5.6, 1500), (250, 1.9, 1500), (12, 40.0, 800)]
+)
+def test_few_wins_and_few_questions_hold_the_truth_as_often_as_they_say(questions, truth, trials):
+    """Nominal 90 %, two equal games in six of ten questions.
+
+    Percentiles of resamples hold 84 % in the first two, and all misses are on one side.
+    """
     rng = np.random.default_rng(4)
-    weights = question_weights(QUESTIONS[:questions], 400, seed=6)
+    weights = question_weights(QUESTIONS[:questions], 300, seed=6)
     first = rng.random((trials, questions)) < truth / 100
     again = np.where(rng.random(first.shape) < 0.6, first, rng.random(first.shape) < truth / 100)
-    votes = votes_of(3.0 * first + 3.0 * again, np.full(first.shape, 6))
+    votes = votes_of(1.0 * first + again, np.full(first.shape, 2))
     scores = 100 * votes.wins.sum(axis=1) / votes.votes.sum(axis=1)
     counts = np.full(trials, questions)
-    lower, upper = bounds(resampled_scores(votes, weights), 0.9, questions=counts)
-    lower, upper = widen_certain(scores, lower, upper, counts, 0.9)
-    assert np.mean((lower <= truth) & (truth <= upper)) == pytest.approx(0.90, abs=0.025)
+    errors = standard_errors(resampled_scores(votes, weights), counts, counts - 1)
+    least = np.sqrt(scores * (100 - scores) / (2 * questions))
+    bounds = score_bounds(scores, errors, least, counts, counts - 1, 0.9)
+    above, below = np.mean(bounds[0] > truth), np.mean(bounds[1] < truth)
+    assert above + below < 0.115
+    assert above + below > (0.03 if questions < 20 else 0.07), "nor twice as wide as need be"
+    assert max(above, below) < 0.08, "not all on one side"
+
+
+def test_questions_are_drawn_within_their_category():
+    """How many of each are drawn is no matter of chance: 300 won and 100 lost vary not at all."""
+    wins = np.repeat([2.0, 0.0], [300, 100])
+    votes = votes_of(wins, np.full(400, 2))
+    weights = question_weights(QUESTIONS, 200, seed=1)
+    strata = [np.arange(300), np.arange(300, 400)]
+    assert resampled_scores(votes, weights).std() > 1.5
+    assert resampled_scores(votes, weights, strata).std() == pytest.approx(0, abs=1e-9)
+    even = stratified(weights, strata)
+    assert even[:, :300].sum(axis=1) == pytest.approx(np.full(200, 300))
+    assert even[:, 300:].sum(axis=1) == pytest.approx(np.full(200, 100))
+    none_drawn = stratified(np.array([[0.0, 0.0, 3.0]]), [np.arange(2), np.array([2])])
+    assert none_drawn.tolist() == [[1, 1, 1]], "a category of which nothing is drawn is as it is"
+
+
+def test_strata_leave_the_variance_within_them():
+    """The textbook's: the sum of the categories' variances by their shares."""
+    rng = np.random.default_rng(0)
+    wins = np.concatenate([rng.random(250) < 0.1, rng.random(150) < 0.7]).astype(float)
+    missing = np.arange(400) % 10 == 0
+    votes = votes_of(np.where(missing, 0, wins), np.where(missing, 0.0, 1.0))
+    strata = [np.arange(250), np.arange(250, 400)]
+    weights = question_weights(QUESTIONS, 3000, seed=2)
+    within = sum(wins[rows][~missing[rows]].var() * (~missing[rows]).sum() for rows in strata)
+    expected = 100 * np.sqrt(within) / (~missing).sum()
+    assert resampled_scores(votes, weights, strata).std() == pytest.approx(expected, rel=0.04)
+
+
+def test_unanchored_bounds_are_those_of_v01s_fit():
+    """By its own way: resample all battles, the minimum-norm fit of all ratings, quantiles."""
+    rng = np.random.default_rng(3)
+    chances, battles, rounds = np.array([0.05, 0.2, 0.35, 0.5, 0.62]), 900, 20_000
+    won = rng.binomial(battles, chances)
+    design = np.hstack([np.eye(5), -np.ones((5, 1))])  # a model's rating less the baseline's
+    everyone = np.concatenate([won, battles - won])
+    drawn = rng.multinomial(everyone.sum(), everyone / everyone.sum(), rounds)
+    odds = np.log(drawn[:, :5] / drawn[:, 5:])
+    ratings = odds @ np.linalg.pinv(design).T  # the solution of least norm
+    low, high = np.quantile(ratings, [0.025, 0.975], axis=0)
+    expected = [100 / (1 + np.exp(side[5] - side[:5])) for side in (low, high)]
+    votes = votes_of(won[:, None], np.full((5, 1), battles))
+    ours = upstream_scores(votes, list("abcde"), rounds, seed=1, rule="v0.1")
+    found = unanchored_bounds(ours, 0.95)
+    widths = (found[1] - found[0]) / (expected[1] - expected[0])
+    assert widths == pytest.approx(np.ones(5), abs=0.05)
+    assert found[0] == pytest.approx(expected[0], abs=0.05)
+    right = percentiles(ours, 0.95)
+    assert np.mean((expected[1] - expected[0]) / (right[1] - right[0])) < 0.75, "far too narrow"
 
 
 def test_equal_votes_are_not_certainty():

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from arena.pages.health_page import health_page
+from arena.pages.html import text_table
 from arena.ranking.answer_health import Lengths, answer_health, bin_text, read_lengths
-from arena.ranking.health_formats import text_table
 from arena.ranking.intervals import question_weights
-from arena.ranking.judge_health import agreements, judge_health, share
+from arena.ranking.judge_health import judge_health, share
 from arena.ranking.show_result import Sources, make_health
 from arena.ranking.votes import ABSENT, CODE_OF_STATE, CODE_OF_VERDICT, Verdicts, count_votes
 
@@ -31,6 +32,7 @@ def table(**judges):
         category=np.zeros(size, dtype=int),
         baselines={"c": "base"},
         codes=np.array(codes, dtype=np.int8),
+        files={},
         toy=False,
         examples=(),
         notes=(),
@@ -90,23 +92,6 @@ def test_a_judge_that_always_says_a_is_found_out():
     verdicts = table(judge={"m": [("A>B", "A>B")] * 20})
     (health,) = judge_health(verdicts, weights_of(verdicts))
     assert health.a_wins.value == health.flips.value == health.flips_to_a.value == 100
-
-
-def test_agreement_of_two_judges():
-    one = {m: [(a, a), ("A>B", "B>A")] for m, a in (("x", "A>B"), ("y", "B>A"), ("z", "A=B"))}
-    two = {m: [(a, a), ("A>>B", "unparsed")] for m, a in (("x", "A>B"), ("y", "A>B"), ("z", "A=B"))}
-    (found,) = agreements(table(one=one, two=two))
-    assert found.games == 9
-    # Labels: x and z twice, never the second question; y differs. Winners: y alone differs.
-    assert found.same_label == pytest.approx(100 * 4 / 9)
-    assert found.same_winner == pytest.approx(100 * 7 / 9)
-    # A, tie, B: one judge says 5, 2, 2 of 9, the other 7, 2, 0
-    chance = (5 * 7 + 2 * 2 + 2 * 0) / 81
-    assert found.kappa == pytest.approx((7 / 9 - chance) / (1 - chance))
-    assert agreements(table(one=one)) == []
-    assert (
-        agreements(table(one={"x": [("A=B", "A=B")]}, two={"x": [("A=B", "A=B")]}))[0].kappa is None
-    )
 
 
 def test_length_bias_and_empty_answers():
@@ -170,7 +155,7 @@ def test_lengths_are_read_a_file_at_a_time(tmp_path):
 
 
 def test_a_line_break_in_a_name_breaks_no_row():
-    assert text_table([["a\nb", "1"], ["c", "22"]]) == "a b   1\nc    22"
+    assert text_table([["a\nb", "1"], ["c", "22"]], (True, False)) == "a b   1\nc    22"
 
 
 def test_the_command_on_real_judgments(shared_data, tmp_path, project):
@@ -208,8 +193,10 @@ def test_the_toy_and_examples_are_named(tmp_path):
     lines = [{"uid": str(number), "games": games} for number in range(5)]
     (folder / "m.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     health = make_health(Sources.find(bench="b", judges=["j"], data_dir=tmp_path))
-    assert "The demo judge is a toy" in health.text()
-    assert health.text().count("no end in sight") == 1, "five times the same is one example"
+    assert "The demo judge is a toy" in health_page(health.to_dict()).text()
+    assert health_page(health.to_dict()).text().count("no end in sight") == 1, (
+        "five times the same is one example"
+    )
     assert health.to_dict()["examples"][0]["state"] == "truncated"
 
 

@@ -86,6 +86,17 @@ def test_the_rule_reaches_the_parser(tmp_path):
     assert read(tmp_path, text, rule="v0.1")[0].games[0].score is None
 
 
+def test_v01_has_five_labels_and_a_stored_one_is_not_read_again(tmp_path):
+    games = [{"score": "A<B", "judgment": "[[B>A]]"}, {"score": "B>>A", "judgment": ""}]
+    text = json.dumps({"uid": "q", "games": games})
+    assert [game.score for game in read(tmp_path, text)[0].games] == ["A<B", "B>>A"]
+    (line,) = read(tmp_path, text, rule="v0.1")
+    assert [(game.score, game.state) for game in line.games] == [
+        (None, "unparsed"),
+        ("B>>A", "ok"),
+    ]
+
+
 def test_flaws_of_real_files(tmp_path):
     nan = '{"uid": "nan", "games": [{"score": NaN, "judgment": {"answer": "[[A>B]]"}}, null]}\n'
     lines = [

@@ -6,13 +6,14 @@ import re
 
 import plot_result as command
 import pytest
-from arena.pages.charts import difference_matrix
-from arena.pages.html import Page, Part, Tab, number, plain_table, word
+from arena.pages.charts import curves, difference_matrix, intervals
+from arena.pages.html import Page, Part, Tab, common_beginning, number, plain_table, word
 from arena.pages.plot_result import make_pages
+from arena.ranking.health_formats import as_json
 from arena.ranking.intervals import question_weights
 from arena.ranking.show_result import Sources, make_health, make_result
 
-from tests.browser import needs_chromium, use_page
+from tests.browser import needs_chromium, open_page, use_page
 
 NASTY = 'x<script>alert("1")</script>,y'
 
@@ -39,7 +40,7 @@ def pages(tmp_path_factory):
     out = data / "out"
     steps = r"(?P<run>\w)-step(?P<step>\d)"
     make_result(sources, rounds=20, steps=steps).write(out)
-    (out / "health.json").write_text(make_health(sources).json())
+    (out / "health.json").write_text(as_json(make_health(sources).to_dict()))
     return make_pages(out)
 
 
@@ -114,7 +115,7 @@ def test_charts_hold_the_numbers(pages):
     overall = pages["differences"].charts[0]
     lines = overall["data"]["values"].splitlines()
     assert len(lines) == 1 + 20, "two lines a pair of five"
-    assert lines[0] == "model,other,difference,lower,upper,questions,sure"
+    assert lines[0] == "model,other,difference,lower,upper,questions,told_apart,p_adjusted"
     curve = pages["curves"].charts[0]
     values = curve["data"]["values"]
     assert [(point["run"], point["step"]) for point in values] == [("r", 1), ("r", 2), ("s", 1)]
@@ -123,14 +124,13 @@ def test_charts_hold_the_numbers(pages):
     assert sum(shares) == pytest.approx(1)
 
 
-@pytest.mark.parametrize(
-    ("lower", "upper", "sure"),
-    [(0.01, 9.0, "yes"), (-0.01, 9.0, "no"), (-9.0, -0.01, "yes"), (-9.0, 0.01, "no")],
-)
-def test_who_is_told_apart_does_not_hang_on_rounding(lower, upper, sure):
-    pair = {"model": "a", "other": "b", "difference": 0.5, "questions": 9}
-    chart = difference_matrix([pair | {"lower": lower, "upper": upper}], ["a", "b"])
-    assert chart.to_dict()["data"]["values"].splitlines()[1].split(",")[-1] == sure
+def test_a_dot_marks_what_differences_csv_does_not_tell_apart():
+    """By all pairs at once, though the pair's own interval leaves out 0."""
+    pair = {"model": "a", "other": "b", "difference": 0.5, "questions": 9, "p_adjusted": 0.3}
+    pair |= {"lower": 0.01, "upper": 9.0, "told_apart": "no"}
+    values = difference_matrix([pair], ["a", "b"]).to_dict()["data"]["values"].splitlines()
+    assert values[0].split(",")[-2:] == ["told_apart", "p_adjusted"]
+    assert [line.split(",")[-2] for line in values[1:]] == ["no", "no"]
 
 
 def test_unknown_bounds_are_dashes(tmp_path):
@@ -144,13 +144,15 @@ def test_unknown_bounds_are_dashes(tmp_path):
     sources = Sources.find(bench="bench", judges=["j"], data_dir=tmp_path)
     result = make_result(sources, rounds=1, seed=seed, steps=r"(?P<step>\d)")
     result.write(tmp_path)
-    assert result.comparison(["s1", "s2"]).splitlines()[1].split()[3:] == ["+0.0", "-", "1", "no"]
-    (tmp_path / "health.json").write_text(make_health(sources).json())
+    assert result.comparison(["s1", "s2"]).splitlines()[1].split()[3:] == [
+        *("+0.0", "-", "1", "-", "-", "no")
+    ]
+    (tmp_path / "health.json").write_text(as_json(make_health(sources).to_dict()))
     pages = make_pages(tmp_path)
     rows = rows_of(pages["leaderboard"].html())
     assert [row[:4] for row in rows[1:]] == [["1–3", f"s{n}", "50.0", "–"] for n in (1, 2)]
     assert [row[3:] for row in rows_of(pages["curves"].html())] == [["50.0", "–"]] * 2
-    assert "s1,s2,0.0,,,1.0,no" in pages["differences"].charts[0]["data"]["values"]
+    assert "s1,s2,0.0,,,1.0,no," in pages["differences"].charts[0]["data"]["values"]
 
 
 def test_mistakes_are_explained(tmp_path, capsys):
@@ -169,6 +171,80 @@ def test_a_real_browser_draws_every_tab_without_a_word(pages, tmp_path, name):
     drawn, console = use_page(file, tmp_path / "profile")
     assert console == []
     assert drawn.count("<svg") >= len(pages[name].charts)
+
+
+def test_a_model_that_is_on_no_curve_is_named(pages):
+    text = pages["curves"].html()
+    note = re.search(r'<div class="note">(Not on a curve[^<]*)<', text)[1]
+    assert html.unescape(note).endswith(f": {NASTY}")
+    assert "r-step1" not in note
+
+
+POINTS = [
+    {"run": f"run{run:02}", "step": step, "model": f"run{run:02}-step{step}", "category": "c"}
+    | {"score": 40 + run, "lower": 35 + run, "upper": 45 + run}
+    for run in range(12)
+    for step in (1, 2)
+]
+
+
+def test_more_runs_than_colours_get_a_plot_each():
+    many, few = (curves([p for p in POINTS if p["run"] < f"run{n:02}"], 0.9) for n in (9, 8))
+    assert many.to_dict()["facet"]["field"] == "run"
+    colours = few.to_dict()["layer"][1]["encoding"]["color"]["scale"]["range"]
+    assert len(set(colours)) == 8
+
+
+def test_every_row_of_a_matrix_has_its_name():
+    names = [f"m{number}" for number in range(150)]
+    axis = difference_matrix([], names).to_dict()["layer"][0]["encoding"]["y"]["axis"]
+    assert axis["labelOverlap"] is False
+    assert axis["labelLimit"] == 0
+
+
+@pytest.mark.parametrize(
+    ("names", "beginning"),
+    [
+        (["tulu3-8b-rank1-step10", "tulu3-8b-rank1-final", "tulu3-8b-rank12-step1"], "tulu3-8b-"),
+        (["tulu3-8b-a", "tulu3-8b-b"], ""),
+        (["a-b", "a-c", "a-d"], ""),
+        ([], ""),
+    ],
+)
+def test_what_names_begin_with(names, beginning):
+    assert common_beginning(names) == beginning
+
+
+# A page in a frame as wide as a telephone, which Chromium's own window cannot be.
+FRAME = """<iframe style="width:400px;height:900px" srcdoc="PAGE"></iframe><script>
+const waiting = setInterval(() => {
+  const page = document.querySelector("iframe").contentDocument;
+  const chart = page.querySelector("svg.marks")?.getBoundingClientRect().width;
+  if (!chart) return;
+  clearInterval(waiting);
+  document.body.dataset.seen = page.documentElement.scrollWidth + " " + Math.round(chart);
+}, 50);
+</script>"""
+
+
+@needs_chromium
+def test_pages_fit_a_telephone(tmp_path):
+    """The page never scrolls sideways, and charts of names of usual length fit as well."""
+    models = [f"tulu3-8b-run{number}-step{number}000" for number in range(5)]
+    rows = [
+        {"model": model, "score": 50 + i, "lower": 45.0, "upper": 60.0, "is_baseline": False}
+        | {"best_rank": 1, "worst_rank": 5, "questions": 9, "games": 18}
+        for i, model in enumerate(models)
+    ]
+    page = Page("t" * 90, "about", beginning=common_beginning(models))
+    page.tabs = [Tab("c", [Part(chart=page.chart(intervals(rows, 0.9), models))])]
+    file = tmp_path / "frame.html"
+    file.write_text(FRAME.replace("PAGE", html.escape(page.html())), encoding="utf-8")
+    drawn, console = open_page(file, tmp_path / "profile")
+    assert console == []
+    wide, chart = map(int, re.search(r'data-seen="(\d+) (\d+)"', drawn).groups())
+    assert wide <= 400
+    assert 300 < chart <= 376, "the page's margins are 12 pixels"
 
 
 @needs_chromium

@@ -1,7 +1,10 @@
+import json
+
 import numpy as np
 import pytest
 from arena.ranking.intervals import question_weights, resampler
 from arena.ranking.style import COLUMNS, fit, fit_style, style_columns
+from arena.ranking.style_counts import read_style_counts
 from arena.ranking.votes import Votes
 
 QUESTIONS = [f"q{number}" for number in range(300)]
@@ -39,6 +42,43 @@ def test_columns_by_hand():
     assert columns[1:] == pytest.approx((ours - theirs) / (ours + theirs + 1))
     assert style_columns(np.zeros(4), np.zeros(4)).tolist() == [0, 0, 0, 0], "two empty answers"
     assert np.isnan(style_columns(np.full(4, np.nan), baseline)).all()
+
+
+def test_v01_compares_raw_counts():
+    model, baseline = np.array([300.0, 3, 10, 0]), np.array([100.0, 0, 5, 2])
+    columns = style_columns(model, baseline, "v0.1")
+    assert columns == pytest.approx([200 / 401, 3 / 4, 5 / 16, -2 / 3])
+    assert style_columns(np.zeros(4), np.zeros(4), "v0.1").tolist() == [0, 0, 0, 0]
+
+
+def test_v01s_fit_on_real_answers_is_the_one_of_its_own_design_matrix(shared_data):
+    """A row a vote, model +1 and baseline -1, columns over all votes: as Arena-Hard v0.1 does it.
+
+    With v2.0's columns the same votes give other scores.
+    """
+    folder = shared_data / "arena-hard-v0.1-older-shape" / "model_answer"
+    names = ["gpt-3.5-turbo-0125", "gpt-4-0613", "gpt-4-0314"]
+    uids = [json.loads(row)["question_id"] for row in (folder / f"{names[2]}.jsonl").open()]
+    counts, _ = read_style_counts({name: folder / f"{name}.jsonl" for name in names}, uids)
+    raw = np.array([counts[name] for name in names])
+    columns = (raw[:2] - raw[2]) / (raw[:2] + raw[2] + 1)
+    votes = simulated([-1.0, 0.4], [0.5, 0.8, 0.3, -0.4], columns, cast=6)
+    ours = np.array([style_columns(one, raw[2], "v0.1") for one in raw[:2]])
+    found = fit_style(votes, ours, ("markdown",), lambda _: (votes.wins, votes.votes), 2, 0.9)
+
+    cast = votes.votes.astype(int).ravel()
+    model = np.repeat(np.arange(2), len(uids))[:, None] == np.arange(2)
+    style = np.repeat(columns[..., 1:].reshape(-1, 3), cast, axis=0)
+    design = np.hstack([np.repeat(model, cast, axis=0), (style - style.mean(0)) / style.std(0)])
+    won = np.concatenate([np.arange(n) < w for n, w in zip(cast, votes.wins.ravel(), strict=True)])
+    beta = np.zeros(5)
+    for _ in range(20):
+        p = 1 / (1 + np.exp(-design @ beta))
+        beta += np.linalg.solve((design.T * (p * (1 - p))) @ design, design.T @ (won - p))
+    assert found.scores == pytest.approx(100 / (1 + np.exp(-beta[:2])), abs=0.01)
+    density = np.array([style_columns(one, raw[2]) for one in raw[:2]])
+    other = fit_style(votes, density, ("markdown",), lambda _: (votes.wins, votes.votes), 2, 0.9)
+    assert np.abs(other.scores - found.scores).max() > 1
 
 
 def test_without_style_the_score_is_the_mean_vote():
@@ -183,3 +223,24 @@ def test_rare_columns_survive_resampling():
     votes.wins[:, 0] = 1
     found = controlled(votes, columns, rounds=60)
     assert np.isfinite(found.resamples).all()
+
+
+def test_all_rounds_together_are_the_fits_one_by_one():
+    """Few questions, so that some rounds separate or lose a column, and models win and lose all."""
+    columns = random_columns(6, 30)
+    columns[..., 3] = np.where(np.arange(30) < 2, columns[..., 3], 0)  # rounds without this column
+    votes = simulated([-9, -3.5, 0, 0.3, 0.8, 9], [0.9, 0.0, -0.4, 0.2], columns, cast=2)
+    assert not votes.wins[0].any(), "one lost all, and others all in some rounds"
+    weights = question_weights([str(number) for number in range(30)], 300, 1)
+    draw = resampler(votes, weights, "questions", 1)
+    features, patient = ("length", "markdown"), []
+
+    def drawn(number):
+        patient.append(number)
+        return draw(number)
+
+    one_by_one = fit_style(votes, columns, features, draw, 300, 0.9)
+    together = fit_style(votes, columns, features, drawn, 300, 0.9, weights)
+    np.testing.assert_allclose(together.resamples, one_by_one.resamples, atol=1e-4)
+    assert together.notes == one_by_one.notes
+    assert 0 < len(patient) < 150, "most rounds need no patient fit"

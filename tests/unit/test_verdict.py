@@ -1,7 +1,14 @@
 import json
 
 import pytest
-from arena.data.verdict import LABELS, as_label, parse_verdict, verdict_of, without_thoughts
+from arena.data.verdict import (
+    LABELS,
+    LABELS_OF,
+    as_label,
+    parse_verdict,
+    verdict_of,
+    without_thoughts,
+)
 from arena.support.errors import ConfigError
 
 
@@ -13,7 +20,9 @@ from arena.support.errors import ConfigError
         ("twice [[A=B]] and [[A=B]]", "A=B", "A=B"),
         ("verdict in lower case [[b>>a]]", "B>>A", None),
         ("single brackets [A>B]", "A>B", None),
-        ("the double ones decide: [[A<B]] then [B>A]", "A<B", "A<B"),
+        ("the double ones decide: [[A<B]] then [B>A]", "A<B", None),
+        ("[[B>>A]] is one of the five labels of v0.1", "B>>A", "B>>A"),
+        ("[[B<A]] is none of them", "B<A", None),
         ("code without a verdict: x = arr[b]", None, None),
         ("a verdict before code [A>B] and then arr[b]", "A>B", None),
         ("[[A>>B]], as in x[[B]]", "A>>B", None),
@@ -160,7 +169,7 @@ def test_real_odd_replies(shared_data):
     assert len(tagged) == 140
     for case in tagged:
         for rule, expected in (("v0.1", case["v1_parse"]), ("v2.0", case["v2_parse"])):
-            expected = expected if expected in LABELS else None  # [[A>>A]] is no vote
+            expected = expected if expected in LABELS_OF[rule] else None  # [[A>>A]] is no vote
             assert parse_verdict(case["text"], rule=rule) == expected, case["source"]
     for case in cases:
         assert parse_verdict(case.get("text")) in LABELS | {None}

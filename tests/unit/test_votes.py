@@ -197,6 +197,62 @@ def test_nothing_to_count(tmp_path):
         read_verdicts({"j": [file]}, bench="b")
 
 
+@pytest.mark.parametrize("other", ["a_old", "m_old"])
+def test_of_two_files_of_a_model_the_one_called_like_it_counts(tmp_path, other):
+    """Whichever is read first; nothing of the other one counts, not even its baseline."""
+    keys = {"model": "org/m", "baseline": "base"}
+    own = write(tmp_path / "m.jsonl", line("1", "B>A", "A>B", **keys))
+    old = write(
+        tmp_path / f"{other}.jsonl",
+        line("1", "A>B", "B>A", **keys | {"baseline": "former"}),
+        line("2", "A>B", "B>A", **keys | {"baseline": "former"}),
+    )
+    table = read_verdicts({"j": sorted([own, old])}, bench="b")
+    assert (table.models, table.questions) == (("org/m",), ("1",))
+    assert (table.baselines, table.files) == ({"b": "base"}, {"org/m": "m"})
+    assert table.codes[0, 0].tolist() == [[3, 1]]
+    (note,) = table.notes
+    assert str(own) in note
+    assert str(old) in note
+
+
+def test_two_parts_of_a_model_are_one_model(tmp_path):
+    """None is called like it: both count, and both are named."""
+    parts = [
+        write(tmp_path / f"part{n}.jsonl", line(str(n), "B>A", "A>B", model="m")) for n in (1, 2)
+    ]
+    table = read_verdicts({"j": parts}, bench="b")
+    assert (table.models, table.questions) == (("m",), ("1", "2"))
+    assert all(str(part) in table.notes[0] for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("fastchat", "MT-Bench"),
+        ("array", "JSON array"),
+        ("pretty", "several lines"),
+        ("utf16", "UTF-16"),
+    ],
+)
+def test_files_that_cannot_be_read_are_refused_by_name_and_line(shared_cases, case, words):
+    file = shared_cases / case / "b/model_judgment/J/m1.jsonl"
+    with pytest.raises(DataError) as refused:
+        read_verdicts({"J": [file]}, bench="b")
+    assert f"{file}:1: " in str(refused.value)
+    assert words in str(refused.value)
+
+
+def test_an_unreadable_or_empty_file_does_not_pass_unseen_beside_others(tmp_path):
+    good = write(tmp_path / "good.jsonl", line("1", "A>B", "A>B"))
+    bad = write(tmp_path / "bad.jsonl", ["no object"], "neither")
+    empty = write(tmp_path / "empty.jsonl")
+    table = read_verdicts({"j": [bad, empty, good]}, bench="b")
+    assert table.models == ("good",)
+    assert [note.split(": ")[0] for note in table.notes] == [f"{bad}:1", str(empty)]
+    assert "all of its 2 lines" in table.notes[0]
+
+
 def test_the_toy_is_recognised(tmp_path):
     toy = {"uid": "1", "games": [{"score": "A>B", "toy": True}, None]}
     assert read_verdicts({"j": [write(tmp_path / "a.jsonl", toy)]}, bench="b").toy

@@ -1,5 +1,6 @@
 # in:  <judgments_dir>/<judge>/*.jsonl and answers; leaderboard.json, differences.csv, curves.csv
 # out: <results_dir>/<bench>/<judge>/health.{txt,json}, report/*.html: one page an item of `snakemake --report`
+#      report/games.html needs the questions as well
 
 
 TITLES = {
@@ -12,11 +13,13 @@ TITLES = {
 if SETTINGS.leaderboard["steps"]:
     TITLES["curves"] = "5. Score over training"
 PAGES = {page: f"{ROOT}/report/{page}.html" for page in TITLES}
+GAMES = f"{ROOT}/report/games.html"
 
 
 localrules:
     judge_health,
     plot_result,
+    show_games,
 
 
 # Look at the judge itself: position bias, flips, replies without a verdict, length bias.
@@ -72,3 +75,37 @@ rule plot_result:
         script=SCRIPTS / "plot_result.py",
     shell:
         'python {params.script:q} "$(dirname {input.json:q})" > {log:q} 2>&1'
+
+
+# Show a sample of each model's games: question, answers, the judge's replies and verdicts.
+rule show_games:
+    input:
+        judgments=all_judgments,
+    output:
+        report(
+            GAMES,
+            caption="../report/games.rst",
+            category="Judge",
+            labels={"page": "Look at the games"},
+        ),
+    log:
+        f"{ROOT}/logs/show_games.log",
+    conda:
+        "../envs/arena.yaml"
+    params:
+        models=names_of_judged,
+        places={
+            "bench": SETTINGS.bench,
+            "judge": SETTINGS.judge["name"],
+            "answers_dir": str(SETTINGS.answers_dir),
+        },
+        questions=str(SETTINGS.questions),
+        options={
+            "rule": SETTINGS.leaderboard["rule"],
+            "seed": SETTINGS.seed,
+            "baselines": SETTINGS.baseline_models,
+            "patterns": SETTINGS.prompts["patterns"],
+            "toy": SETTINGS.toy,
+        },
+    script:
+        "../scripts/show_games.py"

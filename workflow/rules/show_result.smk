@@ -1,10 +1,11 @@
 # in:  <judgments_dir>/<judge>/*.jsonl of every configured model that has judgments; answers for style control
-# out: <results_dir>/<bench>/<judge>/leaderboard.{txt,md,csv,json}, differences.csv; curves.csv where steps are configured
+# out: <results_dir>/<bench>/<judge>/leaderboard.{txt,md,tex,csv,json}, differences.csv; curves.csv where steps are configured
 
 
 LEADERBOARD = {
     "txt": f"{ROOT}/leaderboard.txt",
     "md": f"{ROOT}/leaderboard.md",
+    "tex": f"{ROOT}/leaderboard.tex",
     "csv": f"{ROOT}/leaderboard.csv",
     "json": f"{ROOT}/leaderboard.json",
     "differences": f"{ROOT}/differences.csv",

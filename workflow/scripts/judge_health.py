@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from arena.pages.health_page import health_page
 from arena.ranking.command import command, run_command, run_rule, sources_of
+from arena.ranking.health_formats import as_json
 from arena.ranking.show_result import Sources, make_health
 from arena.support.jsonl import write_atomic
 
@@ -23,19 +25,21 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         health = make_health(sources_of(args), **args)
-        print(health.text(), end="")
+        text = health_page(health.to_dict()).text()
+        print(text, end="")
         if out:
-            write_atomic(out / "health.txt", health.text())
-            write_atomic(out / "health.json", health.json())
+            write_atomic(out / "health.txt", text)
+            write_atomic(out / "health.json", as_json(health.to_dict()))
 
     return run_command("judge_health", work)
 
 
 def for_rule(output: Any, sources: Sources, options: dict[str, Any]) -> str:
     health = make_health(sources, **options)
-    write_atomic(output.txt, health.text())
-    write_atomic(output.json, health.json())
-    return health.text()
+    text = health_page(health.to_dict()).text()
+    write_atomic(output.txt, text)
+    write_atomic(output.json, as_json(health.to_dict()))
+    return text
 
 
 if "snakemake" in globals():

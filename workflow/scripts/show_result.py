@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from arena.ranking.command import command, run_command, run_rule, sources_of
+from arena.ranking.compare import RANKS
 from arena.ranking.intervals import CI
-from arena.ranking.options import ROUNDS
+from arena.ranking.options import POOL, ROUNDS
 from arena.ranking.show_result import Sources, make_result
 from arena.ranking.style import FEATURES
 
@@ -49,14 +50,35 @@ def parser() -> argparse.ArgumentParser:
         metavar="CATEGORY",
         help="only these (default: all)",
     )
+    add(
+        "--pool",
+        choices=POOL,
+        default=POOL[0],
+        help="of several judges: their games count the same, or their votes do, so that a judge "
+        "counts more that often says A>>B",
+    )
     add("--rounds", type=int, default=ROUNDS, help="resamples behind each interval")
-    add("--ci", choices=CI, default=CI[0], help="resample questions, or votes as upstream does")
+    add(
+        "--ci",
+        choices=CI,
+        default=CI[0],
+        help="resample questions, or votes as upstream does (unanchored: as v0.1 did)",
+    )
+    add("--ranks", choices=RANKS, default=RANKS[0], help="sure of all pairs at once, or of each")
+    add("--tokens", action="store_true", help="average tokens of the answers (reads them all)")
     add("--steps", help="pattern of checkpoint names with (?P<run>) and (?P<step>)")
     add(
         "--compare",
         nargs="*",
         metavar="MODEL",
         help="also print the differences among these (none named: all)",
+    )
+    add(
+        "--against",
+        type=Path,
+        metavar="FILE.csv",
+        help="compare with another ranking, such as human votes: columns model, score and, where "
+        "known, lower and upper",
     )
     add("--out", type=Path, help="folder for leaderboard.txt, .md, .csv, .json and the rest")
     return make

@@ -99,6 +99,17 @@ def read_answers(path: str | Path) -> AnswerFile:
     return result
 
 
+def model_inside(path: str | Path) -> str | None:
+    """The model that the first line which can be read names, or None."""
+    objects = (line.obj for line in iter_lines(path) if line.obj is not None)
+    return _model(next(objects, {}))
+
+
+def _model(obj: dict[str, Any]) -> str | None:
+    name = obj.get("model", obj.get("model_id"))
+    return name if isinstance(name, str) else None
+
+
 def _answer(obj: dict[str, Any], number: int) -> Answer | Problem:
     uid = line_uid(obj)
     if uid is None:
@@ -153,8 +164,8 @@ def _last(value: Any) -> dict[str, Any] | None:
 
 def _note_other_model(result: AnswerFile, obj: dict[str, Any], number: int) -> None:
     """Once a file: its lines name another model. A renamed file does that, and so does a mix-up."""
-    name = obj.get("model", obj.get("model_id"))
-    if not isinstance(name, str) or name == result.model or result.problems_of("other_model"):
+    name = _model(obj)
+    if name in (None, result.model) or result.problems_of("other_model"):
         return
     message = f"the line names the model {name!r}; the file's name counts"
     result.problems.append(Problem(number, "other_model", message))

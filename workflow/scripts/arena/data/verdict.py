@@ -15,6 +15,9 @@ VERDICTS = ("A>>B", "A>B", "A=B", "B>A", "B>>A")
 # ... and the same ones written with `<` or turned round, which judges use now and then.
 _ALIASES = {"B<<A": "A>>B", "B<A": "A>B", "B=A": "A=B", "A<B": "B>A", "A<<B": "B>>A"}
 LABELS = frozenset(VERDICTS) | frozenset(_ALIASES)
+# Arena-Hard v0.1's code knows the five alone and drops the rest: some judges write `A<B` there in a
+# sense of their own, and with it every model comes out near 50.
+LABELS_OF = {"v0.1": frozenset(VERDICTS), "v2.0": LABELS}
 
 DEFAULT_PATTERNS = (r"\[\[([AB<>=]+)\]\]", r"\[([AB<>=]+)\]")
 RULES = ("v0.1", "v2.0")
@@ -59,7 +62,8 @@ def parse_verdict(
 
     rule "v2.0": the reply is upper-cased; the first pattern that finds a label decides, by the last
     one that it finds: code such as `arr[b]` hides no verdict. rule "v0.1": only the first pattern
-    counts, the reply is taken as it is, and all of its matches must be equal. Thoughts are not read
+    counts, the reply is taken as it is, and all of its matches must be equal. A label that the rule
+    does not know is none. Thoughts are not read
     (see `without_thoughts`).
     """
     if rule not in RULES:
@@ -69,7 +73,7 @@ def parse_verdict(
     text = without_thoughts(text)
     if rule == "v0.1":
         matches = set(_matches(patterns[0], text))
-        return as_label(matches.pop()) if len(matches) == 1 else None
+        return as_label(matches.pop(), rule) if len(matches) == 1 else None
     upper = text.upper()
     found = (list(filter(None, map(as_label, _matches(one, upper)))) for one in patterns)
     return next(filter(None, found), [None])[-1]
@@ -124,12 +128,12 @@ def _without(reply: str, begin: re.Pattern, end: re.Pattern) -> str:
     return spoken + rest
 
 
-def as_label(value: object) -> str | None:
-    """Return `value` as a known label (blanks and case forgiven), or None."""
+def as_label(value: object, rule: str = "v2.0") -> str | None:
+    """Return `value` as a label that `rule` knows (blanks and case forgiven), or None."""
     if not isinstance(value, str) or len(value) > 16:  # a whole reply stored as the score
         return None
     label = value.strip().upper()
-    return label if label in LABELS else None
+    return label if label in LABELS_OF[rule] else None
 
 
 def verdict_of(label: str) -> str:

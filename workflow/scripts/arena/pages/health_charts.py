@@ -5,9 +5,10 @@ from typing import Any
 
 import altair as alt
 
-from arena.pages.charts import BLUE, GREEN, GREY, ORANGE, ROW, WIDTH
+from arena.pages.charts import BLUE, GREEN, GREY, ORANGE, ROW, WIDTH, names_axis
 from arena.ranking.answer_health import bin_text
 
+PLACES = ("A is the baseline", "A is the model")
 LABEL_COLOURS = [BLUE, "#7fb8d8", "#d0d7de", "#f2cf80", ORANGE]  # of A>>B to B>>A
 
 
@@ -31,7 +32,7 @@ def labels(judge: Mapping[str, Any]) -> alt.Chart:
         alt.Chart(alt.Data(values=values))
         .mark_bar()
         .encode(
-            y=alt.Y("game:N", title=None, axis=alt.Axis(labelLimit=300, ticks=False)),
+            y=alt.Y("game:N", title=None, axis=alt.Axis(labelLimit=0, ticks=False)),
             x=alt.X("share:Q", title="share of verdicts", axis=alt.Axis(format=".0%")),
             order="order:Q",
             color=alt.Color(
@@ -46,12 +47,12 @@ def labels(judge: Mapping[str, Any]) -> alt.Chart:
     )
 
 
-def models(judge: Mapping[str, Any]) -> alt.HConcatChart:
+def models(judge: Mapping[str, Any]) -> tuple[alt.LayerChart, alt.Chart]:
     """For each model how often A won, and how often the verdict flipped."""
     rows = [row for row in judge["models"] if row["flips"] is not None]
     order = [row["model"] for row in sorted(rows, key=lambda row: -row["flips"])]
     data = alt.Data(values=rows)
-    y = alt.Y("model:N", sort=order, title=None, axis=alt.Axis(labelLimit=340, ticks=False))
+    y = alt.Y("model:N", sort=order, title=None, axis=names_axis())
     side = alt.Axis(orient="top" if len(rows) > 30 else "bottom")
     scale = alt.Scale(domain=[0, max([5, *(row["flips"] for row in rows)])], nice=True)
     half = alt.Chart(alt.Data(values=[{"at": 50}])).mark_rule(color=GREY, strokeDash=[4, 4])
@@ -68,13 +69,13 @@ def models(judge: Mapping[str, Any]) -> alt.HConcatChart:
         alt.Chart(data)
         .mark_bar(color=ORANGE)
         .encode(
-            y=alt.Y("model:N", sort=order, title=None, axis=None),
+            y=y,
             x=alt.X("flips:Q", title="flipped when swapped (%)", axis=side, scale=scale),
             tooltip=["model:N", alt.Tooltip("flips:Q", format=".1f"), "games:Q"],
         )
     )
-    size = {"width": WIDTH // 2, "height": alt.Step(ROW)}
-    return (half.encode(x="at:Q") + wins).properties(**size) | flips.properties(**size)
+    size = {"width": WIDTH, "height": alt.Step(ROW)}
+    return (half.encode(x="at:Q") + wins).properties(**size), flips.properties(**size)
 
 
 def lengths(bins: list[Mapping[str, Any]]) -> alt.LayerChart:

@@ -4,8 +4,31 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from arena.pages import health_charts
-from arena.pages.html import Card, Cell, Example, Page, Part, Tab, Table, number, plain_table, word
-from arena.ranking.health_formats import STATE_WORDS
+from arena.pages.html import (
+    Card,
+    Cell,
+    Example,
+    Page,
+    Part,
+    Tab,
+    Table,
+    common_beginning,
+    interval,
+    number,
+    plain_table,
+    word,
+)
+from arena.pages.judges_page import agreement_table
+from arena.ranking.answer_health import bin_text
+
+STATE_WORDS = {
+    "ok": "a verdict",
+    "unparsed": "no known verdict in the reply",
+    "truncated": "reply cut at the token limit before a verdict",
+    "too_long": "prompt longer than the judge's context",
+    "rejected": "request refused",
+    "null": "failed call, written as null",
+}
 
 
 def health_page(health: Mapping[str, Any]) -> Page:
@@ -13,20 +36,25 @@ def health_page(health: Mapping[str, Any]) -> Page:
     names = " and ".join(judge["judge"] for judge in health["judges"])
     about = f"{health['bench']}, judge {names}; {health['level']:.0%} intervals over questions"
     page = Page("Is the judge sound?", about, health["notes"])
+    models = [model["model"] for judge in health["judges"] for model in judge["models"]]
+    page.beginning = common_beginning(models)
     for judge in health["judges"]:
         parts = [
             Part(cards=list(_cards(judge))),
             Part(
                 "Verdicts by label",
                 "A judge without position bias gives two mirror images.",
-                page.chart(health_charts.labels(judge)),
+                page.chart(health_charts.labels(judge), health_charts.PLACES),
+                table=_labels_table(judge),
             ),
             Part("How games ended", table=_states_table(judge)),
         ]
         if any(model["flips"] is not None for model in judge["models"]):
             text = "Answers of like quality flip more: a high rate in one row alone is no fault."
-            chart = page.chart(health_charts.models(judge))
-            parts.insert(2, Part("Position bias and flips by model", text, chart))
+            names = [model["model"] for model in judge["models"]]
+            wins, flips = (page.chart(chart, names) for chart in health_charts.models(judge))
+            parts.insert(2, Part("Flips by model", text, flips))
+            parts.insert(2, Part("Position bias by model", chart=wins))
         examples = [
             Example(
                 f"{one['state']}: {one['model']}, question {one['uid']}, game {one['game']}",
@@ -41,7 +69,7 @@ def health_page(health: Mapping[str, Any]) -> Page:
         parts.append(Part("By model", table=_models_table(judge)))
         page.tabs.append(Tab(judge["judge"], parts))
     if health["agreement"]:
-        page.tabs.append(Tab("agreement", [Part(table=_agreement_table(health["agreement"]))]))
+        page.tabs.append(Tab("agreement", [Part(table=agreement_table(health["agreement"]))]))
     if health["answers"]:
         tab = Tab(
             "answers", list(_answer_parts(page, health["answers"])), health["answers"]["notes"]
@@ -57,11 +85,13 @@ def _cards(judge: Mapping[str, Any]) -> Iterator[Card]:
         yield _card(
             "Picks the first answer",
             a_wins,
-            "50 % without position bias",
+            f"50 % without position bias; strong verdicts {_percent(judge['a_wins_strong'])}, weak "
+            f"{_percent(judge['a_wins_weak'])}",
             abs(a_wins["value"] - 50) > 10,
         )
     if flips["value"] is not None:
-        meaning = "of questions: the other answer wins when the two are swapped"
+        meaning = "of questions: the other answer wins when the two are swapped; half flips, a tie "
+        meaning += f"when swapped: {_percent(judge['half_flips'])}"
         yield _card("Flips", flips, meaning, flips["value"] > 25)
     if judge["flips_to_a"]["value"] is not None:
         yield _card(
@@ -75,12 +105,24 @@ def _cards(judge: Mapping[str, Any]) -> Iterator[Card]:
 
 
 def _card(name: str, share: Mapping[str, Any], meaning: str, alarm: bool = False) -> Card:
-    interval = f"({share['lower']:.1f} – {share['upper']:.1f}) {meaning}"
-    return Card(name, f"{share['value']:.1f} %", interval, alarm)
+    about = f"({share['lower']:.1f} – {share['upper']:.1f}) {meaning}"
+    return Card(name, _percent(share), about, alarm)
+
+
+def _percent(share: Mapping[str, Any]) -> str:
+    return "–" if share["value"] is None else f"{share['value']:.1f} %"
 
 
 def _silent(judge: Mapping[str, Any]) -> int:
     return judge["games"] - judge["states"].get("ok", 0)
+
+
+def _labels_table(judge: Mapping[str, Any]) -> Table:
+    rows = [
+        [word(place), *(number(counts[game], 0) for counts in judge["labels"].values())]
+        for game, place in enumerate(health_charts.PLACES)
+    ]
+    return plain_table({"Verdicts": True} | dict.fromkeys(judge["labels"], False), rows)
 
 
 def _states_table(judge: Mapping[str, Any]) -> Table:
@@ -108,23 +150,6 @@ def _models_table(judge: Mapping[str, Any]) -> Table:
     return plain_table({"Model": True} | dict.fromkeys(names, False), rows)
 
 
-def _agreement_table(agreement: Sequence[Mapping[str, Any]]) -> Table:
-    names = ("Games", "Same label (%)", "Same winner (%)", "Cohen's kappa", "Scores correlate")
-    rows = [
-        [
-            word(one["judge"]),
-            word(one["other"]),
-            number(one["games"], 0),
-            number(one["same_label"]),
-            number(one["same_winner"]),
-            number(one["kappa"], 2),
-            number(one["scores"], 3),
-        ]
-        for one in agreement
-    ]
-    return plain_table({"Judge": True, "Other": True} | dict.fromkeys(names, False), rows)
-
-
 def _answer_parts(page: Page, answers: Mapping[str, Any]) -> Iterator[Part]:
     cards = []
     longer = answers["longer_wins"]
@@ -144,8 +169,22 @@ def _answer_parts(page: Page, answers: Mapping[str, Any]) -> Iterator[Part]:
     if any(one["score"]["of"] for one in answers["bins"]):
         text = "Mean vote for answers of a given length. Without any tie to length: a level line."
         chart = page.chart(health_charts.lengths(answers["bins"]))
-        yield Part("Votes by length", text, chart)
+        yield Part("Votes by length", text, chart, table=_lengths_table(answers["bins"]))
     if answers["empty_models"]:
         rows = [[word(model), number(count, 0)] for model, count in answers["empty_models"].items()]
         table = plain_table({"Model": True, "Empty answers": False}, rows)
         yield Part("Empty answers by model", table=table)
+
+
+def _lengths_table(bins: Sequence[Mapping[str, Any]]) -> Table:
+    rows = [
+        [
+            word(bin_text(one["low"], one["high"])),
+            interval(one["score"], 1),
+            number(one["score"]["of"], 0),
+        ]
+        for one in bins
+        if one["score"]["of"]
+    ]
+    columns = {"Times the baseline's length": True, "Mean vote (%)": False, "Votes": False}
+    return plain_table(columns, rows)

@@ -1,15 +1,18 @@
 """Pages of the report: whole HTML files, tables to sort and charts, nothing loaded from afar."""
 
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from textwrap import indent
+from typing import TYPE_CHECKING, Any
 
-import altair as alt
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from arena.pages.charts import specification
+if TYPE_CHECKING:
+    from altair import TopLevelMixin
 
 TEMPLATES = Path(__file__).parent
 
@@ -105,15 +108,59 @@ class Page:
     notes: Sequence[str] = ()
     tabs: list[Tab] = field(default_factory=list)
     charts: list[dict[str, Any]] = field(default_factory=list)
+    beginning: str = ""  # of most models' names: charts leave it out where there is no room
 
-    def chart(self, chart: alt.TopLevelMixin) -> int:
-        """Take a chart in, and return its number for Part."""
-        self.charts.append(specification(chart))
+    def chart(self, chart: "TopLevelMixin", names: Sequence[str] = ()) -> int:
+        """Take a chart in, and return its number for Part; `names`: that stand beside it."""
+        from arena.pages.charts import CELL, specification  # here: Altair takes half a second
+
+        drawn = specification(chart)
+        # For the page, which fits a chart into the room that it finds.
+        drawn["usermeta"] = {
+            "names": max(map(len, names), default=0),
+            "short": max((len(self._short(name)) for name in names), default=0),
+            "rows": len(names),
+            "cell": CELL,
+        }
+        self.charts.append(drawn)
         return len(self.charts) - 1
+
+    def _short(self, name: str) -> str:
+        begins = self.beginning and name.startswith(self.beginning)
+        return f"…{name[len(self.beginning) :]}" if begins else name
+
+    def text(self) -> str:
+        """The page for a terminal: all but its charts."""
+        lines = [*(f"NOTE: {note}" for note in self.notes), self.title, self.about]
+        for tab in self.tabs:
+            lines += [f"##### {tab.name} #####", *(f"NOTE: {note}" for note in tab.notes)]
+            for part in tab.parts:
+                if not (part.cards or part.table or part.examples):
+                    continue
+                lines += [part.title, part.text]
+                if part.cards:
+                    cells = [[one.name, one.value, one.meaning] for one in part.cards]
+                    lines.append(text_table(cells, (True, False, True)))
+                if part.table:
+                    heads = [column.name for column in part.table.columns]
+                    rows = [[cell.text for cell in row.cells] for row in part.table.rows]
+                    words = [column.word for column in part.table.columns]
+                    lines.append(text_table([heads, *rows], words))
+                lines += [f"{one.title}\n{indent(one.text, '    ')}" for one in part.examples]
+        return "\n\n".join(filter(None, lines)) + "\n"
 
     def html(self) -> str:
         vega = _vega() if self.charts else ""
-        return _templates().get_template("page.html").render(page=self, vega=vega)
+        return templates().get_template("page.html").render(page=self, vega=vega)
+
+
+def common_beginning(names: Sequence[str]) -> str:
+    """What three or more names begin with, up to a separator; "" where that saves nothing."""
+    least, most = min(names, default=""), max(names, default="")
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(least, most, strict=False))
+    shared = "".join(letter for letter, _ in pairs)
+    cut = re.match(r".*[-_./:+@]", shared)
+    return cut[0] if len(names) > 2 and cut and len(cut[0]) > 3 else ""
 
 
 def number(value: float | None, digits: int = 1) -> Cell:
@@ -133,6 +180,27 @@ def word(text: str, style: str = "") -> Cell:
     return Cell(text, text, f"word {style}".strip())
 
 
+def interval(one: Mapping[str, Any], digits: int = 2) -> Cell:
+    """A cell of a value with its interval: `0.62 (0.58, 0.66)`."""
+    if one["value"] is None:
+        return Cell("–")
+    value, lower, upper = (f"{one[key]:.{digits}f}" for key in ("value", "lower", "upper"))
+    return Cell(f"{value} ({lower}, {upper})", one["value"])
+
+
+def text_table(cells: Sequence[Sequence[str]], words: Sequence[bool]) -> str:
+    """Columns two blanks apart; words are flush left, numbers flush right."""
+    cells = [[" ".join(cell.splitlines()) for cell in row] for row in cells]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if is_word else cell.rjust(width)
+            for cell, width, is_word in zip(row, widths, words, strict=True)
+        ).rstrip()
+        for row in cells
+    )
+
+
 def plain_table(columns: Mapping[str, bool], rows: Sequence[Sequence[Cell]]) -> Table:
     """A table from column name -> whether it holds words."""
     return Table(
@@ -141,7 +209,7 @@ def plain_table(columns: Mapping[str, bool], rows: Sequence[Sequence[Cell]]) -> 
 
 
 @functools.cache
-def _templates() -> Environment:
+def templates() -> Environment:
     return Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,  # names of models and replies of judges are strangers' text

@@ -17,10 +17,12 @@ from arena.pages.html import (
     Table,
     TableRow,
     between,
+    common_beginning,
     number,
     plain_table,
     word,
 )
+from arena.pages.judges_page import judges_page
 from arena.ranking.votes import OVERALL
 from arena.support.errors import DataError
 
@@ -50,6 +52,9 @@ def make_pages(folder: Path) -> dict[str, Page]:
     }
     if (folder / "curves.csv").exists():
         pages["curves"] = curves_page(board, read_csv(folder / "curves.csv"))
+    if (folder / "judges.json").exists():
+        found = json.loads((folder / "judges.json").read_text(encoding="utf-8"))
+        pages["judges"] = judges_page(found, _page("", board).about, board["notes"])
     health = json.loads((folder / "health.json").read_text(encoding="utf-8"))
     pages["judge_health"] = health_page(health)
     return pages
@@ -64,7 +69,7 @@ def read_csv(path: Path) -> Rows:
 
 
 def _value(key: str, text: str) -> Any:
-    if key in ("category", "model", "other", "run"):
+    if key in ("category", "model", "other", "run", "told_apart"):
         return text
     return float(text) if text else None
 
@@ -75,7 +80,11 @@ def leaderboard_page(board: Mapping[str, Any]) -> Page:
     level = f"{board['level']:.0%}"
     columns = [
         Column(
-            "Rank", hint="ranks that the data allow: below who is surely better, above who is worse"
+            "Rank",
+            hint="ranks that the data allow: below who is surely better, above who is worse"
+            + (
+                ", for all models at once" if board["ranks"] == "simultaneous" else ", pair by pair"
+            ),
         ),
         Column("Model", word=True),
         Column("Score (%)", hint="mean vote against the baseline; 50 is as good as the baseline"),
@@ -87,17 +96,25 @@ def leaderboard_page(board: Mapping[str, Any]) -> Page:
     ]
     if board["control_features"]:
         columns.append(Column("Without style control"))
+    tokens = any(row["avg_tokens"] is not None for row in board["rows"])
+    if tokens:
+        columns.append(Column("Tokens", hint="of the model's answers, on average"))
     for category, rows in _by_category(board):
         about = board["categories"][category]
-        cells = [_leaderboard_row(row, bool(board["control_features"])) for row in rows]
-        tab = Tab(category, [Part(table=Table(columns, cells))], about["notes"])
+        cells = [_leaderboard_row(row, bool(board["control_features"]), tokens) for row in rows]
+        power = (
+            "A true difference of {pair:.1f} points is found in 4 of 5 campaigns of this size "
+            "where two models are compared, one of {all_pairs:.1f} points where all are."
+        )
+        text = power.format(**about["detectable"]) if about["detectable"] else ""
+        tab = Tab(category, [Part(text=text, table=Table(columns, cells))], about["notes"])
         if about["style"]:
             tab.parts.append(_style_part(about["style"], level))
         page.tabs.append(tab)
     return page
 
 
-def _leaderboard_row(row: Mapping[str, Any], controlled: bool) -> TableRow:
+def _leaderboard_row(row: Mapping[str, Any], controlled: bool, tokens: bool) -> TableRow:
     score, best, worst = row["score"], row["best_rank"], row["worst_rank"]
     known = score is not None
     ranks = Cell("–")
@@ -106,9 +123,8 @@ def _leaderboard_row(row: Mapping[str, Any], controlled: bool) -> TableRow:
     interval = between(row["lower"], row["upper"])
     # Without an interval the bar's line has no length.
     ends = (score, score) if row["lower"] is None else (row["lower"], row["upper"])
-    lost = row["games"] - row["won"] - row["tied"]
     counts = [
-        Cell(f"{row['won']:,} · {row['tied']:,} · {lost:,}", row["won"]),
+        Cell(f"{row['won']:,} · {row['tied']:,} · {row['lost']:,}", row["won"]),
         Cell(f"{row['questions']:,}", row["questions"]),
         Cell(f"{row['games']:,}", row["games"]),
     ]
@@ -119,13 +135,15 @@ def _leaderboard_row(row: Mapping[str, Any], controlled: bool) -> TableRow:
         word(
             row["model"] + (" (baseline)" if row["is_baseline"] and row["model"][0] != "(" else "")
         ),
-        Cell(f"{score:.1f}", score, "strong") if known else Cell("–"),
+        Cell(f"{score:.1f}{'*' * row['is_plain']}", score, "strong") if known else Cell("–"),
         interval,
         Cell(interval.text, score, bar=(score, *ends)) if known else Cell("–"),
         *counts,
     ]
     if controlled:
         cells.append(number(row["plain_score"]))
+    if tokens:
+        cells.append(number(row["avg_tokens"] and int(row["avg_tokens"]), 0))
     return TableRow(cells, row["is_baseline"])
 
 
@@ -150,7 +168,7 @@ def intervals_page(board: Mapping[str, Any]) -> Page:
     """Scores with intervals as a chart."""
     page = _page("Scores with intervals", board)
     for category, rows in _by_category(board):
-        chart = page.chart(charts.intervals(rows, board["level"]))
+        chart = page.chart(charts.intervals(rows, board["level"]), _names(rows))
         page.tabs.append(Tab(category, [Part(chart=chart)]))
     return page
 
@@ -171,13 +189,15 @@ def differences_page(board: Mapping[str, Any], pairs: Rows) -> Page:
         ]
         parts = []
         if shown:
+            at_once = board["ranks"] == "simultaneous"
             text = (
                 "Blue: the model of the row is better, orange: it is worse. A dot: the data cannot "
-                "tell the two apart. The models stand in the order of the leaderboard."
+                f"tell the two apart, {'all pairs taken at once' if at_once else 'pair by pair'}. "
+                "The models stand in the order of the leaderboard."
             )
             if len(names) < len(scored):
                 text += f" The best {len(names)} models are shown; differences.csv has all pairs."
-            chart = page.chart(charts.difference_matrix(shown, names))
+            chart = page.chart(charts.difference_matrix(shown, names), names)
             # With style control, or single votes drawn, a difference is one of scores.
             paired = board["ci"] == "questions" and not board["control_features"]
             what = "on the same questions" if paired else "of the scores"
@@ -200,11 +220,11 @@ def categories_page(board: Mapping[str, Any]) -> Page:
     shown = list(_by_category(board))
     if len(shown) > 1:
         rows = [row for category, some in shown for row in some if category != OVERALL]
-        chart = page.chart(charts.by_category(rows))
+        chart = page.chart(charts.by_category(rows), _names(shown[0][1]))
         text = "Each category against its own baseline; the dashed line is as good as that."
         page.tabs.append(Tab("side by side", [Part("Score in each category", text, chart)]))
     for category, rows in shown:
-        chart = page.chart(charts.outcomes(rows))
+        chart = page.chart(charts.outcomes(rows), _names(rows))
         page.tabs.append(Tab(category, [Part("Games won, tied and lost", chart=chart)]))
     return page
 
@@ -212,13 +232,15 @@ def categories_page(board: Mapping[str, Any]) -> Page:
 def curves_page(board: Mapping[str, Any], points: Rows) -> Page:
     """Checkpoints of runs: score against step."""
     page = _page("Score over training", board)
-    for category, _ in _by_category(board):
+    for category, rows in _by_category(board):
         some = [one for one in points if one["category"] == category and one["score"] is not None]
         if not some:
             continue
-        chart = page.chart(charts.curves(some, board["level"]))
+        runs = {one["run"] for one in some}
+        many = len(runs) > charts.MOST_RUNS
+        chart = page.chart(charts.curves(some, board["level"]), list(runs) if many else ())
         columns = {"Run": True, "Step": False, "Model": True, "Score (%)": False, "Interval": False}
-        rows = [
+        cells = [
             [
                 word(one["run"] or "–"),
                 Cell(f"{one['step']:,g}", one["step"]),
@@ -229,12 +251,24 @@ def curves_page(board: Mapping[str, Any], points: Rows) -> Page:
             for one in some
         ]
         text = "Click a run in the legend to single it out; scroll and drag to look closer."
-        parts = [Part(text=text, chart=chart), Part(table=plain_table(columns, rows))]
-        page.tabs.append(Tab(category, parts))
+        if many:
+            text = "A plot a run, with the other runs in grey; all have the same scales."
+        parts = [Part(text=text, chart=chart), Part(table=plain_table(columns, cells))]
+        page.tabs.append(Tab(category, parts, list(_not_drawn(rows, some))))
     if not page.tabs:
         nothing = "No judged model has a name that the pattern of steps matches."
         page.tabs.append(Tab("overall", [Part(text=nothing)]))
     return page
+
+
+def _not_drawn(rows: Rows, drawn: Rows) -> Iterator[str]:
+    """Say which models are on no curve, and why."""
+    on_curves = {one["model"] for one in drawn}
+    rest = [row for row in rows if row["model"] not in on_curves and not row["is_baseline"]]
+    for why, known in (("their names match no step", True), ("they have no score", False)):
+        models = [row["model"] for row in rest if (row["score"] is not None) == known]
+        if models:
+            yield f"Not on a curve, for {why}: {', '.join(models)}"
 
 
 def _page(title: str, board: Mapping[str, Any]) -> Page:
@@ -245,7 +279,12 @@ def _page(title: str, board: Mapping[str, Any]) -> Page:
         f"{'questions' if board['ci'] == 'questions' else 'votes'}"
         + (f"; style control: {style}" if style else "")
     )
-    return Page(title, about, board["notes"])
+    names = {row["model"] for row in board["rows"] if not row["is_baseline"]}
+    return Page(title, about, board["notes"], beginning=common_beginning(sorted(names)))
+
+
+def _names(rows: Rows) -> list[str]:
+    return [row["model"] for row in rows]
 
 
 def _by_category(board: Mapping[str, Any]) -> Iterator[tuple[str, Rows]]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from arena.data.answers import left_out, read_answers
-from arena.ranking.judge_health import Share, from_the_model, share
+from arena.ranking.agreement import from_the_model
+from arena.ranking.judge_health import Share, share
 from arena.ranking.votes import ABSENT, Verdicts, Votes
 
 # Ends of the bins of length ratios, model / baseline: about equal is within a fifth.

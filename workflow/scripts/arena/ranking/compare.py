@@ -1,46 +1,66 @@
 """Differences between any two models on the same questions, ranks, and groups that are alike."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
-from arena.ranking.intervals import bounds, widen_certain
+from arena.ranking.intervals import (
+    Strata,
+    normal_of,
+    scale_of,
+    standard_errors,
+    student,
+    widen_certain,
+)
+from arena.ranking.significance import STILL, at_most_certain, detectable, p_values
 from arena.ranking.votes import Votes
+
+RANKS = ("simultaneous", "marginal")
 
 
 @dataclass(frozen=True, slots=True)
 class Differences:
     """For models i (rows) and j (columns): score of i minus score of j in points, [M, M].
 
-    Antisymmetric: lower[i, j] = -upper[j, i]. NaN where two models share no question that counts.
+    lower, upper, p: of a pair by itself, for which p below 1 - level is an interval without 0.
+    p_adjusted: of all pairs at once. better: whether i is better than j for sure, by the ranks that
+    were asked for. NaN where two models share no question that counts.
     """
 
     difference: np.ndarray
     lower: np.ndarray
     upper: np.ndarray
+    p: np.ndarray
+    p_adjusted: np.ndarray
+    better: np.ndarray
     questions: np.ndarray  # that both were judged on
-
-    @property
-    def better(self) -> np.ndarray:
-        """[M, M] True where the whole interval of i minus j lies above 0."""
-        return self.lower > 0
+    detectable: tuple[float, float] | None  # see `significance.detectable`
 
 
 def paired_differences(
-    votes: Votes, weights: np.ndarray, level: float, baseline: int | None = None
+    votes: Votes,
+    weights: np.ndarray,
+    level: float,
+    baseline: int | None = None,
+    strata: Strata = (),
+    ranks: str = RANKS[0],
 ) -> Differences:
     """Compare every pair on the questions that both were judged on, by resampling these.
 
     So a hard question that only one of them was asked weighs on neither. `weights`: [rounds, Q];
     `baseline`: its row, where it has one.
     """
-    once = _Pairs(votes, np.ones((1, votes.votes.shape[1])))
-    resampled = _Pairs(votes, weights)
+    parts = strata if len(strata) > 1 else [np.arange(votes.votes.shape[1])]
+    even = len(parts) > 1
+    once = [_Pairs(votes.of(rows), np.ones((1, len(rows))), even) for rows in parts]
+    drawn = [_Pairs(votes.of(rows), weights[:, rows], even) for rows in parts]
     models = range(len(votes.votes))
-    difference = [once.against(i)[0] for i in models]  # rows of the triangle i < j
+    difference = [_against(once, i)[0] for i in models]  # rows of the triangle i < j
     # A row at a time, so that memory stays at rounds x models.
-    rows = (resampled.against(i) for i in models)
-    return _differences(difference, rows, votes, level, baseline)
+    rows = (_against(drawn, i) for i in models)
+    return _differences(difference, rows, votes, level, baseline, strata, ranks)
 
 
 def resampled_differences(
@@ -49,6 +69,8 @@ def resampled_differences(
     votes: Votes,
     level: float,
     baseline: int | None = None,
+    strata: Strata = (),
+    ranks: str = RANKS[0],
     ci: str = "questions",
 ) -> Differences:
     """Compare scores [M] with resamples [rounds, M] of any kind, such as style-controlled ones.
@@ -57,31 +79,65 @@ def resampled_differences(
     """
     difference = [scores[i] - scores[i + 1 :] for i in range(len(scores))]
     rows = (resamples[:, [i]] - resamples[:, i + 1 :] for i in range(len(scores)))
-    return _differences(difference, rows, votes, level, baseline, ci)
+    return _differences(difference, rows, votes, level, baseline, strata, ranks, ci)
 
 
 def _differences(
-    difference, rows, votes: Votes, level: float, baseline: int | None, ci: str = "questions"
+    difference: Sequence[np.ndarray],
+    rows: Iterable[np.ndarray],
+    votes: Votes,
+    level: float,
+    baseline: int | None,
+    strata: Strata,
+    ranks: str,
+    ci: str = "questions",
 ) -> Differences:
     """Whole matrices from the triangle i < j, row by row: differences and their resamples."""
-    has = (votes.votes > 0).astype(int)
+    has = (votes.votes > 0).astype(float)
     questions = has @ has.T
+    together = questions.astype(int)
+    parts = [has[:, rows] for rows in strata] if len(strata) > 1 else [has]
+    free = questions - sum(part @ part.T > 0 for part in parts)
+    if ci != "questions":  # single votes, as upstream: a normal, whatever the questions
+        questions = free = 1e6 * (questions > 0)
     least, most = np.zeros(len(has)), np.full(len(has), 100.0)
     if baseline is not None:
         least[baseline] = most[baseline] = 50.0  # by definition: no question could tell otherwise
-    whole, lower, upper = np.zeros((3, len(has), len(has)))
+    whole, lower, upper, z = np.zeros((4, len(has), len(has)))
+    errors = np.full_like(whole, np.nan)
+    largest = np.zeros(1)  # [rounds] the largest deviation of all pairs, in standard errors
     for i, (values, row) in enumerate(zip(difference, rows, strict=True)):
         rest = slice(i + 1, None)
         shared = questions[i, rest]
         values, row = (np.where(shared > 0, part, np.nan) for part in (values, row))
-        low, high = bounds(row, level, ci, shared)
+        spread = standard_errors(row)
+        error = spread * np.sqrt(np.maximum(shared, 1) / np.maximum(free[i, rest], 1))
+        reach = student(level, free[i, rest]) * error
+        low, high = values - reach, values + reach
+        steps = np.abs(row - values) / np.where(spread > STILL, spread, np.inf)
+        steps = np.nan_to_num(steps).max(axis=1, initial=0.0)
+        largest = np.maximum(largest, steps)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = np.abs(values) / np.where(error > STILL, error, 0.0)
+        t[np.abs(values) <= STILL] = 0.0
+        normal = np.where(np.isnan(error), np.nan, normal_of(t, free[i, rest]))
         if ci == "questions":
-            reach = least[i] - most[rest], most[i] - least[rest]
-            low, high = widen_certain(values, low, high, shared, level, *reach)
+            ends = least[i] - most[rest], most[i] - least[rest]
+            low, high = widen_certain(values, low, high, shared, level, *ends)
+            low, high = np.maximum(low, ends[0]), np.minimum(high, ends[1])
+            normal = at_most_certain(normal, values, error, shared, *ends)
         whole[i, rest], whole[rest, i] = values, -values
         lower[i, rest], upper[i, rest] = low, high
         lower[rest, i], upper[rest, i] = -high, -low
-    return Differences(whole, lower, upper, questions)
+        z[i, rest] = z[rest, i] = normal
+        errors[i, rest] = error
+    p, adjusted = p_values(z, largest)
+    with np.errstate(invalid="ignore"):
+        better = ((adjusted if ranks == RANKS[0] else p) < 1 - level) & (whole > 0)
+    if baseline is not None and len(has) > 2:
+        errors[baseline] = errors[:, baseline] = np.nan  # models against each other
+    found = detectable(errors, largest, level)
+    return Differences(whole, lower, upper, p, adjusted, better, together, found)
 
 
 class _Pairs:
@@ -90,25 +146,46 @@ class _Pairs:
     Few questions are missing anywhere, so the second sum is short.
     """
 
-    def __init__(self, votes: Votes, weights: np.ndarray):
-        self.votes, self.weights = votes, weights
+    def __init__(self, votes: Votes, weights: np.ndarray, even: bool):
+        """even: every round draws as many questions as two models share (one of several strata)."""
         self.missing = votes.votes == 0
         self.gaps = np.flatnonzero(self.missing.any(axis=0))
+        if even and not self.gaps.size:  # then all pairs share the same questions
+            weights, even = (
+                weights * scale_of(weights.sum(axis=1), weights.shape[1])[:, None],
+                False,
+            )
+        self.votes, self.weights, self.even = votes, weights, even
         self.won, self.cast = weights @ votes.wins.T, weights @ votes.votes.T
+        self.drawn = weights @ (~self.missing).T if even else None
 
-    def against(self, i: int) -> np.ndarray:
-        """Model i minus the models after it, [rounds, M - i - 1]; NaN where nothing is shared."""
-        votes, gaps, mine = self.votes, self.gaps, np.flatnonzero(self.missing[i])
+    def sums(self, i: int) -> list[np.ndarray]:
+        """Won and cast of model i, then of the models after it, [rounds, M - i - 1] or a column."""
         after = slice(i + 1, None)
+        sums = [self.won[:, [i]], self.cast[:, [i]], self.won[:, after], self.cast[:, after]]
+        if not self.gaps.size:
+            return sums
+        votes, gaps, mine = self.votes, self.gaps, np.flatnonzero(self.missing[i])
         theirs = self.missing[after, gaps].T.astype(float)
-        won = self.won[:, [i]] - (self.weights[:, gaps] * votes.wins[i, gaps]) @ theirs
-        cast = self.cast[:, [i]] - (self.weights[:, gaps] * votes.votes[i, gaps]) @ theirs
-        other_won = self.won[:, after] - self.weights[:, mine] @ votes.wins[after, mine].T
-        other_cast = self.cast[:, after] - self.weights[:, mine] @ votes.votes[after, mine].T
-        with np.errstate(invalid="ignore", divide="ignore"):
-            difference = 100 * (won / cast - other_won / other_cast)
-        # What is left of a subtraction must not pass for a vote.
-        return np.where((cast > 1e-9) & (other_cast > 1e-9), difference, np.nan)
+        sums[0] = sums[0] - (self.weights[:, gaps] * votes.wins[i, gaps]) @ theirs
+        sums[1] = sums[1] - (self.weights[:, gaps] * votes.votes[i, gaps]) @ theirs
+        sums[2] = sums[2] - self.weights[:, mine] @ votes.wins[after, mine].T
+        sums[3] = sums[3] - self.weights[:, mine] @ votes.votes[after, mine].T
+        if self.even:
+            drawn = self.drawn[:, [i]] - (self.weights[:, gaps] * ~self.missing[i, gaps]) @ theirs
+            scale = scale_of(drawn, (~self.missing[after] & ~self.missing[i]).sum(axis=1))
+            sums = [scale * part for part in sums]
+        return sums
+
+
+def _against(parts: Sequence[_Pairs], i: int) -> np.ndarray:
+    """Model i minus the models after it, [rounds, M - i - 1]; NaN where nothing is shared."""
+    columns = zip(*(part.sums(i) for part in parts), strict=True)
+    won, cast, other_won, other_cast = (reduce(np.add, column) for column in columns)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        difference = 100 * (won / cast - other_won / other_cast)
+    # What is left of a subtraction must not pass for a vote.
+    return np.where((cast > 1e-9) & (other_cast > 1e-9), difference, np.nan)
 
 
 def rank_ranges(differences: Differences, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -117,8 +194,8 @@ def rank_ranges(differences: Differences, known: np.ndarray) -> tuple[np.ndarray
     `known`: mask of the models with a score; the others take no rank.
 
     Best: one more than the models that are surely better; worst: the same from below. "Surely" is
-    an interval of the paired difference that leaves out 0; nothing corrects for the number of
-    pairs.
+    `Differences.better`: with all pairs at once, all ranks hold at once (Mogstad, Romano, Shaikh
+    and Wilhelm, "Inference for Ranks", 2024).
     """
     better = differences.better
     return 1 + better.sum(axis=0), known.sum() - better.sum(axis=1)

@@ -19,13 +19,17 @@ class Point:
     row: Row
 
 
+# A run's last checkpoint, which says no number.
+FINAL = re.compile(r"(.+)[-_.](final|last)", re.IGNORECASE)
+
+
 def run_and_step(pattern: re.Pattern, model: str) -> tuple[str, float] | None:
     """Return a checkpoint's run and step, or None for any other model. Steps: 1000, 1.5e3, 20k, 2M.
 
     A name without the group `run`, or with an empty one, belongs to the run "".
     """
     match = pattern.search(model)
-    if not match or match["step"] is None:
+    if not match or match["step"] is None or match["step"].lower() in ("final", "last"):
         return None
     run = match["run"] if "run" in pattern.groupindex else ""
     number = re.fullmatch(r"(\d[\d_]*\.?\d*(?:e\d\d?)?)([kKmMbB]?)", match["step"])
@@ -36,13 +40,26 @@ def run_and_step(pattern: re.Pattern, model: str) -> tuple[str, float] | None:
 
 
 def make_curves(boards: Sequence[Board], pattern: str) -> list[Point]:
-    """Return the checkpoints among the models of each table, by run and step; [] without any."""
+    """Return the checkpoints among the models of each table, by run and step; [] without any.
+
+    `<run>-final` stands behind the run's last step, as far as that is from the one before.
+    """
     compiled = compile_steps(pattern)
-    points = [
-        Point(board.category, *found, row)
-        for board in boards
-        for row in board.rows
-        if not row.is_baseline and (found := run_and_step(compiled, row.model))
-    ]
+    points = []
+    for board in boards:
+        steps: dict[str, set[float]] = {}
+        finals = []
+        for row in board.rows:
+            if row.is_baseline:
+                continue
+            if found := run_and_step(compiled, row.model):
+                points.append(Point(board.category, *found, row))
+                steps.setdefault(found[0], set()).add(found[1])
+            elif final := FINAL.fullmatch(row.model):
+                finals.append((final[1], row))
+        for run, row in finals:
+            if run in steps:
+                *_, before, last = [0.0, *sorted(steps[run])]
+                points.append(Point(board.category, run, 2 * last - before, row))
     place = {board.category: number for number, board in enumerate(boards)}
     return sorted(points, key=lambda point: (place[point.category], point.run, point.step))

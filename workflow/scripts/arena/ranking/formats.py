@@ -1,4 +1,4 @@
-"""The leaderboard as text for terminals and Markdown (pandas tables), CSV and JSON."""
+"""The leaderboard as text for terminals, Markdown and LaTeX (pandas tables), CSV and JSON."""
 
 import csv
 import io
@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from arena.ranking.curves import Point
@@ -20,41 +21,91 @@ if TYPE_CHECKING:
 # The columns of leaderboard.csv: documented in docs/statistics.md, never renamed, only added to.
 CSV_COLUMNS = (
     *("category", "model", "score", "lower", "upper", "questions", "games"),
-    *("best_rank", "worst_rank"),
+    *("best_rank", "worst_rank", "won", "tied", "lost", "avg_tokens", "design_effect"),
+    *("plain_score", "is_plain"),
 )
-DIFFERENCE_COLUMNS = ("category", "model", "other", "difference", "lower", "upper", "questions")
+DIFFERENCE_COLUMNS = (
+    *("category", "model", "other", "difference", "lower", "upper", "questions"),
+    *("p", "p_adjusted", "told_apart"),
+)
 CURVE_COLUMNS = ("category", "run", "step", "model", "score", "lower", "upper", "questions")
-LEGEND = (
-    "Rank: the places that the data allow. Group: neighbours that share a number cannot be "
-    "told apart."
-)
+LEGENDS = {
+    "simultaneous": "Rank: the places that the data allow, {level:.0%} sure of all models at once "
+    "(max-t over all pairs). Group: neighbours that share a number cannot be told apart.",
+    "marginal": "Rank: the places that the data allow by each pair alone ({level:.0%}); some of so "
+    "many pairs are wrong. Group: neighbours that share a number cannot be told apart.",
+}
 # What Markdown reads as more than text; inside a word "_" is only that.
 _MARKS = re.compile(r"[\\`*<>\[\]|&~]|(?<![^\W_])_|_(?![^\W_])")
+_LATEX = {
+    **{char: "\\" + char for char in "&%$#_{}"},
+    **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"},
+    **{char: f"${char}$" for char in "<>|"},
+    **{char: f"{{{char}}}" for char in "[*"},  # at the start of a row they would be options of \\
+}
 DIGITS = 4  # of numbers in files: published scores have 2, intervals are seeded
 
 
-def as_text(boards: Sequence[Board], heading: str, notes: Sequence[str]) -> str:
+def as_text(boards: Sequence[Board], options: Options, heading: str, notes: Sequence[str]) -> str:
     """All tables as Arena-Hard-Auto prints them, with what each score rests on beside it."""
     parts = [f"NOTE: {note}" for note in notes]
-    parts += [heading, LEGEND]
-    for board in _shown(boards):
+    parts += [heading, legend(options)]
+    for board in shown(boards):
         parts += [f"##### Category: {board.category} #####", _table(board).to_string()]
-        parts += [f"NOTE: {note}" for note in board.notes]
+        parts += [*_power(board), *(f"NOTE: {note}" for note in board.notes)]
         if board.style and board.style.coefficients:
             parts.append(_style_table(board).to_string())
     return "\n\n".join(parts) + "\n"
 
 
-def as_markdown(boards: Sequence[Board], heading: str, notes: Sequence[str]) -> str:
+def as_markdown(
+    boards: Sequence[Board], options: Options, heading: str, notes: Sequence[str]
+) -> str:
     """The same as Markdown tables."""
     parts = [f"> **Note:** {_escaped(note)}" for note in notes]
-    parts += [_escaped(heading), LEGEND]
-    for board in _shown(boards):
+    parts += [_escaped(heading), _escaped(legend(options))]
+    for board in shown(boards):
         parts += [f"## {_escaped(board.category)}", _markdown(_table(board))]
-        parts += [f"> {_escaped(note)}" for note in board.notes]
+        parts += [*_power(board), *(f"> {_escaped(note)}" for note in board.notes)]
         if board.style and board.style.coefficients:
             parts.append(_markdown(_style_table(board)))
     return "\n\n".join(parts) + "\n"
+
+
+def as_latex(boards: Sequence[Board], options: Options, heading: str, notes: Sequence[str]) -> str:
+    """The same for a paper: a table a category, for a preamble with \\usepackage{booktabs}."""
+    lines = (heading, legend(options), *notes)
+    parts = [f"% {' '.join(line.splitlines())}" for line in lines]
+    ranks = legend(options).partition(" Group:")[0]
+    about = f"mean vote in percent with {options.level:.0%} intervals. {ranks}"
+    for board in filter(lambda board: board.rows, shown(boards)):
+        table = _table(board).drop(columns=["Group", "Games"]).map(_latex)
+        table["CI (%)"] = [
+            f"$_{{-{row.score - row.lower:.1f}}}^{{+{row.upper - row.score:.1f}}}$"
+            if math.isfinite(row.lower) and not row.is_baseline
+            else "-"
+            for row in board.rows
+        ]
+        table["Rank"] = [rank_text(row).replace("-", "--") for row in board.rows]
+        for name in ("won", "tied", "lost"):
+            table[name.title()] = [
+                "-" if r.is_baseline else str(getattr(r, name)) for r in board.rows
+            ]
+        parts += [f"% {' '.join(line.splitlines())}" for line in (*_power(board), *board.notes)]
+        parts.append(
+            table.rename(columns=_latex).to_latex(
+                index=False,
+                column_format="l" + "r" * (table.shape[1] - 1),
+                caption=_latex(f"{board.category}: {about}"),
+                label=f"tab:{re.sub(r'[^A-Za-z0-9]+', '-', board.category)}",
+            )
+        )
+    return "\n".join(parts)
+
+
+def legend(options: Options) -> str:
+    """What the columns mean, by the way in which the ranks were made."""
+    return LEGENDS[options.ranks].format(level=options.level)
 
 
 def as_csv(boards: Sequence[Board]) -> str:
@@ -96,17 +147,14 @@ def differences_text(boards: Sequence[Board], models: Sequence[str]) -> str:
             "Difference": "-" if pair["difference"] is None else f"{pair['difference']:+.1f}",
             "CI": "-" if pair["lower"] is None else f"({pair['lower']:+.1f}, {pair['upper']:+.1f})",
             "Questions": pair["questions"],
-            "Told apart": "yes" if is_sure(pair) else "no",
+            "p": "-" if pair["p"] is None else f"{pair['p']:.2g}",
+            "Adjusted": "-" if pair["p_adjusted"] is None else f"{pair['p_adjusted']:.2g}",
+            "Told apart": pair["told_apart"],
         }
-        for pair in map(rounded, _pairs(_shown(boards)))
+        for pair in map(rounded, _pairs(shown(boards)))
         if pair["model"] in models and pair["other"] in models
     ]
     return _frame(rows).to_string(index=False) + "\n" if rows else ""
-
-
-def is_sure(pair: Mapping[str, Any]) -> bool:
-    """Whether the interval of a pair's difference leaves out 0: the data tell the two apart."""
-    return pair["lower"] is not None and (pair["lower"] > 0 or pair["upper"] < 0)
 
 
 def as_json(
@@ -123,6 +171,7 @@ def as_json(
             board.category: {
                 "baseline": board.baseline,
                 "questions": board.questions,
+                "detectable": _detectable(board),
                 "groups": board.groups,
                 "style": [rounded(asdict(one)) for one in board.style.coefficients]
                 if board.style
@@ -138,11 +187,15 @@ def as_json(
 def rounded(values: Mapping[str, Any]) -> dict[str, Any]:
     """Numbers with as many digits as files get; None where there is no number."""
     return {
-        key: (round(value, DIGITS) if math.isfinite(value) else None)
-        if isinstance(value, float)
-        else value
+        key: _digits(key, value) if isinstance(value, float) else value
         for key, value in values.items()
     }
+
+
+def _digits(key: str, value: float) -> float | None:
+    if not math.isfinite(value):
+        return None
+    return float(f"{value:.3g}") if key in ("p", "p_adjusted") else round(value, DIGITS)
 
 
 def interval_text(row: Row) -> str:
@@ -191,10 +244,13 @@ def _pairs(boards: Sequence[Board]) -> Iterator[dict[str, Any]]:
                     "lower": float(found.lower[i, j]),
                     "upper": float(found.upper[i, j]),
                     "questions": int(found.questions[i, j]),
+                    "p": float(found.p[i, j]),
+                    "p_adjusted": float(found.p_adjusted[i, j]),
+                    "told_apart": "yes" if found.better[i, j] or found.better[j, i] else "no",
                 }
 
 
-def _shown(boards: Sequence[Board]) -> list[Board]:
+def shown(boards: Sequence[Board]) -> list[Board]:
     """With one category, its table says all that the overall one would."""
     return [board for board in boards if board.category != OVERALL or len(boards) > 2]
 
@@ -205,16 +261,43 @@ def _table(board: Board) -> "DataFrame":
     rows = [
         {
             "Model": row.model + (" (baseline)" if row.is_baseline and row.model[0] != "(" else ""),
-            "Scores (%)": f"{row.score:.1f}" if math.isfinite(row.score) else "-",
+            "Scores (%)": f"{row.score:.1f}{'*' * row.is_plain}",
             "CI (%)": interval_text(row),
             "Rank": rank_text(row),
             "Group": groups.get(row.model, "-"),
             "Questions": "-" if row.is_baseline else str(row.questions),
             "Games": "-" if row.is_baseline else str(row.games),
+            "Tokens": "-" if row.avg_tokens is None else str(int(row.avg_tokens)),  # as v0.1
         }
         for row in board.rows
     ]
+    if all(row.avg_tokens is None for row in board.rows):  # nobody asked for them
+        rows = [{name: cell for name, cell in row.items() if name != "Tokens"} for row in rows]
     return _frame(rows, index=range(1, len(rows) + 1))
+
+
+def _detectable(board: Board) -> dict[str, float] | None:
+    """The smallest difference that can be told, of a pair by itself and among all pairs."""
+    found = board.differences.detectable
+    return found and rounded(dict(zip(("pair", "all_pairs"), found, strict=True)))
+
+
+def _power(board: Board) -> Iterator[str]:
+    """What so many questions can tell, in one line."""
+    found = _detectable(board)
+    effects = [row.design_effect for row in board.rows if row.design_effect is not None]
+    if found and effects:
+        yield (
+            f"A true difference of {found['pair']:.1f} points is found in 4 of 5 campaigns of "
+            f"{board.questions} questions where two models are compared, one of "
+            f"{found['all_pairs']:.1f} points where all are. Design effect (median): "
+            f"{median(effects):.1f} times the variance of as many independent votes."
+        )
+
+
+def _latex(text: str) -> str:
+    """Strangers' text as LaTeX that shows it as it is, in one line."""
+    return "".join(_LATEX.get(char, char) for char in " ".join(text.splitlines()))
 
 
 def _style_table(board: Board) -> "DataFrame":

@@ -6,25 +6,31 @@ question's number of draws in a round is Poisson(1), seeded by the question's ow
 bootstrap of Chamandy et al., "Estimating Uncertainty for Massive Data Streams" (2012), equal to
 drawing n of n up to O(1/n). That makes a model's interval independent of which other models are in
 the table, and every pair of models is resampled with the same questions, so differences are paired
-for free.
+for free. Several categories are strata: how many questions each has is no matter of chance, so each
+keeps its weight in every round.
+
+The resamples give standard errors; what they know of the ends of a scale is too little. Bounds are
+Wilson's for scores and Student's for everything else.
 
 "upstream" draws single votes, as Arena-Hard-Auto does. Votes have three values, so that is a draw
 of three counts. Its intervals are too narrow; it is here to compare with published ones.
+"unanchored" is what Arena-Hard-Auto v0.1 makes of them where the baseline is not gpt-4-0314.
 """
 
 import hashlib
 from collections.abc import Sequence
-from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
 
 from arena.ranking.votes import Votes
 
-CI = ("questions", "upstream")
+CI = ("questions", "upstream", "unanchored")
 # Share of resamples inside the interval: Arena-Hard-Auto prints 5-95 % (v2.0) and 2.5-97.5 %
 # (v0.1).
 LEVELS = {"v2.0": 0.90, "v0.1": 0.95}
+
+Strata = Sequence[np.ndarray]  # the questions of each category, as indices
 
 
 def question_weights(questions: Sequence[str], rounds: int, seed: int) -> np.ndarray:
@@ -33,10 +39,43 @@ def question_weights(questions: Sequence[str], rounds: int, seed: int) -> np.nda
     return np.array(columns, dtype=float).reshape(len(columns), rounds).T
 
 
-def resampled_scores(votes: Votes, weights: np.ndarray) -> np.ndarray:
-    """Return the scores (0-100) of every round, [rounds, M]; NaN where a round drew no vote."""
+def stratified(weights: np.ndarray, strata: Strata) -> np.ndarray:
+    """Return weights [rounds, Q] that add up to its number of questions in every stratum.
+
+    A stratum of which a round draws nothing counts as it is there.
+    """
+    if len(strata) < 2:
+        return weights
+    result = np.empty_like(weights)
+    for rows in strata:
+        part = weights[:, rows]
+        part = np.where(part.any(axis=1, keepdims=True), part, 1.0)
+        result[:, rows] = part * len(rows) / part.sum(axis=1, keepdims=True)
+    return result
+
+
+def resampled_scores(votes: Votes, weights: np.ndarray, strata: Strata = ()) -> np.ndarray:
+    """Return the scores (0-100) of every round, [rounds, M]; NaN where a round drew no vote.
+
+    With several strata each keeps the weight that it has among the model's own questions, so that
+    the scores depend on no other model's questions.
+    """
+    if len(strata) < 2:
+        won, cast = weights @ votes.wins.T, weights @ votes.votes.T
+    else:
+        won, cast = np.zeros((2, len(weights), len(votes.votes)))
+        for rows in strata:
+            part, draws = votes.of(rows), weights[:, rows]
+            scale = scale_of(draws @ (part.votes > 0).T, (part.votes > 0).sum(axis=1))
+            won += scale * (draws @ part.wins.T)
+            cast += scale * (draws @ part.votes.T)
     with np.errstate(invalid="ignore"):
-        return 100 * (weights @ votes.wins.T) / (weights @ votes.votes.T)
+        return 100 * won / cast
+
+
+def scale_of(drawn: np.ndarray, questions: np.ndarray) -> np.ndarray:
+    """What a stratum's sums are multiplied by for its draws to be as many as its questions."""
+    return np.where(drawn > 1e-9, questions / np.maximum(drawn, 1e-9), 0.0)
 
 
 def upstream_scores(
@@ -84,55 +123,91 @@ def resampler(votes: Votes, weights: np.ndarray, ci: str, seed: int):
     return draw
 
 
-def bounds(
-    resamples: np.ndarray,
+def unanchored_bounds(resamples: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bounds that Arena-Hard-Auto v0.1 prints of resampled scores [rounds, M].
+
+    Where the baseline is not gpt-4-0314, that code leaves ratings where the fit puts them: all
+    models' log-odds and the baseline's add up to 0. The baseline's own rating so varies with the
+    others' mean, and a bound is taken between the same quantiles of model and baseline.
+    """
+    shares = np.clip(resamples / 100, 1e-6, 1 - 1e-6)
+    odds = np.log(shares / (1 - shares))
+    baseline = -odds.sum(axis=1, keepdims=True) / (odds.shape[1] + 1)
+    low_high = percentiles(odds + baseline, level) - percentiles(baseline, level)
+    lower, upper = 100 / (1 + np.exp(-low_high))
+    return lower, upper
+
+
+def percentiles(resamples: np.ndarray, level: float) -> np.ndarray:
+    """Return lower and upper percentile [2, M] of resamples [rounds, M], as upstream takes them."""
+    shares = (1 - level) / 2, (1 + level) / 2
+    if not np.isnan(resamples).any():
+        return np.quantile(resamples, shares, axis=0)
+    known = [column[~np.isnan(column)] for column in resamples.T]  # a round may draw no vote
+    return np.array([np.quantile(some, shares) if some.size else [np.nan] * 2 for some in known]).T
+
+
+def standard_errors(
+    resamples: np.ndarray, questions: np.ndarray | float = 1, free: np.ndarray | float = 1
+) -> np.ndarray:
+    """Return the standard error of each column of `resamples`; NaN where no round has a value.
+
+    Resamples of n questions in k strata spread by sqrt((n - k) / n) too little; `free` is n - k.
+    """
+    known = ~np.isnan(resamples)
+    if known.all():
+        errors = resamples.std(axis=0)
+    else:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            rounds = known.sum(axis=0)
+            mean = np.where(known, resamples, 0.0).sum(axis=0) / rounds
+            squares = np.where(known, resamples - mean, 0.0) ** 2
+            errors = np.sqrt(squares.sum(axis=0) / rounds)
+    return errors * np.sqrt(np.maximum(questions, 1) / np.maximum(free, 1))
+
+
+def student(level: float, free: np.ndarray | float) -> np.ndarray:
+    """Return Student's two-sided quantile for `free` degrees of freedom.
+
+    `normal_of` turned round: within 0.1 % from 5 degrees on, 4 % too large at 2.
+    """
+    free = np.maximum(free, 1)
+    z = NormalDist().inv_cdf((1 + level) / 2) * (8 * free + 3) / (8 * free + 1)
+    return np.sqrt(free * np.expm1(z**2 / free))
+
+
+def normal_of(t: np.ndarray, free: np.ndarray | float) -> np.ndarray:
+    """Return the normal value that is as rare as Student's |t| (Wallace 1959)."""
+    free = np.maximum(free, 1)
+    return (8 * free + 1) / (8 * free + 3) * np.sqrt(free * np.log1p(np.square(t) / free))
+
+
+def score_bounds(
+    scores: np.ndarray,
+    errors: np.ndarray,
+    least: np.ndarray,
+    questions: np.ndarray,
+    free: np.ndarray,
     level: float,
-    ci: str = "questions",
-    questions: np.ndarray | int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lower and upper bound of each column of `resamples`; NaN where it has no value.
+    """Return the bounds of scores (0-100) that have these standard errors, by Wilson's interval.
 
-    questions: how many a column was resampled from; few of them widen the interval (`tails`).
-    The bounds are Weibull's quantiles, rank (n + 1) p: they leave out the right share whatever the
-    number of rounds. "upstream" takes no account of questions, and has NumPy's default, which
-    leaves out 11.8 % for 10 of 100 rounds.
+    It asks which true scores would leave the one at hand within Student's t of *their* standard
+    error, so near 0 and 100 it reaches further inwards than outwards. The number of observations in
+    it is the effective one, p (1 - p) / error ** 2, as for surveys in clusters (Dean and Pagano,
+    2015). A few wins in hundreds of questions say too little of their own error, so it is taken to
+    be no less than `least`: the one that independent games would have.
     """
-    columns = resamples.shape[1]
-    tail = np.full(columns, (1 - level) / 2)
-    if questions is not None and ci == "questions":
-        tail = tails(np.broadcast_to(questions, columns), level)
-    missing = np.isnan(resamples)
-    low_high = np.full((2, columns), np.nan)
-    whole, some = ~missing.any(axis=0), missing.any(axis=0) & ~missing.all(axis=0)
-    low_high[:, whole] = _quantiles(resamples[:, whole], tail[whole], ci)
-    for column in np.flatnonzero(some):
-        known = resamples[~missing[:, column], column]
-        low_high[:, column] = _quantiles(known[:, None], tail[[column]], ci)[:, 0]
-    return low_high[0], low_high[1]
-
-
-def tails(questions: np.ndarray, level: float) -> np.ndarray:
-    """Return the share to leave out on either side, by the number of questions resampled.
-
-    Resamples of n questions spread by sqrt((n - 1) / n) too little, and their quantiles are those
-    of a normal where Student's t belongs: together 85 instead of 90 % at a dozen questions. The
-    expanded percentiles of Hesterberg, "What Teachers Should Know About the Bootstrap" (2015):
-    Phi(t * sqrt(n / (n - 1))), 3.0 instead of 5 % at 12 questions, 4.95 % at 500.
-    """
-    counts, places = np.unique(np.maximum(questions, 1), return_inverse=True)
-    return np.array([_tail(int(count), level) for count in counts])[places]
-
-
-@lru_cache
-def _tail(questions: int, level: float) -> float:
-    tail = (1 - level) / 2
-    if questions == 1:
-        return 0.0
-    # Student's quantile by Cornish and Fisher's expansion: within 3 % from 3 questions on.
-    z, free = NormalDist().inv_cdf(tail), questions - 1
-    t = z + (z**3 + z) / (4 * free) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)
-    t += (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * free**3)
-    return NormalDist().cdf(t * (questions / free) ** 0.5)
+    p = scores / 100
+    variance = (np.maximum(errors, least) / 100) ** 2
+    t2 = student(level, free) ** 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = t2 * variance / (p * (1 - p))  # t ** 2 / effective number of observations
+    ratio = np.where(variance == 0, 0.0, ratio)
+    middle = (p + ratio / 2) / (1 + ratio)
+    half = np.sqrt(ratio * p * (1 - p) + ratio**2 / 4) / (1 + ratio)
+    lower, upper = 100 * (middle - half), 100 * (middle + half)
+    return widen_certain(scores, lower, upper, questions, level)
 
 
 def widen_certain(
@@ -159,20 +234,6 @@ def widen_certain(
     upper = np.where(still, values + reach * (most - values), upper)
     width = np.asarray(most) - least
     return np.minimum(lower, most - reach * width), np.maximum(upper, least + reach * width)
-
-
-def _quantiles(values: np.ndarray, tail: np.ndarray, ci: str) -> np.ndarray:
-    """Quantiles down the columns; sorting is twice as fast as np.quantile, and this is hot."""
-    ordered = np.sort(np.ascontiguousarray(values.T), axis=1)
-    last = len(values) - 1
-    shares = np.array([tail, 1 - tail])
-    places = shares * last if ci == "upstream" else shares * (last + 2) - 1
-    places = np.clip(places, 0, last)
-    below = np.floor(places).astype(int)
-    above = np.minimum(below + 1, last)
-    part = places - below
-    columns = np.arange(len(ordered))
-    return ordered[columns, below] * (1 - part) + ordered[columns, above] * part
 
 
 def _generator(seed: int, name: str) -> np.random.Generator:

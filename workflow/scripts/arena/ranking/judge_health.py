@@ -6,17 +6,14 @@ games have a verdict: there each answer stood once in each place, so an unbiased
 often as B.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from arena.data.verdict import VERDICTS
-from arena.ranking.intervals import bounds, widen_certain
+from arena.ranking.agreement import LEVEL, from_the_model
+from arena.ranking.intervals import score_bounds, standard_errors
 from arena.ranking.votes import ABSENT, CODE_OF_STATE, Verdicts
-
-STRENGTH = np.array([2, 1, 0, -1, -2])  # of VERDICTS, seen from A
-LEVEL = 0.90
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,60 +62,12 @@ class ModelHealth:
     flips: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """How far two judges agree on the games that both judged.
-
-    kappa: Cohen's, on win, tie and loss (1 perfect, 0 chance). scores: correlation of the models'
-    mean verdicts; None with fewer than three models.
-    """
-
-    judge: str
-    other: str
-    games: int
-    same_label: float
-    same_winner: float
-    kappa: float | None
-    scores: float | None
-
-
 def judge_health(verdicts: Verdicts, weights: np.ndarray) -> list[JudgeHealth]:
     """Return the health of each judge; `weights` [rounds, Q] draw the intervals."""
     return [
         _health(verdicts, name, codes, weights)
         for name, codes in zip(verdicts.judges, verdicts.codes, strict=True)
     ]
-
-
-def agreements(verdicts: Verdicts) -> list[Agreement]:
-    """Return the agreement of every pair of judges that judged a game in common."""
-    found = []
-    for i, judge in enumerate(verdicts.judges):
-        for j in range(i + 1, len(verdicts.judges)):
-            both = (verdicts.codes[i] >= 0) & (verdicts.codes[j] >= 0)
-            if not both.any():
-                continue
-            one, two = verdicts.codes[i][both], verdicts.codes[j][both]
-            winners = np.sign(STRENGTH[one]), np.sign(STRENGTH[two])
-            found.append(
-                Agreement(
-                    judge=judge,
-                    other=verdicts.judges[j],
-                    games=int(both.sum()),
-                    same_label=100 * float((one == two).mean()),
-                    same_winner=100 * float((winners[0] == winners[1]).mean()),
-                    kappa=_kappa(*winners),
-                    scores=_correlation(verdicts.codes[i], verdicts.codes[j], both),
-                )
-            )
-    return found
-
-
-def from_the_model(codes: np.ndarray) -> np.ndarray:
-    """Verdicts [..., 2] as strengths in [-2, 2] seen from the model; NaN where there is none."""
-    seen = np.where(codes >= 0, STRENGTH[np.maximum(codes, 0)], np.nan)
-    seen[..., 0] *= -1
-    return seen
 
 
 def share(hits: np.ndarray, cases: np.ndarray, weights: np.ndarray) -> Share:
@@ -131,8 +80,10 @@ def share(hits: np.ndarray, cases: np.ndarray, weights: np.ndarray) -> Share:
     with np.errstate(invalid="ignore"):
         resamples = 100 * (weights @ hits) / (weights @ cases)
     value, questions = 100 * hits.sum() / total, int((cases > 0).sum())
-    lower, upper = bounds(resamples[:, None], LEVEL, questions=questions)
-    lower, upper = widen_certain(value, lower, upper, questions, LEVEL)
+    free = np.array([questions - 1])
+    errors = standard_errors(resamples[:, None], questions, free)
+    least = np.sqrt(value * (100 - value) / total)
+    lower, upper = score_bounds(np.array([value]), errors, least, questions, free, LEVEL)
     return Share(value, float(lower[0]), float(upper[0]), total)
 
 
@@ -179,21 +130,3 @@ def _health(verdicts: Verdicts, name: str, codes: np.ndarray, weights: np.ndarra
 
 def _percent(hits: int, cases: int) -> float | None:
     return 100 * float(hits) / float(cases) if cases else None
-
-
-def _kappa(one: np.ndarray, two: np.ndarray) -> float | None:
-    """Cohen's kappa of win, tie and loss; None where chance alone would agree on everything."""
-    chance = sum(float((one == side).mean() * (two == side).mean()) for side in (-1, 0, 1))
-    return None if chance == 1 else (float((one == two).mean()) - chance) / (1 - chance)
-
-
-def _correlation(one: np.ndarray, two: np.ndarray, both: np.ndarray) -> float | None:
-    """Pearson's correlation of the models' mean verdicts on the games that both judged."""
-    shared = both.any(axis=(1, 2))
-    means: Sequence[np.ndarray] = [
-        np.nanmean(np.where(both, from_the_model(codes), np.nan)[shared], axis=(1, 2))
-        for codes in (one, two)
-    ]
-    if len(means[0]) < 3 or min(map(np.ptp, means)) == 0:
-        return None
-    return float(np.corrcoef(*means)[0, 1])

@@ -1,17 +1,17 @@
 """The leaderboard: one table a category and one overall, from verdicts."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from arena.ranking import compare, intervals
+from arena.ranking.doubts import silent_models, thin_ground, unknown_style
 from arena.ranking.options import Options
 from arena.ranking.style import StyleFit, fit_style, style_columns
-from arena.ranking.votes import ABSENT, OVERALL, Verdicts, Votes, count_votes
+from arena.ranking.votes import OVERALL, Verdicts, Votes, count_votes
 from arena.support.names import in_order
 
-FEW = 0.9  # share of the table's questions; verdicts that are missing here and there cost less
 UNNAMED_BASELINE = "(baseline)"  # of judgments that do not say whom they were played against
 
 
@@ -20,8 +20,10 @@ class Row:
     """A model's score with its interval, in percent, and what it rests on.
 
     The baseline's row is 50.0 by definition and rests on no game. best_rank, worst_rank: the ranks
-    that the data allow; None without a score. won, tied: of the games; the rest were lost.
-    plain_score: without style control, of all votes.
+    that the data allow; None without a score that can be compared. won, tied, lost: of the games.
+    plain_score: without style control, of all votes. is_plain: `score` is that one although style
+    was to be controlled. design_effect: the score's variance in terms of that of as many
+    independent votes. avg_tokens: of the model's answers. Both None where they are not known.
     """
 
     model: str
@@ -36,11 +38,17 @@ class Row:
     worst_rank: int | None
     plain_score: float
     is_baseline: bool
+    is_plain: bool = False
+    lost: int = 0
+    avg_tokens: float | None = None
+    design_effect: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """One table, best model first; rows and columns of `differences` are in the same order."""
+    """One table, best model first; rows and columns of `differences` are in the same order, and so
+    are the columns of the scores' `resamples` [rounds, M].
+    """
 
     category: str
     baseline: str | None
@@ -50,61 +58,63 @@ class Board:
     groups: list[list[str]]  # neighbours that cannot be told apart
     style: StyleFit | None = None
     notes: list[str] = field(default_factory=list)
+    resamples: np.ndarray = field(default_factory=lambda: np.empty((0, 0)), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The questions of one table: arrays of all models [M, Q], weights [rounds, Q]."""
+
+    category: str
+    baseline: str | None
+    codes: np.ndarray  # [J, M, Q, 2]
+    votes: Votes
+    weights: np.ndarray
+    strata: list[np.ndarray]  # the questions of each category
+    columns: np.ndarray | None  # of style
+    tokens: Mapping[str, float]
 
 
 def make_boards(
     verdicts: Verdicts,
     options: Options,
-    style_counts: Mapping[str, np.ndarray] | None = None,
+    counts: Mapping[str, np.ndarray] | None = None,
 ) -> list[Board]:
     """Return a table a category, then the overall one.
 
     Overall pools the questions of all categories: each question counts the same wherever it stands,
-    so a category counts by its size. `style_counts`: model (and baseline) -> counts [Q, 4], needed
-    for style control.
+    so a category counts by its size. `counts`: model (and baseline) -> counts of its answers
+    [Q, 4], needed for style control and for their average tokens.
     """
-    votes = count_votes(verdicts.codes, options.rule, options.weight)
+    alike = verdicts.category if options.pool == "games" else None
+    votes = count_votes(verdicts.codes, options.rule, options.weight, alike)
     weights = intervals.question_weights(verdicts.questions, options.rounds, options.seed)
     columns = None
     if options.control_features:
-        columns = _style_columns(verdicts, style_counts or {})
+        columns = _style_columns(verdicts, counts or {}, options.rule)
     boards = []
     for number, category in enumerate((*verdicts.categories, OVERALL)):
         if category == OVERALL and len(boards) == 1:
             boards.append(replace(boards[0], category=OVERALL))
             break
-        chosen = np.arange(len(verdicts.questions))
-        if category != OVERALL:
-            chosen = chosen[verdicts.category == number]
-        boards.append(
-            _board(
-                category,
-                _baseline(verdicts.baselines, category),
-                verdicts.models,
-                (verdicts.codes[:, :, chosen] != ABSENT).any(axis=(0, 2, 3)),
-                votes.of(chosen),
-                weights[:, chosen],
-                None if columns is None else columns[:, chosen],
-                options,
-            )
+        some = verdicts.category == number
+        chosen = np.arange(len(some)) if category == OVERALL else np.flatnonzero(some)
+        strata = [
+            np.flatnonzero(verdicts.category[chosen] == one)
+            for one in np.unique(verdicts.category[chosen])
+        ]
+        part = _Part(
+            category,
+            _baseline(verdicts.baselines, category),
+            verdicts.codes[:, :, chosen],
+            votes.of(chosen),
+            weights[:, chosen],
+            strata,
+            None if columns is None else columns[:, chosen],
+            _average_tokens(counts or {}, chosen),
         )
+        boards.append(_board(verdicts.models, part, options))
     return boards
-
-
-def uneven_judges(verdicts: Verdicts) -> Iterator[str]:
-    """Say which of several judges judged much less than all together: models' judges differ."""
-    judged = (verdicts.codes >= 0).any(axis=3)  # [J, M, Q]
-    together = int(judged.any(axis=0).sum())
-    for judge, mine in zip(verdicts.judges, judged, strict=True):
-        if mine.sum() >= FEW * together:
-            continue
-        none = [m for m, some in zip(verdicts.models, mine.any(axis=1), strict=True) if not some]
-        models = f" and none of {', '.join(none)}" if none else ""
-        yield (
-            f"judge {judge} judged {mine.sum():,} of the {together:,} answers that the judges "
-            f"judged{models}: there the other judges' votes alone count, and scores of models "
-            "with different judges do not compare"
-        )
 
 
 def _baseline(baselines: Mapping[str, str | None], category: str) -> str | None:
@@ -113,166 +123,160 @@ def _baseline(baselines: Mapping[str, str | None], category: str) -> str | None:
     return (names.pop() or UNNAMED_BASELINE) if len(names) == 1 else None
 
 
-def _style_columns(verdicts: Verdicts, counts: Mapping[str, np.ndarray]) -> np.ndarray:
+def _average_tokens(counts: Mapping[str, np.ndarray], chosen: np.ndarray) -> dict[str, float]:
+    """Model -> mean tokens of its answers to these questions, where there are any."""
+    tokens = {model: rows[chosen, 0] for model, rows in counts.items()}
+    return {m: float(np.nanmean(some)) for m, some in tokens.items() if np.isfinite(some).any()}
+
+
+def _style_columns(verdicts: Verdicts, counts: Mapping[str, np.ndarray], rule: str) -> np.ndarray:
     """Style columns [M, Q, 4], each question against the baseline of its category."""
     unknown = np.full((len(verdicts.questions), 4), np.nan)
     against = unknown.copy()
     for number, category in enumerate(verdicts.categories):
         rows = verdicts.category == number
         against[rows] = counts.get(verdicts.baselines[category] or "", unknown)[rows]
-    return np.array([style_columns(counts.get(m, unknown), against) for m in verdicts.models])
+    ours = (counts.get(model, unknown) for model in verdicts.models)
+    return np.array([style_columns(one, against, rule) for one in ours])
 
 
-def _board(
-    category: str,
-    baseline: str | None,
-    models: Sequence[str],
-    asked: np.ndarray,
-    votes: Votes,
-    weights: np.ndarray,
-    columns: np.ndarray | None,
-    options: Options,
-) -> Board:
-    judged = votes.votes.sum(axis=1) > 0
-    notes = []
-    if silent := [models[i] for i in np.flatnonzero(asked & ~judged)]:
-        notes.append(f"no game with a verdict, so no row: {', '.join(silent)}")
+def _board(models: Sequence[str], part: _Part, options: Options) -> Board:
+    judged = part.votes.votes.sum(axis=1) > 0
+    notes = list(silent_models(models, part.codes, judged))
     models = [model for model, some in zip(models, judged, strict=True) if some]
-    votes = votes.rows(judged)
+    every = votes = part.votes.rows(judged)
     plain = 100 * votes.wins.sum(axis=1) / votes.votes.sum(axis=1)
-    if columns is not None:
-        columns = columns[judged]
+    scores, fit, is_plain = plain, None, np.zeros(len(models), dtype=bool)
+    if part.columns is None:
+        resamples = _resamples(models, votes, part, options)
+    else:
+        columns = part.columns[judged]
         known = ~np.isnan(columns).any(axis=-1)
-        notes += _unknown_style(models, votes, known)
-        votes = votes.where(known)
-    notes += _notes(models, votes, baseline, options)
-    scores, resamples, fit = _scores(models, votes, plain, weights, columns, options)
-    games = [votes.games, votes.games_won, votes.games_tied]
-    counts = np.array([(votes.votes > 0).sum(axis=1), *(part.sum(axis=1) for part in games)])
+        votes = every.where(known)
+        is_plain = votes.votes.sum(axis=1) == 0
+        notes += unknown_style(models, every, known, is_plain)
+        weights = intervals.stratified(part.weights, part.strata)
+        draw = intervals.resampler(votes, weights, options.ci, options.seed)
+        features = options.control_features
+        drawn = weights if options.ci == "questions" else None
+        fit = fit_style(votes, columns, features, draw, options.rounds, options.level, drawn)
+        scores = np.where(is_plain, plain, fit.scores)
+        resamples = np.where(is_plain, _resamples(models, every, part, options), fit.resamples)
+    notes += thin_ground(models, votes, part.baseline, options)
     questions = int((votes.votes > 0).any(axis=0).sum())
-    if baseline is not None:  # as good as itself on every question, and it rests on no game
-        models = [*models, baseline]
-        votes = votes.with_baseline()
+    shown = every.where(is_plain[:, None] | (votes.votes > 0))  # what each score rests on
+    if part.baseline is not None:  # as good as itself on every question, and it rests on no game
+        models = [*models, part.baseline]
+        votes, shown = votes.with_baseline(), shown.with_baseline()
         scores, plain = np.append(scores, 50.0), np.append(plain, 50.0)
+        is_plain = np.append(is_plain, False)
         resamples = np.pad(resamples, ((0, 0), (0, 1)), constant_values=50.0)
-        counts = np.pad(counts, ((0, 0), (0, 1)))
     # Best first, unknown scores last, equals by name: the same order every time.
     order = sorted(
         range(len(models)),
         key=lambda i: (-np.nan_to_num(scores[i], nan=-1), in_order(models[i])),
     )
-    at_baseline = None if baseline is None else order.index(len(models) - 1)
+    at_baseline = None if part.baseline is None else order.index(len(models) - 1)
     models = [models[i] for i in order]
-    scores, plain, resamples, counts = (
-        part[..., order] for part in (scores, plain, resamples, counts)
+    scores, plain, is_plain, resamples = (
+        values[..., order] for values in (scores, plain, is_plain, resamples)
     )
-    votes = votes.rows(order)
-    lower, upper = _intervals(scores, resamples, counts[0], at_baseline, options)
+    votes, shown = votes.rows(order), shown.rows(order)
+    lower, upper, design = _intervals(scores, resamples, shown, part.strata, at_baseline, options)
+    settings = (options.level, at_baseline, part.strata, options.ranks)
     if options.paired:
-        differences = compare.paired_differences(votes, weights, options.level, at_baseline)
+        differences = compare.paired_differences(votes, part.weights, *settings)
     else:
-        differences = compare.resampled_differences(
-            scores, resamples, votes, options.level, at_baseline, options.ci
-        )
-    known = np.isfinite(scores)
+        differences = compare.resampled_differences(scores, resamples, votes, *settings, options.ci)
+    known = np.isfinite(scores) & ~is_plain
     best, worst = compare.rank_ranges(differences, known)
-    rows = [
-        Row(
-            model=model,
-            score=float(scores[i]),
-            lower=float(lower[i]),
-            upper=float(upper[i]),
-            **dict(zip(("questions", "games", "won", "tied"), counts[:, i].tolist(), strict=True)),
-            best_rank=int(best[i]) if known[i] else None,
-            worst_rank=int(worst[i]) if known[i] else None,
-            plain_score=float(plain[i]),
-            is_baseline=i == at_baseline,
+    rows = []
+    for i, model in enumerate(models):
+        is_baseline = i == at_baseline
+        games, won, tied = (
+            0 if is_baseline else int(counts[i].sum())
+            for counts in (shown.games, shown.games_won, shown.games_tied)
         )
-        for i, model in enumerate(models)
-    ]
+        rows.append(
+            Row(
+                model=model,
+                score=float(scores[i]),
+                lower=float(lower[i]),
+                upper=float(upper[i]),
+                questions=0 if is_baseline else int((shown.votes[i] > 0).sum()),
+                games=games,
+                best_rank=int(best[i]) if known[i] else None,
+                worst_rank=int(worst[i]) if known[i] else None,
+                won=won,
+                tied=tied,
+                lost=games - won - tied,
+                avg_tokens=part.tokens.get(model),
+                design_effect=float(design[i]) if np.isfinite(design[i]) else None,
+                plain_score=float(plain[i]),
+                is_plain=bool(is_plain[i]),
+                is_baseline=is_baseline,
+            )
+        )
     groups = compare.alike(differences, np.flatnonzero(known).tolist())
     return Board(
-        category=category,
-        baseline=baseline,
+        category=part.category,
+        baseline=part.baseline,
         questions=questions,
         rows=rows,
         differences=differences,
         groups=[[models[i] for i in group] for group in groups],
+        resamples=resamples,
         style=fit,
         notes=[*notes, *(fit.notes if fit else [])],
     )
 
 
-def _unknown_style(models: Sequence[str], votes: Votes, known: np.ndarray) -> Iterator[str]:
-    """Say what style control leaves out: `known` [M, Q] marks answers whose style is known."""
-    lost = (votes.votes > 0) & ~known
-    if lost.any():
-        whole = [
-            models[i] for i in np.flatnonzero(lost.sum(axis=1) == (votes.votes > 0).sum(axis=1))
-        ]
-        none = f"; so no score for {', '.join(whole)}" if whole else ""
-        yield (
-            f"style control leaves out {lost.sum():,} judged answers: their style, or that of the "
-            f"baseline's answer, is not known{none}"
-        )
-
-
-def _notes(
-    models: Sequence[str], votes: Votes, baseline: str | None, options: Options
-) -> Iterator[str]:
-    """What a reader of the table must know of it."""
-    questions = (votes.votes > 0).sum(axis=1)
-    every = int((votes.votes > 0).any(axis=0).sum())
-    if few := [
-        f"{model} ({some})"
-        for model, some in zip(models, questions, strict=True)
-        if 0 < some < FEW * every
-    ]:
-        yield f"scored on fewer questions than the {every} of this table: {', '.join(few)}; " + (
-            "compare them by differences, which are taken on the same questions"
-            if options.paired
-            else "differences are between these scores, so not on the same questions"
-        )
-    if baseline is None:
-        yield "each category has a baseline of its own: 50 means as good as these"
-
-
-def _scores(
-    models: Sequence[str],
-    votes: Votes,
-    plain: np.ndarray,
-    weights: np.ndarray,
-    columns: np.ndarray | None,
-    options: Options,
-) -> tuple[np.ndarray, np.ndarray, StyleFit | None]:
-    """Scores [M], their resamples [rounds, M], and the fit under style control."""
-    if columns is not None:
-        fit = fit_style(
-            votes,
-            columns,
-            options.control_features,
-            intervals.resampler(votes, weights, options.ci, options.seed),
-            options.rounds,
-            options.level,
-        )
-        return fit.scores, fit.resamples, fit
-    if options.ci == "upstream":
-        rounds, seed, rule = options.rounds, options.seed, options.rule
-        return plain, intervals.upstream_scores(votes, models, rounds, seed, rule), None
-    return plain, intervals.resampled_scores(votes, weights), None
+def _resamples(models: Sequence[str], votes: Votes, part: _Part, options: Options) -> np.ndarray:
+    """Plain scores of every round, [rounds, M]."""
+    if options.ci == "questions":
+        return intervals.resampled_scores(votes, part.weights, part.strata)
+    return intervals.upstream_scores(votes, models, options.rounds, options.seed, options.rule)
 
 
 def _intervals(
     scores: np.ndarray,
     resamples: np.ndarray,
-    questions: np.ndarray,
+    votes: Votes,
+    strata: Sequence[np.ndarray],
     baseline: int | None,
     options: Options,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds of the scores; the baseline's are its 50."""
-    lower, upper = intervals.bounds(resamples, options.level, options.ci, questions)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bounds of the scores, the baseline's being its 50, and design effects; [M] each."""
+    questions = (votes.votes > 0).sum(axis=1)
+    cast, games = votes.votes.sum(axis=1), votes.games.sum(axis=1)
+    free = questions - sum((votes.votes[:, rows] > 0).any(axis=1) for rows in strata)
+    errors = intervals.standard_errors(resamples, questions, free)
+    spread = _vote_variance(votes, strata)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        design = np.where(spread > 1e-9, errors**2 * cast / spread, np.nan)
     if options.ci == "questions":
-        lower, upper = intervals.widen_certain(scores, lower, upper, questions, options.level)
+        least = np.sqrt(spread / np.maximum(games, 1))
+        lower, upper = intervals.score_bounds(scores, errors, least, questions, free, options.level)
+    elif options.ci == "upstream":
+        lower, upper = intervals.percentiles(resamples, options.level)
+    else:
+        models = np.arange(len(scores)) != baseline
+        lower, upper = np.full((2, len(scores)), 50.0)
+        lower[models], upper[models] = intervals.unanchored_bounds(
+            resamples[:, models], options.level
+        )
     if baseline is not None:
         lower[baseline] = upper[baseline] = 50.0
-    return lower, upper
+        design[baseline] = np.nan
+    return lower, upper, design
+
+
+def _vote_variance(votes: Votes, strata: Sequence[np.ndarray]) -> np.ndarray:
+    """Variance of a single vote (in percent, squared) about its category's mean, [M]."""
+    squares = np.zeros(len(votes.votes))
+    for rows in strata:
+        won, tied, cast = (
+            part[:, rows].sum(axis=1) for part in (votes.wins, votes.ties, votes.votes)
+        )
+        squares += won - tied / 4 - won**2 / np.maximum(cast, 1e-9)  # a tie is 0.5, squared 0.25
+    return 1e4 * np.maximum(squares, 0) / np.maximum(votes.votes.sum(axis=1), 1e-9)

@@ -4,10 +4,12 @@ import math
 from dataclasses import dataclass
 
 from arena.data.verdict import RULES
+from arena.ranking.compare import RANKS
 from arena.ranking.intervals import CI, LEVELS
 from arena.ranking.style import FEATURES
 from arena.support.errors import ConfigError
 
+POOL = ("games", "votes")
 ROUNDS = 1000  # Arena-Hard-Auto's 100 leave a noise of a tenth of an interval's width in its ends
 
 
@@ -17,15 +19,19 @@ class Options:
 
     rule: str = "v2.0"
     weight: float = 3
+    pool: str = POOL[0]  # of several judges: the games of each count the same, or each vote does
     rounds: int = ROUNDS
     seed: int = 42
     ci: str = "questions"
+    ranks: str = "simultaneous"
     control_features: tuple[str, ...] = ()
 
     def __post_init__(self):
         for key, value, known in (
             ("rule", self.rule, RULES),
             ("ci", self.ci, CI),
+            ("pool", self.pool, POOL),
+            ("ranks", self.ranks, RANKS),
             *(("control_features", feature, FEATURES) for feature in self.control_features),
         ):
             if value not in known:
@@ -33,6 +39,11 @@ class Options:
         for key in ("weight", "rounds"):
             if not 0 < getattr(self, key) < math.inf:
                 raise ConfigError(f"{key}: {getattr(self, key)} is not a positive number")
+        if self.ci == "unanchored" and (self.rule != "v0.1" or self.control_features):
+            raise ConfigError(
+                "ci: unanchored is what rule v0.1 printed without style control; for these "
+                "settings take upstream"
+            )
         if self.seed < 0:
             raise ConfigError(f"seed: {self.seed} is negative; any number from 0 on will do")
 

@@ -6,15 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from arena.data.answers import model_inside
 from arena.data.verdict import DEFAULT_PATTERNS, default_rule
+from arena.pages.judges_page import judges_csv, judges_page
 from arena.ranking import formats
+from arena.ranking.against import compare_rankings, comparison_text, read_ranking
+from arena.ranking.agreement import agreements
 from arena.ranking.answer_health import answer_health, read_lengths
 from arena.ranking.curves import Point, make_curves
-from arena.ranking.health_formats import Health
+from arena.ranking.doubts import doubts
+from arena.ranking.health_formats import Health, as_json
 from arena.ranking.intervals import question_weights
-from arena.ranking.judge_health import agreements, judge_health
-from arena.ranking.leaderboard import Board, make_boards, uneven_judges
+from arena.ranking.judge_health import judge_health
+from arena.ranking.judges import check_poolable, compare_judges, uneven_prompts
+from arena.ranking.leaderboard import Board, make_boards
 from arena.ranking.options import Options
+from arena.ranking.style import DIFFERENCES
 from arena.ranking.style_counts import read_style_counts
 from arena.ranking.votes import Verdicts, count_votes, read_verdicts
 from arena.support.errors import DataError
@@ -63,9 +70,21 @@ class Sources:
         return cls(bench, judgments, answers_dir or data_dir / bench / "model_answer")
 
     def answers(self, verdicts: Verdicts) -> dict[str, Path]:
-        """model -> its answer file, for every model and baseline that is known by name."""
-        names = sorted({*verdicts.models, *filter(None, verdicts.baselines.values())})
-        return {name: self.answers_dir / f"{name}.jsonl" for name in names}
+        """model -> its answer file, for every model and baseline that is known by name.
+
+        It is called like the model's judgment file or like the model, or says `model` inside: lines
+        of judgments may say `org/name` where the files are called `name`.
+        """
+        found, missing = {}, []
+        for name in sorted({*verdicts.models, *filter(None, verdicts.baselines.values())}):
+            called = (verdicts.files.get(name, name), name)
+            paths = [self.answers_dir / f"{call}.jsonl" for call in called]
+            found[name] = next(filter(Path.is_file, paths), paths[-1])
+            missing += [] if found[name].is_file() else [name]
+        if missing:
+            inside = {model_inside(path): path for path in sorted(self.answers_dir.glob("*.jsonl"))}
+            found |= {name: inside[name] for name in missing if name in inside}
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +97,17 @@ class Result:
     boards: list[Board]
     notes: list[str]
     curves: list[Point] | None = None  # None: none were asked for
+    judges: dict[str, Any] | None = None  # None: there is one judge
+    against: list[dict[str, Any]] | None = None  # None: no other ranking was given
 
     @property
     def heading(self) -> str:
         """One line that says how the numbers were made."""
         options = self.options
         judges = " + ".join(self.verdicts.judges)
-        drawn = "questions" if options.ci == "questions" else "single votes (as upstream)"
+        drawn = "questions"
+        if options.ci != "questions":
+            drawn = f"single votes (as upstream{', unanchored' * (options.ci == 'unanchored')})"
         style = ""
         if options.control_features:
             style = f"; style control: {', '.join(options.control_features)}"
@@ -96,7 +119,9 @@ class Result:
 
     def text(self) -> str:
         """All tables for a terminal."""
-        return formats.as_text(self.boards, self.heading, self.notes)
+        text = formats.as_text(self.boards, self.options, self.heading, self.notes)
+        text += f"\n{judges_page(self.judges).text()}" if self.judges else ""
+        return text + (f"\n{comparison_text(self.against)}" if self.against else "")
 
     def comparison(self, models: Sequence[str]) -> str:
         """The differences between each two of `models` (none: of all), as text."""
@@ -111,15 +136,21 @@ class Result:
         """File name -> its text."""
         about = {"bench": self.sources.bench, "judges": self.verdicts.judges}
         about["toy"] = TOY_NOTE in self.notes
+        said = self.options, self.heading, self.notes
         files = {
             "leaderboard.txt": self.text(),
-            "leaderboard.md": formats.as_markdown(self.boards, self.heading, self.notes),
+            "leaderboard.md": formats.as_markdown(self.boards, *said),
+            "leaderboard.tex": formats.as_latex(self.boards, *said),
             "leaderboard.csv": formats.as_csv(self.boards),
             "leaderboard.json": formats.as_json(self.boards, self.options, about, self.notes),
             "differences.csv": formats.differences_csv(self.boards),
         }
         if self.curves is not None:
             files["curves.csv"] = formats.curves_csv(self.curves)
+        if self.against:
+            files["against.json"] = as_json(self.against)
+        if self.judges:
+            files |= {"judges.csv": judges_csv(self.judges), "judges.json": as_json(self.judges)}
         return files
 
     def write(self, folder: Path) -> None:
@@ -136,14 +167,17 @@ def make_result(
     baselines: Collection[str] = (),
     patterns: Sequence[str] = DEFAULT_PATTERNS,
     steps: str | None = None,
+    against: Path | None = None,
     toy: bool = False,
+    tokens: bool = False,
     notes: Sequence[str] = (),
     **options: Any,
 ) -> Result:
     """Read, count and compare; `options` are those of options.Options.
 
     rule: by default v0.1 for the bench arena-hard-v0.1 and v2.0 for all others. toy: the judge is
-    the demo judge; also found out from its judgments.
+    the demo judge; also found out from its judgments. against: a CSV file of another ranking.
+    tokens: read the answers for their average tokens, as style control does anyhow.
     """
     rule = rule or default_rule(sources.bench)
     chosen = Options(rule=rule, **options)
@@ -155,23 +189,28 @@ def make_result(
         categories=categories,
         baselines=baselines,
     )
-    notes = [*notes, *verdicts.notes, *uneven_judges(verdicts)]
+    check_poolable(verdicts)
+    notes = [*notes, *verdicts.notes, *uneven_prompts(verdicts), *doubts(verdicts, rule)]
     if toy or verdicts.toy:
         notes.insert(0, TOY_NOTE)
     counts = None
-    if chosen.control_features:
+    if chosen.control_features or tokens:
         files = sources.answers(verdicts)
-        _check_baselines(verdicts, files)
+        if chosen.control_features:
+            _check_baselines(verdicts, files)
+            notes.append(f"style control by rule {rule}: {DIFFERENCES[rule]}")
         counts, more = read_style_counts(files, verdicts.questions)
-        notes += [
-            *more,
-            "style control is fitted to convergence, which Arena-Hard-Auto's is not: scores differ",
-        ]
+        notes += more
     boards = make_boards(verdicts, chosen, counts)
     curves = make_curves(boards, steps) if steps else None
     if curves == []:
         notes.append(f"no curves: steps {steps!r} matches the name of no model that is judged")
-    return Result(sources, verdicts, chosen, boards, notes, curves)
+    judges = compare_judges(verdicts, chosen, boards, counts)
+    compared = None
+    if against is not None:
+        other = read_ranking(against)
+        compared = [compare_rankings(board, other) for board in formats.shown(boards)]
+    return Result(sources, verdicts, chosen, boards, notes, curves, judges, compared)
 
 
 def make_health(
@@ -202,7 +241,7 @@ def make_health(
     return Health(
         bench=sources.bench,
         judges=judge_health(verdicts, weights),
-        agreement=agreements(verdicts),
+        agreement=agreements(verdicts, weights, weight),
         answers=answers,
         examples=verdicts.examples,
         notes=[*([TOY_NOTE] if toy or verdicts.toy else []), *notes, *verdicts.notes],

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from arena.ranking.intervals import bounds
+from arena.ranking.intervals import standard_errors, student
+from arena.ranking.style_resamples import resampled_fits
 from arena.ranking.votes import Votes
 
 FEATURES = {"length": ("length",), "markdown": ("header", "list", "bold")}
@@ -25,6 +26,14 @@ ITERATIONS = 60  # 4 are usual; far more means that no finite maximum exists
 SEPARATED = 30.0  # log-odds a standard deviation: e^-30, votes that style foretells without fail
 FLAT = 1e-3  # share of a slope's curvature at the start; less is left where the maximum runs away
 ALIKE = 1e-8  # share of a column's variance that models and other columns do not explain
+
+# What a reader who compares with Arena-Hard-Auto's own tables must know, by rule.
+DIFFERENCES = {
+    "v2.0": "the columns of Arena-Hard-Auto v2.0; fitted to convergence, where that stops after 50 "
+    "steps; the score is the fit, there the median of resamples",
+    "v0.1": "the columns of Arena-Hard-Auto v0.1, of raw counts; fitted to convergence and without "
+    "a penalty, where that has one (L2, C = 1) and stops after 100 steps",
+}
 
 Resampler = Callable[[int], tuple[np.ndarray, np.ndarray]]  # round -> won and cast votes, [M, Q]
 
@@ -50,12 +59,15 @@ class StyleFit:
     notes: list[str]
 
 
-def style_columns(model: np.ndarray, baseline: np.ndarray) -> np.ndarray:
+def style_columns(model: np.ndarray, baseline: np.ndarray, rule: str = "v2.0") -> np.ndarray:
     """Return the four columns [..., 4] from counts [..., 4] of tokens, headers, lists and bolds.
 
-    Length: (m - b) / (m + b). The others: density d = count / (tokens + 1), then
+    Rule v0.1: (m - b) / (m + b + 1) of each count (Arena-Hard-Auto 561534a to 9a1d386).
+    Rule v2.0, length: (m - b) / (m + b). The others: density d = count / (tokens + 1), then
     (d_m - d_b) / (d_m + d_b + 1). Two empty answers have the same length: 0. NaN stays NaN.
     """
+    if rule == "v0.1":
+        return (model - baseline) / (model + baseline + 1)
     columns = np.empty(np.broadcast_shapes(model.shape, baseline.shape))
     total = model[..., 0] + baseline[..., 0]
     columns[..., 0] = (model[..., 0] - baseline[..., 0]) / np.where(total == 0, 1, total)
@@ -71,8 +83,11 @@ def fit_style(
     resampler: Resampler,
     rounds: int,
     level: float,
+    weights: np.ndarray | None = None,
 ) -> StyleFit:
     """Fit votes [M, Q] on style columns [M, Q, 4], which are known wherever there are votes.
+
+    `weights` [rounds, Q]: of questions, where these are what `resampler` draws; it is then fast.
 
     Columns that say nothing of their own (constant, or a copy of others or of the models) are left
     out and named. When style foretells every vote there is no maximum: that is said too, and the
@@ -101,7 +116,11 @@ def fit_style(
     scores, slopes = found
     resamples = np.full((rounds, len(won)), np.nan)
     slope_resamples = np.full((rounds, len(names)), np.nan)
-    for number in range(rounds):
+    open_rounds = np.arange(rounds)
+    if names and weights is not None:
+        resamples, slope_resamples = resampled_fits(won, cast, x, weights, scores, slopes, FLAT)
+        open_rounds = np.flatnonzero(np.isnan(slope_resamples).any(axis=1))
+    for number in open_rounds:
         again = fit(*resampler(number), x, start=slopes)
         if again is not None:
             resamples[number], slope_resamples[number] = again
@@ -111,10 +130,12 @@ def fit_style(
             f"{failed} of {rounds} resamples had no style-controlled maximum: left out; "
             "many of them mean too few questions for style control"
         )
-    lower, upper = bounds(slope_resamples, level, questions=int((cast > 0).any(axis=0).sum()))
-    coefficients = [
-        Coefficient(*values) for values in zip(names, slopes, lower, upper, sds, strict=True)
-    ]
+    questions = int((cast > 0).any(axis=0).sum())
+    reach = student(level, questions - 1) * standard_errors(
+        slope_resamples, questions, questions - 1
+    )
+    ends = slopes - reach, slopes + reach
+    coefficients = [Coefficient(*values) for values in zip(names, slopes, *ends, sds, strict=True)]
     return StyleFit(scores, resamples, coefficients, notes)
 
 

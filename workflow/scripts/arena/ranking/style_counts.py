@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from arena.data.answers import AnswerFile, left_out, read_answers
+from arena.data.judgments import BUFFER
 from arena.data.metadata import complete_metadata, token_counter
 
 _Count = Annotated[int, msgspec.Meta(ge=0)] | Annotated[float, msgspec.Meta(ge=0)]
@@ -55,7 +56,7 @@ def read_style_counts(
             if uid in place:
                 counts[model][place[uid]] = row
     if missing:
-        notes.append(f"no answer file, so no style control, for: {', '.join(missing)}")
+        notes.append(f"no answer file, so no tokens and no style, of: {', '.join(missing)}")
     if counted:
         notes.append(
             f"style metadata counted from the answers of {len(counted)} models, tokens by "
@@ -67,9 +68,9 @@ def read_style_counts(
 def _stored(path: Path) -> list[tuple[str, tuple[float, ...]]] | None:
     """The metadata that the file itself has, without decoding a text; None if some lacks."""
     rows = []
-    with path.open("rb") as file:
+    with path.open("rb", buffering=BUFFER) as file:
         for raw in file:
-            if not raw.strip():
+            if raw.isspace():
                 continue
             try:
                 line = _DECODER.decode(raw)

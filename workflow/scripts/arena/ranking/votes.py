@@ -8,15 +8,17 @@ Only these arrays outlive a judgment line, so memory does not grow with the leng
 models x 750 questions take 1.5 MB a judge.
 """
 
+import re
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from arena.data.answers import left_out
+from arena.data.answers import Problem, left_out
 from arena.data.judgments import STATES, GameResult, JudgmentLine, read_judgments
 from arena.data.verdict import DEFAULT_PATTERNS, VERDICTS, verdict_of
 from arena.support.errors import DataError
@@ -28,6 +30,14 @@ CODE_OF_VERDICT = {verdict: code for code, verdict in enumerate(VERDICTS)}
 CODE_OF_STATE = {state: -1 - code for code, state in enumerate(STATES)}  # "ok" is never stored
 EXAMPLES = 3  # replies without a verdict that are kept for the reader, a judge and state
 EXAMPLES_LOOKED_AT = 200  # most are alike ("", "$ERROR$"): look for others, but not for ever
+MOST_NOTES = 5  # of an error; 117 files go wrong in the same way
+# Files of which no line can be read: how they begin, and what that is.
+SHAPES = {
+    rb"\xff\xfe|\xfe\xff": ": the file is UTF-16; iconv -f UTF-16 -t UTF-8 makes it readable",
+    rb"\s*\[": ": the file is one JSON array; jq -c '.[]' makes an object a line of it",
+    rb"\s*\{\s*\n": ": its objects stand on several lines; jq -c . puts each on one",
+    rb'.*"model_1"': ": these are pairwise judgments of FastChat's MT-Bench, not of Arena-Hard",
+}
 EXAMPLE_CHARS = 300  # the end of a reply, where the verdict should have been
 
 
@@ -58,6 +68,10 @@ class Verdicts:
     toy: bool  # some game was played by the demo judge
     examples: tuple[Example, ...]
     notes: tuple[str, ...]  # what was found in the files and how it was handled
+    # category -> judge -> system prompt -> models; by the first game of a file that tells it
+    prompts: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = field(default_factory=dict)
+    # model -> the name of its judgment file, without .jsonl
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +109,20 @@ class Votes:
         )
 
 
-def count_votes(codes: np.ndarray, rule: str = "v2.0", weight: float = 3) -> Votes:
+def count_votes(
+    codes: np.ndarray,
+    rule: str = "v2.0",
+    weight: float = 3,
+    alike: np.ndarray | None = None,
+) -> Votes:
     """Turn verdicts [J, M, Q, 2] into votes.
 
     A strong verdict counts `weight` votes. games[1] gives them as they are (A is the model),
     games[0] the other way round. Rule v2.0 drops a judge's question when either game has no
     verdict, v0.1 keeps the game that has one.
+
+    alike: [Q] categories in which each judge's games shall count the same for a model, however
+    often it says that a verdict is strong; None: each vote counts the same.
     """
     has = codes >= 0
     counted = has.all(axis=-1, keepdims=True) & has if rule == "v2.0" else has
@@ -112,12 +134,20 @@ def count_votes(codes: np.ndarray, rule: str = "v2.0", weight: float = 3) -> Vot
     wins = wins_of[index]
     wins[..., 0] = votes[..., 0] - wins[..., 0]
     ties = index == VERDICTS.index("A=B")
-    return Votes(
-        *(
-            part.sum(axis=(0, 3))
-            for part in (wins, ties, votes, counted, counted & ~ties & (wins > 0), ties)
-        )
+    scale = np.ones(votes.shape)
+    if alike is not None and len(codes) > 1:
+        for category in np.unique(alike):
+            here = np.flatnonzero(alike == category)
+            games, cast = (part[:, :, here].sum(axis=(2, 3)) for part in (counted, votes))  # [J, M]
+            with np.errstate(invalid="ignore"):
+                # As many votes of a model as before, shared out by games.
+                factor = np.nan_to_num(games / cast * (cast.sum(axis=0) / games.sum(axis=0)))
+            scale[:, :, here] = factor[:, :, None, None]
+    votes_and_games = (
+        *(wins * scale, ties * scale, votes * scale),
+        *(counted, counted & ~ties & (wins > 0), ties),
     )
+    return Votes(*(part.sum(axis=(0, 3)) for part in votes_and_games))
 
 
 def read_verdicts(
@@ -139,8 +169,9 @@ def read_verdicts(
     for judge, paths in files.items():
         if not paths:
             reader.notes.append(f"judge {judge} judged none of these models")
-        for path in paths:
-            reader.read(judge, Path(path))
+        # Of two files of one model the one that is called like it counts, so it is read first.
+        for path in sorted(map(Path, paths), key=lambda path: not _is_own(path, rule, patterns)):
+            reader.read(judge, path)
     return reader.table(categories)
 
 
@@ -152,6 +183,7 @@ class _Reader:
         self.baselines = set(baselines)
         self.place: dict[str, int] = {}  # question -> its place in the arrays of codes
         self.codes: dict[tuple[str, str], array[int]] = {}  # (judge, model) -> two codes a place
+        self.file: dict[tuple[str, str], Path] = {}  # (judge, model) -> the first file of it
         self.category: dict[str, str] = {}
         self.moved: dict[str, str] = {}  # question -> the category that an earlier line gave it
         # (question, baseline) -> lines: a line's category may stand in a later file only
@@ -161,13 +193,32 @@ class _Reader:
         self.looked: Counter[tuple[str, str]] = Counter()
         self.notes: list[str] = []
         self.toy = False
+        self.prompts: dict[str, dict[str, dict[str, list[str]]]] = {}
 
     def read(self, judge: str, path: Path) -> None:
         problems: list = []
         counts: Counter[str] = Counter()
+        asked: set[str | None] = set()  # categories whose system prompt in this file is known
+        others: dict[Path, str] = {}  # that hold judgments of a model of this file
         for line in read_judgments(path, rule=self.rule, patterns=self.patterns, problems=problems):
+            first = self.file.setdefault((judge, line.model), path)
+            if first is not path:
+                others[first] = line.model
+                if _is_called(first, line.model):
+                    continue
             counts[self._add(judge, line)] += 1
-        self.notes += left_out(path, problems)
+            if line.category not in asked and self._prompt(judge, line):
+                asked.add(line.category)
+        if counts or others:
+            self.notes += left_out(path, problems)
+        else:
+            self.notes.append(_refused(path, problems))
+        self.notes += [
+            f"{path}: not counted, for {first}, which is called like the model, holds its judgments"
+            if _is_called(first, model)
+            else f"{path}: holds judgments of {model} like {first}; both count"
+            for first, model in others.items()
+        ]
         if counts["again"]:
             self.notes.append(f"{path}: {counts['again']} questions judged twice; the last counts")
         if counts["itself"]:
@@ -196,6 +247,16 @@ class _Reader:
         for index, game in enumerate(line.games):
             codes[place + index] = self._code(judge, line, index, game)
         return "again" if seen else "new"
+
+    def _prompt(self, judge: str, line: JudgmentLine) -> bool:
+        """Take note of the system prompt, and say whether the line told it."""
+        prompts = (game.system_prompt for game in line.games if game)
+        prompt = next((one for one in prompts if one is not None), None)
+        if prompt is not None:
+            category = _category(line.category or self.bench)
+            by_judge = self.prompts.setdefault(category, {}).setdefault(judge, {})
+            by_judge.setdefault(prompt, []).append(line.model)
+        return prompt is not None
 
     def _code(self, judge: str, line: JudgmentLine, index: int, game: GameResult | None) -> int:
         if game is None:
@@ -248,7 +309,11 @@ class _Reader:
                 own[:, here] = ABSENT
         judged = (codes != ABSENT).any(axis=(0, 2, 3))
         if not judged.any():
-            raise DataError("the judgment files hold no judgments that can be counted")
+            found = "".join(f"\n{note}" for note in notes[:MOST_NOTES])
+            more = f"\nand {len(notes) - MOST_NOTES} more" if len(notes) > MOST_NOTES else ""
+            raise DataError(
+                f"the judgment files hold no judgments that can be counted{found}{more}"
+            )
         return Verdicts(
             judges=tuple(judges),
             models=tuple(model for model, some in zip(models, judged, strict=True) if some),
@@ -257,7 +322,9 @@ class _Reader:
             category=category,
             baselines=baselines,
             codes=codes[:, judged],
+            files={m: path.name.removesuffix(".jsonl") for (_, m), path in self.file.items()},
             toy=self.toy,
+            prompts={name: self.prompts[name] for name in categories if name in self.prompts},
             examples=tuple(self.examples),
             notes=tuple(notes),
         )
@@ -295,6 +362,28 @@ class _Reader:
                     "files away"
                 )
         return {category: next(iter(against), only) for category, against in found.items()}
+
+
+def _is_own(path: Path, rule: str, patterns: Sequence[str]) -> bool:
+    """Whether the first line that can be read is of the model that the file is called like."""
+    lines = read_judgments(path, rule=rule, patterns=patterns, problems=[])
+    return any(_is_called(path, line.model) for line in islice(lines, 1))
+
+
+def _is_called(path: Path, model: str) -> bool:
+    """Whether a file is called like its model; of `org/name` the name will do."""
+    return path.name.removesuffix(".jsonl") in (model, model.rpartition("/")[2])
+
+
+def _refused(path: Path, problems: Sequence[Problem]) -> str:
+    """Say why nothing of a file can be read, in words that help with the shapes in the wild."""
+    if not problems:
+        return f"{path}: empty"
+    with path.open("rb") as file:
+        start = file.read(200)
+    hint = next((hint for begin, hint in SHAPES.items() if re.match(begin, start, re.S)), "")
+    first = problems[0]
+    return f"{path}:{first.line}: {first.message}; so are all of its {len(problems)} lines{hint}"
 
 
 def _category(name: str) -> str:

@@ -1,0 +1,183 @@
+"""How far judges agree: on single games, on the order of models, and where they do not.
+
+Votes are seen from the model. Intervals resample questions. Resampling adds noise of its own, which
+lowers a correlation of ranks, so these intervals lean to the low side; they always hold the value.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from arena.ranking.intervals import percentiles, resampled_scores
+from arena.ranking.votes import ABSENT, Verdicts, count_votes
+
+STRENGTH = np.array([2, 1, 0, -1, -2])  # of VERDICTS, seen from A
+LEVEL = 0.90
+FEWEST = 3  # models that can be in more than two orders
+DISPUTED = 20  # questions that are listed
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A value with its interval over questions; None where the data define none."""
+
+    value: float | None
+    lower: float | None
+    upper: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far two judges agree on the games that both judged.
+
+    same_label, same_winner: percent of games. kappa: Cohen's, on win, tie and loss (1 perfect, 0
+    chance). spearman, kendall: of the models' scores on these games (Kendall's tau-b); of three
+    models at least.
+    """
+
+    judge: str
+    other: str
+    games: int
+    same_label: float
+    same_winner: float
+    kappa: Measure
+    spearman: Measure
+    kendall: Measure
+
+
+@dataclass(frozen=True, slots=True)
+class Disputed:
+    """A question: how far two judges' verdicts lie apart there, in steps of the five labels (0-4),
+    as a mean over pairs of judges and models, and each judge's mean verdict, from -2 to 2.
+    """
+
+    uid: str
+    category: str
+    apart: float
+    means: dict[str, float | None]
+
+
+def agreements(verdicts: Verdicts, weights: np.ndarray, weight: float = 3) -> list[Agreement]:
+    """Return the agreement of every pair of judges that judged a game in common.
+
+    weights: [rounds, Q] draw the intervals; weight: votes of a strong verdict, in scores.
+    """
+    strata = [np.flatnonzero(verdicts.category == one) for one in np.unique(verdicts.category)]
+    found = []
+    for one, two in combinations(range(len(verdicts.judges)), 2):
+        codes = verdicts.codes[[one, two]]
+        both = (codes >= 0).all(axis=0)
+        if not both.any():
+            continue
+        codes = np.where(both, codes, ABSENT)
+        same = both & (codes[0] == codes[1])
+        table = _confusion(codes, both)
+        spearman, kendall = _order(codes, weights, strata, weight)
+        found.append(
+            Agreement(
+                judge=verdicts.judges[one],
+                other=verdicts.judges[two],
+                games=int(both.sum()),
+                same_label=100 * float(same.sum() / both.sum()),
+                same_winner=100 * float(np.trace(table.sum(axis=0)) / both.sum()),
+                kappa=measure(_kappa(table.sum(axis=0)), _kappa(np.tensordot(weights, table, 1))),
+                spearman=spearman,
+                kendall=kendall,
+            )
+        )
+    return found
+
+
+def disputed(verdicts: Verdicts, most: int = DISPUTED) -> list[Disputed]:
+    """Return the questions on which the judges differ most, the worst first."""
+    seen = from_the_model(verdicts.codes)
+    seen = np.where(np.isnan(seen).any(axis=-1), np.nan, seen.mean(axis=-1))  # [J, M, Q]
+    pairs = [np.abs(seen[i] - seen[j]) for i, j in combinations(range(len(seen)), 2)]
+    apart = _mean(np.array(pairs).reshape(-1, seen.shape[-1]))
+    means = [_mean(judge) for judge in seen]
+    order = sorted(np.flatnonzero(apart > 0), key=lambda q: (-apart[q], verdicts.questions[q]))
+    return [
+        Disputed(
+            verdicts.questions[q],
+            verdicts.categories[verdicts.category[q]],
+            float(apart[q]),
+            {
+                judge: None if np.isnan(mean[q]) else float(mean[q])
+                for judge, mean in zip(verdicts.judges, means, strict=True)
+            },
+        )
+        for q in order[:most]
+    ]
+
+
+def rank_correlations(one: np.ndarray, two: np.ndarray) -> tuple[float, float]:
+    """Return Spearman's rho (ties share their mean rank) and Kendall's tau-b; NaN: all are tied."""
+    signs = [np.sign(scores[:, None] - scores) for scores in (one, two)]
+    ranks = [sign.sum(axis=1) for sign in signs]  # twice the rank, around 0
+    return tuple(
+        float((x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum())) for x, y in (ranks, signs)
+    )
+
+
+def measure(value: float, resamples: np.ndarray) -> Measure:
+    """A value and the interval of its resamples [rounds], without those that define none."""
+    value, known = float(value), resamples[np.isfinite(resamples)]
+    if not np.isfinite(value) or not known.size:
+        return Measure(None, None, None)
+    lower, upper = percentiles(known[:, None], LEVEL)
+    return Measure(value, min(float(lower[0]), value), max(float(upper[0]), value))
+
+
+def from_the_model(codes: np.ndarray) -> np.ndarray:
+    """Verdicts [..., 2] as strengths in [-2, 2] seen from the model; NaN where there is none."""
+    seen = np.where(codes >= 0, STRENGTH[np.maximum(codes, 0)], np.nan)
+    seen[..., 0] *= -1
+    return seen
+
+
+def _confusion(codes: np.ndarray, both: np.ndarray) -> np.ndarray:
+    """Games by question and by the winners that two judges name, [Q, 3, 3]."""
+    winners = np.sign(STRENGTH[np.maximum(codes, 0)])
+    return np.array(
+        [
+            [(both & (winners[0] == i) & (winners[1] == j)).sum(axis=(0, 2)) for j in (1, 0, -1)]
+            for i in (1, 0, -1)
+        ]
+    ).transpose(2, 0, 1)
+
+
+def _kappa(table: np.ndarray) -> np.ndarray:
+    """Cohen's kappa of tables [..., 3, 3]; NaN where chance alone would agree on everything."""
+    total = table.sum(axis=(-2, -1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        observed = np.trace(table, axis1=-2, axis2=-1) / total
+        chance = (table.sum(axis=-1) * table.sum(axis=-2)).sum(axis=-1) / total**2
+        return (observed - chance) / (1 - chance)
+
+
+def _order(
+    codes: np.ndarray, weights: np.ndarray, strata: Sequence[np.ndarray], weight: float
+) -> Iterator[Measure]:
+    """Spearman and Kendall of the models' scores by two judges, codes [2, M, Q, 2]."""
+    once = np.ones((1, codes.shape[2]))
+    votes = [count_votes(each[None], "v0.1", weight) for each in codes]
+    models = votes[0].votes.sum(axis=1) > 0
+    scores, resamples = (
+        [resampled_scores(each.rows(models), draws, strata) for each in votes]
+        for draws in (once, weights)
+    )
+    if models.sum() < FEWEST:
+        return iter([Measure(None, None, None)] * 2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values = rank_correlations(scores[0][0], scores[1][0])
+        drawn = np.array([rank_correlations(*pair) for pair in zip(*resamples, strict=True)])
+    return map(measure, values, drawn.T)
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Mean down the first axis of what is known; NaN where nothing is."""
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(known, values, 0).sum(axis=0) / known.sum(axis=0)

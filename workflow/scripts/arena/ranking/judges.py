@@ -1,0 +1,146 @@
+"""Several judges side by side: a column each, pooled and mean scores, and what they add to the
+uncertainty.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from arena.ranking.agreement import agreements, disputed
+from arena.ranking.doubts import FEW
+from arena.ranking.health_formats import plain
+from arena.ranking.intervals import question_weights
+from arena.ranking.leaderboard import Board, make_boards
+from arena.ranking.options import Options
+from arena.ranking.votes import Verdicts
+from arena.support.errors import DataError
+
+
+def compare_judges(
+    verdicts: Verdicts,
+    options: Options,
+    boards: Sequence[Board],
+    style_counts: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, Any] | None:
+    """Compare the judges of `verdicts`, as plain data; None where there is one.
+
+    boards: of all together. scores: a row a model and category, in percent; `pooled` is the
+    leaderboard's, `mean` that of the judges that judged it; by_judge: value, lower and upper bound
+    as on the leaderboard of this judge alone. shares: see `_share`. agreement, disputed: as in
+    arena.ranking.agreement.
+    """
+    if len(verdicts.judges) < 2:
+        return None
+    alone = [
+        make_boards(replace(verdicts, judges=(judge,), codes=codes[None]), options, style_counts)
+        for judge, codes in zip(verdicts.judges, verdicts.codes, strict=True)
+    ]
+    weights = question_weights(verdicts.questions, options.rounds, options.seed)
+    scores, shares = [], []
+    for board, *own in zip(boards, *alone, strict=True):
+        scores += _scores(board, own, verdicts.judges)
+        shares.append(_share(board, own))
+    return plain(
+        {
+            "judges": verdicts.judges,
+            "scores": scores,
+            "shares": shares,
+            "agreement": [asdict(one) for one in agreements(verdicts, weights, options.weight)],
+            "disputed": [asdict(one) for one in disputed(verdicts)],
+        }
+    )
+
+
+def check_poolable(verdicts: Verdicts) -> None:
+    """Raise DataError where the judges were asked with different system prompts."""
+    for category, by_judge in verdicts.prompts.items():
+        if len({frozenset(prompts) for prompts in by_judge.values()}) > 1:
+            starts = {
+                judge: ", ".join(" ".join(prompt.split())[:60] or "(none)" for prompt in prompts)
+                for judge, prompts in by_judge.items()
+            }
+            lines = [f"\n{judge}: {start}" for judge, start in starts.items()]
+            raise DataError(
+                f"category {category}: the judges had different system prompts, so their votes "
+                f"cannot be pooled; show them one by one, with -j JUDGE:{''.join(lines)}"
+            )
+
+
+def uneven_prompts(verdicts: Verdicts) -> Iterator[str]:
+    """Say which judge was asked with several system prompts in a category."""
+    for category, by_judge in verdicts.prompts.items():
+        for judge, prompts in by_judge.items():
+            if len(prompts) > 1:
+                *rest, _ = sorted(prompts.values(), key=len)
+                models = ", ".join(dict.fromkeys(model for some in rest for model in some))
+                yield (
+                    f"judge {judge} had {len(prompts)} different system prompts in the category "
+                    f"{category}; another one than most: {models}"
+                )
+
+
+def _scores(board: Board, own: Sequence[Board], judges: Sequence[str]) -> Iterator[dict[str, Any]]:
+    rows = [{row.model: row for row in each.rows} for each in own]
+    for row in board.rows:
+        if row.is_baseline:
+            continue
+        found = [by_model.get(row.model) for by_model in rows]
+        known = [one.score for one in found if one and np.isfinite(one.score)]
+        yield {
+            "category": board.category,
+            "model": row.model,
+            "pooled": row.score,
+            "mean": float(np.mean(known)) if known else None,
+            "by_judge": {
+                judge: {
+                    "value": one and one.score,
+                    "lower": one and one.lower,
+                    "upper": one and one.upper,
+                }
+                for judge, one in zip(judges, found, strict=True)
+            },
+        }
+
+
+def _share(board: Board, own: Sequence[Board]) -> dict[str, Any]:
+    """Percent of the variance of mean scores that comes from the choice of judges, not questions.
+
+    of_differences: the same for differences between models, on which it is without effect that one
+    judge is kinder to all. None: there are too few models that all judges judged.
+
+    The variance of a mean is that of questions + that between judges / judges. What judges differ
+    by on these questions is partly noise of the questions. Resamples have that noise twice, so
+    twice the variance at hand less the mean variance of resamples is free of it.
+    """
+    places = [
+        {row.model: i for i, row in enumerate(each.rows) if np.isfinite(row.score)} for each in own
+    ]
+    models = [
+        row.model
+        for row in board.rows
+        if row.questions >= FEW * board.questions and all(row.model in each for each in places)
+    ]
+    shares: dict[str, Any] = {"category": board.category, "of_scores": None, "of_differences": None}
+    if models:
+        columns = [[place[model] for model in models] for place in places]
+        both = list(zip(own, columns, strict=True))
+        scores = np.array([[each.rows[i].score for i in some] for each, some in both])
+        drawn = np.array([each.resamples[:, some] for each, some in both])
+        drawn = drawn[:, np.isfinite(drawn).all(axis=(0, 2))]  # [J, rounds, M]
+        shares["of_scores"] = _judges_variance(scores, drawn)
+    if len(models) > 1:
+        apart = scores - scores.mean(axis=1, keepdims=True)
+        drawn = drawn - drawn.mean(axis=2, keepdims=True)
+        shares["of_differences"] = _judges_variance(apart, drawn)
+    return shares
+
+
+def _judges_variance(scores: np.ndarray, drawn: np.ndarray) -> float | None:
+    """Percent of the variance of means over judges that is due to them; scores [J, M]."""
+    between = 2 * scores.var(axis=0, ddof=1) - drawn.var(axis=0, ddof=1).mean(axis=0)
+    of_judges = max(float(between.mean()), 0) / len(scores)
+    of_questions = float(drawn.mean(axis=0).var(axis=0, ddof=1).mean())
+    total = of_judges + of_questions
+    return 100 * of_judges / total if total > 0 else None

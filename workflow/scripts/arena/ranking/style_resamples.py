@@ -1,0 +1,105 @@
+"""Style-controlled fits of all resamples of questions together, by Newton's method.
+
+A round weighs questions, so its maximum lies near that of all votes: two or three steps reach it.
+They are taken model by model for many rounds at once, as products of matrices.
+"""
+
+import numpy as np
+
+STEPS = 6
+TOLERANCE = 1e-3  # of the last step, in log-odds; Newton squares it: 3e-5 points of a score
+SINGULAR = 1e-10  # share of the largest curvature: a column that a round does not draw
+CHUNK = 100  # rounds: a model's [rounds, questions] then stay in the processor's cache
+
+
+def resampled_fits(
+    won: np.ndarray,
+    cast: np.ndarray,
+    x: np.ndarray,
+    weights: np.ndarray,
+    scores: np.ndarray,
+    slopes: np.ndarray,
+    flat: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores [rounds, M] and slopes [rounds, K] of resamples `weights` [rounds, Q].
+
+    won, cast: [M, Q]; x: columns [K, M, Q]; scores (percent) and slopes: the fit of all votes.
+    NaN in rounds that these steps do not settle: a patient fit has to. flat: the share of a slope's
+    curvature at the start that is left where a maximum exists.
+    """
+    first, second = np.triu_indices(len(x))
+    # What sums are taken of: 1, the columns, and their products, [M, Q, 1 + K + K (K + 1) / 2].
+    features = np.moveaxis(np.concatenate([np.ones_like(x[:1]), x, x[first] * x[second]]), 0, -1)
+    with np.errstate(over="ignore", invalid="ignore"):  # in rounds that run away
+        parts = [
+            _newton(won, cast, features, weights[at : at + CHUNK], scores, slopes, flat)
+            for at in range(0, len(weights), CHUNK)
+        ]
+    return np.concatenate([one for one, _ in parts]), np.concatenate([two for _, two in parts])
+
+
+def _newton(won, cast, features, weights, scores, slopes, flat):
+    """The same for some rounds."""
+    total, sum_won = weights @ cast.T, weights @ won.T
+    # A model that lost (or won) all votes of a round has its maximum at 0 (100) there whatever the
+    # slopes are, and says nothing about them.
+    mixed = ((sum_won > 0) & (sum_won < total))[..., None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares = sum_won / total
+        beside = _log_odds(scores / 100) - _log_odds(won.sum(axis=1) / cast.sum(axis=1))
+        strengths = np.where(mixed[..., 0], _log_odds(shares) + beside, 0)
+    slopes = np.tile(slopes, (len(weights), 1))
+    width = slopes.shape[1]
+    row, column = np.triu_indices(width)
+    corner = np.empty((len(weights), width, width))
+    lost, begun = np.zeros(len(weights), dtype=bool), None  # lost: a round without a step to take
+    for _ in range(STEPS):
+        gradient, curvature = _derivatives(won, cast, features, weights, strengths, slopes)
+        gradient, curvature = gradient * mixed, curvature * mixed
+        diagonal = np.where(mixed, curvature[..., :1], 1)
+        border = curvature[..., 1 : width + 1]  # [R, M, K]
+        corner[:, row, column] = corner[:, column, row] = curvature[..., width + 1 :].sum(axis=1)
+        share = np.swapaxes(border / diagonal, 1, 2)  # [R, K, M]
+        inner = corner - share @ border
+        lost |= ~np.isfinite(inner).all(axis=(1, 2))
+        inner[lost] = np.eye(width)
+        spread = np.linalg.eigvalsh(inner)
+        lost |= spread[:, 0] <= SINGULAR * spread[:, -1]
+        inner[lost] = np.eye(width)
+        ahead = gradient[..., 1:].sum(axis=1)[..., None] - share @ gradient[..., :1]  # [R, K, 1]
+        slope_step = np.linalg.solve(inner, ahead)
+        step = ((gradient[..., :1] - border @ slope_step) / diagonal)[..., 0]
+        strengths, slopes = strengths + step, slopes + slope_step[..., 0]
+        begun = inner if begun is None else begun
+        largest = np.maximum(np.abs(step).max(axis=1), np.abs(slope_step).max(axis=(1, 2)))
+        settled = (largest < TOLERANCE) & ~lost
+        if (settled | lost).all():
+            break
+    settled &= np.linalg.eigvals(np.linalg.solve(begun, inner)).real.min(axis=1) > flat
+    found = np.where(mixed[..., 0], 1 / (1 + np.exp(-strengths)), shares)
+    found[~settled], slopes[~settled] = np.nan, np.nan
+    return 100 * found, slopes
+
+
+def _derivatives(won, cast, features, weights, strengths, slopes):
+    """Gradient [R, M, 1 + K] and curvature [R, M, features] of the log-likelihood."""
+    width = 1 + slopes.shape[1]
+    gradient = np.empty((*strengths.shape, width))
+    curvature = np.empty((*strengths.shape, features.shape[-1]))
+    for model, each in enumerate(features):
+        expected = -slopes @ each[:, 1:width].T
+        expected -= strengths[:, [model]]
+        np.exp(expected, out=expected)
+        expected += 1
+        np.reciprocal(expected, out=expected)
+        votes = weights * cast[model]
+        curved = votes * expected
+        gradient[:, model] = (weights * won[model] - curved) @ each[:, :width]
+        expected -= 1
+        curved *= expected
+        curvature[:, model] = -curved @ each
+    return gradient, curvature
+
+
+def _log_odds(shares: np.ndarray) -> np.ndarray:
+    return np.log(shares / (1 - shares))
