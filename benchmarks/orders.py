@@ -160,6 +160,7 @@ def judge_of(args: argparse.Namespace, cache: int, parallel: int) -> dict[str, A
     # in "dev mode" vLLM can be told to forget its cache, so that loops can share a server
     env = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_SERVER_DEV_MODE": "1"}
     judge |= {"env": env, "max_tokens": args.reply, "temperature": 0}
+    judge["timeout_s"] = 1800  # on a busy machine too, no game is to be asked twice
     return judge | ({"parallel": parallel} if parallel else {})
 
 
