@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 LOOPBACK = "127.0.0.1,localhost,::1"
-# Snakemake sets them to the rule's threads, for programs that compute. A server chooses better: on a
-# busy CPU vLLM took 139 s with OMP_NUM_THREADS=2 for what it did in 12 s without.
+# Snakemake sets them to the rule's threads, for programs that compute. A server chooses better: on
+# a busy CPU vLLM took 139 s with OMP_NUM_THREADS=2 for what it did in 12 s without.
 _LIBRARIES = ("OMP", "GOTO", "OPENBLAS", "MKL", "NUMEXPR")
 OF_SNAKEMAKE = {f"{name}_NUM_THREADS" for name in _LIBRARIES} | {"VECLIB_MAXIMUM_THREADS"}
 _DEVICE = re.compile(r"\d|(?:GPU|MIG)-")
