@@ -23,6 +23,7 @@ from arena.journals.records import (
     newest_run,
     read_attempts,
     read_batches,
+    write_killed,
 )
 
 from tests.synthetic import (
@@ -64,6 +65,20 @@ def test_a_batch_that_two_runs_ask_for(tmp_path):
     (batch,) = read_batches(tmp_path)
     assert (batch.run, batch.gpu_hours(T0 + 9000, "r1")) == ("r2", 1)
     assert batch.gpu_hours(T0 + 9000, "r2") == pytest.approx(600 / 3600)
+
+
+def test_a_late_end_of_a_killed_attempt_leaves_the_retrys_record_alone(tmp_path):
+    """The keeper of a killed batch writes its end when the judge has ended, seconds later."""
+    path = Layout(tmp_path).attempts("0a1b2c3d")
+    AttemptLog(path, Attempt("0a1b2c3d", "r1", pid=11, start=T0))
+    write_killed(path, 11)
+    (killed,) = read_attempts(path)
+    assert (killed.pid, killed.stop.kind) == (11, StopKind.KILLED)
+    AttemptLog(path, Attempt("0a1b2c3d", "r1", pid=12, start=T0 + 60, ready=T0 + 90))
+    before = path.read_bytes()
+    write_killed(path, 11)  # of no attempt that still runs
+    assert path.read_bytes() == before
+    assert [one.pid for one in read_attempts(path)] == [11, 12]
 
 
 def test_a_status_is_read_as_it_was_written(tmp_path):

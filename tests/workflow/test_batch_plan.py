@@ -50,7 +50,7 @@ def test_25_models_make_three_jobs_and_afterwards_only_what_is_missing(campaign:
 def test_one_model_that_cannot_finish_costs_itself_alone(campaign: Campaign) -> None:
     copies(campaign, MODELS[:5])
     lines = read_lines(campaign.answers("m02"))
-    lines[0]["messages"][-1]["content"]["answer"] += " <<judge:500>>"
+    lines[0]["messages"][-1]["content"]["answer"] += " <<judge:500*all>>"
     write_lines(campaign.answers("m02"), lines)
     judge = Path(__file__).parents[1] / "judge.py"
     command = f"{sys.executable} {judge} --name {{name}} --host {{host}} --port {{port}}"
