@@ -267,6 +267,7 @@ class Batch:
             server,
             deadline=self.deadline,
             parallel=judge.get("parallel"),
+            most_without=judge.get("no_verdict_limit") or 0,
             limits=Limits(self.guard.exceeded, lambda: _lost(models.values())),
             tell=self.report.tell,
             tick=tick,
