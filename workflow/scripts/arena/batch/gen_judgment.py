@@ -267,6 +267,7 @@ class Batch:
             server,
             deadline=self.deadline,
             parallel=judge.get("parallel"),
+            most_without=judge.get("no_verdict_limit") or 0,
             limits=Limits(self.guard.exceeded, lambda: _lost(models.values())),
             tell=self.report.tell,
             tick=tick,
@@ -410,13 +411,21 @@ def play_batch(
             batch.finish(caught)
             raise
         stop = batch.finish(error)
+    status = _exit_status(stop, error, tries_left=0 if replay else tries_left)
+    if stop:
+        print(f"{plan.batch}: {stop.text}", flush=True)
+    if status == 0 and not replay:
+        write_atomic(layout.played(plan.batch), (f"{name}\n" for name in sorted(batch.done)))
+    return status
+
+
+def _exit_status(stop: Stop | None, error: Exception | None, *, tries_left: int) -> int:
     if stop is None:
         return 0
-    print(f"{plan.batch}: {stop.text}", flush=True)
     if isinstance(error, Interrupted):
         return 1
     hopeless = stop.kind.ends_run or stop.kind is StopKind.DATA
-    return 1 if tries_left > 0 and not hopeless and not replay else 0
+    return 1 if tries_left > 0 and not hopeless else 0
 
 
 def _read(path: str, read: Callable[[str], Any]) -> tuple[Any, Input]:

@@ -10,6 +10,7 @@ A batch is named by a digest of its members and settings: the same in each dry r
 in the next run, so that what a dead run's job still plays is found under the same name.
 """
 
+import functools
 import hashlib
 import json
 import secrets
@@ -46,16 +47,22 @@ class Plan:
     batches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     replays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    @property
+    def models(self) -> set[str]:
+        """All whose judgments are made in this run."""
+        return set().union(*self.batches.values(), *self.replays.values())
+
     def members(self, batch: str) -> tuple[str, ...]:
         return self.batches.get(batch) or self.replays.get(batch) or ()
 
     def batch_of(self, model: str) -> str | None:
         """The batch or replay that makes a model's judgments; None for a settled one."""
-        for made in (self.batches, self.replays):
-            for name, models in made.items():
-                if model in models:
-                    return name
-        return None
+        return self._batch_of.get(model)
+
+    @functools.cached_property
+    def _batch_of(self) -> dict[str, str]:
+        both = {**self.batches, **self.replays}
+        return {model: name for name, models in both.items() for model in models}
 
     def lines(self, games: Mapping[str, int]) -> Iterator[str]:
         """A line a batch, for the terminal. games: of each model, how many it has."""

@@ -4,7 +4,15 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from arena.journals.records import Attempt, Batch, Stop, is_dead, newest_run, stop_by_slurm
+from arena.journals.records import (
+    Attempt,
+    Batch,
+    Stop,
+    StopKind,
+    is_dead,
+    newest_run,
+    stop_by_slurm,
+)
 from arena.support import slurm
 
 ALIVE = ("running", "starting", "idle", "queued")
@@ -102,11 +110,19 @@ def job_rows(batches: Sequence[Batch], asked: Slurm, now: float) -> tuple[list[J
     for batch in batches:
         known = by_id.get((batch.attempt and batch.attempt.job) or "")
         rows.append(_row(batch, by_batch.get(batch.name) or known, queue))
-    ends = asked.ends([row.job_id for row in rows if row.state == "gone" and row.job_id], now)
+    silent = [row.job_id for row in rows if _ended_without_a_word(row)]
+    ends = asked.ends(filter(None, silent), now)
     return [
-        replace(row, stop=ends.get(row.job_id or "")) if row.state == "gone" else row
+        replace(row, stop=ends.get(row.job_id or "") or row.stop)
+        if _ended_without_a_word(row)
+        else row
         for row in rows
     ], problem
+
+
+def _ended_without_a_word(row: JobRow) -> bool:
+    """Killed: whether by Slurm only the accounting knows."""
+    return row.state == "gone" or (row.stop is not None and row.stop.kind is StopKind.KILLED)
 
 
 def _may_wait(batches: Sequence[Batch]) -> list[str]:

@@ -16,7 +16,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -43,6 +43,7 @@ class StopKind(StrEnum):
     JUDGE_START = "judge_start"  # the judge does not start, on no node: the whole run stops
     JUDGE_HERE = "judge_here"  # it does not start here; another node or another try may do
     JUDGE_DIED = "judge_died"  # it was ready once and was given up
+    NO_VERDICT = "no_verdict"  # no reply of the judge holds one: the whole run stops
     JUDGE_REFUSES = "judge_refuses"  # what we ask, or our key: asking on is useless
     OPEN_GAMES = "open_games"  # games that do not go through
     BUDGET = "budget"  # this run may spend no more
@@ -59,7 +60,7 @@ class StopKind(StrEnum):
     @property
     def ends_run(self) -> bool:
         """Whether no other batch of the run can do better."""
-        return self in (StopKind.JUDGE_START, StopKind.BUDGET)
+        return self in (StopKind.JUDGE_START, StopKind.NO_VERDICT, StopKind.BUDGET)
 
 
 @dataclass(frozen=True)
@@ -274,16 +275,23 @@ class AttemptLog:
         """path: None keeps no record."""
         self.path = path
         self.attempt = attempt
-        former = read_attempts(path) if path else []
-        self._earlier = [_completed(one).to_json() for one in former]
-        self.note()
+        self._write(_completed(one) for one in self._read())
 
     def note(self, **changes: Any) -> None:
         """Change fields, on disk at once."""
         self.attempt = replace(self.attempt, **changes)
+        self._write(self._read())
+
+    def _read(self) -> list[Attempt]:
+        return read_attempts(self.path) if self.path else []
+
+    def _write(self, attempts: Iterable[Attempt]) -> None:
+        """With the others as they are by now: the job of a dead run may play on beside us."""
         if self.path is None:
             return
-        content = self.attempt.to_json() | {"earlier": self._earlier}
+        others = [one for one in attempts if not _is_same(one, self.attempt)]
+        *earlier, newest = sorted([*others, self.attempt], key=lambda one: one.start or 0)
+        content = newest.to_json() | {"earlier": [one.to_json() for one in earlier]}
         try:
             write_atomic(self.path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
         except OSError as error:  # for onlookers only: no reason for a batch to die
@@ -318,6 +326,12 @@ def read_attempts(path: Path) -> list[Attempt]:
     name = path.parent.name
     earlier = [Attempt.from_json(one, name) for one in map(dict_of, list_of(plain.get("earlier")))]
     return [*earlier, Attempt.from_json(plain, name)] if plain else []
+
+
+def _is_same(one: Attempt, other: Attempt) -> bool:
+    """The file keeps milliseconds of the start."""
+    near = abs((one.start or 0) - (other.start or 0)) < 0.01
+    return near and (one.job, one.node, one.pid) == (other.job, other.node, other.pid)
 
 
 def _completed(former: Attempt) -> Attempt:
