@@ -12,7 +12,6 @@ from arena.support.names import did_you_mean
 
 SCRIPTS = Path(__file__).resolve().parents[2]
 PLACEHOLDERS = ("path", "name", "host", "port", "gpus")
-_DEVICE = re.compile(r"\d|(?:GPU|MIG)-")
 # $ before a brace is the shell's own; doubled braces stand for themselves
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|(?<!\$)\{([A-Za-z_]+)\}")
 DEFAULT_COMMANDS = {
