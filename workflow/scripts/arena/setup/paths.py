@@ -1,7 +1,6 @@
 """The paths that a config names, as the workflow takes them."""
 
 import os
-from collections.abc import Iterable
 from typing import Any
 
 from arena.support.errors import ConfigError
@@ -15,19 +14,17 @@ def at_home(config: dict[str, Any]) -> dict[str, Any]:
     Raises ConfigError for a folder with braces: to Snakemake they are wildcards.
     """
     for key in _FOLDERS:
-        path = config.get(key) or ""
-        if key == "judgments_dir":
-            path = path.replace("{baseline}", "")
+        path = (config.get(key) or "").replace("{baseline}", "" if key == "judgments_dir" else "{")
         if "{" in path or "}" in path:
             raise ConfigError(
                 f"config: {key}: {config[key]}: no braces, but for {{baseline}} in judgments_dir"
             )
-    judge = _filled(config["judge"], ("path", "system_prompt", "prompt_template"))
-    return _filled(config, (*_FOLDERS, "models")) | {"judge": judge}
-
-
-def _filled(block: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
-    return block | {key: _expanded(block[key]) for key in keys if key in block}
+    keys = {*_FOLDERS, "models", "path", "system_prompt", "prompt_template"}
+    judge = {
+        key: _expanded(value) if key in keys else value for key, value in config["judge"].items()
+    }
+    config = {key: _expanded(value) if key in keys else value for key, value in config.items()}
+    return config | {"judge": judge}
 
 
 def _expanded(value: Any) -> Any:
