@@ -20,6 +20,7 @@ import msgspec
 
 from arena.data import game_state
 from arena.data.answers import Problem
+from arena.data.questions import Question
 from arena.data.verdict import DEFAULT_PATTERNS, LABELS_OF, as_label, parse_verdict
 from arena.support.errors import DataError
 from arena.support.jsonl import parse_line, refuse_odd_file
@@ -143,18 +144,16 @@ def read_judgments(
 
 
 def judgment_line(
-    question: Any,
+    question: Question,
     judge: str,
     model: str,
     baseline: str,
     games: Sequence[Mapping[str, Any] | None],
 ) -> dict[str, Any]:
-    """Return one line of a judgment file in the first shape; `question` has `uid` and `category`.
+    """One line of a judgment file in the first shape.
 
-    `games` are two dicts made by `game_dict`, or None for a game that was not played.
+    games: two dicts made by `game_dict`, or None for a game that was not played.
     """
-    if len(games) != 2:
-        raise ValueError(f"question {question.uid}: a judgment has two games, not {len(games)}")
     return {
         "uid": question.uid,
         "category": question.category,
@@ -168,7 +167,7 @@ def judgment_line(
 def game_dict(
     score: str | None, answer: str | None, prompt: Sequence[Any] | None, **extra: Any
 ) -> dict[str, Any]:
-    """Return one game in the first shape, then `extra` (finish_reason, state, usage, toy)."""
+    """One game in the first shape, then `extra` (finish_reason, state, usage, toy)."""
     return {"score": score, "judgment": {"answer": answer}, "prompt": prompt, **extra}
 
 
@@ -198,7 +197,7 @@ def _judgment(
         raise _BadLine("has neither `uid` nor `question_id`")
     if not line.games:
         raise _BadLine(f"question {uid} has no games")
-    games = [_game(game, rule, patterns) for game in line.games[:2]]
+    games = [None if game is None else _game(game, rule, patterns) for game in line.games[:2]]
     return JudgmentLine(
         uid=str(uid),
         category=line.category,
@@ -211,28 +210,20 @@ def _judgment(
     )
 
 
-def _game(game: _Game | None, rule: str, patterns: Sequence[str]) -> GameResult | None:
-    if game is None:
-        return None
+def _game(game: _Game, rule: str, patterns: Sequence[str]) -> GameResult:
     reply = game.judgment if game.judgment is not _NOTHING else game.judgement
     reason = game.finish_reason if isinstance(game.finish_reason, str) else None
-    label = None
-    if game.state in STATES and game.state != "ok":
-        state = game.state  # we read the reply when it came, and there was no verdict in it
-    else:
-        label = _label(game, reply, rule, patterns)
+    label, state = None, game.state
+    if state not in STATES or state == "ok":  # else we read the reply when it came
+        if label := as_label(game.score):
+            # one that the rule does not know is no vote, whatever the reply says
+            label = label if label in LABELS_OF[rule] else None
+        else:
+            label = parse_verdict(_reply_text(reply), patterns, rule)
+            if label is None and isinstance(game.score, str):
+                label = parse_verdict(game.score, patterns, rule)
         state = game_state.state_of(label, reason)
     return GameResult(label, state, reason, game.toy is True, reply, game.prompt)
-
-
-def _label(game: _Game, reply: msgspec.Raw, rule: str, patterns: Sequence[str]) -> str | None:
-    label = as_label(game.score)
-    if label:  # one that the rule does not know is no vote, whatever the reply says
-        return label if label in LABELS_OF[rule] else None
-    label = parse_verdict(_reply_text(reply), patterns, rule)
-    if label is None and isinstance(game.score, str):
-        label = parse_verdict(game.score, patterns, rule)
-    return label
 
 
 def _reply_text(reply: msgspec.Raw) -> str | None:
@@ -254,10 +245,8 @@ def is_foreign(judgments: str | Path, journal: str | Path) -> bool:
     It is foreign where there is no journal that it could be made from, and where its first line
     lacks the `state` of a game, which we write and no other tool does.
     """
-    if not _size(judgments):
-        return False
-    if not _size(journal):
-        return True
+    if not _size(judgments) or not _size(journal):
+        return bool(_size(judgments))
     try:
         refuse_odd_file(judgments)
         with open(judgments, "rb") as file:  # noqa: PTH123 (1,000 files a start: pathlib is slower)

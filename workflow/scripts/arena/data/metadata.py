@@ -63,14 +63,13 @@ def count_metadata(text: str, token_len: int | None = None) -> dict[str, Any]:
 
 
 def complete_metadata(text: str, given: dict[str, Any] | None) -> dict[str, Any]:
-    """The metadata of an answer file, with what it lacks counted from the text.
+    """The metadata of an answer file, with what it lacks, or is no count, counted from the text.
 
     A `token_len` that is given stays: it may be of another encoding than ours, but the whole file
-    is then of that encoding. What cannot be a count (null, -1) is counted too.
+    is then of that encoding.
     """
     given = given or {}
-    token_len = given.get("token_len")
-    token_len = token_len if _is_count(token_len) else None
+    token_len = given["token_len"] if _is_count(given.get("token_len")) else None
     kinds = {
         kind: given[kind]
         for kind in ("header_count", "list_count", "bold_count")
@@ -110,7 +109,9 @@ def token_counter() -> tuple[Callable[[str], int], str]:
     downloaded: compute nodes are offline, and a run must not wait for a time-out. Without it
     `estimate_tokens` is used, and the name says how to get the file.
     """
-    folder = _cache_folder()
+    # Where tiktoken keeps its files.
+    given = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")
+    folder = Path(given) if given else Path(tempfile.gettempdir()) / "data-gym-cache"
     try:
         import tiktoken  # here, not above: it takes 0.1 s, and most runs count nothing
     except ImportError:
@@ -125,14 +126,6 @@ def token_counter() -> tuple[Callable[[str], int], str]:
     )
 
 
-def _cache_folder() -> Path:
-    """Where tiktoken keeps its files: by its own variables, or a temporary folder."""
-    for variable in ("TIKTOKEN_CACHE_DIR", "DATA_GYM_CACHE_DIR"):
-        if os.environ.get(variable):
-            return Path(os.environ[variable])
-    return Path(tempfile.gettempdir()) / "data-gym-cache"
-
-
 def estimate_tokens(text: str) -> int:
     """Estimate the o200k_base tokens of a text without its file.
 
@@ -140,13 +133,10 @@ def estimate_tokens(text: str) -> int:
     answers within 3.4 % (median) and 11 % (95th percentile), correlation 0.991. Text in other
     scripts is counted as a token for four bytes.
     """
-    count = 0
-    for match in _PIECE.finditer(text):
-        piece = match[0]
-        if not piece.isascii():
-            count += max(1, len(piece.encode(errors="replace")) // 4)
-        elif piece.isspace():
-            count += 1
-        else:
-            count += -(-len(piece) // _LETTERS_PER_TOKEN)
-    return count
+    return sum(map(_tokens_of, _PIECE.findall(text)))
+
+
+def _tokens_of(piece: str) -> int:
+    if not piece.isascii():
+        return max(1, len(piece.encode(errors="replace")) // 4)
+    return 1 if piece.isspace() else -(-len(piece) // _LETTERS_PER_TOKEN)

@@ -46,10 +46,9 @@ class Prompts:
 
     def system_of(self, category: str) -> str:
         """The system prompt of a category; ConfigError where there is none."""
-        if category in self.system:
-            return self.system[category]
-        if ANY_CATEGORY in self.system:
-            return self.system[ANY_CATEGORY]
+        for name in (category, ANY_CATEGORY):
+            if name in self.system:
+                return self.system[name]
         raise ConfigError(
             f"no system prompt for the category {category!r}; there are prompts for "
             f"{', '.join(sorted(self.system))}{did_you_mean(category, self.system)}. "
@@ -59,7 +58,6 @@ class Prompts:
 
 def check_template(template: str, *, where: str = "judge.prompt_template") -> str:
     """Return the template with v0.1's markers renamed; ConfigError on a missing or unknown one."""
-
     pattern = _pattern(template)
     if pattern is _MARKER and "{{" in template:
         raise ConfigError(
@@ -100,8 +98,9 @@ def asks_for(template: str, name: str) -> bool:
 
 def own_prompts(directory: str | Path) -> Prompts:
     """Read `system.txt` and `template.txt` of a folder; the first serves every category."""
-    directory = Path(directory)
-    system, template = (read_prompt(directory / f"{name}.txt") for name in ("system", "template"))
+    system, template = (
+        read_prompt(Path(directory, f"{name}.txt")) for name in ("system", "template")
+    )
     return Prompts({ANY_CATEGORY: system}, template)
 
 
@@ -144,8 +143,7 @@ def messages(
             "set judge.reference to the model whose answers are the references"
         )
     values = {"QUESTION": question, "ANSWER_A": answer_a, "ANSWER_B": answer_b}
-    if reference is not None:
-        values["REFERENCE"] = reference
+    values["REFERENCE"] = reference or ""
     return [
         {"role": "system", "content": prompts.system_of(category)},
         {"role": "user", "content": fill(prompts.template, values)},
