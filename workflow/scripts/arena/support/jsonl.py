@@ -78,27 +78,25 @@ def parse_line(number: int, raw: bytes) -> Line | None:
 
 
 def _reason(number: int, body: bytes, ended: bool, error: Exception) -> tuple[str, bool]:
-    """What is wrong with a line, from the likeliest cause to the parser's own words."""
+    """What is wrong with a line, from the likeliest cause on, and whether it is torn."""
     if body.startswith(_CONFLICT):
         return "git conflict marker: resolve the merge", False
     if number == 1 and body.startswith(_LFS):
         return "a Git LFS pointer, not the data: run `git lfs pull`", False
-    if not body.strip(b"\0"):
-        return "only NUL bytes: the file was torn when its writer or its disk went away", not ended
-    if isinstance(error, UnicodeDecodeError):
-        # A multi-byte character cut by the end of the file is a torn line, not a wrong encoding.
-        torn = not ended and error.reason == "unexpected end of data"
-        cause = "torn: the file ends inside this line"
-        return cause if torn else f"not UTF-8 at byte {error.start + 1}", torn
     if isinstance(error, RecursionError):
         return "JSON is nested too deeply", False
-    if not ended:
+    wrong_bytes = error if isinstance(error, UnicodeDecodeError) else None
+    # A multi-byte character cut by the end of the file is a torn line, not a wrong encoding.
+    if not ended and (not wrong_bytes or wrong_bytes.reason == "unexpected end of data"):
         return "torn: the file ends inside this line", True
-    if isinstance(error, json.JSONDecodeError):
-        if error.msg == "Extra data":
-            return f"more than one JSON value, the second at column {error.colno}", False
-        return f"not JSON: {error.msg} at column {error.colno}", False
-    return f"not JSON: {error}", False
+    if not body.strip(b"\0"):
+        return "only NUL bytes: the file was torn when its writer or its disk went away", False
+    if wrong_bytes:
+        return f"not UTF-8 at byte {wrong_bytes.start + 1}", False
+    if not isinstance(error, json.JSONDecodeError):
+        return f"not JSON: {error}", False
+    several = "more than one JSON value, the second" if error.msg == "Extra data" else ""
+    return f"{several or f'not JSON: {error.msg}'} at column {error.colno}", False
 
 
 def _without_surrogates(value: Any) -> Any:

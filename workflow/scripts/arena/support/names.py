@@ -14,10 +14,7 @@ _NAME = re.compile(NAME_PATTERN)
 
 
 def check_model_name(name: object, *, where: str = "models") -> str:
-    """Return the name if it can safely be a file's name; raise ConfigError naming the rule.
-
-    Judges and benches, which become folders, keep to the same rule.
-    """
+    """Return the name if it can safely be a file's or a folder's; ConfigError names the rule."""
     if not isinstance(name, str):
         raise ConfigError(
             f"{where}: a name must be text, not {type(name).__name__} {name!r}; put it in quotes"
@@ -37,15 +34,11 @@ def _fault(name: str) -> str:
         return "it is empty"
     if "/" in name or "\\" in name:
         return "it holds a path separator; leave out what stands before it"
-    if name[0] in ".-":
-        return f"it begins with {name[0]!r}"
+    bad = ", ".join(repr(char) for char in sorted(set(name)) if not _NAME.fullmatch(f"a{char}"))
+    if bad and name[0] not in ".-":
+        return f"it holds {bad}; allowed are letters, digits and . _ - + : @ , ="
     if len(name) > 200:
         return f"it is {len(name)} characters long, and 200 is the limit"
-    bad = sorted({char for char in name if not _NAME.fullmatch("a" + char)})
-    if bad:
-        return (
-            f"it holds {', '.join(map(repr, bad))}; allowed are letters, digits and . _ - + : @ , ="
-        )
     return f"it begins with {name[0]!r}"
 
 
