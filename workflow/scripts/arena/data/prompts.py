@@ -27,11 +27,10 @@ _FORMAT = re.compile(r"\{\{|\}\}|" + _MARKER.pattern)
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """system: category -> text, with "*" for every category not named. template: with markers.
+    """system: category -> text, with "*" for every category not named.
 
-    The template's markers are {QUESTION}, {ANSWER_A}, {ANSWER_B} and, where answers are compared
-    with a reference, {REFERENCE}. Its other braces are written twice, as `str.format` has them.
-    Where all of them are written once, they are text.
+    template: with {QUESTION}, {ANSWER_A}, {ANSWER_B} and, where answers are compared with one,
+    {REFERENCE}. Its other braces are written twice, as `str.format` has them, or all of them once.
     """
 
     system: dict[str, str]
@@ -132,11 +131,7 @@ def messages(
     answer_b: str,
     reference: str | None = None,
 ) -> list[dict[str, str]]:
-    """The messages of one game: the category's system prompt and the filled template.
-
-    ConfigError where the template asks for a reference and there is none: a judge that reads
-    "{REFERENCE}" would compare with it.
-    """
+    """The messages of one game; ConfigError where the template asks for a reference in vain."""
     if prompts.wants_reference and reference is None:
         raise ConfigError(
             "judge.prompt_template holds {REFERENCE}, but there is no reference answer; "

@@ -43,11 +43,7 @@ class Health:
         self.base = url.removesuffix("/v1")
 
     async def ready(self) -> bool:
-        """Whether it takes games.
-
-        Raises Died if what answers there is not our judge: it refuses our key, or serves another
-        model. Waiting would not help.
-        """
+        """Whether it takes games; Died if what answers there is not our judge."""
         try:
             if (await self._get(f"{self.base}/health")).status >= 500:
                 return False
@@ -90,10 +86,7 @@ class Health:
         return int(sizes[0]) * int(sizes[1]) if all(size.isdigit() for size in sizes) else None
 
     async def one_token(self) -> str | None:
-        """Ask for one token; what is wrong, if a 5xx says so.
-
-        NoReply where none comes in time, which under load proves nothing.
-        """
+        """What a call for one token says is wrong. NoReply, which under load proves nothing."""
         messages = [{"role": "user", "content": "ok"}]
         body = {"model": self.name, "messages": messages, "max_tokens": 1, "user": "supervisor"}
         reply = await self.http.call(

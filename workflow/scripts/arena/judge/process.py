@@ -77,22 +77,12 @@ class Process:
         """Run a bash script under a keeper, which writes our end into `record` if we are killed."""
         log.tail.clear()
         # Isolated (-I), so that nothing in the working directory can stand in for its imports.
-        code = (
-            f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); "
-            "from arena.judge.keeper import main; main()"
-        )
+        code = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); "
+        code += "from arena.judge.keeper import main; main()"
+        keeper = [sys.executable, "-I", "-c", code, str(os.getpid()), str(grace), str(record or "")]
         process = await asyncio.create_subprocess_exec(
-            *(
-                sys.executable,
-                "-I",
-                "-c",
-                code,
-                str(os.getpid()),
-                str(grace),
-                str(record or ""),
-                "--",
-            ),
-            *("bash", "-c", script),
+            *keeper,
+            *("--", "bash", "-c", script),
             env=env,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -116,9 +106,8 @@ class Process:
         await self.keeper.wait()
         # What a keeper that was killed has left is ours now.
         left = await asyncio.to_thread(Descendants(other_sessions=True).end, 0)
-        if left:
-            numbers = ", ".join(map(str, left))
-            self._log.say(f"not even SIGKILL ends {numbers}: see ps and dmesg on the node")
+        for pid in left:
+            self._log.say(f"not even SIGKILL ends {pid}: see ps and dmesg on the node")
         # Nothing holds its pipe open now, but where orphans cannot be adopted one of them may.
         await asyncio.wait({self._copying}, timeout=LAST_WORDS)
         self._copying.cancel()

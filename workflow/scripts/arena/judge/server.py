@@ -83,8 +83,6 @@ class LocalJudge:
 
     def start(self) -> None:
         """Begin to launch, watch and restart it, in the background. Once."""
-        if self._serving is not None:
-            raise RuntimeError("a judge is started once")
         adopt_orphans()
         self._set("starting")
         self._serving = asyncio.create_task(self._serve())
@@ -92,9 +90,8 @@ class LocalJudge:
     async def ready(self) -> None:
         """Wait until it takes games, also while it is restarted.
 
-        Raises JudgeError once it has been given up, with the cause and the end of its log. kind:
-        "judge_start" (it would start on no node), "judge_here" (it may start on another node or at
-        another time), "judge_died" (after restarts); "stopped" after `end`.
+        Raises JudgeError once it is given up, with the cause and the end of its log: of kind
+        judge_start, judge_here or judge_died; "stopped" after `end`.
         """
         while self.state != "ready":
             if self.gave_up:
@@ -159,14 +156,16 @@ class LocalJudge:
             if tail := list(self._log.tail)[-SHOWN:]:
                 message += "\n  ".join([f"\nEnd of its log, {self._log.path}:", *tail])
             self._log.say(message)
-            final = first and (restarts or not cause.passes)  # what passes is tried once more
+            why = None  # it is not restarted
             if left:
-                message += f"\n(not restarted: its processes {left} do not end)"
-            elif restarts == self.limits.restarts and not final:
-                message += f"\n(given up after {restarts} restarts)"
-            if left or final or restarts == self.limits.restarts:
+                why = f"\n(not restarted: its processes {left} do not end)"
+            elif first and (restarts or not cause.passes):  # what passes is tried once more
+                why = ""
+            elif restarts == self.limits.restarts:
+                why = f"\n(given up after {restarts} restarts)"
+            if why is not None:
                 start = "judge_here" if cause.local else "judge_start"
-                raise JudgeError(message, start if first else "judge_died")
+                raise JudgeError(message + why, start if first else "judge_died")
             if restarts:
                 await asyncio.sleep(self.limits.backoff * 2 ** (restarts - 1))
             restarts += 1

@@ -44,7 +44,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Upstream:
-    """The checkout in `directory`; ConfigError where there is no such folder."""
+    """The checkout in `directory`; ConfigError where there is none."""
 
     directory: Path
 

@@ -1,8 +1,7 @@
-"""Plain tables for terminals and log files: columns that a width has room for, marks before
-colours.
-"""
+"""Plain tables for terminals and log files: as many columns as fit, marks before colours."""
 
 import re
+import textwrap
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from operator import sub
@@ -57,13 +56,9 @@ class Style:
 
     def wrap(self, text: str, first: str, then: str) -> list[str]:
         """Break at blanks; a word that is too long, such as a path, stays whole to be copied."""
-        lines, line = [], first
-        for word in printable(text).split():
-            if len(line) + len(word) + 1 > self.width and line.strip():
-                lines.append(line)
-                line = then
-            line += (" " if line.strip() and not line.endswith(" ") else "") + word
-        return [*lines, line]
+        wrapper = textwrap.TextWrapper(self.width, first, then, break_on_hyphens=False)
+        wrapper.break_long_words = False
+        return wrapper.wrap(printable(text)) or [first]
 
 
 @dataclass(frozen=True)
@@ -104,7 +99,9 @@ def table(columns: Sequence[Column], rows: Iterable[Any], style: Style) -> list[
     rows = list(rows)
     shown = [column for column in columns if column.least <= style.width <= column.most]
     head = [column.title for column in shown]
-    cells = [[_one_line(column.text(row)) for column in shown] for row in rows]
+    cells = [
+        [re.sub("[\n\t]", " ", printable(column.text(row))) for column in shown] for row in rows
+    ]
     widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
     over = sum(widths) + len(widths) - 1 - style.width
     for i, column in enumerate(shown):
@@ -117,10 +114,6 @@ def table(columns: Sequence[Column], rows: Iterable[Any], style: Style) -> list[
     head = [style.paint(title, "dim") for title in head]
     left = [i for i, column in enumerate(shown) if not column.right]
     return lay_out([head, *cells], left, gap=" ")
-
-
-def _one_line(text: str) -> str:
-    return printable(text).replace("\n", " ").replace("\t", " ")
 
 
 def cut(line: str, width: int) -> str:
