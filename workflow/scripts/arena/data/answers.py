@@ -14,11 +14,10 @@ FAILED_GENERATION = "$ERROR$"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer. line: its line in the file, from 1.
+    """One answer. line: its line in the file, from 1. finish_reason: "length" at the token cap.
 
     text: the answer alone, without a reasoning model's thoughts; "" where it was null.
     metadata: token_len, header_count, list_count, bold_count as the file has them, or None.
-    finish_reason: why the generation ended, where the file says so ("length": at the token cap).
     """
 
     uid: str

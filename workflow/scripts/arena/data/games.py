@@ -75,9 +75,6 @@ class GameSettings:
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "GameSettings":
         """Read `Settings.judgment_params()`; ConfigError names the key that is wrong."""
-        for key in ("judge", "baseline", "system_prompt", "prompt_template"):
-            if not plain.get(key):
-                raise ConfigError(f"game settings: {key} is missing")
         return cls(
             judge=plain["judge"],
             sampling=_sampling(plain),
@@ -107,9 +104,8 @@ class GameSettings:
         )
 
     def digest(self, asked: Messages) -> str:
-        """SHA-256 of all that determines the reply: judge, messages, sampling, and nothing else.
-
-        A toy judge of the same name is another judge: its verdicts must never pass for real ones.
+        """SHA-256 of all that determines the reply: judge (a toy is another one), messages,
+        sampling, and nothing else.
         """
         content: dict[str, Any] = {
             "judge": self.judge,

@@ -4,9 +4,7 @@
     {question_id, model, judge, games: [{score, judgment: "text", user_prompt}, ...]}
     {question_id, games: [{judgment: "text"}, ...]}
 
-Only the few keys that votes need are decoded. Prompts are skipped and replies stay undecoded bytes
-until someone asks for `GameResult.answer`: a line costs little more than reading it, and nothing
-outlives it.
+Only the few keys that votes need are decoded; replies and prompts stay bytes until asked for.
 """
 
 import json
@@ -118,9 +116,9 @@ def read_judgments(
     """Yield the lines of a judgment file in file order.
 
     A game whose `state` says that it ended without a verdict has none. Else a stored score that is
-    a known label is the verdict; else the reply is parsed by `rule`, and a reply stored in the
-    place of the score as well. A line without a model takes the file's name. Lines that cannot be
-    read are appended to `problems`; without that list they raise DataError(file:line).
+    a known label is the verdict; else the reply, or what stands in the place of the score, is
+    parsed by `rule`. A line without a model takes the file's name. Lines that cannot be read are
+    appended to `problems`; without that list they raise DataError(file:line).
     """
     path = Path(path)
     try:

@@ -70,9 +70,8 @@ def check_template(template: str, *, where: str = "judge.prompt_template") -> st
         name = _OLDER.get(match[1], match[1])
         if name not in _MARKERS:
             raise ConfigError(
-                f"{where}: unknown marker {match[0]}{did_you_mean(match[1], _MARKERS)} "
-                f"(known: {', '.join(_MARKERS)}; braces that are text are written twice: "
-                f"{{{match[0]}}})"
+                f"{where}: unknown marker {match[0]}{did_you_mean(match[1], _MARKERS)} (known: "
+                f"{', '.join(_MARKERS)}; braces that are text are written twice: {{{match[0]}}})"
             )
         return "{" + name + "}"
 

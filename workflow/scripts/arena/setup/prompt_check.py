@@ -57,13 +57,8 @@ def _of(by_category: Mapping[str, str], category: str) -> str:
 
 
 def _difference(what: str, used: str, theirs: str) -> Iterator[str]:
-    if used == theirs:
-        return
-    lines = list(difflib.unified_diff(theirs.splitlines(), used.splitlines(), lineterm="", n=0))[2:]
-    gone = [line[1:] for line in lines if line.startswith("-")]
-    new = [line[1:] for line in lines if line.startswith("+")]
-    first = next((line for line in new or gone if line.strip()), "only blanks")
-    yield (
-        f"{what} differs from the checkout's: {len(gone)} lines of it changed or gone, {len(new)} "
-        f"new; first: {first.strip()[:60]!r}"
-    )
+    if used != theirs:
+        lines = difflib.ndiff(theirs.splitlines(), used.splitlines())
+        changed = [line for line in lines if line[0] in "+-"]
+        first = next((line for line in changed if line[1:].strip()), "only blanks")
+        yield f"{what} differs from the checkout's by {len(changed)} lines; first: {first[:60]!r}"

@@ -1,6 +1,6 @@
 """The settings of a campaign, complete: what `arena.setup.resolve` makes of config.yaml.
 
-What changes a judgment is in `Settings.judgment_params`; nothing else may trigger a new judgment.
+What changes a judgment is in `Settings.judgment_params`; nothing else may trigger a new one.
 """
 
 import hashlib

@@ -34,10 +34,7 @@ def adopt_orphans() -> bool:
 
 
 def started(pid: int) -> str | None:
-    """When the process started, as its system puts it; None if it is gone or a zombie.
-
-    With the number it names one process for good: numbers are given out again.
-    """
+    """When the process started; None if it is gone. With the number it names it for good."""
     with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
@@ -59,10 +56,8 @@ def machine() -> str:
 
 
 class Descendants:
-    """Processes below this one.
-
-    other_sessions: only those in other sessions than ours, as what a judge's keeper left behind;
-    a `squeue` that another thread waits for is in our own.
+    """Processes below this one. other_sessions: only what left ours, as a judge does; a `squeue`
+    that another thread waits for does not.
     """
 
     def __init__(self, other_sessions: bool = False) -> None:
@@ -83,11 +78,10 @@ class Descendants:
         return found
 
     def end(self, grace: float) -> list[int]:
-        """End them all; returns the numbers of those that do not end.
+        """SIGTERM to all, after `grace` seconds SIGKILL; returns those that do not end even so.
 
-        SIGTERM to all, after `grace` seconds SIGKILL, until none is left or 10 s of it have not
-        helped. Python's resource trackers go last, as they tidy up after the others; shared memory
-        that is left even so is removed.
+        Python's resource trackers go last, as they tidy up after the others; shared memory that is
+        left even so is removed.
         """
         below = self.running()
         memory = shared_memory(process.pid for process in below)
