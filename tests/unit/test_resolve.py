@@ -68,13 +68,12 @@ def checkout(data: Path) -> Path:
     return home
 
 
+def demo(**judge: object) -> dict:
+    return {"judge": {"name": "j", "server": "demo"} | judge}
+
+
 def settings(project: Path, **config: object) -> Settings:
-    minimal = {
-        "bench": "b",
-        "models": "all",
-        "baseline": "base",
-        "judge": {"name": "j", "server": "demo"},
-    }
+    minimal = {"bench": "b", "models": "all", "baseline": "base"} | demo()
     return resolve(minimal | config, project / "config/prompts")
 
 
@@ -122,18 +121,9 @@ def test_models_from_a_file_a_list_and_globs(data: Path, project: Path) -> None:
         ({"judgments_dir": "x/{model}"}, "judgments_dir: x/{model}: no braces"),
         ({"results_dir": "x/{baseline}"}, "results_dir: x/{baseline}: no braces"),
         ({"judge": {"name": "org/j", "server": "demo"}}, "judge.name: 'org/j' cannot be a file's"),
-        (
-            {"judge": {"name": "j", "server": "demo", "patterns": ["[("]}},
-            "judge.patterns: '[(' is not a regular expression",
-        ),
-        (
-            {"judge": {"name": "j", "server": "demo", "reference": "solo"}},
-            "judge.reference: solo would never be seen",
-        ),
-        (
-            {"judge": {"name": "j", "server": "demo", "prompt_template": "with_reference.txt"}},
-            "judge.reference is missing",
-        ),
+        (demo(patterns=["[("]), "judge.patterns: '[(' is not a regular expression"),
+        (demo(reference="solo"), "judge.reference: solo would never be seen"),
+        (demo(prompt_template="with_reference.txt"), "judge.reference is missing"),
         ({"leaderboard": {"steps": "step(\\d+)"}}, "no group `step`"),
         ({"only": ["sole"]}, "only: 'sole' is not one of the models; did you mean 'solo'?"),
         ({"baseline": None}, "baseline is missing"),
@@ -148,34 +138,13 @@ def test_models_from_a_file_a_list_and_globs(data: Path, project: Path) -> None:
             {"judge": {"name": "j", "api_type": "gemini", "endpoints": [{"api_base": "x"}]}},
             "judge.api_type: 'gemini' is not OpenAI-compatible",
         ),
-        (
-            {"judge": {"name": "j", "server": "demo", "system_prompt": "nowhere.txt"}},
-            "judge.system_prompt: nowhere.txt: cannot be read: No such file",
-        ),
-        (
-            {"judge": {"name": "j", "server": "demo", "system_prompt": "empty.txt"}},
-            "judge.system_prompt: empty.txt: the judge's prompt is empty",
-        ),
-        (
-            {"judge": {"name": "j", "server": "demo", "prompt_template": "latin.txt"}},
-            "judge.prompt_template: latin.txt: not UTF-8 at byte 4",
-        ),
-        (
-            {"judge": {"name": "j", "server": "demo", "system_prompt": {"coding": "empty.txt"}}},
-            "judge.system_prompt: the questions have no category 'coding' (they have hard_prompt)",
-        ),
-        (
-            {"baseline": {"hard_prompts": "base"}},
-            "baseline: the questions have no category 'hard_prompts'; did you mean 'hard_prompt'?",
-        ),
-        (
-            {"judge": {"name": "j", "server": "demo", "sampling": {"stream": True}}},
-            "judge.sampling.stream: this field is not a setting",
-        ),
-        (
-            {"judge": {"name": "j", "server": "demo", "sampling": {"extra_body": 5}}},
-            "judge.sampling.extra_body: must hold fields",
-        ),
+        (demo(system_prompt="nowhere.txt"), "judge.system_prompt: nowhere.txt: cannot be read: No"),
+        (demo(system_prompt="empty.txt"), "judge.system_prompt: empty.txt: the judge's prompt is"),
+        (demo(prompt_template="latin.txt"), "judge.prompt_template: latin.txt: not UTF-8 at byte"),
+        (demo(system_prompt={"coding": "empty.txt"}), "judge.system_prompt: the questions have no"),
+        ({"baseline": {"hard_prompts": "base"}}, "baseline: the questions have no category"),
+        (demo(sampling={"stream": True}), "judge.sampling.stream: this field is not a setting"),
+        (demo(sampling={"extra_body": 5}), "judge.sampling.extra_body: must hold fields"),
     ],
 )
 def test_what_cannot_be_is_refused_by_key(data, project, config, expected):
