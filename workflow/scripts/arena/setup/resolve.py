@@ -97,7 +97,6 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
             "rule": leaderboard.get("rule", default_rule(bench)),
             **_with_defaults(leaderboard, "weight", "rounds", "ci", "control_features", "steps"),
         },
-        rehearsal=rehearsal,
         odd_names=tuple(model for model in named if not is_model_name(model)),
         upstream=upstream,
         prompts=prompts,

@@ -63,7 +63,6 @@ class Settings:
     budget: dict[str, float]
     gpu_hour_cost: float | None
     leaderboard: dict[str, Any]
-    rehearsal: bool
     odd_names: tuple[str, ...] = ()  # of models that cannot be files: left out, each with a line
     upstream: Upstream | None = field(repr=False, default=None)
     prompts: dict[str, Any] = field(repr=False, default_factory=dict)
