@@ -134,7 +134,7 @@ def read_judgments(
                 continue
             try:
                 yield _judgment(_decode(number, raw), number, path, rule, patterns)
-            except _BadLine as error:
+            except ValueError as error:
                 if problems is None:
                     message = f"{path}:{number}: {error}; repair the line or remove it"
                     raise DataError(message) from error
@@ -169,10 +169,6 @@ def game_dict(
     return {"score": score, "judgment": {"answer": answer}, "prompt": prompt, **extra}
 
 
-class _BadLine(Exception):
-    """What is wrong with a line, in words."""
-
-
 def _decode(number: int, raw: bytes) -> _Line:
     try:
         return _DECODER.decode(raw)
@@ -180,11 +176,11 @@ def _decode(number: int, raw: bytes) -> _Line:
         pass  # NaN, or not the shape: once more with the patient reader, which says what is wrong
     line = parse_line(number, raw)
     if line is None or line.obj is None:
-        raise _BadLine(line.error if line else "blank")
+        raise ValueError(line.error if line else "blank")
     try:
         return _DECODER.decode(msgspec.json.encode(line.obj))
     except msgspec.DecodeError as error:
-        raise _BadLine(f"not a judgment: {error}") from error
+        raise ValueError(f"not a judgment: {error}") from error
 
 
 def _judgment(
@@ -192,9 +188,9 @@ def _judgment(
 ) -> JudgmentLine:
     uid = line.question_id if line.uid is None else line.uid
     if uid is None:
-        raise _BadLine("has neither `uid` nor `question_id`")
+        raise ValueError("has neither `uid` nor `question_id`")
     if not line.games:
-        raise _BadLine(f"question {uid} has no games")
+        raise ValueError(f"question {uid} has no games")
     games = [None if game is None else _game(game, rule, patterns) for game in line.games[:2]]
     return JudgmentLine(
         uid=str(uid),
