@@ -6,6 +6,7 @@ from typing import Any
 from arena.support.errors import ConfigError
 
 _FOLDERS = ("arena_hard_dir", "data_dir", "judgments_dir", "results_dir")
+_PATHS = {*_FOLDERS, "models", "path", "system_prompt", "prompt_template"}
 
 
 def at_home(config: dict[str, Any]) -> dict[str, Any]:
@@ -19,12 +20,11 @@ def at_home(config: dict[str, Any]) -> dict[str, Any]:
             raise ConfigError(
                 f"config: {key}: {config[key]}: no braces, but for {{baseline}} in judgments_dir"
             )
-    keys = {*_FOLDERS, "models", "path", "system_prompt", "prompt_template"}
-    judge = {
-        key: _expanded(value) if key in keys else value for key, value in config["judge"].items()
-    }
-    config = {key: _expanded(value) if key in keys else value for key, value in config.items()}
-    return config | {"judge": judge}
+    return _filled(config | {"judge": _filled(config["judge"])})
+
+
+def _filled(block: dict[str, Any]) -> dict[str, Any]:
+    return {key: _expanded(value) if key in _PATHS else value for key, value in block.items()}
 
 
 def _expanded(value: Any) -> Any:

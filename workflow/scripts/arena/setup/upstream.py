@@ -2,7 +2,7 @@
 
 Two layouts are in use. v2.0: `config/<bench>.yaml`, with system prompts and baselines by category
 in `utils/judge_utils.py`. v0.1: `config/judge_config.yaml`, which holds all of it for one category.
-Both have `config/api_config.yaml`. Nothing of the checkout is executed (see `literals`).
+Both have `config/api_config.yaml`. Nothing of the checkout is executed (see `python_literals`).
 """
 
 import math
