@@ -306,7 +306,7 @@ def test_prompts_of_a_checkout(campaign, tmp_path):
     told = prompt_differences(mine)
     assert len(told) == 2 * len(categories) + 1
     assert told[-1] == "temperature: 0.7, in the checkout 0.0"
-    assert any("1 lines of it changed or gone, 2 new; first: 'Be kind.'" in line for line in told)
+    assert any("by 3 lines" in line and "Be kind." in line for line in told)
     assert any("mid-7b-chat, in the checkout llama-demo-8b" in line for line in told)
     (own,) = prompt_differences(campaign())
     assert "not comparable with published ones" in own

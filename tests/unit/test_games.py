@@ -142,12 +142,6 @@ def test_fields_that_are_ours_are_refused(key):
         settings(sampling={key: 1})
 
 
-def test_missing_settings_are_named():
-    plain = {key: value for key, value in PLAIN.items() if key != "prompt_template"}
-    with pytest.raises(ConfigError, match="prompt_template is missing"):
-        GameSettings.from_dict(plain)
-
-
 def test_settings_survive_json():
     assert GameSettings.from_dict(json.loads(json.dumps(PLAIN))) == settings()
 

@@ -1,15 +1,10 @@
 """What a judge sees of its job, why one did not start, and judges that run elsewhere."""
 
-import asyncio
-
 import pytest
-from arena.judge.causes import SCOPES, Cause, explain
-from arena.judge.endpoints import check, check_keys, endpoints
+from arena.judge.causes import Cause, explain
+from arena.judge.endpoints import check_keys, endpoints
 from arena.judge.launch import environment, gpu_count
 from arena.support.errors import ConfigError
-from arena.support.http import HttpClient
-
-from tests.web import Reply, Request, serve
 
 
 def test_the_judge_sees_the_gpus_of_its_job():
@@ -24,6 +19,8 @@ def test_the_judge_sees_the_gpus_of_its_job():
         ({"CUDA_VISIBLE_DEVICES": "GPU-1a,GPU-2b,GPU-3c"}, {}, 3),
         ({"CUDA_VISIBLE_DEVICES": ""}, {"gpus": 4}, 0),
         ({"CUDA_VISIBLE_DEVICES": "0,-1,1"}, {}, 1),
+        ({"CUDA_VISIBLE_DEVICES": "NoDevFiles"}, {"gpus": 4}, 0),
+        ({"CUDA_VISIBLE_DEVICES": "MIG-377e0049-554c"}, {"gpus": 4}, 1),
         ({"SLURM_GPUS_ON_NODE": "4"}, {"gpus": 2}, 4),
         ({}, {"gpus": 2}, 2),
         ({}, {}, 0),
@@ -57,18 +54,8 @@ def test_environment_of_the_judge(tmp_path):
     ("status", "line", "said", "local"),
     [
         (1, "torch.OutOfMemoryError: CUDA out of memory.", "the GPU is out of memory", False),
-        (
-            1,
-            "max seq len (131072) ... larger than the available KV cache memory",
-            "--max-model-len",
-            False,
-        ),
-        (
-            1,
-            "ValueError: Free memory on device (3/79 GiB) on startup is less than desired",
-            "nvidia-smi",
-            True,
-        ),
+        (1, "max seq len (13) ... larger than the available KV cache", "--max-model-len", False),
+        (1, "ValueError: Free memory on device (3/79) is less than desired", "nvidia-smi", True),
         (1, "RuntimeError: CUDA error: uncorrectable ECC error", "the GPU cannot be used", True),
         (2, "vllm: error: unrecognized arguments: --foo", "--help", False),
         (127, "bash: line 2: vllm: command not found", "judge.setup", False),
@@ -87,10 +74,7 @@ def test_causes(status, line, said, local):
 
 
 def test_the_cause_is_not_its_echo():
-    lines = [
-        "torch.OutOfMemoryError: CUDA out of memory.",
-        "RuntimeError: No such file or directory",
-    ]
+    lines = ["torch.OutOfMemoryError: CUDA out of memory.", "OSError: No such file or directory"]
     assert "out of memory" in explain(1, lines).text
 
 
@@ -104,61 +88,32 @@ ECHO = "RuntimeError: Engine core initialization failed. See root cause above. F
         (
             "context",
             "  Value error, User-specified max_model_len (131072) is greater than the derived "
-            "max_model_len (max_position_embeddings=32768). This may lead to incorrect model "
-            "outputs or CUDA errors. [type=value_error, input_value=ArgsKwargs((), {}), "
-            "input_type=ArgsKwargs]",
+            "max_model_len. This may lead to incorrect model outputs or CUDA errors.",
         ),
         ("gpu_name", "ValueError: invalid literal for int() with base 10: 'MIG-377e0049-554c'"),
         ("gpu_name", "ValueError: invalid literal for int() with base 10: 'GPU-64b90baa-0cf1'"),
         ("no_gpu", "ValueError: invalid literal for int() with base 10: 'NoDevFiles'"),
         ("gpu_unusable", "RuntimeError: No CUDA GPUs are available"),
-        (
-            "dtype",
-            "ValueError: Bfloat16 is only supported on GPUs with compute capability of at least "
-            "8.0. Your Tesla V100-SXM2-32GB GPU has compute capability 7.0.",
-        ),
+        ("dtype", "ValueError: Bfloat16 is only supported on GPUs with compute capability of at"),
         ("gated", "OSError: You are trying to access a gated repo."),
         ("gated", "huggingface_hub.errors.GatedRepoError: 401 Client Error. (Request ID: x)"),
         (
             "remote_code",
-            "ValueError: The repository /w contains custom code which must be executed to "
-            "correctly load the model. Please pass the argument `trust_remote_code=True`",
+            "ValueError: The repository contains custom code which must be executed to",
         ),
-        (
-            "tensor_parallel",
-            "ValueError: Total number of attention heads (28) must be divisible by tensor "
-            "parallel size (8).",
-        ),
-        (
-            "old_driver",
-            "RuntimeError: The NVIDIA driver on your system is too old (found version 11040).",
-        ),
+        ("tensor_parallel", "ValueError: Total number of heads (28) must be divisible by tensor"),
+        ("old_driver", "RuntimeError: The NVIDIA driver on your system is too old (found version"),
         (
             "old_driver",
             "/x/torch/cuda/__init__.py:182: UserWarning: CUDA initialization: The NVIDIA driver "
             "on your system is too old (found version 12040).",
         ),
-        (
-            "old_driver",
-            "RuntimeError: Unexpected error from cudaGetDeviceCount(). Error 35: CUDA driver "
-            "version is insufficient for CUDA runtime version",
-        ),
-        (
-            "socket_path",
-            'zmq.error.ZMQError: ipc path "/p/scratch/x" is longer than 107 characters '
-            "(sizeof(sockaddr_un.sun_path)).",
-        ),
+        ("old_driver", "RuntimeError: Error 35: CUDA driver version is insufficient for CUDA"),
+        ("socket_path", 'zmq.error.ZMQError: ipc path "/p/x" is longer than 107 characters'),
         ("socket_path", "OSError: AF_UNIX path too long"),
-        (
-            "compiler",
-            "RuntimeError: Failed to find C compiler. Please specify via CC environment variable.",
-        ),
+        ("compiler", "RuntimeError: Failed to find C compiler. Please specify via CC environment"),
         ("compiler", "FileNotFoundError: [Errno 2] No such file or directory: 'ninja'"),
-        (
-            "old_gpu",
-            "torch.AcceleratorError: CUDA error: no kernel image is available for execution on "
-            "the device",
-        ),
+        ("old_gpu", "torch.AcceleratorError: CUDA error: no kernel image is available for"),
         ("stale_file", "OSError: [Errno 116] Stale file handle: '/home/u/.cache/vllm/x'"),
         (
             "compile_cache",
@@ -167,37 +122,20 @@ ECHO = "RuntimeError: Engine core initialization failed. See root cause above. F
         ),
         ("compile_cache", "AssertionError: failed to get the hash of the compiled graph"),
         ("weights_missing", "HFValidationError: Repo id must be in the form 'repo_name'"),
-        (
-            "weights_broken",
-            "safetensors_rust.SafetensorError: Error while deserializing header: InvalidHeader",
-        ),
+        ("weights_broken", "safetensors_rust.SafetensorError: Error while deserializing header:"),
         ("nccl", "RuntimeError: NCCL error: unhandled system error"),
         ("architecture", "ValueError: Model architectures ['X'] are not supported for now."),
         ("program_missing", "ModuleNotFoundError: No module named 'vllm'"),
         ("program_missing", "ImportError: libnvrtc.so.12: cannot open shared object file"),
-        (
-            "shared_memory",
-            "RuntimeError: DataLoader worker (pid 1) is killed by signal: Bus error.",
-        ),
+        ("shared_memory", "RuntimeError: DataLoader worker is killed by signal: Bus error."),
         ("weights_missing", "PermissionError: [Errno 13] Permission denied: '/j/config.json'"),
-        (
-            "weights_missing",
-            "requests.exceptions.ConnectionError: HTTPSConnectionPool(host='huggingface.co', "
-            "port=443): Max retries exceeded with url: /api",
-        ),
+        ("weights_missing", "ConnectionError: HTTPSConnectionPool(host='hf.co', port=443): Max"),
         ("gpu_unusable", "RuntimeError: CUDA unknown error - this may be due to an incorrect"),
         ("options", "ValueError: Unknown quantization method: fp5"),
-        (
-            "architecture",
-            "ValueError: The checkpoint you are trying to load has model type `x` but Transformers "
-            "does not recognize this architecture.",
-        ),
+        ("architecture", "ValueError: Transformers does not recognize this architecture."),
         ("limits", "OSError: [Errno 24] Too many open files"),
         ("killed_for_memory", "RuntimeError: DefaultCPUAllocator: can't allocate memory"),
-        (
-            "program_missing",
-            "FATAL: While checking container encryption: could not open image /x/vllm.sif",
-        ),
+        ("program_missing", "FATAL: While checking container encryption: could not open image"),
         ("unknown", "ValueError: the moon is full"),
     ],
 )
@@ -230,18 +168,11 @@ def test_the_last_of_two_errors_wins():
 
 
 def test_only_causes_that_pass_are_tried_again_in_the_same_job():
-    passing = {kind for kind in SCOPES if Cause("", kind).passes}
-    assert passing == {"unknown", "engine_died", "stale_file", "compile_cache"}
-    assert all(Cause("", kind).local for kind in passing), "none of them ends the campaign"
+    for kind in ("unknown", "engine_died", "stale_file", "compile_cache"):
+        assert Cause("", kind).passes and Cause("", kind).local  # none of them ends the campaign
+    for kind in ("gpu_memory", "context", "no_gpu", "disk"):
+        assert not Cause("", kind).passes
     assert "VLLM_CACHE_ROOT" in explain(1, ["corrupted compilation artifact"]).text
-
-
-@pytest.mark.parametrize(
-    ("visible", "count"),
-    [("NoDevFiles", 0), ("MIG-377e0049-554c", 1), ("GPU-1,GPU-2", 2), ("0,none,2", 1), ("3", 1)],
-)
-def test_gpus_by_what_the_job_sees(visible, count):
-    assert gpu_count({"gpus": 4}, {"CUDA_VISIBLE_DEVICES": visible}) == count
 
 
 # External judges
@@ -281,35 +212,3 @@ def test_endpoints_of_the_users_api_config(tmp_path):
         ConfigError, match=r"gpt: no api_key: the environment variable OPENAI_API_K"
     ):
         endpoints(judge | {"name": "gpt"}, {})
-
-
-MODELS = '{"data": [{"id": "j"}]}'
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "said"),
-    [
-        (200, MODELS, "serves j"),
-        (200, MODELS.replace("j", "k"), "does not list j, but k"),
-        (200, "hello", "does not list its models (no JSON of OpenAI's API)"),
-        (401, "{}", "refuses the key (HTTP 401)"),
-        (503, "{}", "does not list its models (HTTP 503)"),
-        (None, "", "cannot be asked for its models"),
-    ],
-)
-def test_the_check_of_an_endpoint_never_says_the_key(status, body, said):
-    async def checked() -> str:
-        async def answer(request: Request) -> Reply:
-            assert (request.path, request.bearer) == ("/v1/models", "secret")
-            return Reply(status, body)
-
-        http, (server, port) = HttpClient(), await serve(answer)
-        url = f"http://127.0.0.1:{port if status else 1}/v1"
-        try:
-            return await check(http, {"url": url, "key": "secret", "model": "j"})
-        finally:
-            await http.close()
-            await server.cleanup()
-
-    line = asyncio.run(checked())
-    assert said in line and "secret" not in line

@@ -83,8 +83,8 @@ def test_a_game_asked_again_is_counted_and_is_no_retry(root):
 
 def test_slurms_accounting_beats_the_record_where_it_is_whole(root):
     accounts = {
-        "1": Account("1", "TIMEOUT", 110, 0.5, "n1"),
-        "2": Account("2", "COMPLETED", 110, 0.25, "n1"),
+        "1": Account(110, 0.5),
+        "2": Account(110, 0.25),
     }
     one, two, total = rows_of(root, accounts=accounts)
     assert (one.gpu_hours, one.source) == (0.75, "slurm")
@@ -96,7 +96,7 @@ def test_slurms_accounting_beats_the_record_where_it_is_whole(root):
 
 
 def test_where_the_accounting_knows_no_gpus_those_asked_for_count(root):
-    accounts = {job: Account(job, "COMPLETED", 90, 0.0, "n1") for job in "12"}
+    accounts = {job: Account(90, 0.0) for job in "12"}
     one, *_ = rows_of(root, accounts=accounts)
     assert (one.gpu_hours, one.source) == (2 * 180 / 3600, "slurm")
     write_attempt(root, "r-02", attempt(0, 5, None, 65, slurm_job_id="1", gpus=0))

@@ -2,6 +2,8 @@
 
 import math
 import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 from arena.data import metadata
@@ -129,7 +131,7 @@ def test_a_damaged_file_is_not_used_and_not_touched(cache):
 def test_with_the_encodings_file_tokens_are_exact(cache, monkeypatch):
     """Run where tiktoken's cache holds the file; known numbers of o200k_base."""
     monkeypatch.delenv("TIKTOKEN_CACHE_DIR")
-    file = metadata._cache_folder() / metadata._O200K_NAME
+    file = Path(tempfile.gettempdir()) / "data-gym-cache" / metadata._O200K_NAME
     if not file.is_file():
         pytest.skip(f"needs the file of o200k_base at {file}")
     shutil.copy(file, cache)

@@ -68,13 +68,12 @@ def checkout(data: Path) -> Path:
     return home
 
 
+def demo(**judge: object) -> dict:
+    return {"judge": {"name": "j", "server": "demo"} | judge}
+
+
 def settings(project: Path, **config: object) -> Settings:
-    minimal = {
-        "bench": "b",
-        "models": "all",
-        "baseline": "base",
-        "judge": {"name": "j", "server": "demo"},
-    }
+    minimal = {"bench": "b", "models": "all", "baseline": "base"} | demo()
     return resolve(minimal | config, project / "config/prompts")
 
 
@@ -82,9 +81,7 @@ def test_all_is_every_answer_file_less_judge_and_baseline(data: Path, project: P
     assert settings(project).models == ("run-1", "run-2", "solo")
 
 
-def test_odd_names_of_files_blocks_and_lists_are_left_out(
-    data: Path, checkout: Path, project: Path
-) -> None:
+def test_odd_names_of_files_blocks_and_lists_are_left_out(data, checkout, project):
     (data / "data/b/model_answer/m(thinking).jsonl").write_text("")
     found = settings(project)
     assert found.models == ("run-1", "run-2", "solo")
@@ -115,8 +112,7 @@ def test_models_from_a_file_a_list_and_globs(data: Path, project: Path) -> None:
         ({"models": "data"}, "models: 'data' is no file of names"),
         ({"models": ""}, "models: '' is no file of names"),
         ({"models": "latin.txt"}, "models: latin.txt: not UTF-8 at byte 4"),
-        ({"models": ["../x"]}, "path separator"),
-        ({"models": ["a/b"]}, "path separator"),
+        ({"models": ["../x"]}, "models: '../x' cannot be a file's name: it holds '/'"),
         ({"models": ["base"]}, "models: ['base'] names none besides judge and baseline"),
         ({"data_dir": "nowhere"}, "bench: there is no folder nowhere/b/"),
         ({"bench": "Bb"}, "bench: there is no folder data/Bb/; did you mean 'bb'?"),
@@ -124,18 +120,9 @@ def test_models_from_a_file_a_list_and_globs(data: Path, project: Path) -> None:
         ({"judgments_dir": "x/{model}"}, "judgments_dir: x/{model}: no braces"),
         ({"results_dir": "x/{baseline}"}, "results_dir: x/{baseline}: no braces"),
         ({"judge": {"name": "org/j", "server": "demo"}}, "judge.name: 'org/j' cannot be a file's"),
-        (
-            {"judge": {"name": "j", "server": "demo", "patterns": ["[("]}},
-            "judge.patterns: '[(' is not a regular expression",
-        ),
-        (
-            {"judge": {"name": "j", "server": "demo", "reference": "solo"}},
-            "judge.reference: solo would never be seen",
-        ),
-        (
-            {"judge": {"name": "j", "server": "demo", "prompt_template": "with_reference.txt"}},
-            "judge.reference is missing",
-        ),
+        (demo(patterns=["[("]), "judge.patterns: '[(' is not a regular expression"),
+        (demo(reference="solo"), "judge.reference: solo would never be seen"),
+        (demo(prompt_template="with_reference.txt"), "judge.reference is missing"),
         ({"leaderboard": {"steps": "step(\\d+)"}}, "no group `step`"),
         ({"only": ["sole"]}, "only: 'sole' is not one of the models; did you mean 'solo'?"),
         ({"baseline": None}, "baseline is missing"),
@@ -150,39 +137,16 @@ def test_models_from_a_file_a_list_and_globs(data: Path, project: Path) -> None:
             {"judge": {"name": "j", "api_type": "gemini", "endpoints": [{"api_base": "x"}]}},
             "judge.api_type: 'gemini' is not OpenAI-compatible",
         ),
-        (
-            {"judge": {"name": "j", "server": "demo", "system_prompt": "nowhere.txt"}},
-            "judge.system_prompt: nowhere.txt: cannot be read: No such file",
-        ),
-        (
-            {"judge": {"name": "j", "server": "demo", "system_prompt": "empty.txt"}},
-            "judge.system_prompt: empty.txt: the judge's prompt is empty",
-        ),
-        (
-            {"judge": {"name": "j", "server": "demo", "prompt_template": "latin.txt"}},
-            "judge.prompt_template: latin.txt: not UTF-8 at byte 4",
-        ),
-        (
-            {"judge": {"name": "j", "server": "demo", "system_prompt": {"coding": "empty.txt"}}},
-            "judge.system_prompt: the questions have no category 'coding' (they have hard_prompt)",
-        ),
-        (
-            {"baseline": {"hard_prompts": "base"}},
-            "baseline: the questions have no category 'hard_prompts'; did you mean 'hard_prompt'?",
-        ),
-        (
-            {"judge": {"name": "j", "server": "demo", "sampling": {"stream": True}}},
-            "judge.sampling.stream: this field is not a setting",
-        ),
-        (
-            {"judge": {"name": "j", "server": "demo", "sampling": {"extra_body": 5}}},
-            "judge.sampling.extra_body: must hold fields",
-        ),
+        (demo(system_prompt="nowhere.txt"), "judge.system_prompt: nowhere.txt: cannot be read: No"),
+        (demo(system_prompt="empty.txt"), "judge.system_prompt: empty.txt: the judge's prompt is"),
+        (demo(prompt_template="latin.txt"), "judge.prompt_template: latin.txt: not UTF-8 at byte"),
+        (demo(system_prompt={"coding": "empty.txt"}), "judge.system_prompt: the questions have no"),
+        ({"baseline": {"hard_prompts": "base"}}, "baseline: the questions have no category"),
+        (demo(sampling={"stream": True}), "judge.sampling.stream: this field is not a setting"),
+        (demo(sampling={"extra_body": 5}), "judge.sampling.extra_body: must hold fields"),
     ],
 )
-def test_what_cannot_be_is_refused_by_key(
-    data: Path, project: Path, config: dict, expected: str
-) -> None:
+def test_what_cannot_be_is_refused_by_key(data, project, config, expected):
     (data / "with_reference.txt").write_text("{QUESTION} {ANSWER_A} {ANSWER_B} {REFERENCE}")
     (data / "latin.txt").write_bytes(b"caf\xe9\n")
     (data / "empty.txt").write_text("\n")
@@ -193,7 +157,7 @@ def test_what_cannot_be_is_refused_by_key(
 
 
 def test_a_checkout_needs_no_retyping(checkout: Path, project: Path) -> None:
-    found = settings(project, arena_hard_dir="aha", data_dir="data", baseline=None, judge={})
+    found = settings(project, **AHA, baseline=None, judge={})
     judge = found.judge
     assert (judge["name"], judge["server"], judge["parallel"]) == ("theirs", "external", 8)
     assert (judge["temperature"], judge["max_tokens"]) == (0.25, 123), (
@@ -206,47 +170,44 @@ def test_a_checkout_needs_no_retyping(checkout: Path, project: Path) -> None:
     assert "hidden" not in repr(found) + str(found.judgment_params()) + str(found.server_settings())
 
 
-def test_a_category_unknown_to_the_checkout_is_never_judged_with_our_prompt(
-    checkout: Path, project: Path
-) -> None:
+def test_a_category_unknown_to_the_checkout_is_never_judged_with_our_prompt(checkout, project):
     with (checkout.parent / "data/b/question.jsonl").open("a") as questions:
         questions.write('{"uid": "q2", "category": "poems", "prompt": "?"}\n')
     with pytest.raises(ConfigError, match=r"category 'poems'.*judge.system_prompt"):
-        settings(project, arena_hard_dir="aha", data_dir="data")
+        settings(project, **AHA)
     (checkout.parent / "poems.txt").write_text("Judge poems.")
     judge = {"name": "j", "server": "demo", "system_prompt": {"poems": "poems.txt"}}
-    made = settings(project, arena_hard_dir="aha", data_dir="data", judge=judge)
+    made = settings(project, **AHA, judge=judge)
     assert made.prompts["system_prompt"]["poems"] == "Judge poems."
     assert made.prompts["system_prompt"]["hard_prompt"] == "Judge them."
 
 
 def test_a_checkouts_prompts_are_never_mixed_with_ours(checkout: Path, project: Path) -> None:
-    where = {"arena_hard_dir": "aha", "data_dir": "data"}
     code, file = checkout / "utils/judge_utils.py", checkout / "config/b.yaml"
     judge = {"name": "j", "server": "demo"}
     ours = {"prompt_template": "aha/own.txt", "system_prompt": "aha/own.txt"}
     (checkout / "own.txt").write_text("{QUESTION} {ANSWER_A} {ANSWER_B}\n")
     code.rename(checkout / "moved")
     with pytest.raises(ConfigError, match=r"no system prompt for .*'hard_prompt'.*nor for any"):
-        settings(project, **where)
-    settings(project, **where, judge=judge | ours)
+        settings(project, **AHA)
+    settings(project, **AHA, judge=judge | ours)
     (checkout / "moved").rename(code)
     file.rename(checkout / "config/other.yaml")
-    assert settings(project, **where).prompts["prompt_template"][0] == "Q", "by its bench_name"
+    assert settings(project, **AHA).prompts["prompt_template"][0] == "Q", "by its bench_name"
     (checkout / "config/other.yaml").unlink()
     with pytest.raises(ConfigError, match=r"has system prompts but no prompt template"):
-        settings(project, **where)
-    settings(project, **where, judge=judge | {"prompt_template": "aha/own.txt"})
-    assert prompt_differences(settings(project, **where, judge=judge | ours))[1:] == [
+        settings(project, **AHA)
+    settings(project, **AHA, judge=judge | {"prompt_template": "aha/own.txt"})
+    assert prompt_differences(settings(project, **AHA, judge=judge | ours))[1:] == [
         "prompt template: the checkout has none for this bench"
     ]
     code.unlink()
-    (told,) = prompt_differences(settings(project, **where))
+    (told,) = prompt_differences(settings(project, **AHA))
     assert "aha has no prompts for b, so the judge prompt is this project's own or yours" in told
 
 
 def test_what_is_not_asked_for_changes_nothing(checkout: Path, project: Path) -> None:
-    where = {"arena_hard_dir": "aha", "data_dir": "data", "baseline": None}
+    where = AHA | {"baseline": None}
     before = settings(project, **where)
     assert list(before.prompts["system_prompt"]) == ["hard_prompt"]
     code = checkout / "utils/judge_utils.py"
@@ -261,26 +222,21 @@ def test_what_is_not_asked_for_changes_nothing(checkout: Path, project: Path) ->
     assert settings(project, **where, judge={"temperature": 1.0}).digest != before.digest
 
 
-def test_a_baseline_of_some_categories_leaves_the_checkouts_for_the_others(
-    checkout: Path, project: Path
-) -> None:
+def test_a_baseline_of_some_categories_leaves_the_checkouts_for_the_others(checkout, project):
     with (checkout.parent / "data/b/question.jsonl").open("a") as questions:
         questions.write('{"uid": "q2", "category": "coding", "prompt": "?"}\n')
-    where = {"arena_hard_dir": "aha", "data_dir": "data"}
-    found = settings(project, **where, baseline={"coding": "solo"})
+    found = settings(project, **AHA, baseline={"coding": "solo"})
     assert found.baselines == {"hard_prompt": "base", "coding": "solo"}
-    assert settings(project, **where, baseline={"coding": "solo", "*": "run-1"}).baselines == {
+    assert settings(project, **AHA, baseline={"coding": "solo", "*": "run-1"}).baselines == {
         "coding": "solo",
         "*": "run-1",
     }
 
 
-def test_a_reference_that_the_template_does_not_show_is_left_out(
-    checkout: Path, project: Path
-) -> None:
+def test_a_reference_that_the_template_does_not_show_is_left_out(checkout, project):
     file = checkout / "config/b.yaml"
     file.write_text(file.read_text().replace("reference: null", "reference: sage"))
-    found = settings(project, arena_hard_dir="aha", data_dir="data")
+    found = settings(project, **AHA)
     assert found.judge["reference"] is None
     assert prompt_differences(found) == ["reference: None, in the checkout sage"]
 
@@ -288,13 +244,11 @@ def test_a_reference_that_the_template_does_not_show_is_left_out(
 @pytest.mark.parametrize(
     ("key", "value"), [("parallel", "eight"), ("max_tokens", "many"), ("temperature", ".nan")]
 )
-def test_numbers_of_the_judges_block_are_checked(
-    checkout: Path, project: Path, key: str, value: str
-) -> None:
+def test_numbers_of_the_judges_block_are_checked(checkout, project, key, value):
     file = checkout / "config/api_config.yaml"
     file.write_text(re.sub(rf"  {key}: .*", f"  {key}: {value}", file.read_text(), count=1))
     with pytest.raises(ConfigError, match=rf"api_config\.yaml: theirs: {key}: cannot be"):
-        settings(project, arena_hard_dir="aha", data_dir="data", judge={})
+        settings(project, **AHA, judge={})
 
 
 @pytest.mark.parametrize(
@@ -319,9 +273,7 @@ def test_numbers_of_the_judges_block_are_checked(
         ({}, {}, {"temperature": 0.25, "max_tokens": 123}),
     ],
 )
-def test_what_a_request_says_besides_the_prompt(
-    checkout: Path, project: Path, block: dict, judge: dict, sent: dict
-) -> None:
+def test_what_a_request_says_besides_the_prompt(checkout, project, block, judge, sent):
     file = checkout / "config/api_config.yaml"
     theirs, run, others = file.read_text().partition("run-1")
     kept = [line for line in theirs.splitlines() if line.split(":")[0].strip() not in block]
@@ -341,17 +293,14 @@ def test_no_temperature_of_a_checkout_is_none(checkout: Path, project: Path) -> 
 
 
 def test_our_api_type_wins_over_the_blocks(checkout: Path, project: Path) -> None:
-    where = {"arena_hard_dir": "aha", "data_dir": "data"}
     with pytest.raises(ConfigError, match="claude: api_type: 'anthropic' is not OpenAI-compatible"):
-        settings(project, **where, judge={"name": "claude"})
-    found = settings(project, **where, judge={"name": "claude", "api_type": "openai"})
+        settings(project, **AHA, judge={"name": "claude"})
+    found = settings(project, **AHA, judge={"name": "claude", "api_type": "openai"})
     told = endpoints(found.server_settings(), {"OPENAI_API_KEY": "k"})
     assert told[0]["model"] == "claude", "the job takes it as well"
 
 
-def test_a_tilde_is_the_home_folder_in_every_path(
-    data: Path, project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tilde_is_the_home_folder_in_every_path(data, project, monkeypatch):
     monkeypatch.setenv("HOME", str(data))
     (data / "models.txt").write_text("solo\n")
     (data / "own.txt").write_text("{QUESTION} {ANSWER_A} {ANSWER_B}\n")
@@ -396,7 +345,7 @@ def test_what_would_end_every_job_is_said(data: Path, project: Path) -> None:
 def test_our_keys_win_over_the_checkout(checkout: Path, project: Path) -> None:
     (checkout / "own.txt").write_text("{QUESTION} {ANSWER_A} {ANSWER_B}!")
     judge = {"name": "j", "server": "demo", "temperature": 0, "prompt_template": "aha/own.txt"}
-    found = settings(project, arena_hard_dir="aha", data_dir="data", baseline="solo", judge=judge)
+    found = settings(project, **AHA, baseline="solo", judge=judge)
     assert found.judge["temperature"] == 0.0
     assert found.judge["max_tokens"] == 123
     assert found.baselines == {"*": "solo"}

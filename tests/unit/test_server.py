@@ -143,16 +143,6 @@ def test_setup_runs_before_the_command(serve):
     assert served.get()[1]["data"][0]["max_model_len"] == 1234
 
 
-def test_what_may_pass_is_tried_once_more_and_never_remembered(serve, tmp_path):
-    once = f"mkdir {tmp_path}/died && {{ echo OSError: Stale file handle; exit 5; }}"
-    served = serve({"command": f"{once}; {DEMO}"})
-    eventually(served.is_ready, what="a judge that starts the second time")
-    served = serve({"command": "exit 5 # {host}"}, batch="r1-02")
-    assert "exit status 5" in served.failure()
-    assert served.log.count("launching toy") == 2
-    assert not (served.root / "batches" / "r1.judge_failed").exists()
-
-
 def test_a_judge_of_another_name_is_refused(serve):
     served = serve({"command": DEMO.replace("{name}", "other")})
     assert "serves other, not toy" in served.failure()

@@ -5,7 +5,7 @@ import pickle
 import pytest
 from arena.judge.endpoints import endpoints
 from arena.setup.resolve import resolve
-from arena.setup.upstream import Endpoint, Upstream
+from arena.setup.upstream import Endpoint, Upstream, read_endpoints
 from arena.support.errors import ConfigError
 
 V2 = r"""
@@ -122,7 +122,6 @@ def test_settings_of_v2(checkout):
         "reference": None,
         "regex_patterns": [r"\[\[([AB<>=]+)\]\]", r"\[([AB<>=]+)\]"],
         "prompt_template": "Q\n{QUESTION}\n{ANSWER_A}\n{ANSWER_B}",
-        "model_list": ["model-1", "model-2"],
     }
 
 
@@ -135,7 +134,6 @@ def test_settings_of_v1(checkout):
         "reference": None,
         "regex_patterns": [r"\[\[([AB<>=]+)\]\]"],
         "prompt_template": "Q {QUESTION} A {ANSWER_A} B {ANSWER_B}",
-        "model_list": ["model-1"],
     }
     assert upstream.judge_settings("arena-hard-v0.1") == {
         "*": {"baseline": "base-1", "system_prompt": "Judge.\nWell."}
@@ -199,14 +197,14 @@ def test_blocks_of_api_config(checkout):
 
 def test_endpoints(checkout):
     upstream = checkout(api=API)
-    endpoints = upstream.endpoints("judge-70b")
-    assert endpoints == [
+    found = read_endpoints(upstream.api_config_file, "judge-70b")
+    assert found == [
         Endpoint("http://127.0.0.1:8000/v1", "secret-1", "org/Judge-70B"),
         Endpoint("http://127.0.0.1:8001/v1", "-", "other"),
     ]
-    assert "secret-1" not in repr(endpoints)
+    assert "secret-1" not in repr(found)
     assert "secret-1" not in repr(upstream)
-    assert upstream.endpoints("hosted") == [
+    assert read_endpoints(upstream.api_config_file, "hosted") == [
         Endpoint("https://api.openai.com/v1", None, "hosted-2024")
     ]
 
@@ -224,7 +222,7 @@ def test_endpoints(checkout):
 )
 def test_endpoints_that_cannot_work_are_refused(checkout, name, error):
     with pytest.raises(ConfigError, match=error):
-        checkout(api=API).endpoints(name)
+        read_endpoints(checkout(api=API).api_config_file, name)
 
 
 @pytest.mark.parametrize(
@@ -238,8 +236,7 @@ def test_endpoints_that_cannot_work_are_refused(checkout, name, error):
         ("\n{ANSWER_B}", "", "prompt_template: the marker {ANSWER_B} is missing"),
         (r"- \[([AB<>=]+)\]", "- '['", "regex_patterns: '\\['"),
         (r"- \[([AB<>=]+)\]", "- 'x'", "must have one group"),
-        ("reference: null", "reference: [a, b]", "reference: 2 models"),
-        ("- model-1", "- 7", "model_list: must be names"),
+        ("reference: null", "reference: [a, b]", "reference: cannot be"),
         ("judge_model: judge-70b", "judge_model: j\npairwise: False", "pairwise: False"),
         ("model_list:", "model_list: [", r"v2\.0\.yaml:1[12]: not YAML"),
     ],
@@ -320,5 +317,5 @@ def test_a_reference_model(checkout):
 def test_a_secret_in_an_address_is_refused_and_never_printed(checkout, api_base):
     upstream = checkout(api=f"j:\n  endpoints: [{{api_base: '{api_base}', api_key: x}}]\n")
     with pytest.raises(ConfigError, match="api_base") as caught:
-        upstream.endpoints("j")
+        read_endpoints(upstream.api_config_file, "j")
     assert "S3cret" not in str(caught.value)

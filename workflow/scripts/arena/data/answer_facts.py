@@ -6,9 +6,11 @@ import json
 import os
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from arena.data.answers import Answer, AnswerFile, read_answers
 from arena.data.questions import Question
@@ -16,7 +18,7 @@ from arena.support.errors import DataError
 from arena.support.jsonl import write_atomic
 
 # Raise it when `Facts` or the rules behind them change: older memories are then read anew.
-_VERSION = 1
+_VERSION = 2
 # Fewer answers of exactly the same, greatest length happen by chance.
 _CUT_TOGETHER = 3
 
@@ -77,18 +79,18 @@ def count_cut(answers: Sequence[Answer]) -> int:
         and isinstance(answer.metadata.get("token_len"), int)
         and not answer.is_empty
     }
-    if lengths:
-        _longest, together = max(Counter(lengths.values()).items())
-        if together >= _CUT_TOGETHER:
-            cut += together
-    return cut
+    together = max(Counter(lengths.values()).items())[1] if lengths else 0
+    return cut + (together if together >= _CUT_TOGETHER else 0)
+
+
+# Key -> path -> size, time of change and inode as read, facts.
+_MEMORY = msgspec.json.Decoder(dict[str, dict[str, tuple[int, int, int, Facts]]])
 
 
 class FactsMemory:
-    """Facts by path, size and time of change, kept in a JSON file.
+    """Facts by path, size and time of change, kept in a JSON file, which may be deleted any time.
 
-    Only what the main process has seen is in it; it may be deleted at any time. Facts belong to
-    the questions they were counted against: other questions, and all files are read anew.
+    Facts belong to the questions they were counted against: others, and all files are read anew.
     """
 
     def __init__(self, path: str | Path | None, questions: Sequence[Question]) -> None:
@@ -97,8 +99,12 @@ class FactsMemory:
         self._questions = questions
         uids = "\0".join(question.uid for question in questions)
         self._key = f"{_VERSION}:{hashlib.sha256(uids.encode()).hexdigest()[:16]}"
-        self._files: dict[str, list[Any]] = self._load()
-        self._changed = False
+        self._files: dict[str, tuple[int, int, int, Facts]] = {}
+        # What cannot be read is made anew, at the price of reading once.
+        with suppress(FileNotFoundError, ValueError):
+            self._files = (
+                _MEMORY.decode(self.path.read_bytes()).get(self._key, {}) if self.path else {}
+            )
 
     def facts(self, path: str | Path) -> Facts | None:
         """The facts of an answer file, None where there is no such file. DataError: unreadable."""
@@ -109,39 +115,16 @@ class FactsMemory:
             return None
         except OSError as error:  # a link to itself, say
             raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-        state = [stat.st_size, stat.st_mtime_ns]
-        known = self._files.get(path)
-        if known and known[:2] == state:
-            return _facts(known[2:])
-        facts = facts_of(read_answers(path), self._questions)
-        self.read += 1
         # The state from before reading: a file that grew meanwhile is read again next time.
-        self._files[path] = [*state, *(getattr(facts, name) for name in Facts.__slots__)]
-        self._changed = True
-        return facts
+        state = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        if path not in self._files or self._files[path][:3] != state:
+            self._files[path] = (*state, facts_of(read_answers(path), self._questions))
+            self.read += 1
+        return self._files[path][3]
 
     def save(self) -> None:
         """Write the memory if it holds something new."""
-        if self.path and self._changed:
-            content = {"key": self._key, "files": self._files}
+        if self.path and self.read:
+            content = msgspec.to_builtins({self._key: self._files})
             with contextlib.suppress(OSError):  # read-only: only the next start is slower
                 write_atomic(self.path, json.dumps(content, ensure_ascii=False) + "\n")
-            self._changed = False
-
-    def _load(self) -> dict[str, list[Any]]:
-        if self.path is None:
-            return {}
-        try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            return {}  # a memory that cannot be read is made anew, at the price of reading once
-        usable = isinstance(content, dict) and content.get("key") == self._key
-        return content["files"] if usable else {}
-
-
-def _facts(values: list[Any]) -> Facts:
-    facts = dict(zip(Facts.__slots__, values, strict=True))
-    first = facts["first_unreadable"]
-    facts["first_unreadable"] = tuple(first) if first else None
-    facts["missing"] = tuple(facts["missing"])
-    return Facts(**facts)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.data.questions import line_uid
-from arena.support.jsonl import iter_lines
+from arena.support.jsonl import Line, iter_lines
 
 # What FastChat and its descendants write as the answer when the generation itself had failed.
 FAILED_GENERATION = "$ERROR$"
@@ -14,11 +14,10 @@ FAILED_GENERATION = "$ERROR$"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer. line: its line in the file, from 1.
+    """One answer. line: its line in the file, from 1. finish_reason: "length" at the token cap.
 
     text: the answer alone, without a reasoning model's thoughts; "" where it was null.
     metadata: token_len, header_count, list_count, bold_count as the file has them, or None.
-    finish_reason: why the generation ended, where the file says so ("length": at the token cap).
     """
 
     uid: str
@@ -76,76 +75,70 @@ def read_answers(path: str | Path) -> AnswerFile:
     path = Path(path)
     result = AnswerFile(path, path.name.removesuffix(".jsonl"))
     for line in iter_lines(path):
-        if line.obj is None:
-            result.problems.append(Problem(line.number, "unreadable", line.error or ""))
+        try:
+            answer = _answer(line)
+        except ValueError as error:
+            result.problems.append(Problem(line.number, "unreadable", str(error)))
             continue
-        answer = _answer(line.obj, line.number)
-        if isinstance(answer, Problem):
-            result.problems.append(answer)
-            continue
-        earlier = result.answers.get(answer.uid)
-        if earlier is not None:
+        if earlier := result.answers.get(answer.uid):
             same = "the same text" if earlier.text == answer.text else "another text"
-            result.problems.append(
-                Problem(
-                    line.number,
-                    "duplicate",
-                    f"question {answer.uid!r} is already answered in line {earlier.line} ({same}); "
-                    "the last one counts",
-                )
+            message = (
+                f"question {answer.uid!r} is already answered in line {earlier.line} ({same}); the "
+                "last one counts"
             )
+            result.problems.append(Problem(line.number, "duplicate", message))
         result.answers[answer.uid] = answer
-        _note_other_model(result, line.obj, line.number)
+        # Once a file: a renamed file names another model in its lines, and so does a mix-up.
+        name = _model(line)
+        if name not in (None, result.model) and not result.problems_of("other_model"):
+            message = f"the line names the model {name!r}; the file's name counts"
+            result.problems.append(Problem(line.number, "other_model", message))
     return result
 
 
 def model_inside(path: str | Path) -> str | None:
     """The model that the first line which can be read names, or None."""
-    objects = (line.obj for line in iter_lines(path) if line.obj is not None)
-    return _model(next(objects, {}))
+    return next((_model(line) for line in iter_lines(path) if line.obj is not None), None)
 
 
-def _model(obj: dict[str, Any]) -> str | None:
+def _model(line: Line) -> str | None:
+    obj = line.obj or {}
     name = obj.get("model", obj.get("model_id"))
     return name if isinstance(name, str) else None
 
 
-def _answer(obj: dict[str, Any], number: int) -> Answer | Problem:
-    uid = line_uid(obj)
-    if uid is None:
-        return Problem(number, "unreadable", "neither `uid` nor `question_id`")
+def _answer(line: Line) -> Answer:
+    """The answer in a line; ValueError says why there is none."""
+    if (obj := line.obj) is None:
+        raise ValueError(line.error)
+    if (uid := line_uid(obj)) is None:
+        raise ValueError("neither `uid` nor `question_id`")
     metadata = obj.get("metadata") or obj.get("conv_metadata")
     if "messages" in obj:
-        holder = _last(obj["messages"])
+        holder, place = _item(obj["messages"], -1), "`messages[-1].content.answer`"
         if holder is None or holder.get("role", "assistant") != "assistant":
-            return Problem(number, "unreadable", "`messages` does not end with the model's answer")
-        text = _text(holder.get("content"))
-        rule = "`messages[-1].content.answer` is not text"
+            raise ValueError("`messages` does not end with the model's answer")
     elif "choices" in obj:
-        choice = _first(obj["choices"])
-        holder = _first(choice.get("turns")) if choice else None
+        choice = _item(obj["choices"], 0) or {}
+        holder, place = _item(choice.get("turns"), 0), "`choices[0].turns[0].content`"
         if holder is None:
-            return Problem(number, "unreadable", "`choices[0].turns[0]` is missing")
-        text = _text(holder.get("content"))
-        rule = "`choices[0].turns[0].content` is not text"
+            raise ValueError("`choices[0].turns[0]` is missing")
         if not metadata and "token_len" in holder:
             metadata = {"token_len": holder["token_len"]}
     else:
-        return Problem(number, "unreadable", "neither `messages` nor `choices`")
-    if text is None:
-        return Problem(number, "unreadable", rule)
+        raise ValueError("neither `messages` nor `choices`")
+    if (text := _text(holder.get("content"))) is None:
+        raise ValueError(f"{place} is not text")
     metadata = metadata if isinstance(metadata, dict) else None
-    reason = obj.get("finish_reason") or holder.get("finish_reason")
-    reason = reason or (metadata or {}).get("finish_reason")
-    return Answer(uid, text, metadata, number, reason if isinstance(reason, str) else None)
+    stated = (one.get("finish_reason") for one in (obj, holder, metadata or {}))
+    reason = next(filter(None, stated), None)
+    return Answer(uid, text, metadata, line.number, reason if isinstance(reason, str) else None)
 
 
 def _text(content: Any) -> str | None:
     """The answer's text in any form of `content`; "" for null, None where there is no text."""
     if isinstance(content, dict):
-        if "answer" not in content:
-            return None
-        content = content["answer"]
+        content = content.get("answer", content)
     if content is None:
         return ""  # reasoning parsers leave null where the thoughts took all tokens
     if isinstance(content, list):  # OpenAI's content parts
@@ -154,18 +147,7 @@ def _text(content: Any) -> str | None:
     return content if isinstance(content, str) else None
 
 
-def _first(value: Any) -> dict[str, Any] | None:
-    return value[0] if isinstance(value, list) and value and isinstance(value[0], dict) else None
-
-
-def _last(value: Any) -> dict[str, Any] | None:
-    return value[-1] if isinstance(value, list) and value and isinstance(value[-1], dict) else None
-
-
-def _note_other_model(result: AnswerFile, obj: dict[str, Any], number: int) -> None:
-    """Once a file: its lines name another model. A renamed file does that, and so does a mix-up."""
-    name = _model(obj)
-    if name in (None, result.model) or result.problems_of("other_model"):
-        return
-    message = f"the line names the model {name!r}; the file's name counts"
-    result.problems.append(Problem(number, "other_model", message))
+def _item(value: Any, index: int) -> dict[str, Any] | None:
+    """The first or last object of a list; None where there is none."""
+    found = value[index] if isinstance(value, list) and value else None
+    return found if isinstance(found, dict) else None

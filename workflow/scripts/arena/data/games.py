@@ -54,12 +54,11 @@ class Game:
 
 @dataclass(frozen=True, slots=True)
 class GameSettings:
-    """Everything that determines the games: made from the plain dict that a rule gets as `params`.
+    """Everything that determines the games.
 
-    sampling: the request's fields besides model and messages, temperature and max_tokens among
-    them. baseline: category -> model, "*" for every category not named. served_as: what endpoints
-    call the judge, where that is another name. fold_system: the system prompt stands at the head of
-    the user's message, for judges that take none.
+    sampling: the request's fields besides model and messages. baseline: category -> model, "*" for
+    every category not named. served_as: what endpoints call the judge, where that is another name.
+    fold_system: the system prompt stands at the head of the user's message.
     """
 
     judge: str
@@ -76,10 +75,6 @@ class GameSettings:
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "GameSettings":
         """Read `Settings.judgment_params()`; ConfigError names the key that is wrong."""
-        for key in ("judge", "baseline", "system_prompt", "prompt_template"):
-            if not plain.get(key):
-                raise ConfigError(f"game settings: {key} is missing")
-        again = plain.get("ask_again") or {}
         return cls(
             judge=plain["judge"],
             sampling=_sampling(plain),
@@ -87,7 +82,7 @@ class GameSettings:
             prompts=Prompts(_by_category(plain["system_prompt"]), plain["prompt_template"]),
             patterns=tuple(plain.get("patterns") or DEFAULT_PATTERNS),
             reference=plain.get("reference") or None,
-            ask_again=AskAgain(again.get("times", 0), again.get("max_tokens"), again.get("seed")),
+            ask_again=AskAgain(**plain.get("ask_again") or {}),
             toy=bool(plain.get("toy")),
             served_as=tuple(plain.get("served_as") or ()),
             fold_system=bool(plain.get("fold_system")),
@@ -97,34 +92,32 @@ class GameSettings:
     def most_tokens(self) -> int:
         """The longest reply that may come, in tokens; 4,096 where no setting says."""
         stated = (self.sampling.get(key) for key in ("max_tokens", "max_completion_tokens"))
-        return max(*(tokens or 0 for tokens in stated), self.ask_again.max_tokens or 0) or 4096
+        return max(filter(None, (*stated, self.ask_again.max_tokens)), default=4096)
 
     def baseline_of(self, category: str) -> str:
         """The model that a category's answers are compared with."""
-        try:
-            return self.baseline.get(category) or self.baseline[ANY_CATEGORY]
-        except KeyError:
-            raise ConfigError(
-                f"no baseline for the category {category!r}; there are baselines for "
-                f"{', '.join(sorted(self.baseline))}. Set baseline"
-            ) from None
+        if found := self.baseline.get(category) or self.baseline.get(ANY_CATEGORY):
+            return found
+        raise ConfigError(
+            f"no baseline for the category {category!r}; there are baselines for "
+            f"{', '.join(sorted(self.baseline))}. Set baseline"
+        )
 
     def digest(self, asked: Messages) -> str:
-        """SHA-256 of all that determines the reply: judge, messages, sampling, and nothing else.
-
-        A toy judge of the same name is another judge: its verdicts must never pass for real ones.
+        """SHA-256 of all that determines the reply: judge (a toy is another one), messages,
+        sampling, and nothing else.
         """
         content: dict[str, Any] = {
             "judge": self.judge,
             "messages": asked,
             "sampling": self.sampling,
         }
-        if self.toy:
-            content["toy"] = True
-        if self.served_as:
-            content["served_as"] = self.served_as
-        if self.fold_system:
-            content["fold_system"] = True
+        more: dict[str, Any] = {
+            "toy": self.toy,
+            "served_as": self.served_as,
+            "fold_system": self.fold_system,
+        }
+        content |= {key: value for key, value in more.items() if value}
         text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         # Lone surrogates, which some answers hold, have no UTF-8 form of their own.
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -157,7 +150,8 @@ def plan_games(
     or the reference has not answered are left out.
     """
     games: list[Game] = []
-    wanted = settings.reference and settings.prompts.wants_reference
+    prompts = settings.prompts
+    wanted = settings.reference and prompts.wants_reference
     for position, question in enumerate(questions):
         ours = answers.get(question.uid)
         baseline = settings.baseline_of(question.category)
@@ -166,14 +160,13 @@ def plan_games(
         if ours is None or theirs is None or (wanted and reference is None):
             continue
         for index, (first, second) in enumerate(((theirs, ours), (ours, theirs))):
-            asked = messages(
-                settings.prompts,
-                question.category,
+            texts = (
                 question.prompt,
                 first.text,
                 second.text,
                 reference.text if reference else None,
             )
+            asked = messages(prompts, question.category, *texts)
             games.append(Game(question.uid, position, index, asked, settings.digest(asked)))
     return games
 
@@ -207,11 +200,7 @@ def _sampling(plain: Mapping[str, Any]) -> dict[str, Any]:
     if "max_completion_tokens" in extra:  # OpenAI's newer name; servers refuse both at once
         del fields["max_tokens"]
     return {
-        key: _plain_number(value)
+        key: int(value) if isinstance(value, float) and value.is_integer() else value
         for key, value in sorted((fields | extra).items())
         if value is not None
     }
-
-
-def _plain_number(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -4,9 +4,7 @@
     {question_id, model, judge, games: [{score, judgment: "text", user_prompt}, ...]}
     {question_id, games: [{judgment: "text"}, ...]}
 
-Only the few keys that votes need are decoded. Prompts are skipped and replies stay undecoded bytes
-until someone asks for `GameResult.answer`: a line costs little more than reading it, and nothing
-outlives it.
+Only the few keys that votes need are decoded; replies and prompts stay bytes until asked for.
 """
 
 import json
@@ -20,6 +18,7 @@ import msgspec
 
 from arena.data import game_state
 from arena.data.answers import Problem
+from arena.data.questions import Question
 from arena.data.verdict import DEFAULT_PATTERNS, LABELS_OF, as_label, parse_verdict
 from arena.support.errors import DataError
 from arena.support.jsonl import parse_line, refuse_odd_file
@@ -117,9 +116,9 @@ def read_judgments(
     """Yield the lines of a judgment file in file order.
 
     A game whose `state` says that it ended without a verdict has none. Else a stored score that is
-    a known label is the verdict; else the reply is parsed by `rule`, and a reply stored in the
-    place of the score as well. A line without a model takes the file's name. Lines that cannot be
-    read are appended to `problems`; without that list they raise DataError(file:line).
+    a known label is the verdict; else the reply, or what stands in the place of the score, is
+    parsed by `rule`. A line without a model takes the file's name. Lines that cannot be read are
+    appended to `problems`; without that list they raise DataError(file:line).
     """
     path = Path(path)
     try:
@@ -135,7 +134,7 @@ def read_judgments(
                 continue
             try:
                 yield _judgment(_decode(number, raw), number, path, rule, patterns)
-            except _BadLine as error:
+            except ValueError as error:
                 if problems is None:
                     message = f"{path}:{number}: {error}; repair the line or remove it"
                     raise DataError(message) from error
@@ -143,18 +142,16 @@ def read_judgments(
 
 
 def judgment_line(
-    question: Any,
+    question: Question,
     judge: str,
     model: str,
     baseline: str,
     games: Sequence[Mapping[str, Any] | None],
 ) -> dict[str, Any]:
-    """Return one line of a judgment file in the first shape; `question` has `uid` and `category`.
+    """One line of a judgment file in the first shape.
 
-    `games` are two dicts made by `game_dict`, or None for a game that was not played.
+    games: two dicts made by `game_dict`, or None for a game that was not played.
     """
-    if len(games) != 2:
-        raise ValueError(f"question {question.uid}: a judgment has two games, not {len(games)}")
     return {
         "uid": question.uid,
         "category": question.category,
@@ -168,12 +165,8 @@ def judgment_line(
 def game_dict(
     score: str | None, answer: str | None, prompt: Sequence[Any] | None, **extra: Any
 ) -> dict[str, Any]:
-    """Return one game in the first shape, then `extra` (finish_reason, state, usage, toy)."""
+    """One game in the first shape, then `extra` (finish_reason, state, usage, toy)."""
     return {"score": score, "judgment": {"answer": answer}, "prompt": prompt, **extra}
-
-
-class _BadLine(Exception):
-    """What is wrong with a line, in words."""
 
 
 def _decode(number: int, raw: bytes) -> _Line:
@@ -183,11 +176,11 @@ def _decode(number: int, raw: bytes) -> _Line:
         pass  # NaN, or not the shape: once more with the patient reader, which says what is wrong
     line = parse_line(number, raw)
     if line is None or line.obj is None:
-        raise _BadLine(line.error if line else "blank")
+        raise ValueError(line.error if line else "blank")
     try:
         return _DECODER.decode(msgspec.json.encode(line.obj))
     except msgspec.DecodeError as error:
-        raise _BadLine(f"not a judgment: {error}") from error
+        raise ValueError(f"not a judgment: {error}") from error
 
 
 def _judgment(
@@ -195,10 +188,10 @@ def _judgment(
 ) -> JudgmentLine:
     uid = line.question_id if line.uid is None else line.uid
     if uid is None:
-        raise _BadLine("has neither `uid` nor `question_id`")
+        raise ValueError("has neither `uid` nor `question_id`")
     if not line.games:
-        raise _BadLine(f"question {uid} has no games")
-    games = [_game(game, rule, patterns) for game in line.games[:2]]
+        raise ValueError(f"question {uid} has no games")
+    games = [None if game is None else _game(game, rule, patterns) for game in line.games[:2]]
     return JudgmentLine(
         uid=str(uid),
         category=line.category,
@@ -211,28 +204,20 @@ def _judgment(
     )
 
 
-def _game(game: _Game | None, rule: str, patterns: Sequence[str]) -> GameResult | None:
-    if game is None:
-        return None
+def _game(game: _Game, rule: str, patterns: Sequence[str]) -> GameResult:
     reply = game.judgment if game.judgment is not _NOTHING else game.judgement
     reason = game.finish_reason if isinstance(game.finish_reason, str) else None
-    label = None
-    if game.state in STATES and game.state != "ok":
-        state = game.state  # we read the reply when it came, and there was no verdict in it
-    else:
-        label = _label(game, reply, rule, patterns)
+    label, state = None, game.state
+    if state not in STATES or state == "ok":  # else we read the reply when it came
+        if label := as_label(game.score):
+            # one that the rule does not know is no vote, whatever the reply says
+            label = label if label in LABELS_OF[rule] else None
+        else:
+            label = parse_verdict(_reply_text(reply), patterns, rule)
+            if label is None and isinstance(game.score, str):
+                label = parse_verdict(game.score, patterns, rule)
         state = game_state.state_of(label, reason)
     return GameResult(label, state, reason, game.toy is True, reply, game.prompt)
-
-
-def _label(game: _Game, reply: msgspec.Raw, rule: str, patterns: Sequence[str]) -> str | None:
-    label = as_label(game.score)
-    if label:  # one that the rule does not know is no vote, whatever the reply says
-        return label if label in LABELS_OF[rule] else None
-    label = parse_verdict(_reply_text(reply), patterns, rule)
-    if label is None and isinstance(game.score, str):
-        label = parse_verdict(game.score, patterns, rule)
-    return label
 
 
 def _reply_text(reply: msgspec.Raw) -> str | None:
@@ -254,10 +239,8 @@ def is_foreign(judgments: str | Path, journal: str | Path) -> bool:
     It is foreign where there is no journal that it could be made from, and where its first line
     lacks the `state` of a game, which we write and no other tool does.
     """
-    if not _size(judgments):
-        return False
-    if not _size(journal):
-        return True
+    if not _size(judgments) or not _size(journal):
+        return bool(_size(judgments))
     try:
         refuse_odd_file(judgments)
         with open(judgments, "rb") as file:  # noqa: PTH123 (1,000 files a start: pathlib is slower)

@@ -8,15 +8,29 @@ made/<model>.jsonl, .json   judgments made of the journal, and what they were ma
 logs/<batch>/               batch.json (Attempt), status.json (Status), gen_judgment.log, server.log
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 
-@dataclass(frozen=True)
 class Layout:
-    """The files of one campaign; root: `<results_dir>/<bench>/<judge>`."""
+    """The files of one campaign; root: `<results_dir>/<bench>/<judge>`.
 
-    root: Path
+    validation, validation_table, plan, forecast, ledger: what the tools of these names write.
+    answers_memory: what is known of answer files, by size and time; digests: SHA-256 of input
+    files, by path and state; both may be deleted at any time. adopted: judgment files of others,
+    moved aside once their games were taken in; reopened: ours, of which games are asked again.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.validation = root / "validation.json"
+        self.validation_table = root / "validation.tsv"
+        self.answers_memory = root / ".answers.json"
+        self.digests = root / ".digests.json"
+        self.plan = root / "plan.json"
+        self.forecast = root / "forecast.json"
+        self.ledger = root / "ledger.tsv"
+        self.adopted = root / "adopted"
+        self.reopened = root / "reopened"
 
     def batch(self, batch: str) -> Path:
         return self.root / "batches" / f"{batch}.json"
@@ -61,43 +75,3 @@ class Layout:
         planned = {path.stem for path in self.root.glob("batches/*.json")}
         begun = {path.parent.name for path in self.root.glob("logs/*/batch.json")}
         return sorted(name for name in planned | begun if not name.endswith(".stop"))
-
-    @property
-    def validation(self) -> Path:
-        return self.root / "validation.json"
-
-    @property
-    def validation_table(self) -> Path:
-        return self.root / "validation.tsv"
-
-    @property
-    def answers_memory(self) -> Path:
-        """What is known of answer files, by size and time; may be deleted at any time."""
-        return self.root / ".answers.json"
-
-    @property
-    def digests(self) -> Path:
-        """SHA-256 of input files, by path and state; may be deleted at any time."""
-        return self.root / ".digests.json"
-
-    @property
-    def plan(self) -> Path:
-        return self.root / "plan.json"
-
-    @property
-    def forecast(self) -> Path:
-        return self.root / "forecast.json"
-
-    @property
-    def ledger(self) -> Path:
-        return self.root / "ledger.tsv"
-
-    @property
-    def adopted(self) -> Path:
-        """Judgment files of others, moved aside once their games were taken in."""
-        return self.root / "adopted"
-
-    @property
-    def reopened(self) -> Path:
-        """Judgment files of ours, moved aside because games of theirs are asked again."""
-        return self.root / "reopened"

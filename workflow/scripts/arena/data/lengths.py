@@ -1,9 +1,10 @@
 """How many tokens a text has for the judge: by its tokenizer where that is at hand, else about."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,39 +38,33 @@ class Lengths:
 
 def lengths_for(path: str | None) -> Lengths:
     """The counter for a judge whose weights lie at `path`; loads nothing but its tokenizer."""
-    file = Path(path or "") / "tokenizer.json"
-    if path and file.is_file():
-        try:
-            from tokenizers import Tokenizer  # comes with vLLM; no dependency of ours
-        except ImportError:
-            counter, name = token_counter()
-            return Lengths(counter, f"{name}; for the judge's own: pip install tokenizers", False)
-        tokenizer = Tokenizer.from_file(str(file))
-        return Lengths(
-            lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids),
-            "the judge's tokenizer",
-            True,
-        )
     counter, name = token_counter()
-    return Lengths(counter, name, False)
+    file = Path(path or "") / "tokenizer.json"
+    if not (path and file.is_file()):
+        return Lengths(counter, name, False)
+    try:
+        from tokenizers import Tokenizer  # comes with vLLM; no dependency of ours
+    except ImportError:
+        return Lengths(counter, f"{name}; for the judge's own: pip install tokenizers", False)
+    tokenizer = Tokenizer.from_file(str(file))
+
+    def count(text: str) -> int:
+        return len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+    return Lengths(count, "the judge's tokenizer", True)
 
 
 def context_of(judge: dict[str, Any]) -> tuple[int | None, str]:
     """The judge's context in tokens and where that is said: the config, its command, its files."""
     if judge.get("context"):
         return judge["context"], "judge.context"
-    words = (judge.get("command") or "").replace("=", " ").split()
-    for word, value in pairwise(words):
-        if word == "--max-model-len" and value.isdigit():
-            return int(value), "judge.command"
+    if stated := re.search(r"--max-model-len[ =]+(\d+)(?!\S)", judge.get("command") or ""):
+        return int(stated[1]), "judge.command"
     file = Path(judge.get("path") or "") / "config.json"
     if judge.get("path") and file.is_file():
-        try:
+        with suppress(ValueError, AttributeError):  # not the shape: unknown
             found = json.loads(file.read_text(encoding="utf-8"))
-            length = found.get("max_position_embeddings")
-            length = length or found.get("text_config", {}).get("max_position_embeddings")
-        except (ValueError, AttributeError):
-            length = None
-        if isinstance(length, int):
-            return length, str(file)
+            for block in (found, found.get("text_config", {})):
+                if isinstance(length := block.get("max_position_embeddings"), int):
+                    return length, str(file)
     return None, "unknown; set judge.context"

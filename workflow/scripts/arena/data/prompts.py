@@ -27,11 +27,10 @@ _FORMAT = re.compile(r"\{\{|\}\}|" + _MARKER.pattern)
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """system: category -> text, with "*" for every category not named. template: with markers.
+    """system: category -> text, with "*" for every category not named.
 
-    The template's markers are {QUESTION}, {ANSWER_A}, {ANSWER_B} and, where answers are compared
-    with a reference, {REFERENCE}. Its other braces are written twice, as `str.format` has them.
-    Where all of them are written once, they are text.
+    template: with {QUESTION}, {ANSWER_A}, {ANSWER_B} and, where answers are compared with one,
+    {REFERENCE}. Its other braces are written twice, as `str.format` has them, or all of them once.
     """
 
     system: dict[str, str]
@@ -46,10 +45,9 @@ class Prompts:
 
     def system_of(self, category: str) -> str:
         """The system prompt of a category; ConfigError where there is none."""
-        if category in self.system:
-            return self.system[category]
-        if ANY_CATEGORY in self.system:
-            return self.system[ANY_CATEGORY]
+        for name in (category, ANY_CATEGORY):
+            if name in self.system:
+                return self.system[name]
         raise ConfigError(
             f"no system prompt for the category {category!r}; there are prompts for "
             f"{', '.join(sorted(self.system))}{did_you_mean(category, self.system)}. "
@@ -59,7 +57,6 @@ class Prompts:
 
 def check_template(template: str, *, where: str = "judge.prompt_template") -> str:
     """Return the template with v0.1's markers renamed; ConfigError on a missing or unknown one."""
-
     pattern = _pattern(template)
     if pattern is _MARKER and "{{" in template:
         raise ConfigError(
@@ -73,9 +70,8 @@ def check_template(template: str, *, where: str = "judge.prompt_template") -> st
         name = _OLDER.get(match[1], match[1])
         if name not in _MARKERS:
             raise ConfigError(
-                f"{where}: unknown marker {match[0]}{did_you_mean(match[1], _MARKERS)} "
-                f"(known: {', '.join(_MARKERS)}; braces that are text are written twice: "
-                f"{{{match[0]}}})"
+                f"{where}: unknown marker {match[0]}{did_you_mean(match[1], _MARKERS)} (known: "
+                f"{', '.join(_MARKERS)}; braces that are text are written twice: {{{match[0]}}})"
             )
         return "{" + name + "}"
 
@@ -100,8 +96,9 @@ def asks_for(template: str, name: str) -> bool:
 
 def own_prompts(directory: str | Path) -> Prompts:
     """Read `system.txt` and `template.txt` of a folder; the first serves every category."""
-    directory = Path(directory)
-    system, template = (read_prompt(directory / f"{name}.txt") for name in ("system", "template"))
+    system, template = (
+        read_prompt(Path(directory, f"{name}.txt")) for name in ("system", "template")
+    )
     return Prompts({ANY_CATEGORY: system}, template)
 
 
@@ -133,19 +130,14 @@ def messages(
     answer_b: str,
     reference: str | None = None,
 ) -> list[dict[str, str]]:
-    """The messages of one game: the category's system prompt and the filled template.
-
-    ConfigError where the template asks for a reference and there is none: a judge that reads
-    "{REFERENCE}" would compare with it.
-    """
+    """The messages of one game; ConfigError where the template asks for a reference in vain."""
     if prompts.wants_reference and reference is None:
         raise ConfigError(
             "judge.prompt_template holds {REFERENCE}, but there is no reference answer; "
             "set judge.reference to the model whose answers are the references"
         )
     values = {"QUESTION": question, "ANSWER_A": answer_a, "ANSWER_B": answer_b}
-    if reference is not None:
-        values["REFERENCE"] = reference
+    values["REFERENCE"] = reference or ""
     return [
         {"role": "system", "content": prompts.system_of(category)},
         {"role": "user", "content": fill(prompts.template, values)},

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.support.errors import DataError
-from arena.support.jsonl import iter_lines
+from arena.support.jsonl import Line, iter_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +27,19 @@ def read_questions(path: str | Path) -> list[Question]:
     Everything else depends on the questions, so nothing is forgiven: DataError names file and line.
     """
     path = Path(path)
-    questions: list[Question] = []
-    seen: dict[str, int] = {}
+    questions: dict[str, Question] = {}
     for line in iter_lines(path):
-        where = f"{path}:{line.number}"
-        if line.obj is None:
-            raise DataError(f"{where}: {line.error}")
-        question = _question(line.obj, path.parent.name, line.number, where)
-        if question.uid in seen:
-            raise DataError(
-                f"{where}: question {question.uid!r} is already in line {seen[question.uid]}"
-            )
-        seen[question.uid] = line.number
-        questions.append(question)
+        try:
+            question = _question(line, path.parent.name)
+            if question.uid in questions:
+                earlier = questions[question.uid].line
+                raise ValueError(f"question {question.uid!r} is already in line {earlier}")
+        except ValueError as error:
+            raise DataError(f"{path}:{line.number}: {error}") from None
+        questions[question.uid] = question
     if not questions:
         raise DataError(f"{path}: no questions in it")
-    return questions
+    return list(questions.values())
 
 
 def line_uid(obj: dict[str, Any]) -> str | None:
@@ -53,24 +50,23 @@ def line_uid(obj: dict[str, Any]) -> str | None:
     return str(uid) or None
 
 
-def _question(obj: dict[str, Any], bench: str, number: int, where: str) -> Question:
-    uid = line_uid(obj)
-    if uid is None:
-        raise DataError(f"{where}: neither `uid` nor `question_id`")
+def _question(line: Line, bench: str) -> Question:
+    """The question in a line; ValueError says why there is none."""
+    if (obj := line.obj) is None:
+        raise ValueError(line.error)
+    if (uid := line_uid(obj)) is None:
+        raise ValueError("neither `uid` nor `question_id`")
     category = obj.get("category") or bench
     if not isinstance(category, str):
-        raise DataError(f"{where}: `category` must be text, not {category!r}")
-    prompt = obj["prompt"] if "prompt" in obj else _first_turn(obj.get("turns"), where)
+        raise ValueError(f"`category` must be text, not {category!r}")
+    prompt = obj.get("prompt")
+    if "prompt" not in obj:
+        turns = obj.get("turns")
+        if not isinstance(turns, list) or not turns:
+            raise ValueError("neither `prompt` nor `turns`")
+        if len(turns) > 1:
+            raise ValueError(f"{len(turns)} turns; Arena-Hard's games are about a single prompt")
+        prompt = turns[0].get("content") if isinstance(turns[0], dict) else turns[0]
     if not isinstance(prompt, str) or not prompt.strip():
-        raise DataError(f"{where}: the prompt of question {uid!r} is empty or not text")
-    return Question(uid, category, prompt, number)
-
-
-def _first_turn(turns: Any, where: str) -> Any:
-    if not isinstance(turns, list) or not turns:
-        raise DataError(f"{where}: neither `prompt` nor `turns`")
-    if len(turns) > 1:
-        raise DataError(
-            f"{where}: {len(turns)} turns; Arena-Hard's games are about a single prompt"
-        )
-    return turns[0].get("content") if isinstance(turns[0], dict) else turns[0]
+        raise ValueError(f"the prompt of question {uid!r} is empty or not text")
+    return Question(uid, category, prompt, line.number)

@@ -5,7 +5,7 @@ and the second pattern also matches code such as `arr[b]`; all of these are unpa
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from arena.support.errors import ConfigError
@@ -96,9 +96,9 @@ def without_thoughts(reply: str) -> str:
     for hint, begin, end in _PAIRS:
         # what has no end is looked for where it begins
         if (hint in lower or lower.lstrip().startswith("analysis")) and (
-            tag := re.search(f"{begin}|{end}", reply, re.IGNORECASE)
+            first := re.search(f"{begin}|{end}", reply, re.IGNORECASE)
         ):
-            kinds[begin, end] = tag.start()
+            kinds[begin, end] = first.start()
     for begin, end in sorted(kinds, key=kinds.__getitem__):
         reply = _without(reply, *(re.compile(tag, re.IGNORECASE) for tag in (begin, end)))
     return reply
@@ -142,13 +142,11 @@ def verdict_of(label: str) -> str:
 
 
 def _matches(pattern: str, text: str) -> list[str]:
-    compiled = compile_pattern(pattern)
-    found: Iterable[str | None]
-    if compiled.groups:
-        found = (next((g for g in m.groups() if g), None) for m in compiled.finditer(text))
-    else:
-        found = (m.group() for m in compiled.finditer(text))
-    return [match.strip() for match in found if match]
+    found = (
+        next(filter(None, match.groups() or [match[0]]), "")
+        for match in compile_pattern(pattern).finditer(text)
+    )
+    return [one.strip() for one in found if one]
 
 
 @lru_cache(maxsize=32)  # a run uses two or three patterns

@@ -1,43 +1,24 @@
-"""Why a judge did not start or died: recognised in the end of its log, with advice.
-
-What a cause asks for is told by its kind, never by its text: see `SCOPES`.
-"""
+"""Why a judge did not start or died: recognised in the end of its log, with advice."""
 
 import re
 from dataclasses import dataclass
-from typing import Literal, get_args
 
-# settings: every start ends so. node: another node could do better, so that the other batches of
-# the run shall try. passing: as node, and the same job tries once more.
-Scope = Literal["settings", "node", "passing"]
-# other: told by the caller, who saw it.
-Kind = Literal[
-    "other", "unknown", "engine_died", "killed_for_memory", "gpu_memory", "cache_memory",
-    "gpu_busy", "gpu_unusable", "no_gpu", "gpu_name", "old_driver", "old_gpu", "dtype",
-    "context", "tensor_parallel", "gated", "remote_code", "weights_missing", "weights_broken",
-    "architecture", "options", "socket_path", "compiler", "port", "disk", "stale_file",
-    "compile_cache", "program_missing", "nccl", "limits", "shared_memory",
-]  # fmt: skip
-_ON_NODE = (
+# Kinds of cause that another node could do better, so that the other batches of the run try; and
+# those that may pass, so that the same job tries once more as well. All others are the settings'.
+NODE = {
     *("gpu_busy", "gpu_unusable", "no_gpu", "old_driver", "port", "disk", "nccl", "limits"),
     "shared_memory",
-)
-_PASSING = ("unknown", "engine_died", "stale_file", "compile_cache")
-SCOPES: dict[str, Scope] = (
-    dict.fromkeys(get_args(Kind), "settings")
-    | dict.fromkeys(_ON_NODE, "node")
-    | dict.fromkeys(_PASSING, "passing")
-)
+}
+PASSING = {"unknown", "engine_died", "stale_file", "compile_cache"}
 
 # fmt: off
 # Kind, what it is, pattern, advice. The last line that one of these fits is the cause; on one line
 # the first that fits, the most specific.
-KNOWN: tuple[tuple[Kind, str, str, str], ...] = (
+KNOWN = (
     ("context", "--max-model-len is over what the model was made for",
      r"max_model_len.*(?:greater than the derived|exceeds)|max_position_embeddings.*max_model",
      "lower it, or leave it out"),
-    ("no_gpu", "the job has no GPU",
-     r"NoDevFiles",
+    ("no_gpu", "the job has no GPU", r"NoDevFiles",
      "ask for one (profile, set-resources: gres or gpus)"),
     ("gpu_name", "this server cannot read the names of GPUs in CUDA_VISIBLE_DEVICES (MIG or UUID)",
      r"invalid literal for int\(\).*'(?:MIG|GPU)-",
@@ -96,9 +77,7 @@ KNOWN: tuple[tuple[Kind, str, str, str], ...] = (
      r"|hash of the compiled graph|corrupted compilation|InductorError: SubprocException",
      "give each job its own (judge.setup: export VLLM_CACHE_ROOT=$TMPDIR/vllm "
      "TORCHINDUCTOR_CACHE_DIR=$TMPDIR/inductor TRITON_CACHE_DIR=$TMPDIR/triton)"),
-    ("port", "the port was taken",
-     r"[Aa]ddress already in use",
-     "run again"),
+    ("port", "the port was taken", r"[Aa]ddress already in use", "run again"),
     ("options", "the command has an option that this server does not know",
      r"unrecognized arguments|invalid choice|error: (?:argument|the following arguments)"
      r"|unexpected keyword argument '\w+' .*[Aa]rgs|Unknown quantization method",
@@ -118,8 +97,7 @@ KNOWN: tuple[tuple[Kind, str, str, str], ...] = (
     ("shared_memory", "the node's shared memory (/dev/shm) is too small",
      r"\bBus error|out of shared memory|insufficient shared memory|/dev/shm.*No space",
      "give it more (a container's --shm-size), or use fewer GPUs"),
-    ("disk", "the disk is full",
-     r"No space left on device|[Dd]isk quota exceeded",
+    ("disk", "the disk is full", r"No space left on device|[Dd]isk quota exceeded",
      "free space; the server's caches are in ~/.cache unless VLLM_CACHE_ROOT says otherwise"),
     ("limits", "a limit of the node (open files, processes) is too low",
      r"Too many open files|can't start new thread|Resource temporarily unavailable",
@@ -134,7 +112,7 @@ KNOWN: tuple[tuple[Kind, str, str, str], ...] = (
      "see nvidia-smi on the node, and whether the job asked for a GPU (profile, set-resources)"),
 )
 # Lines that are harmless as often as not, or the echo of another cause: only the last error counts.
-WEAK: tuple[tuple[Kind, str, str, str], ...] = (
+WEAK = (
     ("gpu_unusable", "the GPU cannot be used",
      r"no CUDA-capable device|No CUDA GPUs are available|Failed to infer device type",
      "see nvidia-smi on the node, and whether the job asked for a GPU (profile, set-resources)"),
@@ -143,8 +121,7 @@ WEAK: tuple[tuple[Kind, str, str, str], ...] = (
      "see the lines above it, with NCCL_DEBUG=INFO in judge.env"),
     ("architecture", "the server does not know this kind of model",
      r"architectures? .* (?:not supported|failed to be inspected)"
-     r"|does not recognize this architecture",
-     "update the server, or use another judge"),
+     r"|does not recognize this architecture", "update the server, or use another judge"),
     ("program_missing", "a program, a library or a module of Python is missing",
      r"command not found|No such file or directory|ModuleNotFoundError|No module named"
      r"|cannot open shared object|GLIBC\w*_\S+' not found|could not open image"
@@ -175,17 +152,17 @@ class Cause:
     """Why a judge is not there."""
 
     text: str
-    kind: Kind = "other"
+    kind: str = "other"  # told by the caller, who saw it
 
     @property
     def local(self) -> bool:
         """Whether it is a matter of this node or this moment, not of the settings."""
-        return SCOPES[self.kind] != "settings"
+        return self.kind in NODE | PASSING
 
     @property
     def passes(self) -> bool:
         """Whether the same start may well succeed when it is tried once more."""
-        return SCOPES[self.kind] == "passing"
+        return self.kind in PASSING
 
 
 def explain(status: int, lines: list[str]) -> Cause:
@@ -203,10 +180,9 @@ def explain(status: int, lines: list[str]) -> Cause:
     if status == 137:
         advice = "it was killed, as a rule for using more memory than the job has: raise mem_mb"
         return Cause(f"{how}: {advice} in the profile's set-resources", "killed_for_memory")
+    how += ", unasked: so vLLM ends when its engine has died" if status == 0 else ""
     ends = f". The last error of its log: {_cut(errors[-1])}" if errors else ""
-    if status == 0:
-        return Cause(f"{how}, unasked: so vLLM ends when its engine has died{ends}", "engine_died")
-    return Cause(f"{how}{ends}", "unknown")
+    return Cause(how + ends, "unknown" if status else "engine_died")
 
 
 def _cut(line: str) -> str:

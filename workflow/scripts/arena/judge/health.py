@@ -43,11 +43,7 @@ class Health:
         self.base = url.removesuffix("/v1")
 
     async def ready(self) -> bool:
-        """Whether it takes games.
-
-        Raises Died if what answers there is not our judge: it refuses our key, or serves another
-        model. Waiting would not help.
-        """
+        """Whether it takes games; Died if what answers there is not our judge."""
         try:
             if (await self._get(f"{self.base}/health")).status >= 500:
                 return False
@@ -59,17 +55,14 @@ class Health:
             raise Died(Cause(refused, "port"))
         if listed.status != 200:
             return False
-        try:
-            names = [model["id"] for model in json.loads(listed.body)["data"]]
-        except (ValueError, KeyError, TypeError):
-            return False
-        if self.name not in names:
+        names = served_names(listed)
+        if names is not None and self.name not in names:
             wrong = (
-                f"the judge server serves {', '.join(map(str, names))}, not {self.name}: let "
-                "judge.command say --served-model-name {name}, or correct judge.name"
+                f"the judge server serves {', '.join(names)}, not {self.name}: let judge.command "
+                "say --served-model-name {name}, or correct judge.name"
             )
             raise Died(Cause(wrong))
-        return True
+        return names is not None
 
     async def sick(self) -> str | None:
         """What is wrong with the API now, if anything. NoReply where it does not answer."""
@@ -81,24 +74,21 @@ class Health:
     async def progress(self) -> Progress | None:
         """What `/metrics` says."""
         text = await self._metrics()
-        tokens = figure(text, "prompt_tokens_total"), figure(text, "generation_tokens_total")
-        running = figure(text, "num_requests_running")
-        return None if running is None or None in tokens else Progress(sum(tokens), running)
+        names = ("prompt_tokens_total", "generation_tokens_total", "num_requests_running")
+        figures = [value for name in names if (value := figure(text, name)) is not None]
+        return Progress(figures[0] + figures[1], figures[2]) if len(figures) == 3 else None
 
     async def cache_tokens(self) -> int | None:
         """Tokens that vLLM's cache holds; None where `/metrics` does not say."""
         told = re.search(r"^vllm:cache_config_info\{(.*)\}", await self._metrics(), re.MULTILINE)
         labels = dict(re.findall(r'(\w+)="([^"]*)"', told.group(1))) if told else {}
         sizes = labels.get("block_size", ""), labels.get("num_gpu_blocks", "")
-        return int(sizes[0]) * int(sizes[1]) if all(map(str.isdigit, sizes)) else None
+        return int(sizes[0]) * int(sizes[1]) if all(size.isdigit() for size in sizes) else None
 
     async def one_token(self) -> str | None:
-        """Ask for one token; what is wrong, if a 5xx says so.
-
-        NoReply where none comes in time, which under load proves nothing.
-        """
-        body = {"model": self.name, "messages": [{"role": "user", "content": "ok"}]}
-        body |= {"max_tokens": 1, "user": "supervisor"}
+        """What a call for one token says is wrong. NoReply, which under load proves nothing."""
+        messages = [{"role": "user", "content": "ok"}]
+        body = {"model": self.name, "messages": messages, "max_tokens": 1, "user": "supervisor"}
         reply = await self.http.call(
             f"{self.url}/chat/completions", key=self.key, body=body, timeout=TOKEN_SECONDS
         )
@@ -114,6 +104,14 @@ class Health:
 
     async def _get(self, url: str) -> Reply:
         return await self.http.call(url, key=self.key, timeout=self.patience)
+
+
+def served_names(listed: Reply) -> list[str] | None:
+    """The models that a reply to `/models` lists; None where it is not in OpenAI's shape."""
+    try:
+        return [str(model["id"]) for model in json.loads(listed.body)["data"]]
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def figure(metrics: str, name: str) -> float | None:

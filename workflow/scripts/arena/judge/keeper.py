@@ -6,10 +6,7 @@ wants the judge to end, or by the system because that process was killed (`kill 
 everything below is ended first, whatever session it has moved to. The exit status is the command's;
 128 + N for a signal N; 0 where we ended it.
 
-Where that process is not there any more, the keeper does what was left undone: it writes the end of
-the attempt into its record.
-
-What can fail is loaded before the judge is started, where a person sees it, or after its end.
+Where that process is not there any more, the keeper writes the end of the attempt into its record.
 """
 
 import os
@@ -31,9 +28,9 @@ def keep(command: list[str], grace: float) -> int:
     awake, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
-    signal.signal(signal.SIGCHLD, lambda *_: None)  # a handler, so that the pipe is written to
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        # A signal to all processes of a job reaches our parent too, and it decides.
+    # Handlers, so that the pipe is written to. A signal to all of a job reaches our parent too, and
+    # it decides.
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
     judge = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     while (status := reap().get(judge.pid)) is None:
@@ -51,18 +48,15 @@ def reap() -> dict[int, int]:
     """Collect children that have ended: pid -> exit status, negative for a signal."""
     ended = {}
     with suppress(ChildProcessError):  # no children
-        while True:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                break
-            ended[pid] = os.waitstatus_to_exitcode(status)
+        while (found := os.waitpid(-1, os.WNOHANG))[0]:
+            ended[found[0]] = os.waitstatus_to_exitcode(found[1])
     return ended
 
 
 def main() -> None:
     parent, grace, record, _, *command = sys.argv[1:]
     status = keep(command, float(grace))
-    if os.getppid() != int(parent):
+    if record and os.getppid() != int(parent):
         from arena.journals.records import write_killed  # here: the judge has ended, come what may
 
         write_killed(Path(record), int(parent))

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -34,20 +35,11 @@ def environment(
 
 
 def gpu_count(resources: Mapping[str, Any], env: Mapping[str, str] = os.environ) -> int:
-    """GPUs that this job has been given; 0 without any.
-
-    By what the job sees (CUDA_VISIBLE_DEVICES), else by what Slurm says, else by what was asked
-    for.
-    """
+    """GPUs of this job: that it sees (CUDA_VISIBLE_DEVICES), else by Slurm, else asked for."""
     visible = env.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        # CUDA's rule: the list ends at the first entry that is no device
-        count = 0
-        for device in visible.split(","):
-            if not _DEVICE.match(device.strip()):  # Slurm says NoDevFiles where it gave none
-                break
-            count += 1
-        return count
+        # CUDA's rule: the list ends at the first entry that is no device (Slurm's NoDevFiles)
+        return len(list(takewhile(_DEVICE.match, map(str.strip, visible.split(",")))))
     if env.get("SLURM_GPUS_ON_NODE", "").isdigit():
         return int(env["SLURM_GPUS_ON_NODE"])
     return int(resources.get("gpus") or 0)

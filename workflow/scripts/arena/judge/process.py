@@ -59,33 +59,30 @@ class ServerLog:
 
     def _write(self, line: str) -> None:
         with suppress(OSError):  # a full disk must not stop the judge
-            self._file.write(line + "\n")
-            self._file.flush()
+            print(line, file=self._file, flush=True)
 
 
 class Process:
     """The judge's process tree below its keeper."""
 
     def __init__(self, keeper: asyncio.subprocess.Process, log: ServerLog) -> None:
-        self.keeper = keeper
-        self._log = log
+        assert keeper.stdin and keeper.stdout  # both are pipes
+        self.keeper, self._stdin, self._log = keeper, keeper.stdin, log
         self._copying = asyncio.create_task(log.copy(keeper.stdout))
 
     @classmethod
     async def launch(
-        cls, script: str, env: Mapping[str, str], log: ServerLog, record: Path, grace: float
+        cls, script: str, env: Mapping[str, str], log: ServerLog, record: Path | None, grace: float
     ) -> "Process":
         """Run a bash script under a keeper, which writes our end into `record` if we are killed."""
         log.tail.clear()
         # Isolated (-I), so that nothing in the working directory can stand in for its imports.
-        code = (
-            f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); "
-            "from arena.judge.keeper import main; main()"
-        )
-        keeper = [sys.executable, "-I", "-c", code, str(os.getpid()), str(grace), str(record), "--"]
+        code = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); "
+        code += "from arena.judge.keeper import main; main()"
+        keeper = [sys.executable, "-I", "-c", code, str(os.getpid()), str(grace), str(record or "")]
         process = await asyncio.create_subprocess_exec(
             *keeper,
-            *("bash", "-c", script),
+            *("--", "bash", "-c", script),
             env=env,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -101,18 +98,16 @@ class Process:
         return None
 
     async def end(self) -> list[int]:
-        """End it with all that is below it, in at most the grace and a few seconds.
+        """End it with all that is below it, in at most the grace and a few seconds; also again.
 
-        Returns what does not end: processes that hang in a driver, and hold its GPU. May be called
-        again.
+        Returns what does not end: processes that hang in a driver, and hold its GPU.
         """
-        self.keeper.stdin.close()
+        self._stdin.close()
         await self.keeper.wait()
         # What a keeper that was killed has left is ours now.
         left = await asyncio.to_thread(Descendants(other_sessions=True).end, 0)
-        if left:
-            numbers = ", ".join(map(str, left))
-            self._log.say(f"not even SIGKILL ends {numbers}: see ps and dmesg on the node")
+        for pid in left:
+            self._log.say(f"not even SIGKILL ends {pid}: see ps and dmesg on the node")
         # Nothing holds its pipe open now, but where orphans cannot be adopted one of them may.
         await asyncio.wait({self._copying}, timeout=LAST_WORDS)
         self._copying.cancel()

@@ -43,24 +43,11 @@ class Limits:
 
 
 class LocalJudge:
-    """One judge server for one batch, of kind vllm or demo.
+    """One judge server for one batch, of kind vllm or demo; starts nothing until `start`.
 
-    Takes a port and starts nothing until `start`. state: "not needed", "starting", "ready",
-    "restarting" or "ended".
-
-    Parameters
-    ----------
-    judge
-        `BatchPlan.judge`.
-    gpus
-        That this job has been given.
-    log
-        Gets what the judge prints, without the key.
-
-    Raises
-    ------
-    ConfigError
-        For a mistake in judge.command.
+    judge: `BatchPlan.judge`. gpus: of this job. log: gets what the judge prints, without the key.
+    state: "not needed", "starting", "ready", "restarting" or "ended". Raises ConfigError for a
+    mistake in judge.command.
     """
 
     def __init__(
@@ -72,12 +59,12 @@ class LocalJudge:
         attempt: AttemptLog,
         limits: Limits = Limits(),
     ) -> None:
-        if judge.get("max_restarts") is not None:
-            limits = replace(limits, restarts=judge["max_restarts"])
-        if judge.get("ready_minutes") is not None:
-            limits = replace(limits, start=60 * judge["ready_minutes"])
-        self.limits = limits
-        script_of(judge, 0, max(1, gpus))  # a mistake in the template is an error at once
+        restarts, minutes = judge.get("max_restarts"), judge.get("ready_minutes")
+        self.limits = replace(
+            limits,
+            restarts=limits.restarts if restarts is None else restarts,
+            start=limits.start if minutes is None else 60 * minutes,
+        )
         self._hold, port = _free_port()
         self._script = script_of(judge, port, max(1, gpus))
         self.url = f"http://{HOST}:{port}/v1"
@@ -96,8 +83,6 @@ class LocalJudge:
 
     def start(self) -> None:
         """Begin to launch, watch and restart it, in the background. Once."""
-        if self._serving is not None:
-            raise RuntimeError("a judge is started once")
         adopt_orphans()
         self._set("starting")
         self._serving = asyncio.create_task(self._serve())
@@ -105,9 +90,8 @@ class LocalJudge:
     async def ready(self) -> None:
         """Wait until it takes games, also while it is restarted.
 
-        Raises JudgeError once it has been given up, with the cause and the end of its log. kind:
-        "judge_start" (it would start on no node), "judge_here" (it may start on another node or at
-        another time), "judge_died" (after restarts); "stopped" after `end`.
+        Raises JudgeError once it is given up, with the cause and the end of its log: of kind
+        judge_start, judge_here or judge_died; "stopped" after `end`.
         """
         while self.state != "ready":
             if self.gave_up:
@@ -153,7 +137,7 @@ class LocalJudge:
         restarts, first = 0, True
         while True:
             try:
-                await self._launch()
+                process = await self._launch()
                 if first:
                     self._attempt.note(ready=time.time())
                     if tokens := await self._health.cache_tokens():
@@ -162,21 +146,23 @@ class LocalJudge:
                 first = False
                 self._log.say(f"{self._judge['name']} is ready")
                 self._set("ready")
-                await self._watch()
+                await self._watch(process)
             except Died as died:
                 cause = died.cause
             self._set("starting" if first else "restarting")
-            left = await self._process.end()
-            message = self._message(cause.text, first)
+            left = await self._process.end() if self._process else []
+            message = f"judge {self._judge['name']} {'did not start' if first else 'died'}: "
+            message += cause.text
+            if tail := list(self._log.tail)[-SHOWN:]:
+                message += "\n  ".join([f"\nEnd of its log, {self._log.path}:", *tail])
             self._log.say(message)
+            why = None  # it is not restarted
             if left:
                 why = f"\n(not restarted: its processes {left} do not end)"
-            elif first and (restarts or not cause.passes):
-                why = ""  # what passes is tried once more
+            elif first and (restarts or not cause.passes):  # what passes is tried once more
+                why = ""
             elif restarts == self.limits.restarts:
                 why = f"\n(given up after {restarts} restarts)"
-            else:
-                why = None
             if why is not None:
                 start = "judge_here" if cause.local else "judge_start"
                 raise JudgeError(message + why, start if first else "judge_died")
@@ -186,33 +172,34 @@ class LocalJudge:
             self._attempt.restarted(cause.text)
             self._log.say(f"restart {restarts} of at most {self.limits.restarts}")
 
-    async def _launch(self) -> None:
+    async def _launch(self) -> Process:
         """Launch the judge and wait until it is ready; Died if it will not be."""
         self._log.say(f"launching {self._judge['name']}")
         env = environment(self._judge, self.key)
         record, grace = self._attempt.path, self.limits.grace
-        self._process = await Process.launch(self._script, env, self._log, record, grace)
+        process = await Process.launch(self._script, env, self._log, record, grace)
+        self._process = process
         deadline = time.monotonic() + self.limits.start
         while True:
             if time.monotonic() > deadline:
                 waited = f"{self.limits.start / 60:g} minutes"
                 late = f"not ready after {waited}: raise judge.ready_minutes, or see the log"
                 raise Died(Cause(late))
-            await self._raise_if_ended(within=0.1)
+            await self._raise_if_ended(process, within=0.1)
             if await self._health.ready():
-                return
+                return process
 
-    async def _raise_if_ended(self, within: float) -> None:
-        if (status := await self._process.ended(within)) is not None:
+    async def _raise_if_ended(self, process: Process, within: float) -> None:
+        if (status := await process.ended(within)) is not None:
             raise Died(explain(status, list(self._log.tail)))
 
-    async def _watch(self) -> NoReturn:
+    async def _watch(self, process: Process) -> NoReturn:
         """Died when the judge has died, hangs, or has lost its engine."""
         engine = asyncio.create_task(self._watch_engine())
         answered, sick = time.monotonic(), 0
         try:
             while True:
-                await self._raise_if_ended(within=self.limits.look)
+                await self._raise_if_ended(process, within=self.limits.look)
                 if engine.done():
                     engine.result()
                 try:
@@ -230,14 +217,14 @@ class LocalJudge:
 
     async def _watch_engine(self) -> NoReturn:
         """As `_watch`, for an engine that is dead or stuck behind an API that looks well."""
-        before, moved, bad = None, time.monotonic(), 0
+        seen: Progress | None = None
+        moved, bad = time.monotonic(), 0
         while True:
             await asyncio.sleep(self.limits.engine if not bad else self.limits.look)
-            seen = await self._health.progress()
-            if advanced(before, seen):
-                before, moved, bad = seen, time.monotonic(), 0
+            seen, before = await self._health.progress(), seen
+            if before and seen and seen.tokens > before.tokens:
+                moved, bad = time.monotonic(), 0
                 continue
-            before = seen
             if seen and not seen.running:
                 moved = time.monotonic()
             elif seen:
@@ -251,18 +238,6 @@ class LocalJudge:
             bad = bad + 1 if symptom else 0
             if bad == 3:
                 raise Died(Cause(f"its engine is dead: {symptom}"))
-
-    def _message(self, cause: str, first: bool) -> str:
-        what = "did not start" if first else "died"
-        lines = [f"judge {self._judge['name']} {what}: {cause}"]
-        if tail := list(self._log.tail)[-SHOWN:]:
-            lines += [f"End of its log, {self._log.path}:", *("  " + line for line in tail)]
-        return "\n".join(lines)
-
-
-def advanced(before: Progress | None, seen: Progress | None) -> bool:
-    """Whether tokens have moved between two looks."""
-    return bool(before and seen and seen.tokens > before.tokens)
 
 
 def _free_port() -> tuple[socket.socket, int]:

@@ -4,7 +4,7 @@
 changes no digest and asks for no answers.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,8 @@ def choose_baselines(
     given: str | Mapping[str, str] | None, entries: Entries, asked: set[str]
 ) -> dict[str, str]:
     """Category -> model."""
-    ours = {ANY_CATEGORY: given} if isinstance(given, str) and given else dict(given or {})
-    _refuse_unknown(ours, asked, "baseline")
-    baselines = _asked_for(
-        _merged({name: entry["baseline"] for name, entry in entries.items()}, ours), asked
-    )
+    ours = _by_category(given, asked, "baseline")
+    baselines = _asked_for(_merged(entries, "baseline", ours), asked)
     if not baselines:
         raise ConfigError(
             "config: baseline is missing: the model that all others are compared with"
@@ -58,29 +55,41 @@ def choose_prompts(
     words would be mixed with Arena-Hard-Auto's: nobody could compare such scores.
     """
     own = own_prompts(prompts_dir)
-    files = judge.get("system_prompt") or {}
-    files = {ANY_CATEGORY: files} if isinstance(files, str) else files
-    _refuse_unknown(files, asked, "judge.system_prompt")
-    ours = {name: read_prompt(file, _key("system_prompt")) for name, file in files.items()}
-    system = _merged({name: entry["system_prompt"] for name, entry in entries.items()}, ours)
-    their_system = bool(entries) and ANY_CATEGORY not in ours
+    files = _by_category(judge.get("system_prompt"), asked, "judge.system_prompt")
+    ours = {
+        name: read_prompt(file, "config: judge.system_prompt: ") for name, file in files.items()
+    }
+    system = _merged(entries, "system_prompt", ours)
+    template, their_template = None, theirs.get("prompt_template")
     if file := judge.get("prompt_template"):
-        template, their_template = read_prompt(file, _key("prompt_template")), False
-    else:
-        template = theirs.get("prompt_template") or ""
-        their_template = bool(template)
-        if their_system and not template:
-            raise ConfigError(
-                f"arena_hard_dir: {checkout} has system prompts but no prompt template for this "
-                "bench: name its settings file config/<bench>.yaml, or give it `bench_name: "
-                "<bench>`, or set judge.prompt_template"
-            )
-    if their_system or their_template:
-        _refuse_ours(asked, system, checkout)
-    else:
+        template, their_template = read_prompt(file, "config: judge.prompt_template: "), None
+    their_system = bool(entries) and ANY_CATEGORY not in ours
+    if their_system and not (template or their_template):
+        raise ConfigError(
+            f"arena_hard_dir: {checkout} has system prompts but no prompt template for this bench: "
+            "name its settings file config/<bench>.yaml, or give it `bench_name: <bench>`, or set "
+            "judge.prompt_template"
+        )
+    if not (their_system or their_template):
         system = own.system | system
-    template = check_template(template or own.template)
-    _check_reference(judge.get("reference"), theirs.get("reference"), template)
+    elif ANY_CATEGORY not in system and (missing := sorted(asked.difference(system))):
+        known = f"only for {', '.join(sorted(system))}" if system else "nor for any other"
+        raise ConfigError(
+            f"arena_hard_dir: {checkout} has no system prompt for the category {missing[0]!r} of "
+            f"the questions ({known}); give one: judge.system_prompt, {{{missing[0]}: FILE}}"
+        )
+    template = check_template(template or their_template or own.template)
+    shown, reference = asks_for(template, "REFERENCE"), judge.get("reference")
+    if shown and not (reference or theirs.get("reference")):
+        raise ConfigError(
+            "config: judge.reference is missing: the model whose answers fill {REFERENCE} of the "
+            "prompt template"
+        )
+    if reference and not shown:
+        raise ConfigError(
+            f"config: judge.reference: {reference} would never be seen: the prompt template has no "
+            "{REFERENCE}"
+        )
     patterns = judge.get("patterns") or theirs.get("regex_patterns") or list(DEFAULT_PATTERNS)
     check_patterns(patterns)  # refuses a bad one now, not in a job
     return {
@@ -90,51 +99,27 @@ def choose_prompts(
     }
 
 
-def _merged(theirs: dict[str, str], ours: dict[str, str]) -> dict[str, str]:
-    return ours if ANY_CATEGORY in ours else theirs | ours
-
-
-def _asked_for(by_category: dict[str, str], asked: set[str]) -> dict[str, str]:
-    """The entries that count: of the categories asked for, and "*" where one is not named."""
-    if not asked:
-        return by_category
-    rest = {ANY_CATEGORY} if asked - by_category.keys() else set()
-    return {name: value for name, value in by_category.items() if name in asked | rest}
-
-
-def _refuse_unknown(given: Iterable[str], asked: set[str], key: str) -> None:
-    for category in given:
-        if asked and category not in asked | {ANY_CATEGORY}:
+def _by_category(
+    given: str | Mapping[str, str] | None, asked: set[str], key: str
+) -> Mapping[str, str]:
+    """A value of the config by category; ConfigError for one that no question has."""
+    given = {ANY_CATEGORY: given} if isinstance(given, str) and given else given or {}
+    for category in given if asked else ():
+        if category not in asked | {ANY_CATEGORY}:
             raise ConfigError(
                 f"config: {key}: the questions have no category {category!r}"
                 f"{did_you_mean(category, asked)} (they have {', '.join(sorted(asked))})"
             )
+    return dict(given)
 
 
-def _refuse_ours(asked: set[str], system: Mapping[str, str], checkout: Path | None) -> None:
-    """Never mix our own prompt into a bench that is judged with Arena-Hard-Auto's."""
-    missing = sorted(asked.difference(system)) if ANY_CATEGORY not in system else []
-    if missing:
-        known = f"only for {', '.join(sorted(system))}" if system else "nor for any other"
-        raise ConfigError(
-            f"arena_hard_dir: {checkout} has no system prompt for the category {missing[0]!r} of "
-            f"the questions ({known}); give one: judge.system_prompt, {{{missing[0]}: FILE}}"
-        )
+def _merged(entries: Entries, key: str, ours: Mapping[str, str]) -> dict[str, str]:
+    theirs = {} if ANY_CATEGORY in ours else {name: entry[key] for name, entry in entries.items()}
+    return theirs | dict(ours)
 
 
-def _check_reference(ours: str | None, theirs: str | None, template: str) -> None:
-    shown = asks_for(template, "REFERENCE")
-    if shown and not (ours or theirs):
-        raise ConfigError(
-            "config: judge.reference is missing: the model whose answers fill {REFERENCE} of the "
-            "prompt template"
-        )
-    if ours and not shown:
-        raise ConfigError(
-            f"config: judge.reference: {ours} would never be seen: the prompt template has no "
-            "{REFERENCE}"
-        )
-
-
-def _key(name: str) -> str:
-    return f"config: judge.{name}: "
+def _asked_for(by_category: dict[str, str], asked: set[str]) -> dict[str, str]:
+    """The entries that count: of the categories asked for, and "*" where one is not named."""
+    rest = {ANY_CATEGORY} if asked - by_category.keys() else set()
+    kept = {name: value for name, value in by_category.items() if name in asked | rest}
+    return kept if asked else by_category

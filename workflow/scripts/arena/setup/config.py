@@ -1,6 +1,5 @@
 """Check config.yaml against its schema, with errors that name the key and what to write instead."""
 
-import difflib
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,15 +11,13 @@ from jsonschema.exceptions import ValidationError
 from arena.setup.secrets import check_judge, without_secrets
 from arena.support.errors import ConfigError
 from arena.support.files import load_yaml, read_text
+from arena.support.names import nearest
 
 
 def check_config(config: dict[str, Any], schema_file: Path) -> dict[str, Any]:
     """Refuse a config that the schema does not allow; return it with every value in its type.
 
-    Raises
-    ------
-    ConfigError
-        With one line a problem, each naming its key.
+    Raises ConfigError with one line a problem, each naming its key.
     """
     schema = load_yaml(read_text(schema_file), schema_file)
     config = _typed(config, schema, "")
@@ -40,9 +37,7 @@ def _typed(value: Any, schema: dict[str, Any], where: str) -> Any:
     leaves as text read again.
     """
     if isinstance(value, dict):
-        rest = schema.get("additionalProperties")
-        rest = rest if isinstance(rest, dict) else {}
-        known = schema.get("properties", {})
+        known, rest = schema.get("properties", {}), schema.get("additionalProperties") or {}
         return {
             str(key): _typed(item, known.get(key, rest), _join(where, key))
             for key, item in value.items()
@@ -56,14 +51,11 @@ def _typed(value: Any, schema: dict[str, Any], where: str) -> Any:
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ConfigError(f"config: {where}: {value} is no number to work with")
-        return int(value) if _whole(value, types) else value
+        is_whole = value.is_integer() and "integer" in types and "number" not in types
+        return int(value) if is_whole else value
     if value is None or isinstance(value, str | int):
         return value
     raise ConfigError(f"config: {where}: {value} is read as a {type(value).__name__}; quote it")
-
-
-def _whole(value: float, types: str | list[str]) -> bool:
-    return value.is_integer() and "integer" in types and "number" not in types
 
 
 def _paths(schema: dict[str, Any], where: str) -> Iterator[str]:
@@ -78,14 +70,11 @@ def _explain(problem: ValidationError, paths: list[str]) -> list[str]:
     where = ".".join(str(part) for part in problem.path)
     if problem.validator == "additionalProperties":
         known = problem.schema.get("properties", {})
-        unknown = [key for key in problem.instance if key not in known]
-        return [_unknown(key, where, known, paths) for key in unknown]
+        return [_unknown(key, where, known, paths) for key in problem.instance if key not in known]
     if problem.validator == "required":
-        missing = [key for key in problem.validator_value if key not in problem.instance]
         told = problem.schema["properties"]
-        return [
-            f"{_join(where, key)} is missing. {told[key].get('description', '')}" for key in missing
-        ]
+        missing = [key for key in problem.validator_value if key not in problem.instance]
+        return [f"{_join(where, key)} is missing. {told[key]['description']}" for key in missing]
     hint = problem.schema.get("description", "")
     return [f"{where or 'the file'}: {problem.message}. {hint}".rstrip()]
 
@@ -96,21 +85,12 @@ def _unknown(key: str, where: str, known: dict[str, Any], paths: list[str]) -> s
         return (
             f"{name}: keys never stand in config.yaml; name the variable that holds it: api_key_env"
         )
-    near = _nearest(key, where, known, paths)
-    hint = f"did you mean {near}?" if near else f"known here: {', '.join(known)}"
+    # The most similar key of all blocks; of several the one of this block, or of the outermost.
+    places = {path.rpartition(".")[2]: path for path in reversed(paths)}
+    places |= {other: _join(where, other) for other in known}
+    near = nearest(key, places)
+    hint = f"did you mean {places[near]}?" if near else f"known here: {', '.join(known)}"
     return f"{name} is not a key; {hint}"
-
-
-def _nearest(key: str, where: str, known: dict[str, Any], paths: list[str]) -> str | None:
-    """The same key of another block, else the most similar one of this block or of all."""
-    by_name = {path.rpartition(".")[2]: path for path in reversed(paths)}
-    if key in by_name:
-        return by_name[key]
-    for names in (known, by_name):
-        # below 0.7 another key is suggested for what is no typo
-        if close := difflib.get_close_matches(key, list(names), n=1, cutoff=0.7):
-            return _join(where, close[0]) if names is known else by_name[close[0]]
-    return None
 
 
 def _join(where: str, key: object) -> str:

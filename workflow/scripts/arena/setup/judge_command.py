@@ -11,8 +11,6 @@ from arena.support.errors import ConfigError
 from arena.support.names import did_you_mean
 
 SCRIPTS = Path(__file__).resolve().parents[2]
-PLACEHOLDERS = ("path", "name", "host", "port", "gpus")
-_DEVICE = re.compile(r"\d|(?:GPU|MIG)-")
 # $ before a brace is the shell's own; doubled braces stand for themselves
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|(?<!\$)\{([A-Za-z_]+)\}")
 DEFAULT_COMMANDS = {
@@ -32,21 +30,18 @@ def command_of(judge: Mapping[str, Any]) -> str:
 def fill(template: str, values: Mapping[str, Any]) -> str:
     """Put shell-quoted values in place of `{path} {name} {host} {port} {gpus}`.
 
-    `${VAR}` is left to the shell, `{{` and `}}` are braces. Raises ConfigError for an unknown
-    placeholder, and for `{path}` where judge.path is not set.
+    `${VAR}` is left to the shell, `{{` and `}}` are braces. ConfigError for one without a value.
     """
 
     def value(match: re.Match) -> str:
-        name = match.group(1)
-        if name is None:
-            return match.group(0)[0]
-        if name not in PLACEHOLDERS:
-            known = ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
+        if (name := match[1]) is None:
+            return match[0][0]
+        if name not in values:
             raise ConfigError(
-                f"judge.command: unknown placeholder {{{name}}} (known: {known}; a brace of your "
-                f"own is written twice){did_you_mean(name, PLACEHOLDERS)}"
+                f"judge.command: unknown placeholder {{{name}}} (known: {', '.join(values)}; a "
+                f"brace of your own is written twice){did_you_mean(name, values)}"
             )
-        if values.get(name) is None:
+        if values[name] is None:
             raise ConfigError(f"judge.{name} is not set, and the command asks for {{{name}}}")
         return shlex.quote(str(values[name]))
 
@@ -56,11 +51,10 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
 def script_of(judge: Mapping[str, Any], port: int, gpus: int, host: str = "127.0.0.1") -> str:
     """The lines that bash runs: the user's setup, then the command.
 
-    Raises ConfigError as `fill` does, and where the command does not say where to listen: without
-    an address vLLM and others listen to the whole network.
+    Raises ConfigError as `fill` does, and where the command does not say where to listen.
     """
-    values = {"path": judge.get("path"), "name": judge["name"]}
-    values |= {"host": host, "port": port, "gpus": gpus}
+    values = {"path": judge.get("path"), "name": judge["name"], "host": host, "port": port}
+    values |= {"gpus": gpus}
     command = fill(command_of(judge), values)
     if not any(address in command for address in (host, "127.0.0.1", "localhost")):
         raise ConfigError(
@@ -89,4 +83,4 @@ def parallel_of(slots: int | None, cache_tokens: int | None = None) -> int | Non
 def slots_of(judge: Mapping[str, Any]) -> int | None:
     """Games that the server runs at a time, where its command says so."""
     slots = re.search(r"--max[-_]num[-_]seqs[= ]+(\d+)", command_of(judge))
-    return int(slots.group(1)) if slots else None
+    return int(slots[1]) if slots else None

@@ -19,9 +19,8 @@ def load_settings(configfile: Path, overrides: list[str]) -> Settings:
     """
     if not configfile.exists():
         raise ConfigError(
-            f"{configfile}: No such file or directory. Run this in the folder where "
-            "Snakemake runs, or name another file with --configfile, or a results folder with "
-            "--results"
+            f"{configfile}: No such file or directory. Run this in the folder where Snakemake runs,"
+            " or name another file with --configfile, or a results folder with --results"
         )
     config = load_yaml(read_text(configfile), configfile)
     if not isinstance(config, dict):

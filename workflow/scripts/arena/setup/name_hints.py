@@ -33,9 +33,8 @@ class NameHints:
         unknown = self._known and model not in self._known
         said = "; it is no block of api_config.yaml either" if unknown else ""
         self._given += 1
-        if self._given > _MOST:
-            return said
-        return said + did_you_mean(model, sorted((self._files | self._known) - self._models))
+        others = (self._files | self._known) - self._models if self._given <= _MOST else set()
+        return said + did_you_mean(model, sorted(others))
 
     def note(self, model: str) -> None:
         """Remember a model that has answers, if it is no block of api_config.yaml."""

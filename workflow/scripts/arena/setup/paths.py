@@ -1,12 +1,12 @@
 """The paths that a config names, as the workflow takes them."""
 
 import os
-from collections.abc import Iterable
 from typing import Any
 
 from arena.support.errors import ConfigError
 
 _FOLDERS = ("arena_hard_dir", "data_dir", "judgments_dir", "results_dir")
+_PATHS = {*_FOLDERS, "models", "path", "system_prompt", "prompt_template"}
 
 
 def at_home(config: dict[str, Any]) -> dict[str, Any]:
@@ -15,19 +15,16 @@ def at_home(config: dict[str, Any]) -> dict[str, Any]:
     Raises ConfigError for a folder with braces: to Snakemake they are wildcards.
     """
     for key in _FOLDERS:
-        path = config.get(key) or ""
-        if key == "judgments_dir":
-            path = path.replace("{baseline}", "")
+        path = (config.get(key) or "").replace("{baseline}", "" if key == "judgments_dir" else "{")
         if "{" in path or "}" in path:
             raise ConfigError(
                 f"config: {key}: {config[key]}: no braces, but for {{baseline}} in judgments_dir"
             )
-    judge = _filled(config["judge"], ("path", "system_prompt", "prompt_template"))
-    return _filled(config, (*_FOLDERS, "models")) | {"judge": judge}
+    return _filled(config | {"judge": _filled(config["judge"])})
 
 
-def _filled(block: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
-    return block | {key: _expanded(block[key]) for key in keys if key in block}
+def _filled(block: dict[str, Any]) -> dict[str, Any]:
+    return {key: _expanded(value) if key in _PATHS else value for key, value in block.items()}
 
 
 def _expanded(value: Any) -> Any:

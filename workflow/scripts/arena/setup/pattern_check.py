@@ -11,6 +11,7 @@ from arena.data.verdict import VERDICTS, as_label, compile_pattern, parse_verdic
 from arena.support.errors import ConfigError
 
 _FORMS = ("[[{}]]", "[{}]", "({})", "<{}>", "**{}**", "VERDICT: {}", r"\boxed{{{}}}", '"{}"', "{}")
+_BRACKETS = '[](){}<>*" \t'
 _GROUP = re.compile(r"\((?!\?[^P])(?:\?P<\w+>)?[^()]*\)")
 _CLASS = re.compile(r"\[(\\?[^\]^])[^\]]*\]")
 _BLANKS = re.compile(r"\\[sbBAZ][*+?]*|[$^]|(?<!\\)[.][*+]\??")
@@ -29,7 +30,8 @@ def check_patterns(patterns: Iterable[str]) -> None:
         for reply in sample:
             found = compiled.search(reply.upper())
             groups = (found.groups() or found.group(0, 0)) if found else ()
-            if almost := next(filter(_is_almost, groups), None):
+            labels = (group for group in groups if as_label((group or "").strip(_BRACKETS)))
+            if almost := next(labels, None):
                 raise ConfigError(
                     f"judge.patterns: {pattern!r} finds {almost!r} in {reply!r}, which is no "
                     "label: a group must hold the label alone, without brackets"
@@ -39,10 +41,6 @@ def check_patterns(patterns: Iterable[str]) -> None:
                     f"judge.patterns: {pattern!r} can never match: the reply is upper-cased "
                     f"before, {reply.upper()!r}. Write the pattern in capitals"
                 )
-
-
-def _is_almost(group: str | None) -> bool:
-    return group is not None and as_label(group.strip('[](){}<>*" \t')) is not None
 
 
 def _read(pattern: str) -> str:

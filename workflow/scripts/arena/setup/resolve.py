@@ -1,11 +1,11 @@
 """Complete config.yaml from the user's Arena-Hard-Auto checkout.
 
 Order of precedence, highest first: command line, config.yaml (Snakemake merges these two),
-Arena-Hard-Auto's settings file of the bench, its api_config.yaml, the defaults below.
+Arena-Hard-Auto's settings file of the bench, its api_config.yaml, the defaults of `settings`.
 """
 
 import fnmatch
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,13 @@ from arena.setup.by_category import categories_of, choose_baselines, choose_prom
 from arena.setup.judge_command import script_of
 from arena.setup.paths import at_home
 from arena.setup.settings import DEFAULTS, Settings
-from arena.setup.upstream import DEFAULT_EFFORT, THINKING, Upstream, check_api_type
+from arena.setup.upstream import (
+    DEFAULT_EFFORT,
+    THINKING,
+    Upstream,
+    check_api_type,
+    read_endpoints,
+)
 from arena.support.errors import ConfigError
 from arena.support.files import read_text
 from arena.support.names import check_model_name, did_you_mean, in_order, is_model_name
@@ -26,31 +32,21 @@ _AS_GIVEN = (
     *("path", "setup", "command", "api_type"),
     *("context", "ask_again", "timeout_s", "fold_system"),
 )
+_GLOB = set("*?[")
 
 
 def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
-    """Complete a checked config.
+    """Complete a config that `check_config` has accepted.
 
-    Parameters
-    ----------
-    config
-        As merged by Snakemake and accepted by `check_config`.
-    prompts_dir
-        Folder of our own prompts, used without an Arena-Hard-Auto checkout.
-
-    Raises
-    ------
-    ConfigError
-        Naming the key, or the file and key of the Arena-Hard-Auto checkout.
+    prompts_dir: of our own prompts, used without a checkout. Raises ConfigError naming the key, or
+    the file and key of the checkout.
     """
     config = at_home(config)
     upstream = Upstream(Path(config["arena_hard_dir"])) if config.get("arena_hard_dir") else None
-    bench = config["bench"]
-    check_model_name(bench, where="config: bench")
+    bench = check_model_name(config["bench"], where="config: bench")
     theirs = upstream.settings(bench) if upstream else {}
     entries = upstream.judge_settings(bench) if upstream else {}
     judge = _judge(config["judge"], theirs, upstream)
-    rehearsal = bool(config.get("rehearsal"))
     data_dir = Path(
         config.get("data_dir") or (upstream.data_dir if upstream else DEFAULTS["data_dir"])
     )
@@ -59,6 +55,7 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
         raise ConfigError(f"config: bench: there is no folder {data_dir / bench}/{near}")
     results_dir = Path(config.get("results_dir") or DEFAULTS["results_dir"])
     judgments_dir = config.get("judgments_dir") or str(data_dir / bench / "model_judgment")
+    rehearsal = bool(config.get("rehearsal"))
     if rehearsal:
         judge |= {"server": "demo", "endpoints": None, "command": None, "setup": None}
         results_dir /= "rehearsal"
@@ -66,55 +63,53 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
     questions = data_dir / bench / "question.jsonl"
     asked = categories_of(questions)
     baselines = choose_baselines(config.get("baseline"), entries, asked)
-    prompts = choose_prompts(
-        config["judge"],
-        theirs,
-        entries,
-        asked,
-        upstream.directory if upstream else None,
-        prompts_dir,
-    )
+    checkout = upstream.directory if upstream else None
+    prompts = choose_prompts(config["judge"], theirs, entries, asked, checkout, prompts_dir)
     if not asks_for(prompts["prompt_template"], "REFERENCE"):
         judge["reference"] = None  # the settings file names one that its template does not show
     answers_dir = data_dir / bench / "model_answer"
     named = _models(config["models"], answers_dir, upstream)
-    models = tuple(model for model in named if is_model_name(model))
     left_out = {judge["name"], *baselines.values()}
-    models = tuple(model for model in models if model not in left_out)
+    models = [model for model in named if is_model_name(model) and model not in left_out]
     if not models:
         raise ConfigError(
             f"config: models: {config['models']} names none besides judge and baseline; answers "
             f"are looked for in {answers_dir}/"
         )
     against = "+".join(sorted(set(baselines.values())))
+    walltime, leaderboard = config.get("walltime", {}), config.get("leaderboard", {})
+    if leaderboard.get("steps"):
+        compile_steps(leaderboard["steps"])  # refuses a bad pattern now, not after the campaign
     settings = Settings(
         bench=bench,
         questions=questions,
         answers_dir=answers_dir,
         judgments_dir=Path(judgments_dir.replace("{baseline}", against)) / judge["name"],
         root=results_dir / bench / judge["name"],
-        models=models,
+        models=tuple(models),
         selected=_only(config.get("only"), models),
         baselines=baselines,
         judge=judge,
-        walltime={
-            key: config.get("walltime", {}).get(key, DEFAULTS[key])
-            for key in ("start_minutes", "minutes_per_model", "max_minutes")
-        },
+        walltime=_with_defaults(walltime, "start_minutes", "minutes_per_model", "max_minutes"),
         budget=config.get("budget", {}),
         gpu_hour_cost=config.get("gpu_hour_cost"),
-        leaderboard=_leaderboard(config.get("leaderboard", {}), bench),
-        rehearsal=rehearsal,
+        leaderboard={
+            "rule": leaderboard.get("rule", default_rule(bench)),
+            **_with_defaults(leaderboard, "weight", "rounds", "ci", "control_features", "steps"),
+        },
         odd_names=tuple(model for model in named if not is_model_name(model)),
         upstream=upstream,
         prompts=prompts,
-        **{
-            key: config.get(key, DEFAULTS[key])
-            for key in ("batch_size", "retries", "seed", "missing_answers", "baseline_gaps")
-        },
+        **_with_defaults(
+            config, "batch_size", "retries", "seed", "missing_answers", "baseline_gaps"
+        ),
     )
     GameSettings.from_dict(settings.judgment_params())  # as a job reads it: refused here, not there
     return settings
+
+
+def _with_defaults(block: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: block.get(key, DEFAULTS[key]) for key in keys}
 
 
 def _judge(
@@ -124,6 +119,7 @@ def _judge(
     if not name:
         raise ConfigError("config: judge.name is missing: the judge's name as its server lists it")
     check_model_name(name, where="config: judge.name")
+    check_api_type(ours.get("api_type"), "config: judge.api_type")
     block = upstream.block(name) if upstream else {}
     server = _server(ours, name, block)
     api_config = None
@@ -134,9 +130,8 @@ def _judge(
                 + (f", or a block {name!r} in {upstream.api_config_file}" if upstream else "")
             )
         # checked now, read again by the server: keys stay in their file
-        upstream.endpoints(name, ours.get("api_type"))
         api_config = str(upstream.api_config_file)
-    check_api_type(ours.get("api_type"), "config: judge.api_type")
+        read_endpoints(api_config, name, ours.get("api_type"))
 
     def first(key: str, *sources: dict[str, Any]) -> Any:
         found = (source[key] for source in (ours, *sources) if source.get(key) is not None)
@@ -144,10 +139,8 @@ def _judge(
 
     # null is a value here: no temperature is sent
     stated = [source["temperature"] for source in (ours, theirs, block) if "temperature" in source]
-    temperature, max_tokens = (
-        [*stated, DEFAULTS["temperature"]][0],
-        first("max_tokens", theirs, block),
-    )
+    temperature = [*stated, DEFAULTS["temperature"]][0]
+    max_tokens = first("max_tokens", theirs, block)
     sampling = ours.get("sampling") or {}
     if (ours.get("api_type") or block.get("api_type")) == THINKING:
         effort = block.get("reasoning_effort") or DEFAULT_EFFORT
@@ -173,117 +166,89 @@ def _judge(
 
 def _server(ours: dict[str, Any], name: str, block: dict[str, Any]) -> str:
     """The kind of judge server: as told, or by what is there to serve or to ask."""
-    if ours.get("server"):
-        server = ours["server"]
-        given = [f"judge.{key}" for key in ("path", "endpoints") if ours.get(key)]
-        if server == "demo" and given:
-            raise ConfigError(
-                f"config: judge.server: demo is the embedded toy, and {' and '.join(given)} would "
-                "never be used: remove judge.server, or what stands beside it"
-            )
-    elif ours.get("endpoints"):
-        server = "external"
-    elif ours.get("path") or ours.get("command"):
-        server = "vllm"
-    elif block:
-        server = "external"
-    else:
+    served = bool(ours.get("path") or ours.get("command"))
+    server = ours.get("server")
+    given = [f"judge.{key}" for key in ("path", "endpoints") if ours.get(key)]
+    if server == "demo" and given:
+        raise ConfigError(
+            f"config: judge.server: demo is the embedded toy, and {' and '.join(given)} would "
+            "never be used: remove judge.server, or what stands beside it"
+        )
+    if not server and (served or ours.get("endpoints") or block):
+        server = "vllm" if served and not ours.get("endpoints") else "external"
+    if not server:
         raise ConfigError(
             "config: judge.server is missing and cannot be told: give judge.path (weights, server: "
             f"vllm), judge.endpoints (server: external), or a block {name!r} in api_config.yaml"
         )
     if server == "vllm":
-        if not (ours.get("path") or ours.get("command")):
+        if not served:
             raise ConfigError(
                 "config: judge.path is missing: server vllm needs the judge's weights"
             )
-        script_of(
-            {**ours, "name": name, "server": server}, port=1, gpus=1
-        )  # refuses a bad template
+        script_of(ours | {"name": name, "server": server}, port=1, gpus=1)  # refuses a bad template
     return server
 
 
-def _models(
-    given: str | list[str], answers_dir: Path, upstream: Upstream | None
-) -> tuple[str, ...]:
+def _models(given: str | list[str], answers_dir: Path, upstream: Upstream | None) -> list[str]:
+    """What `models` names. Of a file and of "all" also names that are odd; a list's are refused."""
     answered = sorted((path.stem for path in answers_dir.glob("*.jsonl")), key=in_order)
     configured = sorted(upstream.api_config(), key=in_order) if upstream else []
-    from_file = isinstance(
-        given, str
-    )  # one odd name of many; in a list of the config it is refused
     if given == "all":
-        return tuple(configured or answered)
-    if isinstance(given, str):
-        file, given = given, _names_in(given)
-        if not given:
-            raise ConfigError(f"config: models: {file}: the file names no model")
-    known = list(dict.fromkeys([*configured, *answered]))
-    odd = {name for name in given if from_file and not is_model_name(name)}
-    odd = {name for name in odd if not any(sign in name for sign in "*?[")}
-    names = _expand(given, [*known, *odd], key="models", strict=False, odd=odd)
-    return tuple(names)
+        return configured or answered
+    known = dict.fromkeys([*configured, *answered])
+    if isinstance(given, list):
+        return _expand(given, known, "models")
+    return _expand(_names_in(given), known, "models", odd=True)
 
 
 def _names_in(file: str) -> list[str]:
     """The names of a file, one a line."""
-    if not Path(file).is_file():
-        missing = "/" in file or Path(file).suffix
+    path = Path(file)
+    if not path.is_file():
+        gone = ("/" in file or path.suffix) and not path.exists() and not _GLOB & set(file)
+        what = f"{file}: there is no such file in {Path.cwd()}"
         raise ConfigError(
-            (
-                f"config: models: {file}: there is no such file in {Path.cwd()}"
-                if missing and not Path(file).exists() and not set("*?[") & set(file)
-                else f"config: models: {file!r} is no file of names"
-            )
-            + f"; to name models write a list: [{file}]"
+            f"config: models: {what if gone else f'{file!r} is no file of names'}; to name models "
+            f"write a list: [{file}]"
         )
     lines = read_text(file, "config: models: ").splitlines()
-    return [name for line in lines if (name := line.split("#")[0].strip())]
+    names = [name for line in lines if (name := line.split("#")[0].strip())]
+    if not names:
+        raise ConfigError(f"config: models: {file}: the file names no model")
+    return names
 
 
-def _only(given: str | list[str] | None, models: tuple[str, ...]) -> tuple[str, ...]:
+def _only(given: str | list[str] | None, models: list[str]) -> tuple[str, ...]:
     if given is None:
-        return models
-    chosen = set(
-        _expand([given] if isinstance(given, str) else given, models, key="only", strict=True)
-    )
+        return tuple(models)
+    chosen = _expand([given] if isinstance(given, str) else given, models, "only", strict=True)
     return tuple(model for model in models if model in chosen)
 
 
 def _expand(
-    entries: Iterable[str],
-    known: Iterable[str],
-    *,
+    entries: list[str],
+    known: Collection[str],
     key: str,
-    strict: bool,
-    odd: Collection[str] = (),
+    *,
+    odd: bool = False,
+    strict: bool = False,
 ) -> list[str]:
-    """Names with globs filled in, in order, each once; `strict` refuses unknown names."""
-    known = list(known)
+    """Names with globs filled in, in order, each once.
+
+    odd: names that cannot be a file's pass. strict: names that are not known do not.
+    """
     names: dict[str, None] = {}
     for entry in entries:
-        if any(sign in entry for sign in "*?["):
-            matches = fnmatch.filter(known, entry)
-            if not matches:
-                raise ConfigError(
-                    f"config: {key}: {entry} matches no model ({len(known)} are known)"
-                )
-            names |= dict.fromkeys(matches)
-            continue
-        if entry not in odd:
+        found = [entry]
+        if _GLOB & set(entry):
+            found = fnmatch.filter(known, entry)
+        elif not odd:
             check_model_name(entry, where=f"config: {key}")
-        if strict and entry not in known:
+        if not found:
+            raise ConfigError(f"config: {key}: {entry} matches no model ({len(known)} are known)")
+        if strict and not set(found) <= set(known):
             hint = did_you_mean(entry, known)
             raise ConfigError(f"config: {key}: {entry!r} is not one of the models{hint}")
-        names[entry] = None
+        names |= dict.fromkeys(found)
     return list(names)
-
-
-def _leaderboard(ours: dict[str, Any], bench: str) -> dict[str, Any]:
-    if ours.get("steps"):
-        compile_steps(ours["steps"])  # refuses a bad pattern now, not after the campaign
-    return {
-        "rule": ours.get("rule", default_rule(bench)),
-        **{key: ours.get(key, DEFAULTS[key]) for key in ("weight", "rounds", "ci")},
-        "control_features": ours.get("control_features", []),
-        "steps": ours.get("steps"),
-    }

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from arena.support.coerce import dict_of, list_of, text_of
 from arena.support.errors import ConfigError
 
 _USER = re.compile(r"(?<=//)[^/@\s]*@|[^/@\s'\"]+:[^/@\s]+@")
@@ -41,28 +42,20 @@ def check_address(url: str, where: str) -> None:
 
 def check_judge(judge: Mapping[str, Any], env: Mapping[str, str] = os.environ) -> None:
     """ConfigError for a secret in config.yaml's block `judge`."""
-    endpoints = judge.get("endpoints")
-    for number, entry in enumerate(endpoints if isinstance(endpoints, list) else ()):
-        if not isinstance(entry, dict):
-            continue
+    for number, entry in enumerate(list_of(judge.get("endpoints"))):
         where = f"config: judge.endpoints.{number}"
-        if isinstance(url := entry.get("api_base"), str):
+        if url := text_of(dict_of(entry).get("api_base")):
             check_address(url, f"{where}.api_base")
-        name = entry.get("api_key_env")
-        known = isinstance(name, str) and (name in env or not name)
-        if name is not None and not known and not _is_name(name):
+        name = dict_of(entry).get("api_key_env")
+        is_name = isinstance(name, str) and _NAME.fullmatch(name) and not _KEY.search(name)
+        if name and not is_name and not (isinstance(name, str) and name in env):
             raise ConfigError(
                 f"{where}.api_key_env: this is no name of an environment variable, and perhaps the "
                 "key itself: export the key (`export JUDGE_KEY=...`) and give the variable's name"
             )
-    values = judge.get("env")
-    for key, value in (values if isinstance(values, dict) else {}).items():
-        if isinstance(value, str) and _KEY.search(value):
+    for key, value in dict_of(judge.get("env")).items():
+        if _KEY.search(text_of(value) or ""):
             raise ConfigError(
                 f"config: judge.env.{key}: this looks like a key, and config.yaml is copied into "
                 f"the results: export it in the shell that starts snakemake (`export {key}=...`)"
             )
-
-
-def _is_name(name: Any) -> bool:
-    return isinstance(name, str) and bool(_NAME.fullmatch(name)) and not _KEY.search(name)

@@ -1,6 +1,6 @@
 """The settings of a campaign, complete: what `arena.setup.resolve` makes of config.yaml.
 
-What changes a judgment is in `Settings.judgment_params`; nothing else may trigger a new judgment.
+What changes a judgment is in `Settings.judgment_params`; nothing else may trigger a new one.
 """
 
 import hashlib
@@ -38,6 +38,8 @@ DEFAULTS: dict[str, Any] = {
     "weight": 3,
     "rounds": 1000,
     "ci": "questions",
+    "control_features": [],
+    "steps": None,
 }
 
 
@@ -63,7 +65,6 @@ class Settings:
     budget: dict[str, float]
     gpu_hour_cost: float | None
     leaderboard: dict[str, Any]
-    rehearsal: bool
     odd_names: tuple[str, ...] = ()  # of models that cannot be files: left out, each with a line
     upstream: Upstream | None = field(repr=False, default=None)
     prompts: dict[str, Any] = field(repr=False, default_factory=dict)
@@ -76,8 +77,8 @@ class Settings:
 
     def opponents(self) -> list[tuple[str, str]]:
         """Baselines and the reference, each with its answer file."""
-        names = [*self.baseline_models, *filter(None, [self.judge["reference"]])]
-        return [(name, self.answer(name)) for name in dict.fromkeys(names)]
+        names = dict.fromkeys([*self.baseline_models, self.judge["reference"]])
+        return [(name, self.answer(name)) for name in names if name]
 
     def roles(self, model: str) -> dict[str, str]:
         """Role -> path of all files that a model's judgments are made from."""
@@ -102,18 +103,18 @@ class Settings:
     def judgment_params(self) -> dict[str, Any]:
         """What determines a judgment besides its input files; plain JSON for `GameSettings`."""
         keys = ("temperature", "max_tokens", "sampling", "reference", "ask_again")
-        params = {
-            "judge": self.judge["name"],
+        name = self.judge["name"]
+        # Another model under the judge's name; without one, the digests of before.
+        names = {end.get("model") or name for end in self.judge["endpoints"] or ()} - {name}
+        return {
+            "judge": name,
             **{key: self.judge[key] for key in keys},
             "baseline": self.baselines,
             **self.prompts,
             "toy": self.toy,
+            **({"served_as": sorted(names)} if names else {}),
+            **({"fold_system": True} if self.judge.get("fold_system") else {}),
         }
-        # Another model under the judge's name; without one, the digests of before.
-        names = {end.get("model") or self.judge["name"] for end in self.judge["endpoints"] or ()}
-        served_as = sorted(names - {self.judge["name"]})
-        params |= {"served_as": served_as} if served_as else {}
-        return params | ({"fold_system": True} if self.judge.get("fold_system") else {})
 
     @property
     def digest(self) -> str:

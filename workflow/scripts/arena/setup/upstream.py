@@ -2,7 +2,7 @@
 
 Two layouts are in use. v2.0: `config/<bench>.yaml`, with system prompts and baselines by category
 in `utils/judge_utils.py`. v0.1: `config/judge_config.yaml`, which holds all of it for one category.
-Both have `config/api_config.yaml`. Nothing of the checkout is executed (see `literals`).
+Both have `config/api_config.yaml`. Nothing of the checkout is executed (see `python_literals`).
 """
 
 import math
@@ -44,12 +44,11 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Upstream:
-    """The checkout in `directory`; ConfigError where there is no such folder."""
+    """The checkout in `directory`; ConfigError where there is none."""
 
     directory: Path
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "directory", Path(self.directory))
         if not (self.directory / "config").is_dir():
             raise ConfigError(
                 f"arena_hard_dir: {self.directory} is no checkout of Arena-Hard-Auto: "
@@ -86,15 +85,11 @@ class Upstream:
         _check_numbers(block, f"{self.api_config_file}: {name}")
         return block
 
-    def endpoints(self, name: str, api_type: str | None = None) -> list[Endpoint]:
-        """The addresses and keys of a model's block (see `read_endpoints`)."""
-        return read_endpoints(self.api_config_file, name, api_type)
-
     def settings(self, bench: str) -> dict[str, Any]:
         """The settings of a bench, {} where no file of the checkout is about it.
 
         Keys, each only where the file has it: judge_model, temperature, max_tokens, reference
-        (a model's name), regex_patterns (list), prompt_template (with our markers), model_list.
+        (a model's name), regex_patterns (list), prompt_template (with our markers).
         """
         file, raw = self._settings_file(bench)
         return _normalised(raw, file) if file else {}
@@ -106,16 +101,15 @@ class Upstream:
         {} where the checkout has neither.
         """
         file, raw = self._settings_file(bench)
-        if file and "system_prompt" in raw:
-            entry = {"baseline": raw.get("baseline_model"), "system_prompt": raw["system_prompt"]}
-            return {ANY_CATEGORY: _entry(entry, f"{file}: ", {"baseline": "baseline_model"})}
+        if "system_prompt" in raw:
+            return {ANY_CATEGORY: _entry(raw, f"{file}", "baseline_model")}
         code = next((path for glob in _JUDGE_UTILS for path in self.directory.glob(glob)), None)
         if code is None:
             return {}
         table = read_literal(code, "JUDGE_SETTINGS")
         if not isinstance(table, dict):
             raise ConfigError(f"{code}: JUDGE_SETTINGS must be a dict of categories")
-        return {name: _entry(entry, f"{code}: {name}: ", {}) for name, entry in table.items()}
+        return {name: _entry(entry, f"{code}: {name}") for name, entry in table.items()}
 
     def _settings_file(self, bench: str) -> tuple[Path | None, dict[str, Any]]:
         """The file about a bench: by its name, then by its `bench_name`."""
@@ -123,14 +117,12 @@ class Upstream:
         for path in sorted((self.directory / "config").glob("*.y*ml")):
             if path.name in ("api_config.yaml", "gen_answer_config.yaml"):
                 continue
-            raw = _load_any(path)
-            if path.stem == bench and isinstance(raw, dict):
+            raw = load_yaml(read_text(path), path)
+            if isinstance(raw, dict) and path.stem == bench:
                 return path, raw
             if isinstance(raw, dict) and raw.get("bench_name") == bench and "judge_model" in raw:
                 others[path] = raw
-        for path in others:
-            if path.stem == "judge_config":
-                return path, others[path]
+        others = {path: others[path] for path in others if path.stem == "judge_config"} or others
         if len(others) > 1:
             raise ConfigError(
                 f"{', '.join(map(str, others))}: all have `bench_name: {bench}`; "
@@ -141,23 +133,23 @@ class Upstream:
 
 def read_api_config(file: Path) -> dict[str, dict[str, Any]]:
     """The blocks of an api_config.yaml, each with `model` set."""
-    blocks = {}
-    for name, block in _load(file).items():
+    loaded = load_yaml(read_text(file), file) or {}
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{file}: must hold keys and values, not {type(loaded).__name__}")
+    for name, block in loaded.items():
         if not isinstance(block, dict):
             raise ConfigError(f"{file}: {name}: must be a block of settings, not {block!r}")
-        model = block.get("model") or block.get("model_name") or str(name)
-        blocks[str(name)] = block | {"model": model}
-    return blocks
+    return {
+        str(name): block | {"model": block.get("model") or block.get("model_name") or str(name)}
+        for name, block in loaded.items()
+    }
 
 
 def read_endpoints(file: str | Path, name: str, api_type: str | None = None) -> list[Endpoint]:
     """The addresses and keys of a block of api_config.yaml, checked.
 
-    api_type: what the config says instead of the block, if anything.
-
-    Raises ConfigError naming file and key: no such block (with the nearest), an `api_type` that is
-    not OpenAI-compatible, an endpoint without `api_base`, a placeholder that was never filled in.
-    `endpoints: null` means OpenAI itself, with the key of the environment.
+    api_type: what the config says instead of the block, if anything. `endpoints: null` means OpenAI
+    itself, with the key of the environment. Raises ConfigError naming file and key.
     """
     file = Path(file)
     blocks = read_api_config(file)
@@ -165,29 +157,29 @@ def read_endpoints(file: str | Path, name: str, api_type: str | None = None) -> 
         raise ConfigError(f"{file}: no block {name!r}{did_you_mean(name, blocks)}")
     block = blocks[name]
     check_api_type(api_type or block.get("api_type"), f"{file}: {name}: api_type")
-    given = block.get("endpoints")
+    given, where = block.get("endpoints"), f"{file}: {name}: endpoints"
     if given is None:
         return [Endpoint(OPENAI_BASE, None, block["model"])]
     if not isinstance(given, list) or not given:
-        raise ConfigError(f"{file}: {name}: endpoints: must be null or a list of api_base, api_key")
-    endpoints = []
-    for number, entry in enumerate(given):
-        where = f"{file}: {name}: endpoints[{number}]"
-        if not isinstance(entry, dict) or not isinstance(entry.get("api_base"), str):
-            raise ConfigError(f"{where}: api_base is missing")
-        check_address(entry["api_base"], f"{where}: api_base")
-        if _PLACEHOLDER.search(entry["api_base"]):
-            raise ConfigError(f"{where}: api_base still holds a placeholder: {entry['api_base']}")
-        if not re.match("https?://", entry["api_base"]):
-            raise ConfigError(f"{where}: api_base is no URL (http://...): {entry['api_base']}")
-        key = entry.get("api_key")
-        if isinstance(key, str) and _PLACEHOLDER.fullmatch(key):
-            raise ConfigError(f"{where}: api_key still holds a placeholder: {key}")
-        if isinstance(key, str) and not (key.isascii() and key.isprintable()):
-            raise ConfigError(f"{where}: api_key holds characters that no key has")
-        model = entry.get("model_name") or block["model"]
-        endpoints.append(Endpoint(entry["api_base"], None if key is None else str(key), model))
-    return endpoints
+        raise ConfigError(f"{where}: must be null or a list of api_base, api_key")
+    return [_endpoint(one, block["model"], f"{where}[{i}]") for i, one in enumerate(given)]
+
+
+def _endpoint(entry: Any, model: str, where: str) -> Endpoint:
+    base = entry.get("api_base") if isinstance(entry, dict) else None
+    if not isinstance(base, str):
+        raise ConfigError(f"{where}: api_base is missing")
+    check_address(base, f"{where}: api_base")
+    key = None if entry.get("api_key") is None else str(entry["api_key"])
+    for wrong, message in (
+        (_PLACEHOLDER.search(base), f"api_base still holds a placeholder: {base}"),
+        (not re.match("https?://", base), f"api_base is no URL (http://...): {base}"),
+        (_PLACEHOLDER.fullmatch(key or ""), f"api_key still holds a placeholder: {key}"),
+        (key and not (key.isascii() and key.isprintable()), "api_key: no key has such characters"),
+    ):
+        if wrong:
+            raise ConfigError(f"{where}: {message}")
+    return Endpoint(base, key, entry.get("model_name") or model)
 
 
 def check_api_type(api_type: Any, where: str) -> None:
@@ -198,19 +190,6 @@ def check_api_type(api_type: Any, where: str) -> None:
             f"{', '.join(OPENAI_COMPATIBLE)}); put a proxy that speaks the OpenAI protocol in "
             "between and give its address as api_base"
         )
-
-
-def _load(file: Path) -> dict[str, Any]:
-    loaded = _load_any(file)
-    if not isinstance(loaded, dict):
-        raise ConfigError(f"{file}: must hold keys and values, not {type(loaded).__name__}")
-    return loaded
-
-
-def _load_any(file: Path) -> Any:
-    """What a YAML file holds, {} for nothing."""
-    loaded = load_yaml(read_text(file), file)
-    return {} if loaded is None else loaded
 
 
 def _check_numbers(raw: dict[str, Any], where: str) -> None:
@@ -228,65 +207,48 @@ def _normalised(raw: dict[str, Any], file: Path) -> dict[str, Any]:
         if raw.get(key) is False:
             raise ConfigError(f"{file}: {key}: False is another game than Arena-Hard's pairs")
     _check_numbers(raw, str(file))
-    kept = ("judge_model", "temperature", "max_tokens")
-    settings = {key: raw[key] for key in kept if raw.get(key) is not None}
+    settings = {key: raw[key] for key in ("judge_model", "max_tokens") if raw.get(key) is not None}
     if "temperature" in raw:  # null: none is sent
         settings["temperature"] = raw["temperature"]
-    if not isinstance(settings.get("judge_model", ""), str):
-        raise ConfigError(f"{file}: judge_model: cannot be {raw['judge_model']!r}")
-    patterns = raw.get("regex_patterns") or raw.get("regex_pattern")
-    if patterns is not None:
-        settings["regex_patterns"] = _patterns(patterns, file)
+    patterns = raw.get("regex_patterns") or raw.get("regex_pattern") or []
+    patterns = [patterns] if isinstance(patterns, str) else patterns
+    if patterns:
+        settings["regex_patterns"] = patterns
     template = raw.get("prompt_template")
+    if isinstance(template, list) and len(template) == 1:  # v0.1: one template a turn
+        template = template[0]
     if template is not None:
-        settings["prompt_template"] = _template(template, file)
-    settings["model_list"] = _names(raw.get("model_list"), f"{file}: model_list")
-    reference = raw.get("reference")
-    if reference is True:
-        reference = raw.get("ref_model")
-    names = _names([reference] if isinstance(reference, str) else reference, f"{file}: reference")
-    if len(names) > 1:
-        raise ConfigError(f"{file}: reference: {len(names)} models; give one")
-    settings["reference"] = names[0] if names else None
+        settings["prompt_template"] = template
+    reference = raw.get("ref_model") if raw.get("reference") is True else raw.get("reference")
+    if isinstance(reference, list) and len(reference) < 2:
+        reference = reference[0] if reference else None
+    settings["reference"] = reference or None
+    for key in ("judge_model", "prompt_template", "reference"):
+        if not isinstance(settings.get(key) or "", str):
+            raise ConfigError(f"{file}: {key}: cannot be {settings[key]!r}; give one text")
+    _check_patterns(patterns, f"{file}: regex_patterns")
+    if template is not None:
+        where = f"{file}: prompt_template"
+        settings["prompt_template"] = check_template(template, where=where)
     return settings
 
 
-def _patterns(given: Any, file: Path) -> list[str]:
-    patterns = [given] if isinstance(given, str) else given
+def _check_patterns(patterns: Any, where: str) -> None:
     if not isinstance(patterns, list) or not all(isinstance(item, str) for item in patterns):
-        raise ConfigError(f"{file}: regex_patterns: must be a list of regular expressions")
+        raise ConfigError(f"{where}: must be a list of regular expressions")
     for pattern in patterns:
         try:
             groups = re.compile(pattern).groups
         except re.error as error:
-            raise ConfigError(f"{file}: regex_patterns: {pattern!r}: {error}") from error
+            raise ConfigError(f"{where}: {pattern!r}: {error}") from error
         if groups != 1:
-            raise ConfigError(
-                f"{file}: regex_patterns: {pattern!r} must have one group, the label, not {groups}"
-            )
-    return patterns
+            raise ConfigError(f"{where}: {pattern!r} must have one group, the label, not {groups}")
 
 
-def _template(given: Any, file: Path) -> str:
-    if isinstance(given, list) and len(given) == 1:  # v0.1: a list with one template a turn
-        given = given[0]
-    if not isinstance(given, str):
-        raise ConfigError(f"{file}: prompt_template: must be one text")
-    return check_template(given, where=f"{file}: prompt_template")
-
-
-def _names(given: Any, where: str) -> list[str]:
-    if not given:
-        return []
-    if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
-        raise ConfigError(f"{where}: must be names of models, not {given!r}")
-    return given
-
-
-def _entry(entry: Any, where: str, names: dict[str, str]) -> dict[str, str]:
+def _entry(entry: Any, where: str, baseline: str = "baseline") -> dict[str, str]:
     if not isinstance(entry, dict):
-        raise ConfigError(f"{where}must hold baseline and system_prompt")
-    for key in ("baseline", "system_prompt"):
+        raise ConfigError(f"{where}: must hold baseline and system_prompt")
+    for key in (baseline, "system_prompt"):
         if not isinstance(entry.get(key), str) or not entry[key]:
-            raise ConfigError(f"{where}{names.get(key, key)} is missing or not text")
-    return {key: entry[key] for key in ("baseline", "system_prompt")}
+            raise ConfigError(f"{where}: {key} is missing or not text")
+    return {"baseline": entry[baseline], "system_prompt": entry["system_prompt"]}

@@ -51,26 +51,20 @@ class HttpClient:
             headers["Content-Type"] = "application/json"
         session = self._session(is_this_machine(url))
         try:
+            given: dict[str, Any] = {"data": data, "headers": headers, "allow_redirects": False}
             async with (
                 asyncio.timeout(timeout),
-                session.request(
-                    "GET" if data is None else "POST",
-                    url,
-                    data=data,
-                    headers=headers,
-                    allow_redirects=False,
-                ) as response,
+                session.request("GET" if data is None else "POST", url, **given) as response,
             ):
                 return Reply(response.status, response.headers, await response.read())
         except TimeoutError as error:
             if isinstance(error, aiohttp.ConnectionTimeoutError):
                 raise NoReply("connection", f"no connection within {CONNECT:.0f} s") from None
             raise NoReply("timeout", f"no answer within {timeout:.0f} s") from None
-        except aiohttp.ClientConnectorError as error:
-            raise NoReply("connection", f"{type(error).__name__}: {error}") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            # Not the exception itself: its text would show our headers.
-            raise NoReply("broken", f"{type(error).__name__}: {error}") from None
+            kind = "connection" if isinstance(error, aiohttp.ClientConnectorError) else "broken"
+            # Not the exception itself: it would show our headers.
+            raise NoReply(kind, f"{type(error).__name__}: {error}") from None
 
     def _session(self, is_local: bool) -> aiohttp.ClientSession:
         if is_local not in self._sessions:

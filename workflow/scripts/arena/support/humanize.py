@@ -37,25 +37,20 @@ def duration(seconds: float | None) -> str:
     """`45 s`, `12 min`, `3 h 05`, `2 d 04 h`; a dash where it is not known."""
     if seconds is None:
         return "–"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     if minutes < 90:
-        return f"{minutes} min"
+        return f"{seconds:.0f} s" if seconds < 90 else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes:02d}"
-    return f"{hours // 24} d {hours % 24:02d} h"
+    return f"{hours} h {minutes:02d}" if hours < 48 else f"{hours // 24} d {hours % 24:02d} h"
 
 
 def count(number: float | None) -> str:
     """`950`, `48,211`, `2.3 M`, `1.2 G`: four digits are enough for tokens."""
     if number is None:
         return "–"
-    for limit, unit in ((1e9, "G"), (1e6, "M")):
-        if number >= limit:
-            return f"{number / limit:.1f} {unit}"
-    return f"{number:,.0f}"
+    if number < 1e6:
+        return f"{number:,.0f}"
+    return f"{number / 1e6:.1f} M" if number < 1e9 else f"{number / 1e9:.1f} G"
 
 
 def share(part: float, whole: float) -> str:
@@ -63,11 +58,7 @@ def share(part: float, whole: float) -> str:
     if not whole:
         return "–"
     percent = 100 * part / whole
-    if 0 < percent < 1:
-        return "<1%"
-    if 99 < percent < 100:
-        return ">99%"
-    return f"{percent:.0f}%"
+    return "<1%" if 0 < percent < 1 else ">99%" if 99 < percent < 100 else f"{percent:.0f}%"
 
 
 def counted(number: int, noun: str) -> str:
@@ -77,6 +68,6 @@ def counted(number: int, noun: str) -> str:
 
 def listing(names: Sequence[str], most: int = 3) -> str:
     """`a, b, c and 9 more`."""
-    if len(names) <= most + 1:
-        return printable(", ".join(names))
-    return f"{printable(', '.join(names[:most]))} and {len(names) - most} more"
+    shown = names if len(names) <= most + 1 else names[:most]
+    more = f" and {len(names) - most} more" if len(shown) < len(names) else ""
+    return printable(", ".join(shown)) + more

@@ -1,7 +1,7 @@
 """JSON Lines as they are found on disk: read without surprises, written whole or not at all.
 
-Files come from other tools, from jobs that were killed, from git merges and from Windows. A reader
-must not stop at the first bad line, and must be able to say which line is bad and why.
+Files come from other tools, killed jobs, git merges and Windows: a reader must not stop at the
+first bad line, and must say which line is bad and why.
 """
 
 import contextlib
@@ -25,10 +25,9 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line that is not blank. Exactly one of `obj` and `error` is set.
+    """One line that is not blank, with either its JSON object or an error in words.
 
-    number: from 1, as editors count. obj: the JSON object. error: what is wrong, in words.
-    torn: the file ends inside this line (no newline after it, and no complete JSON in it).
+    number: from 1. torn: the file ends inside this line (no newline, no complete JSON).
     """
 
     number: int
@@ -40,9 +39,8 @@ class Line:
 def iter_lines(path: str | Path) -> Iterator[Line]:
     """Yield every non-blank line of a JSON Lines file, the unreadable ones with their reason.
 
-    Lines end with LF or CRLF; a byte order mark, blank lines and a missing last newline are
-    accepted. Lone surrogates (`"\\ud800"`), which no UTF-8 file can hold, become U+FFFD.
-    Raises DataError only where the file as a whole cannot be opened or read.
+    A byte order mark, CRLF and a missing last newline are accepted; lone surrogates (`"\\ud800"`),
+    which no UTF-8 file can hold, become U+FFFD. DataError where the file cannot be opened or read.
     """
     try:
         refuse_odd_file(path)
@@ -78,37 +76,30 @@ def parse_line(number: int, raw: bytes) -> Line | None:
 
 
 def _reason(number: int, body: bytes, ended: bool, error: Exception) -> tuple[str, bool]:
-    """What is wrong with a line, from the likeliest cause to the parser's own words."""
+    """What is wrong with a line, from the likeliest cause on, and whether it is torn."""
     if body.startswith(_CONFLICT):
         return "git conflict marker: resolve the merge", False
     if number == 1 and body.startswith(_LFS):
         return "a Git LFS pointer, not the data: run `git lfs pull`", False
-    if not body.strip(b"\0"):
-        return "only NUL bytes: the file was torn when its writer or its disk went away", not ended
-    if isinstance(error, UnicodeDecodeError):
-        # A multi-byte character cut by the end of the file is a torn line, not a wrong encoding.
-        torn = not ended and error.reason == "unexpected end of data"
-        cause = "torn: the file ends inside this line"
-        return cause if torn else f"not UTF-8 at byte {error.start + 1}", torn
     if isinstance(error, RecursionError):
         return "JSON is nested too deeply", False
-    if not ended:
+    wrong_bytes = error if isinstance(error, UnicodeDecodeError) else None
+    # A multi-byte character cut by the end of the file is a torn line, not a wrong encoding.
+    if not ended and (not wrong_bytes or wrong_bytes.reason == "unexpected end of data"):
         return "torn: the file ends inside this line", True
-    if isinstance(error, json.JSONDecodeError):
-        if error.msg == "Extra data":
-            return f"more than one JSON value, the second at column {error.colno}", False
-        return f"not JSON: {error.msg} at column {error.colno}", False
-    return f"not JSON: {error}", False
+    if not body.strip(b"\0"):
+        return "only NUL bytes: the file was torn when its writer or its disk went away", False
+    if wrong_bytes:
+        return f"not UTF-8 at byte {wrong_bytes.start + 1}", False
+    if not isinstance(error, json.JSONDecodeError):
+        return f"not JSON: {error}", False
+    several = "more than one JSON value, the second" if error.msg == "Extra data" else ""
+    return f"{several or f'not JSON: {error.msg}'} at column {error.colno}", False
 
 
-def _without_surrogates(value: Any) -> Any:
-    if isinstance(value, str):
-        return _LONE_SURROGATE.sub("\ufffd", value)
-    if isinstance(value, list):
-        return [_without_surrogates(item) for item in value]
-    if isinstance(value, dict):
-        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
-    return value
+def _without_surrogates(obj: dict[str, Any]) -> dict[str, Any]:
+    text = json.dumps(obj, ensure_ascii=False)
+    return json.loads(_LONE_SURROGATE.sub("\ufffd", text))
 
 
 def dump_line(obj: dict[str, Any]) -> str:
@@ -119,8 +110,7 @@ def dump_line(obj: dict[str, Any]) -> str:
 def write_atomic(path: str | Path, text: str | Iterable[str], *, durable: bool = True) -> None:
     """Write a whole file so that no reader ever sees a part of it, and make its folder.
 
-    The text goes to a hidden file beside `path`, to disk, then into place. durable: whether it
-    must survive the death of the node, which costs a wait for the disk.
+    durable: whether it must survive the death of the node, which costs a wait for the disk.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,39 +14,23 @@ _NAME = re.compile(NAME_PATTERN)
 
 
 def check_model_name(name: object, *, where: str = "models") -> str:
-    """Return the name if it can safely be a file's name; raise ConfigError naming the rule.
-
-    Judges and benches, which become folders, keep to the same rule.
-    """
+    """Return the name if it can safely be a file's or a folder's; ConfigError says why not."""
     if not isinstance(name, str):
         raise ConfigError(
             f"{where}: a name must be text, not {type(name).__name__} {name!r}; put it in quotes"
         )
     if _NAME.fullmatch(name):
         return name
-    raise ConfigError(f"{where}: {name!r} cannot be a file's name: {_fault(name)}")
+    bad = ", ".join(repr(char) for char in sorted(set(name)) if not _NAME.fullmatch(f"a{char}"))
+    raise ConfigError(
+        f"{where}: {name!r} cannot be a file's name{f': it holds {bad}' if bad else ''}; allowed "
+        "are 1 to 200 letters, digits and . _ - + : @ , = that begin with a letter, a digit or _"
+    )
 
 
 def is_model_name(name: object) -> bool:
     """Whether `check_model_name` would let it pass."""
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
-
-
-def _fault(name: str) -> str:
-    if not name:
-        return "it is empty"
-    if "/" in name or "\\" in name:
-        return "it holds a path separator; leave out what stands before it"
-    if name[0] in ".-":
-        return f"it begins with {name[0]!r}"
-    if len(name) > 200:
-        return f"it is {len(name)} characters long, and 200 is the limit"
-    bad = sorted({char for char in name if not _NAME.fullmatch("a" + char)})
-    if bad:
-        return (
-            f"it holds {', '.join(map(repr, bad))}; allowed are letters, digits and . _ - + : @ , ="
-        )
-    return f"it begins with {name[0]!r}"
 
 
 def in_order(name: str) -> tuple:

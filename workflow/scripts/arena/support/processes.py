@@ -34,10 +34,7 @@ def adopt_orphans() -> bool:
 
 
 def started(pid: int) -> str | None:
-    """When the process started, as its system puts it; None if it is gone or a zombie.
-
-    With the number it names one process for good: numbers are given out again.
-    """
+    """When the process started; None if it is gone. With the number it names it for good."""
     with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
@@ -59,10 +56,8 @@ def machine() -> str:
 
 
 class Descendants:
-    """Processes below this one, all or only those in other sessions than ours.
-
-    other_sessions: what a judge's keeper left behind is there, while a `squeue` that another thread
-    has started and waits for is in our own.
+    """Processes below this one. other_sessions: only what left ours, as a judge does; a `squeue`
+    that another thread waits for does not.
     """
 
     def __init__(self, other_sessions: bool = False) -> None:
@@ -78,42 +73,35 @@ class Descendants:
                 if process.status() == psutil.STATUS_ZOMBIE:
                     if process.ppid() == os.getpid():
                         os.waitpid(process.pid, os.WNOHANG)
-                elif not (but_trackers and _is_tracker(process)):
+                elif not (but_trackers and any(TRACKER in word for word in process.cmdline())):
                     found.append(process)
         return found
 
     def end(self, grace: float) -> list[int]:
-        """End them all; returns the numbers of those that do not end.
+        """SIGTERM to all, after `grace` seconds SIGKILL; returns those that do not end even so.
 
-        SIGTERM to all, after `grace` seconds SIGKILL, until none is left or 10 s of it have not
-        helped. Python's resource trackers go last, as they tidy up after the others; shared memory
-        that is left even so is removed.
+        Python's resource trackers go last, as they tidy up after the others; shared memory that is
+        left even so is removed.
         """
         below = self.running()
         memory = shared_memory(process.pid for process in below)
         _signal(below, signal.SIGTERM)
         self._wait(grace, but_trackers=True)
         deadline = time.monotonic() + UNKILLED_SECONDS
-        memory |= self._kill(deadline, but_trackers=True)
-        self._wait(TRACKER_SECONDS)
-        memory |= self._kill(deadline)
-        if memory:
-            for path in memory - shared_memory(psutil.pids()):
-                with suppress(OSError):  # another user's, or gone meanwhile
-                    path.unlink()
+        for but_trackers in (True, False):
+            # Again and again: a process may start another one between the look and the signal.
+            while left := self.running(but_trackers):
+                memory |= shared_memory(process.pid for process in left)
+                _signal(left, signal.SIGKILL)
+                self._wait(0.2, but_trackers)
+                if time.monotonic() > deadline:
+                    break
+            if but_trackers:
+                self._wait(TRACKER_SECONDS)
+        for path in memory and memory - shared_memory(psutil.pids()):
+            with suppress(OSError):  # another user's, or gone meanwhile
+                path.unlink()
         return [process.pid for process in self.running()]
-
-    def _kill(self, deadline: float, but_trackers: bool = False) -> set[Path]:
-        """Kill until none is left, or the time is up; returns their shared memory."""
-        memory = set()
-        # Again and again: a process may start another one between the look and the signal.
-        while left := self.running(but_trackers):
-            memory |= shared_memory(process.pid for process in left)
-            _signal(left, signal.SIGKILL)
-            self._wait(0.2, but_trackers)
-            if time.monotonic() > deadline:
-                break
-        return memory
 
     def _wait(self, seconds: float, but_trackers: bool = False) -> None:
         deadline = time.monotonic() + seconds
@@ -131,10 +119,6 @@ def shared_memory(pids: Iterable[int]) -> set[Path]:
                 if slash and not name.endswith(" (deleted)"):
                     found.add(Path("/dev/shm") / name)
     return found
-
-
-def _is_tracker(process: psutil.Process) -> bool:
-    return any(TRACKER in word for word in process.cmdline())
 
 
 def _signal(processes: Iterable[psutil.Process], number: int) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.support.errors import ConfigError
+from arena.support.files import read_text
 
 
 class _NotLiteral(Exception):
@@ -23,9 +24,7 @@ def read_literal(file: str | Path, name: str) -> Any:
     the file is passed over, unless the value is made of it: then ConfigError names file and line.
     """
     try:
-        tree = ast.parse(Path(file).read_text(encoding="utf-8"), filename=str(file))
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
+        tree = ast.parse(read_text(file), filename=str(file))
     except (SyntaxError, ValueError) as error:
         line = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
         raise ConfigError(f"{file}{line}: not Python: {error}") from error

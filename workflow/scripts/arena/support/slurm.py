@@ -45,11 +45,8 @@ class Job:
 class Account:
     """What sacct says a job used, over all its lives (requeued jobs have several)."""
 
-    id: str
-    state: str  # of the last life
-    elapsed: float  # seconds, all lives
+    elapsed: float  # seconds
     gpu_hours: float
-    node: str
 
 
 def squeue(patience: float = TIMEOUT_S) -> tuple[list[Job] | None, str | None]:
@@ -62,21 +59,20 @@ def squeue(patience: float = TIMEOUT_S) -> tuple[list[Job] | None, str | None]:
         return None, None  # the commands are installed, and no cluster is set up
     jobs = []
     for line in output.splitlines():
-        parts = line.split(_SEPARATOR)
+        parts = [part.strip() for part in line.split(_SEPARATOR)]
         if len(parts) == len(_FIELDS):
-            ident, state, node, elapsed, limit, reason, expected, at, comment = map(
-                str.strip, parts
-            )
+            ident, state, node, elapsed, limit, reason, expected, at, comment = parts
             found = _BATCH.search(comment)
+            times = seconds(elapsed) or 0, seconds(limit)
+            expected = "" if expected == "N/A" else expected
             jobs.append(
                 Job(
                     ident,
                     state,
                     node,
-                    seconds(elapsed) or 0,
-                    seconds(limit),
+                    *times,
                     reason,
-                    "" if expected == "N/A" else expected,
+                    expected,
                     found[1] if found else None,
                     0.0 if at == "N/A" else datetime.fromisoformat(at).timestamp(),
                 )
@@ -103,30 +99,16 @@ def sacct(ids: Iterable[str]) -> tuple[dict[str, Account], str | None]:
     if not wanted or shutil.which("sacct") is None:
         return {}, None
     # --duplicates: a requeued job has one record a life, and each held its GPUs.
-    command = [
-        "sacct",
-        "--noheader",
-        "--parsable2",
-        "--allocations",
-        "--duplicates",
-        "--jobs",
-        wanted,
-    ]
-    command += ["--format", "JobIDRaw,State,ElapsedRaw,AllocTRES,NodeList,Start"]
+    command = ["sacct", "-n", "-P", "-X", "--duplicates", "-j", wanted]
+    command += ["-o", "JobIDRaw,State,ElapsedRaw,AllocTRES,NodeList,Start"]
     output, problem = _call(command)
     accounts: dict[str, Account] = {}
     for line in output.splitlines():
-        ident, state, elapsed, tres, node, _ = line.split("|")[:6]
+        ident, _, elapsed, tres, *_ = line.split("|")
         gpus = int(found[1]) if (found := _TRES_GPUS.search(tres)) else 0
-        held = int(elapsed or 0)
-        before = accounts.get(ident, Account(ident, "", 0, 0, ""))
-        accounts[ident] = Account(
-            ident,
-            state.split()[0] if state else "",  # "CANCELLED by 1000"
-            before.elapsed + held,
-            before.gpu_hours + held * gpus / 3600,
-            node,
-        )
+        before, held = accounts.get(ident, Account(0, 0)), int(elapsed or 0)
+        hours = before.gpu_hours + held * gpus / 3600
+        accounts[ident] = Account(before.elapsed + held, hours)
     return accounts, problem
 
 
@@ -152,10 +134,8 @@ def seconds(text: str) -> float | None:
     parts = clock.split(":")
     if not all(part.isdigit() for part in [*parts, days or "0"]) or not 2 <= len(parts) <= 3:
         return None
-    total = 0
-    for part in parts:
-        total = total * 60 + int(part)
-    return total + 86400 * int(days or 0)
+    units = zip(reversed(parts), (1, 60, 3600), strict=False)
+    return 86400 * int(days or 0) + sum(int(part) * unit for part, unit in units)
 
 
 def cancel_batches(names: Collection[str], since: float) -> str | None:
@@ -180,11 +160,8 @@ def _call(
         return "", f"{command[0]} did not answer within {patience:g} s"
     except OSError as error:
         return "", f"{command[0]}: {error.strerror}"
-    if done.returncode:
-        return done.stdout, (
-            done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        )[-1]
-    return done.stdout, None
+    said = [f"exit status {done.returncode}", *done.stderr.strip().splitlines()]
+    return done.stdout, said[-1] if done.returncode else None
 
 
 # What of a job's resources `sbatch --test-only` is told, as the executor tells it.

@@ -1,11 +1,9 @@
-"""Plain tables for terminals and log files: columns that a width has room for, marks before
-colours.
-"""
+"""Plain tables for terminals and log files: as many columns as fit, marks before colours."""
 
 import re
+import textwrap
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from operator import sub
 from typing import Any
 
 from arena.support.humanize import printable
@@ -24,9 +22,8 @@ class Style:
     unicode: bool = True
 
     def paint(self, text: str, kind: str) -> str:
-        if not self.colour or kind not in COLOURS or not text:
-            return text
-        return f"\x1b[{COLOURS[kind]}m{text}\x1b[0m"
+        painted = self.colour and text and kind in COLOURS
+        return f"\x1b[{COLOURS[kind]}m{text}\x1b[0m" if painted else text
 
     def mark(self, kind: str) -> str:
         """One character for done, partial, missing and grave."""
@@ -41,29 +38,21 @@ class Style:
 
     def fit(self, text: str, width: int) -> str:
         """Cut in the middle, where names of checkpoints differ least."""
-        if len(text) <= width:
-            return text
-        gap = "…" if self.unicode else "~"
-        if width <= 1:
-            return gap[:width]
+        if len(text) <= width or width < 1:
+            return text[:width]
         head = (width - 1) // 2
-        return text[:head] + gap + text[len(text) - (width - 1 - head) :]
+        return text[:head] + ("…" if self.unicode else "~") + text[len(text) - width + head + 1 :]
 
     def plain(self, text: str) -> str:
         """Text as it may be drawn: without anything beyond ASCII where that is not wanted."""
-        if self.unicode:
-            return text
-        return text.replace("–", "-").encode("ascii", "backslashreplace").decode()
+        ascii_text = text.replace("–", "-").encode("ascii", "backslashreplace").decode()
+        return text if self.unicode else ascii_text
 
     def wrap(self, text: str, first: str, then: str) -> list[str]:
         """Break at blanks; a word that is too long, such as a path, stays whole to be copied."""
-        lines, line = [], first
-        for word in printable(text).split():
-            if len(line) + len(word) + 1 > self.width and line.strip():
-                lines.append(line)
-                line = then
-            line += (" " if line.strip() and not line.endswith(" ") else "") + word
-        return [*lines, line]
+        wrapper = textwrap.TextWrapper(self.width, first, then, break_on_hyphens=False)
+        wrapper.break_long_words = False
+        return wrapper.wrap(printable(text)) or [first]
 
 
 @dataclass(frozen=True)
@@ -85,18 +74,14 @@ class Column:
 def lay_out(
     rows: Sequence[Sequence[str]], left: Collection[int] = (0,), gap: str = "  "
 ) -> list[str]:
-    """Lines of columns that are as wide as their widest cell. left: numbers of those that are
-    flush left, as words want to be. Cells may be coloured.
-    """
-    sizes = [[visible(cell) for cell in row] for row in rows]
-    widths = [max(column) for column in zip(*sizes, strict=True)]
-    lines = []
-    for row, lengths in zip(rows, sizes, strict=True):
-        cells = []
-        for number, (cell, room) in enumerate(zip(row, map(sub, widths, lengths), strict=True)):
-            cells.append(cell + " " * room if number in left else " " * room + cell)
-        lines.append(gap.join(cells).rstrip())
-    return lines
+    """Lines of columns as wide as their widest cell. left: numbers of those that are flush left."""
+    widths = [max(map(visible, column)) for column in zip(*rows, strict=True)]
+
+    def padded(number: int, cell: str) -> str:
+        room = " " * (widths[number] - visible(cell))
+        return cell + room if number in left else room + cell
+
+    return [gap.join(padded(*one) for one in enumerate(row)).rstrip() for row in rows]
 
 
 def table(columns: Sequence[Column], rows: Iterable[Any], style: Style) -> list[str]:
@@ -104,7 +89,9 @@ def table(columns: Sequence[Column], rows: Iterable[Any], style: Style) -> list[
     rows = list(rows)
     shown = [column for column in columns if column.least <= style.width <= column.most]
     head = [column.title for column in shown]
-    cells = [[_one_line(column.text(row)) for column in shown] for row in rows]
+    cells = [
+        [re.sub("[\n\t]", " ", printable(column.text(row))) for column in shown] for row in rows
+    ]
     widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
     over = sum(widths) + len(widths) - 1 - style.width
     for i, column in enumerate(shown):
@@ -117,10 +104,6 @@ def table(columns: Sequence[Column], rows: Iterable[Any], style: Style) -> list[
     head = [style.paint(title, "dim") for title in head]
     left = [i for i, column in enumerate(shown) if not column.right]
     return lay_out([head, *cells], left, gap=" ")
-
-
-def _one_line(text: str) -> str:
-    return printable(text).replace("\n", " ").replace("\t", " ")
 
 
 def cut(line: str, width: int) -> str:
