@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import show_result as command
-from arena.ranking.formats import interval_text, rank_text
+from arena.pages.formats import files, interval_text, rank_text
 from arena.ranking.leaderboard import Row, make_boards
 from arena.ranking.options import Options
 from arena.ranking.show_result import Sources, make_result
@@ -321,7 +321,7 @@ def test_tables_with_next_to_nothing_in_them(tmp_path):
     none = [line(str(i), None, None, category="xy"[i], baseline="pq"[i]) for i in range(2)]
     result = result_of(judgments(tmp_path / "none", j__m=none), rounds=9)
     assert [[row.model for row in board.rows] for board in result.boards] == [["p"], ["q"], []]
-    assert set(result.files()) >= {"leaderboard.txt", "leaderboard.tex", "differences.csv"}
+    assert set(files(result)) >= {"leaderboard.txt", "leaderboard.tex", "differences.csv"}
     same = [line(str(i), *(("B>A", "A>B") if i % 3 else ("A>B", "B>A"))) for i in range(30)]
     (board, _) = result_of(judgments(tmp_path / "same", j__m=same, j__n=same)).boards
     assert board.differences.detectable is None, "not 0.0 points"
@@ -467,6 +467,24 @@ def test_names_are_no_markdown(tmp_path, show_result):
     for name, written in names.items():
         assert f" {written} " in text, name
     assert r"so no row: gpt_4\_\*" in text
+
+
+def test_names_are_no_formulas_and_move_no_cursor(tmp_path, show_result):
+    names = {'=HYPERLINK("x")': """'=HYPERLINK("x")""", "m\x1b[2J": r"m\x1b[2J"}
+    data = judgments(
+        tmp_path,
+        **{"=j__all": [line("1", "A>B", "A>B", model=name, category="@c") for name in names]},
+        j2__all=[line("1", "A>B", "A>B", model="m\x1b[2J", category="@c")],
+    )
+    text = show_result("--data-dir", data, "-b", "bench", "-j", "=j", "j2", "--out", tmp_path)
+    for name in ("leaderboard.csv", "differences.csv", "judges.csv"):
+        rows = rows_of(tmp_path, name)
+        assert {row["category"] for row in rows} == {"'@c", "overall"}
+        found = {row[key] for row in rows for key in ("model", "other") if row.get(key)}
+        assert found - {"(baseline)"} == set(names.values()), name
+    assert "'=j" in rows[0]
+    for name in ("txt", "md", "tex", "csv"):
+        assert "\x1b" not in text + (tmp_path / f"leaderboard.{name}").read_text()
 
 
 def test_the_toy_is_named_in_every_output(tmp_path, show_result):

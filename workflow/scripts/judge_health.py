@@ -12,7 +12,7 @@ from typing import Any
 
 from arena.pages.health_page import health_page
 from arena.ranking.command import command, run_command, run_rule, sources_of
-from arena.ranking.health_formats import as_json
+from arena.ranking.documents import as_json
 from arena.ranking.show_result import Sources, make_health
 from arena.support.jsonl import write_atomic
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import altair as alt
 
-from arena.ranking.formats import csv_text
+from arena.pages.text import csv_text
 
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#e69f00", "#009e73", "#8c959f"
 COLOURS = [BLUE, "#d55e00", GREEN, "#cc79a7", ORANGE, "#56b4e9", "#000000", "#b3a100"]
@@ -65,7 +65,7 @@ def difference_matrix(pairs: Rows, order: Sequence[str]) -> alt.LayerChart:
         for one in (pair, _turned(pair))
     ]
     # As CSV: thousands of pairs, whose keys would be most of the page.
-    text = csv_text(MATRIX_COLUMNS, short)
+    text = csv_text(MATRIX_COLUMNS, short, cell=lambda value: value)
     data = alt.Data(values=text, format=alt.CsvDataFormat(type="csv"))
     most = max((abs(pair["difference"]) for pair in pairs), default=1) or 1
     names = {"labelFontSize": min(12, cell), "labelOverlap": False}

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from arena.pages.text import text_table
+from arena.support.humanize import printable
+
 if TYPE_CHECKING:
     from altair import TopLevelMixin
 
@@ -114,7 +117,7 @@ class Page:
         """Take a chart in, and return its number for Part; `names`: that stand beside it."""
         from arena.pages.charts import CELL, specification  # here: Altair takes half a second
 
-        drawn = specification(chart)
+        drawn = _printable(specification(chart))
         # For the page, which fits a chart into the room that it finds.
         drawn["usermeta"] = {
             "names": max(map(len, names), default=0),
@@ -147,7 +150,7 @@ class Page:
                     words = [column.word for column in part.table.columns]
                     lines.append(text_table([heads, *rows], words))
                 lines += [f"{one.title}\n{indent(one.text, '    ')}" for one in part.examples]
-        return "\n\n".join(filter(None, lines)) + "\n"
+        return printable("\n\n".join(filter(None, lines))) + "\n"
 
     def html(self) -> str:
         vega = _vega() if self.charts else ""
@@ -188,19 +191,6 @@ def interval(one: Mapping[str, Any], digits: int = 2) -> Cell:
     return Cell(f"{value} ({lower}, {upper})", one["value"])
 
 
-def text_table(cells: Sequence[Sequence[str]], words: Sequence[bool]) -> str:
-    """Columns two blanks apart; words are flush left, numbers flush right."""
-    cells = [[" ".join(cell.splitlines()) for cell in row] for row in cells]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if is_word else cell.rjust(width)
-            for cell, width, is_word in zip(row, widths, words, strict=True)
-        ).rstrip()
-        for row in cells
-    )
-
-
 def plain_table(columns: Mapping[str, bool], rows: Sequence[Sequence[Cell]]) -> Table:
     """A table from column name -> whether it holds words."""
     return Table(
@@ -213,10 +203,20 @@ def templates() -> Environment:
     return Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,  # names of models and replies of judges are strangers' text
+        finalize=lambda value: printable(value) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def _printable(value: Any) -> Any:
+    """Plain data without control characters."""
+    if isinstance(value, dict):
+        return {key: _printable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_printable(item) for item in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 @functools.cache
@@ -225,4 +225,4 @@ def _vega() -> str:
     import vl_convert  # here: pages without a chart, such as the ledger, need no megabytes of it
 
     # A closing tag inside a string of the script would end the script.
-    return vl_convert.javascript_bundle().replace("</script", "<\\/script")
+    return vl_convert.javascript_bundle(None).replace("</script", "<\\/script")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from arena.pages.html import Page, Part, Tab, Table, interval, number, plain_table, word
-from arena.ranking.formats import csv_text
+from arena.pages.text import csv_text
 
 ENDS = {"": "value", " lower": "lower", " upper": "upper"}
 

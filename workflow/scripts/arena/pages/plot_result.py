@@ -25,8 +25,10 @@ from arena.pages.html import (
 from arena.pages.judges_page import judges_page
 from arena.ranking.votes import OVERALL
 from arena.support.errors import DataError
+from arena.support.humanize import csv_cell
 
 MATRIX_MODELS = 150  # 22,500 cells; beyond that neither browser nor eye follows
+TEXTS = ("category", "model", "other", "run", "told_apart")  # columns of CSV that are no numbers
 
 Rows = list[dict[str, Any]]
 
@@ -44,14 +46,18 @@ def make_pages(folder: Path) -> dict[str, Page]:
         if not (folder / name).is_file():
             raise DataError(f"{folder / name}: no such file; {command} --out {folder} writes it")
     board = json.loads((folder / "leaderboard.json").read_text(encoding="utf-8"))
+    # A name that a spreadsheet would compute stands in CSV with an apostrophe in front.
+    names = {
+        csv_cell(name): name for row in board["rows"] for name in (row["model"], row["category"])
+    }
     pages = {
         "leaderboard": leaderboard_page(board),
         "intervals": intervals_page(board),
-        "differences": differences_page(board, read_csv(folder / "differences.csv")),
+        "differences": differences_page(board, read_csv(folder / "differences.csv", names)),
         "categories": categories_page(board),
     }
     if (folder / "curves.csv").exists():
-        pages["curves"] = curves_page(board, read_csv(folder / "curves.csv"))
+        pages["curves"] = curves_page(board, read_csv(folder / "curves.csv", names))
     if (folder / "judges.json").exists():
         found = json.loads((folder / "judges.json").read_text(encoding="utf-8"))
         pages["judges"] = judges_page(found, _page("", board).about, board["notes"])
@@ -60,18 +66,16 @@ def make_pages(folder: Path) -> dict[str, Page]:
     return pages
 
 
-def read_csv(path: Path) -> Rows:
-    """Read our own CSV: numbers as numbers, empty cells as None."""
+def read_csv(path: Path, names: Mapping[str, str]) -> Rows:
+    """Read our own CSV, empty cells as None. names: cell -> the name that it stands for."""
     with path.open(encoding="utf-8", newline="") as file:
         return [
-            {key: _value(key, text) for key, text in row.items()} for row in csv.DictReader(file)
+            {
+                key: names.get(text, text) if key in TEXTS else float(text) if text else None
+                for key, text in row.items()
+            }
+            for row in csv.DictReader(file)
         ]
-
-
-def _value(key: str, text: str) -> Any:
-    if key in ("category", "model", "other", "run", "told_apart"):
-        return text
-    return float(text) if text else None
 
 
 def leaderboard_page(board: Mapping[str, Any]) -> Page:

@@ -16,14 +16,13 @@ be; so the mean over the pairs that both separate is given as well.
 """
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from arena.pages.html import interval, text_table
 from arena.ranking.agreement import FEWEST, measure, rank_correlations
 from arena.ranking.leaderboard import Board
 from arena.support.errors import DataError
@@ -119,36 +118,6 @@ def compare_rankings(board: Board, other: Ranking) -> dict[str, Any]:
         "kendall": asdict(kendall),
         "unknown": [board.rows[i].model for i in scored if names[i] is None],
     }
-
-
-LINES = {
-    "Models in both": "models",
-    "Pairs": "pairs",
-    "Separability": "separability",
-    "Separability of the other": "other_separability",
-    "Agreement with confidence": "agreement",
-    "  where both separate": "agreement_where_separated",
-    "Brier score of pairs": "brier",
-    "Spearman": "spearman",
-    "Kendall": "kendall",
-}
-
-
-def comparison_text(found: Sequence[Mapping[str, Any]]) -> str:
-    """A column a category."""
-    other = found[0]["other"]
-    cells = [["", *(one["category"] for one in found)]]
-    cells += [[name, *(_text(one[key]) for one in found)] for name, key in LINES.items()]
-    text = f"Against {other}\n\n{text_table(cells, [True, *(False for _ in found)])}\n"
-    if unknown := dict.fromkeys(model for one in found for model in one["unknown"]):
-        text += f"\nNOTE: not in {other}, so left out: {', '.join(unknown)}\n"
-    return text
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return interval(value).text
-    return "–" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _separated(scores: np.ndarray, one: np.ndarray, two: np.ndarray) -> np.ndarray:

@@ -43,6 +43,11 @@ class Row:
     avg_tokens: float | None = None
     design_effect: float | None = None
 
+    @property
+    def title(self) -> str:
+        """The name as tables show it."""
+        return self.model + " (baseline)" * (self.is_baseline and self.model[:1] != "(")
+
 
 @dataclass(frozen=True, slots=True)
 class Board:
@@ -92,7 +97,7 @@ def make_boards(
     columns = None
     if options.control_features:
         columns = _style_columns(verdicts, counts or {}, options.rule)
-    boards = []
+    boards: list[Board] = []
     for number, category in enumerate((*verdicts.categories, OVERALL)):
         if category == OVERALL and len(boards) == 1:
             boards.append(replace(boards[0], category=OVERALL))
@@ -115,6 +120,11 @@ def make_boards(
         )
         boards.append(_board(verdicts.models, part, options))
     return boards
+
+
+def shown(boards: Sequence[Board]) -> list[Board]:
+    """With one category, its table says all that the overall one would."""
+    return [board for board in boards if board.category != OVERALL or len(boards) > 2]
 
 
 def _baseline(baselines: Mapping[str, str | None], category: str) -> str | None:

@@ -2,31 +2,28 @@
 
 import fnmatch
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from arena.data.answers import model_inside
 from arena.data.verdict import DEFAULT_PATTERNS, default_rule
-from arena.pages.judges_page import judges_csv, judges_page
-from arena.ranking import formats
-from arena.ranking.against import compare_rankings, comparison_text, read_ranking
-from arena.ranking.agreement import agreements
-from arena.ranking.answer_health import answer_health, read_lengths
+from arena.ranking.against import compare_rankings, read_ranking
+from arena.ranking.agreement import LEVEL, Agreement, agreements
+from arena.ranking.answer_health import AnswerHealth, answer_health, read_lengths
 from arena.ranking.curves import Point, make_curves
+from arena.ranking.documents import plain
 from arena.ranking.doubts import doubts
-from arena.ranking.health_formats import Health, as_json
 from arena.ranking.intervals import question_weights
-from arena.ranking.judge_health import judge_health
+from arena.ranking.judge_health import JudgeHealth, judge_health
 from arena.ranking.judges import check_poolable, compare_judges, uneven_prompts
-from arena.ranking.leaderboard import Board, make_boards
+from arena.ranking.leaderboard import Board, make_boards, shown
 from arena.ranking.options import Options
 from arena.ranking.style import DIFFERENCES
 from arena.ranking.style_counts import read_style_counts
-from arena.ranking.votes import Verdicts, count_votes, read_verdicts
+from arena.ranking.votes import Example, Verdicts, count_votes, read_verdicts
 from arena.support.errors import DataError
-from arena.support.jsonl import write_atomic
-from arena.support.names import did_you_mean, in_order
+from arena.support.names import did_you_mean
 
 TOY_NOTE = (
     "The demo judge is a toy: its verdicts come from no language model, and these numbers say "
@@ -91,7 +88,7 @@ class Sources:
 class Result:
     """The tables, and everything that is said about them."""
 
-    sources: Sources
+    bench: str
     verdicts: Verdicts
     options: Options
     boards: list[Board]
@@ -100,63 +97,21 @@ class Result:
     judges: dict[str, Any] | None = None  # None: there is one judge
     against: list[dict[str, Any]] | None = None  # None: no other ranking was given
 
-    @property
-    def heading(self) -> str:
-        """One line that says how the numbers were made."""
-        options = self.options
-        judges = " + ".join(self.verdicts.judges)
-        drawn = "questions"
-        if options.ci != "questions":
-            drawn = f"single votes (as upstream{', unanchored' * (options.ci == 'unanchored')})"
-        style = ""
-        if options.control_features:
-            style = f"; style control: {', '.join(options.control_features)}"
-        return (
-            f"{self.sources.bench}, judge {judges}, rule {options.rule}, strong verdicts count "
-            f"{options.weight:g}; {options.level:.0%} intervals from {options.rounds} resamples of "
-            f"{drawn}, seed {options.seed}{style}"
-        )
 
-    def text(self) -> str:
-        """All tables for a terminal."""
-        text = formats.as_text(self.boards, self.options, self.heading, self.notes)
-        text += f"\n{judges_page(self.judges).text()}" if self.judges else ""
-        return text + (f"\n{comparison_text(self.against)}" if self.against else "")
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Everything about the judges of a bench; `answers` is None where no answer was read."""
 
-    def comparison(self, models: Sequence[str]) -> str:
-        """The differences between each two of `models` (none: of all), as text."""
-        known = {row.model for board in self.boards for row in board.rows}
-        models = models or sorted(known, key=in_order)
-        for model in models:
-            if model not in known:
-                raise DataError(f"--compare: no row for {model!r}{did_you_mean(model, known)}")
-        return formats.differences_text(self.boards, models)
+    bench: str
+    judges: list[JudgeHealth]
+    agreement: list[Agreement]
+    answers: AnswerHealth | None
+    examples: Sequence[Example]
+    notes: list[str]
 
-    def files(self) -> dict[str, str]:
-        """File name -> its text."""
-        about = {"bench": self.sources.bench, "judges": self.verdicts.judges}
-        about["toy"] = TOY_NOTE in self.notes
-        said = self.options, self.heading, self.notes
-        files = {
-            "leaderboard.txt": self.text(),
-            "leaderboard.md": formats.as_markdown(self.boards, *said),
-            "leaderboard.tex": formats.as_latex(self.boards, *said),
-            "leaderboard.csv": formats.as_csv(self.boards),
-            "leaderboard.json": formats.as_json(self.boards, self.options, about, self.notes),
-            "differences.csv": formats.differences_csv(self.boards),
-        }
-        if self.curves is not None:
-            files["curves.csv"] = formats.curves_csv(self.curves)
-        if self.against:
-            files["against.json"] = as_json(self.against)
-        if self.judges:
-            files |= {"judges.csv": judges_csv(self.judges), "judges.json": as_json(self.judges)}
-        return files
-
-    def write(self, folder: Path) -> None:
-        """Write all files into `folder`, each whole or not at all."""
-        for name, text in self.files().items():
-            write_atomic(folder / name, text)
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data with rounded numbers: the content of health.json."""
+        return plain(asdict(self) | {"level": LEVEL})
 
 
 def make_result(
@@ -209,8 +164,8 @@ def make_result(
     compared = None
     if against is not None:
         other = read_ranking(against)
-        compared = [compare_rankings(board, other) for board in formats.shown(boards)]
-    return Result(sources, verdicts, chosen, boards, notes, curves, judges, compared)
+        compared = [compare_rankings(board, other) for board in shown(boards)]
+    return Result(sources.bench, verdicts, chosen, boards, notes, curves, judges, compared)
 
 
 def make_health(

@@ -274,9 +274,16 @@ def _expand(
 def _leaderboard(ours: dict[str, Any], bench: str) -> dict[str, Any]:
     if ours.get("steps"):
         compile_steps(ours["steps"])  # refuses a bad pattern now, not after the campaign
-    return {
+    keys = ("weight", "rounds", "ci", "ranks", "tokens")
+    found = {
         "rule": ours.get("rule", default_rule(bench)),
-        **{key: ours.get(key, DEFAULTS[key]) for key in ("weight", "rounds", "ci")},
+        **{key: ours.get(key, DEFAULTS[key]) for key in keys},
         "control_features": ours.get("control_features", []),
         "steps": ours.get("steps"),
     }
+    if found["ci"] == "unanchored" and (found["rule"] != "v0.1" or found["control_features"]):
+        raise ConfigError(
+            "leaderboard.ci: unanchored is for leaderboard.rule v0.1 without control_features; "
+            "take upstream"
+        )
+    return found

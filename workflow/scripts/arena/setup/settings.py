@@ -36,6 +36,8 @@ DEFAULTS: dict[str, Any] = {
     "weight": 3,
     "rounds": 1000,
     "ci": "questions",
+    "ranks": "simultaneous",
+    "tokens": False,
 }
 
 
