@@ -108,7 +108,7 @@ def _card(
     name: str,
     share: Mapping[str, Any],
     meaning: str,
-    alarm: Callable[[float], bool] = lambda percent: False,
+    alarm: Callable[[float], bool] = lambda _: False,
 ) -> Iterator[Card]:
     """A card of a share with its interval; none where the share is of nothing."""
     if share["value"] is not None:
