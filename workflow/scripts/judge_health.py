@@ -22,27 +22,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder for health.txt and health.json")
     args = vars(parser.parse_args(argv))
     out = args.pop("out")
-
-    def work() -> None:
-        health = make_health(sources_of(args), **args)
-        text = health_page(health.to_dict()).text()
-        print(text, end="")
-        if out:
-            write_atomic(out / "health.txt", text)
-            write_atomic(out / "health.json", as_json(health.to_dict()))
-
-    return run_command("judge_health", work)
+    return run_command("judge_health", lambda: print(look(sources_of(args), args, out), end=""))
 
 
-def for_rule(output: Any, sources: Sources, options: dict[str, Any]) -> str:
-    health = make_health(sources, **options)
-    text = health_page(health.to_dict()).text()
-    write_atomic(output.txt, text)
-    write_atomic(output.json, as_json(health.to_dict()))
+def look(sources: Sources, options: dict[str, Any], out: Path | None) -> str:
+    """Write the files where a folder is given, and return the text."""
+    health = make_health(sources, **options).to_dict()
+    text = health_page(health).text()
+    if out:
+        write_atomic(out / "health.txt", text)
+        write_atomic(out / "health.json", as_json(health))
     return text
 
 
 if "snakemake" in globals():
-    sys.exit(run_rule(snakemake, lambda *given: for_rule(snakemake.output, *given)))
+    sys.exit(run_rule(snakemake, lambda *given: look(*given, Path(snakemake.output.txt).parent)))
 if __name__ == "__main__":
     sys.exit(main())

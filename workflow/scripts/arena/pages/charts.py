@@ -240,7 +240,7 @@ def by_category(rows: Rows) -> alt.LayerChart:
     )
 
 
-def flips(judge: Mapping[str, Any]) -> tuple[alt.LayerChart, alt.Chart]:
+def flips(judge: Mapping[str, Any]) -> tuple[Any, Any]:
     """For each model how often A won, and how often the verdict flipped."""
     rows = [row for row in judge["models"] if row["flips"] is not None]
     y = _models([row["model"] for row in sorted(rows, key=lambda row: -row["flips"])])

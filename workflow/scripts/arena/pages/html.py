@@ -226,4 +226,4 @@ def _vega() -> str:
     import vl_convert  # here: pages without a chart, such as the ledger, need no megabytes of it
 
     # A closing tag inside a string of the script would end the script.
-    return vl_convert.javascript_bundle(None).replace("</script", "<\\/script")
+    return vl_convert.javascript_bundle().replace("</script", "<\\/script")  # type: ignore[call-arg]

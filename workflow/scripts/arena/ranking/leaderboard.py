@@ -190,9 +190,9 @@ def _board(
         **{"score": scores, "lower": lower, "upper": upper, "questions": used, "games": games},
         **{"won": won, "tied": tied, "lost": games - won - tied, "plain_score": plain},
         **{"is_plain": is_plain, "is_baseline": own},
-        "best_rank": np.where(known, best, None),
-        "worst_rank": np.where(known, worst, None),
-        "design_effect": np.where(np.isfinite(design), design, None),
+        "best_rank": np.where(known, best, np.array(None)),
+        "worst_rank": np.where(known, worst, np.array(None)),
+        "design_effect": np.where(np.isfinite(design), design, np.array(None)),
     }
     columns_of = zip(*(values.tolist() for values in arrays.values()), strict=True)
     rows = [
@@ -215,8 +215,9 @@ def _board(
 
 def _mean(tokens: np.ndarray | None) -> float | None:
     """Of a model's answers to these questions; None where there are none."""
-    known = tokens is not None and np.isfinite(tokens).any()
-    return float(np.nanmean(tokens)) if known else None
+    if tokens is None or not np.isfinite(tokens).any():
+        return None
+    return float(np.nanmean(tokens))
 
 
 def _intervals(

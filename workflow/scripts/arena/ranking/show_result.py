@@ -1,8 +1,8 @@
 """From a folder of judgments to the leaderboard's files."""
 
-import fnmatch
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -56,14 +56,24 @@ class Sources:
         DataError naming what there is.
         """
         folder = judgments_dir or data_dir / bench / "model_judgment"
-        judgments = {}
-        for judge in dict.fromkeys(judges):
-            files = sorted(path for path in (folder / judge).glob("*.jsonl") if path.is_file())
+        found = {
+            judge: sorted(path for path in (folder / judge).glob("*.jsonl") if path.is_file())
+            for judge in judges
+        }
+        for judge, files in found.items():
             if not files:
                 raise DataError(_no_judgments(folder, judge))
-            judgments[judge] = files
-        if models:
-            judgments = _chosen(judgments, models, folder)
+        names = {path.name.removesuffix(".jsonl") for files in found.values() for path in files}
+        wanted = set() if models else names
+        for entry in models:
+            some = {name for name in names if name == entry or fnmatchcase(name, entry)}
+            if not some:
+                raise DataError(f"{folder}: no judgments of {entry!r}{did_you_mean(entry, names)}")
+            wanted |= some
+        judgments = {
+            judge: [path for path in files if path.name.removesuffix(".jsonl") in wanted]
+            for judge, files in found.items()
+        }
         return cls(bench, judgments, answers_dir or data_dir / bench / "model_answer")
 
     def answers(self, verdicts: Verdicts) -> dict[str, Path]:
@@ -136,18 +146,11 @@ def make_result(
     """
     rule = rule or default_rule(sources.bench)
     chosen = Options(rule=rule, **options)
-    verdicts = read_verdicts(
-        sources.judgments,
-        bench=sources.bench,
-        rule=rule,
-        patterns=patterns,
-        categories=categories,
-        baselines=baselines,
-    )
+    how = {"rule": rule, "patterns": patterns, "categories": categories, "baselines": baselines}
+    verdicts = read_verdicts(sources.judgments, bench=sources.bench, **how)
     check_poolable(verdicts)
-    notes = [*notes, *verdicts.notes, *uneven_prompts(verdicts), *doubts(verdicts, rule)]
-    if toy or verdicts.toy:
-        notes.insert(0, TOY_NOTE)
+    notes = [TOY_NOTE] * (toy or verdicts.toy) + [*notes, *verdicts.notes]
+    notes += [*uneven_prompts(verdicts), *doubts(verdicts, rule)]
     counts = None
     if chosen.control_features or tokens:
         files = sources.answers(verdicts)
@@ -161,10 +164,8 @@ def make_result(
     if curves == []:
         notes.append(f"no curves: steps {steps!r} matches the name of no model that is judged")
     judges = compare_judges(verdicts, chosen, boards, counts)
-    compared = None
-    if against is not None:
-        other = read_ranking(against)
-        compared = [compare_rankings(board, other) for board in shown(boards)]
+    other = None if against is None else read_ranking(against)
+    compared = other and [compare_rankings(board, other) for board in shown(boards)]
     return Result(sources.bench, verdicts, chosen, boards, notes, curves, judges, compared)
 
 
@@ -173,48 +174,43 @@ def make_health(
     *,
     rule: str | None = None,
     weight: float = 3,
-    baselines: Collection[str] = (),
-    patterns: Sequence[str] = DEFAULT_PATTERNS,
     seed: int = 42,
     toy: bool = False,
     notes: Sequence[str] = (),
+    **reading: Any,
 ) -> Health:
-    """Look at the judges themselves; with the answers at hand, also at how lengths were judged."""
+    """Look at the judges themselves; with the answers at hand, also at how lengths were judged.
+
+    reading: patterns and baselines, as for `make_result`.
+    """
     options = Options(rule=rule or default_rule(sources.bench), weight=weight, seed=seed)
-    verdicts = read_verdicts(
-        sources.judgments,
-        bench=sources.bench,
-        rule=options.rule,
-        patterns=patterns,
-        baselines=baselines,
-    )
+    files = sources.judgments
+    verdicts = read_verdicts(files, bench=sources.bench, rule=options.rule, **reading)
     weights = question_weights(verdicts.questions, options.rounds, seed)
-    answers, files = None, sources.answers(verdicts)
-    if any(path.is_file() for path in files.values()):
+    answers, texts = None, sources.answers(verdicts)
+    if any(path.is_file() for path in texts.values()):
         votes = count_votes(verdicts.codes, options.rule, weight)
-        answers = answer_health(verdicts, votes, *read_lengths(verdicts, files), weights)
+        answers = answer_health(verdicts, votes, *read_lengths(verdicts, texts), weights)
     return Health(
         bench=sources.bench,
         judges=judge_health(verdicts, weights),
         agreement=agreements(verdicts, weights, weight),
         answers=answers,
         examples=verdicts.examples,
-        notes=[*([TOY_NOTE] if toy or verdicts.toy else []), *notes, *verdicts.notes],
+        notes=[*[TOY_NOTE] * (toy or verdicts.toy), *notes, *verdicts.notes],
     )
 
 
 def _check_baselines(verdicts: Verdicts, files: Mapping[str, Path]) -> None:
     for category, baseline in verdicts.baselines.items():
+        about = "style control compares answers with the baseline's"
         if baseline is None:
             raise DataError(
-                f"style control compares answers with the baseline's, and the judgments of "
-                f"{category} do not name it; pass --baseline NAME"
+                f"{about}, and the judgments of {category} do not name it; pass --baseline NAME"
             )
         if not files[baseline].is_file():
-            raise DataError(
-                f"style control compares answers with the baseline's: {files[baseline]} does not "
-                "exist; --answers-dir is the folder of the answers"
-            )
+            missing = f"{files[baseline]} does not exist"
+            raise DataError(f"{about}: {missing}; --answers-dir is the folder of the answers")
 
 
 def _no_judgments(folder: Path, judge: str) -> str:
@@ -228,23 +224,3 @@ def _no_judgments(folder: Path, judge: str) -> str:
         return f"{folder}: holds files, but no folder {judge}; move them into {folder / judge}/"
     hint = did_you_mean(judge, judges) or f"; there are: {', '.join(judges) or 'none'}"
     return f"{folder / judge}: no judgments of this judge{hint}"
-
-
-def _chosen(
-    files: Mapping[str, list[Path]], models: Collection[str], folder: Path
-) -> dict[str, list[Path]]:
-    """Judge -> its files of the models that are wanted."""
-    names = {_model(path) for paths in files.values() for path in paths}
-    wanted: set[str] = set()
-    for entry in models:
-        found = {name for name in names if name == entry or fnmatch.fnmatchcase(name, entry)}
-        if not found:
-            raise DataError(f"{folder}: no judgments of {entry!r}{did_you_mean(entry, names)}")
-        wanted |= found
-    return {
-        judge: [path for path in paths if _model(path) in wanted] for judge, paths in files.items()
-    }
-
-
-def _model(file: Path) -> str:
-    return file.name.removesuffix(".jsonl")
