@@ -35,7 +35,11 @@ def look(sources: Sources, options: dict[str, Any], out: Path | None) -> str:
     return text
 
 
+def for_rule(output: Any, sources: Sources, options: dict[str, Any]) -> str:
+    return look(sources, options, Path(output.txt).parent)
+
+
 if "snakemake" in globals():
-    sys.exit(run_rule(snakemake, lambda *given: look(*given, Path(snakemake.output.txt).parent)))
+    sys.exit(run_rule(snakemake, lambda *given: for_rule(snakemake.output, *given)))
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,6 +1,7 @@
 """What must make a reader doubt a table, said in notes above and below it."""
 
 from collections.abc import Iterator, Sequence
+from itertools import compress
 
 import numpy as np
 
@@ -30,7 +31,7 @@ def _uneven_judges(verdicts: Verdicts) -> Iterator[str]:
     for judge, mine in zip(verdicts.judges, judged, strict=True):
         if mine.sum() >= FEW * together:
             continue
-        none = [m for m, some in zip(verdicts.models, mine.any(axis=1), strict=True) if not some]
+        none = list(compress(verdicts.models, ~np.asarray(mine.any(axis=1))))
         models = f" and none of {', '.join(none)}" if none else ""
         yield (
             f"judge {judge} judged {mine.sum():,} of the {together:,} answers that the judges "
@@ -54,7 +55,7 @@ def _cancelled(judge: str, codes: np.ndarray, models: Sequence[str]) -> Iterator
     """Say where the two games of a question contradict each other more than chance would."""
     strength = np.sign(2.0 - codes)  # for A: 1 wins, 0 ties, -1 loses
     strength[..., 0] *= -1  # for the model, which is B in games[0]
-    both = (codes >= 0).all(axis=-1)
+    both = np.asarray((codes >= 0).all(axis=-1))
     cause = _cause(strength[both])
     which = ""
     if not cause:  # some files may be
@@ -95,9 +96,9 @@ def silent_models(models: Sequence[str], codes: np.ndarray, judged: np.ndarray) 
     """Name the models that were asked, by their codes [J, M, Q, 2], and have no row, and why."""
     asked = (codes != ABSENT).any(axis=(0, 2, 3)) & ~judged
     spoke = (codes >= 0).any(axis=(0, 2, 3))
-    if mute := [models[i] for i in np.flatnonzero(asked & ~spoke)]:
+    if mute := list(compress(models, asked & ~spoke)):
         yield f"no game with a verdict, so no row: {', '.join(mute)}"
-    if half := [models[i] for i in np.flatnonzero(asked & spoke)]:
+    if half := list(compress(models, asked & spoke)):
         yield (
             "never a verdict in both games of a question, which rule v2.0 wants, so no row: "
             f"{', '.join(half)}; --rule v0.1 counts single games"
@@ -110,8 +111,8 @@ def unknown_style(
     """Say what style control leaves out: `known` [M, Q] marks answers whose style is known."""
     lost = (votes.votes > 0) & ~known
     if lost.any():
-        whole = [models[i] for i in np.flatnonzero(is_plain)]
-        none = f"; of {', '.join(whole)} the plain score is shown, marked *" if whole else ""
+        whole = ", ".join(compress(models, is_plain))
+        none = f"; of {whole} the plain score is shown, marked *" if whole else ""
         yield (
             f"style control leaves out {lost.sum():,} judged answers: their style, or that of the "
             f"baseline's answer, is not known{none}"

@@ -85,7 +85,8 @@ def share(hits: np.ndarray, cases: np.ndarray, weights: np.ndarray) -> Share:
     errors = standard_errors(resamples[:, None], questions, questions - 1)
     least = np.sqrt(value * (100 - value) / total)
     bounds = score_bounds(value, errors, least, questions, questions - 1, LEVEL)
-    return Share(*(float(one[0]) for one in (value, *bounds)), total)
+    lower, upper = (float(bound[0]) for bound in bounds)
+    return Share(float(value[0]), lower, upper, total)
 
 
 def _health(verdicts: Verdicts, name: str, codes: np.ndarray, weights: np.ndarray) -> JudgeHealth:

@@ -17,6 +17,8 @@ from arena.ranking.options import Options
 from arena.ranking.votes import Verdicts
 from arena.support.errors import DataError
 
+KEYS = {"value": "score", "lower": "lower", "upper": "upper"}  # of a judge's own row
+
 
 def compare_judges(
     verdicts: Verdicts,
@@ -38,7 +40,8 @@ def compare_judges(
         for judge, codes in zip(verdicts.judges, verdicts.codes, strict=True)
     ]
     weights = question_weights(verdicts.questions, options.rounds, options.seed)
-    scores, shares = [], []
+    scores: list[dict[str, Any]] = []
+    shares = []
     for board, *own in zip(boards, *alone, strict=True):
         scores += _scores(board, own, verdicts.judges)
         shares.append(_share(board, own))
@@ -57,15 +60,14 @@ def check_poolable(verdicts: Verdicts) -> None:
     """Raise DataError where the judges were asked with different system prompts."""
     for category, by_judge in verdicts.prompts.items():
         if len({frozenset(prompts) for prompts in by_judge.values()}) > 1:
-            starts = {
-                judge: ", ".join(" ".join(prompt.split())[:60] or "(none)" for prompt in prompts)
-                for judge, prompts in by_judge.items()
-            }
-            lines = [f"\n{judge}: {start}" for judge, start in starts.items()]
-            raise DataError(
+            lines = [
                 f"category {category}: the judges had different system prompts, so their votes "
-                f"cannot be pooled; show them one by one, with -j JUDGE:{''.join(lines)}"
-            )
+                "cannot be pooled; show them one by one, with -j JUDGE:"
+            ]
+            for judge, prompts in by_judge.items():
+                starts = (" ".join(prompt.split())[:60] or "(none)" for prompt in prompts)
+                lines.append(f"{judge}: {', '.join(starts)}")
+            raise DataError("\n".join(lines))
 
 
 def uneven_prompts(verdicts: Verdicts) -> Iterator[str]:
@@ -94,11 +96,7 @@ def _scores(board: Board, own: Sequence[Board], judges: Sequence[str]) -> Iterat
             "pooled": row.score,
             "mean": float(np.mean(known)) if known else None,
             "by_judge": {
-                judge: {
-                    "value": one and one.score,
-                    "lower": one and one.lower,
-                    "upper": one and one.upper,
-                }
+                judge: {key: one and getattr(one, name) for key, name in KEYS.items()}
                 for judge, one in zip(judges, found, strict=True)
             },
         }

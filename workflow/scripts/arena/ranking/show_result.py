@@ -146,7 +146,12 @@ def make_result(
     """
     rule = rule or default_rule(sources.bench)
     chosen = Options(rule=rule, **options)
-    how = {"rule": rule, "patterns": patterns, "categories": categories, "baselines": baselines}
+    how: dict[str, Any] = {
+        "rule": rule,
+        "patterns": patterns,
+        "categories": categories,
+        "baselines": baselines,
+    }
     verdicts = read_verdicts(sources.judgments, bench=sources.bench, **how)
     check_poolable(verdicts)
     notes = [TOY_NOTE] * (toy or verdicts.toy) + [*notes, *verdicts.notes]
@@ -165,7 +170,7 @@ def make_result(
         notes.append(f"no curves: steps {steps!r} matches the name of no model that is judged")
     judges = compare_judges(verdicts, chosen, boards, counts)
     other = None if against is None else read_ranking(against)
-    compared = other and [compare_rankings(board, other) for board in shown(boards)]
+    compared = [compare_rankings(board, other) for board in shown(boards)] if other else None
     return Result(sources.bench, verdicts, chosen, boards, notes, curves, judges, compared)
 
 
