@@ -16,6 +16,7 @@ be; so the mean over the pairs that both separate is given as well.
 """
 
 import csv
+import io
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -55,7 +56,7 @@ def read_ranking(path: Path) -> Ranking:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8; save it as CSV in UTF-8") from error
-    reader = csv.DictReader(text.splitlines())
+    reader = csv.DictReader(io.StringIO(text))
     heads = {(head or "").strip().lower(): head for head in reader.fieldnames or ()}
     found = {
         key: heads[name]

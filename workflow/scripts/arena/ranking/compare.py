@@ -146,18 +146,16 @@ class _Pairs:
     Few questions are missing anywhere, so the second sum is short.
     """
 
-    def __init__(self, votes: Votes, weights: np.ndarray, even: bool):
+    def __init__(self, votes: Votes, weights: np.ndarray, even: bool) -> None:
         """even: every round draws as many questions as two models share (one of several strata)."""
         self.missing = votes.votes == 0
         self.gaps = np.flatnonzero(self.missing.any(axis=0))
         if even and not self.gaps.size:  # then all pairs share the same questions
-            weights, even = (
-                weights * scale_of(weights.sum(axis=1), weights.shape[1])[:, None],
-                False,
-            )
-        self.votes, self.weights, self.even = votes, weights, even
+            weights = weights * scale_of(weights.sum(axis=1), weights.shape[1])[:, None]
+        self.even = even and self.gaps.size > 0
+        self.votes, self.weights = votes, weights
         self.won, self.cast = weights @ votes.wins.T, weights @ votes.votes.T
-        self.drawn = weights @ (~self.missing).T if even else None
+        self.drawn = weights @ (~self.missing).T if self.even else self.cast
 
     def sums(self, i: int) -> list[np.ndarray]:
         """Won and cast of model i, then of the models after it, [rounds, M - i - 1] or a column."""
@@ -166,14 +164,13 @@ class _Pairs:
         if not self.gaps.size:
             return sums
         votes, gaps, mine = self.votes, self.gaps, np.flatnonzero(self.missing[i])
-        theirs = self.missing[after, gaps].T.astype(float)
-        sums[0] = sums[0] - (self.weights[:, gaps] * votes.wins[i, gaps]) @ theirs
-        sums[1] = sums[1] - (self.weights[:, gaps] * votes.votes[i, gaps]) @ theirs
-        sums[2] = sums[2] - self.weights[:, mine] @ votes.wins[after, mine].T
-        sums[3] = sums[3] - self.weights[:, mine] @ votes.votes[after, mine].T
+        drawn, theirs = self.weights[:, gaps], self.missing[after, gaps].T.astype(float)
+        for place, kind in enumerate((votes.wins, votes.votes)):
+            sums[place] = sums[place] - (drawn * kind[i, gaps]) @ theirs
+            sums[place + 2] = sums[place + 2] - self.weights[:, mine] @ kind[after, mine].T
         if self.even:
-            drawn = self.drawn[:, [i]] - (self.weights[:, gaps] * ~self.missing[i, gaps]) @ theirs
-            scale = scale_of(drawn, (~self.missing[after] & ~self.missing[i]).sum(axis=1))
+            shared = self.drawn[:, [i]] - (drawn * ~self.missing[i, gaps]) @ theirs
+            scale = scale_of(shared, (~self.missing[after] & ~self.missing[i]).sum(axis=1))
             sums = [scale * part for part in sums]
         return sums
 

@@ -26,7 +26,7 @@ def doubts(verdicts: Verdicts, rule: str) -> Iterator[str]:
 
 def _uneven_judges(verdicts: Verdicts) -> Iterator[str]:
     """Say which of several judges judged much less than all together: models' judges differ."""
-    judged = (verdicts.codes >= 0).any(axis=3)  # [J, M, Q]
+    judged = np.asarray((verdicts.codes >= 0).any(axis=3))  # [J, M, Q]
     together = int(judged.any(axis=0).sum())
     for judge, mine in zip(verdicts.judges, judged, strict=True):
         if mine.sum() >= FEW * together:

@@ -18,7 +18,7 @@ of three counts. Its intervals are too narrow; it is here to compare with publis
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -31,6 +31,7 @@ CI = ("questions", "upstream", "unanchored")
 LEVELS = {"v2.0": 0.90, "v0.1": 0.95}
 
 Strata = Sequence[np.ndarray]  # the questions of each category, as indices
+Resampler = Callable[[int], tuple[np.ndarray, np.ndarray]]  # round -> won and cast votes, [M, Q]
 
 
 def question_weights(questions: Sequence[str], rounds: int, seed: int) -> np.ndarray:
@@ -60,15 +61,14 @@ def resampled_scores(votes: Votes, weights: np.ndarray, strata: Strata = ()) -> 
     With several strata each keeps the weight that it has among the model's own questions, so that
     the scores depend on no other model's questions.
     """
-    if len(strata) < 2:
-        won, cast = weights @ votes.wins.T, weights @ votes.votes.T
-    else:
-        won, cast = np.zeros((2, len(weights), len(votes.votes)))
-        for rows in strata:
-            part, draws = votes.of(rows), weights[:, rows]
+    won, cast = np.zeros((2, len(weights), len(votes.votes)))
+    for rows in strata if len(strata) > 1 else [slice(None)]:
+        part, draws = votes.of(rows), weights[:, rows]
+        scale: np.ndarray | float = 1.0
+        if len(strata) > 1:
             scale = scale_of(draws @ (part.votes > 0).T, (part.votes > 0).sum(axis=1))
-            won += scale * (draws @ part.wins.T)
-            cast += scale * (draws @ part.votes.T)
+        won += scale * (draws @ part.wins.T)
+        cast += scale * (draws @ part.votes.T)
     with np.errstate(invalid="ignore"):
         return 100 * won / cast
 
@@ -104,7 +104,7 @@ def upstream_scores(
     return np.array(columns).reshape(len(columns), rounds).T
 
 
-def resampler(votes: Votes, weights: np.ndarray, ci: str, seed: int):
+def resampler(votes: Votes, weights: np.ndarray, ci: str, seed: int) -> Resampler:
     """Return a function of the round that gives its won and cast votes, [M, Q] each.
 
     For fits that need each question's votes. "upstream" draws single votes: the numbers of won,
@@ -141,8 +141,6 @@ def unanchored_bounds(resamples: np.ndarray, level: float) -> tuple[np.ndarray, 
 def percentiles(resamples: np.ndarray, level: float) -> np.ndarray:
     """Return lower and upper percentile [2, M] of resamples [rounds, M], as upstream takes them."""
     shares = (1 - level) / 2, (1 + level) / 2
-    if not np.isnan(resamples).any():
-        return np.quantile(resamples, shares, axis=0)
     known = [column[~np.isnan(column)] for column in resamples.T]  # a round may draw no vote
     return np.array([np.quantile(some, shares) if some.size else [np.nan] * 2 for some in known]).T
 
@@ -155,14 +153,11 @@ def standard_errors(
     Resamples of n questions in k strata spread by sqrt((n - k) / n) too little; `free` is n - k.
     """
     known = ~np.isnan(resamples)
-    if known.all():
-        errors = resamples.std(axis=0)
-    else:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            rounds = known.sum(axis=0)
-            mean = np.where(known, resamples, 0.0).sum(axis=0) / rounds
-            squares = np.where(known, resamples - mean, 0.0) ** 2
-            errors = np.sqrt(squares.sum(axis=0) / rounds)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rounds = known.sum(axis=0)
+        mean = np.where(known, resamples, 0.0).sum(axis=0) / rounds
+        squares = np.where(known, resamples - mean, 0.0) ** 2
+        errors = np.sqrt(squares.sum(axis=0) / rounds)
     return errors * np.sqrt(np.maximum(questions, 1) / np.maximum(free, 1))
 
 

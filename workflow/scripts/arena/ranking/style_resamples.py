@@ -38,7 +38,15 @@ def resampled_fits(
     return np.concatenate([one for one, _ in parts]), np.concatenate([two for _, two in parts])
 
 
-def _newton(won, cast, features, weights, scores, slopes, flat):
+def _newton(
+    won: np.ndarray,
+    cast: np.ndarray,
+    features: np.ndarray,
+    weights: np.ndarray,
+    scores: np.ndarray,
+    slopes: np.ndarray,
+    flat: float,
+) -> tuple[np.ndarray, np.ndarray]:
     """The same for some rounds."""
     total, sum_won = weights @ cast.T, weights @ won.T
     # A model that lost (or won) all votes of a round has its maximum at 0 (100) there whatever the
@@ -52,8 +60,8 @@ def _newton(won, cast, features, weights, scores, slopes, flat):
     width = slopes.shape[1]
     row, column = np.triu_indices(width)
     corner = np.empty((len(weights), width, width))
-    lost, begun = np.zeros(len(weights), dtype=bool), None  # lost: a round without a step to take
-    for _ in range(STEPS):
+    lost, begun = np.zeros(len(weights), dtype=bool), corner  # lost: rounds without a step to take
+    for number in range(STEPS):
         gradient, curvature = _derivatives(won, cast, features, weights, strengths, slopes)
         gradient, curvature = gradient * mixed, curvature * mixed
         diagonal = np.where(mixed, curvature[..., :1], 1)
@@ -70,18 +78,25 @@ def _newton(won, cast, features, weights, scores, slopes, flat):
         slope_step = np.linalg.solve(inner, ahead)
         step = ((gradient[..., :1] - border @ slope_step) / diagonal)[..., 0]
         strengths, slopes = strengths + step, slopes + slope_step[..., 0]
-        begun = inner if begun is None else begun
+        begun = begun if number else inner
         largest = np.maximum(np.abs(step).max(axis=1), np.abs(slope_step).max(axis=(1, 2)))
         settled = (largest < TOLERANCE) & ~lost
         if (settled | lost).all():
             break
-    settled &= np.linalg.eigvals(np.linalg.solve(begun, inner)).real.min(axis=1) > flat
+    settled &= np.linalg.eigvals(np.asarray(np.linalg.solve(begun, inner))).real.min(axis=1) > flat
     found = np.where(mixed[..., 0], 1 / (1 + np.exp(-strengths)), shares)
     found[~settled], slopes[~settled] = np.nan, np.nan
     return 100 * found, slopes
 
 
-def _derivatives(won, cast, features, weights, strengths, slopes):
+def _derivatives(
+    won: np.ndarray,
+    cast: np.ndarray,
+    features: np.ndarray,
+    weights: np.ndarray,
+    strengths: np.ndarray,
+    slopes: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
     """Gradient [R, M, 1 + K] and curvature [R, M, features] of the log-likelihood."""
     width = 1 + slopes.shape[1]
     gradient = np.empty((*strengths.shape, width))
