@@ -298,24 +298,21 @@ def _table(board: Board) -> DataFrame:
     for number, group in enumerate(board.groups, 1):
         for model in group:
             numbers.setdefault(model, []).append(number)
-    table = DataFrame(
-        [
-            {
-                "Model": row.title,
-                "Scores (%)": f"{row.score:.1f}{'*' * row.is_plain}",
-                "CI (%)": interval_text(row),
-                "Rank": rank_text(row),
-                "Group": _span(numbers[row.model][0], numbers[row.model][-1])
-                if row.model in numbers
-                else "-",
-                "Questions": "-" if row.is_baseline else str(row.questions),
-                "Games": "-" if row.is_baseline else str(row.games),
-                "Tokens": "-" if row.avg_tokens is None else str(int(row.avg_tokens)),  # as v0.1
-            }
-            for row in board.rows
-        ],
-        index=range(1, len(board.rows) + 1),
-    )
+    groups = {model: _span(places[0], places[-1]) for model, places in numbers.items()}
+    cells = [
+        {
+            "Model": row.title,
+            "Scores (%)": f"{row.score:.1f}{'*' * row.is_plain}",
+            "CI (%)": interval_text(row),
+            "Rank": rank_text(row),
+            "Group": groups.get(row.model, "-"),
+            "Questions": "-" if row.is_baseline else str(row.questions),
+            "Games": "-" if row.is_baseline else str(row.games),
+            "Tokens": _number(row.avg_tokens and int(row.avg_tokens), "d"),  # as v0.1
+        }
+        for row in board.rows
+    ]
+    table = DataFrame(cells, index=range(1, len(cells) + 1))
     asked = any(row.avg_tokens is not None for row in board.rows)
     return table if asked else table.drop(columns="Tokens", errors="ignore")
 

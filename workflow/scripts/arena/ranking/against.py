@@ -1,18 +1,8 @@
 """A leaderboard against another ranking of the same models, such as human votes.
 
-The measures of Li et al., "From Crowdsourced Data to High-Quality Benchmarks: Arena-Hard and
-BenchBuilder Pipeline" (arXiv 2406.11939, section 3), over all pairs of models that both rank:
-
-separability with confidence    share of pairs whose intervals do not overlap
-agreement with confidence       mean of +1 where both separate a pair and order it alike, -1 where
-                                they order it otherwise, 0 where either does not separate it
-pair rank Brier score           mean squared difference between the probability that one of a pair
-                                is better, which is its share of resamples, and 1 or 0, as the
-                                other ranking has it; 0 is perfect, 0.25 a coin
-
-A ranking without intervals separates every pair whose scores differ. The agreement that the paper
-prints (90.9 %) is above both separabilities (87.4 and 85.8 %), which a mean over all pairs cannot
-be; so the mean over the pairs that both separate is given as well.
+The measures of Li et al. (arXiv 2406.11939, section 3) over all pairs of models that both rank:
+docs/judges.md says what they are. A ranking without intervals separates every pair whose scores
+differ.
 """
 
 import csv

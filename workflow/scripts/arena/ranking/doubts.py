@@ -56,20 +56,18 @@ def _cancelled(judge: str, codes: np.ndarray, models: Sequence[str]) -> Iterator
     strength = np.sign(2.0 - codes)  # for A: 1 wins, 0 ties, -1 loses
     strength[..., 0] *= -1  # for the model, which is B in games[0]
     both = np.asarray((codes >= 0).all(axis=-1))
-    cause = _cause(strength[both])
-    which = ""
+    which, cause = "", _cause(strength[both])
     if not cause:  # some files may be
-        causes = {m: _cause(s[b]) for m, s, b in zip(models, strength, both, strict=True)}
-        found = [model for model, cause in causes.items() if cause]
-        if not found:
-            return
-        which, cause = f" of {', '.join(found)}", causes[found[0]]
-        both[[cause is None for cause in causes.values()]] = False
-    share = (strength[both].prod(axis=-1) < 0).mean()
-    yield (
-        f"judge {judge}: in {share:.0%} of the questions{which} one game is won and the other lost,"
-        f" so that these votes cancel out: {cause}"
-    )
+        causes = [_cause(each[some]) for each, some in zip(strength, both, strict=True)]
+        cause = next(filter(None, causes), None)
+        which = f" of {', '.join(compress(models, causes))}"
+        both[[each is None for each in causes]] = False
+    if cause:
+        share = (strength[both].prod(axis=-1) < 0).mean()
+        yield (
+            f"judge {judge}: in {share:.0%} of the questions{which} one game is won and the other "
+            f"lost, so that these votes cancel out: {cause}"
+        )
 
 
 def _cause(pairs: np.ndarray) -> str | None:
@@ -123,13 +121,10 @@ def thin_ground(
     models: Sequence[str], votes: Votes, baseline: str | None, options: Options
 ) -> Iterator[str]:
     """Say which scores rest on less than the others."""
-    questions = (votes.votes > 0).sum(axis=1)
+    questions = (votes.votes > 0).sum(axis=1).tolist()
     every = int((votes.votes > 0).any(axis=0).sum())
-    if few := [
-        f"{model} ({some})"
-        for model, some in zip(models, questions, strict=True)
-        if 0 < some < FEW * every
-    ]:
+    counts = zip(models, questions, strict=True)
+    if few := [f"{model} ({some})" for model, some in counts if 0 < some < FEW * every]:
         yield f"scored on fewer questions than the {every} of this table: {', '.join(few)}; " + (
             "compare them by differences, which are taken on the same questions"
             if options.paired

@@ -1,20 +1,9 @@
-"""Intervals of scores by resampling, vectorised: no loop over rounds.
+"""Intervals of scores by resampling, vectorised: no loop over rounds. See docs/statistics.md.
 
-"questions" (ours) draws whole questions. The up to six votes of a question, and those of several
-judges, are about the same two answers and are not independent, so they must be drawn together. Each
-question's number of draws in a round is Poisson(1), seeded by the question's own name: the
-bootstrap of Chamandy et al., "Estimating Uncertainty for Massive Data Streams" (2012), equal to
-drawing n of n up to O(1/n). That makes a model's interval independent of which other models are in
-the table, and every pair of models is resampled with the same questions, so differences are paired
-for free. Several categories are strata: how many questions each has is no matter of chance, so each
-keeps its weight in every round.
-
-The resamples give standard errors; what they know of the ends of a scale is too little. Bounds are
-Wilson's for scores and Student's for everything else.
-
-"upstream" draws single votes, as Arena-Hard-Auto does. Votes have three values, so that is a draw
-of three counts. Its intervals are too narrow; it is here to compare with published ones.
-"unanchored" is what Arena-Hard-Auto v0.1 makes of them where the baseline is not gpt-4-0314.
+"questions" draws whole questions, each Poisson(1) times in a round, seeded by its own name; with
+several categories each of them keeps its weight. The resamples give standard errors; bounds are
+Wilson's for scores and Student's for everything else. "upstream" draws single votes, as
+Arena-Hard-Auto does; "unanchored" is what its v0.1 makes of them.
 """
 
 import hashlib

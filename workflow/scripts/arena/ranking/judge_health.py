@@ -1,9 +1,7 @@
 """Is the judge sound? What its verdicts show before anyone believes a score.
 
-All shares are in percent. A verdict is seen from A in [-2, 2] (2: A>>B), or from the model, which
-is B in games[0] and A in games[1]. Position bias and flips are taken over questions where both
-games have a verdict: there each answer stood once in each place, so an unbiased judge picks A as
-often as B.
+All shares are in percent. Position bias and flips are taken over questions where both games have a
+verdict: there each answer stood once in each place, so an unbiased judge picks A as often as B.
 """
 
 from dataclasses import dataclass

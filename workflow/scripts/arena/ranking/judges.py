@@ -120,13 +120,14 @@ def _share(board: Board, own: Sequence[Board]) -> dict[str, Any]:
         for row in board.rows
         if row.questions >= FEW * board.questions and all(row.model in each for each in places)
     ]
+    both = [
+        (each, [place[model] for model in models]) for each, place in zip(own, places, strict=True)
+    ]
+    scores = np.array([[each.rows[i].score for i in some] for each, some in both])
+    drawn = np.array([each.resamples[:, some] for each, some in both])
+    drawn = drawn[:, np.isfinite(drawn).all(axis=(0, 2))]  # [J, rounds, M]
     shares: dict[str, Any] = {"category": board.category, "of_scores": None, "of_differences": None}
     if models:
-        columns = [[place[model] for model in models] for place in places]
-        both = list(zip(own, columns, strict=True))
-        scores = np.array([[each.rows[i].score for i in some] for each, some in both])
-        drawn = np.array([each.resamples[:, some] for each, some in both])
-        drawn = drawn[:, np.isfinite(drawn).all(axis=(0, 2))]  # [J, rounds, M]
         shares["of_scores"] = _judges_variance(scores, drawn)
     if len(models) > 1:
         apart = scores - scores.mean(axis=1, keepdims=True)

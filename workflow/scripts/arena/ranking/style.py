@@ -1,13 +1,9 @@
 """Style control: scores as if all answers had the same style, by logistic regression.
 
-Each vote y in {0, 0.5, 1} of model m on question q has the log-odds c_m + x_mq . b. The columns x
-are four style differences between model and baseline, standardised over all votes of the table
-(sample standard deviation); the baseline's own c is 0. Unpenalised maximum likelihood, Newton's
-method to convergence. Arena-Hard-Auto stops after 50 L-BFGS iterations at rate 0.1, long before it.
-
-Votes of one model and question share x, so the data are matrices [M, Q] of won and cast votes, and
-the Hessian is an arrow: a diagonal for the models, at most four dense rows for the style. A Newton
-step costs a few passes over M x Q numbers.
+A vote y in {0, 0.5, 1} of model m on question q has the log-odds c_m + x_mq . b, the baseline's c
+being 0; columns x are style differences, standardised over all votes of the table. Unpenalised
+maximum likelihood by Newton's method. Votes of one model and question share x, so the Hessian is an
+arrow: a diagonal for the models and at most four dense rows for the style.
 """
 
 from collections.abc import Sequence

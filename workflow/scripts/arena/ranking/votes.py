@@ -1,11 +1,9 @@
 """Verdicts of many models and judges as one small table of numbers, and the votes they stand for.
 
     Verdicts.codes[judge, model, question, game]     int8: 0..4 = VERDICTS, negative = no verdict
-    Votes.wins[model, question]                      sum of votes for the model (0.5 a tie)
-    Votes.votes[model, question]                     number of votes
+    Votes.wins, .votes[model, question]              votes for the model (0.5 a tie), and of all
 
-Only these arrays outlive a judgment line, so memory does not grow with the length of replies: 1,000
-models x 750 questions take 1.5 MB a judge.
+Only these outlive a judgment line: 1,000 models x 750 questions take 1.5 MB a judge.
 """
 
 import re
