@@ -54,13 +54,11 @@ def paired_differences(
     """
     parts = strata if len(strata) > 1 else [np.arange(votes.votes.shape[1])]
     even = len(parts) > 1
-    once = [_Pairs(votes.of(rows), np.ones((1, len(rows))), even) for rows in parts]
-    drawn = [_Pairs(votes.of(rows), weights[:, rows], even) for rows in parts]
-    models = range(len(votes.votes))
-    difference = [_against(once, i)[0] for i in models]  # rows of the triangle i < j
-    # A row at a time, so that memory stays at rounds x models.
-    rows = (_against(drawn, i) for i in models)
-    return _differences(difference, rows, votes, level, baseline, strata, ranks)
+    weights = np.vstack([np.ones_like(weights[:1]), weights])
+    pairs = [_Pairs(votes.of(rows), weights[:, rows], even) for rows in parts]
+    # A row of the triangle at a time, so that memory stays at rounds x models.
+    triangle = (_against(pairs, i) for i in range(len(votes.votes)))
+    return _differences(triangle, votes, level, baseline, strata, ranks)
 
 
 def resampled_differences(
@@ -77,14 +75,13 @@ def resampled_differences(
 
     A score is of all its model's questions, so these are not differences on the same questions.
     """
-    difference = [scores[i] - scores[i + 1 :] for i in range(len(scores))]
-    rows = (resamples[:, [i]] - resamples[:, i + 1 :] for i in range(len(scores)))
-    return _differences(difference, rows, votes, level, baseline, strata, ranks, ci)
+    rows = np.vstack([scores, resamples])
+    triangle = (rows[:, [i]] - rows[:, i + 1 :] for i in range(len(scores)))
+    return _differences(triangle, votes, level, baseline, strata, ranks, ci)
 
 
 def _differences(
-    difference: Sequence[np.ndarray],
-    rows: Iterable[np.ndarray],
+    triangle: Iterable[np.ndarray],
     votes: Votes,
     level: float,
     baseline: int | None,
@@ -92,7 +89,7 @@ def _differences(
     ranks: str,
     ci: str = "questions",
 ) -> Differences:
-    """Whole matrices from the triangle i < j, row by row: differences and their resamples."""
+    """Whole matrices from the triangle i < j: [1 + rounds, M - i - 1] a row i, values first."""
     has = (votes.votes > 0).astype(float)
     questions = has @ has.T
     together = questions.astype(int)
@@ -106,10 +103,11 @@ def _differences(
     whole, lower, upper, z = np.zeros((4, len(has), len(has)))
     errors = np.full_like(whole, np.nan)
     largest = np.zeros(1)  # [rounds] the largest deviation of all pairs, in standard errors
-    for i, (values, row) in enumerate(zip(difference, rows, strict=True)):
+    for i, row in enumerate(triangle):
         rest = slice(i + 1, None)
         shared = questions[i, rest]
-        values, row = (np.where(shared > 0, part, np.nan) for part in (values, row))
+        row = np.where(shared > 0, row, np.nan)
+        values, row = row[0], row[1:]
         spread = standard_errors(row)
         error = spread * np.sqrt(np.maximum(shared, 1) / np.maximum(free[i, rest], 1))
         reach = student(level, free[i, rest]) * error
