@@ -240,22 +240,20 @@ def curves_page(board: Mapping[str, Any], points: Rows) -> Page:
 
 def _not_drawn(rows: Rows, drawn: Rows) -> Iterator[str]:
     """Say which models are on no curve, and why."""
-    on_curves = {one["model"] for one in drawn}
-    rest = [row for row in rows if row["model"] not in on_curves and not row["is_baseline"]]
-    for why, known in (("their names match no step", True), ("they have no score", False)):
-        models = [row["model"] for row in rest if (row["score"] is not None) == known]
-        if models:
+    known = {one["model"] for one in drawn} | {row["model"] for row in rows if row["is_baseline"]}
+    for why, scored in (("their names match no step", True), ("they have no score", False)):
+        rest = [row["model"] for row in rows if (row["score"] is not None) == scored]
+        if models := [model for model in rest if model not in known]:
             yield f"Not on a curve, for {why}: {', '.join(models)}"
 
 
 def _page(title: str, board: Mapping[str, Any]) -> Page:
     style = ", ".join(board["control_features"])
+    drawn = "questions" if board["ci"] == "questions" else "votes"
     about = (
         f"{board['bench']}, judge {' + '.join(board['judges'])}, rule {board['rule']}; "
-        f"{board['level']:.0%} intervals from {board['rounds']} resamples of "
-        f"{'questions' if board['ci'] == 'questions' else 'votes'}"
-        + (f"; style control: {style}" if style else "")
-    )
+        f"{board['level']:.0%} intervals from {board['rounds']} resamples of {drawn}"
+    ) + (f"; style control: {style}" if style else "")
     names = {row["model"] for row in board["rows"] if not row["is_baseline"]}
     return Page(title, about, board["notes"], beginning=common_beginning(sorted(names)))
 

@@ -146,23 +146,18 @@ def make_result(
     """
     rule = rule or default_rule(sources.bench)
     chosen = Options(rule=rule, **options)
-    how: dict[str, Any] = {
-        "rule": rule,
-        "patterns": patterns,
-        "categories": categories,
-        "baselines": baselines,
-    }
-    verdicts = read_verdicts(sources.judgments, bench=sources.bench, **how)
+    files, bench = sources.judgments, sources.bench
+    verdicts = read_verdicts(files, bench, rule, patterns, categories, baselines)
     check_poolable(verdicts)
     notes = [TOY_NOTE] * (toy or verdicts.toy) + [*notes, *verdicts.notes]
     notes += [*uneven_prompts(verdicts), *doubts(verdicts, rule)]
     counts = None
     if chosen.control_features or tokens:
-        files = sources.answers(verdicts)
+        answers = sources.answers(verdicts)
         if chosen.control_features:
-            _check_baselines(verdicts, files)
+            _check_baselines(verdicts, answers)
             notes.append(f"style control by rule {rule}: {DIFFERENCES[rule]}")
-        counts, more = read_style_counts(files, verdicts.questions)
+        counts, more = read_style_counts(answers, verdicts.questions)
         notes += more
     boards = make_boards(verdicts, chosen, counts)
     curves = make_curves(boards, steps) if steps else None
@@ -171,7 +166,7 @@ def make_result(
     judges = compare_judges(verdicts, chosen, boards, counts)
     other = None if against is None else read_ranking(against)
     compared = [compare_rankings(board, other) for board in shown(boards)] if other else None
-    return Result(sources.bench, verdicts, chosen, boards, notes, curves, judges, compared)
+    return Result(bench, verdicts, chosen, boards, notes, curves, judges, compared)
 
 
 def make_health(
@@ -189,8 +184,7 @@ def make_health(
     reading: patterns and baselines, as for `make_result`.
     """
     options = Options(rule=rule or default_rule(sources.bench), weight=weight, seed=seed)
-    files = sources.judgments
-    verdicts = read_verdicts(files, bench=sources.bench, rule=options.rule, **reading)
+    verdicts = read_verdicts(sources.judgments, sources.bench, options.rule, **reading)
     weights = question_weights(verdicts.questions, options.rounds, seed)
     answers, texts = None, sources.answers(verdicts)
     if any(path.is_file() for path in texts.values()):

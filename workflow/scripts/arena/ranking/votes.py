@@ -145,7 +145,6 @@ def count_votes(
 
 def read_verdicts(
     files: Mapping[str, Sequence[Path]],
-    *,
     bench: str,
     rule: str = "v2.0",
     patterns: Sequence[str] = DEFAULT_PATTERNS,
