@@ -142,6 +142,8 @@ def standard_errors(
     Resamples of n questions in k strata spread by sqrt((n - k) / n) too little; `free` is n - k.
     """
     known = ~np.isnan(resamples)
+    if known.all():  # half the time
+        return resamples.std(axis=0) * np.sqrt(np.maximum(questions, 1) / np.maximum(free, 1))
     with np.errstate(invalid="ignore", divide="ignore"):
         rounds = known.sum(axis=0)
         mean = np.where(known, resamples, 0.0).sum(axis=0) / rounds
