@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from arena.pages.health_page import health_page
-from arena.pages.html import text_table
+from arena.pages.text import text_table
 from arena.ranking.answer_health import Lengths, answer_health, bin_text, read_lengths
 from arena.ranking.intervals import question_weights
 from arena.ranking.judge_health import judge_health, share

@@ -7,15 +7,16 @@ import re
 import plot_result as command
 import pytest
 from arena.pages.charts import curves, difference_matrix, intervals
+from arena.pages.formats import comparison, write
 from arena.pages.html import Page, Part, Tab, common_beginning, number, plain_table, word
 from arena.pages.plot_result import make_pages
-from arena.ranking.health_formats import as_json
+from arena.ranking.documents import as_json
 from arena.ranking.intervals import question_weights
 from arena.ranking.show_result import Sources, make_health, make_result
 
 from tests.browser import needs_chromium, open_page, use_page
 
-NASTY = 'x<script>alert("1")</script>,y'
+NASTY = '=x<script>alert("1")</script>,y'
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def pages(tmp_path_factory):
     sources = Sources.find(bench="bench", judges=["j"], data_dir=data)
     out = data / "out"
     steps = r"(?P<run>\w)-step(?P<step>\d)"
-    make_result(sources, rounds=20, steps=steps).write(out)
+    write(make_result(sources, rounds=20, steps=steps), out)
     (out / "health.json").write_text(as_json(make_health(sources).to_dict()))
     return make_pages(out)
 
@@ -80,6 +81,14 @@ def test_strangers_text_is_text(pages):
     assert html.escape(NASTY, quote=False).replace('"', "&#34;") in pages["leaderboard"].html()
 
 
+def test_control_characters_are_shown_as_escapes():
+    page = Page("a\x1bb", "", tabs=[Tab("t", [Part(text="\u202ec")])])
+    chart = difference_matrix([], ["m\x9b"])
+    page.tabs[0].parts.append(Part(chart=page.chart(chart)))
+    assert r"a\x1bb" in page.html()
+    assert not re.search("[\x1b\x9b\u202e]|u009b", page.html().split("<body>")[-1])
+
+
 def test_the_leaderboards_rows(pages):
     text = pages["leaderboard"].html()
     assert re.findall(r'role="tab"[^>]*>([^<]+)<', text) == ["overall", "a", "b"]
@@ -116,6 +125,7 @@ def test_charts_hold_the_numbers(pages):
     lines = overall["data"]["values"].splitlines()
     assert len(lines) == 1 + 20, "two lines a pair of five"
     assert lines[0] == "model,other,difference,lower,upper,questions,told_apart,p_adjusted"
+    assert {line.count("script") for line in lines[1:]} == {0, 2}, "a name that is quoted in CSV"
     curve = pages["curves"].charts[0]
     values = curve["data"]["values"]
     assert [(point["run"], point["step"]) for point in values] == [("r", 1), ("r", 2), ("s", 1)]
@@ -143,8 +153,8 @@ def test_unknown_bounds_are_dashes(tmp_path):
     seed = next(seed for seed in range(99) if not question_weights(["1"], 1, seed).any())
     sources = Sources.find(bench="bench", judges=["j"], data_dir=tmp_path)
     result = make_result(sources, rounds=1, seed=seed, steps=r"(?P<step>\d)")
-    result.write(tmp_path)
-    assert result.comparison(["s1", "s2"]).splitlines()[1].split()[3:] == [
+    write(result, tmp_path)
+    assert comparison(result, ["s1", "s2"]).splitlines()[1].split()[3:] == [
         *("+0.0", "-", "1", "-", "-", "no")
     ]
     (tmp_path / "health.json").write_text(as_json(make_health(sources).to_dict()))

@@ -124,6 +124,7 @@ def test_models_from_a_file_a_list_and_globs(data: Path, project: Path) -> None:
         (demo(reference="solo"), "judge.reference: solo would never be seen"),
         (demo(prompt_template="with_reference.txt"), "judge.reference is missing"),
         ({"leaderboard": {"steps": "step(\\d+)"}}, "no group `step`"),
+        ({"leaderboard": {"ci": "unanchored"}}, "leaderboard.ci: unanchored"),
         ({"only": ["sole"]}, "only: 'sole' is not one of the models; did you mean 'solo'?"),
         ({"baseline": None}, "baseline is missing"),
         ({"judge": {"server": "demo"}}, "judge.name is missing"),

@@ -12,13 +12,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import show_result as command
-from arena.ranking.formats import interval_text, rank_text
+from arena.pages.formats import files, interval_text, rank_text
 from arena.ranking.leaderboard import Row, make_boards
 from arena.ranking.options import Options
 from arena.ranking.show_result import Sources, make_result
 from arena.ranking.votes import ABSENT, Verdicts
 from arena.support.errors import DataError
 
+WON, LOST = ("B>A", "A>B"), ("A>B", "B>A")
 SEEDED = {"question_id": "q1", "games": [{"judgment": "[[A>B]]"}, {"judgment": "[[B>A]]"}]}
 
 
@@ -304,12 +305,11 @@ def test_the_paper_has_the_same_numbers(tmp_path, show_result):
 
 def test_design_effect_of_games_that_are_alike_is_two(tmp_path):
     """Two games a question that never differ are worth one."""
-    won, lost = ("B>A", "A>B"), ("A>B", "B>A")
-    lines = [line(str(i), *(won if i % 3 else lost)) for i in range(600)]
+    lines = [line(str(i), *(WON if i % 3 else LOST)) for i in range(600)]
     (row, _) = result_of(judgments(tmp_path, j__m=lines)).boards[0].rows
     assert row.design_effect == pytest.approx(2, rel=0.1)
     single = [
-        {"uid": str(i), "games": [{"score": won[0] if i % 3 else lost[0]}]} for i in range(600)
+        {"uid": str(i), "games": [{"score": WON[0] if i % 3 else LOST[0]}]} for i in range(600)
     ]
     data = judgments(tmp_path / "single", j__m=single)
     (row, _) = result_of(data, rule="v0.1").boards[0].rows
@@ -321,7 +321,7 @@ def test_tables_with_next_to_nothing_in_them(tmp_path):
     none = [line(str(i), None, None, category="xy"[i], baseline="pq"[i]) for i in range(2)]
     result = result_of(judgments(tmp_path / "none", j__m=none), rounds=9)
     assert [[row.model for row in board.rows] for board in result.boards] == [["p"], ["q"], []]
-    assert set(result.files()) >= {"leaderboard.txt", "leaderboard.tex", "differences.csv"}
+    assert set(files(result)) >= {"leaderboard.txt", "leaderboard.tex", "differences.csv"}
     same = [line(str(i), *(("B>A", "A>B") if i % 3 else ("A>B", "B>A"))) for i in range(30)]
     (board, _) = result_of(judgments(tmp_path / "same", j__m=same, j__n=same)).boards
     assert board.differences.detectable is None, "not 0.0 points"
@@ -403,10 +403,9 @@ def test_a_category_stands_alone(tmp_path):
 
 def test_differences_are_taken_on_the_questions_that_both_were_judged_on(tmp_path):
     """`few` was spared the ten questions that `all` lost: on the others they are alike."""
-    won, lost = ("B>A", "A>B"), ("A>B", "B>A")
-    good = [line(str(i), *won) for i in range(10)]
+    good = [line(str(i), *WON) for i in range(10)]
     data = judgments(
-        tmp_path, j__all=[*good, *(line(str(i), *lost) for i in range(10, 20))], j__few=good
+        tmp_path, j__all=[*good, *(line(str(i), *LOST) for i in range(10, 20))], j__few=good
     )
     board = result_of(data).boards[0]
     names = [row.model for row in board.rows]
@@ -425,9 +424,8 @@ def test_text_says_how_far_an_interval_reaches_below_and_above():
 
 def test_text_says_who_cannot_be_told_apart(tmp_path, show_result):
     """Thirty questions: a good and a bad model, and one between that is like either's neighbour."""
-    won, lost = ("B>A", "A>B"), ("A>B", "B>A")
     models = {
-        f"j__m{wins}": [line(str(i), *(won if i < wins else lost)) for i in range(30)]
+        f"j__m{wins}": [line(str(i), *(WON if i < wins else LOST)) for i in range(30)]
         for wins in (28, 17, 11, 1)
     }
     out = tmp_path / "out"
@@ -467,6 +465,24 @@ def test_names_are_no_markdown(tmp_path, show_result):
     for name, written in names.items():
         assert f" {written} " in text, name
     assert r"so no row: gpt_4\_\*" in text
+
+
+def test_names_are_no_formulas_and_move_no_cursor(tmp_path, show_result):
+    names = {'=HYPERLINK("x")': """'=HYPERLINK("x")""", "m\x1b[2J": r"m\x1b[2J"}
+    data = judgments(
+        tmp_path,
+        **{"=j__all": [line("1", "A>B", "A>B", model=name, category="@c") for name in names]},
+        j2__all=[line("1", "A>B", "A>B", model="m\x1b[2J", category="@c")],
+    )
+    text = show_result("--data-dir", data, "-b", "bench", "-j", "=j", "j2", "--out", tmp_path)
+    for name in ("leaderboard.csv", "differences.csv", "judges.csv"):
+        rows = rows_of(tmp_path, name)
+        assert {row["category"] for row in rows} == {"'@c", "overall"}
+        found = {row[key] for row in rows for key in ("model", "other") if row.get(key)}
+        assert found - {"(baseline)"} == set(names.values()), name
+    assert "'=j" in rows[0]
+    for name in ("txt", "md", "tex", "csv"):
+        assert "\x1b" not in text + (tmp_path / f"leaderboard.{name}").read_text()
 
 
 def test_the_toy_is_named_in_every_output(tmp_path, show_result):

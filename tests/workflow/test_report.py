@@ -1,5 +1,6 @@
 """`snakemake --report report.html`: one file with every page, opened in a real browser."""
 
+import json
 import re
 
 from tests.browser import needs_chromium, open_page, use_page
@@ -49,4 +50,18 @@ def test_the_command_gives_what_the_rule_wrote(judged):
 def test_other_weights_make_another_leaderboard_and_judge_nothing(judged):
     judged.configure(leaderboard={"weight": 1, "steps": None})
     planned = judged.planned()
-    assert planned.keys() == {"all", "show_result", "judge_health", "plot_result"}
+    assert planned.keys() == {"default", "show_result", "judge_health", "plot_result"}
+
+
+def test_ranks_tokens_and_votes_as_the_config_asks(judged):
+    """What the command takes as options; answers are inputs where their tokens are shown."""
+    asked = {"ranks": "marginal", "tokens": True, "ci": "unanchored", "rule": "v0.1"}
+    judged.configure(leaderboard=asked | {"rounds": 50})
+    judged.run("show_result")
+    found = json.loads((judged.root / "leaderboard.json").read_text())
+    assert {key: found[key] for key in ("ranks", "ci", "rule")}.items() <= asked.items()
+    assert all(row["avg_tokens"] > 0 for row in found["rows"])
+    assert "for all models at once" not in (judged.root / "leaderboard.txt").read_text()
+    answer = next(judged.dir.glob("**/model_answer/*.jsonl"))
+    answer.write_text(answer.read_text().replace("a", "b"))
+    assert "show_result" in judged.planned()

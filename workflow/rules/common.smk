@@ -105,8 +105,8 @@ def other_settings(wildcards):
 
 
 def style_answers(wildcards):
-    """Style control compares the answers as well as the verdicts."""
-    if not SETTINGS.leaderboard["control_features"]:
+    """Style control compares the answers as well as the verdicts; their tokens can be shown."""
+    if not (SETTINGS.leaderboard["control_features"] or SETTINGS.leaderboard["tokens"]):
         return []
     models = [Path(file).stem for file in all_judgments(wildcards)] + SETTINGS.baseline_models
     return [file for model in models if Path(file := SETTINGS.answer(model)).exists()]

@@ -12,7 +12,7 @@ from typing import Any
 
 from arena.pages.health_page import health_page
 from arena.ranking.command import command, run_command, run_rule, sources_of
-from arena.ranking.health_formats import as_json
+from arena.ranking.documents import as_json
 from arena.ranking.show_result import Sources, make_health
 from arena.support.jsonl import write_atomic
 
@@ -22,24 +22,21 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder for health.txt and health.json")
     args = vars(parser.parse_args(argv))
     out = args.pop("out")
+    return run_command("judge_health", lambda: print(look(sources_of(args), args, out), end=""))
 
-    def work() -> None:
-        health = make_health(sources_of(args), **args)
-        text = health_page(health.to_dict()).text()
-        print(text, end="")
-        if out:
-            write_atomic(out / "health.txt", text)
-            write_atomic(out / "health.json", as_json(health.to_dict()))
 
-    return run_command("judge_health", work)
+def look(sources: Sources, options: dict[str, Any], out: Path | None) -> str:
+    """Write the files where a folder is given, and return the text."""
+    health = make_health(sources, **options).to_dict()
+    text = health_page(health).text()
+    if out:
+        write_atomic(out / "health.txt", text)
+        write_atomic(out / "health.json", as_json(health))
+    return text
 
 
 def for_rule(output: Any, sources: Sources, options: dict[str, Any]) -> str:
-    health = make_health(sources, **options)
-    text = health_page(health.to_dict()).text()
-    write_atomic(output.txt, text)
-    write_atomic(output.json, as_json(health.to_dict()))
-    return text
+    return look(sources, options, Path(output.txt).parent)
 
 
 if "snakemake" in globals():

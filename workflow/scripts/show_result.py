@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from arena.pages.formats import as_text, comparison, write
 from arena.ranking.command import command, run_command, run_rule, sources_of
 from arena.ranking.compare import RANKS
 from arena.ranking.intervals import CI
@@ -26,11 +27,11 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         result = make_result(sources_of(args), **args)
-        print(result.text(), end="")
+        print(as_text(result), end="")
         if compared is not None:
-            print("\n" + result.comparison(compared), end="")
+            print("\n" + comparison(result, compared), end="")
         if out:
-            result.write(out)
+            write(result, out)
 
     return run_command("show_result", work)
 
@@ -86,8 +87,8 @@ def parser() -> argparse.ArgumentParser:
 
 def for_rule(output: Any, sources: Sources, options: dict[str, Any]) -> str:
     result = make_result(sources, **options)
-    result.write(Path(output.txt).parent)
-    return result.text()
+    write(result, Path(output.txt).parent)
+    return as_text(result)
 
 
 if "snakemake" in globals():

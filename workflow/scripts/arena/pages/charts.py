@@ -1,18 +1,21 @@
-"""Figures as Vega-Lite charts, from the rows of leaderboard.json, differences.csv and curves.csv.
+"""Figures as Vega-Lite charts, from the rows of the leaderboard's and the health's files.
 
 Every chart works without colour vision (Okabe and Ito's colours, and shapes or positions beside
 them), and every mark says its numbers when pointed at.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import altair as alt
 
-from arena.ranking.formats import csv_text
+from arena.pages.text import csv_text
+from arena.ranking.answer_health import bin_text
 
-BLUE, ORANGE, GREEN, GREY = "#0072b2", "#e69f00", "#009e73", "#8c959f"
-COLOURS = [BLUE, "#d55e00", GREEN, "#cc79a7", ORANGE, "#56b4e9", "#000000", "#b3a100"]
+BLUE, ORANGE, RED, GREEN, GREY = "#0072b2", "#e69f00", "#d55e00", "#009e73", "#8c959f"
+COLOURS = [BLUE, RED, GREEN, "#cc79a7", ORANGE, "#56b4e9", "#000000", "#b3a100"]
+LABEL_COLOURS = [BLUE, "#7fb8d8", "#d0d7de", "#f2cf80", ORANGE]  # of A>>B to B>>A
+PLACES = ("A is the baseline", "A is the model")  # of the first and the second game
 WIDTH = 640
 ROW = 20  # pixels of a model's row; its name is 12 high
 MATRIX_COLUMNS = (
@@ -23,209 +26,193 @@ SMALLEST_CELL, LARGEST_CELL, MATRIX = 9, 30, 1000  # pixels of a cell and of all
 CELL = 200  # pixels of a run's own plot
 MOST_RUNS = 8  # as many as there are colours; more get a plot each
 
-Rows = Sequence[dict[str, Any]]
+Rows = Sequence[Mapping[str, Any]]
 
 
 def intervals(rows: Rows, level: float) -> alt.LayerChart:
     """Scores with their intervals, best first; the baseline's 50 as a line."""
-    shown = [row for row in rows if row["score"] is not None]
-    order = [row["model"] for row in shown]
-    data = _data(shown, kind=lambda row: "baseline" if row["is_baseline"] else "model")
-    y = alt.Y("model:N", sort=order, title=None, axis=names_axis())
-    colour = alt.Color(
-        "kind:N",
-        scale=alt.Scale(domain=["model", "baseline"], range=[BLUE, "#d55e00"]),
-        legend=None,
-    )
-    tips = [
-        alt.Tooltip("model:N"),
-        alt.Tooltip("score:Q", format=".1f"),
-        alt.Tooltip("lower:Q", format=".1f", title=f"lower ({level:.0%})"),
-        alt.Tooltip("upper:Q", format=".1f", title=f"upper ({level:.0%})"),
-        alt.Tooltip("ranks:N", title="ranks it may have"),
-        alt.Tooltip("questions:Q"),
-        alt.Tooltip("games:Q"),
+    shown = [
+        {**row, "ranks": span(row), "kind": "baseline" if row["is_baseline"] else "model"}
+        for row in rows
+        if row["score"] is not None
     ]
-    base = alt.Chart(data).encode(y=y, color=colour, tooltip=tips)
-    axis = alt.Axis(orient=_side(shown))
-    x = alt.X("lower:Q", title="Score (%)", scale=alt.Scale(zero=False, nice=True), axis=axis)
-    whiskers = base.mark_rule(strokeWidth=2.5, opacity=0.55).encode(x=x, x2="upper:Q")
-    points = base.mark_point(filled=True, size=70, opacity=1).encode(x="score:Q", shape="kind:N")
-    return (_line_at_50() + whiskers + points.encode(shape=_shape())).properties(
-        width=WIDTH, height=alt.Step(ROW)
+    kinds = ["model", "baseline"]
+    base = _chart(shown).encode(
+        y=_models([row["model"] for row in shown]),
+        color=alt.Color("kind:N", scale=alt.Scale(domain=kinds, range=[BLUE, RED]), legend=None),
+        tooltip=_tips(
+            ("model:N",),
+            *_scores(level),
+            ("ranks:N", "", "ranks it may have"),
+            *(("questions:Q",), ("games:Q",)),
+        ),
     )
+    scale = alt.Scale(domain=kinds, range=["circle", "diamond"])
+    shape = alt.Shape("kind:N", scale=scale, legend=None)
+    x = alt.X(
+        "lower:Q", title="Score (%)", scale=alt.Scale(zero=False, nice=True), axis=_side(shown)
+    )
+    whiskers = base.mark_rule(strokeWidth=2.5, opacity=0.55).encode(x=x, x2="upper:Q")
+    points = _points(base, 70).encode(x="score:Q", shape=shape)
+    return (_line_at_50() + whiskers + points).properties(width=WIDTH, height=alt.Step(ROW))
 
 
 def difference_matrix(pairs: Rows, order: Sequence[str]) -> alt.LayerChart:
     """Who is better than whom: two cells a pair; a dot where they cannot be told apart."""
     cell = min(LARGEST_CELL, max(SMALLEST_CELL, MATRIX / max(len(order), 1)))
     short = [
-        one | {key: one[key] and round(one[key], 1) for key in ("difference", "lower", "upper")}
+        {
+            **one,
+            **{key: one[key] and round(one[key], 1) for key in ("difference", "lower", "upper")},
+        }
         for pair in pairs
         for one in (pair, _turned(pair))
     ]
     # As CSV: thousands of pairs, whose keys would be most of the page.
-    text = csv_text(MATRIX_COLUMNS, short)
+    text = csv_text(MATRIX_COLUMNS, short, cell=lambda value: value)
     data = alt.Data(values=text, format=alt.CsvDataFormat(type="csv"))
     most = max((abs(pair["difference"]) for pair in pairs), default=1) or 1
     names = {"labelFontSize": min(12, cell), "labelOverlap": False}
     place = {"sort": list(order), "scale": alt.Scale(domain=list(order), paddingInner=0.06)}
+    across = names_axis(labelAngle=-60, **names)
     base = alt.Chart(data).encode(
-        x=alt.X(
-            "other:N", title="... than this", axis=names_axis(labelAngle=-60, **names), **place
-        ),
+        x=alt.X("other:N", title="... than this", axis=across, **place),
         y=alt.Y("model:N", title="how much better this is ...", axis=names_axis(**names), **place),
-        tooltip=[
-            alt.Tooltip("model:N"),
-            alt.Tooltip("other:N", title="minus"),
-            alt.Tooltip("difference:Q", format="+.1f"),
-            alt.Tooltip("lower:Q", format="+.1f"),
-            alt.Tooltip("upper:Q", format="+.1f"),
-            alt.Tooltip("questions:Q", title="shared questions"),
-            alt.Tooltip("told_apart:N", title="told apart"),
-            alt.Tooltip("p_adjusted:Q", title="p, adjusted", format=".2g"),
-        ],
+        tooltip=_tips(
+            ("model:N",),
+            ("other:N", "", "minus"),
+            *((f"{key}:Q", "+.1f") for key in ("difference", "lower", "upper")),
+            ("questions:Q", "", "shared questions"),
+            ("told_apart:N", "", "told apart"),
+            ("p_adjusted:Q", ".2g", "p, adjusted"),
+        ),
     )
-    scale = alt.Scale(
-        domain=[-most, 0, most], range=["#d55e00", "#f7f7f7", BLUE], interpolate="rgb"
-    )
+    colours = [RED, "#f7f7f7", BLUE]
+    scale = alt.Scale(domain=[-most, 0, most], range=colours, interpolate="rgb")
     legend = alt.Legend(orient="top", gradientLength=200)  # at the side a wide matrix hides it
     colour = alt.Color("difference:Q", scale=scale, title="points", legend=legend)
-    cells = base.mark_rect().encode(color=colour)
     dots = base.transform_filter("datum.told_apart == 'no'").mark_circle(
         size=max(cell, 9), color="#57606a", opacity=0.8
     )
-    return (cells + dots).properties(width=alt.Step(cell), height=alt.Step(cell))
+    size = {"width": alt.Step(cell), "height": alt.Step(cell)}
+    return (base.mark_rect().encode(color=colour) + dots).properties(**size)
 
 
-def _turned(pair: dict[str, Any]) -> dict[str, Any]:
+def _turned(pair: Mapping[str, Any]) -> dict[str, Any]:
     """The same pair from the other model's side."""
-    turned = pair | {"model": pair["other"], "other": pair["model"]}
+    turned = {**pair, "model": pair["other"], "other": pair["model"]}
     turned["difference"] = 0 - pair["difference"]  # 0, not -0
     if pair["lower"] is not None:
         turned["lower"], turned["upper"] = 0 - pair["upper"], 0 - pair["lower"]
     return turned
 
 
-def curves(points: Rows, level: float) -> alt.LayerChart:
+def curves(points: Rows, level: float) -> alt.LayerChart | alt.FacetChart:
     """Score against step, one line a run with its band; drag and scroll to look closer."""
     runs = sorted({point["run"] for point in points})
+    tips = _tips(("model:N",), ("step:Q", ","), *_scores(level))
     if len(runs) > MOST_RUNS:
-        return _small_curves(points, level)
-    colour = alt.Color(
-        "run:N",
-        title="run",
-        scale=alt.Scale(domain=runs, range=[COLOURS[i % len(COLOURS)] for i in range(len(runs))]),
-        # Above, a column: beside the plot it would leave none on a telephone.
-        legend=alt.Legend(orient="top", columns=1, labelLimit=0, symbolOpacity=1)
-        if runs != [""]
-        else None,
-    )
+        return _small_curves(points, tips)
+    # Above, a column: beside the plot it would leave none on a telephone.
+    legend = alt.Legend(orient="top", columns=1, labelLimit=0, symbolOpacity=1)
     pick = alt.selection_point(fields=["run"], bind="legend")
     # What can be zoomed is clipped at the axes: room for whole marks at the ends.
     room = alt.Scale(zero=False, nice=False, padding=10)
     steps = alt.Axis(format="~s", grid=False)
-    base = alt.Chart(alt.Data(values=list(points))).encode(
+    base = _chart(points).encode(
         x=alt.X("step:Q", title="training step", axis=steps, scale=room),
-        color=colour,
+        color=alt.Color(
+            "run:N", title="run", scale=_colours(runs), legend=legend if runs != [""] else None
+        ),
         opacity=alt.condition(pick, alt.value(1), alt.value(0.12)),
     )
-    y = alt.Y("lower:Q", title="Score (%)", scale=room)
     shades = alt.condition(pick, alt.value(0.18), alt.value(0.03))
+    y = alt.Y("lower:Q", title="Score (%)", scale=room)
     band = base.mark_area().encode(y=y, y2="upper:Q", opacity=shades)
     line = base.mark_line(strokeWidth=2).encode(y="score:Q")
     dots = base.mark_point(filled=True, size=60).encode(
-        y="score:Q",
-        shape=alt.Shape("run:N", legend=None),
-        tooltip=_curve_tips(level),
+        y="score:Q", shape=alt.Shape("run:N", legend=None), tooltip=tips
     )
     zoom = alt.selection_interval(bind="scales")
     return (band + line + dots.add_params(pick, zoom)).properties(width=WIDTH, height=380)
 
 
-def _small_curves(points: Rows, level: float) -> alt.FacetChart:
+def _small_curves(points: Rows, tips: list[alt.Tooltip]) -> alt.FacetChart:
     """A plot a run, the other runs in grey behind it, all with the same scales."""
     x = alt.X("step:Q", title=None, axis=alt.Axis(format="~s", grid=False, tickCount=4))
-    scale = alt.Scale(zero=False)
-    every = alt.Data(
-        values=[{key: point[key] for key in ("run", "step", "score")} for point in points]
-    )
+    y = alt.Y("score:Q", title="Score (%)", scale=alt.Scale(zero=False))
     # `detail` under another name than the facet's, which would pick its own run only.
     others = (
-        alt.Chart(every)
+        _chart([{key: point[key] for key in ("run", "step", "score")} for point in points])
         .transform_calculate(other="datum.run")
         .mark_line(strokeWidth=1, color=GREY, opacity=0.35)
-        .encode(x=x, y=alt.Y("score:Q", title="Score (%)", scale=scale), detail="other:N")
+        .encode(x=x, y=y, detail="other:N")
     )
     base = alt.Chart().encode(x=x)
-    band = base.mark_area(opacity=0.25, color=BLUE).encode(
-        y=alt.Y("lower:Q", title=""), y2="upper:Q"
-    )
+    low = alt.Y("lower:Q", title="")
+    band = base.mark_area(opacity=0.25, color=BLUE).encode(y=low, y2="upper:Q")
     line = base.mark_line(strokeWidth=2.5, color=BLUE).encode(y="score:Q")
-    dots = base.mark_point(filled=True, size=45, color=BLUE, opacity=1).encode(
-        y="score:Q", tooltip=_curve_tips(level)
-    )
+    dots = _points(base, 45, color=BLUE).encode(y="score:Q", tooltip=tips)
     runs = alt.Facet("run:N", title=None, header=alt.Header(labelLimit=0, labelFontWeight="bold"))
-    return (
-        alt.layer(others, band, line, dots, data=alt.Data(values=list(points)))
-        .properties(width=CELL, height=CELL * 2 // 3)
-        .facet(runs, columns=4)
-    )
-
-
-def _curve_tips(level: float) -> list[alt.Tooltip]:
-    return [
-        alt.Tooltip("model:N"),
-        alt.Tooltip("step:Q", format=","),
-        alt.Tooltip("score:Q", format=".1f"),
-        alt.Tooltip("lower:Q", format=".1f", title=f"lower ({level:.0%})"),
-        alt.Tooltip("upper:Q", format=".1f", title=f"upper ({level:.0%})"),
-    ]
+    layers = alt.layer(others, band, line, dots, data=alt.Data(values=list(points)))
+    return layers.properties(width=CELL, height=CELL * 2 // 3).facet(runs, columns=4)
 
 
 def outcomes(rows: Rows) -> alt.Chart:
     """Shares of games won, tied and lost against the baseline, most wins first."""
-    values = []
     shown = [row for row in rows if row["games"]]
-    for row in shown:
-        lost = row["games"] - row["won"] - row["tied"]
-        for place, (outcome, games) in enumerate(
-            (("won", row["won"]), ("tied", row["tied"]), ("lost", lost))
-        ):
-            values.append(
-                {
-                    "model": row["model"],
-                    "outcome": outcome,
-                    "place": place,
-                    "games": games,
-                    "share": games / row["games"],
-                }
-            )
+    values = [
+        part
+        for row in shown
+        for part in _parts(
+            {"model": row["model"]}, "outcome", {key: row[key] for key in ("won", "tied", "lost")}
+        )
+    ]
     order = sorted(shown, key=lambda row: -(row["won"] + row["tied"] / 2) / row["games"])
+    colours = {"won": BLUE, "tied": "#d0d7de", "lost": ORANGE}
+    bars = _bars(values, "outcome", colours, "games", orient="top" if len(shown) > 30 else "bottom")
+    tips = _tips(("model:N",), ("outcome:N",), ("games:Q",), ("share:Q", ".1%"))
+    return bars.encode(y=_models([row["model"] for row in order]), tooltip=tips).properties(
+        width=WIDTH, height=alt.Step(ROW)
+    )
+
+
+def labels(judge: Mapping[str, Any]) -> alt.Chart:
+    """The mix of labels in each place of the model; without bias the two are mirror images."""
+    values = [
+        part
+        for game, place in enumerate(PLACES)
+        for part in _parts(
+            {"game": place}, "label", {key: n[game] for key, n in judge["labels"].items()}
+        )
+    ]
+    bars = _bars(
+        values, "label", dict(zip(judge["labels"], LABEL_COLOURS, strict=True)), "verdicts"
+    )
+    y = alt.Y("game:N", title=None, axis=alt.Axis(labelLimit=0, ticks=False))
+    tips = _tips(("game:N",), ("label:N",), ("games:Q", "", "verdicts"), ("share:Q", ".1%"))
+    return bars.encode(y=y, tooltip=tips).properties(width=WIDTH, height=alt.Step(30))
+
+
+def _parts(whole: dict[str, str], name: str, counts: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+    """A bar's parts in their order, with their shares."""
+    total = max(sum(counts.values()), 1)
+    for place, (part, games) in enumerate(counts.items()):
+        yield whole | {name: part, "place": place, "games": games, "share": games / total}
+
+
+def _bars(values: Rows, part: str, colours: Mapping[str, str], what: str, **axis: str) -> alt.Chart:
+    scale = alt.Scale(domain=list(colours), range=list(colours.values()))
+    legend = alt.Legend(orient="top", title=None)
+    shares = alt.Axis(format=".0%", **axis)
     return (
-        alt.Chart(alt.Data(values=values))
+        _chart(values)
         .mark_bar()
         .encode(
-            y=alt.Y("model:N", sort=[row["model"] for row in order], title=None, axis=names_axis()),
-            x=alt.X(
-                "share:Q",
-                title="share of games",
-                axis=alt.Axis(format=".0%", orient=_side(shown)),
-            ),
+            x=alt.X("share:Q", title=f"share of {what}", axis=shares),
             order="place:Q",
-            color=alt.Color(
-                "outcome:N",
-                scale=alt.Scale(domain=["won", "tied", "lost"], range=[BLUE, "#d0d7de", ORANGE]),
-                legend=alt.Legend(orient="top", title=None),
-            ),
-            tooltip=[
-                "model:N",
-                "outcome:N",
-                "games:Q",
-                alt.Tooltip("share:Q", format=".1%"),
-            ],
+            color=alt.Color(f"{part}:N", scale=scale, legend=legend),
         )
-        .properties(width=WIDTH, height=alt.Step(ROW))
     )
 
 
@@ -238,62 +225,108 @@ def by_category(rows: Rows) -> alt.LayerChart:
         means.setdefault(row["model"], []).append(row["score"])
     order = sorted(means, key=lambda model: -sum(means[model]) / len(means[model]))
     legend = alt.Legend(orient="top", columns=1, title=None, symbolOpacity=1)
-    colour = alt.Color(
-        "category:N",
-        scale=alt.Scale(domain=names, range=[COLOURS[i % len(COLOURS)] for i in range(len(names))]),
-        legend=legend,
-    )
-    base = alt.Chart(alt.Data(values=list(shown))).encode(
-        y=alt.Y("model:N", sort=order, title=None, axis=names_axis()),
+    base = _chart(shown).encode(
+        y=_models(order),
         yOffset=alt.YOffset("category:N", sort=names),
-        color=colour,
-        tooltip=[
-            "model:N",
-            "category:N",
-            alt.Tooltip("score:Q", format=".1f"),
-            alt.Tooltip("lower:Q", format=".1f"),
-            alt.Tooltip("upper:Q", format=".1f"),
-        ],
+        color=alt.Color("category:N", scale=_colours(names), legend=legend),
+        tooltip=_tips(("model:N",), ("category:N",), *_scores()),
     )
-    whiskers = base.mark_rule(strokeWidth=2, opacity=0.55).encode(
-        x=alt.X(
-            "lower:Q",
-            title="Score (%)",
-            scale=alt.Scale(zero=False),
-            axis=alt.Axis(orient=_side(order)),
-        ),
-        x2="upper:Q",
-    )
+    x = alt.X("lower:Q", title="Score (%)", scale=alt.Scale(zero=False), axis=_side(order))
+    whiskers = base.mark_rule(strokeWidth=2, opacity=0.55).encode(x=x, x2="upper:Q")
     shape = alt.Shape("category:N", scale=alt.Scale(domain=names), legend=legend)
-    points = base.mark_point(filled=True, size=55, opacity=1).encode(x="score:Q", shape=shape)
+    points = _points(base, 55).encode(x="score:Q", shape=shape)
     return (_line_at_50() + whiskers + points).properties(
         width=WIDTH, height=alt.Step(ROW * (1 + 0.4 * (len(names) - 1)), **{"for": "position"})
     )
 
 
-def _data(rows: Rows, **columns) -> alt.Data:
-    """Inline data of `rows` with further columns; ranks as text."""
-    values = []
-    for row in rows:
-        best, worst = row["best_rank"], row["worst_rank"]
-        ranks = f"{best}" if best == worst else f"{best}–{worst}"
-        values.append({**row, "ranks": ranks, **{key: of(row) for key, of in columns.items()}})
-    return alt.Data(values=values)
+def flips(judge: Mapping[str, Any]) -> tuple[Any, Any]:
+    """For each model how often A won, and how often the verdict flipped."""
+    rows = [row for row in judge["models"] if row["flips"] is not None]
+    y = _models([row["model"] for row in sorted(rows, key=lambda row: -row["flips"])])
+    scale = alt.Scale(domain=[0, max([5, *(row["flips"] for row in rows)])], nice=True)
+    whole = alt.Scale(domain=[0, 100])
+    wins = _points(_chart(rows), 70, color=BLUE).encode(
+        y=y,
+        x=alt.X("a_wins:Q", title="A wins (%)", scale=whole, axis=_side(rows)),
+        tooltip=_tips(("model:N",), ("a_wins:Q", ".1f"), ("games:Q",)),
+    )
+    bars = _chart(rows).mark_bar(color=ORANGE)
+    flipped = bars.encode(
+        y=y,
+        x=alt.X("flips:Q", title="flipped when swapped (%)", axis=_side(rows), scale=scale),
+        tooltip=_tips(("model:N",), ("flips:Q", ".1f"), ("games:Q",)),
+    )
+    size = {"width": WIDTH, "height": alt.Step(ROW)}
+    return (_line_at_50() + wins).properties(**size), flipped.properties(**size)
+
+
+def lengths(bins: Rows) -> alt.LayerChart:
+    """Mean vote against the length of the answer as a multiple of the baseline's."""
+    values = [
+        {"ratio": bin_text(one["low"], one["high"]), **one["score"]}
+        for one in bins
+        if one["score"]["of"]
+    ]
+    order, axis = [one["ratio"] for one in values], alt.Axis(labelAngle=0, ticks=False)
+    base = _chart(values).encode(
+        x=alt.X("ratio:N", sort=order, title="times the baseline's length", axis=axis),
+        tooltip=_tips(
+            ("ratio:N",),
+            ("value:Q", ".1f", "mean vote (%)"),
+            *(("lower:Q", ".1f"), ("upper:Q", ".1f"), ("of:Q", "", "votes")),
+        ),
+    )
+    y = alt.Y("lower:Q", title="mean vote for the model (%)")
+    whiskers = base.mark_rule(strokeWidth=2.5, opacity=0.5, color=GREEN).encode(y=y, y2="upper:Q")
+    points = _points(base, 80, color=GREEN).encode(y="value:Q")
+    return (whiskers + points).properties(width=WIDTH, height=240)
+
+
+def span(row: Mapping[str, Any]) -> str:
+    """`3` or `3–5`: the ranks that a model may have."""
+    best, worst = row["best_rank"], row["worst_rank"]
+    return f"{best}" if best == worst else f"{best}–{worst}"
+
+
+def _chart(rows: Rows) -> alt.Chart:
+    return alt.Chart(alt.Data(values=list(rows)))
+
+
+def _points(chart: alt.Chart, size: int, **options: str) -> alt.Chart:
+    return chart.mark_point(filled=True, size=size, opacity=1, **options)
+
+
+def _models(order: Sequence[str]) -> alt.Y:
+    return alt.Y("model:N", sort=list(order), title=None, axis=names_axis())
+
+
+def _tips(*fields: tuple[str, ...]) -> list[alt.Tooltip]:
+    """Tooltips from field, format and title, of which the last ones may be missing or empty."""
+    keys = ("format", "title")
+    return [
+        alt.Tooltip(name, **{key: one for key, one in zip(keys, rest, strict=False) if one})
+        for name, *rest in fields
+    ]
+
+
+def _scores(level: float | None = None) -> Iterator[tuple[str, ...]]:
+    yield ("score:Q", ".1f")
+    for end in ("lower", "upper"):
+        yield (f"{end}:Q", ".1f", f"{end} ({level:.0%})" if level else "")
+
+
+def _colours(names: Sequence[str]) -> alt.Scale:
+    return alt.Scale(domain=names, range=[COLOURS[i % len(COLOURS)] for i in range(len(names))])
 
 
 def _line_at_50() -> alt.Chart:
-    rule = alt.Chart(alt.Data(values=[{"at": 50}])).mark_rule(color=GREY, strokeDash=[4, 4])
-    return rule.encode(x="at:Q")
+    return _chart([{"at": 50}]).mark_rule(color=GREY, strokeDash=[4, 4]).encode(x="at:Q")
 
 
-def _shape() -> alt.Shape:
-    scale = alt.Scale(domain=["model", "baseline"], range=["circle", "diamond"])
-    return alt.Shape("kind:N", scale=scale, legend=None)
-
-
-def _side(rows: Sequence[Any]) -> str:
-    """Where a scale of scores stands: above a list that is longer than a screen."""
-    return "top" if len(rows) > 30 else "bottom"
+def _side(rows: Sequence[Any]) -> alt.Axis:
+    """A scale of scores, above a list that is longer than a screen."""
+    return alt.Axis(orient="top" if len(rows) > 30 else "bottom")
 
 
 def names_axis(**options: Any) -> alt.Axis:
@@ -305,11 +338,8 @@ def names_axis(**options: Any) -> alt.Axis:
 def specification(chart: alt.TopLevelMixin) -> dict[str, Any]:
     """The chart as plain Vega-Lite, in the report's fonts."""
     font = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
-    axis = {
-        "labelFontSize": 12,
-        "titleFontSize": 12,
-        "titleFontWeight": 500,
-        "gridColor": "#eaeef2",
-    }
-    styled = chart.configure(font=font, background="transparent").configure_axis(**axis)
-    return styled.configure_view(stroke=None).to_dict()
+    letters = {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": 500}
+    styled = chart.configure(font=font, background="transparent")
+    return (
+        styled.configure_axis(gridColor="#eaeef2", **letters).configure_view(stroke=None).to_dict()
+    )

@@ -49,14 +49,22 @@ def games_page(
     """
     rule = rule or default_rule(sources.bench)
     chars = CHARS if each is not None else None
-    pairs, files, wanted = [], {}, {}
-    for judge, paths in sources.judgments.items():
-        for path in paths:
-            for line, kinds in _chosen(path, rule, patterns, baselines, each, seed):
-                pairs.append(_pair(judge, sources.bench, line, kinds, chars))
-                files[line.model] = path.name  # lines may say `org/name`
-                for model in filter(None, (line.model, line.baseline)):
-                    wanted.setdefault(model, set()).add(line.uid)
+    pairs, files = [], {}
+    wanted: dict[str, set[str]] = {}
+    for judge, path in (
+        (judge, path) for judge, some in sources.judgments.items() for path in some
+    ):
+        lines = (
+            (line, _kinds(line))
+            for line in read_judgments(path, rule=rule, patterns=patterns, problems=[])
+            if line.model != line.baseline
+            if not baselines or line.baseline in (None, *baselines)
+        )
+        for line, kinds in lines if each is None else _sample(lines, each, seed):
+            pairs.append(_pair(judge, sources.bench, line, kinds, chars))
+            files[line.model] = path.name  # lines may say `org/name`
+            for model in filter(None, (line.model, line.baseline)):
+                wanted.setdefault(model, set()).add(line.uid)
     pairs.sort(key=lambda pair: (in_order(pair["model"]), pair["judge"], pair["uid"]))
     answers = {}
     for model, uids in wanted.items():
@@ -64,7 +72,7 @@ def games_page(
         found = read_answers(path).answers if path.is_file() else {}
         answers[model] = {uid: _cut(found[uid].text, chars) for uid in uids if uid in found}
     asked, notes = {pair["uid"] for pair in pairs}, list(notes)
-    prompts = {}
+    prompts: dict[str, str] = {}
     try:
         for one in read_questions(questions or sources.answers_dir.parent / "question.jsonl"):
             prompts |= {one.uid: _cut(one.prompt, chars)} if one.uid in asked else {}
@@ -80,22 +88,6 @@ def games_page(
     about = f"{sources.bench}, judge {' + '.join(sources.judgments)}; {what}"
     data = {"questions": prompts, "answers": answers, "pairs": pairs, "kinds": KINDS}
     return templates().get_template("games.html").render(about=about, notes=notes, data=data)
-
-
-def _chosen(
-    path: Path,
-    rule: str,
-    patterns: Sequence[str],
-    baselines: Collection[str],
-    each: int | None,
-    seed: int,
-) -> list[Found]:
-    lines = (
-        (line, _kinds(line))
-        for line in read_judgments(path, rule=rule, patterns=patterns, problems=[])
-        if line.model != line.baseline and (not baselines or line.baseline in (None, *baselines))
-    )
-    return list(lines) if each is None else _sample(lines, each, seed)
 
 
 def _sample(lines: Iterator[Found], each: int, seed: int) -> list[Found]:
@@ -125,8 +117,10 @@ def _strengths(line: JudgmentLine) -> list[int | None]:
 
 def _kinds(line: JudgmentLine) -> list[str]:
     first, second = _strengths(line)
-    silent = first is None or second is None
-    tests = (not silent and first * second < 0, silent, -2 in (first, second))
+    if first is None or second is None:
+        tests = (False, True, -2 in (first, second))
+    else:
+        tests = (first * second < 0, False, -2 in (first, second))
     return [kind for kind, is_so in zip(KINDS, tests, strict=True) if is_so]
 
 
@@ -143,7 +137,7 @@ def _pair(
             game
             and {
                 "label": game.score,
-                "meaning": WORDS[strength] if game.score else f"no verdict ({game.state})",
+                "meaning": f"no verdict ({game.state})" if strength is None else WORDS[strength],
                 "reply": _cut(game.answer, chars),
             }
             for game, strength in zip(line.games, _strengths(line), strict=True)

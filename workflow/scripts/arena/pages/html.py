@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from arena.pages.text import text_table
+from arena.support.humanize import printable
+
 if TYPE_CHECKING:
     from altair import TopLevelMixin
 
@@ -74,12 +77,6 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    title: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Part:
     """A heading with what stands under it; `chart` is a number of the page's charts, `key` names
     the stretches of the bars.
@@ -91,7 +88,7 @@ class Part:
     key: Sequence[str] = ()
     table: Table | None = None
     cards: Sequence[Card] = ()
-    examples: Sequence[Example] = ()
+    examples: Sequence[tuple[str, str]] = ()  # title and text
 
 
 @dataclass(slots=True)
@@ -114,20 +111,18 @@ class Page:
         """Take a chart in, and return its number for Part; `names`: that stand beside it."""
         from arena.pages.charts import CELL, specification  # here: Altair takes half a second
 
-        drawn = specification(chart)
+        drawn = _printable(specification(chart))
         # For the page, which fits a chart into the room that it finds.
+        saved = len(self.beginning) - 1  # an ellipsis stands for it
+        short = [len(name) - saved * name.startswith(self.beginning or "\n") for name in names]
         drawn["usermeta"] = {
             "names": max(map(len, names), default=0),
-            "short": max((len(self._short(name)) for name in names), default=0),
+            "short": max(short, default=0),
             "rows": len(names),
             "cell": CELL,
         }
         self.charts.append(drawn)
         return len(self.charts) - 1
-
-    def _short(self, name: str) -> str:
-        begins = self.beginning and name.startswith(self.beginning)
-        return f"…{name[len(self.beginning) :]}" if begins else name
 
     def text(self) -> str:
         """The page for a terminal: all but its charts."""
@@ -135,9 +130,8 @@ class Page:
         for tab in self.tabs:
             lines += [f"##### {tab.name} #####", *(f"NOTE: {note}" for note in tab.notes)]
             for part in tab.parts:
-                if not (part.cards or part.table or part.examples):
-                    continue
-                lines += [part.title, part.text]
+                if part.cards or part.table or part.examples:
+                    lines += [part.title, part.text]
                 if part.cards:
                     cells = [[one.name, one.value, one.meaning] for one in part.cards]
                     lines.append(text_table(cells, (True, False, True)))
@@ -146,8 +140,8 @@ class Page:
                     rows = [[cell.text for cell in row.cells] for row in part.table.rows]
                     words = [column.word for column in part.table.columns]
                     lines.append(text_table([heads, *rows], words))
-                lines += [f"{one.title}\n{indent(one.text, '    ')}" for one in part.examples]
-        return "\n\n".join(filter(None, lines)) + "\n"
+                lines += [f"{title}\n{indent(text, '    ')}" for title, text in part.examples]
+        return printable("\n\n".join(filter(None, lines))) + "\n"
 
     def html(self) -> str:
         vega = _vega() if self.charts else ""
@@ -175,9 +169,9 @@ def between(lower: float | None, upper: float | None, spec: str = ".1f") -> Cell
     return Cell(f"{lower:{spec}} – {upper:{spec}}", upper - lower)
 
 
-def word(text: str, style: str = "") -> Cell:
+def word(text: str) -> Cell:
     """A cell of text."""
-    return Cell(text, text, f"word {style}".strip())
+    return Cell(text, text, "word")
 
 
 def interval(one: Mapping[str, Any], digits: int = 2) -> Cell:
@@ -188,24 +182,21 @@ def interval(one: Mapping[str, Any], digits: int = 2) -> Cell:
     return Cell(f"{value} ({lower}, {upper})", one["value"])
 
 
-def text_table(cells: Sequence[Sequence[str]], words: Sequence[bool]) -> str:
-    """Columns two blanks apart; words are flush left, numbers flush right."""
-    cells = [[" ".join(cell.splitlines()) for cell in row] for row in cells]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if is_word else cell.rjust(width)
-            for cell, width, is_word in zip(row, widths, words, strict=True)
-        ).rstrip()
-        for row in cells
-    )
+def plain_table(
+    columns: Sequence[str], rows: Sequence[Sequence[Cell | str | float | None]]
+) -> Table:
+    """A table of cells and of plain values; counts are shown whole, other numbers with a digit."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    words = [cell.style == "word" for cell in cells[0]] if cells else [False] * len(columns)
+    return Table(list(map(Column, columns, words)), list(map(TableRow, cells)))
 
 
-def plain_table(columns: Mapping[str, bool], rows: Sequence[Sequence[Cell]]) -> Table:
-    """A table from column name -> whether it holds words."""
-    return Table(
-        [Column(name, is_word) for name, is_word in columns.items()], list(map(TableRow, rows))
-    )
+def _cell(value: Cell | str | float | None) -> Cell:
+    if isinstance(value, Cell):
+        return value
+    if isinstance(value, str):
+        return word(value)
+    return number(value, 0 if isinstance(value, int) else 1)
 
 
 @functools.cache
@@ -213,10 +204,20 @@ def templates() -> Environment:
     return Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,  # names of models and replies of judges are strangers' text
+        finalize=lambda value: printable(value) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def _printable(value: Any) -> Any:
+    """Plain data without control characters."""
+    if isinstance(value, dict):
+        return {key: _printable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_printable(item) for item in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 @functools.cache
@@ -225,4 +226,4 @@ def _vega() -> str:
     import vl_convert  # here: pages without a chart, such as the ledger, need no megabytes of it
 
     # A closing tag inside a string of the script would end the script.
-    return vl_convert.javascript_bundle().replace("</script", "<\\/script")
+    return vl_convert.javascript_bundle().replace("</script", "<\\/script")  # type: ignore[call-arg]

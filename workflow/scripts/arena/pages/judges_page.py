@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from arena.pages.html import Page, Part, Tab, Table, interval, number, plain_table, word
-from arena.ranking.formats import csv_text
+from arena.pages.html import Page, Part, Tab, Table, interval, number, plain_table
+from arena.pages.text import csv_text
 
 ENDS = {"": "value", " lower": "lower", " upper": "upper"}
+MEASURES = {"Cohen's kappa": "kappa", "Spearman's rho": "spearman", "Kendall's tau": "kendall"}
 
 
 def judges_page(found: Mapping[str, Any], about: str = "", notes: Sequence[str] = ()) -> Page:
@@ -16,20 +17,17 @@ def judges_page(found: Mapping[str, Any], about: str = "", notes: Sequence[str] 
     for share in found["shares"] if len(found["shares"]) > 2 else found["shares"][:1]:
         rows = [
             [
-                word(row["model"]),
-                number(row["pooled"]),
-                number(row["mean"]),
+                *(row[key] for key in ("model", "pooled", "mean")),
                 *(interval(one, 1) for one in row["by_judge"].values()),
             ]
             for row in found["scores"]
             if row["category"] == share["category"]
         ]
-        columns = {"Model": True} | dict.fromkeys(["Pooled", "Mean", *judges], False)
-        part = Part(text=_share_text(share), table=plain_table(columns, rows))
-        page.tabs.append(Tab(share["category"], [part]))
+        table = plain_table(("Model", "Pooled", "Mean", *judges), rows)
+        page.tabs.append(Tab(share["category"], [Part(text=_share_text(share), table=table)]))
     parts = [Part("Agreement", table=agreement_table(found["agreement"]))]
     rows = [
-        [word(one["uid"]), word(one["category"]), number(one["apart"], 2)]
+        [one["uid"], one["category"], number(one["apart"], 2)]
         + [number(one["means"][judge], 2) for judge in judges]
         for one in found["disputed"]
     ]
@@ -37,9 +35,8 @@ def judges_page(found: Mapping[str, Any], about: str = "", notes: Sequence[str] 
         text = (
             "A judge's mean verdict, from -2 (strong loss) to 2, and how far the judges lie apart."
         )
-        columns = {"Question": True, "Category": True} | dict.fromkeys(["Apart", *judges], False)
-        title = "Questions on which the judges differ most"
-        parts.append(Part(title, text, table=plain_table(columns, rows)))
+        table = plain_table(("Question", "Category", "Apart", *judges), rows)
+        parts.append(Part("Questions on which the judges differ most", text, table=table))
     page.tabs.append(Tab("agreement", parts))
     return page
 
@@ -62,21 +59,13 @@ def judges_csv(found: Mapping[str, Any]) -> str:
 
 def agreement_table(agreement: Sequence[Mapping[str, Any]]) -> Table:
     """A row a pair of judges."""
-    numbers = ("Games", "Same label (%)", "Same winner (%)")
-    measures = {"Cohen's kappa": "kappa", "Spearman's rho": "spearman", "Kendall's tau": "kendall"}
+    keys = ("judge", "other", "games", "same_label", "same_winner")
+    columns = ("Judge", "Other", "Games", "Same label (%)", "Same winner (%)", *MEASURES)
     rows = [
-        [
-            word(one["judge"]),
-            word(one["other"]),
-            number(one["games"], 0),
-            number(one["same_label"]),
-            number(one["same_winner"]),
-            *(interval(one[key]) for key in measures.values()),
-        ]
+        [*(one[key] for key in keys), *(interval(one[key]) for key in MEASURES.values())]
         for one in agreement
     ]
-    columns = dict.fromkeys((*numbers, *measures), False)
-    return plain_table({"Judge": True, "Other": True} | columns, rows)
+    return plain_table(columns, rows)
 
 
 def _share_text(share: Mapping[str, Any]) -> str:

@@ -25,8 +25,10 @@ from arena.pages.html import (
 from arena.pages.judges_page import judges_page
 from arena.ranking.votes import OVERALL
 from arena.support.errors import DataError
+from arena.support.humanize import csv_cell
 
 MATRIX_MODELS = 150  # 22,500 cells; beyond that neither browser nor eye follows
+TEXTS = ("category", "model", "other", "run", "told_apart")  # columns of CSV that are no numbers
 
 Rows = list[dict[str, Any]]
 
@@ -44,14 +46,18 @@ def make_pages(folder: Path) -> dict[str, Page]:
         if not (folder / name).is_file():
             raise DataError(f"{folder / name}: no such file; {command} --out {folder} writes it")
     board = json.loads((folder / "leaderboard.json").read_text(encoding="utf-8"))
+    # A name that a spreadsheet would compute stands in CSV with an apostrophe in front.
+    names = {
+        csv_cell(name): name for row in board["rows"] for name in (row["model"], row["category"])
+    }
     pages = {
         "leaderboard": leaderboard_page(board),
         "intervals": intervals_page(board),
-        "differences": differences_page(board, read_csv(folder / "differences.csv")),
+        "differences": differences_page(board, read_csv(folder / "differences.csv", names)),
         "categories": categories_page(board),
     }
     if (folder / "curves.csv").exists():
-        pages["curves"] = curves_page(board, read_csv(folder / "curves.csv"))
+        pages["curves"] = curves_page(board, read_csv(folder / "curves.csv", names))
     if (folder / "judges.json").exists():
         found = json.loads((folder / "judges.json").read_text(encoding="utf-8"))
         pages["judges"] = judges_page(found, _page("", board).about, board["notes"])
@@ -60,48 +66,40 @@ def make_pages(folder: Path) -> dict[str, Page]:
     return pages
 
 
-def read_csv(path: Path) -> Rows:
-    """Read our own CSV: numbers as numbers, empty cells as None."""
+def read_csv(path: Path, names: Mapping[str, str]) -> Rows:
+    """Read our own CSV, empty cells as None. names: cell -> the name that it stands for."""
     with path.open(encoding="utf-8", newline="") as file:
         return [
-            {key: _value(key, text) for key, text in row.items()} for row in csv.DictReader(file)
+            {
+                key: names.get(text, text) if key in TEXTS else float(text) if text else None
+                for key, text in row.items()
+            }
+            for row in csv.DictReader(file)
         ]
-
-
-def _value(key: str, text: str) -> Any:
-    if key in ("category", "model", "other", "run", "told_apart"):
-        return text
-    return float(text) if text else None
 
 
 def leaderboard_page(board: Mapping[str, Any]) -> Page:
     """The table itself: sortable, searchable, an interval drawn in every row."""
     page = _page("Leaderboard", board)
     level = f"{board['level']:.0%}"
+    how = ", for all models at once" if board["ranks"] == "simultaneous" else ", pair by pair"
+    controlled = bool(board["control_features"])
+    tokens = any(row["avg_tokens"] is not None for row in board["rows"])
+    ranks = f"ranks that the data allow: below who is surely better, above who is worse{how}"
     columns = [
-        Column(
-            "Rank",
-            hint="ranks that the data allow: below who is surely better, above who is worse"
-            + (
-                ", for all models at once" if board["ranks"] == "simultaneous" else ", pair by pair"
-            ),
-        ),
+        Column("Rank", hint=ranks),
         Column("Model", word=True),
         Column("Score (%)", hint="mean vote against the baseline; 50 is as good as the baseline"),
         Column(f"{level} interval", hint=f"{board['rounds']} resamples"),
         Column("0 – 50 – 100", hint="bar: score; line: interval; middle: as good as the baseline"),
         Column("Won · tied · lost", hint="games"),
-        Column("Questions"),
-        Column("Games"),
+        *(Column("Questions"), Column("Games")),
+        *[Column("Without style control")] * controlled,
+        *[Column("Tokens", hint="of the model's answers, on average")] * tokens,
     ]
-    if board["control_features"]:
-        columns.append(Column("Without style control"))
-    tokens = any(row["avg_tokens"] is not None for row in board["rows"])
-    if tokens:
-        columns.append(Column("Tokens", hint="of the model's answers, on average"))
     for category, rows in _by_category(board):
         about = board["categories"][category]
-        cells = [_leaderboard_row(row, bool(board["control_features"]), tokens) for row in rows]
+        cells = [_leaderboard_row(row, controlled, tokens) for row in rows]
         power = (
             "A true difference of {pair:.1f} points is found in 4 of 5 campaigns of this size "
             "where two models are compared, one of {all_pairs:.1f} points where all are."
@@ -115,52 +113,39 @@ def leaderboard_page(board: Mapping[str, Any]) -> Page:
 
 
 def _leaderboard_row(row: Mapping[str, Any], controlled: bool, tokens: bool) -> TableRow:
-    score, best, worst = row["score"], row["best_rank"], row["worst_rank"]
-    known = score is not None
-    ranks = Cell("–")
-    if best is not None:
-        ranks = Cell(f"{best}" if best == worst else f"{best}–{worst}", best + worst / 1e4)
+    score, best = row["score"], row["best_rank"]
+    model = row["model"] + " (baseline)" * (row["is_baseline"] and row["model"][0] != "(")
     interval = between(row["lower"], row["upper"])
     # Without an interval the bar's line has no length.
     ends = (score, score) if row["lower"] is None else (row["lower"], row["upper"])
     counts = [
         Cell(f"{row['won']:,} · {row['tied']:,} · {row['lost']:,}", row["won"]),
-        Cell(f"{row['questions']:,}", row["questions"]),
-        Cell(f"{row['games']:,}", row["games"]),
+        *(Cell(f"{row[key]:,}", row[key]) for key in ("questions", "games")),
     ]
-    if row["is_baseline"]:
-        counts = [Cell("–", "")] * len(counts)
+    shown = [Cell("–")] * 2
+    if score is not None:
+        shown = [Cell(f"{score:.1f}{'*' * row['is_plain']}", score, "strong")]
+        shown.append(Cell(interval.text, score, bar=(score, *ends)))
     cells = [
-        ranks,
-        word(
-            row["model"] + (" (baseline)" if row["is_baseline"] and row["model"][0] != "(" else "")
-        ),
-        Cell(f"{score:.1f}{'*' * row['is_plain']}", score, "strong") if known else Cell("–"),
-        interval,
-        Cell(interval.text, score, bar=(score, *ends)) if known else Cell("–"),
-        *counts,
+        Cell("–") if best is None else Cell(charts.span(row), best + row["worst_rank"] / 1e4),
+        *(word(model), shown[0], interval, shown[1]),
+        *([Cell("–", "")] * len(counts) if row["is_baseline"] else counts),
     ]
-    if controlled:
-        cells.append(number(row["plain_score"]))
-    if tokens:
-        cells.append(number(row["avg_tokens"] and int(row["avg_tokens"]), 0))
+    cells += [number(row["plain_score"])] * controlled
+    cells += [number(row["avg_tokens"] and int(row["avg_tokens"]), 0)] * tokens
     return TableRow(cells, row["is_baseline"])
 
 
 def _style_part(style: Rows, level: str) -> Part:
-    columns = {"Style column": True, "Coefficient": False, f"{level} interval": False}
     rows = [
-        [
-            word(one["column"]),
-            number(one["value"], 3),
-            between(one["lower"], one["upper"], "+.3f"),
-        ]
+        (one["column"], number(one["value"], 3), between(one["lower"], one["upper"], "+.3f"))
         for one in style
     ]
     text = (
         "Change of the log-odds of a vote for a standard deviation more of this than the baseline. "
         "Above 0 the judge rewards it; an interval on both sides of 0 says that it may not care."
     )
+    columns = ("Style column", "Coefficient", f"{level} interval")
     return Part("What the judge rewards", text, table=plain_table(columns, rows))
 
 
@@ -178,16 +163,14 @@ def differences_page(board: Mapping[str, Any], pairs: Rows) -> Page:
     page = _page("Who is better than whom", board)
     for category, rows in _by_category(board):
         scored = [row["model"] for row in rows if row["score"] is not None]
-        names = scored[:MATRIX_MODELS]
+        names = dict.fromkeys(scored[:MATRIX_MODELS])
         shown = [
             pair
             for pair in pairs
-            if pair["category"] == category
-            and pair["difference"] is not None
-            and pair["model"] in names
-            and pair["other"] in names
+            if pair["category"] == category and pair["difference"] is not None
+            if {pair["model"], pair["other"]} <= names.keys()
         ]
-        parts = []
+        parts: list[Part] = []
         if shown:
             at_once = board["ranks"] == "simultaneous"
             text = (
@@ -197,19 +180,15 @@ def differences_page(board: Mapping[str, Any], pairs: Rows) -> Page:
             )
             if len(names) < len(scored):
                 text += f" The best {len(names)} models are shown; differences.csv has all pairs."
-            chart = page.chart(charts.difference_matrix(shown, names), names)
+            chart = page.chart(charts.difference_matrix(shown, list(names)), list(names))
             # With style control, or single votes drawn, a difference is one of scores.
             paired = board["ci"] == "questions" and not board["control_features"]
             what = "on the same questions" if paired else "of the scores"
             parts.append(Part(f"Differences {what}", text, chart))
-        groups = board["categories"][category]["groups"]
-        cells = [
-            [number(place, 0), word(", ".join(group)), number(len(group), 0)]
-            for place, group in enumerate(groups, 1)
-        ]
+        groups = enumerate(board["categories"][category]["groups"], 1)
+        cells = [(place, ", ".join(group), len(group)) for place, group in groups]
         text = "Neighbours in the table among whom no pair can be told apart. Groups may overlap."
-        columns = {"Group": False, "Models": True, "Size": False}
-        parts.append(Part("Groups", text, table=plain_table(columns, cells)))
+        parts.append(Part("Groups", text, table=plain_table(("Group", "Models", "Size"), cells)))
         page.tabs.append(Tab(category, parts))
     return page
 
@@ -239,15 +218,13 @@ def curves_page(board: Mapping[str, Any], points: Rows) -> Page:
         runs = {one["run"] for one in some}
         many = len(runs) > charts.MOST_RUNS
         chart = page.chart(charts.curves(some, board["level"]), list(runs) if many else ())
-        columns = {"Run": True, "Step": False, "Model": True, "Score (%)": False, "Interval": False}
+        columns = ("Run", "Step", "Model", "Score (%)", "Interval")
         cells = [
-            [
-                word(one["run"] or "–"),
+            (
+                one["run"] or "–",
                 Cell(f"{one['step']:,g}", one["step"]),
-                word(one["model"]),
-                number(one["score"]),
-                between(one["lower"], one["upper"]),
-            ]
+                *(one["model"], one["score"], between(one["lower"], one["upper"])),
+            )
             for one in some
         ]
         text = "Click a run in the legend to single it out; scroll and drag to look closer."
@@ -263,22 +240,20 @@ def curves_page(board: Mapping[str, Any], points: Rows) -> Page:
 
 def _not_drawn(rows: Rows, drawn: Rows) -> Iterator[str]:
     """Say which models are on no curve, and why."""
-    on_curves = {one["model"] for one in drawn}
-    rest = [row for row in rows if row["model"] not in on_curves and not row["is_baseline"]]
-    for why, known in (("their names match no step", True), ("they have no score", False)):
-        models = [row["model"] for row in rest if (row["score"] is not None) == known]
-        if models:
+    known = {one["model"] for one in drawn} | {row["model"] for row in rows if row["is_baseline"]}
+    for why, scored in (("their names match no step", True), ("they have no score", False)):
+        rest = [row["model"] for row in rows if (row["score"] is not None) == scored]
+        if models := [model for model in rest if model not in known]:
             yield f"Not on a curve, for {why}: {', '.join(models)}"
 
 
 def _page(title: str, board: Mapping[str, Any]) -> Page:
     style = ", ".join(board["control_features"])
+    drawn = "questions" if board["ci"] == "questions" else "votes"
     about = (
         f"{board['bench']}, judge {' + '.join(board['judges'])}, rule {board['rule']}; "
-        f"{board['level']:.0%} intervals from {board['rounds']} resamples of "
-        f"{'questions' if board['ci'] == 'questions' else 'votes'}"
-        + (f"; style control: {style}" if style else "")
-    )
+        f"{board['level']:.0%} intervals from {board['rounds']} resamples of {drawn}"
+    ) + (f"; style control: {style}" if style else "")
     names = {row["model"] for row in board["rows"] if not row["is_baseline"]}
     return Page(title, about, board["notes"], beginning=common_beginning(sorted(names)))
 

@@ -1,29 +1,19 @@
 """A leaderboard against another ranking of the same models, such as human votes.
 
-The measures of Li et al., "From Crowdsourced Data to High-Quality Benchmarks: Arena-Hard and
-BenchBuilder Pipeline" (arXiv 2406.11939, section 3), over all pairs of models that both rank:
-
-separability with confidence    share of pairs whose intervals do not overlap
-agreement with confidence       mean of +1 where both separate a pair and order it alike, -1 where
-                                they order it otherwise, 0 where either does not separate it
-pair rank Brier score           mean squared difference between the probability that one of a pair
-                                is better, which is its share of resamples, and 1 or 0, as the
-                                other ranking has it; 0 is perfect, 0.25 a coin
-
-A ranking without intervals separates every pair whose scores differ. The agreement that the paper
-prints (90.9 %) is above both separabilities (87.4 and 85.8 %), which a mean over all pairs cannot
-be; so the mean over the pairs that both separate is given as well.
+The measures of Li et al. (arXiv 2406.11939, section 3) over all pairs of models that both rank:
+docs/judges.md says what they are. A ranking without intervals separates every pair whose scores
+differ.
 """
 
 import csv
-from collections.abc import Mapping, Sequence
+import io
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from arena.pages.html import interval, text_table
 from arena.ranking.agreement import FEWEST, measure, rank_correlations
 from arena.ranking.leaderboard import Board
 from arena.support.errors import DataError
@@ -51,29 +41,31 @@ class Ranking:
 def read_ranking(path: Path) -> Ranking:
     """Read a CSV file with the columns model and score, and lower and upper where it has them."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            heads = {(head or "").strip().lower(): head for head in reader.fieldnames or ()}
-            found = {
-                key: next((heads[name] for name in names if name in heads), None)
-                for key, names in COLUMNS.items()
-            }
-            for key in ("model", "score"):
-                if found[key] is None:
-                    raise DataError(f"{path}:1: no column {key!r}; there are: {', '.join(heads)}")
-            whole = found["lower"] is not None and found["upper"] is not None
-            keys = [found[key] for key in (("score", "lower", "upper") if whole else ["score"] * 3)]
-            scores = {}
-            for row in reader:
-                try:
-                    values = [float(row[key]) for key in keys]
-                except (TypeError, ValueError):
-                    raise DataError(f"{path}:{reader.line_num}: no number in {keys}") from None
-                scores[row[found["model"]].strip()] = tuple(values)
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8; save it as CSV in UTF-8") from error
+    reader = csv.DictReader(io.StringIO(text))
+    heads = {(head or "").strip().lower(): head for head in reader.fieldnames or ()}
+    found = {
+        key: heads[name]
+        for key, names in COLUMNS.items()
+        for name in reversed(names)
+        if name in heads
+    }
+    for key in ("model", "score"):
+        if key not in found:
+            raise DataError(f"{path}:1: no column {key!r}; there are: {', '.join(heads)}")
+    whole = "lower" in found and "upper" in found
+    keys = [found[key] for key in (("score", "lower", "upper") if whole else ["score"] * 3)]
+    scores = {}
+    for row in reader:
+        try:
+            score, lower, upper = (float(row[key]) for key in keys)
+        except (TypeError, ValueError):
+            raise DataError(f"{path}:{reader.line_num}: no number in {keys}") from None
+        scores[row[found["model"]].strip()] = score, lower, upper
     return Ranking(path.name, scores, whole)
 
 
@@ -85,15 +77,16 @@ def compare_rankings(board: Board, other: Ranking) -> dict[str, Any]:
     """
     folded = {name.casefold(): name for name in other.scores}
     scored = [i for i, row in enumerate(board.rows) if np.isfinite(row.score)]
-    names = {i: folded.get(board.rows[i].model.casefold()) for i in scored}
-    rows = [i for i in scored if names[i] is not None]
+    known = {i: folded.get(board.rows[i].model.casefold()) for i in scored}
+    names = {i: name for i, name in known.items() if name is not None}
+    rows = list(names)
     if len(rows) < FEWEST:
         raise DataError(
             f"{other.name}: only {len(rows)} of the models of category {board.category} are in it, "
             f"and {FEWEST} are needed; it has {', '.join(sorted(other.scores)[:5])}, ..."
         )
     ours = np.array([(r.score, r.lower, r.upper) for r in (board.rows[i] for i in rows)])
-    theirs = np.array([other.scores[names[i]] for i in rows])
+    theirs = np.array([other.scores[name] for name in names.values()])
     drawn = board.resamples[:, rows]
     drawn = drawn[np.isfinite(drawn).all(axis=1)]
     one, two = np.triu_indices(len(rows), 1)
@@ -117,42 +110,11 @@ def compare_rankings(board: Board, other: Ranking) -> dict[str, Any]:
         "brier": float(((chance - (better > 0)) ** 2)[ordered].mean()) if ordered.any() else None,
         "spearman": asdict(spearman),
         "kendall": asdict(kendall),
-        "unknown": [board.rows[i].model for i in scored if names[i] is None],
+        "unknown": [board.rows[i].model for i in scored if i not in names],
     }
-
-
-LINES = {
-    "Models in both": "models",
-    "Pairs": "pairs",
-    "Separability": "separability",
-    "Separability of the other": "other_separability",
-    "Agreement with confidence": "agreement",
-    "  where both separate": "agreement_where_separated",
-    "Brier score of pairs": "brier",
-    "Spearman": "spearman",
-    "Kendall": "kendall",
-}
-
-
-def comparison_text(found: Sequence[Mapping[str, Any]]) -> str:
-    """A column a category."""
-    other = found[0]["other"]
-    cells = [["", *(one["category"] for one in found)]]
-    cells += [[name, *(_text(one[key]) for one in found)] for name, key in LINES.items()]
-    text = f"Against {other}\n\n{text_table(cells, [True, *(False for _ in found)])}\n"
-    if unknown := dict.fromkeys(model for one in found for model in one["unknown"]):
-        text += f"\nNOTE: not in {other}, so left out: {', '.join(unknown)}\n"
-    return text
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return interval(value).text
-    return "–" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _separated(scores: np.ndarray, one: np.ndarray, two: np.ndarray) -> np.ndarray:
     """Pairs of rows of score, lower, upper: 1 and -1 where the intervals do not overlap, else 0."""
-    return np.where(
-        scores[one, 1] > scores[two, 2], 1, np.where(scores[two, 1] > scores[one, 2], -1, 0)
-    )
+    above = scores[one, 1] > scores[two, 2]
+    return above.astype(int) - (scores[two, 1] > scores[one, 2])

@@ -10,6 +10,7 @@ from itertools import combinations
 
 import numpy as np
 
+from arena.ranking.documents import plain
 from arena.ranking.intervals import percentiles, resampled_scores
 from arena.ranking.votes import ABSENT, Verdicts, count_votes
 
@@ -68,20 +69,20 @@ def agreements(verdicts: Verdicts, weights: np.ndarray, weight: float = 3) -> li
     found = []
     for one, two in combinations(range(len(verdicts.judges)), 2):
         codes = verdicts.codes[[one, two]]
-        both = (codes >= 0).all(axis=0)
-        if not both.any():
+        both = np.asarray((codes >= 0).all(axis=0))
+        games = int(both.sum())
+        if not games:
             continue
         codes = np.where(both, codes, ABSENT)
-        same = both & (codes[0] == codes[1])
         table = _confusion(codes, both)
         spearman, kendall = _order(codes, weights, strata, weight)
         found.append(
             Agreement(
                 judge=verdicts.judges[one],
                 other=verdicts.judges[two],
-                games=int(both.sum()),
-                same_label=100 * float(same.sum() / both.sum()),
-                same_winner=100 * float(np.trace(table.sum(axis=0)) / both.sum()),
+                games=games,
+                same_label=100 * float((both & (codes[0] == codes[1])).sum() / games),
+                same_winner=100 * float(np.trace(table.sum(axis=0)) / games),
                 kappa=measure(_kappa(table.sum(axis=0)), _kappa(np.tensordot(weights, table, 1))),
                 spearman=spearman,
                 kendall=kendall,
@@ -95,18 +96,16 @@ def disputed(verdicts: Verdicts, most: int = DISPUTED) -> list[Disputed]:
     seen = from_the_model(verdicts.codes)
     seen = np.where(np.isnan(seen).any(axis=-1), np.nan, seen.mean(axis=-1))  # [J, M, Q]
     pairs = [np.abs(seen[i] - seen[j]) for i, j in combinations(range(len(seen)), 2)]
-    apart = _mean(np.array(pairs).reshape(-1, seen.shape[-1]))
-    means = [_mean(judge) for judge in seen]
-    order = sorted(np.flatnonzero(apart > 0), key=lambda q: (-apart[q], verdicts.questions[q]))
+    apart = _mean(np.array(pairs).reshape(-1, seen.shape[-1])).tolist()
+    means = np.array([_mean(judge) for judge in seen]).T.tolist()  # [Q, J]
+    order = [q for q, value in enumerate(apart) if value > 0]
+    order.sort(key=lambda q: (-apart[q], verdicts.questions[q]))
     return [
         Disputed(
             verdicts.questions[q],
             verdicts.categories[verdicts.category[q]],
-            float(apart[q]),
-            {
-                judge: None if np.isnan(mean[q]) else float(mean[q])
-                for judge, mean in zip(verdicts.judges, means, strict=True)
-            },
+            apart[q],
+            plain(dict(zip(verdicts.judges, means[q], strict=True))),
         )
         for q in order[:most]
     ]
@@ -116,18 +115,19 @@ def rank_correlations(one: np.ndarray, two: np.ndarray) -> tuple[float, float]:
     """Return Spearman's rho (ties share their mean rank) and Kendall's tau-b; NaN: all are tied."""
     signs = [np.sign(scores[:, None] - scores) for scores in (one, two)]
     ranks = [sign.sum(axis=1) for sign in signs]  # twice the rank, around 0
-    return tuple(
+    spearman, kendall = (
         float((x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum())) for x, y in (ranks, signs)
     )
+    return spearman, kendall
 
 
-def measure(value: float, resamples: np.ndarray) -> Measure:
+def measure(value: np.ndarray | float, resamples: np.ndarray) -> Measure:
     """A value and the interval of its resamples [rounds], without those that define none."""
-    value, known = float(value), resamples[np.isfinite(resamples)]
-    if not np.isfinite(value) or not known.size:
+    at, known = float(value), resamples[np.isfinite(resamples)]
+    if not np.isfinite(at) or not known.size:
         return Measure(None, None, None)
     lower, upper = percentiles(known[:, None], LEVEL)
-    return Measure(value, min(float(lower[0]), value), max(float(upper[0]), value))
+    return Measure(at, min(float(lower[0]), at), max(float(upper[0]), at))
 
 
 def from_the_model(codes: np.ndarray) -> np.ndarray:
@@ -140,12 +140,8 @@ def from_the_model(codes: np.ndarray) -> np.ndarray:
 def _confusion(codes: np.ndarray, both: np.ndarray) -> np.ndarray:
     """Games by question and by the winners that two judges name, [Q, 3, 3]."""
     winners = np.sign(STRENGTH[np.maximum(codes, 0)])
-    return np.array(
-        [
-            [(both & (winners[0] == i) & (winners[1] == j)).sum(axis=(0, 2)) for j in (1, 0, -1)]
-            for i in (1, 0, -1)
-        ]
-    ).transpose(2, 0, 1)
+    one, two = (winner[..., None] == [1, 0, -1] for winner in winners)  # [M, Q, 2, 3]
+    return np.einsum("mqgi,mqgj,mqg->qij", *(part.astype(int) for part in (one, two, both)))
 
 
 def _kappa(table: np.ndarray) -> np.ndarray:
@@ -161,19 +157,16 @@ def _order(
     codes: np.ndarray, weights: np.ndarray, strata: Sequence[np.ndarray], weight: float
 ) -> Iterator[Measure]:
     """Spearman and Kendall of the models' scores by two judges, codes [2, M, Q, 2]."""
-    once = np.ones((1, codes.shape[2]))
     votes = [count_votes(each[None], "v0.1", weight) for each in codes]
     models = votes[0].votes.sum(axis=1) > 0
-    scores, resamples = (
-        [resampled_scores(each.rows(models), draws, strata) for each in votes]
-        for draws in (once, weights)
-    )
     if models.sum() < FEWEST:
         return iter([Measure(None, None, None)] * 2)
+    # The first round is the questions as they are.
+    weights = np.vstack([np.ones_like(weights[:1]), weights])
+    scores = [resampled_scores(each.rows(models), weights, strata) for each in votes]
     with np.errstate(invalid="ignore", divide="ignore"):
-        values = rank_correlations(scores[0][0], scores[1][0])
-        drawn = np.array([rank_correlations(*pair) for pair in zip(*resamples, strict=True)])
-    return map(measure, values, drawn.T)
+        value, *drawn = (rank_correlations(*pair) for pair in zip(*scores, strict=True))
+    return map(measure, value, np.reshape(drawn, (-1, 2)).T)
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

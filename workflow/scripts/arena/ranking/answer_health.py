@@ -62,10 +62,9 @@ def bin_text(low: float, high: float | None) -> str:
 def read_lengths(verdicts: Verdicts, files: Mapping[str, Path]) -> tuple[Lengths, list[str]]:
     """Read the lengths of answers, a file at a time. Models without a file are noted."""
     place = {uid: number for number, uid in enumerate(verdicts.questions)}
-    lengths, empty, missing, notes = {}, {}, [], []
+    lengths = {model: np.full(len(place), np.nan) for model in files}
+    notes, missing = [], []
     for model, path in files.items():
-        lengths[model] = np.full(len(place), np.nan)
-        empty[model] = np.zeros(len(place), dtype=bool)
         if not path.is_file():
             missing.append(model)
             continue
@@ -73,57 +72,46 @@ def read_lengths(verdicts: Verdicts, files: Mapping[str, Path]) -> tuple[Lengths
         notes += left_out(path, file.problems_of("unreadable"))
         for uid, answer in file.answers.items():
             if uid in place:
-                empty[model][place[uid]] = answer.is_empty
                 lengths[model][place[uid]] = 0 if answer.is_empty else len(answer.text.strip())
     baseline = np.full(len(place), np.nan)
     for number, category in enumerate(verdicts.categories):
-        name = verdicts.baselines[category]
-        if name in lengths:
-            baseline = np.where(verdicts.category == number, lengths[name], baseline)
+        of_baseline = lengths.get(verdicts.baselines[category] or "", baseline)
+        baseline = np.where(verdicts.category == number, of_baseline, baseline)
     if missing:
         notes.append(f"no answers to look at: {', '.join(missing)}")
     if np.isnan(baseline).all():
         notes.append("the baseline's answers are not known: no length bias")
-    table = Lengths(
-        np.array([lengths[model] for model in verdicts.models]),
-        baseline,
-        np.array([empty[model] for model in verdicts.models]),
-    )
-    return table, notes
+    ours = np.array([lengths[model] for model in verdicts.models])
+    return Lengths(ours, baseline, ours == 0), notes
 
 
 def answer_health(
     verdicts: Verdicts, votes: Votes, lengths: Lengths, notes: Sequence[str], weights: np.ndarray
 ) -> AnswerHealth:
     """Relate verdicts of all judges, and votes, to the lengths of answers."""
-    seen = from_the_model(verdicts.codes)  # [J, M, Q, 2]
-    longer = np.sign(lengths.model - lengths.baseline)[None, :, :, None]
+    seen = np.moveaxis(from_the_model(verdicts.codes), -1, 0)  # [2, J, M, Q]
+    longer = np.sign(lengths.model - lengths.baseline)
     decided = (np.abs(seen) > 0) & (np.abs(longer) > 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.maximum(lengths.model, 1) / np.maximum(lengths.baseline, 1)
-    ends = (0.0, *RATIOS, np.inf)
-    bins = []
-    for low, high in pairwise(ends):
-        inside = (ratio >= low) & (ratio < high) & (votes.votes > 0)
-        score = share(np.where(inside, votes.wins, 0), np.where(inside, votes.votes, 0), weights)
-        bins.append(LengthBin(low, None if high == np.inf else high, score))
-    empty = lengths.empty & (votes.votes > 0)
-    on_empty = ~np.isnan(seen) & lengths.empty[None, :, :, None]
+
+    def score(here: np.ndarray) -> Share:
+        here = here & (votes.votes > 0)
+        return share(np.where(here, votes.wins, 0), np.where(here, votes.votes, 0), weights)
+
+    bins = [
+        LengthBin(low, None if high == np.inf else high, score((ratio >= low) & (ratio < high)))
+        for low, high in pairwise((0.0, *RATIOS, np.inf))
+    ]
+    on_empty = np.isfinite(seen) & lengths.empty
     judged = (verdicts.codes != ABSENT).any(axis=(0, 3))
-    counts = (lengths.empty & judged).sum(axis=1)
+    counts = (lengths.empty & judged).sum(axis=1).tolist()
     return AnswerHealth(
-        longer_wins=share(*_by_question(decided & (seen * longer > 0), decided), weights),
+        longer_wins=share(decided & (seen * longer > 0), decided, weights),
         bins=bins,
-        empty_answers=int(counts.sum()),
-        empty_models={
-            model: int(count) for model, count in zip(verdicts.models, counts, strict=True) if count
-        },
-        empty_score=share(np.where(empty, votes.wins, 0), np.where(empty, votes.votes, 0), weights),
-        empty_wins=share(*_by_question(on_empty & (seen > 0), on_empty), weights),
+        empty_answers=sum(counts),
+        empty_models={m: count for m, count in zip(verdicts.models, counts, strict=True) if count},
+        empty_score=score(lengths.empty),
+        empty_wins=share(on_empty & (seen > 0), on_empty, weights),
         notes=list(notes),
     )
-
-
-def _by_question(*counts: np.ndarray) -> list[np.ndarray]:
-    """[J, M, Q, 2] as [..., Q]."""
-    return [np.moveaxis(count, 2, -1) for count in counts]

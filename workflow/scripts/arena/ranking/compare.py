@@ -54,13 +54,11 @@ def paired_differences(
     """
     parts = strata if len(strata) > 1 else [np.arange(votes.votes.shape[1])]
     even = len(parts) > 1
-    once = [_Pairs(votes.of(rows), np.ones((1, len(rows))), even) for rows in parts]
-    drawn = [_Pairs(votes.of(rows), weights[:, rows], even) for rows in parts]
-    models = range(len(votes.votes))
-    difference = [_against(once, i)[0] for i in models]  # rows of the triangle i < j
-    # A row at a time, so that memory stays at rounds x models.
-    rows = (_against(drawn, i) for i in models)
-    return _differences(difference, rows, votes, level, baseline, strata, ranks)
+    weights = np.vstack([np.ones_like(weights[:1]), weights])
+    pairs = [_Pairs(votes.of(rows), weights[:, rows], even) for rows in parts]
+    # A row of the triangle at a time, so that memory stays at rounds x models.
+    triangle = (_against(pairs, i) for i in range(len(votes.votes)))
+    return _differences(triangle, votes, level, baseline, strata, ranks)
 
 
 def resampled_differences(
@@ -77,14 +75,13 @@ def resampled_differences(
 
     A score is of all its model's questions, so these are not differences on the same questions.
     """
-    difference = [scores[i] - scores[i + 1 :] for i in range(len(scores))]
-    rows = (resamples[:, [i]] - resamples[:, i + 1 :] for i in range(len(scores)))
-    return _differences(difference, rows, votes, level, baseline, strata, ranks, ci)
+    rows = np.vstack([scores, resamples])
+    triangle = (rows[:, [i]] - rows[:, i + 1 :] for i in range(len(scores)))
+    return _differences(triangle, votes, level, baseline, strata, ranks, ci)
 
 
 def _differences(
-    difference: Sequence[np.ndarray],
-    rows: Iterable[np.ndarray],
+    triangle: Iterable[np.ndarray],
     votes: Votes,
     level: float,
     baseline: int | None,
@@ -92,7 +89,7 @@ def _differences(
     ranks: str,
     ci: str = "questions",
 ) -> Differences:
-    """Whole matrices from the triangle i < j, row by row: differences and their resamples."""
+    """Whole matrices from the triangle i < j: [1 + rounds, M - i - 1] a row i, values first."""
     has = (votes.votes > 0).astype(float)
     questions = has @ has.T
     together = questions.astype(int)
@@ -106,10 +103,11 @@ def _differences(
     whole, lower, upper, z = np.zeros((4, len(has), len(has)))
     errors = np.full_like(whole, np.nan)
     largest = np.zeros(1)  # [rounds] the largest deviation of all pairs, in standard errors
-    for i, (values, row) in enumerate(zip(difference, rows, strict=True)):
+    for i, row in enumerate(triangle):
         rest = slice(i + 1, None)
         shared = questions[i, rest]
-        values, row = (np.where(shared > 0, part, np.nan) for part in (values, row))
+        row = np.where(shared > 0, row, np.nan)
+        values, row = row[0], row[1:]
         spread = standard_errors(row)
         error = spread * np.sqrt(np.maximum(shared, 1) / np.maximum(free[i, rest], 1))
         reach = student(level, free[i, rest]) * error
@@ -146,18 +144,16 @@ class _Pairs:
     Few questions are missing anywhere, so the second sum is short.
     """
 
-    def __init__(self, votes: Votes, weights: np.ndarray, even: bool):
+    def __init__(self, votes: Votes, weights: np.ndarray, even: bool) -> None:
         """even: every round draws as many questions as two models share (one of several strata)."""
         self.missing = votes.votes == 0
         self.gaps = np.flatnonzero(self.missing.any(axis=0))
         if even and not self.gaps.size:  # then all pairs share the same questions
-            weights, even = (
-                weights * scale_of(weights.sum(axis=1), weights.shape[1])[:, None],
-                False,
-            )
-        self.votes, self.weights, self.even = votes, weights, even
+            weights = weights * scale_of(weights.sum(axis=1), weights.shape[1])[:, None]
+        self.even = even and self.gaps.size > 0
+        self.votes, self.weights = votes, weights
         self.won, self.cast = weights @ votes.wins.T, weights @ votes.votes.T
-        self.drawn = weights @ (~self.missing).T if even else None
+        self.drawn = weights @ (~self.missing).T if self.even else self.cast
 
     def sums(self, i: int) -> list[np.ndarray]:
         """Won and cast of model i, then of the models after it, [rounds, M - i - 1] or a column."""
@@ -166,14 +162,13 @@ class _Pairs:
         if not self.gaps.size:
             return sums
         votes, gaps, mine = self.votes, self.gaps, np.flatnonzero(self.missing[i])
-        theirs = self.missing[after, gaps].T.astype(float)
-        sums[0] = sums[0] - (self.weights[:, gaps] * votes.wins[i, gaps]) @ theirs
-        sums[1] = sums[1] - (self.weights[:, gaps] * votes.votes[i, gaps]) @ theirs
-        sums[2] = sums[2] - self.weights[:, mine] @ votes.wins[after, mine].T
-        sums[3] = sums[3] - self.weights[:, mine] @ votes.votes[after, mine].T
+        drawn, theirs = self.weights[:, gaps], self.missing[after, gaps].T.astype(float)
+        for place, kind in enumerate((votes.wins, votes.votes)):
+            sums[place] = sums[place] - (drawn * kind[i, gaps]) @ theirs
+            sums[place + 2] = sums[place + 2] - self.weights[:, mine] @ kind[after, mine].T
         if self.even:
-            drawn = self.drawn[:, [i]] - (self.weights[:, gaps] * ~self.missing[i, gaps]) @ theirs
-            scale = scale_of(drawn, (~self.missing[after] & ~self.missing[i]).sum(axis=1))
+            shared = self.drawn[:, [i]] - (drawn * ~self.missing[i, gaps]) @ theirs
+            scale = scale_of(shared, (~self.missing[after] & ~self.missing[i]).sum(axis=1))
             sums = [scale * part for part in sums]
         return sums
 

@@ -61,5 +61,5 @@ def make_curves(boards: Sequence[Board], pattern: str) -> list[Point]:
             if run in steps:
                 *_, before, last = [0.0, *sorted(steps[run])]
                 points.append(Point(board.category, run, 2 * last - before, row))
-    place = {board.category: number for number, board in enumerate(boards)}
-    return sorted(points, key=lambda point: (place[point.category], point.run, point.step))
+    places = [board.category for board in boards]
+    return sorted(points, key=lambda one: (places.index(one.category), one.run, one.step))

@@ -1,6 +1,7 @@
 """What must make a reader doubt a table, said in notes above and below it."""
 
 from collections.abc import Iterator, Sequence
+from itertools import compress
 
 import numpy as np
 
@@ -25,12 +26,12 @@ def doubts(verdicts: Verdicts, rule: str) -> Iterator[str]:
 
 def _uneven_judges(verdicts: Verdicts) -> Iterator[str]:
     """Say which of several judges judged much less than all together: models' judges differ."""
-    judged = (verdicts.codes >= 0).any(axis=3)  # [J, M, Q]
+    judged = np.asarray((verdicts.codes >= 0).any(axis=3))  # [J, M, Q]
     together = int(judged.any(axis=0).sum())
     for judge, mine in zip(verdicts.judges, judged, strict=True):
         if mine.sum() >= FEW * together:
             continue
-        none = [m for m, some in zip(verdicts.models, mine.any(axis=1), strict=True) if not some]
+        none = list(compress(verdicts.models, ~np.asarray(mine.any(axis=1))))
         models = f" and none of {', '.join(none)}" if none else ""
         yield (
             f"judge {judge} judged {mine.sum():,} of the {together:,} answers that the judges "
@@ -54,21 +55,19 @@ def _cancelled(judge: str, codes: np.ndarray, models: Sequence[str]) -> Iterator
     """Say where the two games of a question contradict each other more than chance would."""
     strength = np.sign(2.0 - codes)  # for A: 1 wins, 0 ties, -1 loses
     strength[..., 0] *= -1  # for the model, which is B in games[0]
-    both = (codes >= 0).all(axis=-1)
-    cause = _cause(strength[both])
-    which = ""
+    both = np.asarray((codes >= 0).all(axis=-1))
+    which, cause = "", _cause(strength[both])
     if not cause:  # some files may be
-        causes = {m: _cause(s[b]) for m, s, b in zip(models, strength, both, strict=True)}
-        found = [model for model, cause in causes.items() if cause]
-        if not found:
-            return
-        which, cause = f" of {', '.join(found)}", causes[found[0]]
-        both[[cause is None for cause in causes.values()]] = False
-    share = (strength[both].prod(axis=-1) < 0).mean()
-    yield (
-        f"judge {judge}: in {share:.0%} of the questions{which} one game is won and the other lost,"
-        f" so that these votes cancel out: {cause}"
-    )
+        causes = [_cause(each[some]) for each, some in zip(strength, both, strict=True)]
+        cause = next(filter(None, causes), None)
+        which = f" of {', '.join(compress(models, causes))}"
+        both[[each is None for each in causes]] = False
+    if cause:
+        share = (strength[both].prod(axis=-1) < 0).mean()
+        yield (
+            f"judge {judge}: in {share:.0%} of the questions{which} one game is won and the other "
+            f"lost, so that these votes cancel out: {cause}"
+        )
 
 
 def _cause(pairs: np.ndarray) -> str | None:
@@ -95,9 +94,9 @@ def silent_models(models: Sequence[str], codes: np.ndarray, judged: np.ndarray) 
     """Name the models that were asked, by their codes [J, M, Q, 2], and have no row, and why."""
     asked = (codes != ABSENT).any(axis=(0, 2, 3)) & ~judged
     spoke = (codes >= 0).any(axis=(0, 2, 3))
-    if mute := [models[i] for i in np.flatnonzero(asked & ~spoke)]:
+    if mute := list(compress(models, asked & ~spoke)):
         yield f"no game with a verdict, so no row: {', '.join(mute)}"
-    if half := [models[i] for i in np.flatnonzero(asked & spoke)]:
+    if half := list(compress(models, asked & spoke)):
         yield (
             "never a verdict in both games of a question, which rule v2.0 wants, so no row: "
             f"{', '.join(half)}; --rule v0.1 counts single games"
@@ -110,8 +109,8 @@ def unknown_style(
     """Say what style control leaves out: `known` [M, Q] marks answers whose style is known."""
     lost = (votes.votes > 0) & ~known
     if lost.any():
-        whole = [models[i] for i in np.flatnonzero(is_plain)]
-        none = f"; of {', '.join(whole)} the plain score is shown, marked *" if whole else ""
+        whole = ", ".join(compress(models, is_plain))
+        none = f"; of {whole} the plain score is shown, marked *" if whole else ""
         yield (
             f"style control leaves out {lost.sum():,} judged answers: their style, or that of the "
             f"baseline's answer, is not known{none}"
@@ -122,13 +121,10 @@ def thin_ground(
     models: Sequence[str], votes: Votes, baseline: str | None, options: Options
 ) -> Iterator[str]:
     """Say which scores rest on less than the others."""
-    questions = (votes.votes > 0).sum(axis=1)
+    questions = (votes.votes > 0).sum(axis=1).tolist()
     every = int((votes.votes > 0).any(axis=0).sum())
-    if few := [
-        f"{model} ({some})"
-        for model, some in zip(models, questions, strict=True)
-        if 0 < some < FEW * every
-    ]:
+    counts = zip(models, questions, strict=True)
+    if few := [f"{model} ({some})" for model, some in counts if 0 < some < FEW * every]:
         yield f"scored on fewer questions than the {every} of this table: {', '.join(few)}; " + (
             "compare them by differences, which are taken on the same questions"
             if options.paired

@@ -1,24 +1,13 @@
-"""Intervals of scores by resampling, vectorised: no loop over rounds.
+"""Intervals of scores by resampling, vectorised: no loop over rounds. See docs/statistics.md.
 
-"questions" (ours) draws whole questions. The up to six votes of a question, and those of several
-judges, are about the same two answers and are not independent, so they must be drawn together. Each
-question's number of draws in a round is Poisson(1), seeded by the question's own name: the
-bootstrap of Chamandy et al., "Estimating Uncertainty for Massive Data Streams" (2012), equal to
-drawing n of n up to O(1/n). That makes a model's interval independent of which other models are in
-the table, and every pair of models is resampled with the same questions, so differences are paired
-for free. Several categories are strata: how many questions each has is no matter of chance, so each
-keeps its weight in every round.
-
-The resamples give standard errors; what they know of the ends of a scale is too little. Bounds are
-Wilson's for scores and Student's for everything else.
-
-"upstream" draws single votes, as Arena-Hard-Auto does. Votes have three values, so that is a draw
-of three counts. Its intervals are too narrow; it is here to compare with published ones.
-"unanchored" is what Arena-Hard-Auto v0.1 makes of them where the baseline is not gpt-4-0314.
+"questions" draws whole questions, each Poisson(1) times in a round, seeded by its own name; with
+several categories each of them keeps its weight. The resamples give standard errors; bounds are
+Wilson's for scores and Student's for everything else. "upstream" draws single votes, as
+Arena-Hard-Auto does; "unanchored" is what its v0.1 makes of them.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -31,6 +20,7 @@ CI = ("questions", "upstream", "unanchored")
 LEVELS = {"v2.0": 0.90, "v0.1": 0.95}
 
 Strata = Sequence[np.ndarray]  # the questions of each category, as indices
+Resampler = Callable[[int], tuple[np.ndarray, np.ndarray]]  # round -> won and cast votes, [M, Q]
 
 
 def question_weights(questions: Sequence[str], rounds: int, seed: int) -> np.ndarray:
@@ -60,15 +50,14 @@ def resampled_scores(votes: Votes, weights: np.ndarray, strata: Strata = ()) -> 
     With several strata each keeps the weight that it has among the model's own questions, so that
     the scores depend on no other model's questions.
     """
-    if len(strata) < 2:
-        won, cast = weights @ votes.wins.T, weights @ votes.votes.T
-    else:
-        won, cast = np.zeros((2, len(weights), len(votes.votes)))
-        for rows in strata:
-            part, draws = votes.of(rows), weights[:, rows]
+    won, cast = np.zeros((2, len(weights), len(votes.votes)))
+    for rows in strata if len(strata) > 1 else [slice(None)]:
+        part, draws = votes.of(rows), weights[:, rows]
+        scale: np.ndarray | float = 1.0
+        if len(strata) > 1:
             scale = scale_of(draws @ (part.votes > 0).T, (part.votes > 0).sum(axis=1))
-            won += scale * (draws @ part.wins.T)
-            cast += scale * (draws @ part.votes.T)
+        won += scale * (draws @ part.wins.T)
+        cast += scale * (draws @ part.votes.T)
     with np.errstate(invalid="ignore"):
         return 100 * won / cast
 
@@ -104,7 +93,7 @@ def upstream_scores(
     return np.array(columns).reshape(len(columns), rounds).T
 
 
-def resampler(votes: Votes, weights: np.ndarray, ci: str, seed: int):
+def resampler(votes: Votes, weights: np.ndarray, ci: str, seed: int) -> Resampler:
     """Return a function of the round that gives its won and cast votes, [M, Q] each.
 
     For fits that need each question's votes. "upstream" draws single votes: the numbers of won,
@@ -141,8 +130,6 @@ def unanchored_bounds(resamples: np.ndarray, level: float) -> tuple[np.ndarray, 
 def percentiles(resamples: np.ndarray, level: float) -> np.ndarray:
     """Return lower and upper percentile [2, M] of resamples [rounds, M], as upstream takes them."""
     shares = (1 - level) / 2, (1 + level) / 2
-    if not np.isnan(resamples).any():
-        return np.quantile(resamples, shares, axis=0)
     known = [column[~np.isnan(column)] for column in resamples.T]  # a round may draw no vote
     return np.array([np.quantile(some, shares) if some.size else [np.nan] * 2 for some in known]).T
 
@@ -155,14 +142,13 @@ def standard_errors(
     Resamples of n questions in k strata spread by sqrt((n - k) / n) too little; `free` is n - k.
     """
     known = ~np.isnan(resamples)
-    if known.all():
-        errors = resamples.std(axis=0)
-    else:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            rounds = known.sum(axis=0)
-            mean = np.where(known, resamples, 0.0).sum(axis=0) / rounds
-            squares = np.where(known, resamples - mean, 0.0) ** 2
-            errors = np.sqrt(squares.sum(axis=0) / rounds)
+    if known.all():  # half the time
+        return resamples.std(axis=0) * np.sqrt(np.maximum(questions, 1) / np.maximum(free, 1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rounds = known.sum(axis=0)
+        mean = np.where(known, resamples, 0.0).sum(axis=0) / rounds
+        squares = np.where(known, resamples - mean, 0.0) ** 2
+        errors = np.sqrt(squares.sum(axis=0) / rounds)
     return errors * np.sqrt(np.maximum(questions, 1) / np.maximum(free, 1))
 
 

@@ -1,9 +1,7 @@
 """Is the judge sound? What its verdicts show before anyone believes a score.
 
-All shares are in percent. A verdict is seen from A in [-2, 2] (2: A>>B), or from the model, which
-is B in games[0] and A in games[1]. Position bias and flips are taken over questions where both
-games have a verdict: there each answer stood once in each place, so an unbiased judge picks A as
-often as B.
+All shares are in percent. Position bias and flips are taken over questions where both games have a
+verdict: there each answer stood once in each place, so an unbiased judge picks A as often as B.
 """
 
 from dataclasses import dataclass
@@ -72,32 +70,33 @@ def judge_health(verdicts: Verdicts, weights: np.ndarray) -> list[JudgeHealth]:
 
 def share(hits: np.ndarray, cases: np.ndarray, weights: np.ndarray) -> Share:
     """Share of `hits` among `cases`, both [..., Q] counts, with its interval over questions."""
-    hits = np.asarray(hits, dtype=float).reshape(-1, hits.shape[-1]).sum(axis=0)
-    cases = np.asarray(cases, dtype=float).reshape(-1, cases.shape[-1]).sum(axis=0)
+    hits, cases = (
+        np.asarray(part, dtype=float).reshape(-1, part.shape[-1]).sum(axis=0)
+        for part in (hits, cases)
+    )
     total = int(cases.sum())
     if not total:
         return Share(None, None, None, 0)
     with np.errstate(invalid="ignore"):
         resamples = 100 * (weights @ hits) / (weights @ cases)
-    value, questions = 100 * hits.sum() / total, int((cases > 0).sum())
-    free = np.array([questions - 1])
-    errors = standard_errors(resamples[:, None], questions, free)
+    value, questions = np.array([100 * hits.sum() / total]), np.array([(cases > 0).sum()])
+    errors = standard_errors(resamples[:, None], questions, questions - 1)
     least = np.sqrt(value * (100 - value) / total)
-    lower, upper = score_bounds(np.array([value]), errors, least, questions, free, LEVEL)
-    return Share(value, float(lower[0]), float(upper[0]), total)
+    bounds = score_bounds(value, errors, least, questions, questions - 1, LEVEL)
+    lower, upper = (float(bound[0]) for bound in bounds)
+    return Share(float(value[0]), lower, upper, total)
 
 
 def _health(verdicts: Verdicts, name: str, codes: np.ndarray, weights: np.ndarray) -> JudgeHealth:
     played = codes != ABSENT
     states = {state: int((codes == code).sum()) for state, code in CODE_OF_STATE.items()}
     states["ok"] = int((codes >= 0).sum())
-    first, second = from_the_model(codes)[..., 0], from_the_model(codes)[..., 1]
-    both = ~np.isnan(first) & ~np.isnan(second)
+    first, second = np.moveaxis(from_the_model(codes), -1, 0)
+    both = np.isfinite(first) & np.isfinite(second)
     for_a = np.stack([-first, second])  # of both games of a question
-    decided = both & (np.abs(for_a) > 0)
-    strong = both & (np.abs(for_a) == 2)
+    decided, strong = both & (np.abs(for_a) > 0), both & (np.abs(for_a) == 2)
+    weak, to_a = decided & ~strong, for_a > 0
     flips = both & (first * second < 0)
-    half = both & ((first == 0) != (second == 0))
     return JudgeHealth(
         judge=name,
         games=int(played.sum()),
@@ -106,12 +105,12 @@ def _health(verdicts: Verdicts, name: str, codes: np.ndarray, weights: np.ndarra
             label: (int((codes[..., 0] == code).sum()), int((codes[..., 1] == code).sum()))
             for code, label in enumerate(VERDICTS)
         },
-        a_wins=share(decided & (for_a > 0), decided, weights),
-        a_wins_strong=share(strong & (for_a > 0), strong, weights),
-        a_wins_weak=share(decided & ~strong & (for_a > 0), decided & ~strong, weights),
+        a_wins=share(decided & to_a, decided, weights),
+        a_wins_strong=share(strong & to_a, strong, weights),
+        a_wins_weak=share(weak & to_a, weak, weights),
         flips=share(flips, both, weights),
         flips_to_a=share(flips & (second > 0), flips, weights),
-        half_flips=share(half, both, weights),
+        half_flips=share(both & ((first == 0) != (second == 0)), both, weights),
         strong=share(strong, np.stack([both, both]), weights),
         models=[
             ModelHealth(
@@ -119,7 +118,7 @@ def _health(verdicts: Verdicts, name: str, codes: np.ndarray, weights: np.ndarra
                 games=int(played[i].sum()),
                 no_verdict=int((played[i] & (codes[i] < 0)).sum()),
                 truncated=int((codes[i] == CODE_OF_STATE["truncated"]).sum()),
-                a_wins=_percent((decided & (for_a > 0))[:, i].sum(), decided[:, i].sum()),
+                a_wins=_percent((decided & to_a)[:, i].sum(), decided[:, i].sum()),
                 flips=_percent(flips[i].sum(), both[i].sum()),
             )
             for i, model in enumerate(verdicts.models)

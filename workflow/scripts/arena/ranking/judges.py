@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from arena.ranking.agreement import agreements, disputed
+from arena.ranking.documents import plain
 from arena.ranking.doubts import FEW
-from arena.ranking.health_formats import plain
 from arena.ranking.intervals import question_weights
 from arena.ranking.leaderboard import Board, make_boards
 from arena.ranking.options import Options
 from arena.ranking.votes import Verdicts
 from arena.support.errors import DataError
+
+KEYS = {"value": "score", "lower": "lower", "upper": "upper"}  # of a judge's own row
 
 
 def compare_judges(
@@ -38,7 +40,8 @@ def compare_judges(
         for judge, codes in zip(verdicts.judges, verdicts.codes, strict=True)
     ]
     weights = question_weights(verdicts.questions, options.rounds, options.seed)
-    scores, shares = [], []
+    scores: list[dict[str, Any]] = []
+    shares = []
     for board, *own in zip(boards, *alone, strict=True):
         scores += _scores(board, own, verdicts.judges)
         shares.append(_share(board, own))
@@ -57,15 +60,14 @@ def check_poolable(verdicts: Verdicts) -> None:
     """Raise DataError where the judges were asked with different system prompts."""
     for category, by_judge in verdicts.prompts.items():
         if len({frozenset(prompts) for prompts in by_judge.values()}) > 1:
-            starts = {
-                judge: ", ".join(" ".join(prompt.split())[:60] or "(none)" for prompt in prompts)
-                for judge, prompts in by_judge.items()
-            }
-            lines = [f"\n{judge}: {start}" for judge, start in starts.items()]
-            raise DataError(
+            lines = [
                 f"category {category}: the judges had different system prompts, so their votes "
-                f"cannot be pooled; show them one by one, with -j JUDGE:{''.join(lines)}"
-            )
+                "cannot be pooled; show them one by one, with -j JUDGE:"
+            ]
+            for judge, prompts in by_judge.items():
+                starts = (" ".join(prompt.split())[:60] or "(none)" for prompt in prompts)
+                lines.append(f"{judge}: {', '.join(starts)}")
+            raise DataError("\n".join(lines))
 
 
 def uneven_prompts(verdicts: Verdicts) -> Iterator[str]:
@@ -94,11 +96,7 @@ def _scores(board: Board, own: Sequence[Board], judges: Sequence[str]) -> Iterat
             "pooled": row.score,
             "mean": float(np.mean(known)) if known else None,
             "by_judge": {
-                judge: {
-                    "value": one and one.score,
-                    "lower": one and one.lower,
-                    "upper": one and one.upper,
-                }
+                judge: {key: one and getattr(one, name) for key, name in KEYS.items()}
                 for judge, one in zip(judges, found, strict=True)
             },
         }
@@ -122,13 +120,14 @@ def _share(board: Board, own: Sequence[Board]) -> dict[str, Any]:
         for row in board.rows
         if row.questions >= FEW * board.questions and all(row.model in each for each in places)
     ]
+    both = [
+        (each, [place[model] for model in models]) for each, place in zip(own, places, strict=True)
+    ]
+    scores = np.array([[each.rows[i].score for i in some] for each, some in both])
+    drawn = np.array([each.resamples[:, some] for each, some in both])
+    drawn = drawn[:, np.isfinite(drawn).all(axis=(0, 2))]  # [J, rounds, M]
     shares: dict[str, Any] = {"category": board.category, "of_scores": None, "of_differences": None}
     if models:
-        columns = [[place[model] for model in models] for place in places]
-        both = list(zip(own, columns, strict=True))
-        scores = np.array([[each.rows[i].score for i in some] for each, some in both])
-        drawn = np.array([each.resamples[:, some] for each, some in both])
-        drawn = drawn[:, np.isfinite(drawn).all(axis=(0, 2))]  # [J, rounds, M]
         shares["of_scores"] = _judges_variance(scores, drawn)
     if len(models) > 1:
         apart = scores - scores.mean(axis=1, keepdims=True)

@@ -20,10 +20,10 @@ class Row:
     """A model's score with its interval, in percent, and what it rests on.
 
     The baseline's row is 50.0 by definition and rests on no game. best_rank, worst_rank: the ranks
-    that the data allow; None without a score that can be compared. won, tied, lost: of the games.
-    plain_score: without style control, of all votes. is_plain: `score` is that one although style
-    was to be controlled. design_effect: the score's variance in terms of that of as many
-    independent votes. avg_tokens: of the model's answers. Both None where they are not known.
+    that the data allow; None without a score that can be compared. plain_score: without style
+    control, of all votes. is_plain: `score` is that one although style was to be controlled.
+    design_effect: the score's variance in terms of that of as many independent votes.
+    avg_tokens: of the model's answers. Both None where they are not known.
     """
 
     model: str
@@ -43,6 +43,11 @@ class Row:
     avg_tokens: float | None = None
     design_effect: float | None = None
 
+    @property
+    def title(self) -> str:
+        """The name as tables show it."""
+        return self.model + " (baseline)" * (self.is_baseline and self.model[:1] != "(")
+
 
 @dataclass(frozen=True, slots=True)
 class Board:
@@ -59,20 +64,6 @@ class Board:
     style: StyleFit | None = None
     notes: list[str] = field(default_factory=list)
     resamples: np.ndarray = field(default_factory=lambda: np.empty((0, 0)), repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """The questions of one table: arrays of all models [M, Q], weights [rounds, Q]."""
-
-    category: str
-    baseline: str | None
-    codes: np.ndarray  # [J, M, Q, 2]
-    votes: Votes
-    weights: np.ndarray
-    strata: list[np.ndarray]  # the questions of each category
-    columns: np.ndarray | None  # of style
-    tokens: Mapping[str, float]
 
 
 def make_boards(
@@ -92,41 +83,29 @@ def make_boards(
     columns = None
     if options.control_features:
         columns = _style_columns(verdicts, counts or {}, options.rule)
+    tables = [(name, verdicts.category == i) for i, name in enumerate(verdicts.categories)]
+    if len(tables) > 1:
+        tables.append((OVERALL, np.ones(len(verdicts.questions), dtype=bool)))
     boards = []
-    for number, category in enumerate((*verdicts.categories, OVERALL)):
-        if category == OVERALL and len(boards) == 1:
-            boards.append(replace(boards[0], category=OVERALL))
-            break
-        some = verdicts.category == number
-        chosen = np.arange(len(some)) if category == OVERALL else np.flatnonzero(some)
-        strata = [
-            np.flatnonzero(verdicts.category[chosen] == one)
-            for one in np.unique(verdicts.category[chosen])
-        ]
-        part = _Part(
-            category,
-            _baseline(verdicts.baselines, category),
-            verdicts.codes[:, :, chosen],
-            votes.of(chosen),
-            weights[:, chosen],
-            strata,
-            None if columns is None else columns[:, chosen],
-            _average_tokens(counts or {}, chosen),
-        )
-        boards.append(_board(verdicts.models, part, options))
-    return boards
+    for category, chosen in tables:
+        tokens = {model: rows[chosen, 0] for model, rows in (counts or {}).items()}
+        own = verdicts.category[chosen]
+        strata = [np.flatnonzero(own == one) for one in np.unique(own)]
+        style = None if columns is None else columns[:, chosen]
+        part = votes.of(chosen), weights[:, chosen], strata, style, tokens
+        boards.append(_board(verdicts, options, category, verdicts.codes[:, :, chosen], *part))
+    return boards if len(boards) > 1 else [*boards, replace(boards[0], category=OVERALL)]
+
+
+def shown(boards: Sequence[Board]) -> list[Board]:
+    """With one category, its table says all that the overall one would."""
+    return [board for board in boards if board.category != OVERALL or len(boards) > 2]
 
 
 def _baseline(baselines: Mapping[str, str | None], category: str) -> str | None:
     """The category's baseline; overall the one of all categories, None where they differ."""
     names = set(baselines.values()) if category == OVERALL else {baselines[category]}
     return (names.pop() or UNNAMED_BASELINE) if len(names) == 1 else None
-
-
-def _average_tokens(counts: Mapping[str, np.ndarray], chosen: np.ndarray) -> dict[str, float]:
-    """Model -> mean tokens of its answers to these questions, where there are any."""
-    tokens = {model: rows[chosen, 0] for model, rows in counts.items()}
-    return {m: float(np.nanmean(some)) for m, some in tokens.items() if np.isfinite(some).any()}
 
 
 def _style_columns(verdicts: Verdicts, counts: Mapping[str, np.ndarray], rule: str) -> np.ndarray:
@@ -140,87 +119,90 @@ def _style_columns(verdicts: Verdicts, counts: Mapping[str, np.ndarray], rule: s
     return np.array([style_columns(one, against, rule) for one in ours])
 
 
-def _board(models: Sequence[str], part: _Part, options: Options) -> Board:
-    judged = part.votes.votes.sum(axis=1) > 0
-    notes = list(silent_models(models, part.codes, judged))
-    models = [model for model, some in zip(models, judged, strict=True) if some]
-    every = votes = part.votes.rows(judged)
-    plain = 100 * votes.wins.sum(axis=1) / votes.votes.sum(axis=1)
-    scores, fit, is_plain = plain, None, np.zeros(len(models), dtype=bool)
-    if part.columns is None:
-        resamples = _resamples(models, votes, part, options)
+def _board(
+    verdicts: Verdicts,
+    options: Options,
+    category: str,
+    codes: np.ndarray,
+    every: Votes,
+    weights: np.ndarray,
+    strata: Sequence[np.ndarray],
+    columns: np.ndarray | None,
+    tokens: Mapping[str, np.ndarray],
+) -> Board:
+    """The table of some questions: arrays of all models [M, Q], weights [rounds, Q]."""
+    baseline = _baseline(verdicts.baselines, category)
+    judged = every.votes.sum(axis=1) > 0
+    notes = list(silent_models(verdicts.models, codes, judged))
+    models = [verdicts.models[i] for i in np.flatnonzero(judged).tolist()]
+    every = votes = every.rows(judged)
+    scores = plain = 100 * votes.wins.sum(axis=1) / votes.votes.sum(axis=1)
+    fit, is_plain = None, np.zeros(len(models), dtype=bool)
+    if options.ci == "questions":
+        resamples = intervals.resampled_scores(votes, weights, strata)
     else:
-        columns = part.columns[judged]
+        drawn = options.rounds, options.seed, options.rule
+        resamples = intervals.upstream_scores(votes, models, *drawn)
+    if columns is not None:
+        columns = columns[judged]
         known = ~np.isnan(columns).any(axis=-1)
         votes = every.where(known)
         is_plain = votes.votes.sum(axis=1) == 0
         notes += unknown_style(models, every, known, is_plain)
-        weights = intervals.stratified(part.weights, part.strata)
-        draw = intervals.resampler(votes, weights, options.ci, options.seed)
-        features = options.control_features
-        drawn = weights if options.ci == "questions" else None
-        fit = fit_style(votes, columns, features, draw, options.rounds, options.level, drawn)
+        even = intervals.stratified(weights, strata)
+        draw = intervals.resampler(votes, even, options.ci, options.seed)
+        how = options.control_features, draw, options.rounds, options.level
+        fit = fit_style(votes, columns, *how, even if options.ci == "questions" else None)
         scores = np.where(is_plain, plain, fit.scores)
-        resamples = np.where(is_plain, _resamples(models, every, part, options), fit.resamples)
-    notes += thin_ground(models, votes, part.baseline, options)
+        resamples = np.where(is_plain, resamples, fit.resamples)
+    notes += thin_ground(models, votes, baseline, options)
     questions = int((votes.votes > 0).any(axis=0).sum())
     shown = every.where(is_plain[:, None] | (votes.votes > 0))  # what each score rests on
-    if part.baseline is not None:  # as good as itself on every question, and it rests on no game
-        models = [*models, part.baseline]
+    if baseline is not None:  # as good as itself on every question, and it rests on no game
+        models = [*models, baseline]
         votes, shown = votes.with_baseline(), shown.with_baseline()
         scores, plain = np.append(scores, 50.0), np.append(plain, 50.0)
         is_plain = np.append(is_plain, False)
         resamples = np.pad(resamples, ((0, 0), (0, 1)), constant_values=50.0)
     # Best first, unknown scores last, equals by name: the same order every time.
-    order = sorted(
-        range(len(models)),
-        key=lambda i: (-np.nan_to_num(scores[i], nan=-1), in_order(models[i])),
-    )
-    at_baseline = None if part.baseline is None else order.index(len(models) - 1)
+    best_first = np.nan_to_num(-scores, nan=1).tolist()
+    order = sorted(range(len(models)), key=lambda i: (best_first[i], in_order(models[i])))
+    at_baseline = None if baseline is None else order.index(len(models) - 1)
     models = [models[i] for i in order]
     scores, plain, is_plain, resamples = (
         values[..., order] for values in (scores, plain, is_plain, resamples)
     )
     votes, shown = votes.rows(order), shown.rows(order)
-    lower, upper, design = _intervals(scores, resamples, shown, part.strata, at_baseline, options)
-    settings = (options.level, at_baseline, part.strata, options.ranks)
+    lower, upper, design = _intervals(scores, resamples, shown, strata, at_baseline, options)
+    settings = options.level, at_baseline, strata, options.ranks
     if options.paired:
-        differences = compare.paired_differences(votes, part.weights, *settings)
+        differences = compare.paired_differences(votes, weights, *settings)
     else:
         differences = compare.resampled_differences(scores, resamples, votes, *settings, options.ci)
     known = np.isfinite(scores) & ~is_plain
     best, worst = compare.rank_ranges(differences, known)
-    rows = []
-    for i, model in enumerate(models):
-        is_baseline = i == at_baseline
-        games, won, tied = (
-            0 if is_baseline else int(counts[i].sum())
-            for counts in (shown.games, shown.games_won, shown.games_tied)
-        )
-        rows.append(
-            Row(
-                model=model,
-                score=float(scores[i]),
-                lower=float(lower[i]),
-                upper=float(upper[i]),
-                questions=0 if is_baseline else int((shown.votes[i] > 0).sum()),
-                games=games,
-                best_rank=int(best[i]) if known[i] else None,
-                worst_rank=int(worst[i]) if known[i] else None,
-                won=won,
-                tied=tied,
-                lost=games - won - tied,
-                avg_tokens=part.tokens.get(model),
-                design_effect=float(design[i]) if np.isfinite(design[i]) else None,
-                plain_score=float(plain[i]),
-                is_plain=bool(is_plain[i]),
-                is_baseline=is_baseline,
-            )
-        )
+    own = np.arange(len(models)) == (-1 if at_baseline is None else at_baseline)
+    played = [(shown.votes > 0).sum(axis=1)]
+    played += [each.sum(axis=1) for each in (shown.games, shown.games_won, shown.games_tied)]
+    counted = np.where(own, 0, played).astype(int)
+    used, games, won, tied = counted
+    arrays = {
+        **{"score": scores, "lower": lower, "upper": upper, "questions": used, "games": games},
+        **{"won": won, "tied": tied, "lost": games - won - tied, "plain_score": plain},
+        **{"is_plain": is_plain, "is_baseline": own},
+        "best_rank": np.where(known, best, np.array(None)),
+        "worst_rank": np.where(known, worst, np.array(None)),
+        "design_effect": np.where(np.isfinite(design), design, np.array(None)),
+    }
+    columns_of = zip(*(values.tolist() for values in arrays.values()), strict=True)
+    rows = [
+        Row(model=model, avg_tokens=_mean(tokens.get(model)), **dict(zip(arrays, row, strict=True)))
+        for model, row in zip(models, columns_of, strict=True)
+    ]
     groups = compare.alike(differences, np.flatnonzero(known).tolist())
     return Board(
-        category=part.category,
-        baseline=part.baseline,
+        category=category,
+        baseline=baseline,
         questions=questions,
         rows=rows,
         differences=differences,
@@ -231,11 +213,11 @@ def _board(models: Sequence[str], part: _Part, options: Options) -> Board:
     )
 
 
-def _resamples(models: Sequence[str], votes: Votes, part: _Part, options: Options) -> np.ndarray:
-    """Plain scores of every round, [rounds, M]."""
-    if options.ci == "questions":
-        return intervals.resampled_scores(votes, part.weights, part.strata)
-    return intervals.upstream_scores(votes, models, options.rounds, options.seed, options.rule)
+def _mean(tokens: np.ndarray | None) -> float | None:
+    """Of a model's answers to these questions; None where there are none."""
+    if tokens is None or not np.isfinite(tokens).any():
+        return None
+    return float(np.nanmean(tokens))
 
 
 def _intervals(
@@ -262,9 +244,8 @@ def _intervals(
     else:
         models = np.arange(len(scores)) != baseline
         lower, upper = np.full((2, len(scores)), 50.0)
-        lower[models], upper[models] = intervals.unanchored_bounds(
-            resamples[:, models], options.level
-        )
+        bounds = intervals.unanchored_bounds(resamples[:, models], options.level)
+        lower[models], upper[models] = bounds
     if baseline is not None:
         lower[baseline] = upper[baseline] = 50.0
         design[baseline] = np.nan

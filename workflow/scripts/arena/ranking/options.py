@@ -26,7 +26,7 @@ class Options:
     ranks: str = "simultaneous"
     control_features: tuple[str, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for key, value, known in (
             ("rule", self.rule, RULES),
             ("ci", self.ci, CI),

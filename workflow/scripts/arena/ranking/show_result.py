@@ -1,32 +1,29 @@
 """From a folder of judgments to the leaderboard's files."""
 
-import fnmatch
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from arena.data.answers import model_inside
 from arena.data.verdict import DEFAULT_PATTERNS, default_rule
-from arena.pages.judges_page import judges_csv, judges_page
-from arena.ranking import formats
-from arena.ranking.against import compare_rankings, comparison_text, read_ranking
-from arena.ranking.agreement import agreements
-from arena.ranking.answer_health import answer_health, read_lengths
+from arena.ranking.against import compare_rankings, read_ranking
+from arena.ranking.agreement import LEVEL, Agreement, agreements
+from arena.ranking.answer_health import AnswerHealth, answer_health, read_lengths
 from arena.ranking.curves import Point, make_curves
+from arena.ranking.documents import plain
 from arena.ranking.doubts import doubts
-from arena.ranking.health_formats import Health, as_json
 from arena.ranking.intervals import question_weights
-from arena.ranking.judge_health import judge_health
+from arena.ranking.judge_health import JudgeHealth, judge_health
 from arena.ranking.judges import check_poolable, compare_judges, uneven_prompts
-from arena.ranking.leaderboard import Board, make_boards
+from arena.ranking.leaderboard import Board, make_boards, shown
 from arena.ranking.options import Options
 from arena.ranking.style import DIFFERENCES
 from arena.ranking.style_counts import read_style_counts
-from arena.ranking.votes import Verdicts, count_votes, read_verdicts
+from arena.ranking.votes import Example, Verdicts, count_votes, read_verdicts
 from arena.support.errors import DataError
-from arena.support.jsonl import write_atomic
-from arena.support.names import did_you_mean, in_order
+from arena.support.names import did_you_mean
 
 TOY_NOTE = (
     "The demo judge is a toy: its verdicts come from no language model, and these numbers say "
@@ -59,14 +56,24 @@ class Sources:
         DataError naming what there is.
         """
         folder = judgments_dir or data_dir / bench / "model_judgment"
-        judgments = {}
-        for judge in dict.fromkeys(judges):
-            files = sorted(path for path in (folder / judge).glob("*.jsonl") if path.is_file())
+        found = {
+            judge: sorted(path for path in (folder / judge).glob("*.jsonl") if path.is_file())
+            for judge in judges
+        }
+        for judge, files in found.items():
             if not files:
                 raise DataError(_no_judgments(folder, judge))
-            judgments[judge] = files
-        if models:
-            judgments = _chosen(judgments, models, folder)
+        names = {path.name.removesuffix(".jsonl") for files in found.values() for path in files}
+        wanted = set() if models else names
+        for entry in models:
+            some = {name for name in names if name == entry or fnmatchcase(name, entry)}
+            if not some:
+                raise DataError(f"{folder}: no judgments of {entry!r}{did_you_mean(entry, names)}")
+            wanted |= some
+        judgments = {
+            judge: [path for path in files if path.name.removesuffix(".jsonl") in wanted]
+            for judge, files in found.items()
+        }
         return cls(bench, judgments, answers_dir or data_dir / bench / "model_answer")
 
     def answers(self, verdicts: Verdicts) -> dict[str, Path]:
@@ -91,7 +98,7 @@ class Sources:
 class Result:
     """The tables, and everything that is said about them."""
 
-    sources: Sources
+    bench: str
     verdicts: Verdicts
     options: Options
     boards: list[Board]
@@ -100,63 +107,21 @@ class Result:
     judges: dict[str, Any] | None = None  # None: there is one judge
     against: list[dict[str, Any]] | None = None  # None: no other ranking was given
 
-    @property
-    def heading(self) -> str:
-        """One line that says how the numbers were made."""
-        options = self.options
-        judges = " + ".join(self.verdicts.judges)
-        drawn = "questions"
-        if options.ci != "questions":
-            drawn = f"single votes (as upstream{', unanchored' * (options.ci == 'unanchored')})"
-        style = ""
-        if options.control_features:
-            style = f"; style control: {', '.join(options.control_features)}"
-        return (
-            f"{self.sources.bench}, judge {judges}, rule {options.rule}, strong verdicts count "
-            f"{options.weight:g}; {options.level:.0%} intervals from {options.rounds} resamples of "
-            f"{drawn}, seed {options.seed}{style}"
-        )
 
-    def text(self) -> str:
-        """All tables for a terminal."""
-        text = formats.as_text(self.boards, self.options, self.heading, self.notes)
-        text += f"\n{judges_page(self.judges).text()}" if self.judges else ""
-        return text + (f"\n{comparison_text(self.against)}" if self.against else "")
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Everything about the judges of a bench; `answers` is None where no answer was read."""
 
-    def comparison(self, models: Sequence[str]) -> str:
-        """The differences between each two of `models` (none: of all), as text."""
-        known = {row.model for board in self.boards for row in board.rows}
-        models = models or sorted(known, key=in_order)
-        for model in models:
-            if model not in known:
-                raise DataError(f"--compare: no row for {model!r}{did_you_mean(model, known)}")
-        return formats.differences_text(self.boards, models)
+    bench: str
+    judges: list[JudgeHealth]
+    agreement: list[Agreement]
+    answers: AnswerHealth | None
+    examples: Sequence[Example]
+    notes: list[str]
 
-    def files(self) -> dict[str, str]:
-        """File name -> its text."""
-        about = {"bench": self.sources.bench, "judges": self.verdicts.judges}
-        about["toy"] = TOY_NOTE in self.notes
-        said = self.options, self.heading, self.notes
-        files = {
-            "leaderboard.txt": self.text(),
-            "leaderboard.md": formats.as_markdown(self.boards, *said),
-            "leaderboard.tex": formats.as_latex(self.boards, *said),
-            "leaderboard.csv": formats.as_csv(self.boards),
-            "leaderboard.json": formats.as_json(self.boards, self.options, about, self.notes),
-            "differences.csv": formats.differences_csv(self.boards),
-        }
-        if self.curves is not None:
-            files["curves.csv"] = formats.curves_csv(self.curves)
-        if self.against:
-            files["against.json"] = as_json(self.against)
-        if self.judges:
-            files |= {"judges.csv": judges_csv(self.judges), "judges.json": as_json(self.judges)}
-        return files
-
-    def write(self, folder: Path) -> None:
-        """Write all files into `folder`, each whole or not at all."""
-        for name, text in self.files().items():
-            write_atomic(folder / name, text)
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data with rounded numbers: the content of health.json."""
+        return plain(asdict(self) | {"level": LEVEL})
 
 
 def make_result(
@@ -181,36 +146,27 @@ def make_result(
     """
     rule = rule or default_rule(sources.bench)
     chosen = Options(rule=rule, **options)
-    verdicts = read_verdicts(
-        sources.judgments,
-        bench=sources.bench,
-        rule=rule,
-        patterns=patterns,
-        categories=categories,
-        baselines=baselines,
-    )
+    files, bench = sources.judgments, sources.bench
+    verdicts = read_verdicts(files, bench, rule, patterns, categories, baselines)
     check_poolable(verdicts)
-    notes = [*notes, *verdicts.notes, *uneven_prompts(verdicts), *doubts(verdicts, rule)]
-    if toy or verdicts.toy:
-        notes.insert(0, TOY_NOTE)
+    notes = [TOY_NOTE] * (toy or verdicts.toy) + [*notes, *verdicts.notes]
+    notes += [*uneven_prompts(verdicts), *doubts(verdicts, rule)]
     counts = None
     if chosen.control_features or tokens:
-        files = sources.answers(verdicts)
+        answers = sources.answers(verdicts)
         if chosen.control_features:
-            _check_baselines(verdicts, files)
+            _check_baselines(verdicts, answers)
             notes.append(f"style control by rule {rule}: {DIFFERENCES[rule]}")
-        counts, more = read_style_counts(files, verdicts.questions)
+        counts, more = read_style_counts(answers, verdicts.questions)
         notes += more
     boards = make_boards(verdicts, chosen, counts)
     curves = make_curves(boards, steps) if steps else None
     if curves == []:
         notes.append(f"no curves: steps {steps!r} matches the name of no model that is judged")
     judges = compare_judges(verdicts, chosen, boards, counts)
-    compared = None
-    if against is not None:
-        other = read_ranking(against)
-        compared = [compare_rankings(board, other) for board in formats.shown(boards)]
-    return Result(sources, verdicts, chosen, boards, notes, curves, judges, compared)
+    other = None if against is None else read_ranking(against)
+    compared = [compare_rankings(board, other) for board in shown(boards)] if other else None
+    return Result(bench, verdicts, chosen, boards, notes, curves, judges, compared)
 
 
 def make_health(
@@ -218,48 +174,42 @@ def make_health(
     *,
     rule: str | None = None,
     weight: float = 3,
-    baselines: Collection[str] = (),
-    patterns: Sequence[str] = DEFAULT_PATTERNS,
     seed: int = 42,
     toy: bool = False,
     notes: Sequence[str] = (),
+    **reading: Any,
 ) -> Health:
-    """Look at the judges themselves; with the answers at hand, also at how lengths were judged."""
+    """Look at the judges themselves; with the answers at hand, also at how lengths were judged.
+
+    reading: patterns and baselines, as for `make_result`.
+    """
     options = Options(rule=rule or default_rule(sources.bench), weight=weight, seed=seed)
-    verdicts = read_verdicts(
-        sources.judgments,
-        bench=sources.bench,
-        rule=options.rule,
-        patterns=patterns,
-        baselines=baselines,
-    )
+    verdicts = read_verdicts(sources.judgments, sources.bench, options.rule, **reading)
     weights = question_weights(verdicts.questions, options.rounds, seed)
-    answers, files = None, sources.answers(verdicts)
-    if any(path.is_file() for path in files.values()):
+    answers, texts = None, sources.answers(verdicts)
+    if any(path.is_file() for path in texts.values()):
         votes = count_votes(verdicts.codes, options.rule, weight)
-        answers = answer_health(verdicts, votes, *read_lengths(verdicts, files), weights)
+        answers = answer_health(verdicts, votes, *read_lengths(verdicts, texts), weights)
     return Health(
         bench=sources.bench,
         judges=judge_health(verdicts, weights),
         agreement=agreements(verdicts, weights, weight),
         answers=answers,
         examples=verdicts.examples,
-        notes=[*([TOY_NOTE] if toy or verdicts.toy else []), *notes, *verdicts.notes],
+        notes=[*[TOY_NOTE] * (toy or verdicts.toy), *notes, *verdicts.notes],
     )
 
 
 def _check_baselines(verdicts: Verdicts, files: Mapping[str, Path]) -> None:
     for category, baseline in verdicts.baselines.items():
+        about = "style control compares answers with the baseline's"
         if baseline is None:
             raise DataError(
-                f"style control compares answers with the baseline's, and the judgments of "
-                f"{category} do not name it; pass --baseline NAME"
+                f"{about}, and the judgments of {category} do not name it; pass --baseline NAME"
             )
         if not files[baseline].is_file():
-            raise DataError(
-                f"style control compares answers with the baseline's: {files[baseline]} does not "
-                "exist; --answers-dir is the folder of the answers"
-            )
+            missing = f"{files[baseline]} does not exist"
+            raise DataError(f"{about}: {missing}; --answers-dir is the folder of the answers")
 
 
 def _no_judgments(folder: Path, judge: str) -> str:
@@ -273,23 +223,3 @@ def _no_judgments(folder: Path, judge: str) -> str:
         return f"{folder}: holds files, but no folder {judge}; move them into {folder / judge}/"
     hint = did_you_mean(judge, judges) or f"; there are: {', '.join(judges) or 'none'}"
     return f"{folder / judge}: no judgments of this judge{hint}"
-
-
-def _chosen(
-    files: Mapping[str, list[Path]], models: Collection[str], folder: Path
-) -> dict[str, list[Path]]:
-    """Judge -> its files of the models that are wanted."""
-    names = {_model(path) for paths in files.values() for path in paths}
-    wanted: set[str] = set()
-    for entry in models:
-        found = {name for name in names if name == entry or fnmatch.fnmatchcase(name, entry)}
-        if not found:
-            raise DataError(f"{folder}: no judgments of {entry!r}{did_you_mean(entry, names)}")
-        wanted |= found
-    return {
-        judge: [path for path in paths if _model(path) in wanted] for judge, paths in files.items()
-    }
-
-
-def _model(file: Path) -> str:
-    return file.name.removesuffix(".jsonl")

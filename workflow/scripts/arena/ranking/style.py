@@ -1,21 +1,18 @@
 """Style control: scores as if all answers had the same style, by logistic regression.
 
-Each vote y in {0, 0.5, 1} of model m on question q has the log-odds c_m + x_mq . b. The columns x
-are four style differences between model and baseline, standardised over all votes of the table
-(sample standard deviation); the baseline's own c is 0. Unpenalised maximum likelihood, Newton's
-method to convergence. Arena-Hard-Auto stops after 50 L-BFGS iterations at rate 0.1, long before it.
-
-Votes of one model and question share x, so the data are matrices [M, Q] of won and cast votes, and
-the Hessian is an arrow: a diagonal for the models, at most four dense rows for the style. A Newton
-step costs a few passes over M x Q numbers.
+A vote y in {0, 0.5, 1} of model m on question q has the log-odds c_m + x_mq . b, the baseline's c
+being 0; columns x are style differences, standardised over all votes of the table. Unpenalised
+maximum likelihood by Newton's method. Votes of one model and question share x, so the Hessian is an
+arrow: a diagonal for the models and at most four dense rows for the style.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 
-from arena.ranking.intervals import standard_errors, student
+from arena.ranking.intervals import Resampler, standard_errors, student
 from arena.ranking.style_resamples import resampled_fits
 from arena.ranking.votes import Votes
 
@@ -34,8 +31,6 @@ DIFFERENCES = {
     "v0.1": "the columns of Arena-Hard-Auto v0.1, of raw counts; fitted to convergence and without "
     "a penalty, where that has one (L2, C = 1) and stops after 100 steps",
 }
-
-Resampler = Callable[[int], tuple[np.ndarray, np.ndarray]]  # round -> won and cast votes, [M, Q]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +94,11 @@ def fit_style(
     x, sds = _standardised(columns[..., [COLUMNS.index(name) for name in names]], cast)
     mixed = _mixed(won, cast)  # the other models say nothing about style
     kept = _independent(x[:, mixed], cast[mixed])
-    for name in (name for name, keep in zip(names, kept, strict=True) if not keep):
-        notes.append(f"style column {name} varies with nothing of its own: left out")
-    x, sds = x[kept], sds[kept]
-    names = [name for name, keep in zip(names, kept, strict=True) if keep]
-
+    notes += (
+        f"style column {name} varies with nothing of its own: left out"
+        for name in compress(names, ~kept)
+    )
+    x, sds, names = x[kept], sds[kept], list(compress(names, kept))
     found = fit(won, cast, x)
     if found is None:
         notes.append(
@@ -115,25 +110,23 @@ def fit_style(
         assert found is not None  # without style columns each model's own mean is the maximum
     scores, slopes = found
     resamples = np.full((rounds, len(won)), np.nan)
-    slope_resamples = np.full((rounds, len(names)), np.nan)
-    open_rounds = np.arange(rounds)
+    drawn_slopes = np.full((rounds, len(names)), np.nan)
+    open_rounds = list(range(rounds))
     if names and weights is not None:
-        resamples, slope_resamples = resampled_fits(won, cast, x, weights, scores, slopes, FLAT)
-        open_rounds = np.flatnonzero(np.isnan(slope_resamples).any(axis=1))
+        resamples, drawn_slopes = resampled_fits(won, cast, x, weights, scores, slopes, FLAT)
+        open_rounds = np.flatnonzero(np.isnan(drawn_slopes).any(axis=1)).tolist()
     for number in open_rounds:
         again = fit(*resampler(number), x, start=slopes)
         if again is not None:
-            resamples[number], slope_resamples[number] = again
-    failed = int(np.isnan(slope_resamples).any(axis=1).sum())
-    if failed:
+            resamples[number], drawn_slopes[number] = again
+    if failed := int(np.isnan(drawn_slopes).any(axis=1).sum()):
         notes.append(
             f"{failed} of {rounds} resamples had no style-controlled maximum: left out; "
             "many of them mean too few questions for style control"
         )
     questions = int((cast > 0).any(axis=0).sum())
-    reach = student(level, questions - 1) * standard_errors(
-        slope_resamples, questions, questions - 1
-    )
+    errors = standard_errors(drawn_slopes, questions, questions - 1)
+    reach = student(level, questions - 1) * errors
     ends = slopes - reach, slopes + reach
     coefficients = [Coefficient(*values) for values in zip(names, slopes, *ends, sds, strict=True)]
     return StyleFit(scores, resamples, coefficients, notes)
@@ -172,7 +165,9 @@ def _mixed(won: np.ndarray, cast: np.ndarray) -> np.ndarray:
     return (won.sum(axis=1) > 0) & (won.sum(axis=1) < cast.sum(axis=1))
 
 
-def _newton(won, cast, x, strengths, slopes):
+def _newton(
+    won: np.ndarray, cast: np.ndarray, x: np.ndarray, strengths: np.ndarray, slopes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
     """Newton's method, steps halved where the likelihood would fall; None: it has no maximum."""
     flat = x.reshape(len(x), -1)
     best, expected = _likelihood(won, cast, x, strengths, slopes)
@@ -215,7 +210,9 @@ def _whitening(corner: np.ndarray) -> np.ndarray:
     return vectors[:, some] / np.sqrt(values[some])
 
 
-def _likelihood(won, cast, x, strengths, slopes):
+def _likelihood(
+    won: np.ndarray, cast: np.ndarray, x: np.ndarray, strengths: np.ndarray, slopes: np.ndarray
+) -> tuple[float, np.ndarray]:
     """Return the log-likelihood and the expected vote of each model and question."""
     odds = np.tensordot(slopes, x, axes=1)
     odds += strengths[:, None]

@@ -1,13 +1,13 @@
 """Tokens, headers, list items and bold passages of every answer, as numbers for style control."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 
-from arena.data.answers import AnswerFile, left_out, read_answers
+from arena.data.answers import left_out, read_answers
 from arena.data.judgments import BUFFER
 from arena.data.metadata import complete_metadata, token_counter
 
@@ -40,18 +40,21 @@ def read_style_counts(
     file has NaN only, and a note: it costs the others nothing.
     """
     place = {uid: number for number, uid in enumerate(questions)}
-    counts, notes, counted, missing = {}, [], [], []
+    counts = {model: np.full((len(questions), 4), np.nan) for model in files}
+    notes, counted, missing = [], 0, []
     for model, path in files.items():
-        counts[model] = np.full((len(questions), 4), np.nan)
         if not path.is_file():
             missing.append(model)
             continue
         rows = _stored(path)
         if rows is None:
             file = read_answers(path)
-            rows = _counted(file)
+            rows = [
+                (uid, _row(complete_metadata(answer.text, answer.metadata)))
+                for uid, answer in file.answers.items()
+            ]
             notes += left_out(path, file.problems_of("unreadable"))
-            counted.append(model)
+            counted += 1
         for uid, row in rows:
             if uid in place:
                 counts[model][place[uid]] = row
@@ -59,7 +62,7 @@ def read_style_counts(
         notes.append(f"no answer file, so no tokens and no style, of: {', '.join(missing)}")
     if counted:
         notes.append(
-            f"style metadata counted from the answers of {len(counted)} models, tokens by "
+            f"style metadata counted from the answers of {counted} models, tokens by "
             f"{token_counter()[1]}"
         )
     return counts, notes
@@ -82,11 +85,6 @@ def _stored(path: Path) -> list[tuple[str, tuple[float, ...]]] | None:
                 return None
             rows.append((str(uid), _row(msgspec.structs.asdict(metadata))))
     return rows
-
-
-def _counted(file: AnswerFile) -> Iterable[tuple[str, tuple[float, ...]]]:
-    for uid, answer in file.answers.items():
-        yield uid, _row(complete_metadata(answer.text, answer.metadata))
 
 
 def _row(metadata: dict[str, Any]) -> tuple[float, ...]:

@@ -12,6 +12,7 @@ SINGULAR = 1e-10  # share of the largest curvature: a column that a round does n
 CHUNK = 100  # rounds: a model's [rounds, questions] then stay in the processor's cache
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # rounds that run away
 def resampled_fits(
     won: np.ndarray,
     cast: np.ndarray,
@@ -27,33 +28,25 @@ def resampled_fits(
     NaN in rounds that these steps do not settle: a patient fit has to. flat: the share of a slope's
     curvature at the start that is left where a maximum exists.
     """
-    first, second = np.triu_indices(len(x))
+    if len(weights) > CHUNK:
+        chunks = [weights[at : at + CHUNK] for at in range(0, len(weights), CHUNK)]
+        parts = [resampled_fits(won, cast, x, chunk, scores, slopes, flat) for chunk in chunks]
+        return np.concatenate([one for one, _ in parts]), np.concatenate([two for _, two in parts])
+    row, column = np.triu_indices(len(x))
     # What sums are taken of: 1, the columns, and their products, [M, Q, 1 + K + K (K + 1) / 2].
-    features = np.moveaxis(np.concatenate([np.ones_like(x[:1]), x, x[first] * x[second]]), 0, -1)
-    with np.errstate(over="ignore", invalid="ignore"):  # in rounds that run away
-        parts = [
-            _newton(won, cast, features, weights[at : at + CHUNK], scores, slopes, flat)
-            for at in range(0, len(weights), CHUNK)
-        ]
-    return np.concatenate([one for one, _ in parts]), np.concatenate([two for _, two in parts])
-
-
-def _newton(won, cast, features, weights, scores, slopes, flat):
-    """The same for some rounds."""
+    features = np.moveaxis(np.concatenate([np.ones_like(x[:1]), x, x[row] * x[column]]), 0, -1)
     total, sum_won = weights @ cast.T, weights @ won.T
     # A model that lost (or won) all votes of a round has its maximum at 0 (100) there whatever the
     # slopes are, and says nothing about them.
     mixed = ((sum_won > 0) & (sum_won < total))[..., None]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        shares = sum_won / total
-        beside = _log_odds(scores / 100) - _log_odds(won.sum(axis=1) / cast.sum(axis=1))
-        strengths = np.where(mixed[..., 0], _log_odds(shares) + beside, 0)
+    shares = sum_won / total
+    beside = _log_odds(scores / 100) - _log_odds(won.sum(axis=1) / cast.sum(axis=1))
+    strengths = np.where(mixed[..., 0], _log_odds(shares) + beside, 0)
     slopes = np.tile(slopes, (len(weights), 1))
-    width = slopes.shape[1]
-    row, column = np.triu_indices(width)
+    width = len(x)
     corner = np.empty((len(weights), width, width))
-    lost, begun = np.zeros(len(weights), dtype=bool), None  # lost: a round without a step to take
-    for _ in range(STEPS):
+    lost, begun = np.zeros(len(weights), dtype=bool), corner  # lost: rounds without a step to take
+    for number in range(STEPS):
         gradient, curvature = _derivatives(won, cast, features, weights, strengths, slopes)
         gradient, curvature = gradient * mixed, curvature * mixed
         diagonal = np.where(mixed, curvature[..., :1], 1)
@@ -70,18 +63,25 @@ def _newton(won, cast, features, weights, scores, slopes, flat):
         slope_step = np.linalg.solve(inner, ahead)
         step = ((gradient[..., :1] - border @ slope_step) / diagonal)[..., 0]
         strengths, slopes = strengths + step, slopes + slope_step[..., 0]
-        begun = inner if begun is None else begun
+        begun = begun if number else inner
         largest = np.maximum(np.abs(step).max(axis=1), np.abs(slope_step).max(axis=(1, 2)))
         settled = (largest < TOLERANCE) & ~lost
         if (settled | lost).all():
             break
-    settled &= np.linalg.eigvals(np.linalg.solve(begun, inner)).real.min(axis=1) > flat
+    settled &= np.linalg.eigvals(np.asarray(np.linalg.solve(begun, inner))).real.min(axis=1) > flat
     found = np.where(mixed[..., 0], 1 / (1 + np.exp(-strengths)), shares)
     found[~settled], slopes[~settled] = np.nan, np.nan
     return 100 * found, slopes
 
 
-def _derivatives(won, cast, features, weights, strengths, slopes):
+def _derivatives(
+    won: np.ndarray,
+    cast: np.ndarray,
+    features: np.ndarray,
+    weights: np.ndarray,
+    strengths: np.ndarray,
+    slopes: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
     """Gradient [R, M, 1 + K] and curvature [R, M, features] of the log-likelihood."""
     width = 1 + slopes.shape[1]
     gradient = np.empty((*strengths.shape, width))

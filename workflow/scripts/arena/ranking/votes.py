@@ -1,11 +1,9 @@
 """Verdicts of many models and judges as one small table of numbers, and the votes they stand for.
 
     Verdicts.codes[judge, model, question, game]     int8: 0..4 = VERDICTS, negative = no verdict
-    Votes.wins[model, question]                      sum of votes for the model (0.5 a tie)
-    Votes.votes[model, question]                     number of votes
+    Votes.wins, .votes[model, question]              votes for the model (0.5 a tie), and of all
 
-Only these arrays outlive a judgment line, so memory does not grow with the length of replies: 1,000
-models x 750 questions take 1.5 MB a judge.
+Only these outlive a judgment line: 1,000 models x 750 questions take 1.5 MB a judge.
 """
 
 import re
@@ -13,7 +11,7 @@ from array import array
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +35,12 @@ SHAPES = {
     rb"\s*\[": ": the file is one JSON array; jq -c '.[]' makes an object a line of it",
     rb"\s*\{\s*\n": ": its objects stand on several lines; jq -c . puts each on one",
     rb'.*"model_1"': ": these are pairwise judgments of FastChat's MT-Bench, not of Arena-Hard",
+}
+# What `_Reader._add` says of a line -> the note on so many of them.
+NOTES = {
+    "again": "{} questions judged twice; the last counts",
+    "itself": "judged against itself; its row is the baseline's, 50.0",
+    "other baseline": "{} lines against another baseline left out",
 }
 EXAMPLE_CHARS = 300  # the end of a reply, where the verdict should have been
 
@@ -85,8 +89,8 @@ class Votes:
     games_won: np.ndarray
     games_tied: np.ndarray
 
-    def of(self, questions: np.ndarray) -> "Votes":
-        """The same for some questions only (a mask or indices)."""
+    def of(self, questions: np.ndarray | slice) -> "Votes":
+        """The same for some questions only."""
         return Votes(*(getattr(self, name)[:, questions] for name in self.__slots__))
 
     def rows(self, models: np.ndarray | Sequence[int]) -> "Votes":
@@ -100,13 +104,8 @@ class Votes:
     def with_baseline(self) -> "Votes":
         """The same with a last row that ties on every question: the baseline against itself."""
         tie = np.ones(self.votes.shape[1])
-        last = (tie / 2, tie, tie, tie, 0 * tie, tie)
-        return Votes(
-            *(
-                np.vstack([getattr(self, name), row])
-                for name, row in zip(self.__slots__, last, strict=True)
-            )
-        )
+        last = zip(self.__slots__, (tie / 2, tie, tie, tie, 0 * tie, tie), strict=True)
+        return Votes(*(np.vstack([getattr(self, name), row]) for name, row in last))
 
 
 def count_votes(
@@ -127,32 +126,25 @@ def count_votes(
     has = codes >= 0
     counted = has.all(axis=-1, keepdims=True) & has if rule == "v2.0" else has
     # A row a verdict, the last one for "no vote", which codes of -1 and below are sent to.
-    wins_of = np.array([weight, 1, 0.5, 0, 0, 0])
-    votes_of = np.array([weight, 1, 1, 1, weight, 0])
     index = np.where(counted, codes, len(VERDICTS))
-    votes = votes_of[index]
-    wins = wins_of[index]
+    votes = np.array([weight, 1, 1, 1, weight, 0])[index]
+    wins = np.array([weight, 1, 0.5, 0, 0, 0])[index]
     wins[..., 0] = votes[..., 0] - wins[..., 0]
     ties = index == VERDICTS.index("A=B")
     scale = np.ones(votes.shape)
-    if alike is not None and len(codes) > 1:
-        for category in np.unique(alike):
-            here = np.flatnonzero(alike == category)
-            games, cast = (part[:, :, here].sum(axis=(2, 3)) for part in (counted, votes))  # [J, M]
-            with np.errstate(invalid="ignore"):
-                # As many votes of a model as before, shared out by games.
-                factor = np.nan_to_num(games / cast * (cast.sum(axis=0) / games.sum(axis=0)))
-            scale[:, :, here] = factor[:, :, None, None]
-    votes_and_games = (
-        *(wins * scale, ties * scale, votes * scale),
-        *(counted, counted & ~ties & (wins > 0), ties),
-    )
-    return Votes(*(part.sum(axis=(0, 3)) for part in votes_and_games))
+    for category in np.unique(alike) if alike is not None and len(codes) > 1 else ():
+        here = np.flatnonzero(alike == category)
+        games, cast = (part[:, :, here].sum(axis=(2, 3)) for part in (counted, votes))  # [J, M]
+        with np.errstate(invalid="ignore"):
+            # As many votes of a model as before, shared out by games.
+            factor = np.nan_to_num(games / cast * (cast.sum(axis=0) / games.sum(axis=0)))
+        scale[:, :, here] = factor[:, :, None, None]
+    parts = (wins * scale, ties * scale, votes * scale, counted, counted & ~ties & (wins > 0), ties)
+    return Votes(*(part.sum(axis=(0, 3)) for part in parts))
 
 
 def read_verdicts(
     files: Mapping[str, Sequence[Path]],
-    *,
     bench: str,
     rule: str = "v2.0",
     patterns: Sequence[str] = DEFAULT_PATTERNS,
@@ -165,7 +157,7 @@ def read_verdicts(
     baseline are kept, and with a single name are taken to be against it. Raises DataError when
     nothing is left, and when a category holds judgments against two baselines.
     """
-    reader = _Reader(bench, rule, patterns, baselines)
+    reader = _Reader(bench, rule, patterns, set(baselines))
     for judge, paths in files.items():
         if not paths:
             reader.notes.append(f"judge {judge} judged none of these models")
@@ -175,28 +167,30 @@ def read_verdicts(
     return reader.table(categories)
 
 
+@dataclass(slots=True)
 class _Reader:
     """Collects verdicts line by line: two bytes a question for each judge and model."""
 
-    def __init__(self, bench, rule, patterns, baselines):
-        self.bench, self.rule, self.patterns = bench, rule, patterns
-        self.baselines = set(baselines)
-        self.place: dict[str, int] = {}  # question -> its place in the arrays of codes
-        self.codes: dict[tuple[str, str], array[int]] = {}  # (judge, model) -> two codes a place
-        self.file: dict[tuple[str, str], Path] = {}  # (judge, model) -> the first file of it
-        self.category: dict[str, str] = {}
-        self.moved: dict[str, str] = {}  # question -> the category that an earlier line gave it
-        # (question, baseline) -> lines: a line's category may stand in a later file only
-        self.against: Counter[tuple[str, str]] = Counter()
-        self.examples: list[Example] = []
-        self.kept: dict[tuple[str, str], list[str]] = {}  # (judge, state) -> texts of examples
-        self.looked: Counter[tuple[str, str]] = Counter()
-        self.notes: list[str] = []
-        self.toy = False
-        self.prompts: dict[str, dict[str, dict[str, list[str]]]] = {}
+    bench: str
+    rule: str
+    patterns: Sequence[str]
+    baselines: set[str]
+    place: dict[str, int] = field(default_factory=dict)  # question -> place in arrays of codes
+    # (judge, model) -> two codes a place, and the first file of it
+    codes: dict[tuple[str, str], "array[int]"] = field(default_factory=dict)
+    file: dict[tuple[str, str], Path] = field(default_factory=dict)
+    category: dict[str, str] = field(default_factory=dict)
+    moved: dict[str, str] = field(default_factory=dict)  # question -> an earlier line's category
+    # (question, baseline) -> lines: a line's category may stand in a later file only
+    against: Counter[tuple[str, str]] = field(default_factory=Counter)
+    examples: list[Example] = field(default_factory=list)
+    looked: Counter[tuple[str, str]] = field(default_factory=Counter)  # (judge, state) -> replies
+    notes: list[str] = field(default_factory=list)
+    toy: bool = False
+    prompts: dict[str, dict[str, dict[str, list[str]]]] = field(default_factory=dict)
 
     def read(self, judge: str, path: Path) -> None:
-        problems: list = []
+        problems: list[Problem] = []
         counts: Counter[str] = Counter()
         asked: set[str | None] = set()  # categories whose system prompt in this file is known
         others: dict[Path, str] = {}  # that hold judgments of a model of this file
@@ -209,23 +203,17 @@ class _Reader:
             counts[self._add(judge, line)] += 1
             if line.category not in asked and self._prompt(judge, line):
                 asked.add(line.category)
-        if counts or others:
-            self.notes += left_out(path, problems)
-        else:
-            self.notes.append(_refused(path, problems))
-        self.notes += [
-            f"{path}: not counted, for {first}, which is called like the model, holds its judgments"
+        found = counts or others
+        self.notes += left_out(path, problems) if found else [_refused(path, problems)]
+        texts = [
+            f"not counted, for {first}, which is called like the model, holds its judgments"
             if _is_called(first, model)
-            else f"{path}: holds judgments of {model} like {first}; both count"
+            else f"holds judgments of {model} like {first}; both count"
             for first, model in others.items()
         ]
-        if counts["again"]:
-            self.notes.append(f"{path}: {counts['again']} questions judged twice; the last counts")
-        if counts["itself"]:
-            self.notes.append(f"{path}: judged against itself; its row is the baseline's, 50.0")
-        if counts["other baseline"]:
-            n = counts["other baseline"]
-            self.notes.append(f"{path}: {n} lines against another baseline left out")
+        for kind, text in NOTES.items():
+            texts += [text.format(counts[kind])] * (counts[kind] > 0)
+        self.notes += [f"{path}: {text}" for text in texts]
 
     def _add(self, judge: str, line: JudgmentLine) -> str:
         if line.baseline and self.baselines and line.baseline not in self.baselines:
@@ -233,17 +221,16 @@ class _Reader:
         if line.model == line.baseline:
             return "itself"
         if line.category:
-            known = self.category.setdefault(line.uid, line.category)
+            known = self.category.get(line.uid, line.category)
             if known != line.category:
                 self.moved[line.uid] = known
-                self.category[line.uid] = line.category
+            self.category[line.uid] = line.category
         if line.baseline:
             self.against[line.uid, line.baseline] += 1
         place = 2 * self.place.setdefault(line.uid, len(self.place))
         codes = self.codes.setdefault((judge, line.model), array("b"))
-        if len(codes) < place + 2:
-            codes.extend([ABSENT] * (place + 2 - len(codes)))
-        seen = codes[place] != ABSENT or codes[place + 1] != ABSENT
+        codes.extend([ABSENT] * (place + 2 - len(codes)))
+        seen = any(code != ABSENT for code in codes[place : place + 2])
         for index, game in enumerate(line.games):
             codes[place + index] = self._code(judge, line, index, game)
         return "again" if seen else "new"
@@ -253,9 +240,8 @@ class _Reader:
         prompts = (game.system_prompt for game in line.games if game)
         prompt = next((one for one in prompts if one is not None), None)
         if prompt is not None:
-            category = _category(line.category or self.bench)
-            by_judge = self.prompts.setdefault(category, {}).setdefault(judge, {})
-            by_judge.setdefault(prompt, []).append(line.model)
+            by_judge = self.prompts.setdefault(_category(line.category or self.bench), {})
+            by_judge.setdefault(judge, {}).setdefault(prompt, []).append(line.model)
         return prompt is not None
 
     def _code(self, judge: str, line: JudgmentLine, index: int, game: GameResult | None) -> int:
@@ -265,19 +251,13 @@ class _Reader:
         self.toy = self.toy or game.toy
         if game.score is not None:
             return CODE_OF_VERDICT[verdict_of(game.score)]
-        self._keep(judge, line, index, game)
+        kept = {one.text for one in self.examples if (one.judge, one.state) == (judge, game.state)}
+        if len(kept) < EXAMPLES and self.looked[judge, game.state] < EXAMPLES_LOOKED_AT:
+            self.looked[judge, game.state] += 1
+            text = game.answer.strip()[-EXAMPLE_CHARS:]
+            if text not in kept:
+                self.examples.append(Example(judge, line.model, line.uid, index, game.state, text))
         return CODE_OF_STATE[game.state]
-
-    def _keep(self, judge: str, line: JudgmentLine, index: int, game: GameResult) -> None:
-        """Keep the end of a reply as an example, if it is another one than those kept."""
-        kept = self.kept.setdefault((judge, game.state), [])
-        if len(kept) >= EXAMPLES or self.looked[judge, game.state] >= EXAMPLES_LOOKED_AT:
-            return
-        self.looked[judge, game.state] += 1
-        text = game.answer.strip()[-EXAMPLE_CHARS:]
-        if text not in kept:
-            kept.append(text)
-            self.examples.append(Example(judge, line.model, line.uid, index, game.state, text))
 
     def table(self, wanted: Collection[str] | None) -> Verdicts:
         category_of = {uid: _category(self.category.get(uid, self.bench)) for uid in self.place}
@@ -299,24 +279,26 @@ class _Reader:
         notes = [*self.notes, *self._odd_categories(category_of)]
         baselines = self._baselines(categories, category_of)
         for number, name in enumerate(categories):
-            if baselines[name] in models:
-                own, here = codes[:, models.index(baselines[name])], category == number
-                if (own[:, here] != ABSENT).any():
+            baseline = baselines[name]
+            if baseline is not None and baseline in models:
+                own = codes[:, models.index(baseline), :][:, category == number]
+                if (own != ABSENT).any():
                     notes.append(
-                        f"category {name}: {baselines[name]} is the baseline and was judged "
+                        f"category {name}: {baseline} is the baseline and was judged "
                         "against itself; its row is 50.0"
                     )
-                own[:, here] = ABSENT
-        judged = (codes != ABSENT).any(axis=(0, 2, 3))
+                codes[:, models.index(baseline), category == number] = ABSENT
+        judged = np.asarray((codes != ABSENT).any(axis=(0, 2, 3)))
         if not judged.any():
-            found = "".join(f"\n{note}" for note in notes[:MOST_NOTES])
-            more = f"\nand {len(notes) - MOST_NOTES} more" if len(notes) > MOST_NOTES else ""
-            raise DataError(
-                f"the judgment files hold no judgments that can be counted{found}{more}"
-            )
+            lines = [
+                "the judgment files hold no judgments that can be counted",
+                *notes[:MOST_NOTES],
+            ]
+            lines += [f"and {len(notes) - MOST_NOTES} more"] * (len(notes) > MOST_NOTES)
+            raise DataError("\n".join(lines))
         return Verdicts(
             judges=tuple(judges),
-            models=tuple(model for model, some in zip(models, judged, strict=True) if some),
+            models=tuple(compress(models, judged)),
             questions=tuple(questions),
             categories=tuple(categories),
             category=category,

@@ -77,9 +77,7 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
             f"are looked for in {answers_dir}/"
         )
     against = "+".join(sorted(set(baselines.values())))
-    walltime, leaderboard = config.get("walltime", {}), config.get("leaderboard", {})
-    if leaderboard.get("steps"):
-        compile_steps(leaderboard["steps"])  # refuses a bad pattern now, not after the campaign
+    walltime = config.get("walltime", {})
     settings = Settings(
         bench=bench,
         questions=questions,
@@ -93,10 +91,7 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
         walltime=_with_defaults(walltime, "start_minutes", "minutes_per_model", "max_minutes"),
         budget=config.get("budget", {}),
         gpu_hour_cost=config.get("gpu_hour_cost"),
-        leaderboard={
-            "rule": leaderboard.get("rule", default_rule(bench)),
-            **_with_defaults(leaderboard, "weight", "rounds", "ci", "control_features", "steps"),
-        },
+        leaderboard=_leaderboard(config.get("leaderboard", {}), bench),
         odd_names=tuple(model for model in named if not is_model_name(model)),
         upstream=upstream,
         prompts=prompts,
@@ -252,3 +247,16 @@ def _expand(
             raise ConfigError(f"config: {key}: {entry!r} is not one of the models{hint}")
         names |= dict.fromkeys(found)
     return list(names)
+
+
+def _leaderboard(ours: dict[str, Any], bench: str) -> dict[str, Any]:
+    if ours.get("steps"):
+        compile_steps(ours["steps"])  # refuses a bad pattern now, not after the campaign
+    keys = ("weight", "rounds", "ci", "ranks", "tokens", "control_features", "steps")
+    found = {"rule": ours.get("rule", default_rule(bench)), **_with_defaults(ours, *keys)}
+    if found["ci"] == "unanchored" and (found["rule"] != "v0.1" or found["control_features"]):
+        raise ConfigError(
+            "config: leaderboard.ci: unanchored is for leaderboard.rule v0.1 without "
+            "control_features; take upstream"
+        )
+    return found

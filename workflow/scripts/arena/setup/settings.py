@@ -40,6 +40,8 @@ DEFAULTS: dict[str, Any] = {
     "ci": "questions",
     "control_features": [],
     "steps": None,
+    "ranks": "simultaneous",
+    "tokens": False,
 }
 
 

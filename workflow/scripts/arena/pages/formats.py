@@ -1,0 +1,355 @@
+"""The leaderboard's files: text for terminals, Markdown, LaTeX (pandas tables), CSV and JSON."""
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from itertools import combinations
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from pandas import DataFrame
+
+from arena.pages.html import interval
+from arena.pages.judges_page import judges_csv, judges_page
+from arena.pages.text import csv_text, text_table
+from arena.ranking.curves import Point
+from arena.ranking.documents import as_json, plain
+from arena.ranking.leaderboard import Board, Row, shown
+from arena.ranking.options import Options
+from arena.ranking.show_result import TOY_NOTE, Result
+from arena.support.errors import DataError
+from arena.support.humanize import printable
+from arena.support.jsonl import write_atomic
+from arena.support.names import did_you_mean, in_order
+
+# The columns of leaderboard.csv: documented in docs/statistics.md, never renamed, only added to.
+CSV_COLUMNS = (
+    *("category", "model", "score", "lower", "upper", "questions", "games"),
+    *("best_rank", "worst_rank", "won", "tied", "lost", "avg_tokens", "design_effect"),
+    *("plain_score", "is_plain"),
+)
+DIFFERENCE_COLUMNS = (
+    *("category", "model", "other", "difference", "lower", "upper", "questions"),
+    *("p", "p_adjusted", "told_apart"),
+)
+CURVE_COLUMNS = ("category", "run", "step", "model", "score", "lower", "upper", "questions")
+RANKS = {
+    "simultaneous": "the places that the data allow, {:.0%} sure of all models at once (max-t over "
+    "all pairs).",
+    "marginal": "the places that the data allow by each pair alone ({:.0%}); some of so many pairs "
+    "are wrong.",
+}
+AGAINST = {
+    "Models in both": "models",
+    "Pairs": "pairs",
+    "Separability": "separability",
+    "Separability of the other": "other_separability",
+    "Agreement with confidence": "agreement",
+    "  where both separate": "agreement_where_separated",
+    "Brier score of pairs": "brier",
+    "Spearman": "spearman",
+    "Kendall": "kendall",
+}
+# What Markdown reads as more than text; inside a word "_" is only that.
+_MARKS = re.compile(r"[\\`*<>\[\]|&~]|(?<![^\W_])_|_(?![^\W_])")
+_LATEX = {
+    **{char: "\\" + char for char in "&%$#_{}"},
+    **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"},
+    **{char: f"${char}$" for char in "<>|"},
+    **{char: f"{{{char}}}" for char in "[*"},  # at the start of a row they would be options of \\
+}
+
+
+def files(result: Result) -> dict[str, str]:
+    """File name -> its text."""
+    texts = {
+        "leaderboard.txt": as_text(result),
+        "leaderboard.md": as_markdown(result),
+        "leaderboard.tex": as_latex(result),
+        "leaderboard.csv": csv_text(CSV_COLUMNS, _rows(result.boards)),
+        "leaderboard.json": as_json(_document(result)),
+        "differences.csv": csv_text(DIFFERENCE_COLUMNS, list(_pairs(result.boards))),
+    }
+    if result.curves is not None:
+        texts["curves.csv"] = csv_text(CURVE_COLUMNS, list(map(_point, result.curves)))
+    if result.against:
+        texts["against.json"] = as_json(plain(result.against))
+    if result.judges:
+        texts |= {"judges.csv": judges_csv(result.judges), "judges.json": as_json(result.judges)}
+    return texts
+
+
+def write(result: Result, folder: Path) -> None:
+    """Write all files into `folder`, each whole or not at all."""
+    for name, text in files(result).items():
+        write_atomic(folder / name, text)
+
+
+def as_text(result: Result) -> str:
+    """All tables as Arena-Hard-Auto prints them, with what each score rests on beside it."""
+    parts = list(_parts(result, "NOTE: ", "##### Category: {} #####", str, DataFrame.to_string))
+    parts += [judges_page(result.judges).text().rstrip("\n")] if result.judges else []
+    parts += [against_text(result.against)] if result.against else []
+    return printable("\n\n".join(parts)) + "\n"
+
+
+def as_markdown(result: Result) -> str:
+    """The same as Markdown tables."""
+    return printable("\n\n".join(_parts(result, "> ", "## {}", _escaped, _markdown))) + "\n"
+
+
+def _parts(
+    result: Result,
+    note: str,
+    title: str,
+    text: Callable[[str], str],
+    table: Callable[[DataFrame], str],
+) -> Iterator[str]:
+    first = "> **Note:** " if note == "> " else note
+    yield from (f"{first}{text(one)}" for one in result.notes)
+    yield from (text(heading(result)), text(legend(result.options)))
+    for board in shown(result.boards):
+        yield from (title.format(text(board.category)), table(_table(board)), *_power(board))
+        yield from (f"{note}{text(one)}" for one in board.notes)
+        if board.style and board.style.coefficients:
+            coefficients = {
+                one.column: [f"{one.value:+.3f}", f"({one.lower:+.3f}, {one.upper:+.3f})"]
+                for one in board.style.coefficients
+            }
+            columns = ["Coefficient", "CI"]
+            yield table(DataFrame.from_dict(coefficients, orient="index", columns=columns))
+
+
+def as_latex(result: Result) -> str:
+    """The same for a paper: a table a category, for a preamble with \\usepackage{booktabs}."""
+    options, boards = result.options, [board for board in shown(result.boards) if board.rows]
+    parts = [_comment(line) for line in (heading(result), legend(options), *result.notes)]
+    about = f"mean vote in percent with {options.level:.0%} intervals. {_ranks(options)}"
+    for board in boards:
+        table = _table(board).drop(columns=["Group", "Games"]).map(_latex)
+        table["CI (%)"] = [
+            "-"
+            if row.is_baseline or not math.isfinite(row.lower)
+            else f"$_{{-{row.score - row.lower:.1f}}}^{{+{row.upper - row.score:.1f}}}$"
+            for row in board.rows
+        ]
+        table["Rank"] = [rank_text(row).replace("-", "--") for row in board.rows]
+        for name in ("won", "tied", "lost"):
+            table[name.title()] = [
+                "-" if row.is_baseline else str(getattr(row, name)) for row in board.rows
+            ]
+        parts += map(_comment, (*_power(board), *board.notes))
+        parts.append(
+            table.rename(columns=_latex).to_latex(
+                index=False,
+                column_format="l" + "r" * (table.shape[1] - 1),
+                caption=_latex(f"{board.category}: {about}"),
+                label=f"tab:{re.sub(r'[^A-Za-z0-9]+', '-', board.category)}",
+            )
+        )
+    return printable("\n".join(parts))
+
+
+def heading(result: Result) -> str:
+    """One line that says how the numbers were made."""
+    options = result.options
+    drawn = "questions"
+    if options.ci != "questions":
+        drawn = f"single votes (as upstream{', unanchored' * (options.ci == 'unanchored')})"
+    style = ""
+    if options.control_features:
+        style = f"; style control: {', '.join(options.control_features)}"
+    return (
+        f"{result.bench}, judge {' + '.join(result.verdicts.judges)}, rule {options.rule}, strong "
+        f"verdicts count {options.weight:g}; {options.level:.0%} intervals from {options.rounds} "
+        f"resamples of {drawn}, seed {options.seed}{style}"
+    )
+
+
+def legend(options: Options) -> str:
+    """What the columns mean, by the way in which the ranks were made."""
+    group = "Group: neighbours that share a number cannot be told apart."
+    return f"{_ranks(options)} {group}"
+
+
+def _ranks(options: Options) -> str:
+    return f"Rank: {RANKS[options.ranks].format(options.level)}"
+
+
+def comparison(result: Result, models: Sequence[str]) -> str:
+    """The differences between each two of `models` (none: of all), as text."""
+    known = {row.model for board in result.boards for row in board.rows}
+    models = models or sorted(known, key=in_order)
+    for model in models:
+        if model not in known:
+            raise DataError(f"--compare: no row for {model!r}{did_you_mean(model, known)}")
+    rows = [
+        {
+            "Category": pair["category"],
+            "Model": pair["model"],
+            "Other": pair["other"],
+            "Difference": _number(pair["difference"], "+.1f"),
+            "CI": "-" if pair["lower"] is None else f"({pair['lower']:+.1f}, {pair['upper']:+.1f})",
+            "Questions": pair["questions"],
+            "p": _number(pair["p"], ".2g"),
+            "Adjusted": _number(pair["p_adjusted"], ".2g"),
+            "Told apart": pair["told_apart"],
+        }
+        for pair in _pairs(shown(result.boards))
+        if pair["model"] in models and pair["other"] in models
+    ]
+    return printable(DataFrame(rows).to_string(index=False)) + "\n" if rows else ""
+
+
+def against_text(found: Sequence[Mapping[str, Any]]) -> str:
+    """The comparison with another ranking: a column a category."""
+    other = found[0]["other"]
+    cells = [["", *(one["category"] for one in found)]]
+    cells += [[name, *(_measure(one[key]) for one in found)] for name, key in AGAINST.items()]
+    text = f"Against {other}\n\n{text_table(cells, [True, *(False for _ in found)])}"
+    if unknown := dict.fromkeys(model for one in found for model in one["unknown"]):
+        text += f"\n\nNOTE: not in {other}, so left out: {', '.join(unknown)}"
+    return text
+
+
+def _measure(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return interval(value).text
+    return "–" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _number(value: float | None, spec: str) -> str:
+    return "-" if value is None else f"{value:{spec}}"
+
+
+def _document(result: Result) -> dict[str, Any]:
+    """Everything, for programs: settings, flat rows, groups, style coefficients, notes."""
+    return {
+        **{"bench": result.bench, "judges": result.verdicts.judges},
+        "toy": TOY_NOTE in result.notes,
+        **asdict(result.options),
+        "level": result.options.level,
+        "notes": result.notes,
+        "rows": _rows(result.boards),
+        "categories": {
+            board.category: {
+                "baseline": board.baseline,
+                "questions": board.questions,
+                "detectable": _detectable(board),
+                "groups": board.groups,
+                "style": board.style and plain([asdict(one) for one in board.style.coefficients]),
+                "notes": board.notes,
+            }
+            for board in result.boards
+        },
+    }
+
+
+def interval_text(row: Row) -> str:
+    """`(-1.9 / +2.4)`: how far the interval reaches below and above the score."""
+    if not math.isfinite(row.lower):
+        return "-"
+    return f"(-{max(row.score - row.lower, 0):.1f} / +{max(row.upper - row.score, 0):.1f})"
+
+
+def rank_text(row: Row) -> str:
+    """`3` or `3-5`: the ranks that the data allow."""
+    if row.best_rank is None or row.worst_rank is None:
+        return "-"
+    return _span(row.best_rank, row.worst_rank)
+
+
+def _span(first: int, last: int) -> str:
+    return f"{first}" if first == last else f"{first}-{last}"
+
+
+def _rows(boards: Sequence[Board]) -> list[dict[str, Any]]:
+    return [
+        {"category": board.category, **plain(asdict(row))} for board in boards for row in board.rows
+    ]
+
+
+def _point(point: Point) -> dict[str, Any]:
+    return plain(asdict(point) | asdict(point.row)) | {"step": f"{point.step:.15g}"}
+
+
+def _pairs(boards: Sequence[Board]) -> Iterator[dict[str, Any]]:
+    """A pair of models and category, the better one first; None where there is no number."""
+    for board in boards:
+        found = board.differences
+        for i, j in combinations(range(len(board.rows)), 2):
+            p, adjusted = found.p[i, j], found.p_adjusted[i, j]
+            keys = ("difference", "lower", "upper", "questions")
+            yield {
+                **{"category": board.category, "model": board.rows[i].model},
+                "other": board.rows[j].model,
+                **plain({key: getattr(found, key)[i, j].item() for key in keys}),
+                "p": float(f"{p:.3g}") if math.isfinite(p) else None,
+                "p_adjusted": float(f"{adjusted:.3g}") if math.isfinite(adjusted) else None,
+                "told_apart": "yes" if found.better[i, j] or found.better[j, i] else "no",
+            }
+
+
+def _table(board: Board) -> DataFrame:
+    """The table of a category as it is read, its cells as text, numbered from 1."""
+    numbers: dict[str, list[int]] = {}  # model -> its groups, which follow one another
+    for number, group in enumerate(board.groups, 1):
+        for model in group:
+            numbers.setdefault(model, []).append(number)
+    groups = {model: _span(places[0], places[-1]) for model, places in numbers.items()}
+    cells = [
+        {
+            "Model": row.title,
+            "Scores (%)": f"{row.score:.1f}{'*' * row.is_plain}",
+            "CI (%)": interval_text(row),
+            "Rank": rank_text(row),
+            "Group": groups.get(row.model, "-"),
+            "Questions": "-" if row.is_baseline else str(row.questions),
+            "Games": "-" if row.is_baseline else str(row.games),
+            "Tokens": _number(row.avg_tokens and int(row.avg_tokens), "d"),  # as v0.1
+        }
+        for row in board.rows
+    ]
+    table = DataFrame(cells, index=range(1, len(cells) + 1))
+    asked = any(row.avg_tokens is not None for row in board.rows)
+    return table if asked else table.drop(columns="Tokens", errors="ignore")
+
+
+def _detectable(board: Board) -> dict[str, float] | None:
+    """The smallest difference that can be told, of a pair by itself and among all pairs."""
+    found = board.differences.detectable
+    return found and plain(dict(zip(("pair", "all_pairs"), found, strict=True)))
+
+
+def _power(board: Board) -> Iterator[str]:
+    """What so many questions can tell, in one line."""
+    found = _detectable(board)
+    effects = [row.design_effect for row in board.rows if row.design_effect is not None]
+    if found and effects:
+        yield (
+            f"A true difference of {found['pair']:.1f} points is found in 4 of 5 campaigns of "
+            f"{board.questions} questions where two models are compared, one of "
+            f"{found['all_pairs']:.1f} points where all are. Design effect (median): "
+            f"{median(effects):.1f} times the variance of as many independent votes."
+        )
+
+
+def _comment(line: str) -> str:
+    return f"% {' '.join(line.splitlines())}"
+
+
+def _latex(text: str) -> str:
+    """Strangers' text as LaTeX that shows it as it is, in one line."""
+    return "".join(_LATEX.get(char, char) for char in " ".join(text.splitlines()))
+
+
+def _markdown(table: DataFrame) -> str:
+    sides = ["right", *("left" if name == "Model" else "right" for name in table.columns)]
+    return table.map(_escaped).to_markdown(colalign=sides, disable_numparse=True)
+
+
+def _escaped(text: str) -> str:
+    """Strangers' text, such as a model's name, as Markdown that shows it as it is, in one line."""
+    return _MARKS.sub(r"\\\g<0>", " ".join(text.splitlines()))

@@ -1,0 +1,24 @@
+"""Results as plain data and JSON."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+DIGITS = 4  # of numbers in files: published scores have 2, intervals are seeded
+
+
+def plain(value: Any) -> Any:
+    """Plain data for JSON: rounded numbers, None where there is no number."""
+    if isinstance(value, float):
+        return round(value, DIGITS) if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def as_json(value: Any) -> str:
+    """The text of a JSON file."""
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
