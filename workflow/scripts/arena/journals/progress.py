@@ -60,10 +60,10 @@ _decode = msgspec.json.Decoder(Line).decode
 def _odd(data: bytes) -> Line:
     """A line with numbers that are none, or that nobody could add up: they are 0."""
     plain = dict_of(json.loads(data))
-    usage = {key: count_of(value) for key, value in dict_of(plain.get("usage")).items()}
-    numbers = {"attempts": count_of(plain.get("attempts"))}
-    numbers |= {"seconds": number_of(plain.get("seconds"))}
-    return msgspec.convert(plain | numbers | {"usage": usage}, Line)
+    plain["usage"] = {key: count_of(value) for key, value in dict_of(plain.get("usage")).items()}
+    plain["attempts"] = count_of(plain.get("attempts"))
+    plain["seconds"] = number_of(plain.get("seconds"))
+    return msgspec.convert(plain, Line)
 
 
 class Progress:
