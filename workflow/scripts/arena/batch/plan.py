@@ -16,14 +16,14 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from arena.batch.made import Digests, Made, is_current, read_input
-from arena.data.answers import read_answers
-from arena.data.games import Game, GameSettings, plan_games
+from arena.batch.models import Files
+from arena.data.games import Game
 from arena.data.layout import Layout
-from arena.data.questions import read_questions
 from arena.journals.journal import Replayed, read_records
 from arena.journals.progress import Progress
 from arena.journals.records import REPLAY, BatchPlan
@@ -51,11 +51,8 @@ class Plan:
 
     def batch_of(self, model: str) -> str | None:
         """The batch or replay that makes a model's judgments; None for a settled one."""
-        for made in (self.batches, self.replays):
-            for name, models in made.items():
-                if model in models:
-                    return name
-        return None
+        made = {**self.batches, **self.replays}
+        return next((name for name, models in made.items() if model in models), None)
 
     def lines(self, games: Mapping[str, int]) -> Iterator[str]:
         """A line a batch, for the terminal. games: of each model, how many it has."""
@@ -71,7 +68,8 @@ def make_plan(settings: Settings, ready: Iterable[str], games: Mapping[str, int]
     """Plan a run. ready: the models that can be judged. games: of each of them, how many."""
     layout = Layout(settings.root)
     digests = Digests(layout.digests)
-    asked = Asked(settings)
+    ready = list(ready)
+    asked = Asked(settings, ready)
     waiting, complete = [], []
     for model in ready:
         judgment = settings.judgment(model)
@@ -117,21 +115,24 @@ def _may_be_complete(layout: Layout, model: str, games: int) -> bool:
 class Asked:
     """The games of models as they would be asked today; questions and baselines are read once."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, models: Sequence[str]) -> None:
+        self._plan = describe("", models, {}, settings, "", 0.0)
         self._layout = Layout(settings.root)
-        self._known: tuple[Any, ...] | None = None
+
+    @cached_property
+    def _files(self) -> Files:
+        return Files(self._plan, self._layout)
 
     def is_complete(self, model: str) -> bool:
         """Whether the journal of a model holds all of today's games."""
-        games, journal, params = self._of(model)
-        return not open_games(games, journal, params)
+        games, journal = self._of(model)
+        return not open_games(games, journal, self._files.settings)
 
     def is_published(self, model: str, judgment: str) -> bool:
         """Whether a judgment file says what today's games of the journal say."""
         if not Path(judgment).exists():
             return False
-        games, journal, _ = self._of(model)
+        games, journal = self._of(model)
         ours: dict[str, list[Any]] = {}
         for game in games:
             record = journal.records[game.digest]
@@ -147,24 +148,16 @@ class Asked:
         }
         return ours == theirs
 
-    def _of(self, model: str) -> tuple[list[Game], Replayed, GameSettings]:
-        settings = self._settings
-        if self._known is None:
-            params = GameSettings.from_dict(settings.judgment_params())
-            opponents = {name: read_answers(path).answers for name, path in settings.opponents()}
-            self._known = (params, read_questions(settings.questions), opponents)
-        params, questions, opponents = self._known
+    def _of(self, model: str) -> tuple[list[Game], Replayed]:
         try:
-            answers = read_answers(settings.answer(model)).answers
+            games = self._files.model(model).games
         except DataError:
-            return [], Replayed(), params
-        reference = opponents.get(params.reference or "")
-        games = plan_games(params, questions, answers, opponents, reference)
+            return [], Replayed()
         path, wanted = self._layout.journal(model), {game.digest for game in games}
         records = read_records(path) if path.exists() else ()
         journal = Replayed(record for record in records if record.digest in wanted)
-        reparse(journal, params)
-        return games, journal, params
+        reparse(journal, self._files.settings)
+        return games, journal
 
 
 def describe(

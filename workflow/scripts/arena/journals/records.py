@@ -105,7 +105,7 @@ def _readers(kind: Any) -> dict[str, Callable[[Any], Any]]:
     return {name: epoch if name in TIMES else READ[hint] for name, hint in hints.items()}
 
 
-def decode(kind: type[T], plain: Any, **known: Any) -> T:
+def decode(kind: Callable[..., T], plain: Any, **known: Any) -> T:
     """A record of this kind from a JSON object; what is missing or odd has the field's default."""
     values = {name: read(dict_of(plain).get(name)) for name, read in _readers(kind).items()}
     return kind(**{name: value for name, value in values.items() if value is not None} | known)
