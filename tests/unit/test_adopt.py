@@ -10,8 +10,7 @@ import pytest
 from arena.data.games import plan_games
 from arena.data.judgments import is_foreign
 from arena.data.questions import Question
-from arena.journals.adopt import adopt, move_aside, totals
-from arena.journals.adoption import adopt_all, report_adoption
+from arena.journals.adopt import adopt, adopt_all, move_aside, report_adoption
 from arena.journals.journal import Journal, read_records
 from arena.journals.lock import Lock
 from arena.journals.replay import open_games
@@ -225,7 +224,6 @@ def test_the_summary_says_it_all(take):
         "  2 taken on trust: the file stores no prompts to compare",
         f"  {result.path}:3: not JSON: Expecting value at column 1",
     ]
-    assert totals([result]) == "1 file: 2 games taken, 4 left out, 4 left to ask"
 
 
 def test_moving_aside_never_overwrites(tmp_path):
@@ -276,7 +274,6 @@ class Campaign:
 
     folder: Path
     models: tuple[str, ...] = ("m",)
-    baseline_models: tuple[str, ...] = ("base",)
 
     @property
     def root(self) -> Path:
@@ -288,6 +285,9 @@ class Campaign:
 
     def answer(self, model: str) -> str:
         return str(self.folder / "model_answer" / f"{model}.jsonl")
+
+    def opponents(self) -> list[tuple[str, str]]:
+        return [("base", self.answer("base"))]
 
     def judgment(self, model: str) -> str:
         return str(self.folder / "model_judgment" / f"{model}.jsonl")
