@@ -6,7 +6,6 @@ the game as it would be asked today, with 0 attempts, so that it counts as playe
 """
 
 import shutil
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -138,7 +137,7 @@ def adopt_all(campaign: Settings, *, dry_run: bool = False) -> Iterator[Adopted 
             continue
         try:
             with Lock(journal_path) as lock:
-                lock.acquire(until=time.time())
+                lock.acquire()
                 with Journal(journal_path, digests) as journal:
                     result = take(known=journal.records.keys(), append=journal.append)
                     journal.sync()

@@ -1,6 +1,5 @@
 """Checking journals and making them smaller; see `arena.journals.journal` for what they hold."""
 
-import time
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -74,7 +73,7 @@ def compact(path: Path, *, reopen: Collection[str] = (), judgments: Path | None 
         `reopened/` of the results: as long as it is there, the next run finds nothing to do.
     """
     with Lock(path) as lock:
-        lock.acquire(until=time.time())
+        lock.acquire()
         flaws: list[Flaw] = []
         try:
             records = list(read_records(path, flaws))

@@ -22,7 +22,6 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -53,13 +52,9 @@ class Holder:
         job = f", Slurm job {self.slurm_job_id}" if self.slurm_job_id else ""
         return f"process {self.pid} on {self.host}{job}"
 
-    def text(self) -> str:
-        """What stands in the lock's file."""
-        return json.dumps(asdict(self))
-
 
 class Lock:
-    """The lock of one journal: `acquire`, then use as a context, or `release`."""
+    """The lock of one journal: `acquire` or `try_acquire`, in its context, which releases it."""
 
     def __init__(self, journal: Path | str):
         journal = Path(journal)
@@ -102,33 +97,17 @@ class Lock:
         self._beat.start()
         return None
 
-    def acquire(
-        self,
-        *,
-        until: float,
-        waiting: Callable[[Holder], None] = lambda _: None,
-        poll: float = 5.0,  # s, reached step by step; two runs may overlap for hours
-    ) -> None:
-        """Wait for the lock until the time `until` (s since 1970); JournalError if it stays held.
-
-        `waiting` is told once who holds it.
-        """
-        told, pause = False, poll / 50
-        while (holder := self.try_acquire(first=not told)) is not None:
-            if not told:
-                waiting(holder)
-                told = True
-            left = until - time.time()
-            if left <= 0:
-                raise JournalError(
-                    f"{self.path}: {holder} is still playing these games. They are not lost: "
-                    "start again when it has ended"
-                )
-            time.sleep(min(pause, left))
-            pause = min(poll, pause * 1.5)
+    def acquire(self) -> None:
+        """Take the lock; JournalError where another holds it."""
+        if holder := self.try_acquire():
+            raise JournalError(
+                f"{self.path}: {holder} is still playing these games. They are not lost: "
+                "start again when it has ended"
+            )
 
     def is_ours(self) -> bool:
-        return _is_by(read_holder(self.path), self._me.token)
+        holder = read_holder(self.path)
+        return holder is not None and holder.token == self._me.token
 
     def release(self) -> None:
         """Give the lock back; a lock that was lost is left to its new holder."""
@@ -164,7 +143,7 @@ class Lock:
     def _link(self, target: Path) -> bool:
         temporary = self.path.with_name(f".{self.path.name}.{self._me.token}")
         try:
-            temporary.write_text(self._me.text(), encoding="utf-8")
+            temporary.write_text(json.dumps(asdict(self._me)), encoding="utf-8")
             os.link(temporary, target)
             return True
         except FileExistsError:
@@ -245,10 +224,6 @@ def _parse(text: str) -> Holder | None:
         return Holder(**{one.name: plain[one.name] for one in fields(Holder) if one.name in plain})
     except (ValueError, TypeError):
         return None
-
-
-def _is_by(holder: Holder | None, token: str) -> bool:
-    return holder is not None and holder.token == token
 
 
 def _beats(path: Path, within: float = STALE) -> bool:
