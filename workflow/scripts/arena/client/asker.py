@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from arena.client.replies import Failure, Outcome, read_reply, read_status, shorten
+from arena.client.replies import Failure, read_reply, read_status, shorten
 from arena.data.games import GameSettings
+from arena.journals.journal import Outcome
 from arena.support.http import HttpClient, NoReply, Reply
 
 NO_KEYS = (None, "", "EMPTY")  # what stands where a server asks for none

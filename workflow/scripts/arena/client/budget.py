@@ -50,7 +50,7 @@ class Meter:
             if path not in self._journals:
                 if path.stat().st_mtime < self._since:
                     continue
-                self._journals[path] = Progress(path, since=self._since)
+                self._journals[path] = Progress(path)
             for line in self._journals[path].update().lines:
                 if line.attempts and (line.end or 0) >= self._since:
                     games += 1

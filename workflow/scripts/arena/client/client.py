@@ -18,10 +18,10 @@ from arena.client.breaker import Breaker
 from arena.client.deadline import Deadline
 from arena.client.ready import Server, wait_ready
 from arena.client.refusals import Refusals
-from arena.client.replies import Failure, Outcome
+from arena.client.replies import Failure
 from arena.data.games import Game, GameSettings
 from arena.journals.batch_games import BatchGames, Prompt
-from arena.journals.journal import NO_TOKENS, record_of
+from arena.journals.journal import NO_TOKENS, Outcome, record_of
 from arena.support.errors import BudgetSpent, JobEnds, JournalError, JudgeError, OpenGames
 
 TRIES = 6  # failures of one game, about a minute with back-off, before it holds up no one any more

@@ -11,8 +11,8 @@ judge's addresses speaks for itself, for it may have a key and an account of its
 import time
 from dataclasses import dataclass
 
-from arena.client.replies import Outcome
 from arena.data.games import Game, GameSettings, smallest_game
+from arena.journals.journal import Outcome
 
 MOST_REFUSED = 10  # held back at once; games can be odd, but ten of them in a row hardly are
 

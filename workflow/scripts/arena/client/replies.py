@@ -14,6 +14,7 @@ from typing import Any
 from arena.data.game_state import state_of
 from arena.data.games import GameSettings
 from arena.data.verdict import without_thoughts
+from arena.journals.journal import Outcome
 from arena.support.coerce import count_of, dict_of
 from arena.support.humanize import printable
 
@@ -61,25 +62,6 @@ _CUT = ("max_tokens", "max_output_tokens", "model_length", "token_limit", "max_l
 _FILTERED = re.compile(
     r"content_filter|safety|recitation|prohibited|blocklist|spii|guardrail|refusal|sensitive"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A terminal state of a game and what the judge said."""
-
-    state: str
-    label: str | None = None
-    answer: str | None = None
-    finish_reason: str | None = None
-    usage: dict[str, int | None] | None = None
-    reason: str | None = None
-    is_unexplained: bool = False  # a refusal that does not say what in this game is at fault
-    address: int = 0  # the number of the judge's address that it came from
-
-    @property
-    def is_refusal(self) -> bool:
-        """The judge did not reply: this game cannot be played, or our requests are wrong."""
-        return self.answer is None
 
 
 @dataclass(slots=True)

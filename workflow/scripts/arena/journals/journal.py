@@ -17,7 +17,9 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+import msgspec
 
 from arena.data.game_state import STATES
 from arena.data.games import Game
@@ -28,21 +30,23 @@ from arena.support.jsonl import parse_line
 NO_TOKENS = {"prompt": 0, "cached": 0, "completion": 0}
 
 
-class Outcome(Protocol):
-    """How a game ended, as `arena.client.replies.Outcome` says it."""
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A terminal state of a game and what the judge said."""
+
+    state: str
+    label: str | None = None
+    answer: str | None = None
+    finish_reason: str | None = None
+    usage: dict[str, int | None] | None = None
+    reason: str | None = None
+    is_unexplained: bool = False  # a refusal that does not say what in this game is at fault
+    address: int = 0  # the number of the judge's address that it came from
 
     @property
-    def state(self) -> str: ...
-    @property
-    def label(self) -> str | None: ...
-    @property
-    def answer(self) -> str | None: ...
-    @property
-    def finish_reason(self) -> str | None: ...
-    @property
-    def usage(self) -> dict[str, int | None] | None: ...
-    @property
-    def reason(self) -> str | None: ...
+    def is_refusal(self) -> bool:
+        """The judge did not reply: this game cannot be played, or our requests are wrong."""
+        return self.answer is None
 
 
 @dataclass(slots=True)
@@ -72,25 +76,18 @@ class Record:
 
         A number that is none, or that nobody could add up, is 0.
         """
+        usage = dict_of(plain.get("usage"))
+        numbers = {
+            "usage": {key: count_of(usage.get(key)) for key in NO_TOKENS},
+            "attempts": count_of(plain.get("attempts")),
+            "seconds": number_of(plain.get("seconds")) or 0.0,
+        }
         try:
-            record = cls(**{key: plain[key] for key in cls.__slots__})
-        except KeyError as error:
-            raise JournalError(f"the key {error} is missing") from error
-        if record.state not in STATES:
-            raise JournalError(f"unknown state {record.state!r}")
-        if not isinstance(record.digest, str) or record.game not in (0, 1):
-            raise JournalError("`digest` is not text or `game` is not 0 or 1")
-        texts = (record.label, record.answer, record.finish_reason, record.reason)
-        if not all(isinstance(text, str) for text in (record.uid, record.time)) or not all(
-            text is None or isinstance(text, str) for text in texts
-        ):
-            raise JournalError("a value that must be text is not")
-        record.attempts, record.seconds = (
-            count_of(record.attempts),
-            number_of(record.seconds) or 0.0,
-        )
-        usage = dict_of(record.usage)
-        record.usage = {key: count_of(usage.get(key)) for key in NO_TOKENS}
+            record = msgspec.convert(plain | numbers, cls)
+        except msgspec.ValidationError as error:
+            raise JournalError(f"no record of a game: {error}") from error
+        if record.state not in STATES or record.game not in (0, 1):
+            raise JournalError(f"unknown state {record.state!r} or game {record.game}")
         return record
 
     def line(self) -> str:
