@@ -21,7 +21,7 @@ import arena.client.ready
 import arena.client.replies
 import pytest
 from arena.client.asker import Asker
-from arena.client.client import Client, Limits
+from arena.client.client import Client
 from arena.client.deadline import Deadline
 from arena.client.ready import RunningServer
 from arena.data.games import plan_games
@@ -102,7 +102,6 @@ def play(tmp_path):
         timeout = options.pop("timeout", 20.0)
         during = options.pop("during", None)
         server = options.pop("server", None)
-        limits = Limits(**options)
         told: list[str] = []
 
         async def go(games: BatchGames) -> tuple[Client, Exception | None]:
@@ -113,8 +112,8 @@ def play(tmp_path):
                 server or RunningServer(asker, "judge", told.append),
                 deadline=deadline,
                 parallel=parallel,
-                limits=limits,
                 tell=told.append,
+                **options,
             )
             if during:
                 during(client)

@@ -161,8 +161,8 @@ class Batch:
     async def _ask_loop(self, games: BatchGames, models: dict[str, Model]) -> None:
         # Here: these load what a batch that is wholly in its journals does not need.
         from arena.client.asker import Asker
-        from arena.client.client import Client, Limits
-        from arena.client.ready import RunningServer, Server, StartedServer
+        from arena.client.client import Client
+        from arena.client.ready import RunningServer, Server
         from arena.judge import server as judge_server
         from arena.judge.endpoints import endpoints
 
@@ -183,8 +183,7 @@ class Batch:
                 limits=judge_server.Limits(**json.loads(os.environ.get(LIMITS, "{}"))),
             )
             here = [{"url": local.url, "key": local.key}]
-            asker = Asker(here, settings, timeout=float(timeout))
-            server = StartedServer(local)
+            asker, server = Asker(here, settings, timeout=float(timeout)), local
         self.report.secrets = asker.secrets
         makers: list[asyncio.Task] = []
         games.completed = lambda name: makers.append(
@@ -209,10 +208,10 @@ class Batch:
             server,
             deadline=self.deadline,
             parallel=judge.get("parallel"),
-            limits=Limits(self.guard.exceeded, lost),
+            exceeded=self.guard.exceeded,
+            lost=lost,
             tell=self.report.tell,
             tick=tick,
-            seed=os.getpid(),  # back-off of many jobs must not be the same
         )
         try:
             with self.interrupts.handled_by(client.interrupt):

@@ -8,10 +8,6 @@ half open   the judge looks well: one game at a time, until one gets a reply
 import time
 
 TRIP = 5  # games that failed since the last reply; one odd prompt says nothing of the judge
-# s without a reply, while the judge looks up, until we stop. An external judge has nobody to
-# restart it; one that we started gets time for the health checks to notice.
-PATIENCE_EXTERNAL = 60.0
-PATIENCE_LOCAL = 120.0
 # s during which every answer is "too many requests": a quota that is used up, not a busy moment.
 PATIENCE_THROTTLED = 900.0
 

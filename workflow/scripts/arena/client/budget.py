@@ -71,8 +71,7 @@ class Guard:
         """limits: by kind; without any it never speaks and reads nothing. read: what was spent."""
         self._limits = {kind: limit for kind, limit in limits.items() if kind in KINDS}
         self._read, self._clock = read, clock
-        self._due = self._looked = 0.0
-        self._last = Spent()
+        self._due = 0.0
         self._reason: str | None = None
 
     def exceeded(self) -> str | None:
@@ -84,22 +83,16 @@ class Guard:
             return None
         spent = self._read(now)
         self._reason = reached(self._limits, spent)
-        self._due = now + self._pause(spent, now)
-        self._last, self._looked = spent, now
+        self._due = now + self._pause(spent)
         return self._reason
 
-    def _pause(self, spent: Spent, now: float) -> float:
-        """Seconds until the next look: never so long that a limit is passed by much."""
+    def _pause(self, spent: Spent) -> float:
+        """Seconds until the next look: no large campaign passes a limit by much before it."""
+        left = (
+            (limit - getattr(spent, kind)) / FASTEST[kind] for kind, limit in self._limits.items()
+        )
         shortest, longest = LOOK_S
-        pause = longest
-        for kind, limit in self._limits.items():
-            left = limit - getattr(spent, kind)
-            rate = getattr(spent, kind) - getattr(self._last, kind)
-            rate = rate / (now - self._looked) if self._looked else 0.0
-            # A rate may change, a fourfold one is caught; without one, as while the judge starts,
-            # the fastest that a large campaign has is expected to begin at once.
-            pause = min(pause, left / (4 * rate) if rate > 0 else left / FASTEST[kind])
-        return max(shortest, pause)
+        return max(shortest, min(longest, *left))
 
 
 def reached(limits: Mapping[str, float], spent: Spent) -> str | None:

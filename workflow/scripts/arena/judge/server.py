@@ -45,8 +45,8 @@ class Limits:
 class LocalJudge:
     """One judge server for one batch, of kind vllm or demo.
 
-    Takes a port and starts nothing until `start`. state: "not needed", "starting", "ready",
-    "restarting" or "ended".
+    Takes a port and starts nothing until `start` or `ready`. state: "not needed", "starting",
+    "ready", "restarting" or "ended".
 
     Parameters
     ----------
@@ -62,6 +62,8 @@ class LocalJudge:
     ConfigError
         For a mistake in judge.command.
     """
+
+    patience = 120.0  # s without a reply while it looks well: time for the health checks to notice
 
     def __init__(
         self,
@@ -103,12 +105,14 @@ class LocalJudge:
         self._serving = asyncio.create_task(self._serve())
 
     async def ready(self) -> None:
-        """Wait until it takes games, also while it is restarted.
+        """Wait until it takes games, also while it is restarted; started if it is not yet.
 
         Raises JudgeError once it has been given up, with the cause and the end of its log. kind:
         "judge_start" (it would start on no node), "judge_here" (it may start on another node or at
         another time), "judge_died" (after restarts); "stopped" after `end`.
         """
+        if self.state == "not needed":
+            self.start()
         while self.state != "ready":
             if self.gave_up:
                 raise JudgeError(str(self.gave_up), self.gave_up.kind)
