@@ -1,9 +1,8 @@
 """Play a batch: start the judge, play all games of its models, make their judgments, clean up.
 
-One process, one loop. What is finished is in the journals at once; a model's judgments are made as
-that model is complete. The exit status tells Snakemake whether another attempt may help. With games
-open and attempts left it is 1. On the last attempt it is 0: the models that are complete get their
-judgments in this run, and each other one says for itself what it lacks.
+One process, one loop. A model's judgments are made as that model is complete. The exit status is 1
+where another attempt may help: games are open, and attempts are left. On the last attempt it is 0:
+each model that is not complete says for itself what it lacks.
 """
 
 import asyncio

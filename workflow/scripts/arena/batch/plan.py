@@ -1,13 +1,8 @@
 """Which models are to be judged, and which of them share a job: the plan of a run.
 
-Made once, by the main process, from files of our own. A model is
-
-    settled    its judgments are there, of today's settings and inputs (see `arena.batch.made`)
-    complete   its journal holds all of its games: its judgments are made of it without a judge
-    waiting    games are to be asked: it belongs to a batch, and that is a job
-
-A batch is named by a digest of its members and settings: the same in each dry run, in a retry and
-in the next run, so that what a dead run's job still plays is found under the same name.
+A model is settled (its judgments are there, of today's settings and inputs), complete (its journal
+holds all of its games) or waiting (for a batch, and that is a job). A batch is named by a digest of
+its members and settings, so that what a dead run's job still plays is found under the same name.
 """
 
 import hashlib

@@ -1,9 +1,8 @@
 """The most that a run may spend: games, tokens, GPU hours. Checked by every batch while it plays.
 
-A run is one start of Snakemake; what it spent is read from the files that all its jobs write, so
-that twelve jobs on twelve nodes keep one budget without talking to each other. The games that are
-open when it is reached are let finish: it is passed by these, and by what the other batches finish
-until they look again (within `LOOK_S` seconds).
+What a run (one start of Snakemake) spent is read from the files that all its jobs write: they keep
+one budget without talking to each other. The games that are open when it is reached are let finish:
+it is passed by these, and by what other batches finish until they look again (`LOOK_S` seconds).
 """
 
 import time

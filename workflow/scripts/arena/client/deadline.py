@@ -1,10 +1,8 @@
 """When the job ends, and until when games may still be asked and awaited.
 
-At its limit Slurm sends SIGTERM, and SIGKILL 30 s later. So a batch has to know the end beforehand:
-it stops asking while the open games can still finish, and leaves while files can still be written.
-Before it stops it asks Slurm again: an administrator may have extended the job, and a job that was
-suspended has more time. Slurm is asked for the time that is left, not for the time of day of the
-end, so that the clocks of node and controller may differ.
+Slurm's SIGTERM leaves 30 s. So a batch stops asking while the open games can still finish. Before
+that it asks Slurm again, for the job may have got more time; and for the time that is left, not for
+the time of day of the end, so that the clocks of node and controller may differ.
 """
 
 import asyncio

@@ -135,14 +135,11 @@ def read_reply(body: bytes, settings: GameSettings, redact: Callable[[str], str]
 
 def _status_within(plain: Any) -> int | None:
     """The status of an error inside an answer with status 200; None where there is none."""
-    if isinstance(plain, list) and plain and isinstance(plain[0], dict):
-        plain = plain[0]
-    if not isinstance(plain, dict):
-        return None
+    plain = dict_of(_first(plain))
     error = plain if plain.get("object") == "error" else plain.get("error")
     if not error:
         return None
-    code = str(error.get("code") or error.get("status")) if isinstance(error, dict) else ""
+    code = str(dict_of(error).get("code") or dict_of(error).get("status"))
     return int(code) if re.fullmatch("[45][0-9][0-9]", code) else 500
 
 
@@ -195,16 +192,11 @@ def _is_thought(part: dict[str, Any]) -> bool:
 
 def _usage(usage: Any) -> dict[str, int | None]:
     """Tokens as the server counts them; 0 where it gives no number of them."""
-
-    def tokens(counts: Any, key: str) -> int:
-        number = counts.get(key) if isinstance(counts, dict) else None
-        return count_of(number)
-
-    details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
+    counts = dict_of(usage)
     return {
-        "prompt": tokens(usage, "prompt_tokens"),
-        "cached": tokens(details, "cached_tokens"),
-        "completion": tokens(usage, "completion_tokens"),
+        "prompt": count_of(counts.get("prompt_tokens")),
+        "cached": count_of(dict_of(counts.get("prompt_tokens_details")).get("cached_tokens")),
+        "completion": count_of(counts.get("completion_tokens")),
     }
 
 
@@ -260,27 +252,27 @@ def _error(body: bytes, redact: Callable[[str], str]) -> dict[str, str]:
 
     flagged: not empty where it names a part of the prompt that a moderation does not let through.
     """
-    plain = _parsed(body.decode("utf-8", "replace"))
-    if isinstance(plain, list) and plain:  # Gemini
-        plain = plain[0]
-    if isinstance(plain, dict):
-        plain = plain.get("error") or plain
-    if isinstance(plain, dict):
-        within = _parsed(plain.get("message"))  # Gemini again, and gateways: the error of another
-        if isinstance(within, dict) and isinstance(within.get("error") or within, dict):
-            plain = {**plain, **(within.get("error") or within)}
+    plain = _first(_parsed(body.decode("utf-8", "replace")))
+    plain = dict_of(plain).get("error") or plain
     if not isinstance(plain, dict):
         plain = {"message": plain if isinstance(plain, str) else ""}
+    within = dict_of(_parsed(plain.get("message")))  # Gemini, and gateways: the error of another
+    plain = {**plain, **dict_of(within.get("error") or within)}
     message = plain.get("message") or plain.get("detail") or ""
     message = message if isinstance(message, str) else json.dumps(message)
-    metadata = plain.get("metadata")
-    if isinstance(metadata, dict) and isinstance(metadata.get("raw"), str):
+    metadata = dict_of(plain.get("metadata"))
+    if isinstance(metadata.get("raw"), str):
         message += f": {metadata['raw']}"  # OpenRouter: what the provider said
     return {
         "message": redact(message),
-        "flagged": "yes" if isinstance(metadata, dict) and "flagged_input" in metadata else "",
+        "flagged": "yes" if "flagged_input" in metadata else "",
         **{key: str(plain.get(key) or "") for key in ("type", "code", "param")},
     }
+
+
+def _first(plain: Any) -> Any:
+    """Gemini puts an error into a list."""
+    return plain[0] if isinstance(plain, list) and plain else plain
 
 
 def _parsed(text: Any) -> Any:

@@ -1,12 +1,8 @@
 """The journal of a model's games: append-only, one line a finished call, never rewritten in place.
 
-A line is written with a single `write` as soon as its game ends, so a process that is killed,
-even with SIGKILL, loses nothing that was finished. `fsync` is paid for every 30 seconds and at the
-end: only the death of the whole node costs games, and then at most those of half a minute.
-
-The key of a game is its digest (see `GameSettings.digest`). Lines of other settings stay where
-they are: going back to these settings costs nothing. Of several lines of one digest the last
-counts; there are several where a game without a verdict was asked again.
+A line is written with one `write` as its game ends: SIGKILL loses nothing that was finished, and
+the death of a whole node what was not yet put on disk (`sync`). A game is known by its digest (see
+`GameSettings.digest`). Lines of other settings stay; of several lines of a digest the last counts.
 """
 
 import contextlib

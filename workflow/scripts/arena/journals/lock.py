@@ -1,17 +1,9 @@
 """One writer a journal, between processes and between nodes.
 
 The lock is a file beside the journal, made with `link`, which is atomic on NFS as well; `flock`
-is not used: many clusters' file systems accept it and keep it to one node. The file says who holds
-it. It never outlives its holder, since a contender judges by the first of these that can tell:
-
-1. same machine: the process is gone, or its number has passed to another process;
-2. our own Slurm job on another machine: an earlier life of this job, which was requeued;
-3. another node of our cluster: Slurm says that the holder's job has ended;
-4. else the heartbeat: the file's time, renewed every 20 s, is older than 5 minutes by the file
-   system's own clock, so clocks of nodes do not matter.
-
-Slurm is asked at a contender's first look; after that only when the heart has missed a beat, for
-a hundred that wait must not be a storm on its controller.
+many clusters' file systems keep to one node. The file says who holds it. Whether that one lives is
+judged in `is_alive`: by its process, by Slurm, else by its heartbeat, the file's time by the file
+system's own clock, so that clocks of nodes do not matter.
 """
 
 import contextlib
@@ -175,16 +167,17 @@ def read_holder(path: Path) -> Holder | None:
 
 
 def is_alive(holder: Holder, path: Path, *, ask: bool = False) -> bool:
-    """Whether the holder of the lock at `path` still lives (rules: see the module).
+    """Whether the holder of the lock at `path` still lives.
 
-    ask: Slurm, also where the heart beats.
+    ask: Slurm, also where the heart beats: at a contender's first look. After that a hundred that
+    wait must not be a storm on its controller.
     """
     if holder.machine == processes.machine():
         return bool(holder.started) and processes.started(holder.pid) == holder.started
     if not holder.slurm_job_id or holder.cluster != os.environ.get("SLURM_CLUSTER_NAME"):
         return _beats(path)
     if holder.slurm_job_id == os.environ.get("SLURM_JOB_ID"):
-        return False
+        return False  # an earlier life of our job, which was requeued
     if not ask and _beats(path, TRUSTED):
         return True
     runs = slurm_job_runs(holder.slurm_job_id)

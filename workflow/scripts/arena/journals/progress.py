@@ -1,8 +1,7 @@
 """How far the games of a model are, read from its journal while it is being written.
 
-A journal holds the judge's whole replies: 117 models x 1,000 games are 350 MB. Only the keys
-needed here are decoded (msgspec skips the replies), and on a second look only what was appended
-since the first.
+Of a journal, with the judge's whole replies, only the keys needed here are decoded, and on a second
+look only what was appended since the first.
 """
 
 import json
