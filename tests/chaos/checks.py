@@ -79,7 +79,7 @@ def examine(calm: Bench, stormy: Bench, told: Told) -> Outcome:
             unequal.append(f"{model}: other bytes")
         journal = check(stormy.journal(model))
         doubled += journal.superseded
-        unequal += [f"{model}: {flaw.message}" for flaw in journal.flaws]
+        unequal += [f"{model}: {flaw.error}" for flaw in journal.flaws]
     calls, replies = len(told.calls), sum(told.replies.values())
     retried = sum(told.struck.values()) + sum(told.failed.values())
     return Outcome(

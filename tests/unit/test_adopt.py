@@ -107,7 +107,7 @@ def test_a_taken_game_was_played_and_not_spent(take, tmp_path):
 def test_a_file_cut_short_leaves_the_rest_open(take):
     result, _ = take(first_shape("q1"), json.dumps(first_shape("q2"))[:-30])
     assert (result.taken.total(), result.open) == (2, 4)
-    assert [number for number, _ in result.bad_lines] == [2]
+    assert [line.number for line in result.bad_lines] == [2]
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_our_own_file_without_its_journal_keeps_its_states(take):
 def test_conflict_markers_and_doubled_lines(take):
     line = first_shape("q1")
     result, records = take("<<<<<<< HEAD", line, "=======", line, ">>>>>>> theirs")
-    assert [number for number, _ in result.bad_lines] == [1, 3, 5]
+    assert [line.number for line in result.bad_lines] == [1, 3, 5]
     assert (result.taken.total(), dict(result.left)) == (2, {"known": 2})
     assert len(records) == 2
 

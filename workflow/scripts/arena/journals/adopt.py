@@ -27,7 +27,7 @@ from arena.setup.settings import Settings
 from arena.support.coerce import text_of
 from arena.support.errors import ArenaError, DataError, JournalError
 from arena.support.humanize import counted
-from arena.support.jsonl import iter_lines
+from arena.support.jsonl import Line, iter_lines
 
 # Why a game of the file was not taken, in the words of the summary.
 LEFT_OUT = {
@@ -46,7 +46,7 @@ LEFT_OUT = {
 class Adopted:
     """What became of one file. taken: games by state. left: games by reason (see LEFT_OUT).
 
-    open: games that are still to be asked. bad_lines: (line, what is wrong).
+    open: games that are still to be asked.
     """
 
     model: str
@@ -56,7 +56,7 @@ class Adopted:
     taken: Counter[str] = field(default_factory=Counter)
     left: Counter[str] = field(default_factory=Counter)
     unsure: int = 0  # taken without a stored prompt to compare
-    bad_lines: list[tuple[int, str]] = field(default_factory=list)
+    bad_lines: list[Line] = field(default_factory=list)
     moved_to: Path | None = None
 
     def lines(self) -> list[str]:
@@ -67,7 +67,7 @@ class Adopted:
         lines += [f"  {count} left out {LEFT_OUT[why]}" for why, count in self.left.most_common()]
         if self.unsure:
             lines.append(f"  {self.unsure} taken on trust: the file stores no prompts to compare")
-        lines += [f"  {self.path}:{line}: {message}" for line, message in self.bad_lines[:5]]
+        lines += [f"  {self.path}:{line.number}: {line.error}" for line in self.bad_lines[:5]]
         if len(self.bad_lines) > 5:
             lines.append(f"  and {len(self.bad_lines) - 5} more lines that cannot be read")
         if self.moved_to:
@@ -172,7 +172,7 @@ def adopt(
         uid, stored = line_uid(plain), plain.get("games")
         if uid is None or not isinstance(stored, list):
             wrong = line.error or "no judgment: it has no uid or no games"
-            result.bad_lines.append((line.number, wrong))
+            result.bad_lines.append(Line(line.number, None, wrong))
             continue
         foreign = _foreign_line(plain, uid, settings, categories)
         for index, played in enumerate(stored[:2]):

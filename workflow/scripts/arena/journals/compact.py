@@ -9,10 +9,10 @@ from pathlib import Path
 from arena.data.game_state import STATES
 from arena.data.judgments import is_foreign
 from arena.journals.adopt import move_aside
-from arena.journals.journal import Flaw, Record, read_records
+from arena.journals.journal import Record, read_records
 from arena.journals.lock import Lock
 from arena.support.errors import JournalError
-from arena.support.jsonl import iter_lines, write_atomic
+from arena.support.jsonl import Line, iter_lines, write_atomic
 
 
 @dataclass(slots=True)
@@ -24,7 +24,7 @@ class Checked:
     superseded: int = 0
     adopted: int = 0
     calls: int = 0
-    flaws: list[Flaw] = field(default_factory=list)
+    flaws: list[Line] = field(default_factory=list)
 
     @property
     def is_sound(self) -> bool:
@@ -38,7 +38,7 @@ class Checked:
             head += f", {self.adopted} adopted"
         if self.superseded:
             head += f", {self.superseded} lines replaced by later ones"
-        return [head] + [f"{self.path}:{flaw.line}: {flaw.message}" for flaw in self.flaws]
+        return [head] + [f"{self.path}:{flaw.number}: {flaw.error}" for flaw in self.flaws]
 
 
 def check(path: Path) -> Checked:
@@ -64,17 +64,13 @@ def compact(path: Path, *, reopen: Collection[str] = (), judgments: Path | None 
     The lines of a game that was asked again and has no verdict yet stay all: their number says how
     often it was asked. JournalError where a living process plays from the journal.
 
-    Parameters
-    ----------
-    reopen
-        Drop games in these states too, so that they are asked again.
-    judgments
-        Folder of the judgment files. That of a model with reopened games is moved aside, into
-        `reopened/` of the results: as long as it is there, the next run finds nothing to do.
+    reopen: drop games in these states too, so that they are asked again. judgments: folder of the
+    judgment files; that of a model with reopened games is moved into `reopened/` of the results,
+    for as long as it is there, the next run finds nothing to do.
     """
     with Lock(path) as lock:
         lock.acquire()
-        flaws: list[Flaw] = []
+        flaws: list[Line] = []
         try:
             records = list(read_records(path, flaws))
         except OSError as error:

@@ -21,7 +21,7 @@ from arena.data.game_state import STATES
 from arena.data.games import Game
 from arena.support.coerce import count_of, dict_of, number_of
 from arena.support.errors import JournalError
-from arena.support.jsonl import parse_line
+from arena.support.jsonl import Line, parse_line
 
 NO_TOKENS = {"prompt": 0, "cached": 0, "completion": 0}
 
@@ -134,16 +134,7 @@ def record_of(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Flaw:
-    """A line that is no record. torn: the file ends inside it."""
-
-    line: int
-    message: str
-    torn: bool = False
-
-
-def read_records(path: Path | str, flaws: list[Flaw] | None = None) -> Iterator[Record]:
+def read_records(path: Path | str, flaws: list[Line] | None = None) -> Iterator[Record]:
     """Yield the records of a journal in file order; what is no record goes to `flaws`."""
     with Path(path).open("rb") as file:
         for number, raw in enumerate(file, 1):
@@ -156,18 +147,12 @@ def read_records(path: Path | str, flaws: list[Flaw] | None = None) -> Iterator[
                 yield Record.from_dict(line.obj)
             except JournalError as error:
                 if flaws is not None:
-                    flaws.append(Flaw(number, str(error), line.torn))
+                    flaws.append(Line(number, None, str(error), line.torn))
 
 
 class Replayed:
-    """What the lines of a journal say.
-
-    Attributes
-    ----------
-    records : dict of digest to Record
-        The last line of each digest.
-    asked : Counter of digest
-        How many lines with calls of ours each of them has.
+    """What the lines of a journal say. records: the last line of each digest. asked: how many lines
+    with calls of ours each of them has.
     """
 
     def __init__(self, records: Iterable[Record] = ()):
@@ -186,16 +171,10 @@ class Replayed:
 
 
 class Journal(Replayed):
-    """A journal open for appending, replayed of the digests asked for.
+    """A journal open for appending, whose lock is held; replayed of the digests asked for.
 
-    Its holder holds the lock (see `arena.journals.lock`).
-
-    Attributes
-    ----------
-    flaws : list of Flaw
-        Lines that are no records; they stay until `compact`.
-    torn : bool
-        Whether the file ended inside a line, which was dropped.
+    flaws: lines that are no records, which stay until `compact`. torn: whether the file ended
+    inside a line, which was dropped.
     """
 
     def __init__(self, path: Path | str, digests: Collection[str] | None = None):
@@ -206,7 +185,7 @@ class Journal(Replayed):
         super().__init__()
         self.path = Path(path)
         self._held: set[tuple[str, str, int]] = set()
-        self.flaws: list[Flaw] = []
+        self.flaws: list[Line] = []
         with contextlib.ExitStack() as undo:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -215,18 +194,15 @@ class Journal(Replayed):
                 undo.callback(os.close, self._file)
                 self.torn = self._drop_torn_tail()
                 self._size = os.fstat(self._file).st_size
-                self._replay(digests)
+                for record in read_records(self.path, self.flaws):
+                    if digests is None or record.digest in digests:
+                        self._take_in(record)
             except OSError as error:
                 raise JournalError(
                     f"{self.path}: the journal cannot be written: {error.strerror}. "
                     "Games are never played without one"
                 ) from error
             undo.pop_all()
-
-    def _replay(self, digests: Collection[str] | None) -> None:
-        for record in read_records(self.path, self.flaws):
-            if digests is None or record.digest in digests:
-                self._take_in(record)
 
     def _take_in(self, record: Record) -> None:
         super()._take_in(record)
@@ -238,19 +214,18 @@ class Journal(Replayed):
 
     def _drop_torn_tail(self) -> bool:
         """A last line without its newline: completed if it is a whole record, else cut off."""
-        tail, start = _last_line(self._file)
+        data = self.path.read_bytes()
+        tail = data[data.rfind(b"\n") + 1 :]
         if not tail:
             return False
-        line = parse_line(1, tail + b"\n")
+        line = parse_line(1, tail)
         try:
-            if line is not None and line.obj is not None:
-                Record.from_dict(line.obj)
-                _write_all(self._file, b"\n")
-                return False
+            Record.from_dict((line and line.obj) or {})
         except JournalError:
-            pass  # JSON, but no record: torn as well
-        os.ftruncate(self._file, start)
-        return True
+            os.ftruncate(self._file, len(data) - len(tail))
+            return True
+        _write_all(self._file, b"\n")
+        return False
 
     def append(self, record: Record) -> None:
         """Write one line. JournalError on a full disk or a second writer; the file stays whole."""
@@ -300,18 +275,3 @@ def _write_all(file: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(file, view) :]
-
-
-def _last_line(file: int) -> tuple[bytes, int]:
-    """What follows the last newline, and where it starts."""
-    end = start = os.fstat(file).st_size
-    tail = b""
-    while start > 0:
-        size = min(1 << 16, start)
-        block = os.pread(file, size, start - size)
-        newline = block.rfind(b"\n")
-        if newline >= 0:
-            return block[newline + 1 :] + tail, start - size + newline + 1
-        tail = block + tail
-        start -= size
-    return tail, 0 if end else end

@@ -66,16 +66,8 @@ class Progress:
     """The games of one journal file; `update` reads what was appended since the last call.
 
     A last line without its newline is left for the next call: it is being written. A file that
-    became shorter, or that another one has replaced, is read from its start.
-
-    Attributes
-    ----------
-    lines : list of Line
-        In the order of the file.
-    unreadable : int
-        Lines that are no JSON object with the keys above.
-    problem : str or None
-        Why the file cannot be read at this moment, as over a network; what was read before stays.
+    became shorter, or that another one has replaced, is read from its start. unreadable: lines that
+    are no games. problem: why the file cannot be read now; what was read before stays.
     """
 
     def __init__(self, path: Path):
