@@ -75,8 +75,6 @@ class Asker:
         """
         if address is not None:
             return await self._ask(self._endpoints[address], body)
-        if len(self._endpoints) == 1:
-            return await self._ask(self._endpoints[0], body)
         failure: Failure | None = None
         for endpoint in self._in_order():
             try:

@@ -37,7 +37,9 @@ class Breaker:
         self._since = self._throttled_since = None
         self._excused = 0.0
 
-    def failed(self, game: object, message: str) -> None:
+    def failed(self, game: object, message: str, *, dead: bool = False) -> None:
+        """dead: nothing listens any more, so that it opens at once."""
+        self._tripped |= dead
         self.trials += self.is_open
         self._games.add(game)
         self.last = message
@@ -52,10 +54,6 @@ class Breaker:
     def excuse(self, seconds: float) -> None:
         """So long the judge was being started anew, which its supervisor limits."""
         self._excused += seconds
-
-    def trip(self) -> None:
-        """Open at once: nothing listens any more."""
-        self._tripped = True
 
     @property
     def cause(self) -> str | None:

@@ -114,7 +114,9 @@ class Client:
                 self._enough += "; raise walltime.start_minutes"
         finally:
             keeper.cancel()
-            await self._cancel_open()
+            for task in self._tasks:  # what is still open is given up and writes nothing
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
         if not isinstance(self._stop, JournalError):
             left = (one.prompt for one in self._states.values() if one.prompt.owners)
             self._games.settle_rest(left)
@@ -161,7 +163,9 @@ class Client:
     async def _dispatch(self) -> None:
         """Begin games as slots come free, until nothing is left or something says stop."""
         while not self._stop:
-            self._ask_control()
+            if control := self._refusals.control(idle=not (self._ready or self._tasks)):
+                self._states[control.digest] = _State(Prompt(control, []))
+                self._push(control)
             if not (self._ready or self._later or self._tasks):
                 return
             if self._is_draining() and not await self._has_more_time():
@@ -179,12 +183,6 @@ class Client:
             if self._only_hopeless():
                 return
             await self._pause(now)
-
-    def _ask_control(self) -> None:
-        """Put the control first in line, if it is time for it (see `refusals`)."""
-        if control := self._refusals.control(idle=not (self._ready or self._tasks)):
-            self._states[control.digest] = _State(Prompt(control, []))
-            self._push(control)
 
     def _may_begin(self) -> bool:
         if not self._ready or self.open >= self._limit.limit or self._is_draining():
@@ -249,7 +247,11 @@ class Client:
         self._breaker.replied()
         self._limit.replied()
         if self._refusals.is_control(game):
-            self._take_control(outcome)
+            if outcome.is_refusal:
+                self.stop(JudgeError(self._refusals.why(outcome)))
+            else:
+                self._refusals.control_replied()
+                self.counts.usage.update(outcome.usage or {})
         elif self._refusals.doubts(outcome):
             self._refusals.hold(game, outcome, seconds)
         else:
@@ -257,13 +259,6 @@ class Client:
         if not outcome.is_refusal:
             for held in self._refusals.replied(begun, outcome.address):
                 self._finish(self._states[held.game.digest], held.outcome, held.seconds)
-
-    def _take_control(self, outcome: Outcome) -> None:
-        if outcome.is_refusal:
-            self.stop(JudgeError(self._refusals.why(outcome)))
-        else:
-            self._refusals.control_replied()
-            self.counts.usage.update(outcome.usage or {})
 
     def _finish(self, state: _State, outcome: Outcome, seconds: float) -> None:
         """Into the journal; back into the line if it is to be asked again."""
@@ -295,10 +290,9 @@ class Client:
             self._limit.throttled(failure.retry_after)
             wait = delay(1, self._chance, failure.retry_after)
         elif failure.kind in ("broken", "timeout", "connection"):
-            self._breaker.failed(game.digest, failure.message)
-            if failure.kind == "connection":
-                self._breaker.trip()
-            else:
+            dead = failure.kind == "connection"
+            self._breaker.failed(game.digest, failure.message, dead=dead)
+            if not dead:
                 state.failures += 1
                 wait = delay(state.failures, self._chance, failure.retry_after)
         due = time.monotonic() + wait
@@ -338,12 +332,6 @@ class Client:
         self._tell(f"{self._enough}: {self.open} open games may finish, no more are asked")
         while self._tasks and not self._stop and not self._deadline.is_over():
             await self._pause(time.monotonic())
-
-    async def _cancel_open(self) -> None:
-        """Give up what is still open; a cancelled game writes nothing."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _keep(self) -> None:
         """Once a second: what the server can run, quota, progress; now and then to disk."""
