@@ -33,11 +33,7 @@ def prompt(uid: str, index: int) -> list[dict]:
 def first_shape(uid: str, **changes) -> dict:
     """A line of Arena-Hard-Auto, v2.0."""
     games = [
-        {
-            "score": label,
-            "judgment": {"answer": f"I say [[{label}]]"},
-            "prompt": prompt(uid, index),
-        }
+        {"score": label, "judgment": {"answer": f"I say [[{label}]]"}, "prompt": prompt(uid, index)}
         for index, label in enumerate(("B>A", "A>B"))
     ]
     line = {"uid": uid, "category": "hard", "judge": "judge", "model": "m", "baseline": "base"}
