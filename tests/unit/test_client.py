@@ -676,7 +676,7 @@ def test_a_used_up_budget_ends_the_asking(play):
 
 def test_a_budget_of_gpu_hours_is_used_up_while_the_judge_loads(play):
     with judge(lambda call: completion()) as server:
-        server.models = lambda: error(503, "judge_starting", "loading")
+        server.models = lambda: error(503, "unavailable_error", "loading")
         played = play(server.url, exceeded=lambda: "no hours" if server.looks > 3 else None)
     assert isinstance(played.error, BudgetSpent)
     assert "8 games are open: no hours" in str(played.error)

@@ -268,10 +268,7 @@ VLLM = (
 @pytest.mark.parametrize(
     ("status", "body", "kind"),
     [
-        (503, error(type="judge_starting"), "starting"),
-        (503, error("Loading model", type="unavailable_error"), "starting"),  # llama.cpp
-        (503, error(type="judge_failed"), "fatal"),
-        (503, error(type="judge_stopped"), "fatal"),
+        (503, error("Loading model", type="unavailable_error"), "broken"),  # llama.cpp
         (503, b"<html>maintenance downtime or capacity problems", "broken"),
         (503, error("The engine is currently overloaded"), "throttled"),
         (429, error(), "throttled"),
@@ -300,12 +297,6 @@ VLLM = (
         (400, error("messages[0].role does not support 'system' with this model."), "fatal"),
         (400, error("Developer instruction is not enabled for models/gemma-3-27b-it"), "fatal"),
         (500, error("Only user, assistant and tool roles are supported, got system."), "fatal"),
-        (400, error("Got priority 3 but Priority scheduling is not enabled."), "priority"),
-        (400, error("Unrecognized request argument supplied: priority"), "priority"),
-        (400, error("Extra inputs are not permitted, field: 'priority'"), "priority"),
-        (400, error("priority: Extra inputs are not permitted"), "priority"),
-        (400, error("no such field", param="priority"), "priority"),
-        (422, b'{"detail": [{"loc": ["body", "priority"], "msg": "forbidden"}]}', "priority"),
     ],
 )
 def test_failures(status, body, kind):

@@ -289,7 +289,7 @@ class Client:
             self._breaker.throttled(failure.message)
             self._limit.throttled(failure.retry_after)
             wait = delay(1, self._chance, failure.retry_after)
-        elif failure.kind in ("broken", "timeout", "connection"):
+        else:
             dead = failure.kind == "connection"
             self._breaker.failed(game.digest, failure.message, dead=dead)
             if not dead:

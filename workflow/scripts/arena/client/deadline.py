@@ -40,7 +40,10 @@ class Deadline:
         job = os.environ.get("SLURM_JOB_ID")
         if not job:
             return cls()
-        return cls(time_left(job), ask=lambda: slurm.time_left(job, BUSY))
+        left, stated = slurm.time_left(job, BUSY), os.environ.get("SLURM_JOB_END_TIME", "")
+        if left is None and stated.isdigit():
+            left = float(stated) - time.time()
+        return cls(left, ask=lambda: slurm.time_left(job, BUSY))
 
     def observe(self, seconds: float) -> None:
         """A game took so long."""
@@ -69,10 +72,3 @@ class Deadline:
         if left is not None and self.end is not None:
             self.end = max(self.end, time.monotonic() + left)
         return not self.is_draining()
-
-
-def time_left(job: str) -> float | None:
-    """Seconds until a Slurm job ends: by Slurm, else by the job's environment; None: no limit."""
-    left = slurm.time_left(job, BUSY)
-    stated = os.environ.get("SLURM_JOB_END_TIME", "")
-    return float(stated) - time.time() if left is None and stated.isdigit() else left

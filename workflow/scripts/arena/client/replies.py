@@ -29,12 +29,6 @@ LONGEST_WAIT = 120.0  # s
 _BUSY = re.compile("overload|over capacity|rate.?limit|too many|slow down|busy")
 # A 403 about a prompt, in OpenRouter's words and others'; any other one is about the key.
 _FLAGGED = re.compile("flagged|moderation")
-# A 400 about the field `priority`; the word alone may stand in a prompt that is repeated to us.
-_NO_PRIORITY = re.compile(
-    r"got priority \d|priority scheduling|scheduling.policy"
-    r"|(argument|name|field|property|parameter)\b[^.]{0,30}\bpriority\b"
-    r"|\"body\", \"priority\"|\bpriority\W{1,3}(extra inputs|is not|is un)"
-)
 # The prompt does not fit, in the words of vLLM, SGLang, OpenAI, llama.cpp, TGI, TensorRT-LLM,
 # Bedrock, Anthropic, LiteLLM, Gemini, Mistral, Cohere, xAI, GLM, Qwen, Moonshot and MiniMax.
 _TOO_LONG = re.compile(
@@ -68,12 +62,8 @@ _FILTERED = re.compile(
 class Failure(Exception):
     """No reply. kind decides what follows:
 
-    starting   the judge is not up yet: wait, nobody's fault
     throttled  too many requests: fewer, after `retry_after` seconds
-    broken     the server answered, but not with a reply: back-off
-    connection nothing answered: back-off
-    timeout    no answer in time: back-off
-    priority   the server does not take our `priority` field: ask without
+    broken, connection, timeout   no reply, nothing listens, no answer in time: back-off
     unlisted   the server keeps the names of its models to itself
     fatal      asking again is useless for every game: stop, with this message
     """
@@ -213,10 +203,6 @@ def read_status(
     if wait is not None and wait > LONGEST_WAIT:
         said += f" (it asks us to wait for {wait:.0f} s)"
         wait = LONGEST_WAIT
-    if error["type"] == "judge_starting" or (status == 503 and "loading model" in lower):
-        raise Failure("starting", message)
-    if error["type"] in ("judge_failed", "judge_stopped"):
-        raise Failure("fatal", message)
     words = f"{lower} {code}"
     spent = status in (400, 403, 429) and _SPENT.search(words)
     if status == 402 or spent or (status in (400, 403) and _LIMITED.search(words)):
@@ -231,8 +217,6 @@ def read_status(
     if status in (404, 405):
         why = "no such address or no such judge at this server; does api_base lack its /v1?"
         raise Failure("fatal", f"{said}: {why}")
-    if status in (400, 422) and (error["param"] == "priority" or _NO_PRIORITY.search(lower)):
-        raise Failure("priority", said)
     # at the beginning: a prompt may be repeated to us
     if status in (400, 422, 500) and _NO_SYSTEM.search(lower[:300]):
         raise Failure("fatal", f"{said}: it takes no system prompt. Set judge.fold_system: true")

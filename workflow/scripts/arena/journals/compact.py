@@ -65,8 +65,8 @@ def compact(path: Path, *, reopen: Collection[str] = (), judgments: Path | None 
     often it was asked. JournalError where a living process plays from the journal.
 
     reopen: drop games in these states too, so that they are asked again. judgments: folder of the
-    judgment files; that of a model with reopened games is moved into `reopened/` of the results,
-    for as long as it is there, the next run finds nothing to do.
+    judgment files; one with reopened games is moved into `reopened/` of the results, since as long
+    as it is in its place the next run finds nothing to do.
     """
     with Lock(path) as lock:
         lock.acquire()
