@@ -221,8 +221,11 @@ class Batch:
             await asker.close()
             if local:
                 await local.end()
+            counts, before = client.counts, self.attempt.attempt
+            first, last = before.first_game or counts.first, counts.last or before.last_game
+            self.attempt.note(first_game=first, last_game=last)
             states, seconds = self.standing.count(games), time.monotonic() - begun
-            self.report.tell(_summary(games.total(), states, client.counts, seconds))
+            self.report.tell(_summary(games.total(), states, counts, seconds))
 
     def _make(self, model: Model) -> None:
         """Write a complete model's judgments; a disk that fails costs no game."""

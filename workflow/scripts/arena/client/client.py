@@ -37,6 +37,8 @@ class Counts:
     calls: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     again: int = 0
+    first: float | None = None  # end of the first game, and of the last; s since 1970
+    last: float | None = None
     usage: Counter[str] = field(default_factory=lambda: Counter(NO_TOKENS))
 
 
@@ -274,6 +276,8 @@ class Client:
             self.stop(error)
             return
         self.counts.usage.update(record.usage)
+        self.counts.last = time.time()
+        self.counts.first = self.counts.first or self.counts.last
         state.calls = 0
         if ask_again:
             state.again += 1
