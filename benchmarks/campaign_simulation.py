@@ -123,7 +123,7 @@ class Game:
 
 
 def games_of(models: list[str], questions: int, lengths: Lengths) -> Iterator[tuple[int, Game]]:
-    """Games of some models, question by question, as the clients' priorities order them."""
+    """Games of some models, question by question, as a batch asks them."""
     for question in range(questions):
         about = sized(f"q{question}", lengths.question)
         base = sized(f"base {question}", lengths.answer)

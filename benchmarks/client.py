@@ -5,9 +5,9 @@
 The judge is a process of its own that sends a prepared reply of 2 kB; prompts have 9 kB, as real
 ones do. Ways to ask, each over the same games, alternating, the best of all rounds shown:
 
-ours      the whole client: planned games, priorities, back-off, verdicts, journal
-typed     `chat.completions.create` of openai's client in as many tasks, nothing else
-serial    one request after the other, as a loop around `create` does it
+ours      the whole client: games in order, back-off, verdicts, journal
+bare      as many tasks around aiohttp, which read the verdict and keep nothing
+serial    one request after the other, as a simple script does it
 """
 
 import argparse
@@ -23,15 +23,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
-import openai
+import aiohttp
 from arena.client.asker import Asker
 from arena.client.client import Client
 from arena.client.deadline import Deadline
-from arena.client.hooks import Hooks
-from arena.client.ready import Server
+from arena.client.ready import RunningServer
 from arena.data.answers import Answer
 from arena.data.games import GameSettings, plan_games
 from arena.data.questions import Question
+from arena.journals.batch_games import BatchGames
 from arena.journals.journal import Journal
 
 PARALLEL = 32
@@ -89,45 +89,42 @@ def games(number: int) -> tuple[GameSettings, list]:
 
 
 async def ours(port: int, todo: list) -> int:
-    plain = {"url": f"http://127.0.0.1:{port}/v1", "key": "k"}
+    here = {"url": f"http://127.0.0.1:{port}/v1", "key": "k"}
     with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "m.jsonl") as journal:
-        asker = Asker(plain, SETTINGS, timeout=60)
+        asker = Asker([here], SETTINGS, timeout=60)
         client = Client(
-            SETTINGS,
-            journal,
+            BatchGames(SETTINGS, {"m": todo}, {"m": journal}),
             asker,
-            Server(plain, "judge", supervised=True, log=""),
-            deadline=Deadline(time.time() + 10_000),
-            hooks=Hooks(share=lambda: PARALLEL, priority=lambda: True),
+            RunningServer(asker, "judge", print),
+            deadline=Deadline(10_000),
+            parallel=PARALLEL,
         )
-        await client.run(todo)
+        await client.run()
         await asker.close()
         return sum(record.state == "ok" for record in journal.records.values())
 
 
-async def typed(port: int, todo: list, tasks: int = PARALLEL) -> int:
-    client = openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="k")
+async def bare(port: int, todo: list, tasks: int = PARALLEL) -> int:
     waiting = iter(todo)
+    url = f"http://127.0.0.1:{port}/v1/chat/completions"
+    async with aiohttp.ClientSession(headers={"Authorization": "Bearer k"}) as session:
 
-    async def worker() -> int:
-        played = 0
-        for game in waiting:
-            body = SETTINGS.request(game)
-            extra = {"extra_body": {"priority": game.position}}
-            reply = await client.chat.completions.create(**body, **extra)
-            played += SETTINGS.verdict(reply.choices[0].message.content) is not None
-        return played
+        async def worker() -> int:
+            played = 0
+            for game in waiting:
+                async with session.post(url, json=SETTINGS.request(game)) as reply:
+                    message = (await reply.json())["choices"][0]["message"]
+                played += SETTINGS.verdict(message["content"]) is not None
+            return played
 
-    played = sum(await asyncio.gather(*(worker() for _ in range(tasks))))
-    await client.close()
-    return played
+        return sum(await asyncio.gather(*(worker() for _ in range(tasks))))
 
 
 async def serial(port: int, todo: list) -> int:
-    return await typed(port, todo[: len(todo) // 4], tasks=1)
+    return await bare(port, todo[: len(todo) // 4], tasks=1)
 
 
-WAYS = {"ours": ours, "typed": typed, "serial": serial}
+WAYS = {"ours": ours, "bare": bare, "serial": serial}
 
 
 def once(way: str, port: int, number: int) -> dict:
@@ -171,11 +168,11 @@ def main() -> None:
     print(
         f"{os.cpu_count()} cores, {options.games} games, {PARALLEL} open, best of {options.rounds}"
     )
-    print("way     games/s  games/s and core   of typed   memory MB")
+    print("way     games/s  games/s and core    of bare   memory MB")
     rate = {way: seen["played"] / seen["core"] for way, seen in best.items()}
     for way, seen in best.items():
         wall = seen["played"] / seen["wall"]
-        ratio = rate[way] / rate["typed"]
+        ratio = rate[way] / rate["bare"]
         print(f"{way:7} {wall:7.0f}  {rate[way]:16.0f}   {ratio:8.2f}   {seen['memory']:9.0f}")
 
 

@@ -1,4 +1,4 @@
-"""How long a dry run of many models takes, against a bare Snakefile of as many jobs.
+"""How long a dry run of many models takes, against a bare Snakefile of the same jobs.
 
     python benchmarks/dry_run.py [--models 1000] [--runs 3]
 
@@ -18,12 +18,22 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[1]
 BARE = """
 models = [f"m{number}" for number in range(MODELS)]
+batch_of = {model: f"b{number // 10}" for number, model in enumerate(models)}
 rule all:
     input: expand("out/{model}.jsonl", model=models)
+rule describe:
+    output: "batches/{batch}.json"
+    shell: "touch {output}"
+rule play:
+    input: "batches/{batch}.json"
+    output: temp("played/{batch}")
+    shell: "touch {output}"
 rule judge:
-    input: "data/bench/model_answer/{model}.jsonl"
+    input:
+        "data/bench/model_answer/{model}.jsonl",
+        lambda wildcards: f"played/{batch_of[wildcards.model]}",
     output: "out/{model}.jsonl"
-    shell: "cp {input} {output}"
+    shell: "cp {input[0]} {output}"
 """
 CONFIG = """
 bench: bench

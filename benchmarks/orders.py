@@ -7,11 +7,8 @@ than the work. In turn:
 
 ideal      one loop over all games, question by question: the best that can be
 models     one loop, model after model: how a script without us does it
-workflow   `snakemake`: rule judge_server starts vLLM, ten gen_judgment clients play
-fcfs       the same on a server that knows no priorities
-late       the same, but half of the clients wait until the others have played half of their games
-late-loop  one loop in the best order for such a start
 longest    one loop, the longest prompts first: the shortest tail, and what it costs
+workflow   `snakemake`: a batch starts vLLM and plays
 ones       `snakemake` with a batch for each model: one server after the other
 
 hits are vLLM's own count (the loops) or the ledger's (the workflow). "play" is from the first
@@ -24,18 +21,17 @@ without any open game. "ran" are games that vLLM ran at a time, on average of it
 
 import argparse
 import asyncio
-import json
 import os
 import random
-import signal
-import subprocess
+import re
 import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import accumulate, pairwise
@@ -45,32 +41,21 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
-import openai
+import aiohttp
 from arena.data.answers import read_answers
 from arena.data.games import Game, GameSettings, plan_games
 from arena.data.prompts import own_prompts
 from arena.data.questions import read_questions
 from arena.judge.health import figure
-from arena.setup.judge_command import DEFAULT_COMMANDS, SCRIPTS
+from arena.setup.judge_command import DEFAULT_COMMANDS
 
-from tests.served import eventually, fetch_as_client
+from tests.served import Served
 from tests.workflow.conftest import copy_project, read_lines, read_tsv, write_lines
 
 PROJECT = Path(__file__).resolve().parents[1]
 ENV = PROJECT / ".venv-vllm"
 BLOCK = 32  # tokens in a block of the cache; vLLM's default on the CPU is 128, on a GPU 16
-LOOPS, RUNS = ("ideal", "models", "late-loop", "longest"), ("workflow", "fcfs", "late", "ones")
-LATE = """
-import json, time
-from pathlib import Path
-FIRST, HALF = {first!r}, {half}
-if snakemake.wildcards.model not in FIRST:
-    games = Path(snakemake.input.server).parents[1] / "games"
-    played = lambda: sum((games / f"{{name}}.jsonl").read_bytes().count(b"\\n")
-                         for name in FIRST if (games / f"{{name}}.jsonl").exists())
-    while played() < HALF:
-        time.sleep(0.1)
-"""
+LOOPS, RUNS = ("ideal", "models", "longest"), ("workflow", "ones")
 
 
 def arguments() -> argparse.Namespace:
@@ -90,14 +75,14 @@ def arguments() -> argparse.Namespace:
 
 @dataclass
 class Found:
-    """A line of the table. spans: begin and end of every game, s; looks: games that vLLM ran."""
+    """A line of the table. spans: begin and end of every game, s; looks: at vLLM's figures."""
 
     hits: float
     tokens: int
     whole: float
     open: int
     spans: list[tuple[float, float]]
-    looks: list[tuple[float, float]] = field(default_factory=list)
+    looks: list[tuple[float, str]] = field(default_factory=list)
 
     @property
     def play(self) -> float:
@@ -115,8 +100,9 @@ class Found:
     @property
     def ran(self) -> float:
         begin, end = min(b for b, _ in self.spans), max(e for _, e in self.spans)
-        inside = [running for moment, running in self.looks if begin <= moment <= end]
-        return sum(inside) / len(inside) if inside else float("nan")
+        inside = [text for moment, text in self.looks if begin <= moment <= end]
+        running = [figure(text, "num_requests_running") or 0.0 for text in inside]
+        return sum(running) / len(running) if running else float("nan")
 
 
 def open_over_time(spans: list[tuple[float, float]]) -> list[tuple[float, int]]:
@@ -163,9 +149,9 @@ def write_case(folder: Path, models: list[str], questions: int) -> None:
         write_lines(folder / "model_answer" / f"{name}.jsonl", lines)
 
 
-def judge_of(args: argparse.Namespace, cache: int, parallel: int, fcfs: bool) -> dict[str, Any]:
+def judge_of(args: argparse.Namespace, cache: int, parallel: int) -> dict[str, Any]:
     """`judge` of a config: vLLM by its default command, with what a CPU and a small cache need."""
-    command = DEFAULT_COMMANDS["vllm"].replace("priority", "fcfs" if fcfs else "priority")
+    command = DEFAULT_COMMANDS["vllm"]
     command += f" --enforce-eager --dtype bfloat16 --max-num-seqs {args.slots}"
     command += f" --block-size {BLOCK} --num-gpu-blocks-override {cache // BLOCK}"
     command += " --max-model-len 4096"
@@ -174,21 +160,33 @@ def judge_of(args: argparse.Namespace, cache: int, parallel: int, fcfs: bool) ->
     # in "dev mode" vLLM can be told to forget its cache, so that loops can share a server
     env = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_SERVER_DEV_MODE": "1"}
     judge |= {"env": env, "max_tokens": args.reply, "temperature": 0}
+    judge["timeout_s"] = 1800  # on a busy machine too, no game is to be asked twice
     return judge | ({"parallel": parallel} if parallel else {})
 
 
+def metrics(root: Path) -> str:
+    """What the newest vLLM below a results folder says of itself; "" where none answers."""
+    logs = sorted(root.glob("logs/*/server.log"), key=lambda log: log.stat().st_mtime)
+    ports = re.findall(r"http://127\.0\.0\.1:(\d+)", logs[-1].read_text()) if logs else []
+    with suppress(OSError):
+        if ports:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{ports[-1]}/metrics", timeout=10
+            ) as page:
+                return page.read().decode()
+    return ""
+
+
 @contextmanager
-def looking(folder: Path) -> Iterator[list[tuple[float, float]]]:
-    """Note twice a second how many games the servers whose files lie in a folder run."""
-    looks: list[tuple[float, float]] = []
+def looking(root: Path, every: float = 0.5) -> Iterator[list[tuple[float, str]]]:
+    """Note now and then what the vLLM that is started below a results folder says of itself."""
+    looks: list[tuple[float, str]] = []
     over = threading.Event()
 
     def look() -> None:
-        while not over.wait(0.5):
-            for file in folder.glob("*.json"):
-                running = figure(fetch_as_client(file, "/metrics"), "num_requests_running")
-                if running is not None:
-                    looks.append((time.time(), running))
+        while not over.wait(every):
+            if text := metrics(root):
+                looks.append((time.time(), text))
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -212,18 +210,12 @@ def run_workflow(args: argparse.Namespace, way: str, cache: int, parallel: int) 
             data_dir="data",
             baseline="base",
             batch_size=1 if way == "ones" else args.models,
-            judge=judge_of(args, cache, parallel, way == "fcfs"),
+            judge=judge_of(args, cache, parallel),
             leaderboard=None,
         )
-        if way == "late":
-            first = models[: args.models // 2]
-            script = campaign.dir / "workflow/scripts/gen_judgment.py"
-            wait = LATE.format(first=first, half=args.questions * len(first))
-            script.write_text(wait + script.read_text())
-        with looking(campaign.root / "server") as looks:
+        with looking(campaign.root) as looks:
             begun = time.monotonic()
-            # one server at a time, as profiles/local has it
-            campaign.run("--resources", "gpu=1", "--set-resources", "judge_server:gpu=1")
+            campaign.run()
             whole = time.monotonic() - begun
         spans, opened = spans_of(campaign.root.glob("games/*.jsonl")), 0
         for file in campaign.root.glob("logs/*/server.log"):
@@ -241,46 +233,27 @@ def run_workflow(args: argparse.Namespace, way: str, cache: int, parallel: int) 
 # --- one loop
 
 
-class Server:
-    """judge_server.py with a real vLLM, ready, in a folder of its own."""
+class Server(Served):
+    """A real vLLM as a batch starts it, ready, in a folder of its own."""
 
     def __init__(self, args: argparse.Namespace, cache: int):
         self.folder = tempfile.TemporaryDirectory(prefix="orders_")
-        root = Path(self.folder.name)
-        batch = {"batch": "r-01", "run": "r", "models": ["m"], "root": str(root), "resources": {}}
-        batch["judge"] = judge_of(args, cache, 0, fcfs=False)
-        (root / "batches").mkdir(parents=True)
-        (root / "batches" / "r-01.json").write_text(json.dumps(batch))
-        logs = root / "logs" / "r-01"
-        logs.mkdir(parents=True)
-        self.file = root / "server" / "r-01.json"
-        self.log = logs / "server.log"
-        words = ["--batch", root / "batches" / "r-01.json", "--logs", logs, self.file]
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, SCRIPTS / "judge_server.py", *words], stdout=log, stderr=log
-            )
+        super().__init__(Path(self.folder.name), judge_of(args, cache, 0), hang=600.0, engine=600.0)
 
     def __enter__(self) -> "Server":
         try:
-            eventually(lambda: fetch_as_client(self.file, "/v1/models"), 600, "a judge")
+            self.start().ready(600)
         except AssertionError:
-            sys.exit(f"the judge did not start: {self.log.read_text()[-3000:]}")
-        eventually(lambda: self.entry["capacity"].get("cache_tokens"), 10)
+            sys.exit(f"the judge did not start: {self.log[-3000:]}")
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(60)
+        self.stop(60)
         self.folder.cleanup()
 
-    @property
-    def entry(self) -> dict[str, Any]:
-        return json.loads(self.file.read_text())
-
-    def counted(self) -> tuple[float, float]:
+    def counted(self) -> tuple[float, ...]:
         """Prompt tokens found in the cache, and looked for, since vLLM's start."""
-        text = fetch_as_client(self.file, "/metrics")
+        text = metrics(self.root)
         return tuple(figure(text, f"prefix_cache_{name}_total") for name in ("hits", "queries"))
 
 
@@ -311,9 +284,6 @@ def games_in_order(
                 key = (number, game.position, game.index)
             elif way == "longest":
                 key = (-sum(len(message["content"]) for message in game.messages), *key)
-            elif way == "late-loop":  # half of the models begin, the others catch up, then all
-                late, second = number >= len(models) // 2, game.position >= len(questions) // 2
-                key = (2 if second else late, *key)
             keyed.append((key, game))
     return settings, [game for _, game in sorted(keyed, key=lambda pair: pair[0])]
 
@@ -321,33 +291,33 @@ def games_in_order(
 async def ask_in_a_loop(
     server: Server, settings: GameSettings, games: list[Game], parallel: int
 ) -> list[tuple[float, float]]:
-    entry = server.entry
-    client = openai.AsyncOpenAI(base_url=entry["url"], api_key=entry["key"], timeout=3600)
     queue, spans = iter(games), []
+    headers = {"Authorization": f"Bearer {server.told['key']}"}
+    limits = aiohttp.ClientTimeout(total=3600)
+    async with aiohttp.ClientSession(headers=headers, timeout=limits) as session:
 
-    async def worker() -> None:
-        for game in queue:
-            begin = time.time()
-            await client.chat.completions.create(**settings.request(game))
-            spans.append((begin, time.time()))
+        async def worker() -> None:
+            for game in queue:
+                begin = time.time()
+                url = f"{server.told['url']}/chat/completions"
+                async with session.post(url, json=settings.request(game)) as reply:
+                    assert reply.status == 200, await reply.text()
+                    await reply.read()
+                spans.append((begin, time.time()))
 
-    await client.models.list()
-    await asyncio.gather(*(worker() for _ in range(parallel)))
-    await client.close()
+        await asyncio.gather(*(worker() for _ in range(parallel)))
     return spans
 
 
 def run_loop(args: argparse.Namespace, server: Server, way: str, parallel: int) -> Found:
     models = [f"m{n}" for n in range(args.models)]
-    parallel = parallel or server.entry["capacity"]["parallel"]
+    parallel = parallel or server.told["parallel"]
     with tempfile.TemporaryDirectory(prefix="orders_") as folder:
         write_case(Path(folder), models, args.questions)
         settings, games = games_in_order(Path(folder), models, way, args.reply)
-    entry = server.entry
-    forget = openai.OpenAI(base_url=entry["url"].removesuffix("/v1"), api_key=entry["key"])
-    forget.post("/reset_prefix_cache", cast_to=object)
+    assert server.get("/reset_prefix_cache", body={})[0] == 200
     before = server.counted()
-    with looking(server.file.parent) as looks:
+    with looking(server.root) as looks:
         begun = time.monotonic()
         spans = asyncio.run(ask_in_a_loop(server, settings, games, parallel))
         whole = time.monotonic() - begun

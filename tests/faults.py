@@ -57,6 +57,7 @@ LASTING = {
     "longwinded": "finish_reason length after the verdict",
     "unparsed": "a reply without a verdict",
     "odd": "an unknown label, [[A>>A]]",
+    "turned": "the verdict written the other way round: [[B<A]] for [[A>B]]",
     "huge": "a reply of 100,000 characters without a verdict",
     "nousage": "a reply without usage",
     "too_long": "400, the prompt exceeds the context (vLLM's shape, param input_tokens)",
@@ -65,6 +66,7 @@ LASTING = {
     "toolong_openai": "400 in OpenAI's shape, code context_length_exceeded",
 }
 KINDS = PASSING | LASTING
+TURNABLE = re.compile(r"\[\[([AB])([>=]+)([AB])\]\]")
 MARKER = re.compile(r"<<judge:([a-z0-9_]+)(?:=([\w.]+))?(?:\*(\d+|all))?>>")
 
 
@@ -164,6 +166,7 @@ def shaped(text: str, kind: str) -> tuple[dict[str, Any], str]:
         "length": {"content": text.split("[[")[0]},
         "unparsed": {"content": text.split("[[")[0] + "I cannot decide."},
         "odd": {"content": "My verdict: [[A>>A]]"},
+        "turned": {"content": TURNABLE.sub(r"[[\3\2\1]]", text).replace(">", "<")},
         "huge": {"content": ("and so on, " * 9091)[:100_000]},
     }
     reasons = {"length": "length", "longwinded": "length", "tool": "tool_calls"}

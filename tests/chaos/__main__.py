@@ -3,10 +3,11 @@
     python tests/chaos [--seeds 20] [--first 1] [--questions 60] [--keep FOLDER]
 
 Each seed has Snakemake judge three models with the local profile, while a seeded schedule of faults
-strikes the calls and a hand kills clients, judge, supervisor and Snakemake itself and tears a
-journal. What failed or was killed is started again by the same command (after `--unlock`). A seed
-in which a kind of fault never fired does not count, and another is taken in its place. Exit status
-1 if a game was lost, doubled or differs from the undisturbed run.
+strikes the calls and a hand kills the batch, its judge, the judge's keeper and Snakemake itself and
+tears a journal. What failed or was killed is started again by the same command (after `--unlock`).
+A seed in which a kind of fault never fired does not count, and another is taken in its place. Exit
+status 1 if a game was lost, doubled or differs from the undisturbed run, or that run from what is
+known beforehand.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from pathlib import Path
 project = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(project), str(project / "workflow" / "scripts")]
 
-from tests.chaos.checks import HEAD, Outcome, summary  # noqa: E402
+from tests.chaos.checks import HEAD, Outcome, known_problems, summary  # noqa: E402
 from tests.chaos.storm import disturbed, undisturbed  # noqa: E402
 
 
@@ -31,6 +32,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
         folder = options.keep or Path(temporary)
         calm = undisturbed(folder, options.questions)
+        if problems := known_problems(calm):
+            sys.exit("\n".join(["The undisturbed run is wrong already:", *problems]))
         print(HEAD, flush=True)
         counted: list[Outcome] = []
         good, seed = True, options.first

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from arena.batch.gen_judgment import Job, plan_of
-from arena.data.games import Game, GameSettings
+from arena.data.answers import read_answers
+from arena.data.games import Game, GameSettings, plan_games
+from arena.data.layout import Layout
 from arena.data.questions import read_questions
 from arena.setup.resolve import resolve
 from arena.setup.settings import Settings
@@ -19,13 +20,13 @@ from tests.faults import message_digest
 PROJECT = Path(__file__).parents[2]
 MODELS = ("alpha", "beta", "gamma")
 JUDGE = "chaos-judge"
-PARALLEL = 12  # requests in all: four a client
+PARALLEL = 12  # requests open at the judge
 # Replies that are what they are, in the undisturbed run as well: one of each in every 80 answers.
 LASTING = ("null", "empty", "reasoning", "thought", "think", "tool", "refusal", "length")
 LASTING += ("longwinded", "unparsed", "odd", "huge", "nousage", "too_long", "toolong_openai")
-LASTING += ("filter",)
-# Of the supervisor in seconds, where a user waits for minutes; see `judge_server.py --help`.
-LIMITS = "--grace 1 --look 0.3 --hang 2 --engine 1 --backoff 0 --parent 1"
+LASTING += ("filter", "turned")
+# Seconds, where a user waits for minutes: fields of arena.judge.server.Limits.
+LIMITS = {"grace": 1, "look": 0.3, "hang": 2, "engine": 1, "backoff": 0}
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,6 @@ class Bench:
             shutil.copytree(PROJECT / name, self.run / name, ignore=unwanted)
         shutil.copy(PROJECT / "Snakefile", self.run)
         (self.run / "config/config.yaml").write_text(yaml.safe_dump(self._config(command)))
-        rule = self.run / "workflow/rules/judge.smk"
-        starts = "exec python {params.script:q} "
-        text = rule.read_text()
-        assert text.count(starts) == 1, "the rule starts its server in another way"
-        rule.write_text(text.replace(starts, f"{starts}{LIMITS} "))
 
     def _config(self, command: str) -> dict[str, Any]:
         return {
@@ -79,7 +75,6 @@ class Bench:
                 "server": "vllm",
                 "command": command,
                 "parallel": PARALLEL,
-                "priority": True,
                 "timeout_s": 4.0,  # a stall costs so long
                 "max_restarts": 1000,
                 "ready_minutes": 1,
@@ -102,12 +97,19 @@ class Bench:
         return self.run / "judgments" / JUDGE / f"{model}.jsonl"
 
     def journal(self, model: str) -> Path:
-        return self.run / "results/chaos" / JUDGE / "games" / f"{model}.jsonl"
+        return Layout(self.root).journal(model)
+
+    def games(self, model: str) -> list[Game]:
+        settings = self.settings
+        answers = {name: read_answers(settings.answer(name)).answers for name in (model, "base")}
+        plain = GameSettings.from_dict(settings.judgment_params())
+        questions = read_questions(settings.questions)
+        return plan_games(plain, questions, answers[model], {"base": answers["base"]})
 
     def prompts(self) -> dict[str, dict[str, str]]:
         """model -> the judge's name of a prompt (`message_digest`) -> the game's digest."""
         return {
-            model: {message_digest(game.messages): game.digest for game in self._games(model)}
+            model: {message_digest(game.messages): game.digest for game in self.games(model)}
             for model in MODELS
         }
 
@@ -116,22 +118,9 @@ class Bench:
         return sorted(
             message_digest(game.messages)
             for model in MODELS
-            for game in self._games(model)
+            for game in self.games(model)
             if "<<judge:" not in game.messages[-1]["content"]
         )
-
-    def _games(self, model: str) -> list[Game]:
-        settings = self.settings
-        job = Job(
-            model=model,
-            answer=Path(settings.answer(model)),
-            baselines=[Path(settings.answer("base"))],
-            questions=settings.questions,
-            server=settings.root / "server/none.json",
-            output=self.output(model),
-        )
-        plain = GameSettings.from_dict(settings.judgment_params())
-        return plan_of(job, plain, read_questions(settings.questions))
 
 
 def write_lines(path: Path, lines: list[dict]) -> None:

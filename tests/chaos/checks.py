@@ -1,13 +1,17 @@
 """What must hold after a chaos run, and the line of figures that it leaves."""
 
+import csv
 import json
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 from arena.journals.compact import check
+from arena.journals.journal import read_records
 
+from tests.chaos import known
 from tests.chaos.bench import MODELS, PARALLEL, Bench
-from tests.chaos.run import NEEDED, Told
+from tests.chaos.run import NEEDED, Told, read_pairs
 
 HEAD = (
     "seed   games  calls  faults  orphans  retried  vanished  lost  double  differ  extra of most  "
@@ -21,10 +25,10 @@ class Outcome:
 
     retried: struck by a fault, or answered by a dead engine. vanished: in flight at the end of a
     judge, which had `lives`. torn: of games whose line was torn out of a journal. extra: all the
-    rest, which can only have been in flight at the kill of a client; `most` is how many were.
-    orphans: clients that outlived a killed Snakemake, and that the next one met. left: processes
-    that were there after the end. missing: kinds of faults that never fired; such a seed does not
-    count.
+    rest, which can only have been in flight at the kill of the batch or of Snakemake; `most` is how
+    many were. orphans: batches that outlived a killed Snakemake, and that the next one met. left:
+    processes that were there after the end. missing: kinds of faults that never fired; such a seed
+    does not count.
     """
 
     games: int
@@ -77,9 +81,7 @@ def examine(calm: Bench, stormy: Bench, told: Told) -> Outcome:
         differing += sum(after.get(key, found) != found for key, found in before.items())
         if without_times(calm, model) != without_times(stormy, model):
             unequal.append(f"{model}: other bytes")
-        journal = check(stormy.journal(model))
-        doubled += journal.superseded
-        unequal += [f"{model}: {flaw.error}" for flaw in journal.flaws]
+        unequal += journal_problems(stormy, model)
     calls, replies = len(told.calls), sum(told.replies.values())
     retried = sum(told.struck.values()) + sum(told.failed.values())
     return Outcome(
@@ -90,7 +92,7 @@ def examine(calm: Bench, stormy: Bench, told: Told) -> Outcome:
         vanished=calls - replies - retried,
         torn=told.torn,
         extra=replies - games - told.torn,
-        most=sum(number for _, number in told.kills),
+        most=sum(told.kills),
         lost=lost,
         doubled=doubled,
         differing=differing,
@@ -101,6 +103,52 @@ def examine(calm: Bench, stormy: Bench, told: Told) -> Outcome:
         missing=NEEDED - set(told.faults),
         seconds=told.seconds,
     )
+
+
+def known_problems(calm: Bench) -> list[str]:
+    """Where an undisturbed run differs from what is known beforehand."""
+    found = []
+    calls = Counter(prompt for _, prompt in read_pairs(calm.run / "calls"))
+    for model, prompts in calm.prompts().items():
+        if more := sum(calls[prompt] - 1 for prompt in prompts):
+            found.append(f"{model}: {more} calls more than games")
+    with calm.leaderboard.open(newline="") as file:
+        table = {row["model"]: float(row["score"]) for row in csv.DictReader(file)}
+    for model in MODELS:
+        found += journal_problems(calm, model)
+        expected, pairs = {}, []
+        answers = {name: texts(calm.data, name) for name in (model, "base")}
+        for uid, question in texts(calm.data, None).items():
+            theirs, ours = answers["base"][uid], answers[model][uid]
+            games = [known.verdict(question, theirs, ours), known.verdict(question, ours, theirs)]
+            expected |= {(uid, index): [game] for index, game in enumerate(games)}
+            pairs.append((games[0][1], games[1][1]))
+        wrong = {key: one for key, one in scores(calm, model).items() if expected.get(key) != one}
+        if wrong or len(expected) != 2 * calm.questions:
+            found.append(f"{model}: not the known verdicts: {dict(list(wrong.items())[:3])}")
+        if abs(table[model] - known.score(pairs)) > 0.0001:
+            found.append(f"{model}: score {table[model]}, known: {known.score(pairs):.3f}")
+    return found
+
+
+def texts(data: Path, model: str | None) -> dict[str, str]:
+    """uid -> answer of a model; without one, the question."""
+    path = f"model_answer/{model}.jsonl" if model else "question.jsonl"
+    lines = map(json.loads, (data / "chaos" / path).read_text().splitlines())
+    return {one["uid"]: one["messages"][0]["content"] if model else one["prompt"] for one in lines}
+
+
+def journal_problems(bench: Bench, model: str) -> list[str]:
+    """Unless the journal holds each game exactly once, and nothing else."""
+    journal = bench.journal(model)
+    held = Counter(record.digest for record in read_records(journal))
+    planned = Counter(game.digest for game in bench.games(model))
+    found = [f"{model}: {flaw.error}" for flaw in check(journal).flaws]
+    if missing := planned - held:
+        found.append(f"{model}: {missing.total()} games are not in the journal")
+    if more := held - planned:
+        found.append(f"{model}: {more.total()} lines too many in the journal")
+    return found
 
 
 def scores(bench: Bench, model: str) -> dict[tuple[str, int], list]:
@@ -132,7 +180,7 @@ def summary(outcomes: list[Outcome]) -> str:
             total[name] += getattr(outcome, name)
     return (
         f"{len(outcomes)} seeds, {total['games']:,} games, {total['faults']:,} faults, "
-        f"{len(outcomes)} kills of Snakemake that left {total['orphans']} clients behind: "
+        f"{len(outcomes)} kills of Snakemake that left {total['orphans']} batches behind: "
         f"{total['lost']} lost, {total['doubled']} doubled, {total['differing']} differing; "
-        f"{total['extra']} extra calls at the kills of clients, which had {total['most']} in flight"
+        f"{total['extra']} extra calls at the kills of batches, which had {total['most']} in flight"
     )

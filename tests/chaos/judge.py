@@ -6,7 +6,6 @@ the judge was killed is only in ours. Options of ours: `--calls FILE` (time and 
 of the fault that strikes its first call).
 """
 
-import asyncio
 import json
 import os
 import sys
@@ -29,7 +28,6 @@ def option(name: str) -> Path:
     return Path(value)
 
 
-BORN = time.monotonic()
 CALLS, LIVES, PLAN = option("--calls"), option("--lives"), option("--plan")
 
 
@@ -57,9 +55,6 @@ class Counted(judge.Judge):
         self, request: web.Request, asked: dict[str, Any], prompt: str, user: str
     ) -> web.StreamResponse:
         write_down(CALLS, message_digest(asked["messages"]))
-        # A judge that dies before its supervisor has seen it ready has failed to start: another
-        # case, which ends the run.
-        await asyncio.sleep(max(0.0, BORN + 0.6 - time.monotonic()))
         return await super().play(request, asked, prompt, user)
 
 

@@ -17,10 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from arena.batch.gen_judgment import LIMITS as LIMITS_ENV
 from arena.journals.lock import Holder, is_alive, read_holder
 from arena.support.jsonl import iter_lines
 
-from tests.chaos.bench import MODELS, Bench
+from tests.chaos.bench import LIMITS, MODELS, PARALLEL, Bench
 
 # What a user types, but for the target: it leaves out the pages of the report.
 COMMAND = (sys.executable, "-m", "snakemake", "--profile", "profiles/local", "show_result")
@@ -30,8 +31,8 @@ FAULTS |= {"garbage": (10, None), "html": (6, None), "cut": (6, None), "stall": 
 FAULTS |= {"slow": (6, "0.5"), "late": (6, "0.3")}
 FAULTS |= {"kill": (1, None), "die": (1, None), "hang": (1, None), "engine": (1, None)}
 STRIKES = FAULTS.keys() - {"slow", "late"}  # of these two the reply arrives all the same
-# What our own hand does in every run; "torn" kills a client and tears its journal.
-DEEDS = ("client", "client", "torn", "judge", "supervisor", "snakemake")
+# What our own hand does in every run; "torn" kills the batch and tears a journal of it.
+DEEDS = ("batch", "batch", "torn", "judge", "keeper", "snakemake")
 NEEDED = {*FAULTS, *(f"kill -9: {deed}" for deed in DEEDS)}
 
 
@@ -44,10 +45,10 @@ class Told:
     struck: Counter[str] = field(default_factory=Counter)  # by a fault that left them without one
     failed: Counter[str] = field(default_factory=Counter)  # by an engine that had died before
     faults: Counter[str] = field(default_factory=Counter)  # kind -> injected, our deeds included
-    kills: list[tuple[str, int]] = field(default_factory=list)  # of clients: games in flight
+    kills: list[int] = field(default_factory=list)  # of the batch or Snakemake: games in flight
     torn: int = 0  # finished games that tearing a journal has cost
     lives: int = 0  # times that the judge was started
-    orphans: int = 0  # clients that outlived their Snakemake
+    orphans: int = 0  # batches that outlived their Snakemake
     left: list[str] = field(default_factory=list)  # processes that were still there at the end
     seconds: float = 0.0
 
@@ -62,8 +63,8 @@ class Chaos:
         self.games = sum(map(len, self.prompts.values()))
         self.deeds: list[tuple[int, str]] = []
         self.done: Counter[str] = Counter()
-        self.kills: list[tuple[str, int]] = []
-        self.torn = self.orphans = 0
+        self.kills: list[int] = []
+        self.torn = self.orphans = self.lives_due = 0
         self.snakemake: subprocess.Popen | None = None
         if faults:
             deeds = self.chance.sample(DEEDS, len(DEEDS))
@@ -92,7 +93,7 @@ class Chaos:
         options = " --name {name} --host {host} --port {port}"
         return " ".join(shlex.quote(str(part)) for part in judge) + options
 
-    def play(self, within: float = 600.0) -> Told:
+    def play(self, within: float = 1200.0) -> Told:
         """Until Snakemake says that all is done; TimeoutError where that takes too long."""
         begun = time.monotonic()
         try:
@@ -127,91 +128,101 @@ class Chaos:
                 cwd=self.bench.run,
                 stdout=log,
                 stderr=log,
-                env=os.environ | {"CHAOS_RUN": str(self.bench.run)},  # see `_processes`
+                # The first: see `_processes`.
+                env=os.environ | {"CHAOS_RUN": str(self.bench.run), LIMITS_ENV: json.dumps(LIMITS)},
             )
 
     def _next_deed(self) -> None:
         if not self.deeds or len(read_pairs(self.bench.run / "calls")) < self.deeds[0][0]:
+            return
+        if len(self._lives()) < self.lives_due:
             return
         deed = self.deeds[0][1]
         if getattr(self, f"_kill_{deed}")():
             self.deeds.pop(0)
             self.done[f"kill -9: {deed}"] += 1
 
-    def _kill_client(self) -> str | None:
-        """Kill a client that has games in flight; its model, None where there is none."""
-        if not (playing := self._playing()):
-            return None
-        model = self.chance.choice(sorted(playing))
-        kill(playing[model].pid)
-        self._until(lambda: not is_alive(playing[model], self._lock(model)))
-        self.kills.append((model, self._in_flight(model)))
-        return model
+    def _kill_batch(self) -> bool:
+        """Kill the batch's program while it has games in flight."""
+        if not (holder := self._playing()):
+            return False
+        kill(holder.pid)
+        self._until(lambda: not self._holder())
+        self.kills.append(self._in_flight())
+        return True
 
-    def _kill_torn(self) -> str | None:
-        """Kill a client, and cut its journal as a crash of the node would."""
-        model = self._kill_client()
-        if model is None:
-            return None
-        journal = self.bench.journal(model)
+    def _kill_torn(self) -> bool:
+        """Kill the batch, and cut a journal of it as a crash of the node would."""
+        if not self._kill_batch():
+            return False
+        # What is complete was put on disk before its judgments were made.
+        journal = self.bench.journal(self.chance.choice(sorted(self._open())))
         data = journal.read_bytes() if journal.exists() else b""
         if data:
             size = len(data) - min(self.chance.randint(2, 200), len(data))
             os.truncate(journal, size)
             self.torn += data.count(b"\n") - data[:size].count(b"\n")
-        return model
+        return True
 
     def _kill_judge(self) -> bool:
         """Kill a judge that has games in flight."""
         lives = self._lives()
         return bool(lives and self._playing() and kill(int(lives[-1][1])))
 
-    def _kill_supervisor(self) -> bool:
-        playing = self._playing()
-        servers = [self.bench.root / f"server/{one.batch}.json" for one in playing.values()]
-        with contextlib.suppress(OSError, ValueError, KeyError):  # it is just coming or going
-            return bool(servers) and kill(json.loads(servers[0].read_text())["pid"])
+    def _kill_keeper(self) -> bool:
+        """Kill what stands between the batch's program and the judge."""
+        if not (holder := self._playing()):
+            return False
+        for child in psutil.Process(holder.pid).children():
+            with contextlib.suppress(psutil.Error):  # it is just coming or going
+                if "arena.judge.keeper" in " ".join(child.cmdline()):
+                    # Nobody could end a judge whose keeper and batch are killed in one moment.
+                    self.lives_due = len(self._lives()) + 1
+                    return kill(child.pid)
         return False
 
     def _kill_snakemake(self) -> bool:
-        """Kill Snakemake while its clients play: they live on, and the next one meets them."""
+        """Kill Snakemake while a batch plays: it lives on for a moment, and the next one meets it.
+
+        It leaves in order, but its judge may reply to what it asked last.
+        """
         if not self._playing():
             return False
         self.snakemake.kill()
         self.snakemake.wait()
-        self.orphans += len(self._holders())
+        self.orphans += self._holder() is not None
+        self.kills.append(PARALLEL)
         return True
 
-    def _holders(self) -> dict[str, Holder]:
-        """The clients that live, by model."""
-        found = {model: read_holder(self._lock(model)) for model in MODELS}
-        return {
-            model: holder
-            for model, holder in found.items()
-            if holder and is_alive(holder, self._lock(model))
-        }
+    def _holder(self) -> Holder | None:
+        """The batch's program, if it lives: it holds the locks of its models' journals."""
+        for model in MODELS:
+            journal = self.bench.journal(model)
+            lock = journal.with_name(f"{journal.name}.lock")
+            if (holder := read_holder(lock)) and is_alive(holder, lock):
+                return holder
+        return None
 
-    def _playing(self) -> dict[str, Holder]:
-        """The clients that live and have games in flight, by model."""
-        holders = self._holders()
-        return {model: holders[model] for model in holders if self._in_flight(model)}
+    def _playing(self) -> Holder | None:
+        """The batch's program, if it has games in flight."""
+        return self._holder() if self._in_flight() else None
 
-    def _lock(self, model: str) -> Path:
-        journal = self.bench.journal(model)
-        return journal.with_name(f"{journal.name}.lock")
-
-    def _in_flight(self, model: str) -> int:
-        """Games of a model that this judge has to reply to, or has, and that no journal holds."""
+    def _in_flight(self) -> int:
+        """Games that this judge has to reply to, or has, and that no journal holds."""
         lives = self._lives()
         told = self._told(since=lives[-1][0] if lives else 0.0)
-        journal = self.bench.journal(model)
-        lines = iter_lines(journal) if journal.exists() else ()
-        known = {line.obj["digest"] for line in lines if line.obj}
         asked = Counter(told.calls) - told.struck - told.failed
-        return sum(
-            asked[prompt] > 0 and digest not in known
-            for prompt, digest in self.prompts[model].items()
-        )
+        return sum(asked[prompt] > 0 for prompts in self._open().values() for prompt in prompts)
+
+    def _open(self) -> dict[str, list[str]]:
+        """Model -> prompts whose games its journal does not hold; none that is complete."""
+        left = {}
+        for model, prompts in self.prompts.items():
+            journal = self.bench.journal(model)
+            lines = iter_lines(journal) if journal.exists() else ()
+            known = {line.obj["digest"] for line in lines if line.obj}
+            left[model] = [prompt for prompt, digest in prompts.items() if digest not in known]
+        return {model: prompts for model, prompts in left.items() if prompts}
 
     def _end(self) -> list[str]:
         """Stop what runs; the commands of processes that are there a minute later."""
@@ -234,7 +245,7 @@ class Chaos:
                     found[process.pid] = " ".join(process.cmdline())
         return found
 
-    def _until(self, condition, within: float = 60.0) -> None:
+    def _until(self, condition, within: float = 120.0) -> None:
         end = time.monotonic() + within
         while not condition():
             if time.monotonic() > end:

@@ -181,6 +181,12 @@ class Campaign:
         }
         (self.folder / "config/config.yaml").write_text(yaml.safe_dump(config | self.config))
 
+    def change_config(self, change: Callable[[dict], None]) -> None:
+        path = self.folder / "config/config.yaml"
+        config = yaml.safe_load(path.read_text())
+        change(config)
+        path.write_text(yaml.safe_dump(config))
+
     def edit_profile(self, change: Callable[[dict], None], name: str = "slurm") -> None:
         path = self.folder / "profiles" / name / "config.yaml"
         profile = yaml.safe_load(path.read_text())
@@ -305,16 +311,24 @@ class Campaign:
         return lines
 
     def batches(self) -> list[dict]:
-        """batches/<batch>.json in order of their names."""
-        return [
-            json.loads(path.read_text()) for path in sorted((self.root / "batches").glob("*.json"))
-        ]
+        """batches/<batch>.json of batches that are jobs, in order of their models' names."""
+        folder = self.root / "batches"
+        names = [path for path in folder.glob("*.json") if len(path.stem) == len("01234567")]
+        return sorted((json.loads(path.read_text()) for path in names), key=models_of)
 
     def batch_logs(self) -> list[dict]:
-        """logs/<batch>/batch.json in order of their names."""
-        return [
-            json.loads(path.read_text()) for path in sorted(self.root.glob("logs/*/batch.json"))
-        ]
+        """logs/<batch>/batch.json in the same order."""
+        logs = [self.root / "logs" / batch["batch"] / "batch.json" for batch in self.batches()]
+        return [json.loads(path.read_text()) for path in logs if path.exists()]
+
+    def attempts(self) -> list[dict]:
+        """All of them, oldest first."""
+        found = [one for log in self.batch_logs() for one in (*log["earlier"], log)]
+        return sorted(found, key=lambda one: one["start"])
+
+    def log(self, batch: str, name: str = "gen_judgment.log") -> str:
+        path = self.root / "logs" / batch / name
+        return path.read_text() if path.exists() else ""
 
     def processes(self) -> list[str]:
         """Commands still running on this machine that name this campaign's folder."""
@@ -331,6 +345,19 @@ class Campaign:
             if f"{self.folder}/" in command or f"{self.folder} " in command:
                 found.append(f"{entry.name} {command[:200]}")
         return found
+
+    def process_of(self, script: str) -> int:
+        """Process id of the one that runs a script; the shell that started it names it too."""
+        for line in self.processes():
+            pid, program, *rest = line.split()
+            if "python" in program and any(word.endswith(script) for word in rest[:1]):
+                return int(pid)
+        raise AssertionError(f"no {script} among {self.processes()}")
+
+    def monitor(self) -> dict:
+        command = [sys.executable, "workflow/scripts/monitor.py", "--json"]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=True)
+        return json.loads(done.stdout)
 
     def queued(self) -> list[str]:
         """Ids of this campaign's jobs that wait or run."""
@@ -349,6 +376,10 @@ class Campaign:
         """Assert that neither a process nor a queued job of this campaign is there any more."""
         await_that(lambda: not self.processes(), f"the end of {self.processes()}")
         await_that(lambda: not self.queued(), "an empty queue")
+
+
+def models_of(batch: dict) -> list[str]:
+    return batch["models"]
 
 
 def write_lines(path: Path, lines: Iterable[dict]) -> None:

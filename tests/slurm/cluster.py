@@ -245,8 +245,7 @@ def start_slurm() -> None:
     slurm("sacctmgr", "-i", "add", "cluster", CLUSTER)
     slurm("sacctmgr", "-i", "add", "account", "research", f"Cluster={CLUSTER}", "Description=tests")
     slurm("sacctmgr", "-i", "add", "user", "root", "Account=research", "DefaultAccount=research")
-    background(["slurmctld", "-D"], log / "slurmctld.out")
-    await_that(lambda: slurm("scontrol", "ping"), "slurmctld", log / "slurmctld.log")
+    start_controller()
     slurm("sacctmgr", "-i", "add", "qos", "long")
     slurm("sacctmgr", "-i", "modify", "user", "root", "set", "qos+=long")
     for node in NODES:
@@ -257,6 +256,19 @@ def start_slurm() -> None:
     # Of a week that no test comes to, since others' jobs would have to keep away.
     when = ("starttime=now+7days", "duration=1:00:00", "nodes=n1", "users=root")
     slurm("scontrol", "create", "reservation", "reservationname=my_workshop", *when)
+
+
+def start_controller() -> None:
+    log = STATE / "log"
+    background(["slurmctld", "-D"], log / "slurmctld.out")
+    await_that(lambda: slurm("scontrol", "ping"), "slurmctld", log / "slurmctld.log")
+
+
+def stop_controller() -> None:
+    """It is away until `start_controller`; jobs run on."""
+    pid = int((STATE / "run/slurmctld.pid").read_text())
+    os.kill(pid, signal.SIGTERM)
+    await_that(lambda: pid not in own_processes(), "slurmctld's end", STATE / "log/slurmctld.log")
 
 
 def up() -> bool:

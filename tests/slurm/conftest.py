@@ -4,6 +4,7 @@ Each test has a campaign in a folder of its own, so that they can share the clus
 does to a node is done to one that no other test uses.
 """
 
+import fcntl
 import time
 from pathlib import Path
 
@@ -22,6 +23,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.slurm)
+    # Those that wait until no other test uses the cluster come last, those that take minutes first.
+    slow = ("test_outages.py", "test_faults.py", "test_batches.py")
+    items.sort(key=lambda item: item.path.name not in slow)
+    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
+
+
+@pytest.fixture(autouse=True)
+def share_of_cluster(request, tmp_path_factory, worker_id: str):
+    """Tests share the cluster, but for those that take it down."""
+    base = tmp_path_factory.getbasetemp()
+    alone = request.node.get_closest_marker("alone") is not None
+    with ((base if worker_id == "master" else base.parent) / "cluster.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,49 +1,43 @@
-"""One GPU job a batch, and what it asks of Slurm."""
+"""One GPU job a batch, what it asks of Slurm, and that only what is missing is asked."""
 
 import json
 import re
+from datetime import datetime
 from itertools import combinations
 
-from tests.slurm.campaign import Campaign, lives
-
-
-def served(campaign: Campaign) -> list[dict]:
-    """The servers that judged, one a batch."""
-    return campaign.batch_logs()
+from tests.slurm.campaign import Campaign, lives, slurm
 
 
 def test_25_models_make_three_jobs(campaign, figures):
     judge = {"parallel": 10}  # one a model: its six games take 18 s
     judge["setup"] = 'echo "the judge sees GPUs $CUDA_VISIBLE_DEVICES"'
     whole = campaign(models=25, questions=3, options="--seconds 3", judge=judge)
-    assert whole.run() == 0, whole.text()
+    whole.start()
+    whole.job(2)
+    # Slurm's queue tells each job's batch.
+    shown = slurm("squeue", "-h", "-o", "%i %k").splitlines()
+    comments = dict(line.split(" ", 1) for line in shown)
+    seen = {comments[job].removeprefix("rule_gen_judgment_wildcards_") for job in whole.jobs()}
+    assert whole.wait() == 0, whole.text()
 
     jobs = lives(whole.jobs())
     assert [life.state for life in jobs] == ["COMPLETED"] * 3
     sizes = [len(batch["models"]) for batch in whole.batches()]
     assert sizes == [10, 10, 5]
-    # What Slurm was asked for: a server's resources and 300 MB a client, 3 minutes and 1 a model.
+    # What Slurm was asked for: the profile's, and 3 minutes and 1 a model.
     assert sorted((life.gpus, life.cores, life.memory, life.minutes) for life in jobs) == [
-        (2, 8, "65500M", 8),
-        (2, 8, "67000M", 13),
-        (2, 8, "67000M", 13),
+        (2, 8, "62.50G", 8),
+        (2, 8, "62.50G", 13),
+        (2, 8, "62.50G", 13),
     ]
     assert {life.partition for life in jobs} == {"gpu"}  # the cluster's default
-    # And so it stands in batches/<batch>.json.
-    told = {batch["batch"]: batch["resources"] for batch in whole.batches()}
-    job_of = {record["batch"]: record["slurm_job_id"] for record in served(whole)}
-    for life in jobs:
-        (asked,) = [told[batch] for batch, job in job_of.items() if job == life.id]
-        assert asked == {
-            "cpus_per_task": life.cores,
-            "gpu": life.gpus,
-            "gpus": life.gpus,
-            "mem_mb": int(life.memory.removesuffix("M")),
-            "nodes": 1,
-            "runtime": life.minutes,
-        }
+    # And so it stands in logs/<batch>/batch.json.
+    records = whole.batch_logs()
+    minutes = {life.id: life.minutes for life in jobs}
+    for record in records:
+        asked = {"cpus_per_task": 8, "gpu": 2, "mem_mb": 64000, "nodes": 1}
+        assert record["asked"] == asked | {"runtime": minutes[record["slurm_job_id"]]}
     # No two servers meet: GPUs of the job's own, a port, a key, a folder each.
-    records = served(whole)
     assert sorted(record["slurm_job_id"] for record in records) == sorted(whole.jobs())
     nodes = {life.id: life.node for life in jobs}
     for one, other in combinations(records, 2):
@@ -63,36 +57,82 @@ def test_25_models_make_three_jobs(campaign, figures):
     logs_are_found(whole)
     figures("25 models", whole)
 
-    # Nothing to do, and then four deleted from different batches: one job of these four.
+    assert seen == {batch["batch"] for batch in whole.batches()}
+
+
+def test_only_what_is_missing_is_asked(campaign, figures):
+    """Again, deleted, changed, other settings, other sizes."""
+    whole = campaign(models=25, questions=1, options="")
+    assert whole.run() == 0, whole.text()
+    assert [len(batch["models"]) for batch in whole.batches()] == [10, 10, 5]
+    judgments, requests = whole.judgments(), len(whole.requests())
+    assert requests == 25 * 2
+
     assert whole.run() == 0
     assert whole.jobs() == []
-    judgments = whole.judgments()
+
+    # Deleted alone, they are written anew from their journals, and that is no job.
     gone = ["m01", "m10", "m11", "m25"]
     for model in gone:
         whole.judgment_file(model).unlink()
+    assert whole.run() == 0, whole.text()
+    assert whole.jobs() == []
+    assert whole.judgments() == judgments
+
+    # With their journals, and one answer that is another: one job of five.
+    for model in gone:
+        whole.judgment_file(model).unlink()
+        (whole.root / "games" / f"{model}.jsonl").unlink()
+    answers = whole.folder / "data/tiny/model_answer/m15.jsonl"
+    answers.write_text(answers.read_text().replace("m15 says: ", "m15 says otherwise: "))
+    five = ["m01", "m10", "m11", "m15", "m25"]
     assert whole.run("-n") == 0
-    assert f"4 models: {', '.join(gone)}" in whole.text()
+    assert f"5 models, 10 games: {', '.join(five)}" in whole.text()
     assert whole.run() == 0, whole.text()
     (job,) = lives(whole.jobs())
-    assert (job.state, job.minutes) == ("COMPLETED", 7)
-    assert whole.batches()[-1]["models"] == gone
-    assert whole.judgments() == judgments
-    assert len(whole.requests()) == 25 * 3 * 2  # all from the journals
-    assert served(whole)[-1]["launched"] is None  # and so no judge was started for them
-    figures("4 deleted", whole)
+    assert (job.state, job.minutes) == ("COMPLETED", 8)
+    assert len(whole.requests()) == requests + 10
+    now = whole.judgments()
+    assert "m15 says otherwise" in json.dumps(now.pop("m15"))
+    judgments.pop("m15")
+    assert now == judgments
+    figures("4 deleted, 1 changed", whole)
 
-    # A smaller batch: five jobs, told without submitting.
-    for model in whole.names:
-        whole.judgment_file(model).unlink()
+    # Smaller batches: told without submitting.
+    whole.change_config(lambda config: config["judge"].update(max_tokens=1000))
     assert whole.run("-n", "--config", "batch_size=5") == 0
     assert len(re.findall(r"^batch \S+: 5 models", whole.text(), re.MULTILINE)) == 5
-    assert re.search(r"^judge_server +5$", whole.text(), re.MULTILINE)
+    assert re.search(r"^gen_judgment +5$", whole.text(), re.MULTILINE)
     assert whole.run("plan") == 0, whole.text()
     assert whole.jobs() == []
-    asked = "  asks for cpus_per_task=8, gpu=2, mem_mb=%d, nodes=1, runtime=%d\n"
-    requests = [line for line in whole.text().splitlines(True) if "asks for" in line]
-    assert requests == [asked % (67000, 13), asked % (67000, 13), asked % (65500, 8)]
+    asked = "  asks for cpus_per_task=8, gpu=2, mem_mb=64000, nodes=1, runtime=%d\n"
+    lines = [line for line in whole.text().splitlines(True) if "asks for" in line]
+    assert sorted(lines) == sorted([asked % 13, asked % 13, asked % 8])
     assert all(name in whole.text() for name in whole.names)
+
+    # Other settings: everything anew.
+    assert whole.run() == 0, whole.text()
+    assert [life.state for life in lives(whole.jobs())] == ["COMPLETED"] * 3
+    assert sorted(life.minutes for life in lives(whole.jobs())) == [8, 13, 13]
+    assert len(whole.requests()) == requests + 10 + 50
+    figures("other settings", whole)
+
+
+def test_a_model_that_cannot_finish_costs_itself_alone(campaign, figures):
+    """Its siblings get their judgments in this run; the next run plans this one alone."""
+    struck = campaign(models=5, questions=2, options="", config={"retries": 1})
+    answers = struck.folder / "data/tiny/model_answer/m03.jsonl"
+    answers.write_text(answers.read_text().replace("m03 says", "<<judge:500*all>> m03 says"))
+    assert struck.run() == 1
+    assert len(struck.jobs()) == 2  # a retry, which asks m03's games alone
+    sizes = {model: len(lines) for model, lines in struck.judgments().items()}
+    assert sizes == {"m01": 2, "m02": 2, "m03": 0, "m04": 2, "m05": 2}
+    assert struck.judged() == 4 * 4
+    assert "m03: 4 of 4 games are open" in struck.text()
+    figures("one of five cannot finish", struck)
+    assert struck.run("-n") == 0
+    assert re.search(r"^batch \S+: 1 model, 4 games: m03$", struck.text(), re.MULTILINE)
+    assert re.search(r"^gen_judgment +1$", struck.text(), re.MULTILINE)
 
 
 def together(campaign: Campaign) -> list[int]:
@@ -109,8 +149,6 @@ def together(campaign: Campaign) -> list[int]:
 
 
 def ended(game: dict) -> float:
-    from datetime import datetime
-
     return datetime.fromisoformat(game["time"]).timestamp()
 
 
@@ -119,12 +157,11 @@ def begun(game: dict) -> float:
 
 
 def logs_are_found(campaign: Campaign) -> None:
-    """Kept after success: a folder a batch, with the server's log and each model's."""
+    """Kept after success: a folder a batch, with the judge's log and the batch's."""
     for batch in campaign.batches():
         folder = campaign.root / "logs" / batch["batch"]
         assert "is ready" in (folder / "server.log").read_text()
-        for model in batch["models"]:
-            assert "done" in (folder / f"{model}.log").read_text()
+        assert "done" in (folder / "gen_judgment.log").read_text()
         record = json.loads((folder / "batch.json").read_text())
         assert record["start"] <= record["ready"] <= record["end"]
         assert record["cause"] is None

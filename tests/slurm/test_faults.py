@@ -6,27 +6,26 @@ names the fault, no answered game was asked again, the judgments equal those of 
 and nothing is left on the node.
 """
 
+import os
+import signal
 import time
 
 import pytest
-from arena.judge.server_records import GIVEN_UP
+from arena.client.deadline import LEAVE
 
 from tests.slurm import cluster
-from tests.slurm.campaign import Campaign, await_that, lives, slurm
+from tests.slurm.campaign import Campaign, await_that, lives, slurm, state
 from tests.slurm.conftest import PARALLEL
 
 GAMES = 60
 
-# sacct's state -> what batch.json has to say of such an attempt.
-CAUSES = {
-    "COMPLETED": lambda cause: cause is None,
-    "TIMEOUT": lambda cause: cause == "walltime",
-    # Clients have left before the walltime; then Snakemake ends the server, in order or not.
-    "FAILED": lambda cause: cause in ("walltime", "the supervisor was killed", GIVEN_UP),
-    **dict.fromkeys(
-        ("CANCELLED", "REQUEUED", "PREEMPTED", "NODE_FAIL"),
-        lambda cause: cause.startswith("Slurm ended the job"),
-    ),
+# sacct's state -> what batch.json may say of such an attempt.
+BY_SLURM = {"slurm"}
+KINDS = {
+    "COMPLETED": {None},
+    "TIMEOUT": {"walltime"},
+    "FAILED": {"walltime", "killed", "stopped"},
+    **dict.fromkeys(("CANCELLED", "REQUEUED", "PREEMPTED", "NODE_FAIL"), BY_SLURM),
 }
 ENOUGH = 12  # games in the journals before a fault strikes: it has to be in the middle
 
@@ -54,16 +53,20 @@ def ends_well(campaign: Campaign, reference: dict, before: int) -> dict:
 
 def logs_of_every_attempt(campaign: Campaign) -> None:
     """The batch's folder tells each attempt's job, node, end and cause, and keeps its log."""
-    (record,) = campaign.batch_logs()
-    attempts = [*record.pop("earlier"), record]
+    attempts = campaign.attempts()
     jobs = lives(campaign.all_jobs())
     assert [attempt["slurm_job_id"] for attempt in attempts] == [job.id for job in jobs]
     assert [attempt["node"] for attempt in attempts] == [job.node for job in jobs]
     for attempt, job in zip(attempts, jobs, strict=True):
         assert attempt["start"] <= attempt["ready"] <= attempt["end"]
-        assert CAUSES[job.state](attempt["cause"]), attempt
-    log = (campaign.root / "logs" / record["batch"] / "server.log").read_text()
-    assert log.count("is ready") == len(attempts)
+        assert attempt["kind"] in KINDS[job.state], attempt
+    (batch,) = campaign.batches()
+    assert campaign.log(batch["batch"], "server.log").count("is ready") == len(attempts)
+
+
+def problems(campaign: Campaign) -> str:
+    """What the monitor says is wrong."""
+    return "\n".join(one["text"] for one in campaign.monitor()["wrong"])
 
 
 def strike(campaign: Campaign, *command: str) -> int:
@@ -78,14 +81,15 @@ def states(campaign: Campaign) -> list[str]:
 
 
 def test_walltime_in_the_middle(campaign, reference, figures):
-    """An operator shortens the limit, so that the clients cannot know of the end."""
+    """An operator shortens the limit, so that the batch cannot know of the end."""
     walltime = {"start_minutes": 3, "minutes_per_model": 1, "max_minutes": 10}
     struck = campaign(options="--slots 1 --seconds 2", config={"walltime": walltime})  # two minutes
     struck.start()
     slurm("scontrol", "update", f"jobid={in_the_middle(struck)}", "timelimit=1")
-    await_that(lambda: "TIMEOUT" in states(struck), "the walltime")
+    await_that(lambda: "TIMEOUT" in problems(struck), "the walltime in the monitor")
     before = struck.judged()
     cost = ends_well(struck, reference, before)
+    assert "SLURM status is: 'TIMEOUT'" in struck.text()
     first, second = lives(struck.jobs())
     assert (first.state, second.state) == ("TIMEOUT", "COMPLETED")
     assert (first.minutes, second.minutes) == (
@@ -95,10 +99,10 @@ def test_walltime_in_the_middle(campaign, reference, figures):
     figures("walltime", struck, **cost)
 
 
-def test_clients_leave_before_the_walltime(campaign, reference, figures):
-    """Games of more than two minutes in a job of three: clients stop asking, and lose nothing."""
-    walltime = {"start_minutes": 2.4, "minutes_per_model": 0.2}
-    struck = campaign(options="--slots 1 --seconds 2.4", config={"walltime": walltime})
+def test_a_batch_leaves_before_the_walltime(campaign, reference, figures):
+    """Games of more than a minute in a job of two: it stops asking, and loses nothing."""
+    walltime = {"start_minutes": 1.4, "minutes_per_model": 0.2}
+    struck = campaign(options="--slots 1 --seconds 1.2", config={"walltime": walltime})
     struck.start()
     struck.job()
     await_that(lambda: "FAILED" in states(struck), "the job's end")
@@ -106,14 +110,74 @@ def test_clients_leave_before_the_walltime(campaign, reference, figures):
     cost = ends_well(struck, reference, before)
     first, second = lives(struck.jobs())
     assert (first.state, second.state) == ("FAILED", "COMPLETED")
-    assert (first.minutes, second.minutes) == (3, 6)
-    assert first.elapsed < 3 * 60
+    assert (first.minutes, second.minutes) == (2, 4)
+    assert first.elapsed < 2 * 60
     assert cost["asked_again"] == 0
     calls = [call for call in struck.requests() if call["in"] < moment]
     assert len(calls) == before  # each game that was begun was finished and is in a journal
-    logs = [path.read_text() for path in struck.root.glob("logs/*/m*.log")]
-    assert any("the job ends soon" in log for log in logs)
-    figures("walltime, clients leave", struck, **cost)
+    assert struck.attempts()[0]["kind"] == "walltime"
+    figures("walltime, left before", struck, **cost)
+
+
+def test_walltime_of_a_minute(campaign, figures):
+    """Too short for a game: nothing is begun that could not end; the retry has two minutes."""
+    walltime = {"start_minutes": 0.5, "minutes_per_model": 0.1}
+    options = "--slots 2 --seconds 12"
+    struck = campaign(questions=1, options=options, config={"walltime": walltime})  # 36 s
+    assert struck.run() == 0, struck.text()
+    first, second, *_ = lives(struck.jobs())
+    assert (first.state, first.minutes, second.minutes) == ("FAILED", 1, 2)
+    assert struck.attempts()[0]["kind"] == "walltime"
+    assert "the job ends" in struck.text()
+    assert struck.asked_again() == 0
+    assert struck.judged() == 6
+    struck.nothing_left()
+    figures("walltime of a minute", struck)
+
+
+def test_walltime_extended(campaign, reference, figures):
+    """An administrator gives more time to a batch that would have had to leave."""
+    walltime = {"start_minutes": 1.7, "minutes_per_model": 0.1}
+    struck = campaign(options="--slots 1 --seconds 1.5", config={"walltime": walltime})  # 90 s
+    struck.start()
+    job = in_the_middle(struck)
+    before = strike(struck, "scontrol", "update", f"jobid={job}", "timelimit=10")
+    cost = ends_well(struck, reference, before)
+    (life,) = lives(struck.jobs())
+    assert (life.state, life.minutes) == ("COMPLETED", 10)
+    assert life.elapsed > 2 * 60 - LEAVE
+    assert cost["asked_again"] == 0
+    figures("walltime extended", struck, **cost)
+
+
+def test_suspended_and_resumed(campaign, reference, figures):
+    """The time that it stood still is given back: its games go on after its first end."""
+    walltime = {"start_minutes": 2.7, "minutes_per_model": 0.1}
+    struck = campaign(options="--slots 1 --seconds 1.5", config={"walltime": walltime})  # 90 s
+    struck.start()
+    job = in_the_middle(struck)
+    slurm("scontrol", "suspend", job)
+    await_that(lambda: state(job) == "SUSPENDED", "the suspension")
+    before, began = struck.judged(), time.time()
+    await_that(lambda: time.time() - began > 75, "75 seconds of standing still")
+    assert struck.judged() <= before + 1
+    slurm("scontrol", "resume", job)
+    cost = ends_well(struck, reference, struck.judged())
+    (life,) = lives(struck.jobs())
+    assert (life.state, life.minutes) == ("COMPLETED", 3)
+    figures("suspended", struck, **cost)
+
+
+def test_hangup_of_the_batch(campaign, reference, figures):
+    struck = campaign()
+    struck.start()
+    in_the_middle(struck)
+    before = struck.judged()
+    os.kill(struck.process_of("gen_judgment.py"), signal.SIGHUP)
+    cost = ends_well(struck, reference, before)
+    assert states(struck) == ["FAILED", "COMPLETED"]
+    assert "SIGHUP" in struck.attempts()[0]["cause"]
+    figures("SIGHUP to the batch", struck, **cost)
 
 
 def test_cancelled(campaign, reference, figures):
@@ -182,7 +246,7 @@ def test_node_down(campaign, reference, figures, frail_nodes, requeue):
     in_partition(struck, "frail")
     # All GPUs of a node, so that the two of these tests have a node each.
     struck.edit_profile(
-        lambda profile: profile["set-resources"]["judge_server"].update(gpu=cluster.GPUS)
+        lambda profile: profile["set-resources"]["gen_judgment"].update(gpu=cluster.GPUS)
     )
     if not requeue:
         struck.edit_profile(lambda profile: profile.pop("slurm-requeue"))

@@ -15,13 +15,12 @@ from tests.slurm.campaign import PROJECT, Campaign, await_that, lives, slurm, st
 def test_files_are_seen_late(campaign):
     """Over NFS, a job may miss what the head has just written, and the head what a job has.
 
-    The head runs in a mount namespace of its own in which the folder of batches and the folder of
-    judgments are others than the jobs'. Both sides have to wait, until each file is there.
+    The head runs in a mount namespace of its own in which these folders are others than the jobs'.
+    Each side has to wait, until each file is there.
     """
     late = campaign(models=2, questions=2, options="")
-    judgments = late.judgment_file("m01").parent
-    batches = late.root / "batches"
-    covers = {folder: late.folder / f"head's {folder.name}" for folder in (judgments, batches)}
+    batches, played, made = (late.root / name for name in ("batches", "played", "made"))
+    covers = {folder: late.folder / f"head's {folder.name}" for folder in (batches, played, made)}
     for folder, cover in covers.items():
         folder.mkdir(parents=True)
         cover.mkdir()
@@ -30,16 +29,21 @@ def test_files_are_seen_late(campaign):
     late.wrap = ["unshare", "--mount", "--propagation", "private", "sh", "-c", inside, "sh"]
     late.start()
     job = late.job()
-    wait = f"Waiting at most 60 seconds for {batches.relative_to(late.folder)}"
-    await_that(lambda: wait in slurm_log(late, job), "the job waiting for its batch file")
+    await_that(lambda: "(missing locally)" in slurm_log(late, job), "the job waiting for its batch")
     shutil.copytree(covers[batches], batches, dirs_exist_ok=True)
+
     await_that(lambda: "Waiting at most 60 seconds for missing files" in late.text(), "a wait")
     assert [life.state for life in lives(late.jobs())] == ["COMPLETED"]
     namespace = f"--mount=/proc/{late.process.pid}/ns/mnt"
-    subprocess.run(["nsenter", namespace, "umount", str(judgments)], check=True)
+    subprocess.run(["nsenter", namespace, "umount", str(played)], check=True)
+
+    logs = [late.root / f"logs/judgment/{model}.log" for model in late.names]
+    await_that(lambda: all(log.exists() and "waiting" in log.read_text() for log in logs), "a wait")
+    subprocess.run(["nsenter", namespace, "umount", str(made)], check=True)
     assert late.wait() == 0, late.text()
     assert len(late.jobs()) == 1
     assert late.judged() == len(late.requests()) == 8
+    assert all(len(lines) == 2 for lines in late.judgments().values())
 
 
 def slurm_log(campaign: Campaign, job: str) -> str:

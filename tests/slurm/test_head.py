@@ -20,15 +20,15 @@ from tests.slurm.campaign import (
 from tests.slurm.conftest import PARALLEL
 
 
-def kill(campaign: Campaign) -> None:
+def kill(campaign: Campaign, sign: signal.Signals = signal.SIGKILL) -> None:
     """As a rebooted login node does it: no time to cancel anything."""
-    campaign.process.send_signal(signal.SIGKILL)
-    campaign.process.wait()
+    campaign.process.send_signal(sign)
+    assert campaign.wait(60) == -sign
 
 
 def test_killed_and_started_again(campaign, reference, figures):
-    """Its jobs run on; the new run's job for the same models waits for them, and asks nothing."""
-    struck = campaign()
+    """Its jobs run on; the new run's job of the same batch waits, and launches no judge."""
+    struck = campaign(options="--slots 2 --seconds 3")  # so that the first job outlives two starts
     struck.start()
     struck.job()
     await_that(lambda: struck.judged() >= 12, "games in the journals")
@@ -43,6 +43,12 @@ def test_killed_and_started_again(campaign, reference, figures):
     again = struck.asked_again()
     assert again == 0
     assert len(struck.requests()) == struck.judged() == 60
+    (batch,) = struck.batches()
+    assert f"Slurm job {first.id} is playing" in struck.log(batch["batch"])
+    one, other = struck.attempts()
+    assert (one["slurm_job_id"], other["slurm_job_id"]) == (first.id, second.id)
+    assert other["start"] < one["end"] <= other["end"]
+    assert one["launched"] and not other["launched"]
     assert struck.judgments() == reference
     struck.nothing_left()
     figures("head killed while its job ran", struck, games_before=before, asked_again=again)
@@ -55,7 +61,7 @@ def test_two_nodes_play_the_same_models(campaign, reference, figures):
     struck.start()
     first = struck.job()
     await_that(lambda: struck.judged() >= 12, "games in the journals")
-    kill(struck)
+    kill(struck, signal.SIGHUP)  # its terminal was closed
     assert struck.run("--unlock") == 0
     on_node(struck, "n2")
     struck.start()
@@ -79,14 +85,14 @@ def test_two_nodes_play_the_same_models(campaign, reference, figures):
 
 def on_node(campaign: Campaign, node: str) -> None:
     asked = {"slurm_extra": f"'--nodelist={node}'"}
-    campaign.edit_profile(lambda profile: profile["set-resources"]["judge_server"].update(asked))
+    campaign.edit_profile(lambda profile: profile["set-resources"]["gen_judgment"].update(asked))
 
 
 def waiting_for(campaign: Campaign, job: str) -> set[str]:
-    """Models whose client says that it waits for a job's."""
-    logs = campaign.root.glob("logs/*/*.log")
-    words = f"Slurm job {job} is playing these games"
-    return {log.stem for log in logs if log.exists() and words in log.read_text()}
+    """Models that a batch says it waits for another job's games of."""
+    logs = "".join(campaign.log(batch["batch"]) for batch in campaign.batches())
+    words = rf"(\S+): waiting: .*Slurm job {job} is playing these games"
+    return set(re.findall(words, logs))
 
 
 def no_lock_of_the_kernel(campaign: Campaign) -> bool:
@@ -99,7 +105,7 @@ def test_killed_with_jobs_in_the_queue(campaign, figures):
     """A job that starts after its head has died does its work; the next run has nothing to ask."""
     struck = campaign(models=1, options="")
     begin = {"slurm_extra": "'--begin=now+1hour'"}
-    struck.edit_profile(lambda profile: profile["set-resources"]["judge_server"].update(begin))
+    struck.edit_profile(lambda profile: profile["set-resources"]["gen_judgment"].update(begin))
     struck.start()
     job = struck.job()
     kill(struck)
@@ -109,7 +115,7 @@ def test_killed_with_jobs_in_the_queue(campaign, figures):
     assert state(job) == "COMPLETED"
     assert struck.judged() == 20
     assert struck.run("--unlock") == 0
-    struck.edit_profile(lambda profile: profile["set-resources"]["judge_server"].pop("slurm_extra"))
+    struck.edit_profile(lambda profile: profile["set-resources"]["gen_judgment"].pop("slurm_extra"))
     assert struck.run() == 0, struck.text()
     assert len(struck.requests()) == 20
     figures("head killed while its job waited", struck)
@@ -153,7 +159,7 @@ def test_interrupted(campaign):
 
 def test_terminated(campaign):
     """SIGTERM submits nothing more and waits for the jobs that run."""
-    struck = campaign(models=2, config={"batch_size": 1})
+    struck = campaign(models=2, config={"batch_size": 1}, options="--slots 2 --seconds 0.5")
     struck.edit_profile(lambda profile: profile.update(jobs=1))
     struck.start()
     job = struck.job()
@@ -162,8 +168,13 @@ def test_terminated(campaign):
     assert struck.wait() == 1
     assert struck.jobs() == [job]  # and not the second batch's
     assert state(job) == "COMPLETED"
-    assert sorted(len(lines) for lines in struck.judgments().values()) == [0, 10]
+    assert sorted(len(struck.games(model)) for model in struck.names) == [0, 20]
     struck.nothing_left()
+    # The next run publishes what is made, and has one batch to play.
+    assert struck.run() == 0, struck.text()
+    assert [life.state for life in lives(struck.jobs())] == ["COMPLETED"]
+    assert [len(lines) for lines in struck.judgments().values()] == [10, 10]
+    assert len(struck.requests()) == 40
 
 
 def test_interrupted_while_it_asks_for_states(campaign, tmp_path):
@@ -201,7 +212,7 @@ def test_as_a_slurm_job(campaign, reference, figures, tmp_path):
     await_that(lambda: has_ended(head), "the head's end", WHOLE_S)
     assert state(head) == "COMPLETED", inner.text()
     (job,) = lives(inner.jobs())
-    assert (job.state, job.gpus, job.cores, job.memory) == ("COMPLETED", 2, 8, "64900M")
+    assert (job.state, job.gpus, job.cores, job.memory) == ("COMPLETED", 2, 8, "62.50G")
     assert inner.judgments() == reference
     inner.nothing_left()
     figures("head as a job", inner, head=head)

@@ -5,7 +5,6 @@ queue; and nothing of ours runs yet that could have said it.
 """
 
 import csv
-import json
 import os
 import signal
 import subprocess
@@ -16,24 +15,23 @@ import pytest
 from tests.slurm.campaign import Campaign, await_that, lives, slurm
 
 
-def monitor(campaign: Campaign) -> dict:
-    command = [sys.executable, "workflow/scripts/monitor.py", "--json"]
-    done = subprocess.run(command, cwd=campaign.folder, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+def jobs(campaign: Campaign) -> list[dict]:
+    """In order of their models."""
+    return sorted(campaign.monitor()["jobs"], key=lambda job: job["models"])
 
 
 def states(campaign: Campaign) -> list[str]:
-    return [job["state"] for job in monitor(campaign)["jobs"]]
+    return [job["state"] for job in jobs(campaign)]
 
 
 @pytest.fixture
 def waiting(campaign) -> Campaign:
     """Two batches whose jobs wait for their time, which has not come."""
-    struck = campaign(options="--slots 1 --seconds 6", config={"batch_size": 2})  # m03: two minutes
+    sizes = {"batch_size": 2, "retries": 0}
+    struck = campaign(options="--slots 1 --seconds 6", config=sizes)  # m03: two minutes
 
     def later(profile):
-        profile["set-resources"]["judge_server"]["slurm_extra"] = "'--begin=now+1hour'"
-        profile["retries"] = 0
+        profile["set-resources"]["gen_judgment"]["slurm_extra"] = "'--begin=now+1hour'"
 
     struck.edit_profile(later)
     struck.start()
@@ -43,38 +41,38 @@ def waiting(campaign) -> Campaign:
 
 
 def test_jobs_are_told_by_batch_from_submission_to_end(waiting):
-    first, second = monitor(waiting)["jobs"]
+    first, second = jobs(waiting)
     assert {first["job"], second["job"]} == set(waiting.jobs())
     assert (first["reason"], second["reason"]) == ("BeginTime", "BeginTime")
     assert (first["models"], second["models"]) == (["m01", "m02"], ["m03"])
-    assert [model["at"] for model in monitor(waiting)["models"]] == ["queued"] * 3
+    assert [model["at"] for model in waiting.monitor()["models"]] == ["queued"] * 3
 
     slurm("scontrol", "update", f"jobid={second['job']}", "StartTime=now")
     await_that(lambda: states(waiting) == ["queued", "running"], "the second batch playing")
-    seen = monitor(waiting)["jobs"][1]
+    seen = jobs(waiting)[1]
     (life,) = lives([second["job"]])
     assert (seen["job"], seen["node"], seen["limit"]) == (life.id, life.node, life.minutes * 60)
-    await_that(lambda: monitor(waiting)["models"][2]["played"] > 0, "games of m03")
+    await_that(lambda: waiting.monitor()["models"][2]["played"] > 0, "games of m03")
 
     # Its head dies: the jobs stay, and so does what is known of them.
     os.killpg(waiting.process.pid, signal.SIGKILL)
     waiting.process.wait()
-    assert monitor(waiting)["jobs"][0]["job"] == first["job"]
+    assert jobs(waiting)[0]["job"] == first["job"]
 
     slurm("scancel", second["job"])
     await_that(lambda: states(waiting)[1] in ("failed", "gone", "ended"), "the end of a batch")
-    seen = monitor(waiting)
-    assert seen["jobs"][0]["state"] == "queued"
-    assert [one for one in seen["wrong"] if "m03" in one["text"] or "-02" in one["text"]]
+    seen = waiting.monitor()
+    assert jobs(waiting)[0]["state"] == "queued"
+    assert [one for one in seen["wrong"] if second["batch"] in one["text"]]
 
 
 def test_a_job_that_will_never_start_is_named(waiting):
-    held = monitor(waiting)["jobs"][0]
+    held = jobs(waiting)[0]
     slurm("scontrol", "uhold", held["job"])
     text = f"batch {held['batch']}: its job {held['job']} will not start: it is held"
 
     def named():
-        return [one for one in monitor(waiting)["wrong"] if one["text"].startswith(text)]
+        return [one for one in waiting.monitor()["wrong"] if one["text"].startswith(text)]
 
     assert await_that(named, "the held job named")[0]["grave"]
 

@@ -105,7 +105,7 @@ def test_rehearsal(campaign, figures):
     assert user.run("--config", "rehearsal=true", *other) == 0, user.text()
     jobs = lives(user.jobs())
     assert [(life.state, life.gpus, life.cores, life.partition) for life in jobs] == [
-        ("COMPLETED", 0, 8, "high")
+        ("COMPLETED", 0, 2, "high")
     ] * 2
     assert not list(user.folder.glob("data/tiny/model_judgment/**/*.jsonl"))
     rehearsed = list((user.folder / "results/rehearsal").rglob("leaderboard.txt"))

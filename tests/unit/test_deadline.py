@@ -70,6 +70,24 @@ def test_only_the_last_games_count():
     assert deadline.drain_at == deadline.end - LEAVE - 20.0
 
 
+def test_a_game_that_was_open_while_the_job_was_suspended_does_not_count(monkeypatch):
+    """Its minutes would have the job leave as early before its end."""
+    now = 1000.0
+    monkeypatch.setattr("arena.client.deadline.time.monotonic", lambda: now)
+    deadline = Deadline(10_000.0)
+    assert not deadline.is_draining()
+    now += 300
+    assert not deadline.is_draining()
+    now += 1
+    deadline.observe(302.0)
+    assert deadline.drain_at == deadline.end - LEAVE - QUICKEST
+    for _ in range(20):
+        now += 1
+        assert not deadline.is_draining()
+    deadline.observe(12.0)
+    assert deadline.drain_at == deadline.end - LEAVE - 12
+
+
 @pytest.mark.parametrize(("answer", "more"), [(3600.0, True), (None, False), (20.0, False)])
 def test_an_extension_is_heard_of_and_an_end_never_comes_nearer(answer, more):
     deadline = Deadline(50.0, ask=lambda: answer)

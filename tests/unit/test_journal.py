@@ -56,9 +56,11 @@ def test_a_line_has_the_keys_of_formats_in_their_order(path):
 
 
 def test_a_line_is_in_the_file_before_the_next_one_is_played(path):
-    with Journal(path) as journal:
-        journal.append(record())
-        assert json.loads(path.read_text())["digest"] == "d1"
+    digests = [f"d{number}" for number in range(200)]
+    with Journal(path) as journal, path.open() as file:
+        for digest in digests:
+            journal.append(record(digest))
+            assert json.loads(file.read())["digest"] == digest
 
 
 def test_what_is_closed_is_on_disk(path, monkeypatch):

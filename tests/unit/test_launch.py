@@ -41,6 +41,12 @@ def test_environment_of_the_judge(tmp_path):
     assert env["no_proxy"] == "127.0.0.1,localhost,::1"
     assert (env["A"], env["PATH"], env["HF_HOME"]) == ("1", "/opt", "/hf")
     assert env["HF_HUB_OFFLINE"] == "1"  # the weights are a folder
+    outer = {
+        "OMP_NUM_THREADS": "8",
+        "MKL_NUM_THREADS": "8",
+    }  # by Snakemake, from the rule's threads
+    seen = environment({"env": {"MKL_NUM_THREADS": 4}}, "k", outer)
+    assert ("OMP_NUM_THREADS" in seen, seen["MKL_NUM_THREADS"]) == (False, "4")
     assert "HF_HUB_OFFLINE" not in environment({"path": "org/model"}, "k", {})
     assert (
         environment({"path": str(tmp_path)}, "k", {"HF_HUB_OFFLINE": "0"})["HF_HUB_OFFLINE"] == "0"

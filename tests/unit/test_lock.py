@@ -158,6 +158,17 @@ def test_another_node_is_believed_while_its_heart_beats(journal, hold):
     assert not is_alive(read_holder(lock), lock)
 
 
+def test_a_pause_of_minutes_of_the_file_server_loses_no_lock(journal, hold):
+    """In seconds, not in the module's terms: two writers are worse than five minutes of waiting."""
+    hold(journal)
+    lock = Lock(journal).path
+    elsewhere(lock, age=240)
+    assert is_alive(read_holder(lock), lock)
+    assert Lock(journal).try_acquire() is not None
+    elsewhere(lock, age=330)
+    assert Lock(journal).try_acquire() is None
+
+
 @pytest.mark.parametrize(
     ("script", "runs"),
     [

@@ -13,7 +13,18 @@ from arena.campaign.status import StatusReader
 from arena.campaign.status_json import as_json
 from arena.costs.ledger import ledger
 from arena.data.layout import Layout
-from arena.journals.records import ModelStatus, Status, Stop, StopKind, newest_run, read_batches
+from arena.journals.records import (
+    Attempt,
+    AttemptLog,
+    ModelStatus,
+    Status,
+    Stop,
+    StopKind,
+    newest_run,
+    read_attempts,
+    read_batches,
+    write_killed,
+)
 
 from tests.synthetic import (
     T0,
@@ -54,6 +65,20 @@ def test_a_batch_that_two_runs_ask_for(tmp_path):
     (batch,) = read_batches(tmp_path)
     assert (batch.run, batch.gpu_hours(T0 + 9000, "r1")) == ("r2", 1)
     assert batch.gpu_hours(T0 + 9000, "r2") == pytest.approx(600 / 3600)
+
+
+def test_a_late_end_of_a_killed_attempt_leaves_the_retrys_record_alone(tmp_path):
+    """The keeper of a killed batch writes its end when the judge has ended, seconds later."""
+    path = Layout(tmp_path).attempts("0a1b2c3d")
+    AttemptLog(path, Attempt("0a1b2c3d", "r1", pid=11, start=T0))
+    write_killed(path, 11)
+    (killed,) = read_attempts(path)
+    assert (killed.pid, killed.stop.kind) == (11, StopKind.KILLED)
+    AttemptLog(path, Attempt("0a1b2c3d", "r1", pid=12, start=T0 + 60, ready=T0 + 90))
+    before = path.read_bytes()
+    write_killed(path, 11)  # of no attempt that still runs
+    assert path.read_bytes() == before
+    assert [one.pid for one in read_attempts(path)] == [11, 12]
 
 
 def test_a_status_is_read_as_it_was_written(tmp_path):
@@ -170,3 +195,16 @@ def test_newest_run(tmp_path):
         write_batch(tmp_path, name, ["a"])
     assert newest_run(read_batches(tmp_path)) == "20260102-000000-bb"
     assert newest_run([]) is None
+
+
+def test_two_attempts_that_live_at_the_same_time_keep_each_other(tmp_path):
+    """The job of a dead run plays on while the next run's job of the same batch waits for it."""
+    path = Layout(tmp_path).attempts("0a1b2c3d")
+    first = AttemptLog(path, Attempt("0a1b2c3d", run="r1", job="1", pid=8, start=T0))
+    second = AttemptLog(path, Attempt("0a1b2c3d", run="r2", job="2", pid=8, start=T0 + 9))
+    first.note(ready=T0 + 20)
+    first.ended(None)
+    second.note(first_game=T0 + 30)
+    one, other = read_attempts(path)
+    assert (one.job, one.ready, one.end is None) == ("1", T0 + 20, False)
+    assert (other.job, other.first_game, other.end) == ("2", T0 + 30, None)

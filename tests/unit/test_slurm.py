@@ -1,7 +1,11 @@
 """Slurm without Slurm: its notations, and what its commands' output is read as."""
 
+from datetime import datetime
+
 import pytest
 from arena.support import slurm
+
+SUBMITTED = "2026-11-28T04:05:32"
 
 
 @pytest.mark.parametrize(
@@ -42,11 +46,31 @@ def path(tmp_path, monkeypatch):
     ],
 )
 def test_a_job_tells_its_batch(path, comment, batch):
-    line = "\\037".join(["7", "PENDING", "", "0:00", "1:00:00", "Priority", "N/A", comment])
+    line = "\\037".join(["7", "PENDING", "", "0:00", "1:00:00", "Priority", "N/A"])
+    line += f"\\037{SUBMITTED}\\037{comment}"
     fake(path, "squeue", f"printf '{line}\\n'")
     (job,), problem = slurm.squeue()
     assert (job.id, job.state, job.limit, job.reason) == ("7", "PENDING", 3600, "Priority")
     assert (job.expected, job.batch, problem) == ("", batch, None)
+    assert job.submitted == datetime.fromisoformat(SUBMITTED).timestamp()
+
+
+def test_jobs_of_this_run_are_cancelled_and_no_others(path):
+    comment = "rule_gen_judgment_wildcards_"
+    jobs = [("7", "0a1b2c3d", 50), ("8", "0a1b2c3d", 49), ("9", "11111111", 50)]
+    lines = []
+    for job, batch, second in jobs:
+        at = f"2026-11-28T04:05:{second}"
+        fields = [job, "RUNNING", "n1", "0:00", "1:00:00", "None", "N/A", at, comment + batch]
+        lines.append("\\037".join(fields))
+    text = "\\n".join(lines)
+    fake(path, "squeue", f"printf '{text}\\n'")
+    fake(path, "scancel", f'echo "$@" > {path}/cancelled')
+    since = datetime.fromisoformat("2026-11-28T04:05:50").timestamp()
+    assert slurm.cancel_batches(["0a1b2c3d"], since) is None
+    assert (path / "cancelled").read_text() == "7\n"
+    fake(path, "scancel", "echo 'scancel: error: no controller' >&2; exit 1")
+    assert slurm.cancel_batches(["0a1b2c3d"], since) == "scancel: error: no controller"
 
 
 def test_how_jobs_ended(path):

@@ -346,6 +346,22 @@ def test_slurm_says_once_how_a_job_ended_that_is_gone(campaign, monkeypatch, wor
     assert asked == [["1", "2"], ["1", "2"], ["2"]]
 
 
+@pytest.mark.parametrize(
+    ("word", "kind"), [("TIMEOUT", "walltime"), ("FAILED", "killed"), (None, "killed")]
+)
+def test_slurm_says_why_a_batch_was_killed(campaign, monkeypatch, word, kind):
+    """The keeper saw that it was, and no more; under cgroups Slurm's SIGTERM never reached it."""
+    ended = {"1": [(word, T0, T0 + 60)]} if word else {}
+    monkeypatch.setattr(
+        slurm, "ended", lambda ids: {job: ended[job] for job in ids if job in ended}
+    )
+    write_batch(campaign.layout.root, "r-01", ["a"])
+    killed = attempt(0, 5, 9, 60, slurm_job_id="1", kind="killed", cause="it was killed")
+    write_attempt(campaign.layout.root, "r-01", killed)
+    (row,) = StatusReader(campaign).read(T0 + 61).jobs
+    assert (row.state, row.stop.kind) == ("failed", kind)
+
+
 def test_a_process_that_is_dead_is_gone(campaign, monkeypatch):
     import socket
     import subprocess

@@ -47,8 +47,8 @@ def test_both_rules(text, v2, v1):
 def test_only_the_ten_known_labels_exist():
     assert len(LABELS) == 10
     assert {verdict_of(label) for label in LABELS} == {"A>>B", "A>B", "A=B", "B>A", "B>>A"}
-    assert verdict_of("A<<B") == "B>>A"
-    assert verdict_of("B<A") == "A>B"
+    turned = {"A<<B": "B>>A", "A<B": "B>A", "B=A": "A=B", "B<A": "A>B", "B<<A": "A>>B"}
+    assert {label: verdict_of(label) for label in turned} == turned
     assert as_label(" b>a\n") == "B>A"
     assert as_label("[A=B]") is None
     assert as_label(1.0) is None

@@ -36,7 +36,7 @@ def test_an_unknown_placeholder_in_the_command_is_refused(campaign: Campaign) ->
     assert "did you mean 'port'?" in text
 
 
-def test_ten_clients_have_requests_open_at_the_same_time(campaign: Campaign) -> None:
+def test_ten_models_have_requests_open_at_the_same_time(campaign: Campaign) -> None:
     answers = read_lines(campaign.answers("mid-7b-chat"))
     models = [f"copy-{number}" for number in range(10)]
     for number, model in enumerate(models):

@@ -56,7 +56,7 @@ def test_the_older_shape_gives_the_same_verdicts(
     (older / "question.jsonl").symlink_to(shared_data / "arena-hard-v0.1/question.jsonl")
     (older / "model_answer").symlink_to(shared_data / "arena-hard-v0.1-older-shape/model_answer")
     campaign.configure(data_dir="older")
-    assert campaign.planned()["gen_judgment"] == 2
+    assert campaign.planned()["judgment"] == 2
     campaign.run()
     assert {model: len(campaign.journal(model)) for model in MODELS} == dict.fromkeys(MODELS, 1000)
     assert {model: campaign.judgment(model).read_bytes() for model in MODELS} == before

@@ -44,9 +44,8 @@ def test_an_external_judge_under_the_slurm_profile_takes_no_core_of_its_own(
 ) -> None:
     endpoints = [{"api_base": "http://127.0.0.1:1/v1"}]
     campaign.configure(judge={"server": "external", "endpoints": endpoints})
-    bare = ("--set-resources", "judge_server:nodes=1")  # without cpus_per_task, which is asked for
-    text = campaign.run("plan", "--profile", "profiles/slurm", *bare).stdout
-    assert re.search("asks for .*, threads=1$", text, re.M)
+    text = campaign.run("plan", "--profile", "profiles/slurm").stdout
+    assert re.search("asks for cpus_per_task=2, mem_mb=4000, runtime=[0-9]+$", text, re.M)
 
 
 def test_a_key_that_is_not_set_is_named_before_a_job_is_sent(campaign: Campaign) -> None:
@@ -76,7 +75,7 @@ def test_a_missing_model_is_left_out_with_one_line_or_stops_the_run(campaign: Ca
     text = campaign.run("-n").stdout
     assert "mid-7b-chta" in text
     assert "did you mean 'mid-7b-chat'?" in text
-    assert jobs_of(text)["gen_judgment"] == 1
+    assert jobs_of(text)["judgment"] == 1
     campaign.configure(missing_answers="error")
     assert "mid-7b-chta" in campaign.run("-n", ok=False).stdout
     campaign.run("validate", ok=False)
@@ -88,7 +87,7 @@ def test_a_torn_line_blocks_its_model_alone_and_is_named(campaign: Campaign) -> 
     path.write_bytes(path.read_bytes()[:-40])
     text = campaign.run("-n").stdout
     assert "mid-7b-chat.jsonl:12" in text
-    assert jobs_of(text)["gen_judgment"] == 3
+    assert jobs_of(text)["judgment"] == 3
     text = campaign.run("validate", ok=False).stdout
     assert "mid-7b-chat.jsonl:12" in text
     assert report(campaign)["mid-7b-chat"]["unreadable"] == 1
@@ -125,7 +124,7 @@ def test_the_plan_shows_batches_settings_and_requests(campaign: Campaign) -> Non
     text = campaign.run("plan", "--config", "batch_size=3").stdout
     assert "3 models, one job" in text
     # 300 MB a client; 20 minutes to start and 12 for each of 3 models.
-    assert "\n  asks for mem_mb=900, runtime=56, threads=1\n" in text
+    assert "\n  asks for runtime=56\n" in text
     assert "temperature 0.0, max_tokens 4096" in text
     planned = json.loads((campaign.root / "plan.json").read_text())
     assert [len(batch["models"]) for batch in planned] == [3, 1]

@@ -69,7 +69,8 @@ def ready_models():
     """The selected models whose answers can be judged; a job of a cluster checks nothing."""
     if not workflow.is_main_process:
         return SETTINGS.selected
-    return tuple(model for model in SETTINGS.selected if model in checked().ready)
+    ready = checked().ready
+    return tuple(model for model in SETTINGS.selected if model in ready)
 
 
 def selected_judgments(wildcards):

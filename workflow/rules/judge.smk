@@ -1,6 +1,18 @@
 # in:  <data_dir>/<bench>/question.jsonl, model_answer/{model}.jsonl, the baseline's answers
 # out: <judgments_dir>/<judge>/{model}.jsonl
 # One job a batch plays the games of its models; a target a model publishes its judgments.
+from arena.support import slurm
+
+STARTED = time.time()
+
+
+# An interrupt while Snakemake asks for states: it forgets the jobs that it is asking about, and leaves them running.
+onerror:
+    if plan.cache_info().currsize:
+        # Slurm gives whole seconds, and its clock may be behind by some; no run begins within these of a dead one.
+        problem = slurm.cancel_batches(plan().batches, STARTED - 5)
+        if problem:
+            logger.error(f"Jobs of this campaign may still run ({problem}): see docs/slurm.md")
 
 
 # Write what a batch's job, and whoever looks on, needs to know of it: anew in each run, whose name is in it.
@@ -56,11 +68,12 @@ else:
             opponents=opponents,
             questions=str(SETTINGS.questions),
         output:
-            temp(touch(f"{ROOT}/played/{{batch}}")),
+            temp(f"{ROOT}/played/{{batch}}"),
         log:
             f"{ROOT}/logs/gen_judgment/{{batch}}.log",
-        # From the config: a job cannot see the number that a profile or the command line gives.
-        retries: SETTINGS.retries
+        # From the config: a job cannot see the number that a profile or the command line gives. None inside the job, whose own
+        # Snakemake would retry there, in what is left of the walltime.
+        retries: SETTINGS.retries if workflow.is_main_process else 0
         conda:
             "../envs/arena.yaml"
         # On one machine one batch at a time, but for the demo judge; profiles/slurm says 1.

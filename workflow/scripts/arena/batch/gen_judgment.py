@@ -312,13 +312,22 @@ def play_batch(
             batch.finish(caught)
             raise
         stop = batch.finish(error)
+    status = _exit_status(stop, error, tries_left=0 if replay else tries_left)
+    if stop:
+        print(f"{plan.batch}: {stop.text}", flush=True)
+    if status == 0 and not replay:
+        done = (f"{name}\n" for name in sorted(batch.standing.done))
+        write_atomic(layout.played(plan.batch), done)
+    return status
+
+
+def _exit_status(stop: Stop | None, error: Exception | None, *, tries_left: int) -> int:
     if stop is None:
         return 0
-    print(f"{plan.batch}: {stop.text}", flush=True)
     if isinstance(error, Interrupted):
         return 1
     hopeless = stop.kind.ends_run or stop.kind is StopKind.DATA
-    return 1 if tries_left > 0 and not hopeless and not replay else 0
+    return 1 if tries_left > 0 and not hopeless else 0
 
 
 def _summary(total: int, states: Counter[str], counts: Any, seconds: float) -> str:

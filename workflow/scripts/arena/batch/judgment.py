@@ -2,11 +2,16 @@
 
 import os
 import shutil
+import sys
+import time
 from pathlib import Path
 
 from arena.batch.made import Made
 from arena.data.layout import Layout
 from arena.support.errors import DataError, OpenGames
+
+LATE = 90.0  # s; NFS shows a file of another node after 60 s, unless it is mounted otherwise
+LOOK = 0.5  # s
 
 
 def publish(layout: Layout, model: str, settings: str, batch: str | None, target: Path) -> None:
@@ -15,9 +20,14 @@ def publish(layout: Layout, model: str, settings: str, batch: str | None, target
     settings: `Settings.digest` of today. batch: which should have made them, for the reason.
     Raises OpenGames where they were not made, DataError where their inputs have changed since.
     """
-    source, made = layout.made(model), Made.read(layout.made_record(model))
-    is_made = made is not None and source.exists() and source.stat().st_size == made.size
-    if made is None or not is_made or made.settings != settings:
+    source, made = layout.made(model), _made(layout, model, settings)
+    if made is None and batch and _is_done(layout.played(batch), model):
+        print(f"{model}: waiting at most {LATE:g} s for {source}", file=sys.stderr, flush=True)
+        until = time.monotonic() + LATE
+        while made is None and time.monotonic() < until:
+            time.sleep(LOOK)
+            made = _made(layout, model, settings)
+    if made is None:
         raise OpenGames(f"{model}: {_why_not(layout, model, batch)}")
     if changed := made.changed():
         raise DataError(
@@ -32,6 +42,18 @@ def publish(layout: Layout, model: str, settings: str, batch: str | None, target
     except OSError:
         shutil.copyfile(source, temporary)
     temporary.replace(target)
+
+
+def _made(layout: Layout, model: str, settings: str) -> Made | None:
+    """What was made with these settings, where it can be seen here, whole."""
+    made, source = Made.read(layout.made_record(model)), layout.made(model)
+    is_whole = made is not None and source.exists() and source.stat().st_size == made.size
+    return made if made and is_whole and made.settings == settings else None
+
+
+def _is_done(played: Path, model: str) -> bool:
+    """Whether the batch says that it has made this model's judgments."""
+    return played.exists() and model in played.read_text(encoding="utf-8").splitlines()
 
 
 def _why_not(layout: Layout, model: str, batch: str | None) -> str:

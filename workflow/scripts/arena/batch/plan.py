@@ -46,8 +46,12 @@ class Plan:
 
     def batch_of(self, model: str) -> str | None:
         """The batch or replay that makes a model's judgments; None for a settled one."""
-        made = {**self.batches, **self.replays}
-        return next((name for name, models in made.items() if model in models), None)
+        return self._batch_of.get(model)
+
+    @cached_property
+    def _batch_of(self) -> dict[str, str]:
+        both = {**self.batches, **self.replays}
+        return {model: name for name, models in both.items() for model in models}
 
     def lines(self, games: Mapping[str, int]) -> Iterator[str]:
         """A line a batch, for the terminal. games: of each model, how many it has."""

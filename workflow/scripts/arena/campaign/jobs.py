@@ -4,7 +4,15 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from arena.journals.records import Attempt, Batch, Stop, is_dead, newest_run, stop_by_slurm
+from arena.journals.records import (
+    Attempt,
+    Batch,
+    Stop,
+    StopKind,
+    is_dead,
+    newest_run,
+    stop_by_slurm,
+)
 from arena.support import slurm
 
 ALIVE = ("running", "starting", "idle", "queued")
@@ -104,11 +112,17 @@ def job_rows(batches: Iterable[Batch], asked: Slurm, now: float) -> tuple[list[J
     for batch in batches:
         begun = by_id.get((batch.attempt and batch.attempt.job) or "")
         rows.append(_row(batch, by_batch.get(batch.name) or begun, queue))
-    ends = asked.ends([row.attempt for row in rows if row.state == "gone" and row.attempt], now)
+    silent = [row.attempt for row in rows if _ended_without_a_word(row) and row.attempt]
+    ends = asked.ends(silent, now)
     for number, row in enumerate(rows):
-        if row.state == "gone" and row.attempt and row.attempt.job:
-            rows[number] = replace(row, stop=ends.get(row.attempt.job))
+        if _ended_without_a_word(row) and row.attempt and row.attempt.job:
+            rows[number] = replace(row, stop=ends.get(row.attempt.job) or row.stop)
     return rows, problem
+
+
+def _ended_without_a_word(row: JobRow) -> bool:
+    """Killed: whether by Slurm only the accounting knows."""
+    return row.state == "gone" or (row.stop is not None and row.stop.kind is StopKind.KILLED)
 
 
 def _may_wait(batches: Sequence[Batch]) -> list[str]:

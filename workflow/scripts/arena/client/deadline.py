@@ -6,6 +6,7 @@ the time of day of the end, so that the clocks of node and controller may differ
 """
 
 import asyncio
+import math
 import os
 import time
 from collections import deque
@@ -16,6 +17,7 @@ from arena.support import slurm
 LEAVE = 60.0  # s before the end: judgment files, the judge's end, Snakemake's own tidying up
 BUSY = 30.0  # s; a busy controller answers within this or not at all
 QUICKEST = 10.0  # s; no game is begun with less time than this to finish
+STILL = 10.0  # s between two looks, of which there is one a second: the job was suspended
 
 
 class Deadline:
@@ -33,6 +35,7 @@ class Deadline:
         self._leave = leave
         self._ask = ask
         self._seconds: deque[float] = deque(maxlen=200)  # of the last games: the load of now
+        self._looked, self._resumed = time.monotonic(), -math.inf
 
     @classmethod
     def of_this_job(cls) -> "Deadline":
@@ -46,8 +49,16 @@ class Deadline:
         return cls(left, ask=lambda: slurm.time_left(job, BUSY))
 
     def observe(self, seconds: float) -> None:
-        """A game took so long."""
-        self._seconds.append(seconds)
+        """A game took so long. One during which the job stood still says nothing of the load."""
+        self._look()
+        if time.monotonic() - seconds >= self._resumed:
+            self._seconds.append(seconds)
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if now - self._looked > STILL:
+            self._resumed = now
+        self._looked = now
 
     @property
     def leave_at(self) -> float:
@@ -61,6 +72,7 @@ class Deadline:
         return self.leave_at - max(QUICKEST, slow)
 
     def is_draining(self) -> bool:
+        self._look()
         return self.end is not None and time.monotonic() >= self.drain_at
 
     def is_over(self) -> bool:

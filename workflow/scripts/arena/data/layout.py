@@ -2,7 +2,7 @@
 
 batches/<batch>.json        what a batch is asked to do (BatchPlan)
 batches/<run>.stop.json     why a run submits nothing more (RunStop)
-played/<batch>              a batch has ended by itself; Snakemake removes it
+played/<batch>              models whose judgments it has made; there once it ended by itself
 games/<model>.jsonl         the journal: a line a finished game
 made/<model>.jsonl, .json   judgments made of the journal, and what they were made from (Made)
 logs/<batch>/               batch.json (Attempt), status.json (Status), gen_judgment.log, server.log
@@ -25,6 +25,7 @@ class Layout:
         return self.root / "batches" / f"{run}.stop.json"
 
     def played(self, batch: str) -> Path:
+        """A line a model; Snakemake removes it."""
         return self.root / "played" / batch
 
     def journal(self, model: str) -> Path:

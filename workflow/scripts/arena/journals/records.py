@@ -16,7 +16,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -285,16 +285,23 @@ class AttemptLog:
         """path: None keeps no record."""
         self.path = path
         self.attempt = attempt
-        self._earlier = [_completed(one) for one in read_attempts(path)] if path else []
-        self.note()
+        self._write(_completed(one) for one in self._read())
 
     def note(self, **changes: Any) -> None:
         """Change fields, on disk at once."""
         self.attempt = replace(self.attempt, **changes)
+        self._write(self._read())
+
+    def _read(self) -> list[Attempt]:
+        return read_attempts(self.path) if self.path else []
+
+    def _write(self, attempts: Iterable[Attempt]) -> None:
+        """With the others as they are by now: the job of a dead run may play on beside us."""
         if self.path is None:
             return
+        others = [one for one in attempts if not _is_same(one, self.attempt)]
         try:
-            _write_attempts(self.path, [*self._earlier, self.attempt])
+            _write_attempts(self.path, [*others, self.attempt])
         except OSError as error:  # for onlookers only: no reason for a batch to die
             print(f"cannot write {self.path}: {error}", file=sys.stderr, flush=True)
 
@@ -320,7 +327,8 @@ def write_killed(path: Path, pid: int) -> None:
 
 
 def _write_attempts(path: Path, attempts: list[Attempt]) -> None:
-    *earlier, last = [one.to_json() for one in attempts]
+    ordered = sorted(attempts, key=lambda one: one.start or 0)
+    *earlier, last = [one.to_json() for one in ordered]
     write_json(path, last | {"earlier": earlier})
 
 
@@ -329,6 +337,12 @@ def read_attempts(path: Path) -> list[Attempt]:
     plain = read_json(path)
     all_of_them = [*map(dict_of, list_of(plain.get("earlier"))), plain] if plain else []
     return [Attempt.from_json(one, path.parent.name) for one in all_of_them]
+
+
+def _is_same(one: Attempt, other: Attempt) -> bool:
+    """The file keeps milliseconds of the start."""
+    near = abs((one.start or 0) - (other.start or 0)) < 0.01
+    return near and (one.job, one.node, one.pid) == (other.job, other.node, other.pid)
 
 
 def _completed(former: Attempt) -> Attempt:

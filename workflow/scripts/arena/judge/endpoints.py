@@ -3,12 +3,14 @@
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from arena.setup.upstream import OPENAI_BASE, Endpoint, read_endpoints
 from arena.support.errors import ConfigError
-from arena.support.http import HttpClient, NoReply
 from arena.support.humanize import printable
+
+if TYPE_CHECKING:
+    from arena.support.http import HttpClient
 
 CHECK_SECONDS = 10.0
 NO_KEY = "EMPTY"  # what servers without keys accept and clients must send
@@ -65,8 +67,10 @@ def _own_key(endpoint: Endpoint, where: str, env: Mapping[str, str]) -> str:
     return endpoint.api_key or _key_of(default, where, env)
 
 
-async def check(http: HttpClient, endpoint: Mapping[str, str]) -> str:
+async def check(http: "HttpClient", endpoint: Mapping[str, str]) -> str:
     """One line on what `/models` of an endpoint says. Never the key."""
+    from arena.support.http import NoReply  # here: each start of Snakemake would load aiohttp
+
     url, name = endpoint["url"], endpoint["model"]
     try:
         reply = await http.call(f"{url}/models", key=endpoint["key"], timeout=CHECK_SECONDS)

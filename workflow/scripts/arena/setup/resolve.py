@@ -174,6 +174,12 @@ def _server(ours: dict[str, Any], name: str, block: dict[str, Any]) -> str:
     """The kind of judge server: as told, or by what is there to serve or to ask."""
     if ours.get("server"):
         server = ours["server"]
+        given = [f"judge.{key}" for key in ("path", "endpoints") if ours.get(key)]
+        if server == "demo" and given:
+            raise ConfigError(
+                f"config: judge.server: demo is the embedded toy, and {' and '.join(given)} would "
+                "never be used: remove judge.server, or what stands beside it"
+            )
     elif ours.get("endpoints"):
         server = "external"
     elif ours.get("path") or ours.get("command"):

@@ -9,15 +9,16 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 # squeue answers in a fraction of a second, or not at all while the controller is away; the screen
 # must not hang on it.
 TIMEOUT_S = 5
 CANCEL_S = 60  # nobody looks on then, and what is not cancelled holds GPUs
 _SEPARATOR = "\x1f"  # never part of a name or a reason
-_FIELDS = ("%i", "%T", "%N", "%M", "%l", "%r", "%S", "%k")
+_FIELDS = ("%i", "%T", "%N", "%M", "%l", "%r", "%S", "%V", "%k")
 _NO_CLUSTER = "Could not establish a configuration source"
 # As the plugin comments a job; a workflow that imports ours puts a prefix to the rule.
 _BATCH = re.compile(r"gen_judgment(?:_no_gpu)?_wildcards_([\w-]+)$")
@@ -36,6 +37,7 @@ class Job:
     reason: str  # why it waits
     expected: str  # start expected by Slurm, ISO, or ""
     batch: str | None = None
+    submitted: float = 0.0  # s since 1970
 
 
 @dataclass(frozen=True)
@@ -49,19 +51,21 @@ class Account:
     node: str
 
 
-def squeue() -> tuple[list[Job] | None, str | None]:
+def squeue(patience: float = TIMEOUT_S) -> tuple[list[Job] | None, str | None]:
     """This user's jobs, and why they cannot be told; (None, None) where there is no Slurm."""
     if shutil.which("squeue") is None:
         return None, None
     command = ["squeue", "--noheader", "--user", getpass.getuser(), "-o", _SEPARATOR.join(_FIELDS)]
-    output, problem = _call(command)
+    output, problem = _call(command, patience)
     if problem and _NO_CLUSTER in problem:
         return None, None  # the commands are installed, and no cluster is set up
     jobs = []
     for line in output.splitlines():
         parts = line.split(_SEPARATOR)
         if len(parts) == len(_FIELDS):
-            ident, state, node, elapsed, limit, reason, expected, comment = map(str.strip, parts)
+            ident, state, node, elapsed, limit, reason, expected, at, comment = map(
+                str.strip, parts
+            )
             found = _BATCH.search(comment)
             jobs.append(
                 Job(
@@ -73,6 +77,7 @@ def squeue() -> tuple[list[Job] | None, str | None]:
                     reason,
                     "" if expected == "N/A" else expected,
                     found[1] if found else None,
+                    0.0 if at == "N/A" else datetime.fromisoformat(at).timestamp(),
                 )
             )
     return (None if problem else jobs), problem
@@ -152,14 +157,14 @@ def seconds(text: str) -> float | None:
     return total + 86400 * int(days or 0)
 
 
-def cancel_run(name: str | None) -> str | None:
-    """Cancel what is left of the jobs that one run of Snakemake named `name`; None: it has none.
-
-    Returns why that failed, None if it did not.
+def cancel_batches(names: Collection[str], since: float) -> str | None:
+    """Cancel batches' jobs that were submitted since a time (s since 1970), which leaves alone
+    what a dead run's job still plays. Returns why that failed, None if it did not.
     """
-    if not name:
-        return None
-    _, problem = _call(["scancel", f"--name={name}"], CANCEL_S)
+    jobs, problem = squeue(CANCEL_S)
+    ids = [job.id for job in jobs or () if job.batch in names and job.submitted >= since]
+    if ids:
+        _, problem = _call(["scancel", *ids], CANCEL_S)
     return problem
 
 

@@ -1,0 +1,44 @@
+"""Publishing what a batch has made, also where NFS shows it late."""
+
+import threading
+
+import pytest
+from arena.batch import judgment
+from arena.batch.made import Made
+from arena.data.layout import Layout
+from arena.support.errors import OpenGames
+
+LINES = '{"uid": "q1"}\n'
+
+
+def make(layout: Layout) -> None:
+    layout.made("m").parent.mkdir()
+    layout.made("m").write_text(LINES)
+    Made("settings", {}, len(LINES), "run").write(layout.made_record("m"))
+
+
+@pytest.fixture
+def layout(tmp_path) -> Layout:
+    layout = Layout(tmp_path)
+    layout.played("0a1b2c3d").parent.mkdir()
+    return layout
+
+
+def test_what_the_batch_says_it_has_made_is_waited_for(layout, tmp_path, capsys):
+    layout.played("0a1b2c3d").write_text("k\nm\n")
+    asked = threading.Thread(
+        target=judgment.publish, args=(layout, "m", "settings", "0a1b2c3d", tmp_path / "m.jsonl")
+    )
+    asked.start()
+    while "waiting" not in capsys.readouterr().err and asked.is_alive():
+        asked.join(0.01)
+    make(layout)
+    asked.join(30)
+    assert (tmp_path / "m.jsonl").read_text() == LINES
+
+
+def test_what_was_not_made_is_not_waited_for(layout, tmp_path, monkeypatch):
+    monkeypatch.setattr(judgment.time, "sleep", lambda _: pytest.fail("waits"))
+    layout.played("0a1b2c3d").write_text("k\n")
+    with pytest.raises(OpenGames):
+        judgment.publish(layout, "m", "settings", "0a1b2c3d", tmp_path / "m.jsonl")

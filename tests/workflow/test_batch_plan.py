@@ -1,0 +1,158 @@
+"""What becomes a job: DESIGN's table, on the local executor and through the whole product."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.workflow.conftest import Campaign, read_lines, write_lines
+
+MODELS = [f"m{number:02d}" for number in range(25)]
+
+
+def copies(campaign: Campaign, models: list[str]) -> None:
+    """Models with answers of their own to two questions."""
+    lines = read_lines(campaign.answers("mid-7b-chat"))[:2]
+    for path in campaign.answers("x").parent.glob("*.jsonl"):
+        if path.stem != "llama-demo-8b":
+            path.unlink()
+    for model in models:
+        for line in lines:
+            line["messages"][-1]["content"]["answer"] = f"{model} says so, at some length."
+        write_lines(campaign.answers(model), lines)
+
+
+def sizes(campaign: Campaign, *arguments: str) -> list[int]:
+    """Models of each batch, from what a dry run prints."""
+    text = campaign.run("-n", *arguments).stdout
+    lines = [line for line in text.splitlines() if line.startswith("batch ")]
+    return [int(line.split(": ")[1].split(" ")[0]) for line in lines]
+
+
+def test_25_models_make_three_jobs_and_afterwards_only_what_is_missing(campaign: Campaign) -> None:
+    copies(campaign, MODELS)
+    assert sizes(campaign) == [10, 10, 5]
+    campaign.run()
+    assert len(list(campaign.root.glob("logs/*/batch.json"))) == 3
+    assert campaign.planned() == {}
+    for model in MODELS[:4]:
+        campaign.judgment(model).unlink()
+        (campaign.root / "games" / f"{model}.jsonl").unlink()
+    lines = read_lines(campaign.answers(MODELS[20]))
+    lines[1]["messages"][-1]["content"]["answer"] += " Changed."
+    write_lines(campaign.answers(MODELS[20]), lines)
+    assert sizes(campaign) == [5]
+    assert sizes(campaign, "--config", "judge={temperature: 0.5}") == [10, 10, 5]
+
+
+def test_one_model_that_cannot_finish_costs_itself_alone(campaign: Campaign) -> None:
+    copies(campaign, MODELS[:5])
+    lines = read_lines(campaign.answers("m02"))
+    lines[0]["messages"][-1]["content"]["answer"] += " <<judge:500*all>>"
+    write_lines(campaign.answers("m02"), lines)
+    judge = Path(__file__).parents[1] / "judge.py"
+    command = f"{sys.executable} {judge} --name {{name}} --host {{host}} --port {{port}}"
+    vllm = {"server": "vllm", "path": "none", "command": command}
+    campaign.configure(judge=vllm, retries=0)
+    text = campaign.run("--keep-going", ok=False).stdout
+    assert campaign.models() == ["m00", "m01", "m03", "m04"]
+    assert "m02: 2 of 4 games are open" in text
+    assert sizes(campaign) == [1]
+
+
+def test_inputs_that_change_while_they_are_judged_are_never_published(campaign: Campaign) -> None:
+    """Between what a batch has made and its publication: as if it had happened while it played."""
+    campaign.run()
+    model, path = "mid-7b-chat", campaign.answers("mid-7b-chat")
+    times = path.stat()
+    text = path.read_text().replace("the", "eht", 1)
+    path.write_text(text)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns - 10**12))  # as rsync -t, cp -p
+    assert sizes(campaign) == [1], "an older time of change hides nothing"
+    script = campaign.dir / "workflow/scripts/judgment.py"
+    made = json.loads((campaign.root / "made" / f"{model}.json").read_text())
+    command = [sys.executable, script, "--root", campaign.root, "--model", model]
+    command += ["--settings", made["settings"], campaign.dir / "out.jsonl"]
+    done = subprocess.run(command, cwd=campaign.dir, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "mid-7b-chat.jsonl changed while it was judged" in done.stderr
+    assert not (campaign.dir / "out.jsonl").exists()
+
+
+IMPORTER = """
+ours = dict(
+    bench="arena-demo", data_dir="examples/data", judgments_dir="out/judgments",
+    results_dir="out", models="all", baseline="llama-demo-8b",
+    judge=dict(name="judge-a", server="demo"),
+)
+
+module arena:
+    snakefile: {snakefile!r}
+    config: ours
+
+use rule * from arena as arena_*
+
+module second:
+    snakefile: {snakefile!r}
+    config: ours | dict(judge=dict(name="judge-b", server="demo", temperature=0.5))
+
+use rule * from second as second_*
+
+rule both:
+    default_target: True
+    input:
+        rules.arena_all.input.judgments,
+        rules.second_all.input.judgments,
+"""
+
+
+def test_the_workflow_can_be_imported_twice_from_another_folder(
+    tmp_path: Path, project: Path
+) -> None:
+    shutil.copytree(project / "examples", tmp_path / "examples")
+    snakefile = str(project / "workflow/Snakefile")
+    (tmp_path / "Snakefile").write_text(IMPORTER.replace("{snakefile!r}", repr(snakefile)))
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    run()
+    for judge in ("judge-a", "judge-b"):
+        assert len(list((tmp_path / "out/judgments" / judge).glob("*.jsonl"))) == 4
+    assert "gen_judgment" not in run("-n"), "without our profile links are made again, no game"
+    assert "Nothing to be done" in run("-n", "--rerun-triggers", "mtime", "params")
+
+
+def test_a_config_file_of_ones_own_replaces_the_example(campaign: Campaign) -> None:
+    """The shipped file says `server: demo`: with it, a real judge would be played by the toy."""
+    own = campaign.dir / "mine.yaml"
+    own.write_text(
+        "bench: arena-demo\ndata_dir: examples/data\njudgments_dir: results/j\nmodels: all\n"
+        "baseline: llama-demo-8b\njudge: {name: mine, path: /no/weights}\n"
+    )
+    text = campaign.run("plan", "--configfile", "mine.yaml").stdout
+    assert "judge      mine (server: vllm)" in text
+    own.write_text(own.read_text().replace("path:", "server: demo, path:"))
+    refused = campaign.run("-n", "--configfile", "mine.yaml", ok=False).stdout
+    assert "judge.server" in refused
+    assert "judge.path" in refused
+
+
+def test_a_judge_that_is_slow_to_appear_just_works(campaign: Campaign) -> None:
+    """Imports from a cold file system, on a busy node: more than any of Snakemake's waits."""
+    judge = Path(__file__).parents[1] / "judge.py"
+    command = f"sleep 15; exec {sys.executable} {judge}"
+    command += " --name {name} --host {host} --port {port}"
+    campaign.configure(judge={"server": "vllm", "command": command}, only=["mid-7b-chat"])
+    campaign.run()
+    assert campaign.models() == ["mid-7b-chat"]
