@@ -42,20 +42,20 @@ class Meter:
         self._root, self._run = root, run
         self._since = min([since, *filter(None, planned)])
         self._journals: dict[Path, Progress] = {}
+        self._games = self._tokens = 0
 
     def read(self, now: float) -> Spent:
-        games = tokens = 0
         for path in Layout(self._root).journals():
-            if path not in self._journals:
-                if path.stat().st_mtime < self._since:
-                    continue
-                self._journals[path] = Progress(path)
-            for line in self._journals[path].update().lines:
+            if path not in self._journals and path.stat().st_mtime < self._since:
+                continue
+            journal = self._journals.setdefault(path, Progress(path))
+            for line in journal.update().lines:
                 if line.attempts and (line.end or 0) >= self._since:
-                    games += 1
-                    tokens += line.tokens("prompt") + line.tokens("completion")
+                    self._games += 1
+                    self._tokens += line.tokens("prompt") + line.tokens("completion")
+            journal.lines.clear()  # they are counted
         held = (batch.gpu_hours(now, self._run) for batch in read_batches(self._root))
-        return Spent(games, tokens, sum(held))
+        return Spent(self._games, self._tokens, sum(held))
 
 
 class Guard:
