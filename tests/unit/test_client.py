@@ -20,10 +20,11 @@ import arena.client.deadline
 import arena.client.ready
 import arena.client.replies
 import pytest
-from arena.client.asker import Asker
+from arena.client.asker import LONGEST_REST, Asker, Endpoint
 from arena.client.client import Client
 from arena.client.deadline import Deadline
 from arena.client.ready import RunningServer
+from arena.client.replies import Failure
 from arena.data.games import plan_games
 from arena.data.questions import Question
 from arena.journals.batch_games import BatchGames
@@ -481,6 +482,13 @@ def test_a_failing_address_rests_and_its_games_go_to_the_healthy_one(play, fault
     assert states(played) == {"ok": 40}
     assert len(good.calls) == 40
     assert len(bad.calls) <= 4, "those that were open when it failed first"
+
+
+def test_an_address_that_fails_for_hours_rests_for_minutes():
+    one = Endpoint(0, "http://judge", KEY, None)
+    for _ in range(2000):
+        one.failed(Failure("throttled", "too many requests"))
+    assert one.rests_until - time.monotonic() == pytest.approx(LONGEST_REST, abs=5)
 
 
 def test_where_all_addresses_refuse_us_the_batch_stops(play):

@@ -42,7 +42,7 @@ class Endpoint:
     def failed(self, failure: Failure) -> None:
         if failure.kind == "fatal":
             self.refusal = failure
-        rest = min(LONGEST_REST, REST * 2**self.failures)
+        rest = min(LONGEST_REST, REST * 2 ** min(self.failures, 9))
         self.failures += 1
         self.rests_until = time.monotonic() + max(rest, failure.retry_after or 0.0)
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
-from arena.data.game_state import STATES
+from arena.data.game_state import states_text
 from arena.support.humanize import duration
 
 EVERY_SECONDS = 30.0
@@ -73,5 +73,5 @@ class Report:
 
 def progress_text(total: int, states: Counter[str]) -> str:
     """`412/1000 games (ok 400, unparsed 12)`."""
-    shown = ", ".join(f"{state} {states[state]}" for state in STATES if states[state])
+    shown = states_text(states)
     return f"{states.total()}/{total} games{f' ({shown})' if shown else ''}"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.data.answers import FAILED_GENERATION, read_answers
-from arena.data.game_state import STATES, state_of
+from arena.data.game_state import state_of, states_text
 from arena.data.games import Game, GameSettings, plan_games
 from arena.data.judgments import is_foreign
 from arena.data.layout import Layout
@@ -61,7 +61,7 @@ class Adopted:
 
     def lines(self) -> list[str]:
         """The summary for people, first the sum, then each thing worth knowing."""
-        states = ", ".join(f"{state} {self.taken[state]}" for state in STATES if self.taken[state])
+        states = states_text(self.taken)
         head = f"{self.model}: {self.taken.total()} of {self.games} games taken"
         lines = [f"{head}{f' ({states})' if states else ''}, {self.open} left to ask"]
         lines += [f"  {count} left out {LEFT_OUT[why]}" for why, count in self.left.most_common()]

@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from arena.data.game_state import STATES
+from arena.data.game_state import states_text
 from arena.data.judgments import is_foreign
 from arena.journals.adopt import move_aside
 from arena.journals.journal import Record, read_records
@@ -20,11 +20,11 @@ class Checked:
     """What a journal holds. superseded: lines that a later one of the same game replaces."""
 
     path: Path
-    states: Counter[str] = field(default_factory=Counter)
-    superseded: int = 0
-    adopted: int = 0
-    calls: int = 0
-    flaws: list[Line] = field(default_factory=list)
+    states: Counter[str]
+    superseded: int
+    adopted: int
+    calls: int
+    flaws: list[Line]
 
     @property
     def is_sound(self) -> bool:
@@ -32,8 +32,8 @@ class Checked:
         return all(flaw.torn for flaw in self.flaws)
 
     def lines(self) -> list[str]:
-        shown = ", ".join(f"{state} {self.states[state]}" for state in STATES if self.states[state])
-        head = f"{self.path}: {self.states.total()} games ({shown or 'none'}), {self.calls} calls"
+        shown = states_text(self.states) or "none"
+        head = f"{self.path}: {self.states.total()} games ({shown}), {self.calls} calls"
         if self.adopted:
             head += f", {self.adopted} adopted"
         if self.superseded:
@@ -41,21 +41,30 @@ class Checked:
         return [head] + [f"{self.path}:{flaw.number}: {flaw.error}" for flaw in self.flaws]
 
 
-def check(path: Path) -> Checked:
-    """Read a whole journal. JournalError where it cannot be read at all."""
-    result = Checked(path)
-    last: dict[tuple[str, str, int], Record] = {}
+Key = tuple[str, str, int]  # digest, uid, game
+
+
+def _read(path: Path) -> tuple[list[Record], dict[Key, Record], list[Line]]:
+    """All records, the last one of each game, and the lines that are none. JournalError."""
+    flaws: list[Line] = []
     try:
-        for record in read_records(path, result.flaws):
-            key = (record.digest, record.uid, record.game)
-            result.superseded += key in last
-            last[key] = record
-            result.adopted += record.attempts == 0
+        records = list(read_records(path, flaws))
     except OSError as error:
         raise JournalError(f"{path}: cannot be read: {error.strerror}") from error
-    result.states.update(record.state for record in last.values())
-    result.calls = sum(record.attempts for record in last.values())
-    return result
+    return records, {(one.digest, one.uid, one.game): one for one in records}, flaws
+
+
+def check(path: Path) -> Checked:
+    """Read a whole journal. JournalError where it cannot be read at all."""
+    records, last, flaws = _read(path)
+    return Checked(
+        path,
+        Counter(record.state for record in last.values()),
+        superseded=len(records) - len(last),
+        adopted=sum(record.attempts == 0 for record in records),
+        calls=sum(record.attempts for record in last.values()),
+        flaws=flaws,
+    )
 
 
 def compact(path: Path, *, reopen: Collection[str] = (), judgments: Path | None = None) -> str:
@@ -70,12 +79,7 @@ def compact(path: Path, *, reopen: Collection[str] = (), judgments: Path | None 
     """
     with Lock(path) as lock:
         lock.acquire()
-        flaws: list[Line] = []
-        try:
-            records = list(read_records(path, flaws))
-        except OSError as error:
-            raise JournalError(f"{path}: cannot be read: {error.strerror}") from error
-        last = {(record.digest, record.uid, record.game): record for record in records}
+        records, last, flaws = _read(path)
         kept = [
             record
             for record in records
