@@ -28,8 +28,18 @@ def gpus(profile: dict) -> None:
 def test_refused(campaign, mistake, words):
     refused: Campaign = campaign()
     refused.edit_profile(mistake)
+    assert refused.run("plan", seconds=120) == 0
+    # This cluster enforces no associations, so that an account is the plugin's matter alone.
+    said = "Slurm would refuse these jobs: " in refused.text()
+    assert said == (mistake is not account), "before the run"
     assert refused.run(seconds=120) == 1
     assert words in refused.text()
     assert refused.jobs() == []
     assert refused.judgments() == {model: [] for model in refused.names}
     refused.nothing_left()
+
+
+def test_what_slurm_would_take_is_not_refused(campaign):
+    taken: Campaign = campaign()
+    assert taken.run("plan", seconds=120) == 0
+    assert "refuse" not in taken.text()

@@ -18,7 +18,7 @@ def root(tmp_path):
     write_journal(tmp_path, "a", old + new)
     write_journal(tmp_path, "b", [journal_line(1, 0, T0 + 9)])
     unchanged = write_journal(tmp_path, "c", [journal_line(1, 0, T0 + 9)])
-    os.utime(unchanged, (T0 - 9, T0 - 9))  # not written to in this run: not even opened
+    os.utime(unchanged, (T0 - 200_000, T0 - 200_000))  # not written to in this run: not even opened
     write_batch(tmp_path, "run-01", ["a"])
     write_attempt(tmp_path, "run-01", attempt(0, 1, 2, 900))
     write_batch(tmp_path, "before-01", ["a"])
@@ -91,3 +91,10 @@ def test_looks_are_rarer_far_from_the_limit_and_stop_when_it_is_reached():
 
 def test_zero_allows_nothing():
     assert reached({"games": 0}, Spent()) is not None
+
+
+def test_a_node_whose_clock_is_behind_the_heads_spends_all_the_same(tmp_path):
+    write_batch(tmp_path, "run-01", ["a"], time=T0 + 600)
+    write_attempt(tmp_path, "run-01", attempt(0, 1, 2, 900, run="run"))
+    write_journal(tmp_path, "a", [journal_line(1, 0, T0 + 9)])
+    assert Meter(tmp_path, "run", T0 + 600).read(T0 + 1000).games == 1

@@ -543,17 +543,17 @@ def test_an_account_that_is_emptied_later_takes_no_game_with_it(play, questions)
 
 def test_a_reply_to_what_was_asked_before_a_refusal_says_nothing_of_it(play):
     async def script(call: Call) -> Reply:
-        if call.number:
+        if call.number > 1:
             return refusal("no credit")
-        while len(server.calls) < 6:
+        while call.number and len(server.calls) < 7:
             await asyncio.sleep(0.01)
         return completion()
 
     with judge(script) as server:
         server.control = lambda: refusal("no credit")
         played = play(server.url, questions=4, parallel=2)
-    assert "refused 7 games in a row and then one of a few words: no credit" in str(played.error)
-    assert states(played) == {"ok": 1}
+    assert "refused 6 games in a row and then one of a few words: no credit" in str(played.error)
+    assert states(played) == {"ok": 2}
 
 
 def test_the_replies_of_one_address_say_nothing_of_anothers_account(play):
@@ -857,3 +857,40 @@ def test_an_extended_job_plays_on(play):
     assert played.error is None
     assert (len(asked), states(played)) == (1, {"ok": 20})
     assert played.told[-1] == "the job was given more time"
+
+
+def test_one_real_game_goes_ahead_of_all_others(play):
+    """A judge that refuses or garbles everything is met with one request, not with a flood."""
+    first = []
+
+    async def script(call: Call) -> Reply:
+        first.append(server.open)
+        await asyncio.sleep(0.05)
+        return completion()
+
+    with judge(script) as server:
+        play(server.url, questions=10, parallel=8)
+        assert first[0] == 1
+        assert max(first[1:]) == 8
+        first.clear()
+        play(server.url, questions=20, parallel=8)
+        assert max(first[:8]) == 8, "it has replied before"
+
+
+def test_a_judge_that_never_gives_a_verdict_is_stopped(play):
+    with judge(lambda call: completion("I would rather not say.")) as server:
+        played = play(server.url, questions=40, parallel=2, most_without=6)
+        assert isinstance(played.error, JudgeError)
+        assert played.error.kind == "no_verdict"
+        assert "I would rather not say." in str(played.error)
+        assert len(server.calls) <= 6 + 2
+        asked = len(played.lines)
+        server.script = lambda call: completion()
+        played = play(server.url, questions=40, parallel=2, most_without=6)
+    assert played.error is None
+    assert len(server.calls) - asked <= 80 - asked + 2, "what it said is kept"
+
+
+def test_verdicts_that_come_later_than_some_replies_are_fine(play):
+    with judge(lambda call: completion("hm" if call.number < 4 else "[[A>B]]")) as server:
+        assert play(server.url, questions=10, parallel=1, most_without=6).error is None

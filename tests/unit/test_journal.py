@@ -363,3 +363,13 @@ def test_the_command_checks_a_folder_and_fails_on_a_bad_line(path, project):
     bad = subprocess.run(command, capture_output=True, text=True, check=False)
     assert bad.returncode == 1
     assert f"{path}:2: not a JSON object" in bad.stdout
+
+
+def test_a_journal_that_is_deleted_while_it_is_written_is_noticed(tmp_path):
+    """Every line after that would go to a file that nobody can find."""
+    path = tmp_path / "m.jsonl"
+    with Journal(path) as journal:
+        journal.append(record(1))
+        path.unlink()
+        with pytest.raises(JournalError, match="deleted while it was written"):
+            journal.append(record(2))

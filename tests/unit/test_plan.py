@@ -1,5 +1,6 @@
 """The plan of a run: who is settled, complete or waiting, and who shares a job."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -7,11 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
-from arena.batch.made import Digests, Made, is_current
+from arena.batch.made import Digests, Made, claim, is_current, made_otherwise
 from arena.batch.plan import Plan, make_plan
 from arena.batch.resources import asked_for, requested_gpus
 from arena.data.layout import Layout
 from arena.setup.load import load_settings
+from arena.support.errors import DataError
 
 MODELS = ["grand-70b-chat", "mid-7b-chat", "tiny-1b-step1000", "tiny-1b-step8000"]
 GAMES = dict(zip(MODELS, (24, 24, 22, 24), strict=True))
@@ -171,3 +173,30 @@ def test_what_the_scheduler_hears():
         "runtime": 30,
     }
     assert "threads" not in asked_for(resources | {"cpus_per_task": 4})
+
+
+def test_two_campaigns_of_one_folder_of_judgments_are_refused(tmp_path):
+    judgments, first, second = (tmp_path / name for name in ("judgments", "first", "second"))
+    first.mkdir()
+    second.mkdir()
+    claim(judgments, first)
+    claim(judgments, first)
+    with pytest.raises(DataError, match=str(first)):
+        claim(judgments, second)
+    first.rename(tmp_path / "moved")
+    claim(judgments, second)  # nobody is there any more
+
+
+def test_a_folder_that_cannot_be_written_is_no_reason_to_fail_a_dry_run(campaign):
+    root = Path("results/arena-demo/demo-judge")
+    (root / ".digests.json").mkdir()
+    plan_of(judge="{temperature: 0.5}")
+
+
+def test_models_of_other_settings_are_named(campaign):
+    plan_of()
+    layout = Layout(Path("results/arena-demo/demo-judge"))
+    made = Made.read(layout.made_record(MODELS[0]))
+    assert made_otherwise(layout, MODELS, made.settings) == []
+    dataclasses.replace(made, settings="other").write(layout.made_record(MODELS[1]))
+    assert made_otherwise(layout, MODELS, made.settings) == [MODELS[1]]

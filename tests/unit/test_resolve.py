@@ -458,4 +458,3 @@ def test_another_model_under_the_judges_name_judges_again(data: Path, project: P
     assert digest("j") == digest(None, "j")
     assert digest("j") != digest("org/j") != digest("org/other")
     assert digest("org/j", "j") == digest("j", "org/j", "org/j"), "order and number are no matter"
-    assert digest("org/j", server="demo") == digest("j", server="demo"), "nobody is asked there"

@@ -12,8 +12,9 @@ def plan():
     with errors_for_users():
         games = checked().games
         made = planning.make_plan(SETTINGS, ready_models(), games)
-        if made.batches and not workflow.dryrun:
+        if (made.batches or made.replays) and not workflow.dryrun:
             check_keys(SETTINGS.judge)
+            claim(SETTINGS.judgments_dir, SETTINGS.root)
     for line in made.lines(games):
         logger.info(line)
     watch_for_early_stop(SETTINGS.root, RUN, stop_submitting)

@@ -16,6 +16,7 @@ SCRIPTS = RULES.parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from arena.batch import plan as planning
+from arena.batch.made import claim, made_otherwise
 from arena.batch.early_stop import watch_for_early_stop
 from arena.batch.resources import asked_for
 from arena.campaign import validation
@@ -93,6 +94,14 @@ def all_judgments(wildcards):
 def names_of_judged(wildcards):
     """A param: a model that is left out changes the tables, though no file is newer."""
     return [Path(file).stem for file in all_judgments(wildcards)]
+
+
+def other_settings(wildcards):
+    """A note for the tables: one table should be of one setting."""
+    settled = [name for name in names_of_judged(wildcards) if name not in plan().models]
+    others = made_otherwise(LAYOUT, settled, SETTINGS.digest)
+    told = "judged with other settings (temperature, prompts, judge) than the rest of this table: "
+    return [told + ", ".join(others)] if others else []
 
 
 def style_answers(wildcards):

@@ -31,6 +31,7 @@ rule show_result:
         "../envs/arena.yaml"
     params:
         models=names_of_judged,
+        notes=other_settings,
         places={
             "bench": SETTINGS.bench,
             "judge": SETTINGS.judge["name"],

@@ -12,6 +12,7 @@ from arena.campaign.plan_page import plan_text
 from arena.data.layout import Layout
 from arena.support.cli import print_also_to
 from arena.support.jsonl import write_atomic
+from arena.support.slurm import refusal
 
 print_also_to(snakemake.log[0])
 
@@ -22,5 +23,7 @@ batches = [
     for batch, models in snakemake.params.batches.items()
 ]
 print(plan_text(batches, settings), flush=True)
+for words in sorted({words for one in asked.values() if (words := refusal(one))}):
+    print(f"Slurm would refuse these jobs: {words}", flush=True)
 plain = [batch.to_json() for batch in batches]
 write_atomic(Layout(settings.root).plan, json.dumps(plain, indent=1) + "\n")

@@ -207,6 +207,7 @@ class Batch:
             server,
             deadline=self.deadline,
             parallel=judge.get("parallel"),
+            most_without=judge.get("no_verdict_limit") or 0,
             exceeded=self.guard.exceeded,
             lost=lost,
             tell=self.report.tell,

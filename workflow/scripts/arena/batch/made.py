@@ -5,17 +5,20 @@ A judgment file is current while the record beside `made/<model>.jsonl` has toda
 Imported by the job that publishes, a hundred times a run: standard library only.
 """
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from arena.data.layout import Layout
+from arena.support.errors import DataError
 from arena.support.jsonl import write_atomic
 
+OWNER = ".campaign"  # beside a judge's judgments: results folder of the campaign that makes them
 Stat = tuple[int, int, int, int]  # size, mtime_ns, ctime_ns, inode: equal, so is the content
 
 
@@ -73,8 +76,10 @@ class Digests:
             return None
 
     def save(self) -> None:
+        """For a quicker start next time: a folder that cannot be written is no fault."""
         if self._store is not None and self._changed:
-            write_atomic(self._store, json.dumps(self._known) + "\n", durable=False)
+            with contextlib.suppress(OSError):
+                write_atomic(self._store, json.dumps(self._known) + "\n", durable=False)
             self._changed = False
 
 
@@ -143,3 +148,34 @@ def is_current(
         return False
     today = {role: digests.of(path, made.inputs.get(role)) for role, path in roles.items()}
     return made.is_of(settings, today)
+
+
+def claim(judgments: Path, root: Path) -> None:
+    """Make a folder of judgments this campaign's: two would overwrite each other's files.
+
+    root: results folder of the campaign. Raises DataError where another campaign, whose results are
+    still there, has claimed it before.
+    """
+    mark, mine = judgments / OWNER, str(root.absolute())
+    judgments.mkdir(parents=True, exist_ok=True)
+    try:
+        with mark.open("x", encoding="utf-8") as file:
+            file.write(mine + "\n")
+        return
+    except FileExistsError:
+        owner = mark.read_text(encoding="utf-8").strip()
+    if owner == mine:
+        return
+    if owner and Path(owner).is_dir():
+        raise DataError(
+            f"{judgments}: these judgments belong to the campaign whose results are in {owner}; "
+            "both would overwrite each other's. Set judgments_dir, or run there (if that campaign "
+            f"is over, remove {mark})"
+        )
+    mark.write_text(mine + "\n", encoding="utf-8")  # its results were moved or deleted
+
+
+def made_otherwise(layout: Layout, models: Iterable[str], settings: str) -> list[str]:
+    """Models whose judgments were made with other settings than these."""
+    records = {model: Made.read(layout.made_record(model)) for model in models}
+    return [model for model, made in records.items() if made and made.settings != settings]

@@ -41,6 +41,11 @@ class Plan:
     batches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     replays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    @property
+    def models(self) -> set[str]:
+        """All whose judgments are made in this run."""
+        return set().union(*self.batches.values(), *self.replays.values())
+
     def members(self, batch: str) -> tuple[str, ...]:
         return self.batches.get(batch) or self.replays.get(batch) or ()
 

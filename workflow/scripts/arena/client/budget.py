@@ -19,6 +19,7 @@ LOOK_S = (0.25, 30.0)
 # A second: 100 GPUs, and the games of 25 servers.
 FASTEST = {"games": 50.0, "tokens": 150_000.0, "gpu_hours": 100 / 3600}
 KINDS = {"games": "games", "tokens": "tokens", "gpu_hours": "GPU hours"}
+SKEW_S = 86_400.0  # clocks of nodes and file servers are less than a day apart
 USED_UP = "the budget of this run is used up"
 
 
@@ -35,18 +36,22 @@ class Meter:
     """Adds up what a run spends; a second reading only looks at what is new."""
 
     def __init__(self, root: Path, run: str, since: float):
-        """since: when a batch of the run was planned; the run began with the first of them. Only
-        journals that were written to after it are read.
+        """since: when a batch of the run was planned; the run began with the first of them.
+
+        Journals have the times of the nodes' clocks, plans that of the head's: a node whose clock
+        is behind would spend nothing. So its own start, by its own clock, counts as well.
         """
-        planned = [batch.plan.time for batch in read_batches(root) if batch.run == run]
+        batches = [batch for batch in read_batches(root) if batch.run == run]
+        starts = [one.start for batch in batches for one in batch.attempts if one.run == run]
+        planned = [batch.plan.time for batch in batches]
         self._root, self._run = root, run
-        self._since = min([since, *filter(None, planned)])
+        self._since = min([since, *filter(None, planned + starts)])
         self._journals: dict[Path, Progress] = {}
         self._games = self._tokens = 0
 
     def read(self, now: float) -> Spent:
         for path in Layout(self._root).journals():
-            if path not in self._journals and path.stat().st_mtime < self._since:
+            if path not in self._journals and path.stat().st_mtime < self._since - SKEW_S:
                 continue
             journal = self._journals.setdefault(path, Progress(path))
             for line in journal.update().lines:

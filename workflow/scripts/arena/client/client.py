@@ -18,7 +18,7 @@ from arena.client.breaker import Breaker
 from arena.client.deadline import Deadline
 from arena.client.ready import Server, wait_ready
 from arena.client.refusals import Refusals
-from arena.client.replies import Failure
+from arena.client.replies import Failure, shorten
 from arena.data.games import Game, GameSettings
 from arena.journals.batch_games import BatchGames, Prompt
 from arena.journals.journal import NO_TOKENS, Outcome, record_of
@@ -67,11 +67,13 @@ class Client:
         lost: Callable[[], str | None] = lambda: None,
         tell: Callable[[str], None] = lambda _: None,
         tick: Callable[[], None] = lambda: None,
+        most_without: int = 0,
     ):
         """parallel: requests to keep open; None: as many as the server says it can run.
 
         exceeded: why no more may be asked (budget), or None. lost: why no more may be written (a
         lock was taken from us), or None. tell: a line for the log. tick: called once a second.
+        most_without: replies without any verdict after which the judge is given up; 0: never.
         """
         self._games = games
         self._settings: GameSettings = games.settings
@@ -87,9 +89,13 @@ class Client:
         self._ready: list[tuple[int, int, str]] = []  # position, index, digest
         self._later: list[tuple[float, int, int, str]] = []  # the same behind a time
         self._states: dict[str, _State] = {}
-        known = (one for journal in games.journals.values() for one in journal.records.values())
+        known = [one for journal in games.journals.values() for one in journal.records.values()]
         answered = any(record.attempts and record.answer is not None for record in known)
         self._refusals = Refusals(self._settings, answered=answered)
+        self._probing = not answered  # one real game goes ahead of all others
+        self._has_verdict = any(record.label for record in known)
+        self._without = 0  # replies, while the judge has never given a verdict
+        self._most_without = most_without
         self._tasks: set[asyncio.Task] = set()
         self._stop: Exception | None = None
         self._enough: str | None = None
@@ -187,7 +193,8 @@ class Client:
             await self._pause(now)
 
     def _may_begin(self) -> bool:
-        if not self._ready or self.open >= self._limit.limit or self._is_draining():
+        most = 1 if self._probing else self._limit.limit
+        if not self._ready or self.open >= most or self._is_draining():
             return False
         next_game = self._states[self._ready[0][-1]].prompt.game
         return not self._refusals.is_asking or self._refusals.is_control(next_game)
@@ -244,6 +251,7 @@ class Client:
         except Failure as failure:
             self._failed(state, failure)
             return
+        self._probing = False
         seconds = time.monotonic() - begun
         self._deadline.observe(seconds)
         self._breaker.replied()
@@ -264,6 +272,7 @@ class Client:
 
     def _finish(self, state: _State, outcome: Outcome, seconds: float) -> None:
         """Into the journal; back into the line if it is to be asked again."""
+        self._look_for_verdicts(outcome)
         prompt = state.prompt
         earlier, calls = self._games.record_of(prompt), {"calls": state.calls, "again": state.again}
         record = record_of(prompt.game, outcome, earlier, **calls, seconds=seconds)
@@ -283,6 +292,23 @@ class Client:
             state.again += 1
             self.counts.again += 1
             self._push(prompt.game)
+
+    def _look_for_verdicts(self, outcome: Outcome) -> None:
+        """A judge that never gives a verdict is stopped before its hours are spent."""
+        self._has_verdict = self._has_verdict or outcome.label is not None
+        if self._has_verdict or not self._most_without or outcome.is_refusal:
+            return
+        self._without += 1
+        if self._without >= self._most_without:
+            said = shorten(outcome.answer or "") or "nothing"
+            self.stop(
+                JudgeError(
+                    f"the judge's first {self._without} replies hold no verdict "
+                    f"({outcome.reason}). It said: {said} - compare judge.patterns, the prompts "
+                    "and judge.max_tokens with it; judge.no_verdict_limit sets this number",
+                    "no_verdict",
+                )
+            )
 
     def _failed(self, state: _State, failure: Failure) -> None:
         self.counts.failed[failure.kind] += 1

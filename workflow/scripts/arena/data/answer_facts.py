@@ -1,5 +1,6 @@
 """What a run must know of an answer file, and a memory of it, so that a warm start reads none."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -123,7 +124,8 @@ class FactsMemory:
         """Write the memory if it holds something new."""
         if self.path and self._changed:
             content = {"key": self._key, "files": self._files}
-            write_atomic(self.path, json.dumps(content, ensure_ascii=False) + "\n")
+            with contextlib.suppress(OSError):  # read-only: only the next start is slower
+                write_atomic(self.path, json.dumps(content, ensure_ascii=False) + "\n")
             self._changed = False
 
     def _load(self) -> dict[str, list[Any]]:

@@ -232,7 +232,13 @@ class Journal(Replayed):
         # A lone surrogate in a reply is kept as the JSON escape that stands for it.
         data = record.line().encode("utf-8", "backslashreplace")
         try:
-            if os.fstat(self._file).st_size != self._size:
+            found = os.fstat(self._file)
+            if not found.st_nlink:
+                raise JournalError(
+                    f"{self.path}: the journal was deleted while it was written, and its games "
+                    "are gone: restore the file if you can, then start again"
+                )
+            if found.st_size != self._size:
                 raise JournalError(
                     f"{self.path}: another process writes this journal too; this one stops. "
                     "Two runs share results_dir: wait for one to end, then start again"

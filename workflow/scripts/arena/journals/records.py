@@ -47,6 +47,7 @@ class StopKind(StrEnum):
     JUDGE_START = "judge_start"  # the judge does not start, on no node: the whole run stops
     JUDGE_HERE = "judge_here"  # it does not start here; another node or another try may do
     JUDGE_DIED = "judge_died"  # it was ready once and was given up
+    NO_VERDICT = "no_verdict"  # no reply of the judge holds one: the whole run stops
     JUDGE_REFUSES = "judge_refuses"  # what we ask, or our key: asking on is useless
     OPEN_GAMES = "open_games"  # games that do not go through
     BUDGET = "budget"  # this run may spend no more
@@ -67,7 +68,7 @@ class StopKind(StrEnum):
     @property
     def ends_run(self) -> bool:
         """Whether no other batch of the run can do better."""
-        return self in (StopKind.JUDGE_START, StopKind.BUDGET)
+        return self in (StopKind.JUDGE_START, StopKind.NO_VERDICT, StopKind.BUDGET)
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,8 @@ def run_rule(rule: Any, work: Callable[[Sources, dict[str, Any]], str]) -> int:
     sources = Sources(places["bench"], judgments, Path(places["answers_dir"]))
     with Path(rule.log[0]).open("w", encoding="utf-8") as log:
         try:
-            log.write(work(sources, rule.params.options))
+            notes = rule.params.get("notes")  # of show_result alone
+            log.write(work(sources, rule.params.options | ({"notes": notes} if notes else {})))
         except ArenaError as error:
             log.write(f"{rule.rule}: {error}\n")
             print(f"{rule.rule}: {error}", file=sys.stderr)

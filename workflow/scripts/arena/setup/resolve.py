@@ -166,6 +166,7 @@ def _judge(
         "parallel": first("parallel", block),
         "reference": first("reference", theirs) or None,
         "max_restarts": first("max_restarts"),
+        "no_verdict_limit": first("no_verdict_limit"),
         "ready_minutes": first("ready_minutes"),
     }
 

@@ -16,6 +16,7 @@ from arena.setup.upstream import Upstream
 SERVER_KEYS = (
     *("name", "server", "path", "setup", "command", "env", "endpoints", "api_config"),
     *("parallel", "timeout_s", "max_restarts", "ready_minutes", "api_type"),
+    "no_verdict_limit",
 )
 
 DEFAULTS: dict[str, Any] = {
@@ -29,6 +30,7 @@ DEFAULTS: dict[str, Any] = {
     "temperature": 0.0,
     "max_tokens": 4096,
     "max_restarts": 3,
+    "no_verdict_limit": 20,  # a sound judge leaves about 1 game in 100 without one
     "ready_minutes": 30,  # a 70B from a busy parallel file system took up to 20
     "start_minutes": 20,
     "minutes_per_model": 12,  # 70B FP8 on one H100: 1,500 games at about 2 a second

@@ -42,19 +42,20 @@ class Interrupts:
             signal.signal(number, before)
 
     def _hear(self, number: int, _: FrameType | None) -> None:
+        if self._caught is not None:
+            return  # we are on our way: a second Ctrl-C must not tear the clean-up apart
         name = signal.Signals(number).name
-        caught = Interrupted(
+        self._caught = caught = Interrupted(
             f"stopped by {name}; finished games are kept, the next run asks the rest"
         )
         if self._handler is None:
             raise caught
-        self._caught = caught
         self._handler(caught)
 
     @contextmanager
     def handled_by(self, handler: Callable[[Interrupted], None]) -> Iterator[None]:
         """While the block runs, `handler` is called; what it did not heed is raised at the end."""
-        self._caught, self._handler = None, handler
+        self._handler = handler
         try:
             yield
         finally:

@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 # squeue answers in a fraction of a second, or not at all while the controller is away; the screen
 # must not hang on it.
@@ -184,3 +185,29 @@ def _call(
             done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         )[-1]
     return done.stdout, None
+
+
+# What of a job's resources `sbatch --test-only` is told, as the executor tells it.
+_ASKED = {
+    "slurm_account": "--account",
+    "slurm_partition": "--partition",
+    "qos": "--qos",
+    "runtime": "--time",
+    "mem_mb": "--mem",
+    "cpus_per_task": "--cpus-per-task",
+    "nodes": "--nodes",
+    "gpu": "--gpus",
+    "gres": "--gres",
+}
+
+
+def refusal(asked: Mapping[str, Any]) -> str | None:
+    """Why Slurm would refuse a job that asks for this; None where it would take it, or is not here.
+
+    asked: as `arena.batch.resources.asked_for` says it. Submits nothing.
+    """
+    if shutil.which("sbatch") is None:
+        return None
+    options = [f"{_ASKED[key]}={value}" for key, value in asked.items() if key in _ASKED]
+    _, problem = _call(["sbatch", "--test-only", *options, "--wrap", "true"], CANCEL_S)
+    return None if problem is None or _NO_CLUSTER in problem else problem
