@@ -201,6 +201,8 @@ async def main(given: dict[str, Any]) -> None:
     tell(url=judge.url, key=judge.key, state=judge.state, parallel=judge.parallel)
 
     async def follow() -> None:
+        while judge.state == "not needed":
+            await asyncio.sleep(0.01)
         try:
             while True:
                 await judge.ready()

@@ -143,7 +143,7 @@ def journal_problems(bench: Bench, model: str) -> list[str]:
     journal = bench.journal(model)
     held = Counter(record.digest for record in read_records(journal))
     planned = Counter(game.digest for game in bench.games(model))
-    found = [f"{model}: {flaw.message}" for flaw in check(journal).flaws]
+    found = [f"{model}: {flaw.error}" for flaw in check(journal).flaws]
     if missing := planned - held:
         found.append(f"{model}: {missing.total()} games are not in the journal")
     if more := held - planned:

@@ -55,12 +55,11 @@ HOLD = """
 import sys, time
 sys.path.insert(0, {scripts!r})
 from arena.journals.lock import Lock
-lock = Lock({journal!r})
-
-def waits(holder):
+lock, first = Lock({journal!r}), True
+while holder := lock.try_acquire(first=first):
     open({said!r} + ".waits", "w").write(str(holder))
-
-lock.acquire(until=time.time() + 300, poll=0.5, waiting=waits)
+    first = False
+    time.sleep(0.5)
 open({said!r}, "w").write(str(time.time()))
 time.sleep({seconds})
 """

@@ -10,8 +10,7 @@ import pytest
 from arena.data.games import plan_games
 from arena.data.judgments import is_foreign
 from arena.data.questions import Question
-from arena.journals.adopt import adopt, move_aside, totals
-from arena.journals.adoption import adopt_all, report_adoption
+from arena.journals.adopt import adopt, adopt_all, move_aside, report_adoption
 from arena.journals.journal import Journal, read_records
 from arena.journals.lock import Lock
 from arena.journals.replay import open_games
@@ -34,11 +33,7 @@ def prompt(uid: str, index: int) -> list[dict]:
 def first_shape(uid: str, **changes) -> dict:
     """A line of Arena-Hard-Auto, v2.0."""
     games = [
-        {
-            "score": label,
-            "judgment": {"answer": f"I say [[{label}]]"},
-            "prompt": prompt(uid, index),
-        }
+        {"score": label, "judgment": {"answer": f"I say [[{label}]]"}, "prompt": prompt(uid, index)}
         for index, label in enumerate(("B>A", "A>B"))
     ]
     line = {"uid": uid, "category": "hard", "judge": "judge", "model": "m", "baseline": "base"}
@@ -108,7 +103,7 @@ def test_a_taken_game_was_played_and_not_spent(take, tmp_path):
 def test_a_file_cut_short_leaves_the_rest_open(take):
     result, _ = take(first_shape("q1"), json.dumps(first_shape("q2"))[:-30])
     assert (result.taken.total(), result.open) == (2, 4)
-    assert [number for number, _ in result.bad_lines] == [2]
+    assert [line.number for line in result.bad_lines] == [2]
 
 
 @pytest.mark.parametrize(
@@ -202,7 +197,7 @@ def test_our_own_file_without_its_journal_keeps_its_states(take):
 def test_conflict_markers_and_doubled_lines(take):
     line = first_shape("q1")
     result, records = take("<<<<<<< HEAD", line, "=======", line, ">>>>>>> theirs")
-    assert [number for number, _ in result.bad_lines] == [1, 3, 5]
+    assert [line.number for line in result.bad_lines] == [1, 3, 5]
     assert (result.taken.total(), dict(result.left)) == (2, {"known": 2})
     assert len(records) == 2
 
@@ -225,7 +220,6 @@ def test_the_summary_says_it_all(take):
         "  2 taken on trust: the file stores no prompts to compare",
         f"  {result.path}:3: not JSON: Expecting value at column 1",
     ]
-    assert totals([result]) == "1 file: 2 games taken, 4 left out, 4 left to ask"
 
 
 def test_moving_aside_never_overwrites(tmp_path):
@@ -276,7 +270,6 @@ class Campaign:
 
     folder: Path
     models: tuple[str, ...] = ("m",)
-    baseline_models: tuple[str, ...] = ("base",)
 
     @property
     def root(self) -> Path:
@@ -288,6 +281,9 @@ class Campaign:
 
     def answer(self, model: str) -> str:
         return str(self.folder / "model_answer" / f"{model}.jsonl")
+
+    def opponents(self) -> list[tuple[str, str]]:
+        return [("base", self.answer("base"))]
 
     def judgment(self, model: str) -> str:
         return str(self.folder / "model_judgment" / f"{model}.jsonl")

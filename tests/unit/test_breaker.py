@@ -2,13 +2,11 @@
 
 import arena.client.breaker
 import pytest
-from arena.client.breaker import (
-    PATIENCE_EXTERNAL,
-    PATIENCE_LOCAL,
-    PATIENCE_THROTTLED,
-    TRIP,
-    Breaker,
-)
+from arena.client.breaker import PATIENCE_THROTTLED, TRIP, Breaker
+from arena.client.ready import RunningServer
+from arena.judge.server import LocalJudge
+
+PATIENCE = RunningServer.patience
 
 
 @pytest.fixture
@@ -25,7 +23,7 @@ def fail(breaker: Breaker, games: int = TRIP) -> None:
 
 def test_a_dead_judge_ends_a_job_in_about_a_minute():
     """The figures that the documentation names."""
-    assert (PATIENCE_EXTERNAL, PATIENCE_LOCAL, PATIENCE_THROTTLED) == (60.0, 120.0, 900.0)
+    assert (PATIENCE, LocalJudge.patience, PATIENCE_THROTTLED) == (60.0, 120.0, 900.0)
 
 
 def test_five_games_open_it_and_a_reply_closes_it(now):

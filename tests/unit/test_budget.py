@@ -7,14 +7,7 @@ import pytest
 from arena.client import budget
 from arena.client.budget import Guard, Meter, Spent, reached
 
-from tests.synthetic import (
-    T0,
-    attempt,
-    journal_line,
-    write_attempt,
-    write_batch,
-    write_journal,
-)
+from tests.synthetic import T0, attempt, journal_line, write_attempt, write_batch, write_journal
 
 
 @pytest.fixture

@@ -20,10 +20,11 @@ import arena.client.deadline
 import arena.client.ready
 import arena.client.replies
 import pytest
-from arena.client.asker import Asker
-from arena.client.client import Client, Limits
+from arena.client.asker import LONGEST_REST, Asker, Endpoint
+from arena.client.client import Client
 from arena.client.deadline import Deadline
 from arena.client.ready import RunningServer
+from arena.client.replies import Failure
 from arena.data.games import plan_games
 from arena.data.questions import Question
 from arena.journals.batch_games import BatchGames
@@ -102,8 +103,6 @@ def play(tmp_path):
         timeout = options.pop("timeout", 20.0)
         during = options.pop("during", None)
         server = options.pop("server", None)
-        most_without = options.pop("most_without", 0)
-        limits = Limits(**options)
         told: list[str] = []
 
         async def go(games: BatchGames) -> tuple[Client, Exception | None]:
@@ -114,9 +113,8 @@ def play(tmp_path):
                 server or RunningServer(asker, "judge", told.append),
                 deadline=deadline,
                 parallel=parallel,
-                limits=limits,
                 tell=told.append,
-                most_without=most_without,
+                **options,
             )
             if during:
                 during(client)
@@ -165,6 +163,21 @@ def once(first: Reply | None, then=completion):
     return lambda call: first if call.again == 0 else then()
 
 
+def late(seconds: float | Callable[[Call], float]):
+    """Every call gets a good reply after so many seconds."""
+
+    async def script(call: Call) -> Reply:
+        await asyncio.sleep(seconds(call) if callable(seconds) else seconds)
+        return completion()
+
+    return script
+
+
+def both(*servers) -> list[dict[str, str]]:
+    """Addresses of one judge."""
+    return [{"url": server.url, "key": KEY} for server in servers]
+
+
 def test_every_game_is_asked_once_and_written_once(play):
     with judge(lambda call: completion(f"about {position(call)} [[B>A]]")) as server:
         played = play(server.url, questions=10)
@@ -191,11 +204,7 @@ def test_the_request_is_the_settings_and_nothing_more(play):
 
 
 def test_questions_go_in_order_and_both_games_of_one_are_open_at_once(play):
-    async def script(call: Call) -> Reply:
-        await asyncio.sleep(0.002)
-        return completion()
-
-    with judge(script) as server:
+    with judge(late(0.002)) as server:
         play(server.url, questions=20, parallel=4)
     positions = [position(call) for call in server.calls]
     assert server.most_open == 4
@@ -267,11 +276,7 @@ def test_a_reply_byte_by_byte_has_a_time_limit_as_a_whole(play):
 
 
 def test_a_stall_is_a_time_out(play):
-    async def stall(call: Call) -> Reply:
-        if call.again == 0 and position(call) == 1:
-            await asyncio.sleep(30)
-        return completion()
-
+    stall = late(lambda call: 30 if call.again == 0 and position(call) == 1 else 0)
     with judge(stall) as server:
         played = play(server.url, questions=3, timeout=2.0)
     assert states(played) == {"ok": 6}
@@ -460,9 +465,9 @@ def test_the_next_address_is_taken_where_nobody_listens(play):
         free.bind(("127.0.0.1", 0))
         dead = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
     with judge(lambda call: completion()) as server:
-        both = [{"url": dead, "key": KEY}, {"url": server.url, "key": KEY, "model": "alias"}]
+        two = [{"url": dead, "key": KEY}, *(one | {"model": "alias"} for one in both(server))]
         server.names = ("alias",)
-        played = play(dead, questions=10, endpoints=both)
+        played = play(dead, questions=10, endpoints=two)
     assert played.error is None
     assert states(played) == {"ok": 20}
     assert {call.body["model"] for call in server.calls} == {"alias"}
@@ -472,30 +477,30 @@ def test_the_next_address_is_taken_where_nobody_listens(play):
 @pytest.mark.parametrize("fault", [Reply(500, ""), Reply(503, ""), Reply(429, ""), Reply(401, "")])
 def test_a_failing_address_rests_and_its_games_go_to_the_healthy_one(play, fault):
     with judge(lambda call: fault) as bad, judge(lambda call: completion()) as good:
-        both = [{"url": server.url, "key": KEY} for server in (bad, good)]
-        played = play(bad.url, questions=20, parallel=4, endpoints=both)
+        played = play(bad.url, questions=20, parallel=4, endpoints=both(bad, good))
     assert played.error is None
     assert states(played) == {"ok": 40}
     assert len(good.calls) == 40
     assert len(bad.calls) <= 4, "those that were open when it failed first"
 
 
+def test_an_address_that_fails_for_hours_rests_for_minutes():
+    one = Endpoint(0, "http://judge", KEY, None)
+    for _ in range(2000):
+        one.failed(Failure("throttled", "too many requests"))
+    assert one.rests_until - time.monotonic() == pytest.approx(LONGEST_REST, abs=5)
+
+
 def test_where_all_addresses_refuse_us_the_batch_stops(play):
     with judge(lambda call: Reply(401, "")) as one, judge(lambda call: Reply(403, "")) as two:
-        both = [{"url": server.url, "key": KEY} for server in (one, two)]
-        played = play(one.url, questions=5, parallel=1, endpoints=both)
+        played = play(one.url, questions=5, parallel=1, endpoints=both(one, two))
     assert isinstance(played.error, JudgeError)
     assert "refuses our key" in str(played.error)
 
 
 def test_requests_go_to_the_address_with_fewest_open(play):
-    async def script(call: Call) -> Reply:
-        await asyncio.sleep(0.003)
-        return completion()
-
-    with judge(script) as one, judge(script) as two:
-        both = [{"url": one.url, "key": KEY}, {"url": two.url, "key": KEY}]
-        play(one.url, questions=20, parallel=4, endpoints=both)
+    with judge(late(0.003)) as one, judge(late(0.003)) as two:
+        play(one.url, questions=20, parallel=4, endpoints=both(one, two))
     assert one.most_open == two.most_open == 2
 
 
@@ -554,8 +559,7 @@ def test_a_reply_to_what_was_asked_before_a_refusal_says_nothing_of_it(play):
 def test_the_replies_of_one_address_say_nothing_of_anothers_account(play):
     with judge(lambda call: completion()) as rich, judge(lambda call: refusal("no credit")) as poor:
         poor.control = lambda: refusal("no credit")
-        both = [{"url": server.url, "key": KEY} for server in (rich, poor)]
-        played = play(rich.url, questions=20, parallel=4, endpoints=both)
+        played = play(rich.url, questions=20, parallel=4, endpoints=both(rich, poor))
     assert "one of a few words: no credit" in str(played.error)
     assert set(states(played)) <= {"ok"}
     assert (rich.controls, poor.controls) == (0, 1)
@@ -643,12 +647,8 @@ def test_a_game_that_never_goes_through_leaves_the_others_alone(play):
 
 
 def test_near_the_jobs_end_open_games_finish_and_no_more_are_asked(play):
-    async def script(call: Call) -> Reply:
-        await asyncio.sleep(0.3)
-        return completion()
-
     end = Deadline(60 + 10 + 0.7)  # leaves at 60 s, a game needs at least 10
-    with judge(script) as server:
+    with judge(late(0.3)) as server:
         played = play(server.url, questions=40, parallel=4, deadline=end)
     assert isinstance(played.error, OpenGames)
     assert "the job ends soon" in str(played.error)
@@ -657,13 +657,9 @@ def test_near_the_jobs_end_open_games_finish_and_no_more_are_asked(play):
 
 
 def test_at_the_end_of_the_job_open_games_are_given_up(play, monkeypatch):
-    async def script(call: Call) -> Reply:
-        await asyncio.sleep(30)
-        return completion()
-
     monkeypatch.setattr(arena.client.deadline, "QUICKEST", 0.5)
     end = Deadline(2.5, leave=1.0)
-    with judge(script) as server:
+    with judge(late(30)) as server:
         played = play(server.url, questions=2, deadline=end)
     assert isinstance(played.error, OpenGames)
     assert played.lines == []
@@ -688,7 +684,7 @@ def test_a_used_up_budget_ends_the_asking(play):
 
 def test_a_budget_of_gpu_hours_is_used_up_while_the_judge_loads(play):
     with judge(lambda call: completion()) as server:
-        server.models = lambda: error(503, "judge_starting", "loading")
+        server.models = lambda: error(503, "unavailable_error", "loading")
         played = play(server.url, exceeded=lambda: "no hours" if server.looks > 3 else None)
     assert isinstance(played.error, BudgetSpent)
     assert "8 games are open: no hours" in str(played.error)
@@ -719,11 +715,7 @@ def test_games_are_put_on_disk_now_and_then(play, monkeypatch):
         Journal, "sync", lambda self: (synced.append(len(self.records)), sync(self))
     )
 
-    async def script(call: Call) -> Reply:
-        await asyncio.sleep(1.2 if position(call) == 1 else 0)
-        return completion()
-
-    with judge(script) as server:
+    with judge(late(lambda call: 1.2 if position(call) == 1 else 0)) as server:
         assert play(server.url, questions=2, parallel=4).error is None
     assert synced == [2, 4], "within a second of play, and at its end"
 
@@ -776,22 +768,14 @@ def test_no_part_of_a_key_where_a_text_is_cut_and_none_in_a_refusal(play, reply,
 
 
 def test_models_of_a_batch_go_through_the_questions_together(play):
-    async def script(call: Call) -> Reply:
-        await asyncio.sleep(0.002)
-        return completion()
-
     models = {name: plan(settings(), 10, name) for name in ("x", "y", "z")}
-    with judge(script) as server:
+    with judge(late(0.002)) as server:
         played = play(server.url, models=models, parallel=6)
     assert played.error is None
     positions = [position(call) for call in server.calls]
     assert max(early - late for early, late in itertools.pairwise(positions)) <= 1
     assert positions[:6] == [0] * 6
-    assert {model: len(lines) for model, lines in played.by_model.items()} == {
-        "x": 20,
-        "y": 20,
-        "z": 20,
-    }
+    assert [len(lines) for lines in played.by_model.values()] == [20, 20, 20]
 
 
 def test_a_prompt_that_models_share_is_asked_and_charged_once(play):
@@ -868,11 +852,7 @@ def test_an_extended_job_plays_on(play):
     asked = []
     end = Deadline(60 + 10 + 0.5, ask=lambda: asked.append(1) or 3600.0)
 
-    async def script(call: Call) -> Reply:
-        await asyncio.sleep(0.2)
-        return completion()
-
-    with judge(script) as server:
+    with judge(late(0.2)) as server:
         played = play(server.url, questions=10, parallel=4, deadline=end)
     assert played.error is None
     assert (len(asked), states(played)) == (1, {"ok": 20})

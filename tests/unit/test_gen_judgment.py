@@ -198,7 +198,9 @@ def test_all_models_of_a_batch_are_played_and_published(case):
     for model in ("m", "n"):
         assert {line["model"] for line in case.publish(model)} == {model}
         assert len(case.journal(model)) == 10
-    assert case.stop() is None
+    (record,) = read_attempts(case.layout.attempts("0badcafe"))
+    assert record.start < record.first_game <= record.last_game <= record.end
+    assert record.stop is None
     assert {name: one.played for name, one in case.status().models.items()} == {"m": 10, "n": 10}
 
 

@@ -128,7 +128,7 @@ def test_a_bad_line_in_the_middle_costs_itself_only(path, line):
     path.write_bytes(first + line + b"\n" + second)
     with Journal(path) as journal:
         assert set(journal.records) == {"d1", "d2"}
-        assert [flaw.line for flaw in journal.flaws] == [2]
+        assert [flaw.number for flaw in journal.flaws] == [2]
     assert not check(path).is_sound
 
 

@@ -79,24 +79,10 @@ def test_a_second_client_is_told_who_holds_it_and_gets_it_after(journal, hold):
     assert list(journal.parent.iterdir()) == []
 
 
-def test_the_second_waits_until_the_first_has_ended(journal, hold):
-    process = hold(journal)
-    told = []
-
-    def waiting(holder):
-        told.append(holder.pid)
-        process.stdin.close()
-
-    with Lock(journal) as lock:
-        lock.acquire(until=time.time() + 30, waiting=waiting, poll=0.01)
-        assert read_holder(lock.path).pid == os.getpid()
-    assert told == [process.pid]
-
-
-def test_the_second_leaves_in_order_when_its_time_is_up(journal, hold):
+def test_who_does_not_wait_is_told_who_holds_it(journal, hold):
     process = hold(journal)
     with Lock(journal) as lock, pytest.raises(JournalError, match=f"process {process.pid} on"):
-        lock.acquire(until=time.time())
+        lock.acquire()
     assert read_holder(Lock(journal).path).pid == process.pid
 
 
@@ -216,15 +202,8 @@ def test_who_waits_asks_slurm_once_while_the_heart_beats(tmp_path, monkeypatch, 
     lock = Lock(journal)
     elsewhere(lock.path, slurm_job_id="17")
     slurm_says(tmp_path, monkeypatch, f"echo asked >> {tmp_path}/calls; echo RUNNING")
-    looks, look = [], lock.try_acquire
-
-    def until_the_third(**options):
-        looks.append(options)
-        return look(**options) if len(looks) < 4 else None
-
-    monkeypatch.setattr(lock, "try_acquire", until_the_third)
-    lock.acquire(until=time.time() + 60, poll=0.01)
-    assert len(looks) == 4
+    for first in (True, False, False):
+        assert lock.try_acquire(first=first) is not None
     assert (tmp_path / "calls").read_text() == "asked\n"
 
 

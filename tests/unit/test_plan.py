@@ -117,7 +117,7 @@ def test_a_warm_start_reads_no_answer_files(campaign, monkeypatch):
     plan_of()
     read = []
     monkeypatch.setattr("arena.batch.made.read_input", read.append)
-    monkeypatch.setattr("arena.batch.plan.read_answers", read.append)
+    monkeypatch.setattr("arena.batch.models.read_answers", read.append)
     assert plan_of() == Plan()
     assert read == []
 

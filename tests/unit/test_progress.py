@@ -4,7 +4,6 @@ import errno
 import json
 from pathlib import Path
 
-from arena.journals import progress
 from arena.journals.progress import Progress, Tally, epoch
 
 from tests.synthetic import T0, journal_line, write_journal
@@ -120,17 +119,6 @@ def test_lines_of_other_settings_only_tell_what_calls_were_made_before(tmp_path)
     read = Progress(write_journal(tmp_path, "m", lines)).update().lines
     tally = Tally(read, lambda line: line.attempts == 4)
     assert (tally.played, tally.retries, tally.usage) == (1, 0, (100, 40, 20))
-
-
-def test_since_skips_old_lines_block_by_block(tmp_path, monkeypatch):
-    monkeypatch.setattr(progress, "BLOCK", 5000)  # two or three lines
-    path = write_journal(tmp_path, "m", [journal_line(q, 0, T0 + q) for q in range(100)])
-    lines = Progress(path, since=T0 + 60).update().lines
-    ends = [line.end - T0 for line in lines]
-    assert ends[-1] == 99
-    assert {end for end in ends if end >= 60} == set(range(60, 100))
-    assert len(ends) < 50  # and little of the old ones
-    assert len(Progress(path, since=T0 - 5).update().lines) == 100
 
 
 def test_epoch():

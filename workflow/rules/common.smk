@@ -21,7 +21,7 @@ from arena.batch.early_stop import watch_for_early_stop
 from arena.batch.resources import asked_for
 from arena.campaign import validation
 from arena.data.layout import Layout
-from arena.journals.adoption import report_adoption
+from arena.journals.adopt import report_adoption
 from arena.judge.endpoints import check_keys
 from arena.setup.config import check_config
 from arena.setup.resolve import resolve

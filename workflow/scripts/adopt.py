@@ -5,7 +5,7 @@ Adapter of rule adopt: prints what became of each file; exit status 1 where one 
 
 import sys
 
-from arena.journals.adoption import report_adoption
+from arena.journals.adopt import report_adoption
 from arena.support.cli import print_also_to
 from arena.support.errors import ArenaError
 

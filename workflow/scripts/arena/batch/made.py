@@ -1,11 +1,8 @@
 """What a model's judgments were made from: the one truth about whether they are of today's inputs.
 
-Judgments are made of the journal below `made/` of the results folder, with a record of the settings
-(`Settings.digest`) and of the content of every file they were made from. They are then published:
-linked to their place among the judgments. A judgment file is current while its record has today's
-settings and the digests of today's files. Snakemake's own records are not asked.
-
-This module is imported by the job that publishes, a hundred times a run: standard library only.
+A judgment file is current while the record beside `made/<model>.jsonl` has today's settings
+(`Settings.digest`) and the digests of today's files. Snakemake's own records are not asked.
+Imported by the job that publishes, a hundred times a run: standard library only.
 """
 
 import contextlib

@@ -1,30 +1,24 @@
 """Which models are to be judged, and which of them share a job: the plan of a run.
 
-Made once, by the main process, from files of our own. A model is
-
-    settled    its judgments are there, of today's settings and inputs (see `arena.batch.made`)
-    complete   its journal holds all of its games: its judgments are made of it without a judge
-    waiting    games are to be asked: it belongs to a batch, and that is a job
-
-A batch is named by a digest of its members and settings: the same in each dry run, in a retry and
-in the next run, so that what a dead run's job still plays is found under the same name.
+A model is settled (its judgments are there, of today's settings and inputs), complete (its journal
+holds all of its games) or waiting (for a batch, and that is a job). A batch is named by a digest of
+its members and settings, so that what a dead run's job still plays is found under the same name.
 """
 
-import functools
 import hashlib
 import json
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from arena.batch.made import Digests, Made, is_current, read_input
-from arena.data.answers import read_answers
-from arena.data.games import Game, GameSettings, plan_games
+from arena.batch.models import Files
+from arena.data.games import Game
 from arena.data.layout import Layout
-from arena.data.questions import read_questions
 from arena.journals.journal import Replayed, read_records
 from arena.journals.progress import Progress
 from arena.journals.records import REPLAY, BatchPlan
@@ -59,7 +53,7 @@ class Plan:
         """The batch or replay that makes a model's judgments; None for a settled one."""
         return self._batch_of.get(model)
 
-    @functools.cached_property
+    @cached_property
     def _batch_of(self) -> dict[str, str]:
         both = {**self.batches, **self.replays}
         return {model: name for name, models in both.items() for model in models}
@@ -78,7 +72,8 @@ def make_plan(settings: Settings, ready: Iterable[str], games: Mapping[str, int]
     """Plan a run. ready: the models that can be judged. games: of each of them, how many."""
     layout = Layout(settings.root)
     digests = Digests(layout.digests)
-    asked = Asked(settings)
+    ready = list(ready)
+    asked = Asked(settings, ready)
     waiting, complete = [], []
     for model in ready:
         judgment = settings.judgment(model)
@@ -124,21 +119,24 @@ def _may_be_complete(layout: Layout, model: str, games: int) -> bool:
 class Asked:
     """The games of models as they would be asked today; questions and baselines are read once."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, models: Sequence[str]) -> None:
+        self._plan = describe("", models, {}, settings, "", 0.0)
         self._layout = Layout(settings.root)
-        self._known: tuple[Any, ...] | None = None
+
+    @cached_property
+    def _files(self) -> Files:
+        return Files(self._plan, self._layout)
 
     def is_complete(self, model: str) -> bool:
         """Whether the journal of a model holds all of today's games."""
-        games, journal, params = self._of(model)
-        return not open_games(games, journal, params)
+        games, journal = self._of(model)
+        return not open_games(games, journal, self._files.settings)
 
     def is_published(self, model: str, judgment: str) -> bool:
         """Whether a judgment file says what today's games of the journal say."""
         if not Path(judgment).exists():
             return False
-        games, journal, _ = self._of(model)
+        games, journal = self._of(model)
         ours: dict[str, list[Any]] = {}
         for game in games:
             record = journal.records[game.digest]
@@ -154,24 +152,16 @@ class Asked:
         }
         return ours == theirs
 
-    def _of(self, model: str) -> tuple[list[Game], Replayed, GameSettings]:
-        settings = self._settings
-        if self._known is None:
-            params = GameSettings.from_dict(settings.judgment_params())
-            opponents = {name: read_answers(path).answers for name, path in settings.opponents()}
-            self._known = (params, read_questions(settings.questions), opponents)
-        params, questions, opponents = self._known
+    def _of(self, model: str) -> tuple[list[Game], Replayed]:
         try:
-            answers = read_answers(settings.answer(model)).answers
+            games = self._files.model(model).games
         except DataError:
-            return [], Replayed(), params
-        reference = opponents.get(params.reference or "")
-        games = plan_games(params, questions, answers, opponents, reference)
+            return [], Replayed()
         path, wanted = self._layout.journal(model), {game.digest for game in games}
         records = read_records(path) if path.exists() else ()
         journal = Replayed(record for record in records if record.digest in wanted)
-        reparse(journal, params)
-        return games, journal, params
+        reparse(journal, self._files.settings)
+        return games, journal
 
 
 def describe(

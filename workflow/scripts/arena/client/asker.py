@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from arena.client.replies import Failure, Outcome, read_reply, read_status, shorten
+from arena.client.replies import Failure, read_reply, read_status, shorten
 from arena.data.games import GameSettings
+from arena.journals.journal import Outcome
 from arena.support.http import HttpClient, NoReply, Reply
 
 NO_KEYS = (None, "", "EMPTY")  # what stands where a server asks for none
@@ -41,7 +42,7 @@ class Endpoint:
     def failed(self, failure: Failure) -> None:
         if failure.kind == "fatal":
             self.refusal = failure
-        rest = min(LONGEST_REST, REST * 2**self.failures)
+        rest = min(LONGEST_REST, REST * 2 ** min(self.failures, 9))
         self.failures += 1
         self.rests_until = time.monotonic() + max(rest, failure.retry_after or 0.0)
 
@@ -74,8 +75,6 @@ class Asker:
         """
         if address is not None:
             return await self._ask(self._endpoints[address], body)
-        if len(self._endpoints) == 1:
-            return await self._ask(self._endpoints[0], body)
         failure: Failure | None = None
         for endpoint in self._in_order():
             try:

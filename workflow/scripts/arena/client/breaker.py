@@ -8,10 +8,6 @@ half open   the judge looks well: one game at a time, until one gets a reply
 import time
 
 TRIP = 5  # games that failed since the last reply; one odd prompt says nothing of the judge
-# s without a reply, while the judge looks up, until we stop. An external judge has nobody to
-# restart it; one that we started gets time for the health checks to notice.
-PATIENCE_EXTERNAL = 60.0
-PATIENCE_LOCAL = 120.0
 # s during which every answer is "too many requests": a quota that is used up, not a busy moment.
 PATIENCE_THROTTLED = 900.0
 
@@ -41,7 +37,9 @@ class Breaker:
         self._since = self._throttled_since = None
         self._excused = 0.0
 
-    def failed(self, game: object, message: str) -> None:
+    def failed(self, game: object, message: str, *, dead: bool = False) -> None:
+        """dead: nothing listens any more, so that it opens at once."""
+        self._tripped |= dead
         self.trials += self.is_open
         self._games.add(game)
         self.last = message
@@ -56,10 +54,6 @@ class Breaker:
     def excuse(self, seconds: float) -> None:
         """So long the judge was being started anew, which its supervisor limits."""
         self._excused += seconds
-
-    def trip(self) -> None:
-        """Open at once: nothing listens any more."""
-        self._tripped = True
 
     @property
     def cause(self) -> str | None:

@@ -1,9 +1,8 @@
 """The most that a run may spend: games, tokens, GPU hours. Checked by every batch while it plays.
 
-A run is one start of Snakemake; what it spent is read from the files that all its jobs write, so
-that twelve jobs on twelve nodes keep one budget without talking to each other. The games that are
-open when it is reached are let finish: it is passed by these, and by what the other batches finish
-until they look again (within `LOOK_S` seconds).
+What a run (one start of Snakemake) spent is read from the files that all its jobs write: they keep
+one budget without talking to each other. The games that are open when it is reached are let finish:
+it is passed by these, and by what other batches finish until they look again (`LOOK_S` seconds).
 """
 
 import time
@@ -48,20 +47,20 @@ class Meter:
         self._root, self._run = root, run
         self._since = min([since, *filter(None, planned + starts)])
         self._journals: dict[Path, Progress] = {}
+        self._games = self._tokens = 0
 
     def read(self, now: float) -> Spent:
-        games = tokens = 0
         for path in Layout(self._root).journals():
-            if path not in self._journals:
-                if path.stat().st_mtime < self._since - SKEW_S:
-                    continue
-                self._journals[path] = Progress(path, since=self._since)
-            for line in self._journals[path].update().lines:
+            if path not in self._journals and path.stat().st_mtime < self._since - SKEW_S:
+                continue
+            journal = self._journals.setdefault(path, Progress(path))
+            for line in journal.update().lines:
                 if line.attempts and (line.end or 0) >= self._since:
-                    games += 1
-                    tokens += line.tokens("prompt") + line.tokens("completion")
+                    self._games += 1
+                    self._tokens += line.tokens("prompt") + line.tokens("completion")
+            journal.lines.clear()  # they are counted
         held = (batch.gpu_hours(now, self._run) for batch in read_batches(self._root))
-        return Spent(games, tokens, sum(held))
+        return Spent(self._games, self._tokens, sum(held))
 
 
 class Guard:
@@ -76,8 +75,7 @@ class Guard:
         """limits: by kind; without any it never speaks and reads nothing. read: what was spent."""
         self._limits = {kind: limit for kind, limit in limits.items() if kind in KINDS}
         self._read, self._clock = read, clock
-        self._due = self._looked = 0.0
-        self._last = Spent()
+        self._due = 0.0
         self._reason: str | None = None
 
     def exceeded(self) -> str | None:
@@ -89,22 +87,16 @@ class Guard:
             return None
         spent = self._read(now)
         self._reason = reached(self._limits, spent)
-        self._due = now + self._pause(spent, now)
-        self._last, self._looked = spent, now
+        self._due = now + self._pause(spent)
         return self._reason
 
-    def _pause(self, spent: Spent, now: float) -> float:
-        """Seconds until the next look: never so long that a limit is passed by much."""
+    def _pause(self, spent: Spent) -> float:
+        """Seconds until the next look: no large campaign passes a limit by much before it."""
+        left = (
+            (limit - getattr(spent, kind)) / FASTEST[kind] for kind, limit in self._limits.items()
+        )
         shortest, longest = LOOK_S
-        pause = longest
-        for kind, limit in self._limits.items():
-            left = limit - getattr(spent, kind)
-            rate = getattr(spent, kind) - getattr(self._last, kind)
-            rate = rate / (now - self._looked) if self._looked else 0.0
-            # A rate may change, a fourfold one is caught; without one, as while the judge starts,
-            # the fastest that a large campaign has is expected to begin at once.
-            pause = min(pause, left / (4 * rate) if rate > 0 else left / FASTEST[kind])
-        return max(shortest, pause)
+        return max(shortest, min(longest, *left))
 
 
 def reached(limits: Mapping[str, float], spent: Spent) -> str | None:

@@ -18,10 +18,10 @@ from arena.client.breaker import Breaker
 from arena.client.deadline import Deadline
 from arena.client.ready import Server, wait_ready
 from arena.client.refusals import Refusals
-from arena.client.replies import Failure, Outcome, shorten
+from arena.client.replies import Failure, shorten
 from arena.data.games import Game, GameSettings
 from arena.journals.batch_games import BatchGames, Prompt
-from arena.journals.journal import NO_TOKENS, record_of
+from arena.journals.journal import NO_TOKENS, Outcome, record_of
 from arena.support.errors import BudgetSpent, JobEnds, JournalError, JudgeError, OpenGames
 
 TRIES = 6  # failures of one game, about a minute with back-off, before it holds up no one any more
@@ -37,6 +37,8 @@ class Counts:
     calls: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     again: int = 0
+    first: float | None = None  # end of the first game, and of the last; s since 1970
+    last: float | None = None
     usage: Counter[str] = field(default_factory=lambda: Counter(NO_TOKENS))
 
 
@@ -50,18 +52,6 @@ class _State:
     again: int = 0  # times that it was asked again because it had no verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What ends the asking from outside, each a quick call.
-
-    exceeded: why no more may be asked (budget), or None. lost: why no more may be written (a lock
-    was taken from us), or None.
-    """
-
-    exceeded: Callable[[], str | None] = lambda: None
-    lost: Callable[[], str | None] = lambda: None
-
-
 class Client:
     """Plays games into journals; `run` returns when all have a terminal state, or raises."""
 
@@ -73,17 +63,17 @@ class Client:
         *,
         deadline: Deadline,
         parallel: int | None = None,
-        limits: Limits = Limits(),
+        exceeded: Callable[[], str | None] = lambda: None,
+        lost: Callable[[], str | None] = lambda: None,
         tell: Callable[[str], None] = lambda _: None,
         tick: Callable[[], None] = lambda: None,
-        seed: int = 0,
         most_without: int = 0,
     ):
         """parallel: requests to keep open; None: as many as the server says it can run.
 
+        exceeded: why no more may be asked (budget), or None. lost: why no more may be written (a
+        lock was taken from us), or None. tell: a line for the log. tick: called once a second.
         most_without: replies without any verdict after which the judge is given up; 0: never.
-
-        tell: a line for the log. tick: called about once a second.
         """
         self._games = games
         self._settings: GameSettings = games.settings
@@ -91,24 +81,19 @@ class Client:
         self._server = server
         self._deadline = deadline
         self._parallel = parallel
-        self._limits = limits
-        self._tell = tell
-        self._tick = tick
-        self._chance = random.Random(seed)
+        self._exceeded, self._lost = exceeded, lost
+        self._tell, self._tick = tell, tick
+        self._chance = random.Random()  # many jobs must not come back at the same moments
         self._limit = AdaptiveLimit(parallel or server.parallel or PARALLEL)
         self._breaker = Breaker(server.patience)
         self._ready: list[tuple[int, int, str]] = []  # position, index, digest
         self._later: list[tuple[float, int, int, str]] = []  # the same behind a time
         self._states: dict[str, _State] = {}
-        self._control: Game | None = None
-        journals = games.journals.values()
-        replies = (one for journal in journals for one in journal.records.values() if one.attempts)
-        answered = any(record.answer is not None for record in replies)
+        known = [one for journal in games.journals.values() for one in journal.records.values()]
+        answered = any(record.attempts and record.answer is not None for record in known)
         self._refusals = Refusals(self._settings, answered=answered)
         self._probing = not answered  # one real game goes ahead of all others
-        self._has_verdict = any(
-            record.label for journal in journals for record in journal.records.values()
-        )
+        self._has_verdict = any(record.label for record in known)
         self._without = 0  # replies, while the judge has never given a verdict
         self._most_without = most_without
         self._tasks: set[asyncio.Task] = set()
@@ -130,15 +115,16 @@ class Client:
         keeper.add_done_callback(self._take_error)
         try:
             if await self._wait_for_judge():
-                self._limit.set_ceiling(self._parallel or self._server.parallel or PARALLEL)
+                self._set_ceiling()
                 await self._dispatch()
-            elif not self._stop and not self._limits.exceeded():
-                self._enough = (
-                    "the job ends before the judge is ready; raise walltime.start_minutes"
-                )
+            elif not self._stop and not self._exceeded():
+                self._enough = "the job ends before the judge is ready"
+                self._enough += "; raise walltime.start_minutes"
         finally:
             keeper.cancel()
-            await self._cancel_open()
+            for task in self._tasks:  # what is still open is given up and writes nothing
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
         if not isinstance(self._stop, JournalError):
             left = (one.prompt for one in self._states.values() if one.prompt.owners)
             self._games.settle_rest(left)
@@ -164,11 +150,11 @@ class Client:
 
     def interrupt(self, why: Exception) -> None:
         """As `stop`, over any other cause. Safe to call from a signal handler."""
-        self._loop.call_soon_threadsafe(self._interrupt, why)
-
-    def _interrupt(self, why: Exception) -> None:
         self._stop = why
-        self._wake.set()
+        self._loop.call_soon_threadsafe(self._wake.set)
+
+    def _set_ceiling(self) -> None:
+        self._limit.set_ceiling(self._parallel or self._server.parallel or PARALLEL)
 
     def _push(self, game: Game) -> None:
         heapq.heappush(self._ready, (game.position, game.index, game.digest))
@@ -185,7 +171,9 @@ class Client:
     async def _dispatch(self) -> None:
         """Begin games as slots come free, until nothing is left or something says stop."""
         while not self._stop:
-            self._ask_control()
+            if control := self._refusals.control(idle=not (self._ready or self._tasks)):
+                self._states[control.digest] = _State(Prompt(control, []))
+                self._push(control)
             if not (self._ready or self._later or self._tasks):
                 return
             if self._is_draining() and not await self._has_more_time():
@@ -204,12 +192,6 @@ class Client:
                 return
             await self._pause(now)
 
-    def _ask_control(self) -> None:
-        """Put the control first in line, if it is time for it (see `refusals`)."""
-        if control := self._refusals.control(idle=not (self._ready or self._tasks)):
-            self._states[control.digest] = _State(Prompt(control, []))
-            self._push(control)
-
     def _may_begin(self) -> bool:
         most = 1 if self._probing else self._limit.limit
         if not self._ready or self.open >= most or self._is_draining():
@@ -219,7 +201,7 @@ class Client:
 
     def _is_draining(self) -> bool:
         """Whether no further game may be begun: the job's end is near, or the budget is used up."""
-        self._enough = self._enough or self._limits.exceeded()
+        self._enough = self._enough or self._exceeded()
         return self._enough is not None or self._deadline.is_draining()
 
     async def _has_more_time(self) -> bool:
@@ -275,7 +257,11 @@ class Client:
         self._breaker.replied()
         self._limit.replied()
         if self._refusals.is_control(game):
-            self._take_control(outcome)
+            if outcome.is_refusal:
+                self.stop(JudgeError(self._refusals.why(outcome)))
+            else:
+                self._refusals.control_replied()
+                self.counts.usage.update(outcome.usage or {})
         elif self._refusals.doubts(outcome):
             self._refusals.hold(game, outcome, seconds)
         else:
@@ -284,34 +270,23 @@ class Client:
             for held in self._refusals.replied(begun, outcome.address):
                 self._finish(self._states[held.game.digest], held.outcome, held.seconds)
 
-    def _take_control(self, outcome: Outcome) -> None:
-        if outcome.is_refusal:
-            self.stop(JudgeError(self._refusals.why(outcome)))
-        else:
-            self._refusals.control_replied()
-            self.counts.usage.update(outcome.usage or {})
-
     def _finish(self, state: _State, outcome: Outcome, seconds: float) -> None:
         """Into the journal; back into the line if it is to be asked again."""
         self._look_for_verdicts(outcome)
         prompt = state.prompt
-        record = record_of(
-            prompt.game,
-            outcome,
-            self._games.record_of(prompt),
-            calls=state.calls,
-            again=state.again,
-            seconds=seconds,
-        )
+        earlier, calls = self._games.record_of(prompt), {"calls": state.calls, "again": state.again}
+        record = record_of(prompt.game, outcome, earlier, **calls, seconds=seconds)
         ask_again = record.is_repeatable and state.again < self._settings.ask_again.times
         try:
-            if lost := self._limits.lost():
+            if lost := self._lost():
                 raise JournalError(lost)
             self._games.finish(prompt, record, is_final=not ask_again)
         except JournalError as error:
             self.stop(error)
             return
         self.counts.usage.update(record.usage)
+        self.counts.last = time.time()
+        self.counts.first = self.counts.first or self.counts.last
         state.calls = 0
         if ask_again:
             state.again += 1
@@ -340,17 +315,16 @@ class Client:
         game, wait = state.prompt.game, 0.0
         if failure.kind == "fatal":
             self.stop(JudgeError(f"the judge stopped us: {failure.message}"))
-        if failure.kind == "connection":
-            self._breaker.failed(game.digest, failure.message)
-            self._breaker.trip()
         elif failure.kind == "throttled":
             self._breaker.throttled(failure.message)
             self._limit.throttled(failure.retry_after)
             wait = delay(1, self._chance, failure.retry_after)
-        elif failure.kind in ("broken", "timeout"):
-            self._breaker.failed(game.digest, failure.message)
-            state.failures += 1
-            wait = delay(state.failures, self._chance, failure.retry_after)
+        else:
+            dead = failure.kind == "connection"
+            self._breaker.failed(game.digest, failure.message, dead=dead)
+            if not dead:
+                state.failures += 1
+                wait = delay(state.failures, self._chance, failure.retry_after)
         due = time.monotonic() + wait
         heapq.heappush(self._later, (due, game.position, game.index, game.digest))
 
@@ -358,19 +332,16 @@ class Client:
         """The circuit is open: wait until the judge looks healthy, then try a single game."""
         begun = time.monotonic()
         if not await self._wait_for_judge():
-            if self._is_draining() and not self._stop:
-                self._enough = self._enough or "the job ends soon"
-            return
+            return  # stopped, or draining, which the caller sees
         self._breaker.excuse(time.monotonic() - begun)
         if cause := self._breaker.cause:
             where = self._asker.where
             self.stop(JudgeError(f"the judge at {where} looks healthy, but: {cause}", "judge_died"))
             return
         trial = None
-        if self._ready:
-            trial = self._begin(heapq.heappop(self._ready)[-1])
-        elif self._later:
-            trial = self._begin(heapq.heappop(self._later)[-1])
+        if self._ready or self._later:
+            *_, digest = heapq.heappop(self._ready) if self._ready else heapq.heappop(self._later)
+            trial = self._begin(digest)
         while self._breaker.is_open and not self._stop and not self._is_draining():
             if not self._tasks or (trial and trial.done()):
                 await asyncio.sleep(min(LONGEST_TRIAL, delay(self._breaker.trials, self._chance)))
@@ -392,20 +363,12 @@ class Client:
         while self._tasks and not self._stop and not self._deadline.is_over():
             await self._pause(time.monotonic())
 
-    async def _cancel_open(self) -> None:
-        """Give up what is still open; a cancelled game writes nothing."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
     async def _keep(self) -> None:
         """Once a second: what the server can run, quota, progress; now and then to disk."""
         synced = time.monotonic()
         while True:
             await asyncio.sleep(1)
-            if not self._parallel and self._server.parallel:
-                self._limit.set_ceiling(self._server.parallel)
+            self._set_ceiling()
             if (cause := self._breaker.cause) and not self._breaker.is_open:
                 self.stop(JudgeError(f"the judge at {self._asker.where}: {cause}", "judge_died"))
             if time.monotonic() - synced > SYNC_EVERY:
@@ -416,11 +379,9 @@ class Client:
     def _left_open(self) -> OpenGames:
         failed = ", ".join(f"{number} {kind}" for kind, number in self.counts.failed.most_common())
         last = f" (failures: {failed}; the last: {self._breaker.last})" if failed else ""
-        left = self._games.total() - self._games.played()
-        spent = self._limits.exceeded()
+        spent = self._exceeded()
+        kind = BudgetSpent if spent else JobEnds if self._enough else OpenGames
         why = spent or self._enough or "the judge does not answer them"
-        text = f"{left} games are open: {why}{last}. The next"
-        if spent:
-            return BudgetSpent(f"{text} run asks only these")
-        kind = JobEnds if self._enough else OpenGames
-        return kind(f"{text} attempt asks only these")
+        left = self._games.total() - self._games.played()
+        when = "run" if spent else "attempt"
+        return kind(f"{left} games are open: {why}{last}. The next {when} asks only these")

@@ -1,10 +1,8 @@
 """When the job ends, and until when games may still be asked and awaited.
 
-At its limit Slurm sends SIGTERM, and SIGKILL 30 s later. So a batch has to know the end beforehand:
-it stops asking while the open games can still finish, and leaves while files can still be written.
-Before it stops it asks Slurm again: an administrator may have extended the job, and a job that was
-suspended has more time. Slurm is asked for the time that is left, not for the time of day of the
-end, so that the clocks of node and controller may differ.
+Slurm's SIGTERM leaves 30 s. So a batch stops asking while the open games can still finish. Before
+that it asks Slurm again, for the job may have got more time; and for the time that is left, not for
+the time of day of the end, so that the clocks of node and controller may differ.
 """
 
 import asyncio
@@ -45,7 +43,10 @@ class Deadline:
         job = os.environ.get("SLURM_JOB_ID")
         if not job:
             return cls()
-        return cls(time_left(job), ask=lambda: slurm.time_left(job, BUSY))
+        left, stated = slurm.time_left(job, BUSY), os.environ.get("SLURM_JOB_END_TIME", "")
+        if left is None and stated.isdigit():
+            left = float(stated) - time.time()
+        return cls(left, ask=lambda: slurm.time_left(job, BUSY))
 
     def observe(self, seconds: float) -> None:
         """A game took so long. One during which the job stood still says nothing of the load."""
@@ -83,10 +84,3 @@ class Deadline:
         if left is not None and self.end is not None:
             self.end = max(self.end, time.monotonic() + left)
         return not self.is_draining()
-
-
-def time_left(job: str) -> float | None:
-    """Seconds until a Slurm job ends: by Slurm, else by the job's environment; None: no limit."""
-    left = slurm.time_left(job, BUSY)
-    stated = os.environ.get("SLURM_JOB_END_TIME", "")
-    return float(stated) - time.time() if left is None and stated.isdigit() else left

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Protocol
 
 from arena.client.asker import Asker
-from arena.client.breaker import PATIENCE_EXTERNAL, PATIENCE_LOCAL
 from arena.client.replies import Failure
 from arena.support.errors import JudgeError
 from arena.support.names import did_you_mean
@@ -31,41 +30,10 @@ class Server(Protocol):
         """Return when games can be asked; JudgeError where waiting is of no use."""
 
 
-class StartedServer:
-    """A judge that this batch starts, and restarts; it is launched by the first call of `ready`."""
-
-    patience = PATIENCE_LOCAL
-
-    def __init__(self, judge: "LocalJudge"):
-        self._judge = judge
-        self._is_started = False
-
-    @property
-    def parallel(self) -> int | None:
-        return self._judge.parallel
-
-    async def ready(self) -> None:
-        if not self._is_started:
-            self._is_started = True
-            self._judge.start()
-        await self._judge.ready()
-
-
-class LocalJudge(Protocol):
-    """What of `arena.judge.server.LocalJudge` is needed here."""
-
-    @property
-    def parallel(self) -> int | None: ...
-
-    def start(self) -> None: ...
-
-    async def ready(self) -> None: ...
-
-
 class RunningServer:
     """A judge that runs elsewhere: endpoints, an API."""
 
-    patience = PATIENCE_EXTERNAL
+    patience = 60.0  # s; nobody restarts it
     parallel = None
 
     def __init__(self, asker: Asker, judge: str, tell: Callable[[str], None]):

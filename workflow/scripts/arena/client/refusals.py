@@ -1,18 +1,16 @@
 """Games that the judge refused: is it about them, or about everything that we ask?
 
-A refusal (a 400 and the like) may be about one game, for ever: its prompt is over the context or
-does not please. Or no game can be played: max_tokens is over the context, a field of judge.sampling
-is unknown, the account is empty. A state in the journal is not asked again, so what may be our
-fault is held back until the judge has replied to something asked later. If it does not, it is
-asked a game of a few words, the control: what it refuses then, it refuses everywhere. Each of the
-judge's addresses speaks for itself, for it may have a key and an account of its own.
+A refusal (a 400 and the like) is a game's end for ever. So one that may be our fault (settings, an
+empty account) is held back until the judge has replied to something asked later. If it does not, it
+is asked a game of a few words, the control: what it refuses then, it refuses everywhere. Each
+address of the judge speaks for itself, for it may have a key and an account of its own.
 """
 
 import time
 from dataclasses import dataclass
 
-from arena.client.replies import Outcome
 from arena.data.games import Game, GameSettings, smallest_game
+from arena.journals.journal import Outcome
 
 MOST_REFUSED = 10  # held back at once; games can be odd, but ten of them in a row hardly are
 

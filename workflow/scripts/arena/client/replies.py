@@ -14,6 +14,7 @@ from typing import Any
 from arena.data.game_state import state_of
 from arena.data.games import GameSettings
 from arena.data.verdict import without_thoughts
+from arena.journals.journal import Outcome
 from arena.support.coerce import count_of, dict_of
 from arena.support.humanize import printable
 
@@ -28,12 +29,6 @@ LONGEST_WAIT = 120.0  # s
 _BUSY = re.compile("overload|over capacity|rate.?limit|too many|slow down|busy")
 # A 403 about a prompt, in OpenRouter's words and others'; any other one is about the key.
 _FLAGGED = re.compile("flagged|moderation")
-# A 400 about the field `priority`; the word alone may stand in a prompt that is repeated to us.
-_NO_PRIORITY = re.compile(
-    r"got priority \d|priority scheduling|scheduling.policy"
-    r"|(argument|name|field|property|parameter)\b[^.]{0,30}\bpriority\b"
-    r"|\"body\", \"priority\"|\bpriority\W{1,3}(extra inputs|is not|is un)"
-)
 # The prompt does not fit, in the words of vLLM, SGLang, OpenAI, llama.cpp, TGI, TensorRT-LLM,
 # Bedrock, Anthropic, LiteLLM, Gemini, Mistral, Cohere, xAI, GLM, Qwen, Moonshot and MiniMax.
 _TOO_LONG = re.compile(
@@ -63,35 +58,12 @@ _FILTERED = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A terminal state of a game and what the judge said."""
-
-    state: str
-    label: str | None = None
-    answer: str | None = None
-    finish_reason: str | None = None
-    usage: dict[str, int | None] | None = None
-    reason: str | None = None
-    is_unexplained: bool = False  # a refusal that does not say what in this game is at fault
-    address: int = 0  # the number of the judge's address that it came from
-
-    @property
-    def is_refusal(self) -> bool:
-        """The judge did not reply: this game cannot be played, or our requests are wrong."""
-        return self.answer is None
-
-
 @dataclass(slots=True)
 class Failure(Exception):
     """No reply. kind decides what follows:
 
-    starting   the judge is not up yet: wait, nobody's fault
     throttled  too many requests: fewer, after `retry_after` seconds
-    broken     the server answered, but not with a reply: back-off
-    connection nothing answered: back-off
-    timeout    no answer in time: back-off
-    priority   the server does not take our `priority` field: ask without
+    broken, connection, timeout   no reply, nothing listens, no answer in time: back-off
     unlisted   the server keeps the names of its models to itself
     fatal      asking again is useless for every game: stop, with this message
     """
@@ -153,14 +125,11 @@ def read_reply(body: bytes, settings: GameSettings, redact: Callable[[str], str]
 
 def _status_within(plain: Any) -> int | None:
     """The status of an error inside an answer with status 200; None where there is none."""
-    if isinstance(plain, list) and plain and isinstance(plain[0], dict):
-        plain = plain[0]
-    if not isinstance(plain, dict):
-        return None
+    plain = dict_of(_first(plain))
     error = plain if plain.get("object") == "error" else plain.get("error")
     if not error:
         return None
-    code = str(error.get("code") or error.get("status")) if isinstance(error, dict) else ""
+    code = str(dict_of(error).get("code") or dict_of(error).get("status"))
     return int(code) if re.fullmatch("[45][0-9][0-9]", code) else 500
 
 
@@ -213,16 +182,11 @@ def _is_thought(part: dict[str, Any]) -> bool:
 
 def _usage(usage: Any) -> dict[str, int | None]:
     """Tokens as the server counts them; 0 where it gives no number of them."""
-
-    def tokens(counts: Any, key: str) -> int:
-        number = counts.get(key) if isinstance(counts, dict) else None
-        return count_of(number)
-
-    details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
+    counts = dict_of(usage)
     return {
-        "prompt": tokens(usage, "prompt_tokens"),
-        "cached": tokens(details, "cached_tokens"),
-        "completion": tokens(usage, "completion_tokens"),
+        "prompt": count_of(counts.get("prompt_tokens")),
+        "cached": count_of(dict_of(counts.get("prompt_tokens_details")).get("cached_tokens")),
+        "completion": count_of(counts.get("completion_tokens")),
     }
 
 
@@ -239,10 +203,6 @@ def read_status(
     if wait is not None and wait > LONGEST_WAIT:
         said += f" (it asks us to wait for {wait:.0f} s)"
         wait = LONGEST_WAIT
-    if error["type"] == "judge_starting" or (status == 503 and "loading model" in lower):
-        raise Failure("starting", message)
-    if error["type"] in ("judge_failed", "judge_stopped"):
-        raise Failure("fatal", message)
     words = f"{lower} {code}"
     spent = status in (400, 403, 429) and _SPENT.search(words)
     if status == 402 or spent or (status in (400, 403) and _LIMITED.search(words)):
@@ -257,8 +217,6 @@ def read_status(
     if status in (404, 405):
         why = "no such address or no such judge at this server; does api_base lack its /v1?"
         raise Failure("fatal", f"{said}: {why}")
-    if status in (400, 422) and (error["param"] == "priority" or _NO_PRIORITY.search(lower)):
-        raise Failure("priority", said)
     # at the beginning: a prompt may be repeated to us
     if status in (400, 422, 500) and _NO_SYSTEM.search(lower[:300]):
         raise Failure("fatal", f"{said}: it takes no system prompt. Set judge.fold_system: true")
@@ -278,27 +236,27 @@ def _error(body: bytes, redact: Callable[[str], str]) -> dict[str, str]:
 
     flagged: not empty where it names a part of the prompt that a moderation does not let through.
     """
-    plain = _parsed(body.decode("utf-8", "replace"))
-    if isinstance(plain, list) and plain:  # Gemini
-        plain = plain[0]
-    if isinstance(plain, dict):
-        plain = plain.get("error") or plain
-    if isinstance(plain, dict):
-        within = _parsed(plain.get("message"))  # Gemini again, and gateways: the error of another
-        if isinstance(within, dict) and isinstance(within.get("error") or within, dict):
-            plain = {**plain, **(within.get("error") or within)}
+    plain = _first(_parsed(body.decode("utf-8", "replace")))
+    plain = dict_of(plain).get("error") or plain
     if not isinstance(plain, dict):
         plain = {"message": plain if isinstance(plain, str) else ""}
+    within = dict_of(_parsed(plain.get("message")))  # Gemini, and gateways: the error of another
+    plain = {**plain, **dict_of(within.get("error") or within)}
     message = plain.get("message") or plain.get("detail") or ""
     message = message if isinstance(message, str) else json.dumps(message)
-    metadata = plain.get("metadata")
-    if isinstance(metadata, dict) and isinstance(metadata.get("raw"), str):
+    metadata = dict_of(plain.get("metadata"))
+    if isinstance(metadata.get("raw"), str):
         message += f": {metadata['raw']}"  # OpenRouter: what the provider said
     return {
         "message": redact(message),
-        "flagged": "yes" if isinstance(metadata, dict) and "flagged_input" in metadata else "",
+        "flagged": "yes" if "flagged_input" in metadata else "",
         **{key: str(plain.get(key) or "") for key in ("type", "code", "param")},
     }
+
+
+def _first(plain: Any) -> Any:
+    """Gemini puts an error into a list."""
+    return plain[0] if isinstance(plain, list) and plain else plain
 
 
 def _parsed(text: Any) -> Any:

@@ -8,7 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
-from arena.data.game_state import STATES
+from arena.data.game_state import states_text
+from arena.support.humanize import duration
 
 EVERY_SECONDS = 30.0
 EVERY_PART = 0.05
@@ -66,17 +67,11 @@ class Report:
         self._told = (now, done)
         begun, first = self._recent[0]
         rate = (done - first) / max(now - begun, 1e-9)
-        left = f", {_duration((self._total - done) / rate)} left" if rate > 0 else ""
+        left = f", {duration((self._total - done) / rate)} left" if rate > 0 else ""
         self.tell(f"{progress_text(self._total, states)}, {rate:.1f} games/s{left}")
 
 
 def progress_text(total: int, states: Counter[str]) -> str:
     """`412/1000 games (ok 400, unparsed 12)`."""
-    shown = ", ".join(f"{state} {states[state]}" for state in STATES if states[state])
+    shown = states_text(states)
     return f"{states.total()}/{total} games{f' ({shown})' if shown else ''}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -7,21 +7,27 @@ the game as it would be asked today, with 0 attempts, so that it counts as playe
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from arena.data.answers import FAILED_GENERATION
-from arena.data.game_state import STATES, state_of
-from arena.data.games import Game, GameSettings
-from arena.data.questions import line_uid
+from arena.data.answers import FAILED_GENERATION, read_answers
+from arena.data.game_state import state_of, states_text
+from arena.data.games import Game, GameSettings, plan_games
+from arena.data.judgments import is_foreign
+from arena.data.layout import Layout
+from arena.data.questions import line_uid, read_questions
 from arena.data.verdict import as_label
-from arena.journals.journal import NO_TOKENS, Record
-from arena.support.errors import JournalError
+from arena.journals.journal import NO_TOKENS, Journal, Record, read_records
+from arena.journals.lock import Lock
+from arena.setup.settings import Settings
+from arena.support.coerce import text_of
+from arena.support.errors import ArenaError, DataError, JournalError
 from arena.support.humanize import counted
-from arena.support.jsonl import iter_lines
+from arena.support.jsonl import Line, iter_lines
 
 # Why a game of the file was not taken, in the words of the summary.
 LEFT_OUT = {
@@ -40,7 +46,7 @@ LEFT_OUT = {
 class Adopted:
     """What became of one file. taken: games by state. left: games by reason (see LEFT_OUT).
 
-    open: games that are still to be asked. bad_lines: (line, what is wrong).
+    open: games that are still to be asked.
     """
 
     model: str
@@ -50,24 +56,96 @@ class Adopted:
     taken: Counter[str] = field(default_factory=Counter)
     left: Counter[str] = field(default_factory=Counter)
     unsure: int = 0  # taken without a stored prompt to compare
-    bad_lines: list[tuple[int, str]] = field(default_factory=list)
+    bad_lines: list[Line] = field(default_factory=list)
     moved_to: Path | None = None
 
     def lines(self) -> list[str]:
         """The summary for people, first the sum, then each thing worth knowing."""
-        states = ", ".join(f"{state} {self.taken[state]}" for state in STATES if self.taken[state])
+        states = states_text(self.taken)
         head = f"{self.model}: {self.taken.total()} of {self.games} games taken"
         lines = [f"{head}{f' ({states})' if states else ''}, {self.open} left to ask"]
         lines += [f"  {count} left out {LEFT_OUT[why]}" for why, count in self.left.most_common()]
         if self.unsure:
             lines.append(f"  {self.unsure} taken on trust: the file stores no prompts to compare")
-        for number, message in self.bad_lines[:5]:
-            lines.append(f"  {self.path}:{number}: {message}")
+        lines += [f"  {self.path}:{line.number}: {line.error}" for line in self.bad_lines[:5]]
         if len(self.bad_lines) > 5:
             lines.append(f"  and {len(self.bad_lines) - 5} more lines that cannot be read")
         if self.moved_to:
             lines.append(f"  moved to {self.moved_to}")
         return lines
+
+
+def report_adoption(
+    campaign: Settings, tell: Callable[[str], None], *, dry_run: bool = False
+) -> bool:
+    """Adopt all and tell what became of each file; whether none of them had to stay."""
+    if dry_run:
+        tell("a dry run: nothing is written or moved; this is what would be taken")
+    adopted, stayed = [], 0
+    for result in adopt_all(campaign, dry_run=dry_run):
+        if isinstance(result, ArenaError):
+            stayed += 1
+            tell(f"adopt: {result}")
+        else:
+            adopted.append(result)
+            tell("\n".join(result.lines()))
+    if adopted or stayed:
+        taken = sum(result.taken.total() for result in adopted)
+        left = sum(result.left.total() for result in adopted)
+        still = sum(result.open for result in adopted)
+        files = counted(len(adopted), "file")
+        tell(f"{files}: {taken:,} games taken, {left:,} left out, {still:,} left to ask")
+    else:
+        tell("adopt: no judgment file of others; nothing to do")
+    return not stayed
+
+
+def adopt_all(campaign: Settings, *, dry_run: bool = False) -> Iterator[Adopted | ArenaError]:
+    """Adopt the foreign judgment files of all configured models, one after the other.
+
+    The journal is on disk before a file is moved aside, so that an adoption that is interrupted
+    is simply started again. Yields an ArenaError for a file that stays where it is: it cannot be
+    judged against anything, or a client plays from its journal. dry_run: neither writes nor moves.
+    """
+    layout = Layout(campaign.root)
+    files = {model: Path(campaign.judgment(model)) for model in campaign.models}
+    files = {one: path for one, path in files.items() if is_foreign(path, layout.journal(one))}
+    if not files:
+        return
+    settings = GameSettings.from_dict(campaign.judgment_params())
+    questions = read_questions(campaign.questions)
+    categories = {question.uid: question.category for question in questions}
+    others = {name: read_answers(path).answers for name, path in campaign.opponents()}
+    now = datetime.now().astimezone()
+    for model, path in files.items():
+        journal_path = layout.journal(model)
+        try:
+            answers = read_answers(campaign.answer(model)).answers
+        except DataError as error:
+            yield DataError(f"{path} cannot be adopted without the answers it is about: {error}")
+            continue
+        reference = others.get(settings.reference or "")
+        games = plan_games(settings, questions, answers, others, reference)
+        take = partial(
+            adopt, path, model=model, settings=settings, games=games, categories=categories
+        )
+        digests = {game.digest for game in games}
+        if dry_run:
+            records = read_records(journal_path) if journal_path.exists() else ()
+            known = digests & {record.digest for record in records}
+            yield take(known=known, append=lambda _: None)
+            continue
+        try:
+            with Lock(journal_path) as lock:
+                lock.acquire()
+                with Journal(journal_path, digests) as journal:
+                    result = take(known=journal.records.keys(), append=journal.append)
+                    journal.sync()
+                    result.moved_to = move_aside(path, layout.adopted, now)
+        except JournalError as error:
+            yield error
+            continue
+        yield result
 
 
 def adopt(
@@ -88,32 +166,29 @@ def adopt(
     result = Adopted(model, path, len(games))
     planned = {game.key: game for game in games}
     stamp = datetime.fromtimestamp(path.stat().st_mtime).astimezone()
-    time = stamp.isoformat(timespec="milliseconds")
     known = set(known)
     for line in iter_lines(path):
-        if line.obj is None:
-            result.bad_lines.append((line.number, line.error or "unreadable"))
-            continue
-        uid = line_uid(line.obj)
-        stored = line.obj.get("games")
+        plain = line.obj or {}
+        uid, stored = line_uid(plain), plain.get("games")
         if uid is None or not isinstance(stored, list):
-            result.bad_lines.append((line.number, "no judgment: it has no uid or no games"))
+            wrong = line.error or "no judgment: it has no uid or no games"
+            result.bad_lines.append(Line(line.number, None, wrong))
             continue
-        foreign = _foreign_line(line.obj, uid, settings, categories)
-        for index, plain in enumerate(stored[:2]):
+        foreign = _foreign_line(plain, uid, settings, categories)
+        for index, played in enumerate(stored[:2]):
             game = planned.get((uid, index))
-            why = "question" if game is None else foreign
-            record = None
-            if game is not None and not why:
-                record, why = _record(game, plain, line.obj, model, settings, result)
-            if record and record.digest in known:
-                record, why = None, "known"
-            if record is None:
-                result.left[why] += 1
+            if game is None or foreign:
+                result.left[foreign or "question"] += 1
                 continue
-            record.time = time
+            same = _same_prompt(game, played)
+            record = _record(game, played, plain, model, settings, same)
+            if isinstance(record, str) or record.digest in known:
+                result.left[record if isinstance(record, str) else "known"] += 1
+                continue
+            record.time = stamp.isoformat(timespec="milliseconds")
             record.reason = "; ".join(filter(None, (f"adopted from {path.name}", record.reason)))
             known.add(record.digest)
+            result.unsure += same is None
             result.taken[record.state] += 1
             append(record)
     result.open = sum(game.digest not in known for game in games)
@@ -127,11 +202,13 @@ def _foreign_line(
     against it."""
     if uid not in categories:
         return "question"
-    baseline = plain.get("baseline")
-    if baseline and baseline != settings.baseline_of(categories[uid]):
-        return "baseline"
-    judge = plain.get("judge")
-    return "judge" if judge and judge != settings.judge else ""
+    for key, ours in (
+        ("baseline", settings.baseline_of(categories[uid])),
+        ("judge", settings.judge),
+    ):
+        if plain.get(key) and plain[key] != ours:
+            return key
+    return ""
 
 
 def _record(
@@ -140,32 +217,28 @@ def _record(
     line: Mapping[str, Any],
     model: str,
     settings: GameSettings,
-    result: Adopted,
-) -> tuple[Record | None, str]:
-    """The record of a stored game, or why it has none."""
+    same: bool | None,
+) -> Record | str:
+    """The record of a stored game, or why it has none. same: see `_same_prompt`."""
     if not isinstance(plain, dict):
-        return None, "null"
+        return "null"
     if plain.get("toy") and not settings.toy:
-        return None, "judge"
-    same = _same_prompt(game, plain)
+        return "judge"
     if same is False:
-        return None, "prompt"
-    named = line.get("model") or line.get("model_id")
-    if same is None and named and named != model:
-        return None, "model"
+        return "prompt"
+    if same is None and (line.get("model") or line.get("model_id") or model) != model:
+        return "model"
     answer, label = _reply(plain), as_label(plain.get("score"))
-    state = plain.get("state")
-    reason = plain.get("reason")
+    state, reason = plain.get("state"), plain.get("reason")
+    finish = text_of(plain.get("finish_reason"))
     if state not in ("too_long", "rejected"):
         if not answer.strip() and label:
             answer, reason = f"[[{label}]]", "the file holds its verdict only"
         if not answer.strip() or answer.strip() == FAILED_GENERATION:
-            return None, "unreadable"
+            return "unreadable"
         label = settings.verdict(answer)
-        state = state_of(label, plain.get("finish_reason"))
+        state = state_of(label, finish)
         reason = reason if label else "no verdict in the reply"
-    result.unsure += same is None
-    finish = plain.get("finish_reason")
     return Record(
         digest=game.digest,
         uid=game.uid,
@@ -173,13 +246,13 @@ def _record(
         state=state,
         label=label if state == "ok" else None,
         answer=answer or None,
-        finish_reason=finish if isinstance(finish, str) else None,
+        finish_reason=finish,
         usage=dict(NO_TOKENS),
         attempts=0,
         seconds=0.0,
         time="",
-        reason=reason if isinstance(reason, str) else None,
-    ), ""
+        reason=text_of(reason),
+    )
 
 
 def _reply(plain: Mapping[str, Any]) -> str:
@@ -193,8 +266,10 @@ def _reply(plain: Mapping[str, Any]) -> str:
     return score if isinstance(score, str) and as_label(score) is None else ""
 
 
-def _same_prompt(game: Game, plain: Mapping[str, Any]) -> bool | None:
+def _same_prompt(game: Game, plain: Any) -> bool | None:
     """Whether the stored prompt is the one of today; None where none is stored."""
+    if not isinstance(plain, dict):
+        return None
     system, user = (message["content"] for message in game.messages)
     stored = plain.get("prompt")
     if isinstance(stored, list) and stored:
@@ -218,13 +293,3 @@ def move_aside(path: Path, folder: Path, when: datetime) -> Path:
     except OSError as error:
         raise JournalError(f"{path}: cannot be moved to {target}: {error.strerror}") from error
     return target
-
-
-def totals(results: Iterable[Adopted]) -> str:
-    """One line over all files."""
-    results = list(results)
-    taken = sum(result.taken.total() for result in results)
-    left = sum(result.left.total() for result in results)
-    still = sum(result.open for result in results)
-    files = counted(len(results), "file")
-    return f"{files}: {taken:,} games taken, {left:,} left out, {still:,} left to ask"

@@ -1,8 +1,7 @@
 """The games of all models of a batch and their journals, seen as one list of prompts to ask.
 
-Models of a batch may share a prompt (two checkpoints with the same answer; model and baseline with
-the same one, where both games are alike). It is asked once. The line with the reply and its tokens
-goes to the journal of the first game that needs it; each other game gets a line of its own without
+Models of a batch may share a prompt. It is asked once: the line with the reply and its tokens goes
+to the journal of the first game that needs it, and each other game gets a line of its own without
 calls and tokens, once the prompt will not be asked again.
 """
 
@@ -60,12 +59,20 @@ class BatchGames:
     def _plan(self) -> Iterator[Prompt]:
         """The prompts to ask, in the order of the questions; what another journal of the batch
         holds already is copied, not asked."""
-        known = self._settled()
         by_digest: dict[str, Prompt] = {}
-        for model, games in self.games.items():
+        open_now = {
+            model: {game.digest for game in open_games(games, self.journals[model], self.settings)}
+            for model, games in self.games.items()
+        }
+        known = {
+            digest: record
+            for model, needed in open_now.items()
+            for digest, record in self._records(model).items()
+            if digest not in needed
+        }
+        for model, needed in open_now.items():
             journal = self.journals[model]
-            needed = {game.digest for game in open_games(games, journal, self.settings)}
-            for game in games:
+            for game in self.games[model]:
                 if record := journal.records.get(game.digest):
                     self._count(model, game, record.state)
                 if game.digest not in needed:
@@ -86,23 +93,10 @@ class BatchGames:
     def _records(self, model: str) -> Mapping[str, Record]:
         return self.journals[model].records
 
-    def _settled(self) -> dict[str, Record]:
-        """What the journals hold and would not be asked again, by digest."""
-        known: dict[str, Record] = {}
-        for model, games in self.games.items():
-            journal = self.journals[model]
-            again = {game.digest for game in open_games(games, journal, self.settings)}
-            known |= {
-                digest: record for digest, record in journal.records.items() if digest not in again
-            }
-        return known
-
     def record_of(self, prompt: Prompt) -> Record | None:
         """The last line of a prompt that was asked before, without a verdict."""
-        for model, game in prompt.owners:
-            if record := self._records(model).get(game.digest):
-                return record
-        return None
+        lines = (self._records(model).get(game.digest) for model, game in prompt.owners)
+        return next(filter(None, lines), None)
 
     def finish(self, prompt: Prompt, record: Record, *, is_final: bool) -> None:
         """Write down a reply. is_final: the prompt will not be asked again. JournalError."""
@@ -133,15 +127,8 @@ class BatchGames:
         if self.journals[model].holds(game.digest, game.uid, game.index):
             return
         reason = f"the same prompt as game {record.game} of {record.uid}"
-        line = replace(
-            record,
-            uid=game.uid,
-            game=game.index,
-            reason=reason,
-            usage=dict(NO_TOKENS),
-            attempts=0,
-            seconds=0.0,
-        )
+        line = replace(record, uid=game.uid, game=game.index, reason=reason)
+        line = replace(line, usage=dict(NO_TOKENS), attempts=0, seconds=0.0)
         self.journals[model].append(line)
 
     def states(self, model: str) -> Counter[str]:

@@ -1,19 +1,18 @@
 """Checking journals and making them smaller; see `arena.journals.journal` for what they hold."""
 
-import time
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from arena.data.game_state import STATES
+from arena.data.game_state import states_text
 from arena.data.judgments import is_foreign
 from arena.journals.adopt import move_aside
-from arena.journals.journal import Flaw, Record, read_records
+from arena.journals.journal import Record, read_records
 from arena.journals.lock import Lock
 from arena.support.errors import JournalError
-from arena.support.jsonl import iter_lines, write_atomic
+from arena.support.jsonl import Line, iter_lines, write_atomic
 
 
 @dataclass(slots=True)
@@ -21,11 +20,11 @@ class Checked:
     """What a journal holds. superseded: lines that a later one of the same game replaces."""
 
     path: Path
-    states: Counter[str] = field(default_factory=Counter)
-    superseded: int = 0
-    adopted: int = 0
-    calls: int = 0
-    flaws: list[Flaw] = field(default_factory=list)
+    states: Counter[str]
+    superseded: int
+    adopted: int
+    calls: int
+    flaws: list[Line]
 
     @property
     def is_sound(self) -> bool:
@@ -33,30 +32,39 @@ class Checked:
         return all(flaw.torn for flaw in self.flaws)
 
     def lines(self) -> list[str]:
-        shown = ", ".join(f"{state} {self.states[state]}" for state in STATES if self.states[state])
-        head = f"{self.path}: {self.states.total()} games ({shown or 'none'}), {self.calls} calls"
+        shown = states_text(self.states) or "none"
+        head = f"{self.path}: {self.states.total()} games ({shown}), {self.calls} calls"
         if self.adopted:
             head += f", {self.adopted} adopted"
         if self.superseded:
             head += f", {self.superseded} lines replaced by later ones"
-        return [head] + [f"{self.path}:{flaw.line}: {flaw.message}" for flaw in self.flaws]
+        return [head] + [f"{self.path}:{flaw.number}: {flaw.error}" for flaw in self.flaws]
+
+
+Key = tuple[str, str, int]  # digest, uid, game
+
+
+def _read(path: Path) -> tuple[list[Record], dict[Key, Record], list[Line]]:
+    """All records, the last one of each game, and the lines that are none. JournalError."""
+    flaws: list[Line] = []
+    try:
+        records = list(read_records(path, flaws))
+    except OSError as error:
+        raise JournalError(f"{path}: cannot be read: {error.strerror}") from error
+    return records, {(one.digest, one.uid, one.game): one for one in records}, flaws
 
 
 def check(path: Path) -> Checked:
     """Read a whole journal. JournalError where it cannot be read at all."""
-    result = Checked(path)
-    last: dict[tuple[str, str, int], Record] = {}
-    try:
-        for record in read_records(path, result.flaws):
-            key = (record.digest, record.uid, record.game)
-            result.superseded += key in last
-            last[key] = record
-            result.adopted += record.attempts == 0
-    except OSError as error:
-        raise JournalError(f"{path}: cannot be read: {error.strerror}") from error
-    result.states.update(record.state for record in last.values())
-    result.calls = sum(record.attempts for record in last.values())
-    return result
+    records, last, flaws = _read(path)
+    return Checked(
+        path,
+        Counter(record.state for record in last.values()),
+        superseded=len(records) - len(last),
+        adopted=sum(record.attempts == 0 for record in records),
+        calls=sum(record.attempts for record in last.values()),
+        flaws=flaws,
+    )
 
 
 def compact(path: Path, *, reopen: Collection[str] = (), judgments: Path | None = None) -> str:
@@ -65,22 +73,13 @@ def compact(path: Path, *, reopen: Collection[str] = (), judgments: Path | None 
     The lines of a game that was asked again and has no verdict yet stay all: their number says how
     often it was asked. JournalError where a living process plays from the journal.
 
-    Parameters
-    ----------
-    reopen
-        Drop games in these states too, so that they are asked again.
-    judgments
-        Folder of the judgment files. That of a model with reopened games is moved aside, into
-        `reopened/` of the results: as long as it is there, the next run finds nothing to do.
+    reopen: drop games in these states too, so that they are asked again. judgments: folder of the
+    judgment files; one with reopened games is moved into `reopened/` of the results, since as long
+    as it is in its place the next run finds nothing to do.
     """
     with Lock(path) as lock:
-        lock.acquire(until=time.time())
-        flaws: list[Flaw] = []
-        try:
-            records = list(read_records(path, flaws))
-        except OSError as error:
-            raise JournalError(f"{path}: cannot be read: {error.strerror}") from error
-        last = {(record.digest, record.uid, record.game): record for record in records}
+        lock.acquire()
+        records, last, flaws = _read(path)
         kept = [
             record
             for record in records

@@ -1,12 +1,8 @@
 """The journal of a model's games: append-only, one line a finished call, never rewritten in place.
 
-A line is written with a single `write` as soon as its game ends, so a process that is killed,
-even with SIGKILL, loses nothing that was finished. `fsync` is paid for every 30 seconds and at the
-end: only the death of the whole node costs games, and then at most those of half a minute.
-
-The key of a game is its digest (see `GameSettings.digest`). Lines of other settings stay where
-they are: going back to these settings costs nothing. Of several lines of one digest the last
-counts; there are several where a game without a verdict was asked again.
+A line is written with one `write` as its game ends: SIGKILL loses nothing that was finished, and
+the death of a whole node what was not yet put on disk (`sync`). A game is known by its digest (see
+`GameSettings.digest`). Lines of other settings stay; of several lines of a digest the last counts.
 """
 
 import contextlib
@@ -17,32 +13,36 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+import msgspec
 
 from arena.data.game_state import STATES
 from arena.data.games import Game
 from arena.support.coerce import count_of, dict_of, number_of
 from arena.support.errors import JournalError
-from arena.support.jsonl import parse_line
+from arena.support.jsonl import Line, parse_line
 
 NO_TOKENS = {"prompt": 0, "cached": 0, "completion": 0}
 
 
-class Outcome(Protocol):
-    """How a game ended, as `arena.client.replies.Outcome` says it."""
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A terminal state of a game and what the judge said."""
+
+    state: str
+    label: str | None = None
+    answer: str | None = None
+    finish_reason: str | None = None
+    usage: dict[str, int | None] | None = None
+    reason: str | None = None
+    is_unexplained: bool = False  # a refusal that does not say what in this game is at fault
+    address: int = 0  # the number of the judge's address that it came from
 
     @property
-    def state(self) -> str: ...
-    @property
-    def label(self) -> str | None: ...
-    @property
-    def answer(self) -> str | None: ...
-    @property
-    def finish_reason(self) -> str | None: ...
-    @property
-    def usage(self) -> dict[str, int | None] | None: ...
-    @property
-    def reason(self) -> str | None: ...
+    def is_refusal(self) -> bool:
+        """The judge did not reply: this game cannot be played, or our requests are wrong."""
+        return self.answer is None
 
 
 @dataclass(slots=True)
@@ -72,25 +72,18 @@ class Record:
 
         A number that is none, or that nobody could add up, is 0.
         """
+        usage = dict_of(plain.get("usage"))
+        numbers = {
+            "usage": {key: count_of(usage.get(key)) for key in NO_TOKENS},
+            "attempts": count_of(plain.get("attempts")),
+            "seconds": number_of(plain.get("seconds")) or 0.0,
+        }
         try:
-            record = cls(**{key: plain[key] for key in cls.__slots__})
-        except KeyError as error:
-            raise JournalError(f"the key {error} is missing") from error
-        if record.state not in STATES:
-            raise JournalError(f"unknown state {record.state!r}")
-        if not isinstance(record.digest, str) or record.game not in (0, 1):
-            raise JournalError("`digest` is not text or `game` is not 0 or 1")
-        texts = (record.label, record.answer, record.finish_reason, record.reason)
-        if not all(isinstance(text, str) for text in (record.uid, record.time)) or not all(
-            text is None or isinstance(text, str) for text in texts
-        ):
-            raise JournalError("a value that must be text is not")
-        record.attempts, record.seconds = (
-            count_of(record.attempts),
-            number_of(record.seconds) or 0.0,
-        )
-        usage = dict_of(record.usage)
-        record.usage = {key: count_of(usage.get(key)) for key in NO_TOKENS}
+            record = msgspec.convert(plain | numbers, cls)
+        except msgspec.ValidationError as error:
+            raise JournalError(f"no record of a game: {error}") from error
+        if record.state not in STATES or record.game not in (0, 1):
+            raise JournalError(f"unknown state {record.state!r} or game {record.game}")
         return record
 
     def line(self) -> str:
@@ -141,16 +134,7 @@ def record_of(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Flaw:
-    """A line that is no record. torn: the file ends inside it."""
-
-    line: int
-    message: str
-    torn: bool = False
-
-
-def read_records(path: Path | str, flaws: list[Flaw] | None = None) -> Iterator[Record]:
+def read_records(path: Path | str, flaws: list[Line] | None = None) -> Iterator[Record]:
     """Yield the records of a journal in file order; what is no record goes to `flaws`."""
     with Path(path).open("rb") as file:
         for number, raw in enumerate(file, 1):
@@ -163,18 +147,12 @@ def read_records(path: Path | str, flaws: list[Flaw] | None = None) -> Iterator[
                 yield Record.from_dict(line.obj)
             except JournalError as error:
                 if flaws is not None:
-                    flaws.append(Flaw(number, str(error), line.torn))
+                    flaws.append(Line(number, None, str(error), line.torn))
 
 
 class Replayed:
-    """What the lines of a journal say.
-
-    Attributes
-    ----------
-    records : dict of digest to Record
-        The last line of each digest.
-    asked : Counter of digest
-        How many lines with calls of ours each of them has.
+    """What the lines of a journal say. records: the last line of each digest. asked: how many lines
+    with calls of ours each of them has.
     """
 
     def __init__(self, records: Iterable[Record] = ()):
@@ -193,16 +171,10 @@ class Replayed:
 
 
 class Journal(Replayed):
-    """A journal open for appending, replayed of the digests asked for.
+    """A journal open for appending, whose lock is held; replayed of the digests asked for.
 
-    Its holder holds the lock (see `arena.journals.lock`).
-
-    Attributes
-    ----------
-    flaws : list of Flaw
-        Lines that are no records; they stay until `compact`.
-    torn : bool
-        Whether the file ended inside a line, which was dropped.
+    flaws: lines that are no records, which stay until `compact`. torn: whether the file ended
+    inside a line, which was dropped.
     """
 
     def __init__(self, path: Path | str, digests: Collection[str] | None = None):
@@ -213,7 +185,7 @@ class Journal(Replayed):
         super().__init__()
         self.path = Path(path)
         self._held: set[tuple[str, str, int]] = set()
-        self.flaws: list[Flaw] = []
+        self.flaws: list[Line] = []
         with contextlib.ExitStack() as undo:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -222,18 +194,15 @@ class Journal(Replayed):
                 undo.callback(os.close, self._file)
                 self.torn = self._drop_torn_tail()
                 self._size = os.fstat(self._file).st_size
-                self._replay(digests)
+                for record in read_records(self.path, self.flaws):
+                    if digests is None or record.digest in digests:
+                        self._take_in(record)
             except OSError as error:
                 raise JournalError(
                     f"{self.path}: the journal cannot be written: {error.strerror}. "
                     "Games are never played without one"
                 ) from error
             undo.pop_all()
-
-    def _replay(self, digests: Collection[str] | None) -> None:
-        for record in read_records(self.path, self.flaws):
-            if digests is None or record.digest in digests:
-                self._take_in(record)
 
     def _take_in(self, record: Record) -> None:
         super()._take_in(record)
@@ -245,19 +214,18 @@ class Journal(Replayed):
 
     def _drop_torn_tail(self) -> bool:
         """A last line without its newline: completed if it is a whole record, else cut off."""
-        tail, start = _last_line(self._file)
+        data = self.path.read_bytes()
+        tail = data[data.rfind(b"\n") + 1 :]
         if not tail:
             return False
-        line = parse_line(1, tail + b"\n")
+        line = parse_line(1, tail)
         try:
-            if line is not None and line.obj is not None:
-                Record.from_dict(line.obj)
-                _write_all(self._file, b"\n")
-                return False
+            Record.from_dict((line and line.obj) or {})
         except JournalError:
-            pass  # JSON, but no record: torn as well
-        os.ftruncate(self._file, start)
-        return True
+            os.ftruncate(self._file, len(data) - len(tail))
+            return True
+        _write_all(self._file, b"\n")
+        return False
 
     def append(self, record: Record) -> None:
         """Write one line. JournalError on a full disk or a second writer; the file stays whole."""
@@ -313,18 +281,3 @@ def _write_all(file: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(file, view) :]
-
-
-def _last_line(file: int) -> tuple[bytes, int]:
-    """What follows the last newline, and where it starts."""
-    end = start = os.fstat(file).st_size
-    tail = b""
-    while start > 0:
-        size = min(1 << 16, start)
-        block = os.pread(file, size, start - size)
-        newline = block.rfind(b"\n")
-        if newline >= 0:
-            return block[newline + 1 :] + tail, start - size + newline + 1
-        tail = block + tail
-        start -= size
-    return tail, 0 if end else end

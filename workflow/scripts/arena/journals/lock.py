@@ -1,17 +1,9 @@
 """One writer a journal, between processes and between nodes.
 
 The lock is a file beside the journal, made with `link`, which is atomic on NFS as well; `flock`
-is not used: many clusters' file systems accept it and keep it to one node. The file says who holds
-it. It never outlives its holder, since a contender judges by the first of these that can tell:
-
-1. same machine: the process is gone, or its number has passed to another process;
-2. our own Slurm job on another machine: an earlier life of this job, which was requeued;
-3. another node of our cluster: Slurm says that the holder's job has ended;
-4. else the heartbeat: the file's time, renewed every 20 s, is older than 5 minutes by the file
-   system's own clock, so clocks of nodes do not matter.
-
-Slurm is asked at a contender's first look; after that only when the heart has missed a beat, for
-a hundred that wait must not be a storm on its controller.
+many clusters' file systems keep to one node. The file says who holds it. Whether that one lives is
+judged in `is_alive`: by its process, by Slurm, else by its heartbeat, the file's time by the file
+system's own clock, so that clocks of nodes do not matter.
 """
 
 import contextlib
@@ -22,7 +14,6 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -53,13 +44,9 @@ class Holder:
         job = f", Slurm job {self.slurm_job_id}" if self.slurm_job_id else ""
         return f"process {self.pid} on {self.host}{job}"
 
-    def text(self) -> str:
-        """What stands in the lock's file."""
-        return json.dumps(asdict(self))
-
 
 class Lock:
-    """The lock of one journal: `acquire`, then use as a context, or `release`."""
+    """The lock of one journal: `acquire` or `try_acquire`, in its context, which releases it."""
 
     def __init__(self, journal: Path | str):
         journal = Path(journal)
@@ -102,33 +89,17 @@ class Lock:
         self._beat.start()
         return None
 
-    def acquire(
-        self,
-        *,
-        until: float,
-        waiting: Callable[[Holder], None] = lambda _: None,
-        poll: float = 5.0,  # s, reached step by step; two runs may overlap for hours
-    ) -> None:
-        """Wait for the lock until the time `until` (s since 1970); JournalError if it stays held.
-
-        `waiting` is told once who holds it.
-        """
-        told, pause = False, poll / 50
-        while (holder := self.try_acquire(first=not told)) is not None:
-            if not told:
-                waiting(holder)
-                told = True
-            left = until - time.time()
-            if left <= 0:
-                raise JournalError(
-                    f"{self.path}: {holder} is still playing these games. They are not lost: "
-                    "start again when it has ended"
-                )
-            time.sleep(min(pause, left))
-            pause = min(poll, pause * 1.5)
+    def acquire(self) -> None:
+        """Take the lock; JournalError where another holds it."""
+        if holder := self.try_acquire():
+            raise JournalError(
+                f"{self.path}: {holder} is still playing these games. They are not lost: "
+                "start again when it has ended"
+            )
 
     def is_ours(self) -> bool:
-        return _is_by(read_holder(self.path), self._me.token)
+        holder = read_holder(self.path)
+        return holder is not None and holder.token == self._me.token
 
     def release(self) -> None:
         """Give the lock back; a lock that was lost is left to its new holder."""
@@ -164,7 +135,7 @@ class Lock:
     def _link(self, target: Path) -> bool:
         temporary = self.path.with_name(f".{self.path.name}.{self._me.token}")
         try:
-            temporary.write_text(self._me.text(), encoding="utf-8")
+            temporary.write_text(json.dumps(asdict(self._me)), encoding="utf-8")
             os.link(temporary, target)
             return True
         except FileExistsError:
@@ -196,16 +167,17 @@ def read_holder(path: Path) -> Holder | None:
 
 
 def is_alive(holder: Holder, path: Path, *, ask: bool = False) -> bool:
-    """Whether the holder of the lock at `path` still lives (rules: see the module).
+    """Whether the holder of the lock at `path` still lives.
 
-    ask: Slurm, also where the heart beats.
+    ask: Slurm, also where the heart beats: at a contender's first look. After that a hundred that
+    wait must not be a storm on its controller.
     """
     if holder.machine == processes.machine():
         return bool(holder.started) and processes.started(holder.pid) == holder.started
     if not holder.slurm_job_id or holder.cluster != os.environ.get("SLURM_CLUSTER_NAME"):
         return _beats(path)
     if holder.slurm_job_id == os.environ.get("SLURM_JOB_ID"):
-        return False
+        return False  # an earlier life of our job, which was requeued
     if not ask and _beats(path, TRUSTED):
         return True
     runs = slurm_job_runs(holder.slurm_job_id)
@@ -245,10 +217,6 @@ def _parse(text: str) -> Holder | None:
         return Holder(**{one.name: plain[one.name] for one in fields(Holder) if one.name in plain})
     except (ValueError, TypeError):
         return None
-
-
-def _is_by(holder: Holder | None, token: str) -> bool:
-    return holder is not None and holder.token == token
 
 
 def _beats(path: Path, within: float = STALE) -> bool:

@@ -1,8 +1,7 @@
 """How far the games of a model are, read from its journal while it is being written.
 
-A journal holds the judge's whole replies: 117 models x 1,000 games are 350 MB. Only the keys
-needed here are decoded (msgspec skips the replies), and on a second look only what was appended
-since the first.
+Of a journal, with the judge's whole replies, only the keys needed here are decoded, and on a second
+look only what was appended since the first.
 """
 
 import json
@@ -10,16 +9,13 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 import msgspec
 
 from arena.data.game_state import STATES
 from arena.support.coerce import count_of, dict_of, number_of
 from arena.support.times import epoch
-
-BLOCK = 1 << 20  # bytes looked back at a time: some 300 games
-
 
 # What is out of these bounds is read again, as the journal reads it (see `_odd`).
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -60,32 +56,22 @@ _decode = msgspec.json.Decoder(Line).decode
 def _odd(data: bytes) -> Line:
     """A line with numbers that are none, or that nobody could add up: they are 0."""
     plain = dict_of(json.loads(data))
-    usage = {key: count_of(value) for key, value in dict_of(plain.get("usage")).items()}
-    numbers = {"attempts": count_of(plain.get("attempts"))}
-    numbers |= {"seconds": number_of(plain.get("seconds"))}
-    return msgspec.convert(plain | numbers | {"usage": usage}, Line)
+    plain["usage"] = {key: count_of(value) for key, value in dict_of(plain.get("usage")).items()}
+    plain["attempts"] = count_of(plain.get("attempts"))
+    plain["seconds"] = number_of(plain.get("seconds"))
+    return msgspec.convert(plain, Line)
 
 
 class Progress:
     """The games of one journal file; `update` reads what was appended since the last call.
 
     A last line without its newline is left for the next call: it is being written. A file that
-    became shorter, or that another one has replaced, is read from its start.
-
-    Attributes
-    ----------
-    lines : list of Line
-        In the order of the file.
-    unreadable : int
-        Lines that are no JSON object with the keys above.
-    problem : str or None
-        Why the file cannot be read at this moment, as over a network; what was read before stays.
+    became shorter, or that another one has replaced, is read from its start. unreadable: lines that
+    are no games. problem: why the file cannot be read now; what was read before stays.
     """
 
-    def __init__(self, path: Path, since: float = 0.0):
-        """`since`: leave out the lines before the first that ended at this time or later."""
+    def __init__(self, path: Path):
         self.path = path
-        self._since = since
         self.problem: str | None = None
         self._start_over()
 
@@ -102,8 +88,6 @@ class Progress:
                 stat = os.fstat(file.fileno())
                 if self._inode not in (None, stat.st_ino) or stat.st_size < self._offset:
                     self._start_over()
-                if self._inode is None and self._since:
-                    self._offset = _first_since(file, stat.st_size, self._since)
                 self._inode = stat.st_ino
                 if stat.st_size > self._offset:
                     file.seek(self._offset)
@@ -156,28 +140,22 @@ class Tally:
     def __init__(self, lines: Iterable[Line], counts: Callable[[Line], bool] = lambda _: True):
         """Lines that do not count are read all the same: they tell what calls others had."""
         self._asked: list[Line] = []
-        asked = self._asked
         last: dict[tuple[str, int], Line] = {}
-        calls_of = Calls().of
-        prompt = cached = completion = calls = 0
+        calls_of, calls = Calls().of, 0
         for line in lines:
             paid = calls_of(line) if line.attempts else 0
-            if not counts(line):
-                continue
-            if line.attempts:
-                asked.append(line)
-                calls += paid
-                if (usage := line.usage) is not None:
-                    prompt += usage.prompt or 0
-                    cached += usage.cached or 0
-                    completion += usage.completion or 0
-            last[line.uid, line.game] = line
+            if counts(line):
+                last[line.uid, line.game] = line
+                if line.attempts:
+                    self._asked.append(line)
+                    calls += paid
         self.states = Counter(line.state for line in last.values())
         self.played = sum(self.states[state] for state in STATES)
         pairs = Counter(uid for (uid, _), line in last.items() if line.state in STATES)
         self.questions = list(pairs.values()).count(2)
-        self.usage = (prompt, cached, completion)  # tokens asked for: prompt, of these cached, ...
-        self.retries = calls - len(asked)  # calls that failed and were made again
+        kinds = ("prompt", "cached", "completion")  # tokens asked for, cached ones of the prompts'
+        self.usage = tuple(sum(line.tokens(kind) for line in self._asked) for kind in kinds)
+        self.retries = calls - len(self._asked)  # calls that failed and were made again
 
     @property
     def last_end(self) -> float | None:
@@ -193,24 +171,3 @@ class Tally:
                 break
             first, count = min(first, end - (line.seconds or 0)), count + 1
         return count, first
-
-
-def _first_since(file: BinaryIO, size: int, since: float) -> int:
-    """Offset at or before the first line that ended at `since` or later; lines are in the order of
-    time.
-
-    Looks back from the end, a block at a time, so that a run that was just started reads little of
-    old journals.
-    """
-    start = size
-    while start > 0:
-        start = max(0, start - BLOCK)
-        file.seek(start)
-        file.readline()  # the rest of a line that began before
-        try:
-            end = _decode(file.readline()).end
-        except msgspec.DecodeError:
-            continue
-        if end is not None and end < since:
-            return file.tell()
-    return 0

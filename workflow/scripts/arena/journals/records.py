@@ -16,25 +16,29 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_type_hints
+
+import psutil
 
 from arena.data.layout import Layout
 from arena.support import slurm
-from arena.support.coerce import dict_of, list_of, number_of, numbers_of, text_of
+from arena.support.coerce import count_of, dict_of, list_of, number_of, numbers_of, text_of
 from arena.support.jsonl import write_atomic
 from arena.support.times import epoch, iso
 
 # As the node numbers its GPUs: of our step (Snakemake's takes the job's away), or of the job; then
 # as the job sees them, which under cgroups begin at 0.
 GPU_IDS = ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS", "CUDA_VISIBLE_DEVICES")
-
-
 REPLAY = "replay-"  # begins the name of a batch of complete models
+MOST_PID = 2**31 - 1
+
+T = TypeVar("T")
 
 
 class StopKind(StrEnum):
@@ -57,6 +61,10 @@ class StopKind(StrEnum):
     ERROR = "error"  # none of the above: a fault of ours
     UNKNOWN = "unknown"  # recorded by a version that wrote no kind
 
+    @classmethod
+    def _missing_(cls, _: object) -> "StopKind":
+        return cls.UNKNOWN
+
     @property
     def ends_run(self) -> bool:
         """Whether no other batch of the run can do better."""
@@ -70,20 +78,59 @@ class Stop:
     kind: StopKind
     text: str
 
-    def to_json(self) -> dict[str, str]:
-        return {"kind": str(self.kind), "text": self.text}
-
     @classmethod
     def from_json(cls, plain: Any) -> "Stop | None":
         text = text_of(dict_of(plain).get("text"))
-        return None if text is None else cls(_kind(dict_of(plain).get("kind")), text)
+        return None if text is None else cls(StopKind(plain.get("kind")), text)
 
 
-def _kind(name: Any) -> StopKind:
+TIMES = {"time", "start", "launched", "ready", "first_game", "last_game", "end"}
+# What reads a value, by the type of its field; None of one that is odd.
+READ: dict[Any, Callable[[Any], Any]] = {
+    str: text_of,
+    str | None: text_of,
+    int: count_of,
+    float: number_of,
+    float | None: number_of,
+    Stop | None: Stop.from_json,
+    tuple[str, ...]: lambda value: tuple(filter(text_of, list_of(value))),
+    Mapping[str, str]: dict_of,
+    Mapping[str, Any]: dict_of,
+    Mapping[str, float]: numbers_of,
+}
+
+
+@cache
+def _readers(kind: Any) -> dict[str, Callable[[Any], Any]]:
+    hints = {name: hint for name, hint in get_type_hints(kind).items() if hint in READ}
+    return {name: epoch if name in TIMES else READ[hint] for name, hint in hints.items()}
+
+
+def decode(kind: Callable[..., T], plain: Any, **known: Any) -> T:
+    """A record of this kind from a JSON object; what is missing or odd has the field's default."""
+    values = {name: read(dict_of(plain).get(name)) for name, read in _readers(kind).items()}
+    return kind(**{name: value for name, value in values.items() if value is not None} | known)
+
+
+def encode(record: Any) -> dict[str, Any]:
+    """The JSON object of a record."""
+    return {name: iso(one) if name in TIMES else one for name, one in asdict(record).items()}
+
+
+def write_json(path: Path, plain: Mapping[str, Any], *, durable: bool = True) -> None:
+    text = json.dumps(plain, indent=1 if durable else None, ensure_ascii=False)
+    write_atomic(path, text + "\n", durable=durable)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """{} where there is no file, None where it is no JSON object."""
     try:
-        return StopKind(name)
-    except ValueError:
-        return StopKind.UNKNOWN
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 @dataclass(frozen=True)
@@ -97,16 +144,16 @@ class BatchPlan:
     """
 
     batch: str
-    run: str
-    models: tuple[str, ...]
-    settings: str
-    requests: str
-    root: str
-    questions: str
-    answers: Mapping[str, str]
-    opponents: Mapping[str, str]
-    params: Mapping[str, Any]
-    judge: Mapping[str, Any]
+    run: str = ""
+    models: tuple[str, ...] = ()
+    settings: str = ""
+    requests: str = ""
+    root: str = ""
+    questions: str = ""
+    answers: Mapping[str, str] = field(default_factory=dict)
+    opponents: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+    judge: Mapping[str, Any] = field(default_factory=dict)
     games: Mapping[str, float] = field(default_factory=dict)
     resources: Mapping[str, Any] = field(default_factory=dict)
     budget: Mapping[str, float] = field(default_factory=dict)
@@ -114,31 +161,14 @@ class BatchPlan:
     time: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        plain = {one.name: getattr(self, one.name) for one in fields(self)}
-        return plain | {"models": list(self.models), "time": iso(self.time)}
+        return encode(self)
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any], name: str) -> "BatchPlan":
         """name: of the file; the name of a batch of the first version is `<run>-<number>`."""
-        settings = text_of(plain.get("settings")) or ""
-        return cls(
-            batch=name,
-            run=text_of(plain.get("run")) or name.rpartition("-")[0],
-            models=tuple(filter(text_of, list_of(plain.get("models")))),
-            settings=settings,
-            requests=text_of(plain.get("requests")) or settings,
-            root=text_of(plain.get("root")) or "",
-            questions=text_of(plain.get("questions")) or "",
-            answers=dict_of(plain.get("answers")),
-            opponents=dict_of(plain.get("opponents")),
-            params=dict_of(plain.get("params")),
-            judge=dict_of(plain.get("judge")),
-            games=numbers_of(plain.get("games")),
-            resources=dict_of(plain.get("resources")),
-            budget=numbers_of(plain.get("budget")),
-            gpu_hour_cost=number_of(plain.get("gpu_hour_cost")),
-            time=epoch(plain.get("time")),
-        )
+        plan = decode(cls, plain, batch=name)
+        run = plan.run or name.rpartition("-")[0]
+        return replace(plan, run=run, requests=plan.requests or plan.settings)
 
     def roles(self, model: str) -> dict[str, str]:
         """Role -> path of all files that a model's judgments are made from."""
@@ -186,8 +216,6 @@ class Attempt:
     asked: Mapping[str, Any] = field(default_factory=dict)  # resources of its job
     latest: float | None = None
 
-    _TIMES = ("start", "launched", "ready", "first_game", "last_game", "end")
-
     @classmethod
     def here(cls, batch: str, run: str, **known: Any) -> "Attempt":
         """Of this process, beginning now."""
@@ -203,43 +231,33 @@ class Attempt:
         )
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "batch": self.batch,
-            "run": self.run,
+        plain = encode(self)
+        for ours in ("job", "log", "stop", "latest"):
+            del plain[ours]
+        return plain | {
             "slurm_job_id": self.job,
-            "node": self.node,
-            "pid": self.pid,
-            "gpus": self.gpus,
-            "gpu_ids": self.gpu_ids,
-            **{key: iso(getattr(self, key)) for key in self._TIMES},
-            "kind": self.stop and str(self.stop.kind),
+            "server_log": self.log,
+            "kind": self.stop and self.stop.kind,
             "cause": self.stop and self.stop.text,
             "restarts": [{"cause": cause} for cause in self.restarts],
-            "server_log": self.log,
-            "judge": self.judge,
-            "server": self.server,
-            "asked": dict(self.asked),
         }
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any], batch: str) -> "Attempt":
-        cause, pid = text_of(plain.get("cause")), number_of(plain.get("pid"))
+        kind, pid, job = plain.get("kind"), count_of(plain.get("pid")), plain.get("slurm_job_id")
+        if kind is None and plain.get("cause") == "walltime":  # the first version wrote no kinds
+            kind = StopKind.WALLTIME
         restarts = [dict_of(restart).get("cause") for restart in list_of(plain.get("restarts"))]
-        return cls(
+        return decode(
+            cls,
+            plain,
             batch=batch,
-            run=text_of(plain.get("run")),
-            job=str(plain["slurm_job_id"]) if plain.get("slurm_job_id") else None,
-            node=text_of(plain.get("node")),
-            pid=pid if isinstance(pid, int) and pid > 0 else None,
-            gpus=number_of(plain.get("gpus")),
-            gpu_ids=text_of(plain.get("gpu_ids")),
-            **{key: epoch(plain.get(key)) for key in cls._TIMES},
-            stop=None if cause is None else Stop(_old_kind(plain.get("kind"), cause), cause),
+            job=str(job) if job else None,
+            pid=pid if 0 < pid <= MOST_PID else None,
+            stop=Stop.from_json({"kind": kind, "text": plain.get("cause")}),
             restarts=tuple(text_of(cause) or "unknown cause" for cause in restarts),
             log=text_of(plain.get("server_log")),
-            judge=text_of(plain.get("judge")),
-            server=text_of(plain.get("server")),
-            asked=dict_of(plain.get("asked")),
+            latest=None,
         )
 
     @property
@@ -259,13 +277,6 @@ class Attempt:
     def gpu_hours(self, now: float, gpus: float) -> float:
         """GPU hours held so far; `gpus` where the record does not say how many."""
         return self.held(now) / 3600 * (gpus if self.gpus is None else self.gpus)
-
-
-def _old_kind(kind: Any, cause: str) -> StopKind:
-    """The first version wrote no kinds, and one cause that was a word."""
-    if kind is None and cause == "walltime":
-        return StopKind.WALLTIME
-    return _kind(kind)
 
 
 class AttemptLog:
@@ -290,10 +301,8 @@ class AttemptLog:
         if self.path is None:
             return
         others = [one for one in attempts if not _is_same(one, self.attempt)]
-        *earlier, newest = sorted([*others, self.attempt], key=lambda one: one.start or 0)
-        content = newest.to_json() | {"earlier": [one.to_json() for one in earlier]}
         try:
-            write_atomic(self.path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+            _write_attempts(self.path, [*others, self.attempt])
         except OSError as error:  # for onlookers only: no reason for a batch to die
             print(f"cannot write {self.path}: {error}", file=sys.stderr, flush=True)
 
@@ -312,20 +321,23 @@ def write_killed(path: Path, pid: int) -> None:
     Nothing is written where it wrote an end itself, or a later attempt has its record there.
     """
     attempts = read_attempts(path)
-    if not attempts or attempts[-1].pid != pid or attempts[-1].end is not None:
-        return
-    stop = Stop(StopKind.KILLED, "the process of the batch was killed")
-    last = replace(attempts[-1], end=datetime.now(UTC).timestamp(), stop=stop)
-    content = last.to_json() | {"earlier": [one.to_json() for one in attempts[:-1]]}
-    write_atomic(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    if attempts and attempts[-1].pid == pid and attempts[-1].end is None:
+        stop = Stop(StopKind.KILLED, "the process of the batch was killed")
+        last = replace(attempts[-1], end=datetime.now(UTC).timestamp(), stop=stop)
+        _write_attempts(path, [*attempts[:-1], last])
+
+
+def _write_attempts(path: Path, attempts: list[Attempt]) -> None:
+    ordered = sorted(attempts, key=lambda one: one.start or 0)
+    *earlier, last = [one.to_json() for one in ordered]
+    write_json(path, last | {"earlier": earlier})
 
 
 def read_attempts(path: Path) -> list[Attempt]:
     """All attempts of a batch, oldest first; [] where there is no readable record."""
-    plain = read_json(path) or {}
-    name = path.parent.name
-    earlier = [Attempt.from_json(one, name) for one in map(dict_of, list_of(plain.get("earlier")))]
-    return [*earlier, Attempt.from_json(plain, name)] if plain else []
+    plain = read_json(path)
+    all_of_them = [*map(dict_of, list_of(plain.get("earlier"))), plain] if plain else []
+    return [Attempt.from_json(one, path.parent.name) for one in all_of_them]
 
 
 def _is_same(one: Attempt, other: Attempt) -> bool:
@@ -365,7 +377,7 @@ class ModelStatus:
     stop: why it is not complete, once the batch has given it up or ended.
     """
 
-    games: int
+    games: int = 0
     states: Mapping[str, float] = field(default_factory=dict)
     stop: Stop | None = None
 
@@ -382,43 +394,25 @@ class Status:
     """
 
     time: float
-    judge: str
-    models: Mapping[str, ModelStatus]
+    judge: str = ""
+    models: Mapping[str, ModelStatus] = field(default_factory=dict)
     open: int = 0
     remark: str = ""
 
     def write(self, path: Path) -> None:
-        models = {
-            name: {
-                "games": one.games,
-                "states": one.states,
-                "stop": one.stop and one.stop.to_json(),
-            }
-            for name, one in self.models.items()
-        }
-        content: dict[str, Any] = {"time": iso(self.time), "judge": self.judge, "open": self.open}
-        content |= {"remark": self.remark, "models": models}
-        write_atomic(path, json.dumps(content, ensure_ascii=False) + "\n", durable=False)
+        write_json(path, encode(self), durable=False)
 
     @classmethod
     def read(cls, path: Path) -> "Status | None":
         """None where there is no readable status."""
-        plain = read_json(path)
-        time = epoch((plain or {}).get("time"))
-        if not plain or time is None:
-            return None
+        plain = read_json(path) or {}
         models = {
-            name: ModelStatus(
-                int(number_of(one.get("games")) or 0),
-                numbers_of(one.get("states")),
-                Stop.from_json(one.get("stop")),
-            )
+            name: decode(ModelStatus, one)
             for name, one in dict_of(plain.get("models")).items()
             if isinstance(one, dict)
         }
-        judge, remark = text_of(plain.get("judge")), text_of(plain.get("remark"))
-        open_now = int(number_of(plain.get("open")) or 0)
-        return cls(time, judge or "", models, open_now, remark or "")
+        known = epoch(plain.get("time")) is not None
+        return decode(cls, plain, models=models) if known else None
 
 
 @dataclass(frozen=True)
@@ -429,22 +423,19 @@ class RunStop:
     """
 
     stop: Stop
-    batch: str
-    node: str | None
-    log: str | None
+    batch: str = ""
+    node: str | None = None
+    log: str | None = None
 
     def write(self, path: Path) -> None:
-        content = {**self.stop.to_json(), "batch": self.batch, "node": self.node, "log": self.log}
-        write_atomic(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        plain = encode(self)
+        write_json(path, plain.pop("stop") | plain)
 
     @classmethod
     def read(cls, path: Path) -> "RunStop | None":
-        plain = read_json(path) or {}
+        plain = read_json(path)
         stop = Stop.from_json(plain)
-        if stop is None:
-            return None
-        batch = text_of(plain.get("batch")) or ""
-        return cls(stop, batch, text_of(plain.get("node")), text_of(plain.get("log")))
+        return decode(cls, plain, stop=stop) if stop else None
 
     def __str__(self) -> str:
         log = f", {self.log}" if self.log else ""
@@ -516,24 +507,7 @@ def is_dead(attempt: Attempt) -> bool:
     here = attempt.node in (socket.gethostname(), socket.getfqdn())
     if attempt.job is not None or attempt.pid is None or not here:
         return False
-    try:
-        os.kill(attempt.pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return True
-    except PermissionError:  # alive, of another user
-        return False
-    return False
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """{} where there is no file, None where it is no JSON object."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+    return not psutil.pid_exists(attempt.pid)
 
 
 def _read(layout: Layout, name: str) -> Batch:

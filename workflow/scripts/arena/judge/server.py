@@ -50,6 +50,8 @@ class LocalJudge:
     mistake in judge.command.
     """
 
+    patience = 120.0  # s without a reply while it looks well: time for the health checks to notice
+
     def __init__(
         self,
         judge: Mapping[str, Any],
@@ -88,11 +90,13 @@ class LocalJudge:
         self._serving = asyncio.create_task(self._serve())
 
     async def ready(self) -> None:
-        """Wait until it takes games, also while it is restarted.
+        """Wait until it takes games, also while it is restarted; started if it is not yet.
 
         Raises JudgeError once it is given up, with the cause and the end of its log: of kind
         judge_start, judge_here or judge_died; "stopped" after `end`.
         """
+        if self.state == "not needed":
+            self.start()
         while self.state != "ready":
             if self.gave_up:
                 raise JudgeError(str(self.gave_up), self.gave_up.kind)

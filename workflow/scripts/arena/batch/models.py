@@ -1,0 +1,72 @@
+"""The models of a batch as their files are now: their games, and the content these were made of."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from arena.batch.made import Digests, Input, Made, read_input, stat_of
+from arena.data.answers import read_answers
+from arena.data.games import Game, GameSettings, plan_games
+from arena.data.layout import Layout
+from arena.data.questions import read_questions
+from arena.journals.journal import Journal
+from arena.journals.lock import Lock
+from arena.journals.records import BatchPlan
+from arena.support.errors import DataError
+
+
+@dataclass(eq=False)
+class Model:
+    """One model of the batch while it is played. inputs: by role, as they were read."""
+
+    name: str
+    games: list[Game]
+    inputs: dict[str, Input]
+    lock: Lock
+    journal: Journal | None = None
+
+
+class Files:
+    """The questions and opponents of a batch, read once, and the models that meet them."""
+
+    def __init__(self, plan: BatchPlan, layout: Layout):
+        """DataError where a file that all models need cannot be read."""
+        self._plan, self._layout, self._digests = plan, layout, Digests()
+        self.settings = GameSettings.from_dict(plan.params)
+        self.questions, asked = _read(plan.questions, read_questions)
+        read = {name: _read(path, read_answers) for name, path in plan.opponents.items()}
+        self._opponents = {name: file.answers for name, (file, _) in read.items()}
+        self._shared = {f"opponent {name}": found for name, (_, found) in read.items()}
+        self._shared["questions"] = asked
+
+    def is_made(self, name: str) -> bool:
+        """Whether an earlier attempt of this run made the model's judgments."""
+        made = Made.read(self._layout.made_record(name))
+        if made is None or made.run != self._plan.run or not self._layout.made(name).exists():
+            return False
+        today = {role: self._digests.of(path) for role, path in self._plan.roles(name).items()}
+        return made.is_of(self._plan.settings, today)
+
+    def model(self, name: str) -> Model:
+        """DataError where it has no games."""
+        file, answers = _read(self._plan.answers[name], read_answers)
+        reference = self._opponents.get(self.settings.reference or "")
+        games = plan_games(self.settings, self.questions, file.answers, self._opponents, reference)
+        if not games:
+            raise DataError(f"{file.path}: no question is answered by the model and its baseline")
+        lock = Lock(self._layout.journal(name))
+        return Model(name, games, {**self._shared, "answers": answers}, lock)
+
+
+def _read(path: str, read: Callable[[str], Any]) -> tuple[Any, Input]:
+    """What a file says, and the file as it was when that was read. DataError."""
+    try:
+        while True:
+            found = read_input(path)
+            content = read(path)
+            if stat_of(path) == found.stat:
+                return content, found
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
