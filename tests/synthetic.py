@@ -65,7 +65,6 @@ def settings_of(folder: Path, judge: dict | None = None, **changes: object) -> S
         "budget": {},
         "gpu_hour_cost": None,
         "leaderboard": {},
-        "rehearsal": False,
     }
     keys = ("path", "reference", "endpoints", "ask_again", "temperature", "max_tokens", "sampling")
     judge = dict.fromkeys(keys) | {"name": "judge", "server": "vllm"} | (judge or {})

@@ -71,6 +71,7 @@ def test_inputs_that_change_while_they_are_judged_are_never_published(campaign: 
     path.write_text(text)
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns - 10**12))  # as rsync -t, cp -p
     assert sizes(campaign) == [1], "an older time of change hides nothing"
+    assert campaign.planned()["judgment"] == 1, "nor from Snakemake"
     script = campaign.dir / "workflow/scripts/judgment.py"
     made = json.loads((campaign.root / "made" / f"{model}.json").read_text())
     command = [sys.executable, script, "--root", campaign.root, "--model", model]

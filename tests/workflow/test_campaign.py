@@ -59,7 +59,6 @@ def test_a_used_up_budget_launches_no_judge(campaign: Campaign) -> None:
     assert journaled(campaign) == 0
     records = [json.loads(path.read_text()) for path in campaign.root.glob("logs/*/batch.json")]
     assert {record["launched"] for record in records} == {None}
-    assert len(records) < 4
     (text,) = (text for text in wrong(campaign) if "budget" in text)
     assert text.endswith("; 94 games of 4 models left")
     assert [text for text in wrong(campaign) if "without a word" in text] == []

@@ -211,5 +211,5 @@ def test_an_odd_name_among_the_answers_costs_its_own_line(campaign: Campaign) ->
     loop = odd.with_name("loop.jsonl")
     loop.symlink_to(loop.name)
     text = campaign.run("-n").stdout
-    assert jobs(campaign) == ONE | {"gen_judgment": len(MODELS)}
+    assert jobs(campaign) == ONE | {"judgment": len(MODELS)}
     assert "left out: model(thinking): " in text and "left out: loop: " in text

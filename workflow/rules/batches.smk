@@ -10,8 +10,9 @@ RUN = planning.run_name()
 def plan():
     """Which models are to be judged and which share a job; made once, by the main process."""
     with errors_for_users():
-        games = checked().games
-        made = planning.make_plan(SETTINGS, ready_models(), games)
+        ready = ready_models()
+        games = checked().games if ready else {}
+        made = planning.make_plan(SETTINGS, ready, games)
         if (made.batches or made.replays) and not workflow.dryrun:
             check_keys(SETTINGS.judge)
             claim(SETTINGS.judgments_dir, SETTINGS.root)
@@ -59,10 +60,13 @@ def answers_of_batch(wildcards):
     return [SETTINGS.answer(model) for model in members(wildcards.batch)]
 
 
-def played(wildcards):
-    """What makes a model's judgments: its batch, or a replay of its journal; nothing where they are there."""
+def made_by(wildcards):
+    """What makes a model's judgments: its batch, or a replay of its journal; nothing where they are there.
+
+    A missing temporary file alone makes Snakemake run nothing. The batch's file, which each run writes anew, does.
+    """
     batch = plan().batch_of(wildcards.model) if workflow.is_main_process else None
     if batch is None:
-        return []
+        return {}
     folder = "replayed" if batch.startswith(planning.REPLAY) else "played"
-    return f"{ROOT}/{folder}/{batch}"
+    return {"batch": str(LAYOUT.batch(batch)), "played": f"{ROOT}/{folder}/{batch}"}

@@ -26,7 +26,7 @@ from arena.judge.endpoints import check_keys
 from arena.setup.config import check_config
 from arena.setup.resolve import resolve
 from arena.support.environment import put_first, put_python_first
-from arena.support.errors import ArenaError
+from arena.support.errors import ArenaError, ConfigError
 
 put_python_first()  # also on a node where no environment is active
 put_first(RULES.parent / "bin")  # sacct: cancelled and preempted jobs are seen to end
@@ -68,7 +68,7 @@ def checked():
 
 def ready_models():
     """The selected models whose answers can be judged; a job of a cluster checks nothing."""
-    if not workflow.is_main_process:
+    if not workflow.is_main_process or not SETTINGS.selected:
         return SETTINGS.selected
     ready = checked().ready
     return tuple(model for model in SETTINGS.selected if model in ready)

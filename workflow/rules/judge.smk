@@ -112,11 +112,11 @@ rule replay:
 # Publish a model's judgments, or say which games are open and why.
 rule judgment:
     input:
+        unpack(made_by),
         # Whether they have changed is told by their content (arena/batch/made.py), not by time stamps.
         answer=ancient(SETTINGS.answer("{model}")),
         opponents=ancient([path for _, path in SETTINGS.opponents()]),
         questions=ancient(str(SETTINGS.questions)),
-        played=played,
     output:
         SETTINGS.judgment("{model}"),
     log:
@@ -129,7 +129,9 @@ rule judgment:
         script=SCRIPTS / "judgment.py",
         root=ROOT,
         settings=SETTINGS.digest,
-        batch=lambda wildcards, input: f"--batch {Path(input.played).name}" if input.played else "",
+        batch=lambda wildcards, input: (
+            f"--batch {Path(input.batch).stem}" if "batch" in input.keys() else ""
+        ),
     shell:
         "exec python {params.script:q} --root {params.root:q} --model {wildcards.model:q}"
         " --settings {params.settings} {params.batch} {output:q} 2> {log:q}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from arena.data.layout import Layout
 from arena.journals.records import RunStop
 
-LOOK = 2.0  # s between two looks at the file; a job takes longer than that to end and be noticed
+LOOK = 0.5  # s between two looks at one small file
 
 
 def watch_for_early_stop(root: Path | str, run: str, stop: Callable[[RunStop], None]) -> None:
