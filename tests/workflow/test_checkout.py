@@ -71,7 +71,10 @@ def test_nothing_has_to_be_typed_again(
 ) -> None:
     output = campaign.run().stdout
     folder = checkout / "data" / BENCH / "model_judgment/served"
-    assert sorted(path.stem for path in folder.glob("*.jsonl")) == ["mid-7b-chat", "tiny-1b-step8000"]
+    assert sorted(path.stem for path in folder.glob("*.jsonl")) == [
+        "mid-7b-chat",
+        "tiny-1b-step8000",
+    ]
     lines = read_lines(folder / "mid-7b-chat.jsonl")
     assert {line["category"]: line["baseline"] for line in lines} == {
         "hard_prompt": "llama-demo-8b",

@@ -63,10 +63,12 @@ def answers_of_batch(wildcards):
 def made_by(wildcards):
     """What makes a model's judgments: its batch, or a replay of its journal; nothing where they are there.
 
-    A missing temporary file alone makes Snakemake run nothing. The batch's file, which each run writes anew, does.
+    Missing intermediate files alone make Snakemake run nothing: where there are judgments, of other settings or inputs, a
+    file that is newer does.
     """
     batch = plan().batch_of(wildcards.model) if workflow.is_main_process else None
     if batch is None:
         return {}
     folder = "replayed" if batch.startswith(planning.REPLAY) else "played"
-    return {"batch": str(LAYOUT.batch(batch)), "played": f"{ROOT}/{folder}/{batch}"}
+    stale = [str(LAYOUT.stale(wildcards.model))] if wildcards.model in plan().stale else []
+    return {"played": f"{ROOT}/{folder}/{batch}", "stale": stale}

@@ -130,7 +130,7 @@ rule judgment:
         root=ROOT,
         settings=SETTINGS.digest,
         batch=lambda wildcards, input: (
-            f"--batch {Path(input.batch).stem}" if "batch" in input.keys() else ""
+            f"--batch {Path(input.played).name}" if "played" in input.keys() else ""
         ),
     shell:
         "exec python {params.script:q} --root {params.root:q} --model {wildcards.model:q}"

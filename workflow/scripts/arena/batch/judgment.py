@@ -1,12 +1,10 @@
 """Publish a model's judgments, which its batch has made, or say why they are not there."""
 
-import os
-import shutil
 import sys
 import time
 from pathlib import Path
 
-from arena.batch.made import Made
+from arena.batch.made import Made, link
 from arena.data.layout import Layout
 from arena.support.errors import DataError, OpenGames
 
@@ -34,14 +32,7 @@ def publish(layout: Layout, model: str, settings: str, batch: str | None, target
             f"{model}: {', '.join(changed)} changed while it was judged, so these judgments are "
             "not of today's files. Run the same command again: only changed games are asked"
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:
-        shutil.copyfile(source, temporary)
-    temporary.replace(target)
+    link(source, target)
 
 
 def _made(layout: Layout, model: str, settings: str) -> Made | None:

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,6 +149,18 @@ def is_current(
         return False
     today = {role: digests.of(path, made.inputs.get(role)) for role, path in roles.items()}
     return made.is_of(settings, today)
+
+
+def link(source: Path, target: Path) -> None:
+    """Give a file a second name, at once and whole; a copy where that is on another file system."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copyfile(source, temporary)
+    temporary.replace(target)
 
 
 def claim(judgments: Path, root: Path) -> None:

@@ -5,6 +5,7 @@ batches/<run>.stop.json     why a run submits nothing more (RunStop)
 played/<batch>              models whose judgments it has made; there once it ended by itself
 games/<model>.jsonl         the journal: a line a finished game
 made/<model>.jsonl, .json   judgments made of the journal, and what they were made from (Made)
+stale/<model>               newer than judgments that are not of today's settings and inputs
 logs/<batch>/               batch.json (Attempt), status.json (Status), gen_judgment.log, server.log
 """
 
@@ -53,6 +54,9 @@ class Layout:
 
     def made_record(self, model: str) -> Path:
         return self.root / "made" / f"{model}.json"
+
+    def stale(self, model: str) -> Path:
+        return self.root / "stale" / model
 
     def logs(self, batch: str) -> Path:
         return self.root / "logs" / batch
