@@ -157,3 +157,25 @@ def test_a_judge_that_is_slow_to_appear_just_works(campaign: Campaign) -> None:
     campaign.configure(judge={"server": "vllm", "command": command}, only=["mid-7b-chat"])
     campaign.run()
     assert campaign.models() == ["mid-7b-chat"]
+
+
+def test_a_run_of_replies_without_verdicts_fails_and_keeps_its_tables(campaign: Campaign) -> None:
+    judge = Path(__file__).parents[1] / "judge.py"
+    command = f"{sys.executable} {judge} --name {{name}} --host {{host}} --port {{port}}"
+    for model in ("mid-7b-chat", "grand-70b-chat", "tiny-1b-step1000", "tiny-1b-step8000"):
+        lines = read_lines(campaign.answers(model))
+        for line in lines[1 if model == "mid-7b-chat" else 0 :]:
+            line["messages"][-1]["content"]["answer"] += " <<judge:unparsed>>"
+        write_lines(campaign.answers(model), lines)
+    campaign.configure(judge={"server": "vllm", "command": command, "no_verdict_limit": 5})
+    text = campaign.run(ok=False).stdout
+    assert "games have no verdict, so that the leaderboard means little" in text
+    assert (campaign.root / "leaderboard.csv").exists()
+
+
+def test_a_config_that_is_no_yaml_is_named_with_its_line(campaign: Campaign) -> None:
+    path = campaign.dir / "config/config.yaml"
+    path.write_text("bench: arena-demo\njudge:\n\tname: x\n")
+    text = campaign.run("-n", ok=False).stdout
+    assert "config/config.yaml:3" in text
+    assert "Traceback" not in text

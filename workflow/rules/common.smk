@@ -27,6 +27,7 @@ from arena.setup.config import check_config
 from arena.setup.resolve import resolve
 from arena.support.environment import put_first, put_python_first
 from arena.support.errors import ArenaError, ConfigError
+from arena.support.files import load_yaml, read_text
 
 put_python_first()  # also on a node where no environment is active
 put_first(RULES.parent / "bin")  # sacct: cancelled and preempted jobs are seen to end
@@ -40,6 +41,16 @@ def errors_for_users():
     except ArenaError as error:
         logger.error(str(error))
         sys.exit(1)
+
+
+CONFIG = "config/config.yaml"
+# A user's own file replaces the shipped example: nothing of the demo may leak into it.
+if not workflow.config_settings.configfiles:
+    if Path(CONFIG).is_file():
+        with errors_for_users():  # Snakemake's own error of YAML names neither file nor line
+            load_yaml(read_text(CONFIG), CONFIG)
+
+    configfile: CONFIG
 
 
 with errors_for_users():
@@ -99,9 +110,7 @@ def names_of_judged(wildcards):
 def other_settings(wildcards):
     """A note for the tables: one table should be of one setting."""
     settled = [name for name in names_of_judged(wildcards) if name not in plan().models]
-    others = made_otherwise(LAYOUT, settled, SETTINGS.digest)
-    told = "judged with other settings (temperature, prompts, judge) than the rest of this table: "
-    return [told + ", ".join(others)] if others else []
+    return made_otherwise(LAYOUT, settled, SETTINGS.digest)
 
 
 def style_answers(wildcards):

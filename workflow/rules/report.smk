@@ -52,6 +52,23 @@ rule judge_health:
         "../scripts/judge_health.py"
 
 
+# A campaign without verdicts is no success: the run fails, and its tables stay.
+rule enough_verdicts:
+    input:
+        f"{ROOT}/health.json",
+    output:
+        touch(f"{ROOT}/.enough_verdicts"),
+    log:
+        f"{ROOT}/logs/enough_verdicts.log",
+    localrule: True
+    conda:
+        "../envs/arena.yaml"
+    params:
+        script=SCRIPTS / "enough_verdicts.py",
+    shell:
+        "python {params.script:q} {input:q} 2> {log:q}"
+
+
 # Draw the pages of the report.
 rule plot_result:
     input:

@@ -17,6 +17,7 @@ from typing import Any
 
 from arena.data.layout import Layout
 from arena.support.errors import DataError
+from arena.support.humanize import listing
 from arena.support.jsonl import write_atomic
 
 OWNER = ".campaign"  # beside a judge's judgments: results folder of the campaign that makes them
@@ -189,6 +190,8 @@ def claim(judgments: Path, root: Path) -> None:
 
 
 def made_otherwise(layout: Layout, models: Iterable[str], settings: str) -> list[str]:
-    """Models whose judgments were made with other settings than these."""
+    """A note on models whose judgments were made with other settings; [] where there are none."""
     records = {model: Made.read(layout.made_record(model)) for model in models}
-    return [model for model, made in records.items() if made and made.settings != settings]
+    others = [model for model, made in records.items() if made and made.settings != settings]
+    told = "judged with other settings (temperature, prompts, judge) than those of today: "
+    return [told + listing(others, most=10)] if others else []

@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from arena.batch.made import made_otherwise
 from arena.campaign.jobs import JobRow
 from arena.campaign.status import CampaignStatus, ModelRow
 from arena.data.game_state import STATES
@@ -67,6 +68,9 @@ def _data(status: CampaignStatus) -> Iterator[Problem]:
             if one.mark == "partial":
                 text += "; questions without one are left out for all"
             yield Problem(text, one.mark == "missing", known.answer(one.model))
+    if known:
+        for note in made_otherwise(status.campaign.layout, known.models, known.digest):
+            yield Problem(f"one table, several settings: {note}")
     causes = defaultdict(list)
     for row in status.rows:
         answers = row.answers

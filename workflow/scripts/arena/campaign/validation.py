@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from arena.batch.made import made_otherwise
 from arena.campaign.validation_report import READY, Report, Row
 from arena.data.answer_facts import Facts, FactsMemory
 from arena.data.judgments import is_foreign
@@ -86,6 +87,8 @@ def check_settings(settings: Settings) -> Report:
     notes = [f"{counted(len(gaps), 'question')} dropped for all models: {listing(dropped)}"]
     notes = [*notes[: len(gaps)], *hints.notes(), *_alike([*models, *settings.baseline_models])]
     notes += job_notes(settings)
+    unselected = [model for model in settings.models if model not in models]
+    notes += made_otherwise(layout, unselected, settings.digest)
     return Report(settings.bench, len(asked), rows, problems, notes, dropped, games)
 
 
