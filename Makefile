@@ -51,7 +51,7 @@ $(VENV)/dev: requirements-dev.txt requirements.txt constraints.txt | $(BIN)/pip
 test-slurm: $(VENV)/dev ## install and start a real Slurm here (Debian, root), run the tests on it, with vLLM where it is built, stop it
 	$(BIN)/python tests/slurm/cluster.py install
 	$(BIN)/python tests/slurm/cluster.py start
-	$(BIN)/pytest -q -n 6 tests/slurm && $(BIN)/pytest -q tests/vllm/test_slurm.py; status=$$?; $(BIN)/python tests/slurm/cluster.py stop; exit $$status
+	$(BIN)/pytest -q -n 6 tests/slurm && $(BIN)/pytest -q tests/vllm/test_whole_line.py; status=$$?; $(BIN)/python tests/slurm/cluster.py stop; exit $$status
 
 test-vllm: $(VENV)/dev ## build an environment of vLLM's CPU version (3.8 GB, Python 3.11), run the tests on it
 	tests/vllm/install.sh $(PYTHON)
