@@ -155,7 +155,12 @@ def judge_of(args: argparse.Namespace, cache: int, parallel: int) -> dict[str, A
     command += f" --enforce-eager --dtype bfloat16 --max-num-seqs {args.slots}"
     command += f" --block-size {BLOCK} --num-gpu-blocks-override {cache // BLOCK}"
     command += " --max-model-len 4096"
-    judge = {"name": "judge", "server": "vllm", "path": str(ENV / "models" / args.weights)}
+    judge = {
+        "name": "judge",
+        "server": "vllm",
+        "no_verdict_limit": 0,
+        "path": str(ENV / "models" / args.weights),
+    }
     judge |= {"setup": f"source {ENV}/bin/activate", "command": command, "ready_minutes": 10}
     # in "dev mode" vLLM can be told to forget its cache, so that loops can share a server
     env = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_SERVER_DEV_MODE": "1"}

@@ -165,7 +165,7 @@ def test_kill_of_the_api_leaves_nothing_of_the_old_and_restarts(served):
 def test_an_api_whose_engine_died_ends_with_status_0_and_is_restarted(served, victim, restarts):
     os.kill(part(served, victim), signal.SIGKILL)
     cause = again_ready(served, restarts)
-    assert cause == "exit status 0, unasked: so vLLM ends when its engine has died"
+    assert cause.startswith("exit status 0, unasked: so vLLM ends when its engine has died")
     assert chat(served, "a")[0] == 200
 
 

@@ -24,7 +24,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
         models=3,
         questions=QUESTIONS,
         config={"batch_size": 2, "walltime": {"start_minutes": 20, "minutes_per_model": 2}},
-        judge=judge("tiny") | {"max_tokens": 16},
+        judge=judge("tiny") | {"max_tokens": 16, "no_verdict_limit": 0},
     )
     campaign.edit_profile(lambda profile: profile["set-resources"].update(gen_judgment=RESOURCES))
     try:

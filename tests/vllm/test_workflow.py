@@ -38,7 +38,7 @@ def played(tmp_path_factory: pytest.TempPathFactory, project: Path) -> tuple[Cam
             content["answer"] += "" if name == source else f"\n\n{name} has no more to say."
         write_lines(data / "model_answer" / f"{name}.jsonl", lines)
     settings = judge("tiny") | {"name": "tiny-llama", "max_tokens": REPLY}
-    campaign.configure(data_dir="data", batch_size=10, judge=settings)
+    campaign.configure(data_dir="data", batch_size=10, judge=settings | {"no_verdict_limit": 0})
     with looking(campaign.root, 0.2) as looks:
         campaign.run()
     return campaign, [text for _, text in looks]

@@ -79,3 +79,15 @@ def test_without_anything_foreign_adopt_says_so(judged: Campaign) -> None:
     judged.run("adopt")
     assert json.dumps(judged.journal(CUT)) == before
     assert judged.planned() == {}
+
+
+def test_judgments_of_a_campaign_that_is_still_there_are_not_adopted(judged: Campaign) -> None:
+    """Nor do `-n` and `validate` say that they would be: their owner is named."""
+    owner = str(judged.root)
+    mark = judged.judgment("mid-7b-chat").parent / ".campaign"
+    mark.write_text(owner + "\n", encoding="utf-8")  # a copy's still names the original
+    judged.configure(results_dir="other")
+    for arguments in (["-n"], ["validate"], ["adopt"], ["-n", "adopt"]):
+        text = judged.run(*arguments, ok=False).stdout
+        assert f"belong to the campaign whose results are in {owner}" in " ".join(text.split())
+    assert len(judged.models()) == 4

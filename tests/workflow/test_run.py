@@ -121,6 +121,25 @@ def test_a_changed_answer_asks_only_its_own_games(judged: Campaign) -> None:
     assert judged.planned() == {}
 
 
+def test_an_answer_changed_and_put_back_is_followed_each_time(judged: Campaign) -> None:
+    """Though its mark, and with it an input of rule judgment, has been there before."""
+    path, judgment = judged.answers("mid-7b-chat"), judged.judgment("mid-7b-chat")
+    old, before = path.read_bytes(), judgment.read_bytes()
+    lines = read_lines(path)
+    lines[3]["messages"][-1]["content"]["answer"] = "Short."
+    write_lines(path, lines)
+    judged.run()
+    changed = judgment.read_bytes()
+    assert changed != before
+    path.write_bytes(old)
+    judged.run()
+    assert judgment.read_bytes() == before
+    write_lines(path, lines)
+    judged.run()
+    assert judgment.read_bytes() == changed
+    assert judged.planned() == {}
+
+
 def test_another_temperature_judges_all_again_and_going_back_costs_nothing(
     judged: Campaign,
 ) -> None:

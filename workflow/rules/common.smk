@@ -16,7 +16,7 @@ SCRIPTS = RULES.parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from arena.batch import plan as planning
-from arena.batch.made import claim, made_otherwise
+from arena.batch.made import check_owner, claim, made_otherwise
 from arena.batch.early_stop import watch_for_early_stop
 from arena.batch.resources import asked_for
 from arena.campaign import validation
@@ -125,5 +125,6 @@ def foreign_judgments(wildcards):
     """No input files: in a dry run, says what would be taken from judgments of others."""
     if workflow.dryrun:
         with errors_for_users():
+            check_owner(SETTINGS.judgments_dir, SETTINGS.root)
             report_adoption(SETTINGS, logger.info, dry_run=True)
     return []

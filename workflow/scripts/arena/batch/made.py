@@ -164,29 +164,33 @@ def link(source: Path, target: Path) -> None:
     temporary.replace(target)
 
 
-def claim(judgments: Path, root: Path) -> None:
-    """Make a folder of judgments this campaign's: two would overwrite each other's files.
+def check_owner(judgments: Path, root: Path) -> None:
+    """Refuse a folder of judgments of another campaign: both would overwrite each other's files.
 
-    root: results folder of the campaign. Raises DataError where another campaign, whose results are
-    still there, has claimed it before.
+    root: results folder of this campaign. Raises DataError where another one, whose results are
+    still there, has claimed the folder before.
     """
-    mark, mine = judgments / OWNER, str(root.absolute())
-    judgments.mkdir(parents=True, exist_ok=True)
-    try:
-        with mark.open("x", encoding="utf-8") as file:
-            file.write(mine + "\n")
-        return
-    except FileExistsError:
-        owner = mark.read_text(encoding="utf-8").strip()
-    if owner == mine:
-        return
-    if owner and Path(owner).is_dir():
+    mark = judgments / OWNER
+    owner = mark.read_text(encoding="utf-8").strip() if mark.is_file() else ""
+    if owner and owner != str(root.absolute()) and Path(owner).is_dir():
         raise DataError(
             f"{judgments}: these judgments belong to the campaign whose results are in {owner}; "
             "both would overwrite each other's. Set judgments_dir, or run there (if that campaign "
             f"is over, remove {mark})"
         )
-    mark.write_text(mine + "\n", encoding="utf-8")  # its results were moved or deleted
+
+
+def claim(judgments: Path, root: Path) -> None:
+    """Make a folder of judgments this campaign's. Raises DataError as `check_owner` does."""
+    mark, mine = judgments / OWNER, str(root.absolute()) + "\n"
+    judgments.mkdir(parents=True, exist_ok=True)
+    try:
+        with mark.open("x", encoding="utf-8") as file:  # of two that begin now, one is first
+            file.write(mine)
+    except FileExistsError:
+        check_owner(judgments, root)
+        if mark.read_text(encoding="utf-8") != mine:  # the results of before were moved or deleted
+            mark.write_text(mine, encoding="utf-8")
 
 
 def made_otherwise(layout: Layout, models: Iterable[str], settings: str) -> list[str]:

@@ -104,10 +104,13 @@ def make_plan(settings: Settings, ready: Iterable[str], games: Mapping[str, int]
 
 
 def _mark(path: Path) -> bool:
-    """Make a file that is newer than a judgment which Snakemake would think to be up to date."""
+    """Make a file that is newer than a judgment which Snakemake would think to be up to date.
+
+    Its text is another each time: an input with the digest of before counts as unchanged.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("")
+        path.write_text(secrets.token_hex(8))
         return True
     except OSError:  # a read-only folder, which a real run would meet with
         return False

@@ -103,8 +103,13 @@ def _job(status: CampaignStatus, job: JobRow) -> Iterator[Problem]:
         text = f"{name}: {what} ended without a word (killed, or the node died)"
         yield Problem(text, bool(left), log)
     elif job.state == "ended" and (silent := [row.model for row in left if not row.stop]):
-        text = f"{name}: it ended before its games were played: {listing(silent)}"
-        yield Problem(text, True, own_log)
+        whole = [row.model for row in left if row.games and row.played >= row.games]
+        if unplayed := [model for model in silent if model not in whole]:
+            text = f"{name}: it ended before its games were played: {listing(unplayed)}"
+            yield Problem(text, True, own_log)
+        if published := [model for model in silent if model in whole]:
+            text = "all games are played, judgments are missing or of other settings or inputs: "
+            yield Problem(f"{text}{listing(published)}; the next run makes them, without a judge")
     elif job.state == "starting" and attempt and attempt.launched:
         if (waits := status.time - attempt.launched) > SILENT_S:
             text = f"{name}: the judge has been starting for {duration(waits)}"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from arena.batch.made import made_otherwise
+from arena.batch.made import check_owner, made_otherwise
 from arena.campaign.validation_report import READY, Report, Row
 from arena.data.answer_facts import Facts, FactsMemory
 from arena.data.judgments import is_foreign
@@ -28,6 +28,7 @@ def check_settings(settings: Settings) -> Report:
     journal was made by others. Raises DataError where the questions, or a category of theirs,
     cannot be used, and ConfigError where a category has no baseline.
     """
+    check_owner(settings.judgments_dir, settings.root)
     asked, layout = read_questions(settings.questions), Layout(settings.root)
     reference, models = settings.judge["reference"], settings.selected
     for question in asked:

@@ -74,7 +74,8 @@ def _explain(problem: ValidationError, paths: list[str]) -> list[str]:
     if problem.validator == "required":
         told = problem.schema["properties"]
         missing = [key for key in problem.validator_value if key not in problem.instance]
-        return [f"{_join(where, key)} is missing. {told[key]['description']}" for key in missing]
+        hints = {key: told[key].get("description", "") for key in missing}
+        return [f"{_join(where, key)} is missing. {hints[key]}".rstrip() for key in missing]
     hint = problem.schema.get("description", "")
     return [f"{where or 'the file'}: {problem.message}. {hint}".rstrip()]
 
