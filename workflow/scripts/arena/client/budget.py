@@ -15,7 +15,7 @@ from arena.journals.progress import Progress
 from arena.journals.records import read_batches
 
 # Seconds between two looks at the files: the shorter, the nearer the end of the budget is.
-LOOK_S = (0.25, 30.0)
+LOOK_S = (0.05, 30.0)
 # A second: 100 GPUs, and the games of 25 servers.
 FASTEST = {"games": 50.0, "tokens": 150_000.0, "gpu_hours": 100 / 3600}
 KINDS = {"games": "games", "tokens": "tokens", "gpu_hours": "GPU hours"}
