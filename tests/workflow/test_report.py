@@ -49,8 +49,8 @@ def test_the_command_gives_what_the_rule_wrote(judged):
 
 def test_other_weights_make_another_leaderboard_and_judge_nothing(judged):
     judged.configure(leaderboard={"weight": 1, "steps": None})
-    planned = judged.planned()
-    assert planned.keys() == {"default", "show_result", "judge_health", "plot_result"}
+    tables = {"show_result", "judge_health", "plot_result", "enough_verdicts"}
+    assert judged.planned().keys() == {"default", *tables}
 
 
 def test_ranks_tokens_and_votes_as_the_config_asks(judged):
