@@ -1,5 +1,6 @@
 """The main process hears of a judge that cannot start, and of a budget that is used up."""
 
+import signal
 import threading
 from pathlib import Path
 
@@ -21,3 +22,27 @@ def test_cause_reaches_the_main_process_once(tmp_path: Path, monkeypatch, kind) 
     cause.write(Layout(tmp_path).run_stop("r1"))
     assert heard.wait(60)
     assert told == [cause]
+
+
+def test_the_handler_of_sigterm_may_wait_for_what_the_main_thread_holds(tmp_path, monkeypatch):
+    """As Snakemake's does: it selects jobs under a lock that its handler takes as well."""
+    monkeypatch.setattr(early_stop, "LOOK", 0.01)
+    lock, stopped = threading.Lock(), threading.Event()
+
+    def handler(*_: object) -> None:
+        if lock.acquire(timeout=30):
+            stopped.set()
+
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        with lock:
+            Layout(tmp_path).run_stop("r1").parent.mkdir()
+            RunStop(Stop(StopKind.BUDGET, "used up")).write(Layout(tmp_path).run_stop("r1"))
+            watching = threading.Event()
+            early_stop.watch_for_early_stop(
+                tmp_path, "r1", lambda _: (watching.set(), early_stop.submit_nothing_more())
+            )
+            assert watching.wait(60)
+        assert stopped.wait(60)
+    finally:
+        signal.signal(signal.SIGTERM, before)

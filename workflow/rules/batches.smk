@@ -1,6 +1,5 @@
 # Which models share a job, and what its rules need to know of it. Functions only; the logic is arena/batch/plan.py.
 import json
-import signal
 import time
 
 RUN = planning.run_name()
@@ -25,7 +24,7 @@ def plan():
 def stop_submitting(why):
     """A judge that cannot start, or a used-up budget: no batch more is submitted, and none retried."""
     logger.error(f"Nothing more is submitted: {why}")
-    os.kill(os.getpid(), signal.SIGTERM)  # Snakemake's own word for it; what runs may end
+    submit_nothing_more()
 
 
 # Whether `plan` is asked for: its page needs what a profile makes of the batches' resources, which only their own rule sees.

@@ -17,7 +17,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from arena.batch import plan as planning
 from arena.batch.made import check_owner, claim, made_otherwise
-from arena.batch.early_stop import watch_for_early_stop
+from arena.batch.early_stop import submit_nothing_more, watch_for_early_stop
 from arena.batch.resources import asked_for
 from arena.campaign import validation
 from arena.data.layout import Layout
