@@ -32,11 +32,11 @@ def main(arguments: list[str]) -> None:
     root, layout = options.root, Layout(options.root)
     if not any((root / folder).is_dir() for folder in ("batches", "games")):
         raise DataError(f"{root}: not a results folder: it holds neither batches/ nor games/")
-    accounts, problem = account(root)
+    batches = read_batches(root)
+    accounts, problem = account(batches)
     if problem:
         told = f"Slurm's accounting cannot be had ({problem})"
         print(f"{told}: GPU hours are the batches' own record", file=sys.stderr)
-    batches = read_batches(root)
     price = options.price
     if price is None and batches:
         price = batches[-1].plan.gpu_hour_cost

@@ -162,24 +162,24 @@ class Batch:
         from arena.client.asker import Asker
         from arena.client.client import Client
         from arena.client.ready import RunningServer, Server
-        from arena.judge import server as judge_server
         from arena.judge.endpoints import endpoints
+        from arena.judge.server import Limits, LocalJudge
 
         begun, judge, settings = time.monotonic(), self.plan.judge, self.files.settings
         timeout = judge.get("timeout_s") or QUEUE_SECONDS + SECONDS_PER_TOKEN * settings.most_tokens
-        local: judge_server.LocalJudge | None = None
+        local: LocalJudge | None = None
         server: Server
         if judge["server"] == "external":
             asker = Asker(endpoints(judge), settings, timeout=float(timeout))
             server = RunningServer(asker, settings.judge, self.report.tell)
             self.attempt.note(launched=time.time(), ready=time.time())
         else:
-            local = judge_server.LocalJudge(
+            local = LocalJudge(
                 judge,
                 gpus=int(self.attempt.attempt.gpus or 0),
                 log=self.layout.server_log(self.plan.batch),
                 attempt=self.attempt,
-                limits=judge_server.Limits(**json.loads(os.environ.get(LIMITS, "{}"))),
+                limits=Limits(**json.loads(os.environ.get(LIMITS, "{}"))),
             )
             here = [{"url": local.url, "key": local.key}]
             asker, server = Asker(here, settings, timeout=float(timeout)), local

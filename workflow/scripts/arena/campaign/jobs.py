@@ -18,7 +18,7 @@ from arena.support import slurm
 ALIVE = ("running", "starting", "idle", "queued")
 _WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED", "STOPPED")
 # Of a job that ended by itself the attempt's own record tells more.
-_BY_ITSELF = ("COMPLETED", "FAILED", "RUNNING", "PENDING")
+_BY_ITSELF = ("COMPLETED", "FAILED")
 
 # s; files are looked at more often, but one controller answers for a whole cluster
 ASK_S = 30

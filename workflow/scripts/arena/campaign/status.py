@@ -10,6 +10,7 @@ from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from arena.campaign.campaign import Answers, Campaign, count_lines, read_validation
 from arena.campaign.jobs import ALIVE, JobRow, Slurm, job_rows
@@ -81,12 +82,12 @@ class CampaignStatus:
             return self.campaign.settings.toy
         return bool(self.batches) and self.batches[-1].plan.toy
 
-    @property
+    @cached_property
     def marks(self) -> dict[str, int]:
         marks = [row.mark for row in self.rows]
         return {mark: marks.count(mark) for mark in ("done", "partial", "missing")}
 
-    @property
+    @cached_property
     def states(self) -> Counter[str]:
         return sum((row.states for row in self.rows), Counter[str]())
 
@@ -108,7 +109,7 @@ class CampaignStatus:
         """All games of the models whose number is known."""
         return sum(row.games or 0 for row in self.rows)
 
-    @property
+    @cached_property
     def speed(self) -> float:
         """Games a second over the last minutes, those of models that are done meanwhile too."""
         if all(job.state != "running" for job in self.jobs):

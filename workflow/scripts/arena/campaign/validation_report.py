@@ -1,10 +1,10 @@
 """The outcome of a validation: rows, what blocks, and the forms it is shown and kept in."""
 
-import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field, fields
 
 from arena.data.layout import Layout
+from arena.journals.records import write_json
 from arena.support.errors import DataError
 from arena.support.humanize import printable
 from arena.support.jsonl import write_atomic
@@ -104,8 +104,7 @@ class Report:
             "dropped_questions": self.dropped,
             "models": models,
         }
-        text = json.dumps(content, indent=1, ensure_ascii=False)
-        write_atomic(layout.validation, text + "\n")
+        write_json(layout.validation, content)
 
     def table(self) -> str:
         """The rows and all that was found, in 80 columns."""

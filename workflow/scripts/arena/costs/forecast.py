@@ -6,7 +6,6 @@ Times come from earlier batches of this judge alone; without any, no time is tol
     held by a job = start + idle (means a job) + games * busy seconds a game
 """
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -21,13 +20,13 @@ from arena.costs.ledger import TOTAL, account, ledger
 from arena.costs.open_prompts import ENOUGH_GAMES, PromptCounter
 from arena.data.layout import Layout
 from arena.data.lengths import context_of
-from arena.journals.records import read_json
+from arena.journals.records import read_batches, read_json
 from arena.setup.prompt_check import prompt_differences
 from arena.setup.settings import Settings
 from arena.support.coerce import number_of
 from arena.support.errors import DataError
 from arena.support.humanize import count, duration
-from arena.support.jsonl import write_atomic
+from arena.support.jsonl import dump_line, write_atomic
 
 
 def measured(rows: pd.DataFrame) -> dict[str, float] | None:
@@ -114,7 +113,9 @@ def forecast(settings: Settings, report: Report, *, now: float | None = None) ->
         jobs=len(batches),
         prompt_tokens=sum(sizes),
     )
-    accounts, _ = account(settings.root)  # without them a job's first seconds are not known
+    accounts, _ = account(
+        read_batches(settings.root)
+    )  # without them a job's first seconds are not known
     if rates := measured(ledger(settings.root, now, accounts=accounts)):
         games = [sum(len(found[model][0]) for model in models) for models in batches]
         held = [rates["job_s"] + number * rates["game_s"] for number in games]
@@ -151,8 +152,7 @@ def _notes(settings: Settings, told: Forecast) -> Iterator[str]:
 def keep(found: Forecast, layout: Layout, now: float) -> None:
     """Write forecast.json, to be compared with what the run will have used."""
     if found.games:  # with nothing to play nothing is forecast
-        content = json.dumps({"time": now, **asdict(found)}, ensure_ascii=False)
-        write_atomic(layout.forecast, content + "\n")
+        write_atomic(layout.forecast, dump_line({"time": now, **asdict(found)}))
 
 
 def against_used(layout: Layout, now: float, price: float | None) -> list[tuple[str, Any, Any]]:
@@ -164,7 +164,7 @@ def against_used(layout: Layout, now: float, price: float | None) -> list[tuple[
     since = number_of(told.get("time"))
     if since is None:
         raise DataError(f"{layout.forecast}: no forecast; run `snakemake validate` before a run")
-    accounts, _ = account(layout.root)
+    accounts, _ = account(read_batches(layout.root))
     used = ledger(layout.root, now, price, accounts, since=since).iloc[-1]
     if not used.jobs:
         when = datetime.fromtimestamp(since).strftime("%d %b %Y %H:%M")

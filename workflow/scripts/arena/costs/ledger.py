@@ -71,9 +71,9 @@ def ledger(
     return frame[list(COLUMNS)]
 
 
-def account(root: Path) -> tuple[dict[str, slurm.Account], str | None]:
-    """Slurm's accounting of all jobs of a campaign, and why it cannot be had."""
-    return slurm.sacct(one.job for b in read_batches(root) for one in b.attempts if one.job)
+def account(batches: Iterable[Batch]) -> tuple[dict[str, slurm.Account], str | None]:
+    """Slurm's accounting of all jobs of these batches, and why it cannot be had."""
+    return slurm.sacct(one.job for batch in batches for one in batch.attempts if one.job)
 
 
 def as_tsv(rows: pd.DataFrame) -> str:

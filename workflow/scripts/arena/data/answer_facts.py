@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ import msgspec
 from arena.data.answers import Answer, AnswerFile, read_answers
 from arena.data.questions import Question
 from arena.support.errors import DataError
-from arena.support.jsonl import write_atomic
+from arena.support.jsonl import dump_line, write_atomic
 
 # Raise it when `Facts` or the rules behind them change: older memories are then read anew.
 _VERSION = 2
@@ -127,4 +126,4 @@ class FactsMemory:
         if self.path and self.read:
             content = msgspec.to_builtins({self._key: self._files})
             with contextlib.suppress(OSError):  # read-only: only the next start is slower
-                write_atomic(self.path, json.dumps(content, ensure_ascii=False) + "\n")
+                write_atomic(self.path, dump_line(content))

@@ -6,7 +6,6 @@ the death of a whole node what was not yet put on disk (`sync`). A game is known
 """
 
 import contextlib
-import json
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
@@ -21,7 +20,7 @@ from arena.data.game_state import STATES
 from arena.data.games import Game
 from arena.support.coerce import count_of, dict_of, number_of
 from arena.support.errors import JournalError
-from arena.support.jsonl import Line, parse_line
+from arena.support.jsonl import Line, dump_line, parse_line
 
 NO_TOKENS = {"prompt": 0, "cached": 0, "completion": 0}
 
@@ -87,8 +86,7 @@ class Record:
         return record
 
     def line(self) -> str:
-        plain = {key: getattr(self, key) for key in self.__slots__}
-        return json.dumps(plain, ensure_ascii=False) + "\n"
+        return dump_line({key: getattr(self, key) for key in self.__slots__})
 
     @property
     def is_repeatable(self) -> bool:

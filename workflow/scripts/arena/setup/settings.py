@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ class Settings:
             **({"fold_system": True} if self.judge.get("fold_system") else {}),
         }
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Of `judgment_params`: two runs of equal digest make equal judgments of equal files."""
         return _digest(self.judgment_params())

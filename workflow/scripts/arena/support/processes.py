@@ -26,11 +26,10 @@ TRACKER_SECONDS = 1.0  # it needs milliseconds
 UNKILLED_SECONDS = 10.0  # a GPU's driver frees memory for seconds, or hangs for good
 
 
-def adopt_orphans() -> bool:
-    """Become the parent of orphans among the descendants; False where the system cannot (macOS)."""
-    if not sys.platform.startswith("linux"):
-        return False
-    return ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+def adopt_orphans() -> None:
+    """Become the parent of orphans among the descendants, where the system can (not macOS)."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def started(pid: int) -> str | None:

@@ -95,16 +95,13 @@ def time_left(job: str, patience: float) -> float | None:
 
 def sacct(ids: Iterable[str]) -> tuple[dict[str, Account], str | None]:
     """GPU hours of jobs by Slurm's accounting, and why they cannot be told (None: they can)."""
-    wanted = ",".join(sorted(set(ids)))
+    wanted = set(ids)
     if not wanted or shutil.which("sacct") is None:
         return {}, None
-    # --duplicates: a requeued job has one record a life, and each held its GPUs.
-    command = ["sacct", "-n", "-P", "-X", "--duplicates", "-j", wanted]
-    command += ["-o", "JobIDRaw,State,ElapsedRaw,AllocTRES,NodeList,Start"]
-    output, problem = _call(command)
+    output, problem = _call(_sacct(wanted, "JobIDRaw,ElapsedRaw,AllocTRES"))
     accounts: dict[str, Account] = {}
     for line in output.splitlines():
-        ident, _, elapsed, tres, *_ = line.split("|")
+        ident, elapsed, tres = line.split("|")
         gpus = int(found[1]) if (found := _TRES_GPUS.search(tres)) else 0
         before, held = accounts.get(ident, Account(0, 0)), int(elapsed or 0)
         hours = before.gpu_hours + held * gpus / 3600
@@ -116,8 +113,7 @@ def ended(ids: Iterable[str]) -> dict[str, list[tuple[str, float, float]]]:
     """State, start and end (s since 1970) of each time that a job ran and ended, by job, as far as
     the accounting tells: a job that was requeued has several.
     """
-    command = ["sacct", "-n", "-P", "-X", "--duplicates", "-j", ",".join(sorted(set(ids)))]
-    command += ["-o", "JobIDRaw,State,Start,End"]
+    command = _sacct(ids, "JobIDRaw,State,Start,End")
     output, _ = _call(command, env=os.environ | {"SLURM_TIME_FORMAT": "%s"})
     found: dict[str, list[tuple[str, float, float]]] = {}
     for line in output.splitlines():
@@ -126,6 +122,12 @@ def ended(ids: Iterable[str]) -> dict[str, list[tuple[str, float, float]]]:
             times = float(start), float(end)
             found.setdefault(ident, []).append((state.split()[0], *times))  # "CANCELLED by 1000"
     return found
+
+
+def _sacct(ids: Iterable[str], fields: str) -> list[str]:
+    """--duplicates: a requeued job has one record a life, and each held its GPUs."""
+    wanted = ",".join(sorted(set(ids)))
+    return ["sacct", "-n", "-P", "-X", "--duplicates", "-j", wanted, "-o", fields]
 
 
 def seconds(text: str) -> float | None:
