@@ -1,12 +1,12 @@
 """Stands between our process and the judge, so that the judge never outlives us.
 
 `python -m arena.judge.keeper PID GRACE RECORD -- COMMAND...` starts the command in a session of its
-own and ends when the command ends, or when standard input is closed: by the process (its pid) that
-wants the judge to end, or by the system because that process was killed (`kill -9`). In both cases
-everything below is ended first, whatever session it has moved to. The exit status is the command's;
-128 + N for a signal N; 0 where we ended it.
+own and ends when the command ends, or at the end of standard input: the process (its pid) that
+wants the judge to end writes GOODBYE and closes it; where that process was killed (`kill -9`), the
+system closes it without a word. In both cases everything below is ended first, whatever session it
+has moved to. The exit status is the command's; 128 + N for a signal N; 0 where we ended it.
 
-Where that process is not there any more, the keeper writes the end of the attempt into its record.
+Without a word the keeper writes the end of the attempt into its record.
 """
 
 import os
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from arena.support.processes import Descendants, adopt_orphans
 
+GOODBYE = b"."
 AFTER_CRASH = 2.0  # s; what a dead judge leaves behind has nothing to finish
 
 
@@ -53,10 +54,16 @@ def reap() -> dict[int, int]:
     return ended
 
 
+def was_killed() -> bool:
+    """Whether our parent was: the system closes its files before it stops being our parent."""
+    ended, _, _ = select.select([0], [], [], 0)
+    return bool(ended) and os.read(0, len(GOODBYE)) != GOODBYE
+
+
 def main() -> None:
     parent, grace, record, _, *command = sys.argv[1:]
     status = keep(command, float(grace))
-    if record and os.getppid() != int(parent):
+    if record and was_killed():
         from arena.journals.records import write_killed  # here: the judge has ended, come what may
 
         write_killed(Path(record), int(parent))

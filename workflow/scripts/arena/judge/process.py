@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from arena.judge.keeper import GOODBYE
 from arena.setup.judge_command import SCRIPTS
 from arena.support.humanize import printable
 from arena.support.processes import Descendants
@@ -102,7 +103,9 @@ class Process:
 
         Returns what does not end: processes that hang in a driver, and hold its GPU.
         """
-        self._stdin.close()
+        if not self._stdin.is_closing():
+            self._stdin.write(GOODBYE)
+            self._stdin.close()
         await self.keeper.wait()
         # What a keeper that was killed has left is ours now.
         left = await asyncio.to_thread(Descendants(other_sessions=True).end, 0)
