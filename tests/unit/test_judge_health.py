@@ -103,7 +103,6 @@ def test_length_bias_and_empty_answers():
     lengths = Lengths(
         model=np.array([[200.0, 30.0, 0.0, 100.0, np.nan]]),
         baseline=np.array([100.0, 100.0, 100.0, 100.0, 100.0]),
-        empty=np.array([[False, False, True, False, False]]),
     )
     unjudged = replace(verdicts, codes=verdicts.codes.copy())
     unjudged.codes[0, 0, 2] = ABSENT

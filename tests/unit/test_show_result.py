@@ -263,6 +263,15 @@ def test_answers_are_found_under_any_of_their_names(tmp_path):
     assert set(tokens) == {"org/a", "org/b", "org/c", "org/base"}
 
 
+def test_answers_without_a_token_are_not_of_an_unknown_number(tmp_path):
+    data = judgments(tmp_path, j__a=[line(str(i), "A>B", "B>A") for i in range(9)])
+    result = result_of(data, rounds=5)
+    board, *others = result.boards
+    rows = [replace(row, avg_tokens=0.0 if row.model == "a" else None) for row in board.rows]
+    text = files(replace(result, boards=[replace(board, rows=rows), *others]))["leaderboard.txt"]
+    assert {line.split()[-1] for line in text.splitlines() if line.split()[1:2] == ["a"]} == {"0"}
+
+
 def test_average_tokens_are_those_of_the_published_table(shared_data, tmp_path):
     """Arena-Hard v0.1 prints 423, 354 and 329 tokens for these models."""
     folder = shared_data / "arena-hard-v0.1-older-shape"

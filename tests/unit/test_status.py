@@ -441,6 +441,27 @@ def test_each_fault_is_named_with_its_log(campaign, monkeypatch):
     assert [one.grave for one in found] == sorted((one.grave for one in found), reverse=True)
 
 
+def test_how_an_earlier_attempt_ended_is_told_while_the_next_plays(campaign, monkeypatch):
+    """Else Slurm's words are on the screen for the seconds between two attempts only."""
+    queue = []
+    monkeypatch.setattr(slurm, "squeue", lambda: (queue, None))
+    write_batch(campaign.layout.root, "r-01", ["a"])
+    first = attempt(0, 5, 9, 70, cause="(TIMEOUT)", kind="walltime", slurm_job_id="1", run="r")
+    former = attempt(0, 5, 9, 70, cause="(NODE_FAIL)", kind="slurm", slurm_job_id="0", run="q")
+
+    def told(record):
+        write_attempt(campaign.layout.root, "r-01", record)
+        told = [one.text for one in problems(StatusReader(campaign).read(T0 + 100))]
+        return ["(TIMEOUT)" in text for text in told if "r-01" in text]
+
+    second = attempt(75, 80, None, None, slurm_job_id="2", run="r")
+    queue.append(job("2", "PENDING", batch="r-01"))
+    assert told(first) == [True]
+    queue[:] = [job("2", "RUNNING")]
+    assert told(second | {"earlier": [former, first]}) == [True]
+    assert told(second | {"earlier": [former]}) == []
+
+
 def test_a_model_that_is_given_up_is_told_while_the_others_play(campaign):
     root = campaign.layout.root
     for model in ("base", "a", "b"):

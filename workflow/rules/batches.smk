@@ -51,10 +51,6 @@ def described(wildcards):
     return json.dumps(described.to_json(), indent=1).replace("'", r"\u0027")
 
 
-def opponents(wildcards):
-    return [path for _, path in SETTINGS.opponents()]
-
-
 def answers_of_batch(wildcards):
     return [SETTINGS.answer(model) for model in members(wildcards.batch)]
 

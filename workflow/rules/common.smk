@@ -59,6 +59,7 @@ with errors_for_users():
 
 LAYOUT = Layout(SETTINGS.root)
 ROOT = str(SETTINGS.root)
+OPPONENTS = [path for _, path in SETTINGS.opponents()]
 
 
 wildcard_constraints:
@@ -109,7 +110,7 @@ def names_of_judged(wildcards):
 
 def other_settings(wildcards):
     """A note for the tables: one table should be of one setting."""
-    settled = [name for name in names_of_judged(wildcards) if name not in plan().models]
+    settled = [name for name in names_of_judged(wildcards) if plan().batch_of(name) is None]
     return made_otherwise(LAYOUT, settled, SETTINGS.digest)
 
 
@@ -117,7 +118,7 @@ def style_answers(wildcards):
     """Style control compares the answers as well as the verdicts; their tokens can be shown."""
     if not (SETTINGS.leaderboard["control_features"] or SETTINGS.leaderboard["tokens"]):
         return []
-    models = [Path(file).stem for file in all_judgments(wildcards)] + SETTINGS.baseline_models
+    models = names_of_judged(wildcards) + SETTINGS.baseline_models
     return [file for model in models if Path(file := SETTINGS.answer(model)).exists()]
 
 

@@ -65,7 +65,7 @@ else:
         input:
             batch=f"{ROOT}/batches/{{batch}}.json",
             answers=answers_of_batch,
-            opponents=opponents,
+            opponents=OPPONENTS,
             questions=str(SETTINGS.questions),
         output:
             temp(f"{ROOT}/played/{{batch}}"),
@@ -115,7 +115,7 @@ rule judgment:
         unpack(made_by),
         # Whether they have changed is told by their content (arena/batch/made.py), not by time stamps.
         answer=ancient(SETTINGS.answer("{model}")),
-        opponents=ancient([path for _, path in SETTINGS.opponents()]),
+        opponents=ancient(OPPONENTS),
         questions=ancient(str(SETTINGS.questions)),
     output:
         SETTINGS.judgment("{model}"),

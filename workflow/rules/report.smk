@@ -35,18 +35,11 @@ rule judge_health:
         "../envs/arena.yaml"
     params:
         models=names_of_judged,
-        places={
-            "bench": SETTINGS.bench,
-            "judge": SETTINGS.judge["name"],
-            "answers_dir": str(SETTINGS.answers_dir),
-        },
+        places=PLACES,
         options={
             "rule": SETTINGS.leaderboard["rule"],
             "weight": SETTINGS.leaderboard["weight"],
-            "seed": SETTINGS.seed,
-            "baselines": SETTINGS.baseline_models,
-            "patterns": SETTINGS.prompts["patterns"],
-            "toy": SETTINGS.toy,
+            **READING,
         },
     script:
         "../scripts/judge_health.py"
@@ -111,18 +104,11 @@ rule show_games:
         "../envs/arena.yaml"
     params:
         models=names_of_judged,
-        places={
-            "bench": SETTINGS.bench,
-            "judge": SETTINGS.judge["name"],
-            "answers_dir": str(SETTINGS.answers_dir),
-        },
+        places=PLACES,
         questions=str(SETTINGS.questions),
         options={
             "rule": SETTINGS.leaderboard["rule"],
-            "seed": SETTINGS.seed,
-            "baselines": SETTINGS.baseline_models,
-            "patterns": SETTINGS.prompts["patterns"],
-            "toy": SETTINGS.toy,
+            **READING,
         },
     script:
         "../scripts/show_games.py"

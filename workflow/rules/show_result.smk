@@ -14,6 +14,20 @@ if SETTINGS.leaderboard["steps"]:
     LEADERBOARD["curves"] = f"{ROOT}/curves.csv"
 
 
+# What every rule that reads judgments is told.
+PLACES = {
+    "bench": SETTINGS.bench,
+    "judge": SETTINGS.judge["name"],
+    "answers_dir": str(SETTINGS.answers_dir),
+}
+READING = {
+    "seed": SETTINGS.seed,
+    "baselines": SETTINGS.baseline_models,
+    "patterns": SETTINGS.prompts["patterns"],
+    "toy": SETTINGS.toy,
+}
+
+
 localrules:
     show_result,
 
@@ -32,17 +46,10 @@ rule show_result:
     params:
         models=names_of_judged,
         notes=other_settings,
-        places={
-            "bench": SETTINGS.bench,
-            "judge": SETTINGS.judge["name"],
-            "answers_dir": str(SETTINGS.answers_dir),
-        },
+        places=PLACES,
         options={
             **SETTINGS.leaderboard,
-            "seed": SETTINGS.seed,
-            "baselines": SETTINGS.baseline_models,
-            "patterns": SETTINGS.prompts["patterns"],
-            "toy": SETTINGS.toy,
+            **READING,
         },
     script:
         "../scripts/show_result.py"

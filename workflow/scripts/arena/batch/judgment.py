@@ -4,7 +4,7 @@ import sys
 import time
 from pathlib import Path
 
-from arena.batch.made import Made, link
+from arena.batch.made import link, whole
 from arena.data.layout import Layout
 from arena.support.errors import DataError, OpenGames
 
@@ -18,13 +18,14 @@ def publish(layout: Layout, model: str, settings: str, batch: str | None, target
     settings: `Settings.digest` of today. batch: which should have made them, for the reason.
     Raises OpenGames where they were not made, DataError where their inputs have changed since.
     """
-    source, made = layout.made(model), _made(layout, model, settings)
+    source = layout.made(model)
+    made = whole(layout, model, source, settings)
     if made is None and batch and _is_done(layout.played(batch), model):
         print(f"{model}: waiting at most {LATE:g} s for {source}", file=sys.stderr, flush=True)
         until = time.monotonic() + LATE
         while made is None and time.monotonic() < until:
             time.sleep(LOOK)
-            made = _made(layout, model, settings)
+            made = whole(layout, model, source, settings)
     if made is None:
         raise OpenGames(f"{model}: {_why_not(layout, model, batch)}")
     if changed := made.changed():
@@ -33,13 +34,6 @@ def publish(layout: Layout, model: str, settings: str, batch: str | None, target
             "not of today's files. Run the same command again: only changed games are asked"
         )
     link(source, target)
-
-
-def _made(layout: Layout, model: str, settings: str) -> Made | None:
-    """What was made with these settings, where it can be seen here, whole."""
-    made, source = Made.read(layout.made_record(model)), layout.made(model)
-    is_whole = made is not None and source.exists() and source.stat().st_size == made.size
-    return made if made and is_whole and made.settings == settings else None
 
 
 def _is_done(played: Path, model: str) -> bool:

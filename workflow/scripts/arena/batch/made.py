@@ -114,10 +114,10 @@ class Made:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
-    def is_of(self, settings: str, sha256: Mapping[str, str | None]) -> bool:
-        """Whether it was made with these settings, from files of these digests by role."""
-        ours = {role: one.sha256 for role, one in self.inputs.items()}
-        return self.settings == settings and ours == dict(sha256)
+    def is_of(self, roles: Mapping[str, str], digests: "Digests") -> bool:
+        """Whether it was made from files of the content that these have today, by role."""
+        today = {role: digests.of(path, self.inputs.get(role)) for role, path in roles.items()}
+        return {role: one.sha256 for role, one in self.inputs.items()} == today
 
     def changed(self) -> list[str]:
         """Paths of inputs that are not what they were when they were read."""
@@ -132,6 +132,16 @@ class Made:
         return found
 
 
+def whole(layout: Layout, model: str, judgment: str | Path, settings: str) -> Made | None:
+    """The record of a model's judgments that are there, whole and made with these settings."""
+    try:
+        size = os.stat(judgment).st_size  # noqa: PTH116
+    except OSError:
+        return None
+    made = Made.read(layout.made_record(model))
+    return made if made and (made.size, made.settings) == (size, settings) else None
+
+
 def is_current(
     layout: Layout,
     model: str,
@@ -141,15 +151,8 @@ def is_current(
     digests: Digests,
 ) -> bool:
     """Whether a model's judgment file is there and of today's settings and inputs."""
-    try:
-        size = os.stat(judgment).st_size  # noqa: PTH116
-    except OSError:
-        return False
-    made = Made.read(layout.made_record(model))
-    if made is None or made.size != size or made.settings != settings:
-        return False
-    today = {role: digests.of(path, made.inputs.get(role)) for role, path in roles.items()}
-    return made.is_of(settings, today)
+    made = whole(layout, model, judgment, settings)
+    return made is not None and made.is_of(roles, digests)
 
 
 def link(source: Path, target: Path) -> None:

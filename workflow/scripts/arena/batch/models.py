@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from arena.batch.made import Digests, Input, Made, read_input, stat_of
+from arena.batch.made import Digests, Input, read_input, stat_of, whole
 from arena.data.answers import read_answers
 from arena.data.games import Game, GameSettings, plan_games
 from arena.data.layout import Layout
@@ -41,11 +41,10 @@ class Files:
 
     def is_made(self, name: str) -> bool:
         """Whether an earlier attempt of this run made the model's judgments."""
-        made = Made.read(self._layout.made_record(name))
-        if made is None or made.run != self._plan.run or not self._layout.made(name).exists():
+        made = whole(self._layout, name, self._layout.made(name), self._plan.settings)
+        if made is None or made.run != self._plan.run:
             return False
-        today = {role: self._digests.of(path) for role, path in self._plan.roles(name).items()}
-        return made.is_of(self._plan.settings, today)
+        return made.is_of(self._plan.roles(name), self._digests)
 
     def model(self, name: str) -> Model:
         """DataError where it has no games."""

@@ -44,11 +44,6 @@ class Plan:
     replays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     stale: frozenset[str] = frozenset()
 
-    @property
-    def models(self) -> set[str]:
-        """All whose judgments are made in this run."""
-        return set().union(*self.batches.values(), *self.replays.values())
-
     def members(self, batch: str) -> tuple[str, ...]:
         return self.batches.get(batch) or self.replays.get(batch) or ()
 

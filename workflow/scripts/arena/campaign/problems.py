@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from arena.batch.made import made_otherwise
-from arena.campaign.jobs import JobRow
+from arena.campaign.jobs import ALIVE, JobRow
 from arena.campaign.status import CampaignStatus, ModelRow
 from arena.data.game_state import STATES
 from arena.journals.records import StopKind
@@ -122,6 +122,10 @@ def _job(status: CampaignStatus, job: JobRow) -> Iterator[Problem]:
                 text = f"batch {job.batch.name}: its job {job.job_id} {then}: {why} ({word})"
                 yield Problem(text, grave)
                 break
+    former = [one.stop for one in job.batch.attempts if one.run == job.batch.run and one.stop]
+    if left and former and job.state in ALIVE:
+        text = f"{name}: {counted(len(former), 'attempt')} of this run ended before, the last: "
+        yield Problem(f"{text}{former[-1].text}", where=log)
     if attempt and attempt.restarts:
         number, last = len(attempt.restarts), attempt.restarts[-1]
         times = "once" if number == 1 else f"{number} times"

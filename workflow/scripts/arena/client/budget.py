@@ -8,6 +8,7 @@ it is passed by these, and by what other batches finish until they look again (`
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from arena.data.layout import Layout
@@ -36,18 +37,22 @@ class Meter:
     """Adds up what a run spends; a second reading only looks at what is new."""
 
     def __init__(self, root: Path, run: str, since: float):
-        """since: when a batch of the run was planned; the run began with the first of them.
+        """since: when a batch of the run was planned."""
+        self._root, self._run, self._planned = root, run, since
+        self._journals: dict[Path, Progress] = {}
+        self._games = self._tokens = 0
+
+    @cached_property
+    def _since(self) -> float:
+        """The run began with the first of its batches.
 
         Journals have the times of the nodes' clocks, plans that of the head's: a node whose clock
         is behind would spend nothing. So its own start, by its own clock, counts as well.
         """
-        batches = [batch for batch in read_batches(root) if batch.run == run]
-        starts = [one.start for batch in batches for one in batch.attempts if one.run == run]
+        batches = [batch for batch in read_batches(self._root) if batch.run == self._run]
+        starts = [one.start for batch in batches for one in batch.attempts if one.run == self._run]
         planned = [batch.plan.time for batch in batches]
-        self._root, self._run = root, run
-        self._since = min([since, *filter(None, planned + starts)])
-        self._journals: dict[Path, Progress] = {}
-        self._games = self._tokens = 0
+        return min([self._planned, *filter(None, planned + starts)])
 
     def read(self, now: float) -> Spent:
         for path in Layout(self._root).journals():

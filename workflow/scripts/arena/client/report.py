@@ -57,12 +57,12 @@ class Report:
         self._recent.append(self._told)
         self.tell(f"{progress_text(total, states)}, from the journal")
 
-    def progress(self, states: Counter[str], *, force: bool = False) -> None:
+    def progress(self, states: Counter[str]) -> None:
         """Call often: a line every 30 s, or every 5 % of the games if that is later than 1 s."""
         now, done = time.monotonic(), states.total()
         self._recent.append((now, done))
         then, told = self._told
-        if not force and now - then < EVERY_SECONDS and done - told < EVERY_PART * self._total:
+        if now - then < EVERY_SECONDS and done - told < EVERY_PART * self._total:
             return
         self._told = (now, done)
         begun, first = self._recent[0]

@@ -221,13 +221,18 @@ def _game(game: _Game, rule: str, patterns: Sequence[str]) -> GameResult:
 
 
 def _reply_text(reply: msgspec.Raw) -> str | None:
-    """The reply in `judgment`: the text itself, or its `answer` (some tools: `content`, `text`)."""
+    """The reply in `judgment`, not decoded yet."""
     if reply is _NOTHING:
         return None
     try:
         value = _ANY.decode(reply)
     except (msgspec.DecodeError, UnicodeDecodeError):
         value = json.loads(bytes(reply).decode("utf-8", "replace"))
+    return reply_in(value)
+
+
+def reply_in(value: Any) -> str | None:
+    """The text of a `judgment`: itself, or its `answer` (some tools: `content`, `text`)."""
     if isinstance(value, dict):
         value = next((value[key] for key in ("answer", "content", "text") if value.get(key)), None)
     return value if isinstance(value, str) else None

@@ -17,7 +17,7 @@ from typing import Any
 from arena.data.answers import FAILED_GENERATION, read_answers
 from arena.data.game_state import state_of, states_text
 from arena.data.games import Game, GameSettings, plan_games
-from arena.data.judgments import is_foreign
+from arena.data.judgments import is_foreign, reply_in
 from arena.data.layout import Layout
 from arena.data.questions import line_uid, read_questions
 from arena.data.verdict import as_label
@@ -257,10 +257,8 @@ def _record(
 
 def _reply(plain: Mapping[str, Any]) -> str:
     """The judge's reply wherever a tool has put it; "" where there is none."""
-    reply = plain.get("judgment", plain.get("judgement"))
-    if isinstance(reply, dict):
-        reply = next((reply[key] for key in ("answer", "content", "text") if reply.get(key)), None)
-    if isinstance(reply, str) and reply.strip():
+    reply = reply_in(plain.get("judgment", plain.get("judgement")))
+    if reply and reply.strip():
         return reply
     score = plain.get("score")  # some tools stored the whole reply as the score
     return score if isinstance(score, str) and as_label(score) is None else ""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from arena.data.game_state import states_text
 from arena.data.judgments import is_foreign
+from arena.data.layout import Layout
 from arena.journals.adopt import move_aside
 from arena.journals.journal import Record, read_records
 from arena.journals.lock import Lock
@@ -41,17 +42,14 @@ class Checked:
         return [head] + [f"{self.path}:{flaw.number}: {flaw.error}" for flaw in self.flaws]
 
 
-Key = tuple[str, str, int]  # digest, uid, game
-
-
-def _read(path: Path) -> tuple[list[Record], dict[Key, Record], list[Line]]:
+def _read(path: Path) -> tuple[list[Record], dict[tuple[str, str, int], Record], list[Line]]:
     """All records, the last one of each game, and the lines that are none. JournalError."""
     flaws: list[Line] = []
     try:
         records = list(read_records(path, flaws))
     except OSError as error:
         raise JournalError(f"{path}: cannot be read: {error.strerror}") from error
-    return records, {(one.digest, one.uid, one.game): one for one in records}, flaws
+    return records, {one.key: one for one in records}, flaws
 
 
 def check(path: Path) -> Checked:
@@ -83,7 +81,7 @@ def compact(path: Path, *, reopen: Collection[str] = (), judgments: Path | None 
         kept = [
             record
             for record in records
-            if (final := last[record.digest, record.uid, record.game]).state not in reopen
+            if (final := last[record.key]).state not in reopen
             and (record is final or final.is_repeatable)
         ]
         reopened = sum(record.state in reopen for record in last.values())
@@ -94,7 +92,7 @@ def compact(path: Path, *, reopen: Collection[str] = (), judgments: Path | None 
             judgment = None
         # First: if we are killed in between, the file is made again of the journal as it was.
         if judgment and (reopened or _has_games_in(judgment, reopen)):
-            aside = move_aside(judgment, path.parent.parent / "reopened", datetime.now())
+            aside = move_aside(judgment, Layout(path.parent.parent).reopened, datetime.now())
             said += f", its judgments moved to {aside}"
         try:
             write_atomic(path, (record.line() for record in kept))

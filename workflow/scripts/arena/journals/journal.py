@@ -89,6 +89,11 @@ class Record:
         return dump_line({key: getattr(self, key) for key in self.__slots__})
 
     @property
+    def key(self) -> tuple[str, str, int]:
+        """Of this very game, not only of its prompt."""
+        return self.digest, self.uid, self.game
+
+    @property
     def is_repeatable(self) -> bool:
         """The judge replied, but without a verdict: another asking may bring one."""
         return self.state in ("unparsed", "truncated")
@@ -204,7 +209,7 @@ class Journal(Replayed):
 
     def _take_in(self, record: Record) -> None:
         super()._take_in(record)
-        self._held.add((record.digest, record.uid, record.game))
+        self._held.add(record.key)
 
     def holds(self, digest: str, uid: str, game: int) -> bool:
         """Whether there is a line of this very game, not only of its prompt."""

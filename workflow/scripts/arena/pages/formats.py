@@ -308,7 +308,7 @@ def _table(board: Board) -> DataFrame:
             "Group": groups.get(row.model, "-"),
             "Questions": "-" if row.is_baseline else str(row.questions),
             "Games": "-" if row.is_baseline else str(row.games),
-            "Tokens": _number(row.avg_tokens and int(row.avg_tokens), "d"),  # as v0.1
+            "Tokens": "-" if row.avg_tokens is None else str(int(row.avg_tokens)),  # as v0.1
         }
         for row in board.rows
     ]

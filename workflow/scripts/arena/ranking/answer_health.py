@@ -18,11 +18,14 @@ RATIOS = (0.25, 0.5, 0.8, 1.25, 2.0, 4.0)
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Characters of answers, NaN: no answer; and which of them are empty."""
+    """Characters of answers: 0 is an empty one, NaN none."""
 
     model: np.ndarray  # [M, Q]
     baseline: np.ndarray  # [Q], of the category's baseline
-    empty: np.ndarray  # [M, Q]
+
+    @property
+    def empty(self) -> np.ndarray:  # [M, Q]
+        return self.model == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +76,12 @@ def read_lengths(verdicts: Verdicts, files: Mapping[str, Path]) -> tuple[Lengths
         for uid, answer in file.answers.items():
             if uid in place:
                 lengths[model][place[uid]] = 0 if answer.is_empty else len(answer.text.strip())
-    baseline = np.full(len(place), np.nan)
-    for number, category in enumerate(verdicts.categories):
-        of_baseline = lengths.get(verdicts.baselines[category] or "", baseline)
-        baseline = np.where(verdicts.category == number, of_baseline, baseline)
+    baseline = verdicts.of_baselines(lengths, np.full(len(place), np.nan))
     if missing:
         notes.append(f"no answers to look at: {', '.join(missing)}")
     if np.isnan(baseline).all():
         notes.append("the baseline's answers are not known: no length bias")
-    ours = np.array([lengths[model] for model in verdicts.models])
-    return Lengths(ours, baseline, ours == 0), notes
+    return Lengths(np.array([lengths[model] for model in verdicts.models]), baseline), notes
 
 
 def answer_health(

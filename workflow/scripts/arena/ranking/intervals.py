@@ -143,12 +143,13 @@ def standard_errors(
     """
     known = ~np.isnan(resamples)
     if known.all():  # half the time
-        return resamples.std(axis=0) * np.sqrt(np.maximum(questions, 1) / np.maximum(free, 1))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        rounds = known.sum(axis=0)
-        mean = np.where(known, resamples, 0.0).sum(axis=0) / rounds
-        squares = np.where(known, resamples - mean, 0.0) ** 2
-        errors = np.sqrt(squares.sum(axis=0) / rounds)
+        errors = resamples.std(axis=0)
+    else:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            rounds = known.sum(axis=0)
+            mean = np.where(known, resamples, 0.0).sum(axis=0) / rounds
+            squares = np.where(known, resamples - mean, 0.0) ** 2
+            errors = np.sqrt(squares.sum(axis=0) / rounds)
     return errors * np.sqrt(np.maximum(questions, 1) / np.maximum(free, 1))
 
 

@@ -111,10 +111,7 @@ def _baseline(baselines: Mapping[str, str | None], category: str) -> str | None:
 def _style_columns(verdicts: Verdicts, counts: Mapping[str, np.ndarray], rule: str) -> np.ndarray:
     """Style columns [M, Q, 4], each question against the baseline of its category."""
     unknown = np.full((len(verdicts.questions), 4), np.nan)
-    against = unknown.copy()
-    for number, category in enumerate(verdicts.categories):
-        rows = verdicts.category == number
-        against[rows] = counts.get(verdicts.baselines[category] or "", unknown)[rows]
+    against = verdicts.of_baselines(counts, unknown)
     ours = (counts.get(model, unknown) for model in verdicts.models)
     return np.array([style_columns(one, against, rule) for one in ours])
 
@@ -181,7 +178,7 @@ def _board(
         differences = compare.resampled_differences(scores, resamples, votes, *settings, options.ci)
     known = np.isfinite(scores) & ~is_plain
     best, worst = compare.rank_ranges(differences, known)
-    own = np.arange(len(models)) == (-1 if at_baseline is None else at_baseline)
+    own = np.arange(len(models)) == at_baseline
     played = [(shown.votes > 0).sum(axis=1)]
     played += [each.sum(axis=1) for each in (shown.games, shown.games_won, shown.games_tied)]
     counted = np.where(own, 0, played).astype(int)

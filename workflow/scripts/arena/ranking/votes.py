@@ -77,6 +77,14 @@ class Verdicts:
     # model -> the name of its judgment file, without .jsonl
     files: Mapping[str, str] = field(default_factory=dict)
 
+    def of_baselines(self, known: Mapping[str, np.ndarray], unknown: np.ndarray) -> np.ndarray:
+        """What is `known` [Q, ...] of the baseline of each question's category, else `unknown`."""
+        found = unknown.copy()
+        for number, category in enumerate(self.categories):
+            rows = self.category == number
+            found[rows] = known.get(self.baselines[category] or "", unknown)[rows]
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class Votes:
