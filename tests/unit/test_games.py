@@ -4,7 +4,7 @@ import json
 
 import pytest
 from arena.data.answers import Answer
-from arena.data.games import AskAgain, GameSettings, plan_games, smallest_game
+from arena.data.games import AskAgain, GameSettings, plan_games
 from arena.data.questions import Question
 from arena.support.errors import ConfigError
 
@@ -48,7 +48,7 @@ def test_game_0_shows_the_baseline_first_and_game_1_the_model():
 def test_a_judge_without_a_system_role_gets_all_in_one_message():
     folding = settings(fold_system=True)
     first = games_of(fold_system=True)[0]
-    for game in (first, smallest_game(folding, first)):
+    for game in (first, folding.control(first)):
         (message,) = folding.request(game)["messages"]
         assert message == {"role": "user", "content": f"Judge.\n\n{user_text(game)}"}
     assert first.digest != games_of()[0].digest == games_of(fold_system=False)[0].digest

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from arena.client.replies import Failure, read_reply, read_status, shorten
-from arena.data.games import GameSettings
+from arena.data.games import Requests
 from arena.journals.journal import Outcome
 from arena.support.http import HttpClient, NoReply, Reply
 
@@ -51,7 +51,7 @@ class Asker:
     """All addresses of one judge."""
 
     def __init__(
-        self, endpoints: Sequence[Mapping[str, Any]], settings: GameSettings, *, timeout: float
+        self, endpoints: Sequence[Mapping[str, Any]], settings: Requests, *, timeout: float
     ):
         """endpoints: url, key and, where it differs, model of each. timeout: s a request."""
         keys = {entry["key"] for entry in endpoints if entry.get("key") not in NO_KEYS}

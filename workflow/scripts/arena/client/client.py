@@ -19,7 +19,7 @@ from arena.client.deadline import Deadline
 from arena.client.ready import Server, wait_ready
 from arena.client.refusals import Refusals
 from arena.client.replies import Failure, shorten
-from arena.data.games import Game, GameSettings
+from arena.data.games import Game, Requests
 from arena.journals.batch_games import BatchGames, Prompt
 from arena.journals.journal import NO_TOKENS, Outcome, record_of
 from arena.support.errors import BudgetSpent, JobEnds, JournalError, JudgeError, OpenGames
@@ -76,7 +76,7 @@ class Client:
         most_without: replies without any verdict after which the judge is given up; 0: never.
         """
         self._games = games
-        self._settings: GameSettings = games.settings
+        self._settings: Requests = games.settings
         self._asker = asker
         self._server = server
         self._deadline = deadline

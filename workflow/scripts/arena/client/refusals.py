@@ -9,7 +9,7 @@ address of the judge speaks for itself, for it may have a key and an account of 
 import time
 from dataclasses import dataclass
 
-from arena.data.games import Game, GameSettings, smallest_game
+from arena.data.games import Game, Requests
 from arena.journals.journal import Outcome
 
 MOST_REFUSED = 10  # held back at once; games can be odd, but ten of them in a row hardly are
@@ -28,7 +28,7 @@ class Held:
 class Refusals:
     """The games held back, and the control while it is asked."""
 
-    def __init__(self, settings: GameSettings, *, answered: bool = False):
+    def __init__(self, settings: Requests, *, answered: bool = False):
         """answered: the judge has replied under these settings before, so its 400s that say what
         is wrong with a game are believed. Any other may be new: an account is emptied at any time.
         """
@@ -62,7 +62,7 @@ class Refusals:
         if self._control or not self._held or not (idle or len(self._held) >= MOST_REFUSED):
             return None
         last = self._held[-1]
-        self._control = smallest_game(self._settings, last.game)
+        self._control = self._settings.control(last.game)
         self._address = last.outcome.address
         return self._control
 

@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from arena.data.game_state import state_of
-from arena.data.games import GameSettings
+from arena.data.games import Requests
 from arena.data.verdict import without_thoughts
 from arena.journals.journal import Outcome
 from arena.support.coerce import count_of, dict_of
@@ -76,7 +76,7 @@ class Failure(Exception):
         return f"{self.kind}: {self.message}"
 
 
-def read_reply(body: bytes, settings: GameSettings, redact: Callable[[str], str] = str) -> Outcome:
+def read_reply(body: bytes, settings: Requests, redact: Callable[[str], str] = str) -> Outcome:
     """The outcome of an answer with status 200; raises Failure where it is no chat completion.
 
     An error in such an answer is what the same error with its own status is. redact: takes our keys
@@ -103,7 +103,7 @@ def read_reply(body: bytes, settings: GameSettings, redact: Callable[[str], str]
         page = body.lstrip()[:1] == b"<"
         hint = " (a web page: does api_base lack its /v1?)" if page else ""
         raise Failure("broken", f"not a chat completion{hint}: {_shown(body, redact)}") from None
-    usage = _usage(reply.get("usage"))
+    content, usage = settings.reply(content, thoughts), _usage(reply.get("usage"))
     if finish in _ABORTED:
         raise Failure("broken", f"the server broke the reply off (finish_reason {finish})")
     if finish == "content_filter" or (not content and refusal):

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from arena.data.answers import Answer
 from arena.data.prompts import ANY_CATEGORY, Prompts, fill, messages
@@ -39,17 +39,36 @@ class AskAgain:
 
 @dataclass(frozen=True, slots=True)
 class Game:
-    """One judge call to be. position: of its question in the file, from 0. index: 0 or 1."""
+    """One judge call to be. position: of its question in the file, from 0. index: 0 or 1.
+
+    served: the name of who is asked, where one server goes by several (see `answer_requests`).
+    """
 
     uid: str
     position: int
     index: int
     messages: Messages = field(repr=False, compare=False)
     digest: str
+    served: str = ""
 
     @property
     def key(self) -> tuple[str, int]:
         return self.uid, self.index
+
+
+class Requests(Protocol):
+    """What the client needs to know of what it asks. judge: the name that its server lists."""
+
+    @property
+    def judge(self) -> str: ...
+    @property
+    def ask_again(self) -> AskAgain: ...
+    @property
+    def most_tokens(self) -> int: ...
+    def request(self, game: Game, again: int = 0) -> dict[str, Any]: ...
+    def control(self, like: Game) -> Game: ...
+    def reply(self, content: str, thoughts: str) -> str: ...
+    def verdict(self, reply: str | None) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +151,20 @@ class GameSettings:
             asked = [{"role": "user", "content": "\n\n".join(part["content"] for part in asked)}]
         return {"model": self.judge, "messages": asked, **self.sampling, **changed}
 
+    def control(self, like: Game) -> Game:
+        """A game of a few words with the system prompt, template and sampling of another one.
+
+        It is no game of any model: index -1. What the judge refuses here, it refuses everywhere.
+        """
+        words = {"QUESTION": CONTROL_QUESTION, "ANSWER_A": "2", "ANSWER_B": "3", "REFERENCE": "2"}
+        user = {"role": "user", "content": fill(self.prompts.template, words)}
+        asked = [*like.messages[:-1], user]
+        return Game("", 0, -1, asked, self.digest(asked))
+
+    def reply(self, content: str, thoughts: str) -> str:
+        """What counts of a reply: the judge's thoughts do not."""
+        return content
+
     def verdict(self, reply: str | None) -> str | None:
         """The label that a reply ends on, or None. Thoughts of the judge do not count."""
         return parse_verdict(reply, self.patterns)
@@ -169,17 +202,6 @@ def plan_games(
             asked = messages(prompts, question.category, *texts)
             games.append(Game(question.uid, position, index, asked, settings.digest(asked)))
     return games
-
-
-def smallest_game(settings: GameSettings, like: Game) -> Game:
-    """A game of a few words with the system prompt, the template and the sampling of another one.
-
-    It is no game of any model: index -1. What the judge refuses here, it refuses everywhere.
-    """
-    words = {"QUESTION": CONTROL_QUESTION, "ANSWER_A": "2", "ANSWER_B": "3", "REFERENCE": "2"}
-    user = {"role": "user", "content": fill(settings.prompts.template, words)}
-    asked = [*like.messages[:-1], user]
-    return Game("", 0, -1, asked, settings.digest(asked))
 
 
 def _by_category(value: str | Mapping[str, str]) -> dict[str, str]:

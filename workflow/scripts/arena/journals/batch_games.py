@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from arena.data.games import Game, GameSettings
+from arena.data.games import Game, Requests
 from arena.journals.journal import NO_TOKENS, Journal, Record
 from arena.journals.replay import open_games
 
@@ -37,7 +37,7 @@ class Prompt:
 class BatchGames:
     """The games of a batch by model, and the journal of each model, opened for its digests."""
 
-    settings: GameSettings
+    settings: Requests
     games: Mapping[str, Sequence[Game]]
     journals: Mapping[str, Journal]
     completed: Callable[[str], None] = lambda _: None  # called with a model as it becomes whole

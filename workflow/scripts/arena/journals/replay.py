@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from arena.data.game_state import ANSWERED, state_of
-from arena.data.games import Game, GameSettings
+from arena.data.games import Game, GameSettings, Requests
 from arena.data.judgments import game_dict, judgment_line
 from arena.data.questions import Question
 from arena.journals.journal import Record, Replayed
@@ -37,7 +37,7 @@ def reparse(journal: Replayed, settings: GameSettings) -> None:
         del journal.records[digest], journal.asked[digest]
 
 
-def open_games(games: Iterable[Game], journal: Replayed, settings: GameSettings) -> list[Game]:
+def open_games(games: Iterable[Game], journal: Replayed, settings: Requests) -> list[Game]:
     """Those to ask, each prompt once: without a record, or without a verdict and to ask again."""
     chosen: dict[str, Game] = {}
     for game in games:

@@ -1,0 +1,58 @@
+"""The models of a batch of answers: what each is asked, and the lines that its journal makes."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from arena.batch.made import read_input, whole
+from arena.batch.models import Model
+from arena.data.answer_requests import AnswerSettings, line_of
+from arena.data.games import AskAgain
+from arena.data.layout import Layout
+from arena.data.questions import read_questions
+from arena.journals.lock import Lock
+from arena.journals.records import BatchPlan
+from arena.support.jsonl import iter_lines
+
+
+class AnswerFiles:
+    """As `arena.batch.models.Files`, of answers. settings: by model."""
+
+    def __init__(self, plan: BatchPlan, layout: Layout):
+        self._plan, self._layout = plan, layout
+        self._input = read_input(plan.questions)
+        self.questions = read_questions(plan.questions)
+        self.settings = {
+            name: AnswerSettings(**one, ask_again=AskAgain())
+            for name, one in plan.params["writers"].items()
+        }
+        self._redone: Mapping[str, Any] = plan.params.get("redone") or {}
+
+    def digest(self, name: str) -> str:
+        return self.settings[name].writer
+
+    def is_made(self, name: str) -> bool:
+        """Whether an earlier attempt of this run made the model's answers."""
+        made = whole(self._layout, name, self._layout.made(name), self.digest(name))
+        return made is not None and made.run == self._plan.run
+
+    def model(self, name: str) -> Model:
+        games = self.settings[name].games(self.questions)
+        if again := self._redone.get(name):
+            games = [game for game in games if game.uid in set(again)]
+        return Model(name, games, {"questions": self._input}, Lock(self._layout.journal(name)))
+
+    def lines(self, model: Model) -> Iterator[dict[str, Any]]:
+        """The lines of the answer file by question; a question that was refused has none."""
+        assert model.journal is not None
+        settings = self.settings[model.name]
+        records = {game.uid: model.journal.records[game.digest] for game in model.games}
+        kept = {}
+        if model.name in self._redone:
+            old = iter_lines(self._layout.redone(model.name))
+            kept = {str(line.obj.get("uid")): line.obj for line in old if line.obj}
+        for question in sorted(self.questions, key=lambda one: one.uid):
+            record = records.get(question.uid)
+            if record is not None and record.answer is not None:
+                yield line_of(settings, question, record, model.name)
+            elif question.uid in kept:
+                yield kept[question.uid]

@@ -1,0 +1,267 @@
+"""Which answers are to be made, and which models share a job and a server.
+
+A model's answers are made where there is no answer file, or where `answers.redo` names it: what is
+there is kept, whoever made it. Adapters of one base and chat template share a server; full
+checkpoints of a batch are served one after the other.
+"""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from arena.batch.made import Made
+from arena.batch.plan import Plan
+from arena.data.answer_requests import AnswerSettings
+from arena.data.answers import read_answers
+from arena.data.layout import Layout
+from arena.data.questions import Question, read_questions
+from arena.data.weights import Checkpoint, allowed_rank, read_checkpoint, same_weights
+from arena.journals.journal import read_records
+from arena.journals.records import REPLAY, BatchPlan
+from arena.setup.answers import Answers, Writer
+from arena.setup.judge_command import command_of
+from arena.setup.settings import Settings
+from arena.support.errors import ConfigError, DataError
+from arena.support.humanize import counted, listing
+
+REDONE = "-redone"  # ends the digest of answers that were asked once more
+
+
+@dataclass(frozen=True)
+class AnswerPlan(Plan):
+    """As `Plan`, of answers. digests: of all that determines a planned model's answers.
+
+    problems: model -> why its answers cannot be made. unfinished: checkpoints that are still being
+    written, left for the next run. redone: model with an answer file -> questions asked once more.
+    """
+
+    digests: Mapping[str, str] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
+    unfinished: tuple[str, ...] = ()
+    redone: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    checkpoints: Mapping[str, Checkpoint] = field(default_factory=dict)
+
+    @property
+    def models(self) -> frozenset[str]:
+        """Whose answers are made in this run."""
+        return frozenset(self.digests)
+
+    def lines(self, games: Mapping[str, int]) -> Iterator[str]:
+        """A line a batch, for the terminal. games: questions of each model."""
+        for name, models in self.batches.items():
+            asked = counted(sum(games.get(model, 0) for model in models), "answer")
+            yield f"answers {name}: {counted(len(models), 'model')}, {asked}: {', '.join(models)}"
+        if complete := sum(map(len, self.replays.values())):
+            yield f"{counted(complete, 'model')} with all answers in the journals: no server is needed"
+        if self.unfinished:
+            yield f"still being written, left for the next run: {listing(self.unfinished)}"
+
+
+def make_answer_plan(settings: Settings) -> AnswerPlan:
+    """Plan the answers of the selected models, the baselines and the reference."""
+    answers = settings.answers
+    if answers is None:
+        return AnswerPlan()
+    layout, questions = Layout(answers.root), read_questions(settings.questions)
+    names = dict.fromkeys([*settings.selected, *(name for name, _ in settings.opponents())])
+    problems, unfinished, digests, redone = {}, [], {}, {}
+    checkpoints: dict[str, Checkpoint] = {}
+    waiting: dict[tuple, list[str]] = defaultdict(list)
+    complete: list[str] = []
+    for model in names:
+        if (writer := answers.writers.get(model)) is None:
+            continue
+        path = Path(settings.answer(model))
+        again = _asked_again(model, path, answers, layout) if path.exists() else ()
+        if path.exists() and not again:
+            continue
+        try:
+            found = None
+            if writer.path and writer.server["server"] != "demo":
+                found = read_checkpoint(writer.path, writer.base)
+                if found.is_unfinished:
+                    unfinished.append(model)
+                    continue
+            group = _group(writer, found)
+        except DataError as error:
+            problems[model] = str(error)
+            continue
+        digests[model] = writer.digest(found.digest if found else "")
+        if again:
+            redone[model] = again
+            digests[model] += REDONE
+        if found:
+            checkpoints[model] = found
+        if _holds(layout, answer_settings(model, writer, digests[model]), questions, again):
+            complete.append(model)
+        else:
+            waiting[group].append(model)
+    batches: dict[str, tuple[str, ...]] = {}
+    for members in waiting.values():
+        batches |= _named(members, answers, digests)
+    notes = [
+        f"{', '.join(same)}: the same weights under several names"
+        for same in same_weights(checkpoints)
+    ]
+    return AnswerPlan(
+        batches,
+        _named(complete, answers, digests, REPLAY),
+        digests=digests,
+        problems=problems,
+        unfinished=tuple(unfinished),
+        redone=redone,
+        notes=tuple(notes),
+        checkpoints=checkpoints,
+    )
+
+
+def answer_settings(model: str, writer: Writer, digest: str) -> AnswerSettings:
+    return AnswerSettings(
+        model,
+        digest,
+        writer.sampling,
+        writer.system_prompt,
+        writer.end_think_token,
+        toy=writer.server["server"] == "demo",
+    )
+
+
+def _group(writer: Writer, found: Checkpoint | None) -> tuple:
+    """What models must have in common to share a batch. Raises DataError where none can be."""
+    if found is None:
+        return (writer.server["server"],)
+    allowed_rank([found.rank or 1])
+    if found.kind == "adapter":
+        return ("adapters", str(found.base), writer.chat_template or found.template)
+    if not (writer.chat_template or found.template):
+        raise DataError(f"{writer.path}: no chat template: give one, answers.chat_template")
+    return ("full",)
+
+
+def _asked_again(model: str, path: Path, answers: Answers, layout: Layout) -> tuple[str, ...]:
+    """Questions of an answer file that `answers.redo` wants asked once more; once only."""
+    made = Made.read(layout.made_record(model))
+    if made is not None and made.settings.endswith(REDONE):
+        return ()
+    if model in answers.redo:
+        return tuple(read_answers(path).answers)
+    if not answers.redo_states:
+        return ()
+    return tuple(
+        uid
+        for uid, answer in read_answers(path).answers.items()
+        if ("empty" in answers.redo_states and answer.is_empty)
+        or ("cut" in answers.redo_states and answer.finish_reason == "length")
+    )
+
+
+def _holds(
+    layout: Layout, held: AnswerSettings, questions: Sequence[Question], only: Sequence[str]
+) -> bool:
+    """Whether the journal holds an answer to every question, or to those named."""
+    path = layout.journal(held.judge)
+    if not path.exists():
+        return False
+    wanted = {game.digest for game in held.games(questions) if not only or game.uid in only}
+    return wanted <= {record.digest for record in read_records(path)}
+
+
+def _named(
+    models: Sequence[str], answers: Answers, digests: Mapping[str, str], prefix: str = ""
+) -> dict[str, tuple[str, ...]]:
+    batches = {}
+    for start in range(0, len(models), answers.batch_size):
+        members = tuple(models[start : start + answers.batch_size])
+        key = json.dumps([str(answers.root.absolute()), [(one, digests[one]) for one in members]])
+        batches[prefix + hashlib.sha256(key.encode()).hexdigest()[:8]] = members
+    return batches
+
+
+def servings(plan: AnswerPlan, models: Sequence[str], answers: Answers) -> list[dict[str, Any]]:
+    """The servers of a batch, one after the other: `models` of each, and what is to be launched."""
+    found: list[dict[str, Any]] = []
+    shared: dict[str, Any] | None = None
+    for model in models:
+        writer, checkpoint = answers.writers[model], plan.checkpoints.get(model)
+        server = dict(writer.server)
+        options = ["--chat-template", writer.chat_template] if writer.chat_template else []
+        if server["server"] == "demo" or (checkpoint and checkpoint.kind == "adapter"):
+            if shared is None:
+                shared = {"models": [], "server": server | {"name": f"{model}-base"}}
+                found.append(shared)
+            shared["models"].append(model)
+            continue
+        server["options"] = options
+        found.append({"models": [model], "server": server})
+    if shared:
+        _share(shared, plan, answers)
+    for one in found:
+        if one["server"].get("options") and "{options}" not in command_of(one["server"]):
+            raise ConfigError(
+                "config: answers.command: {options} is missing: adapters and chat templates are "
+                "given to the server there"
+            )
+    return found
+
+
+def _share(shared: dict[str, Any], plan: AnswerPlan, answers: Answers) -> None:
+    """The one server of adapters, or of the toy."""
+    models, server = shared["models"], shared["server"]
+    if server["server"] == "demo":
+        server["options"] = ["--writes", *models]
+        server["name"] = models[0]
+        return
+    found = [plan.checkpoints[model] for model in models]
+    template = answers.writers[models[0]].chat_template
+    server["path"] = str(found[0].base)
+    server["options"] = [
+        *("--enable-lora", "--max-loras", str(len(models))),
+        *("--max-lora-rank", str(allowed_rank([one.rank or 1 for one in found]))),
+        *("--lora-modules", *(f"{m}={one.path}" for m, one in zip(models, found, strict=True))),
+        *(["--chat-template", template] if template else []),
+    ]
+
+
+def describe_answers(
+    batch: str, models: Sequence[str], plan: AnswerPlan, settings: Settings, run: str, now: float
+) -> BatchPlan:
+    """All that a batch's job needs to know."""
+    answers = settings.answers
+    assert answers is not None
+    number = len(read_questions(settings.questions))
+    runs = servings(plan, models, answers) if batch in plan.batches else []
+    writers = {}
+    for model in models:
+        held = answer_settings(model, answers.writers[model], plan.digests[model])
+        writers[model] = {
+            "judge": held.judge,
+            "writer": held.writer,
+            "sampling": dict(held.sampling),
+            "system_prompt": held.system_prompt,
+            "end_think_token": held.end_think_token,
+            "toy": held.toy,
+        }
+    return BatchPlan(
+        batch=batch,
+        run=run,
+        models=tuple(models),
+        root=str(answers.root),
+        questions=str(settings.questions),
+        answers={model: answers.writers[model].path for model in models},
+        params={
+            "writers": writers,
+            "stop_doubtful": answers.stop_doubtful,
+            "redone": {model: plan.redone[model] for model in models if model in plan.redone},
+        },
+        judge=runs[0]["server"] if runs else {},
+        servings=tuple(runs),
+        games=dict.fromkeys(models, number),
+        budget=settings.budget,
+        gpu_hour_cost=settings.gpu_hour_cost,
+        time=now,
+    )

@@ -1,0 +1,188 @@
+"""The block `answers` of config.yaml: who writes the answers of which models, and how.
+
+Precedence as for the judge: config.yaml, the model's block in Arena-Hard-Auto's api_config.yaml,
+the defaults. What is not named here takes its answers as they are.
+"""
+
+import fnmatch
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from arena.data.weights import expand
+from arena.setup.settings import DEFAULTS
+from arena.setup.upstream import Upstream, read_endpoints
+from arena.support.errors import ConfigError
+from arena.support.files import load_yaml, read_text
+from arena.support.names import check_model_name, did_you_mean
+
+_SERVER = ("command", "setup", "endpoints", "parallel", "ready_minutes", "max_restarts")
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Who writes a model's answers, and how. path: folder of weights, "" where none is served.
+
+    server: as `Settings.server_settings()`, of what listens; of a folder still without its command
+    line's names. sampling: the request's fields besides model and messages.
+    """
+
+    server: dict[str, Any]
+    path: str = ""
+    base: str | None = None
+    chat_template: str | None = None
+    system_prompt: str | None = None
+    end_think_token: str | None = None
+    sampling: dict[str, Any] = field(default_factory=dict)
+
+    def digest(self, weights: str) -> str:
+        """Of all that determines the answers besides the questions. weights: digest of `path`."""
+        template = read_text(self.chat_template) if self.chat_template else None
+        plain = [weights, template, self.system_prompt, self.end_think_token, self.sampling]
+        if not self.path:
+            named = ("name", "endpoints", "api_config")
+            plain.append([self.server.get(key) for key in named])
+        text = json.dumps(plain, sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """writers: by model. root: of journals, batches and logs. redo: models whose answers are made
+    once more, or {"empty", "cut"}: answers that are asked again. stop_doubtful: give up a model
+    whose first answers show that something is wrong.
+    """
+
+    writers: dict[str, Writer]
+    root: Path
+    batch_size: int
+    redo: frozenset[str]
+    redo_states: frozenset[str]
+    stop_doubtful: bool
+    walltime: dict[str, float]
+
+
+def resolve_answers(
+    config: Mapping[str, Any], results: Path, upstream: Upstream | None, *, rehearsal: bool
+) -> Answers | None:
+    """The block `answers` completed; None without one. results: `<results_dir>/<bench>`.
+
+    Raises ConfigError naming the key, or the file and key of the checkout.
+    """
+    ours = config.get("answers")
+    if ours is None:
+        return None
+    folders = _folders(ours, upstream)
+    toy = rehearsal or ours.get("server") == "demo"
+    writers = {name: _writer(name, path, ours, upstream, toy) for name, path in folders.items()}
+    redo = ours.get("redo") or ()
+    named = frozenset(redo if not isinstance(redo, Mapping) else ())
+    for name in sorted(named - set(writers)):
+        raise ConfigError(
+            f"config: answers.redo: {name!r}: no answers are made of a model of this "
+            f"name{did_you_mean(name, writers)}"
+        )
+    states = {key for key in ("empty", "cut") if isinstance(redo, Mapping) and redo.get(key)}
+    return Answers(
+        writers=writers,
+        root=results / "answers",
+        batch_size=ours.get("batch_size", DEFAULTS["batch_size"]),
+        redo=named,
+        redo_states=frozenset(states),
+        stop_doubtful=ours.get("stop_doubtful", False),
+        walltime={
+            key: ours.get("walltime", {}).get(
+                key, config.get("walltime", {}).get(key, DEFAULTS[key])
+            )
+            for key in ("start_minutes", "minutes_per_model", "max_minutes")
+        },
+    )
+
+
+def _folders(ours: Mapping[str, Any], upstream: Upstream | None) -> dict[str, str]:
+    """Model -> its folder; "" where endpoints write. Placeholders make one of each that fits."""
+    found: dict[str, str] = {}
+    given = ours.get("models")
+    if given is None:
+        if upstream is None:
+            raise ConfigError("config: answers.models is missing: a name and its folder of weights")
+        given = _model_list(upstream)
+    if not isinstance(given, Mapping):
+        given = dict.fromkeys(given, None)
+    for name, folder in given.items():
+        if folder and "{" in name:
+            more = {one: str(path) for one, path in expand(name, folder).items()}
+            if not more:
+                raise ConfigError(f"config: answers.models: {name}: no folder is like {folder}")
+        else:
+            block = upstream.block(name) if upstream else {}
+            theirs = str(block.get("model", ""))
+            more = {name: str(folder or (theirs if Path(theirs).is_dir() else ""))}
+        for one, path in more.items():
+            check_model_name(one, where="config: answers.models")
+            if found.setdefault(one, path) != path:
+                raise ConfigError(
+                    f"config: answers.models: two folders for {one}: {found[one]} and {path}"
+                )
+    return found
+
+
+def _model_list(upstream: Upstream) -> list[str]:
+    file = upstream.directory / "config" / "gen_answer_config.yaml"
+    loaded = load_yaml(read_text(file), file) or {}
+    names = loaded.get("model_list") if isinstance(loaded, dict) else None
+    if not isinstance(names, list) or not names:
+        raise ConfigError(f"{file}: model_list names no model; or set answers.models")
+    return [str(name) for name in names]
+
+
+def _writer(
+    name: str, folder: str, ours: Mapping[str, Any], upstream: Upstream | None, toy: bool
+) -> Writer:
+    block = upstream.block(name) if upstream else {}
+
+    def first(key: str, theirs: str | None = None) -> Any:
+        found = (ours.get(key), block.get(theirs or key), DEFAULTS.get(key))
+        return next((value for value in found if value is not None), None)
+
+    server = {key: first(key) for key in _SERVER} | {
+        **{
+            "name": name,
+            "path": folder or None,
+            "api_config": None,
+            "api_type": ours.get("api_type"),
+        },
+        "env": {key: str(value) for key, value in (ours.get("env") or {}).items()},
+        "timeout_s": ours.get("timeout_s"),
+        "server": "vllm" if folder else "external",
+    }
+    server["endpoints"] = ours.get("endpoints")
+    if toy:
+        server |= {"server": "demo", "command": None, "setup": None, "endpoints": None}
+    elif not folder and not ours.get("endpoints"):
+        if not block or not upstream:
+            raise ConfigError(
+                f"config: answers.models: {name}: give its folder of weights, answers.endpoints"
+                + (f", or a block {name!r} in {upstream.api_config_file}" if upstream else "")
+            )
+        server["api_config"] = str(upstream.api_config_file)
+        read_endpoints(upstream.api_config_file, name, ours.get("api_type"))
+    sampling = {"temperature": first("temperature"), "max_tokens": first("max_tokens")}
+    sampling |= ours.get("sampling") or {}
+    template = ours.get("chat_template")
+    if isinstance(template, Mapping):
+        fits = (file for glob, file in template.items() if fnmatch.fnmatch(name, glob))
+        template = next(fits, None)
+    system = ours.get("system_prompt")
+    return Writer(
+        server,
+        folder,
+        base=ours.get("base"),
+        chat_template=template,
+        system_prompt=read_text(system).strip() if system else block.get("sys_prompt"),
+        end_think_token=first("end_think_token"),
+        sampling={key: value for key, value in sorted(sampling.items()) if value is not None},
+    )
