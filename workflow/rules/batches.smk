@@ -11,7 +11,7 @@ def plan():
     with errors_for_users():
         ready = ready_models()
         games = checked().games if ready else {}
-        made = planning.make_plan(SETTINGS, ready, games)
+        made = planning.make_plan(SETTINGS, ready, games, checked().answers.models if ready else ())
         if (made.batches or made.replays) and not workflow.dryrun:
             check_keys(SETTINGS.judge)
             claim(SETTINGS.judgments_dir, SETTINGS.root)
@@ -44,10 +44,15 @@ def walltime(wildcards, attempt):
 
 def described(wildcards):
     """The batch file's text; an apostrophe, which a shell would have to quote, as JSON's escape of it."""
-    batch = wildcards.batch
-    described = planning.describe(
-        batch, members(batch), checked().games, SETTINGS, RUN, time.time()
-    )
+    batch, answers = wildcards.batch, checked().answers
+    if wildcards.root == ROOT:
+        described = planning.describe(
+            batch, members(batch), checked().games, SETTINGS, RUN, time.time()
+        )
+    else:
+        described = describe_answers(
+            batch, answers.members(batch), answers, SETTINGS, RUN, time.time()
+        )
     return json.dumps(described.to_json(), indent=1).replace("'", r"\u0027")
 
 

@@ -58,6 +58,7 @@ with errors_for_users():
     SETTINGS = resolve(config, RULES.parent.parent / "config/prompts")
 
 LAYOUT = Layout(SETTINGS.root)
+ANSWERS = SETTINGS.answers
 ROOT = str(SETTINGS.root)
 OPPONENTS = [path for _, path in SETTINGS.opponents()]
 
@@ -65,6 +66,7 @@ OPPONENTS = [path for _, path in SETTINGS.opponents()]
 wildcard_constraints:
     model="|".join(map(re.escape, SETTINGS.selected)) or "(?!)",
     batch=r"(replay-)?[0-9a-f]{8}",
+    root="|".join(re.escape(str(one)) for one in (ROOT, ANSWERS and ANSWERS.root) if one),
 
 
 @functools.cache
@@ -73,7 +75,7 @@ def checked():
     with errors_for_users():
         found = validation.check_settings(SETTINGS)
         found.raise_blocking()
-    for line in found.left_out():
+    for line in [*found.answers.lines(dict.fromkeys(found.answers.models, found.questions)), *found.left_out()]:
         logger.warning(line)
     return found
 

@@ -18,9 +18,9 @@ onerror:
 # Write what a batch's job, and whoever looks on, needs to know of it: anew in each run, whose name is in it.
 rule plan_batch:
     output:
-        f"{ROOT}/batches/{{batch}}.json",
+        "{root}/batches/{batch}.json",
     log:
-        f"{ROOT}/logs/plan_batch/{{batch}}.log",
+        "{root}/logs/plan_batch/{batch}.log",
     retries: 0
     localrule: True
     conda:
@@ -94,11 +94,11 @@ else:
 # Make the judgments of models whose journals hold all of their games; no judge is needed.
 rule replay:
     input:
-        batch=f"{ROOT}/batches/{{batch}}.json",
+        batch="{root}/batches/{batch}.json",
     output:
-        temp(touch(f"{ROOT}/replayed/{{batch}}")),
+        temp(touch("{root}/replayed/{batch}")),
     log:
-        f"{ROOT}/logs/replay/{{batch}}.log",
+        "{root}/logs/replay/{batch}.log",
     retries: 0
     localrule: True
     conda:

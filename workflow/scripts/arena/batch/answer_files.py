@@ -48,7 +48,7 @@ class AnswerFiles:
         records = {game.uid: model.journal.records[game.digest] for game in model.games}
         kept = {}
         if model.name in self._redone:
-            old = iter_lines(self._layout.redone(model.name))
+            old = iter_lines(self._layout.replaced / f"{model.name}.jsonl")
             kept = {str(line.obj.get("uid")): line.obj for line in old if line.obj}
         for question in sorted(self.questions, key=lambda one: one.uid):
             record = records.get(question.uid)

@@ -9,7 +9,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -66,19 +66,29 @@ class Plan:
             yield f"{counted(complete, 'model')} with all games in the journals: no judge is needed"
 
 
-def make_plan(settings: Settings, ready: Iterable[str], games: Mapping[str, int]) -> Plan:
-    """Plan a run. ready: the models that can be judged. games: of each of them, how many."""
+def make_plan(
+    settings: Settings,
+    ready: Iterable[str],
+    games: Mapping[str, int],
+    answered: Collection[str] = (),
+) -> Plan:
+    """Plan a run. ready: the models that can be judged. games: of each of them, how many.
+
+    answered: models whose answers are made first, in the same run.
+    """
     layout = Layout(settings.root)
     digests = Digests(layout.digests)
     ready = list(ready)
     asked = Asked(settings, ready)
     waiting, complete, stale = [], [], set()
+    opponents = {name for name, _ in settings.opponents()}
     for model in ready:
+        later = not opponents.union((model,)).isdisjoint(answered)
         judgment = settings.judgment(model)
         roles = settings.roles(model)
-        if is_current(layout, model, judgment, settings.digest, roles, digests):
+        if not later and is_current(layout, model, judgment, settings.digest, roles, digests):
             continue
-        if _may_be_complete(layout, model, games.get(model, 0)) and asked.is_complete(model):
+        if not later and _may_be_complete(layout, model, games.get(model, 0)) and asked.is_complete(model):
             record = layout.made_record(model)
             if not record.exists() and asked.is_published(model, judgment):
                 # Made by the first version, which kept no record.
@@ -90,7 +100,7 @@ def make_plan(settings: Settings, ready: Iterable[str], games: Mapping[str, int]
             complete.append(model)
         else:
             waiting.append(model)
-        if Path(judgment).exists() and _mark(layout.stale(model)):
+        if Path(judgment).exists() and mark(layout.stale(model)):
             stale.add(model)
     digests.save()
     size = settings.batch_size
@@ -98,7 +108,7 @@ def make_plan(settings: Settings, ready: Iterable[str], games: Mapping[str, int]
     return Plan(batches, replays, frozenset(stale))
 
 
-def _mark(path: Path) -> bool:
+def mark(path: Path) -> bool:
     """Make a file that is newer than a judgment which Snakemake would think to be up to date.
 
     Its text is another each time: an input with the digest of before counts as unchanged.

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from arena.batch.answer_plan import make_answer_plan
 from arena.batch.made import check_owner, made_otherwise
 from arena.campaign.validation_report import READY, Report, Row
 from arena.data.answer_facts import Facts, FactsMemory
@@ -44,15 +45,28 @@ def check_settings(settings: Settings) -> Report:
     hints = NameHints(settings.answers_dir, known, models)
     rows, foreign, gaps = list[Row](), list[str](), set[int]()
     problems, games = list[str](), dict[str, int]()
+    plan = make_answer_plan(settings)
     for model, role, needed in _opponents(asked, settings):
+        if model in plan.models:
+            rows.append(_row(model, None, len(needed), 0, role, ["its answers are made first"]))
+            continue
         row, without = _opponent_row(model, role, needed, settings, files)
+        if model in plan.problems:
+            row = replace(row, reason=f"{row.reason}; {plan.problems[model]}")
         rows.append(row)
         gaps |= without
         if row.state == "blocked":
             problems.append(f"{role} {model}: {row.reason}")
     for model in models:
         row, facts = _model_row(model, settings.answer(model), files, len(asked), hints)
-        to_play = 2 * (len(asked) - len(gaps.union(facts.missing))) if facts else 0
+        if model in plan.models:
+            row = replace(row, state="to_answer", reason="")
+        elif facts is None and model in plan.problems:
+            row = replace(row, state="broken", reason=plan.problems[model])
+        elif facts is None and model in plan.unfinished:
+            row = replace(row, reason="its checkpoint is still being written")
+        missing = () if model in plan.models else facts.missing if facts else range(len(asked))
+        to_play = 2 * (len(asked) - len(gaps.union(missing)))
         if row.state in READY and not to_play:
             # In its batch it would fail, and take the others with it.
             others = "baseline and reference have" if reference else "the baseline has"
@@ -87,10 +101,10 @@ def check_settings(settings: Settings) -> Report:
     dropped = [asked[position].uid for position in sorted(gaps)]
     notes = [f"{counted(len(gaps), 'question')} dropped for all models: {listing(dropped)}"]
     notes = [*notes[: len(gaps)], *hints.notes(), *_alike([*models, *settings.baseline_models])]
-    notes += job_notes(settings)
+    notes += [*job_notes(settings), *plan.notes]
     unselected = [model for model in settings.models if model not in models]
     notes += made_otherwise(layout, unselected, settings.digest)
-    return Report(settings.bench, len(asked), rows, problems, notes, dropped, games)
+    return Report(settings.bench, len(asked), rows, problems, notes, dropped, games, plan)
 
 
 def _alike(names: Iterable[str]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import asdict, dataclass, field, fields
 
+from arena.batch.answer_plan import AnswerPlan
 from arena.data.layout import Layout
 from arena.journals.records import write_json
 from arena.support.errors import DataError
@@ -10,7 +11,7 @@ from arena.support.humanize import printable
 from arena.support.jsonl import write_atomic
 from arena.support.table import Column, Style, table
 
-READY = ("ready", "incomplete")
+READY = ("ready", "incomplete", "to_answer")
 # States that keep one model from being judged; a foreign judgment stops the whole run.
 LEFT_OUT = ("no_answers", "broken")
 _STYLE = Style(80, unicode=False)  # a terminal as it opens, and any log
@@ -30,8 +31,8 @@ _COLUMNS = [
 class Row:
     """One model as validation.tsv has it (FORMATS: "Our own files").
 
-    state: ready, incomplete (judged on the answers that are there), no_answers (none that can be
-    judged), broken, foreign_judgments; baseline and reference for those two, blocked for one of
+    state: ready, incomplete (judged on the answers that are there), to_answer (its answers are made
+    in the same run), no_answers (none that can be judged), broken, foreign_judgments; baseline and reference for those two, blocked for one of
     them that stops the run. reason: what was found, in words, with file and line.
     """
 
@@ -52,7 +53,8 @@ class Report:
     """The outcome. problems: what stops a run. notes: what a person should know.
 
     dropped: uids of questions that the baseline (or the reference) has not answered.
-    games: of each model that is ready, how many there are to play, two a question.
+    games: of each model that is ready, how many there are to play, two a question. answers: those
+    that are made first.
     """
 
     bench: str
@@ -62,6 +64,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     games: dict[str, int] = field(default_factory=dict)
+    answers: AnswerPlan = field(default_factory=AnswerPlan)
 
     @property
     def ready(self) -> set[str]:

@@ -18,7 +18,8 @@ class Layout:
     validation, validation_table, plan, forecast, ledger: what the tools of these names write.
     answers_memory: what is known of answer files, by size and time; digests: SHA-256 of input
     files, by path and state; both may be deleted at any time. adopted: judgment files of others,
-    moved aside once their games were taken in; reopened: ours, of which games are asked again.
+    moved aside once their games were taken in; reopened: ours, of which games are asked again;
+    replaced: answer files of which answers were asked once more.
     """
 
     def __init__(self, root: Path) -> None:
@@ -32,6 +33,7 @@ class Layout:
         self.ledger = root / "ledger.tsv"
         self.adopted = root / "adopted"
         self.reopened = root / "reopened"
+        self.replaced = root / "replaced"
 
     def batch(self, batch: str) -> Path:
         return self.root / "batches" / f"{batch}.json"

@@ -93,6 +93,7 @@ READ: dict[Any, Callable[[Any], Any]] = {
     float: number_of,
     float | None: number_of,
     Stop | None: Stop.from_json,
+    tuple[Mapping[str, Any], ...]: lambda value: tuple(map(dict_of, list_of(value))),
     tuple[str, ...]: lambda value: tuple(filter(text_of, list_of(value))),
     Mapping[str, str]: dict_of,
     Mapping[str, Any]: dict_of,
@@ -140,7 +141,8 @@ class BatchPlan:
     settings, requests: digests of what determines the judgments and of what determines the judge's
     replies. params: `Settings.judgment_params()`. answers: model -> answer file. opponents: the
     same of baselines and reference. games: model -> games to be played. resources: as asked of
-    Snakemake, `gpus` among them. judge: `Settings.server_settings()`.
+    Snakemake, `gpus` among them. judge: `Settings.server_settings()`. servings: of a batch of
+    answers, the servers to be started one after the other, each with `models` and `server`.
     """
 
     batch: str
@@ -154,6 +156,7 @@ class BatchPlan:
     opponents: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
     judge: Mapping[str, Any] = field(default_factory=dict)
+    servings: tuple[Mapping[str, Any], ...] = ()
     games: Mapping[str, float] = field(default_factory=dict)
     resources: Mapping[str, Any] = field(default_factory=dict)
     budget: Mapping[str, float] = field(default_factory=dict)

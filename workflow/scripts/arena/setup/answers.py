@@ -63,6 +63,13 @@ class Answers:
     redo_states: frozenset[str]
     stop_doubtful: bool
     walltime: dict[str, float]
+    toy_dir: Path | None = None  # of a rehearsal, which writes no answers beside the real ones
+
+    def job_minutes(self, models: int, starts: int, attempt: int = 1) -> float:
+        """Walltime that the job of so many models, of so many servers, asks for."""
+        walltime = self.walltime
+        asked = walltime["start_minutes"] * starts + walltime["minutes_per_model"] * models
+        return min(asked * attempt, walltime["max_minutes"])
 
 
 def resolve_answers(
@@ -93,6 +100,7 @@ def resolve_answers(
         redo=named,
         redo_states=frozenset(states),
         stop_doubtful=ours.get("stop_doubtful", False),
+        toy_dir=results / "model_answer" if rehearsal else None,
         walltime={
             key: ours.get("walltime", {}).get(
                 key, config.get("walltime", {}).get(key, DEFAULTS[key])

@@ -16,9 +16,10 @@ _PLACEHOLDER = re.compile(r"\{\{|\}\}|(?<!\$)\{([A-Za-z_]+)\}")
 DEFAULT_COMMANDS = {
     # The last option lets the usage of a reply say how many prompt tokens came from the cache.
     "vllm": "vllm serve {path} --served-model-name {name} --host {host} --port {port} "
-    "--tensor-parallel-size {gpus} --enable-prefix-caching --enable-prompt-tokens-details",
+    "--tensor-parallel-size {gpus} --enable-prefix-caching --enable-prompt-tokens-details "
+    "{options}",
     "demo": f"{shlex.quote(sys.executable)} {shlex.quote(str(SCRIPTS / 'demo_judge.py'))} "
-    "--name {name} --host {host} --port {port}",
+    "--name {name} --host {host} --port {port} {options}",
 }
 
 
@@ -28,7 +29,7 @@ def command_of(judge: Mapping[str, Any]) -> str:
 
 
 def fill(template: str, values: Mapping[str, Any]) -> str:
-    """Put shell-quoted values in place of `{path} {name} {host} {port} {gpus}`.
+    """Put shell-quoted values in place of `{path} {name} {host} {port} {gpus} {options}`.
 
     `${VAR}` is left to the shell, `{{` and `}}` are braces. ConfigError for one without a value.
     """
@@ -43,7 +44,8 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
             )
         if values[name] is None:
             raise ConfigError(f"judge.{name} is not set, and the command asks for {{{name}}}")
-        return shlex.quote(str(values[name]))
+        value = values[name]
+        return shlex.join(value) if isinstance(value, list) else shlex.quote(str(value))
 
     return _PLACEHOLDER.sub(value, template)
 
@@ -54,7 +56,7 @@ def script_of(judge: Mapping[str, Any], port: int, gpus: int, host: str = "127.0
     Raises ConfigError as `fill` does, and where the command does not say where to listen.
     """
     values = {"path": judge.get("path"), "name": judge["name"], "host": host, "port": port}
-    values |= {"gpus": gpus}
+    values |= {"gpus": gpus, "options": list(judge.get("options") or ())}
     command = fill(command_of(judge), values)
     if not any(address in command for address in (host, "127.0.0.1", "localhost")):
         raise ConfigError(

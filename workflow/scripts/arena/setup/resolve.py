@@ -5,7 +5,7 @@ Arena-Hard-Auto's settings file of the bench, its api_config.yaml, the defaults 
 """
 
 import fnmatch
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from arena.data.checkpoints import compile_steps
 from arena.data.games import GameSettings
 from arena.data.prompts import asks_for
 from arena.data.verdict import default_rule
+from arena.setup.answers import resolve_answers
 from arena.setup.by_category import categories_of, choose_baselines, choose_prompts
 from arena.setup.judge_command import script_of
 from arena.setup.paths import at_home
@@ -68,7 +69,9 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
     if not asks_for(prompts["prompt_template"], "REFERENCE"):
         judge["reference"] = None  # the settings file names one that its template does not show
     answers_dir = data_dir / bench / "model_answer"
-    named = _models(config["models"], answers_dir, upstream)
+    answers = resolve_answers(config, results_dir / bench, upstream, rehearsal=rehearsal)
+    written = tuple(answers.writers) if answers else ()
+    named = _models(config["models"], answers_dir, upstream, written)
     left_out = {judge["name"], *baselines.values()}
     models = [model for model in named if is_model_name(model) and model not in left_out]
     if not models:
@@ -95,6 +98,7 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
         odd_names=tuple(model for model in named if not is_model_name(model)),
         upstream=upstream,
         prompts=prompts,
+        answers=answers,
         **_with_defaults(
             config, "batch_size", "retries", "seed", "missing_answers", "baseline_gaps"
         ),
@@ -113,7 +117,8 @@ def _judge(
     name = ours.get("name") or theirs.get("judge_model")
     if not name:
         raise ConfigError("config: judge.name is missing: the judge's name as its server lists it")
-    check_model_name(name, where="config: judge.name")
+    if check_model_name(name, where="config: judge.name") == "answers":
+        raise ConfigError("config: judge.name: 'answers' is the folder of the models' answers")
     check_api_type(ours.get("api_type"), "config: judge.api_type")
     block = upstream.block(name) if upstream else {}
     server = _server(ours, name, block)
@@ -185,9 +190,12 @@ def _server(ours: dict[str, Any], name: str, block: dict[str, Any]) -> str:
     return server
 
 
-def _models(given: str | list[str], answers_dir: Path, upstream: Upstream | None) -> list[str]:
+def _models(
+    given: str | list[str], answers_dir: Path, upstream: Upstream | None, written: Sequence[str]
+) -> list[str]:
     """What `models` names. Of a file and of "all" also names that are odd; a list's are refused."""
-    answered = sorted((path.stem for path in answers_dir.glob("*.jsonl")), key=in_order)
+    found = {path.stem for path in answers_dir.glob("*.jsonl")}
+    answered = sorted(found.union(written), key=in_order)
     configured = sorted(upstream.api_config(), key=in_order) if upstream else []
     if given == "all":
         return configured or answered

@@ -9,9 +9,12 @@ import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from arena.setup.upstream import Upstream
+
+if TYPE_CHECKING:
+    from arena.setup.answers import Answers
 
 # What a batch's job reads of the judge: where and how fast, never what is asked.
 SERVER_KEYS = (
@@ -71,9 +74,12 @@ class Settings:
     odd_names: tuple[str, ...] = ()  # of models that cannot be files: left out, each with a line
     upstream: Upstream | None = field(repr=False, default=None)
     prompts: dict[str, Any] = field(repr=False, default_factory=dict)
+    answers: "Answers | None" = None  # None: they are taken as they are
 
     def answer(self, model: str) -> str:
-        return str(self.answers_dir / f"{model}.jsonl")
+        path = self.answers_dir / f"{model}.jsonl"
+        toy = self.answers.toy_dir if self.answers and model in self.answers.writers else None
+        return str(path if toy is None or path.exists() else toy / f"{model}.jsonl")
 
     def judgment(self, model: str) -> str:
         return str(self.judgments_dir / f"{model}.jsonl")
