@@ -1,14 +1,15 @@
 """The models of a batch of answers: what each is asked, and the lines that its journal makes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from arena.batch.made import read_input, whole
-from arena.batch.models import Model
+from arena.batch.models import Model, Serving
 from arena.data.answer_requests import AnswerSettings, line_of
 from arena.data.games import AskAgain
 from arena.data.layout import Layout
 from arena.data.questions import read_questions
+from arena.journals.journal import Journal
 from arena.journals.lock import Lock
 from arena.journals.records import BatchPlan
 from arena.support.jsonl import iter_lines
@@ -40,6 +41,19 @@ class AnswerFiles:
         if again := self._redone.get(name):
             games = [game for game in games if game.uid in set(again)]
         return Model(name, games, {"questions": self._input}, Lock(self._layout.journal(name)))
+
+    def servings(self, models: Sequence[Model]) -> list[Serving]:
+        """The servers to be asked, one after the other."""
+        found, by_name = [], {one.name: one for one in models}
+        for one in self._plan.servings:
+            names = [name for name in one["models"] if name in by_name]
+            if names:
+                asked = {name: by_name[name] for name in names}
+                found.append(Serving(self.settings[names[0]], one["server"], asked))
+        return found or [Serving(self.settings[models[0].name], {}, by_name)]
+
+    def replayed(self, journal: Journal) -> None:
+        """Answers are read as they are."""
 
     def lines(self, model: Model) -> Iterator[dict[str, Any]]:
         """The lines of the answer file by question; a question that was refused has none."""

@@ -17,7 +17,8 @@ from typing import Any
 
 from arena.batch.ends import stop_of
 from arena.batch.made import Made
-from arena.batch.models import Files, Model
+from arena.batch.answer_files import AnswerFiles
+from arena.batch.models import Files, Model, Serving
 from arena.batch.resources import requested_gpus
 from arena.batch.standing import Standing
 from arena.client.budget import Guard, Meter
@@ -35,7 +36,6 @@ from arena.journals.records import (
     Stop,
     StopKind,
 )
-from arena.journals.replay import judgment_lines, reparse
 from arena.judge.launch import gpu_count
 from arena.support.errors import ArenaError, BudgetSpent, DataError, JournalError, JudgeError
 from arena.support.humanize import counted
@@ -66,7 +66,9 @@ class Batch:
     def read(self) -> list[Model]:
         """The models that have something to play. One that cannot be read costs itself alone."""
         self.deadline = Deadline.of_this_job()
-        self.files, models = Files(self.plan, self.layout), []
+        kind = AnswerFiles if "writers" in self.plan.params else Files
+        self.files: Files | AnswerFiles = kind(self.plan, self.layout)
+        models = []
         for name in self.plan.models:
             if self.files.is_made(name):
                 self.standing.done.add(name)
@@ -78,7 +80,7 @@ class Batch:
                 self.standing.give_up(name, StopKind.DATA, str(error), told=told)
                 continue
             questions = len(self.files.questions)
-            if skipped := questions - len(model.games) // 2:
+            if skipped := questions - len({game.uid for game in model.games}):
                 text = f"{name}: {skipped} of {questions} questions left out: an answer is missing"
                 self.report.tell(text)
             self.standing.games[name] = ModelStatus(len(model.games))
@@ -129,23 +131,38 @@ class Batch:
                 model.journal = journals[model.name] = stack.enter_context(journal)
                 if journal.torn:
                     self.report.tell(f"{model.name}: the journal's last line was torn: dropped")
-                reparse(journal, self.files.settings)
-            planned = {model.name: model.games for model in models}
-            games = BatchGames(self.files.settings, planned, journals)
-            try:
-                self.report.begin(games.total(), self.standing.count(games))
-                for model in models:
-                    if games.is_whole(model.name):
-                        self._make(model)
-                if games.prompts and not replay:
-                    self._ask(games, {model.name: model for model in models})
-            finally:
-                self.standing.count(games)
-            for model in models:
-                if model.name not in self.standing.done and not games.left(model.name):
-                    self._make(model)
+                self.files.replayed(journal)
+            servings = self.files.servings(models)
+            for serving in servings:
+                try:
+                    self._play_served(serving, journals, replay)
+                except JudgeError as error:
+                    if len(servings) == 1:
+                        raise
+                    # A checkpoint that cannot be served costs itself alone.
+                    for name in serving.models.keys() - self.standing.done:
+                        self.standing.give_up(name, StopKind(error.kind), str(error))
 
-    def _ask(self, games: BatchGames, models: dict[str, Model]) -> None:
+    def _play_served(
+        self, serving: Serving, journals: Mapping[str, Journal], replay: bool
+    ) -> None:
+        models = serving.models.values()
+        planned = {model.name: model.games for model in models}
+        games = BatchGames(serving.settings, planned, journals)
+        try:
+            self.report.begin(games.total(), self.standing.count(games))
+            for model in models:
+                if games.is_whole(model.name):
+                    self._make(model)
+            if games.prompts and not replay:
+                self._ask(games, serving)
+        finally:
+            self.standing.count(games)
+        for model in models:
+            if model.name not in self.standing.done and not games.left(model.name):
+                self._make(model)
+
+    def _ask(self, games: BatchGames, serving: Serving) -> None:
         """Ask what is open; no judge is launched for nothing."""
         if run_stop := RunStop.read(self.layout.run_stop(self.plan.run)):
             text = f"not tried again in this run: {run_stop}"
@@ -155,9 +172,9 @@ class Batch:
         if reason := self.guard.exceeded():
             left = games.total() - games.played()
             raise BudgetSpent(f"{reason}; {counted(left, 'game')} left")
-        asyncio.run(self._ask_loop(games, models))
+        asyncio.run(self._ask_loop(games, serving))
 
-    async def _ask_loop(self, games: BatchGames, models: dict[str, Model]) -> None:
+    async def _ask_loop(self, games: BatchGames, serving: Serving) -> None:
         # Here: these load what a batch that is wholly in its journals does not need.
         from arena.client.asker import Asker
         from arena.client.client import Client
@@ -165,7 +182,8 @@ class Batch:
         from arena.judge.endpoints import endpoints
         from arena.judge.server import Limits, LocalJudge
 
-        begun, judge, settings = time.monotonic(), self.plan.judge, self.files.settings
+        begun, judge, settings = time.monotonic(), serving.judge, serving.settings
+        models = serving.models
         timeout = judge.get("timeout_s") or QUEUE_SECONDS + SECONDS_PER_TOKEN * settings.most_tokens
         local: LocalJudge | None = None
         server: Server
@@ -235,9 +253,8 @@ class Batch:
         path = self.layout.made(name)
         try:
             journal.sync()
-            lines = judgment_lines(files.settings, name, files.questions, model.games, journal)
-            write_atomic(path, map(dump_line, lines))
-            made = Made(self.plan.settings, model.inputs, path.stat().st_size, self.plan.run)
+            write_atomic(path, map(dump_line, files.lines(model)))
+            made = Made(files.digest(name), model.inputs, path.stat().st_size, self.plan.run)
             made.write(self.layout.made_record(name))
         except (OSError, JournalError) as error:
             text = f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}"

@@ -1,18 +1,28 @@
 """The models of a batch as their files are now: their games, and the content these were made of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from arena.batch.made import Digests, Input, read_input, stat_of, whole
 from arena.data.answers import read_answers
-from arena.data.games import Game, GameSettings, plan_games
+from arena.data.games import Game, GameSettings, Requests, plan_games
 from arena.data.layout import Layout
 from arena.data.questions import read_questions
 from arena.journals.journal import Journal
 from arena.journals.lock import Lock
 from arena.journals.records import BatchPlan
+from arena.journals.replay import judgment_lines, reparse
 from arena.support.errors import DataError
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What is asked of one server. judge: as `BatchPlan.judge`. models: by name."""
+
+    settings: Requests
+    judge: Mapping[str, Any]
+    models: "dict[str, Model]"
 
 
 @dataclass(eq=False)
@@ -55,6 +65,26 @@ class Files:
             raise DataError(f"{file.path}: no question is answered by the model and its baseline")
         lock = Lock(self._layout.journal(name))
         return Model(name, games, {**self._shared, "answers": answers}, lock)
+
+
+    def digest(self, name: str) -> str:
+        """Of the settings that the model's file is made with."""
+        return self._plan.settings
+
+    def servings(self, models: Sequence[Model]) -> list[Serving]:
+        """The servers to be asked, one after the other: one judge for all."""
+        return [Serving(self.settings, self._plan.judge, {one.name: one for one in models})]
+
+    def replayed(self, journal: Journal) -> None:
+        """Read a journal as today's settings read it."""
+        reparse(journal, self.settings)
+
+    def lines(self, model: Model) -> Iterator[dict[str, Any]]:
+        """The lines of a complete model's file."""
+        assert model.journal is not None
+        return judgment_lines(
+            self.settings, model.name, self.questions, model.games, model.journal
+        )
 
 
 def _read(path: str, read: Callable[[str], Any]) -> tuple[Any, Input]:
