@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from arena.batch.answer_files import AnswerFiles
 from arena.batch.ends import stop_of
 from arena.batch.made import Made
-from arena.batch.answer_files import AnswerFiles
 from arena.batch.models import Files, Model, Serving
 from arena.batch.resources import requested_gpus
 from arena.batch.standing import Standing
@@ -143,9 +143,7 @@ class Batch:
                     for name in serving.models.keys() - self.standing.done:
                         self.standing.give_up(name, StopKind(error.kind), str(error))
 
-    def _play_served(
-        self, serving: Serving, journals: Mapping[str, Journal], replay: bool
-    ) -> None:
+    def _play_served(self, serving: Serving, journals: Mapping[str, Journal], replay: bool) -> None:
         models = serving.models.values()
         planned = {model.name: model.games for model in models}
         games = BatchGames(serving.settings, planned, journals)

@@ -66,7 +66,6 @@ class Files:
         lock = Lock(self._layout.journal(name))
         return Model(name, games, {**self._shared, "answers": answers}, lock)
 
-
     def digest(self, name: str) -> str:
         """Of the settings that the model's file is made with."""
         return self._plan.settings
@@ -82,9 +81,7 @@ class Files:
     def lines(self, model: Model) -> Iterator[dict[str, Any]]:
         """The lines of a complete model's file."""
         assert model.journal is not None
-        return judgment_lines(
-            self.settings, model.name, self.questions, model.games, model.journal
-        )
+        return judgment_lines(self.settings, model.name, self.questions, model.games, model.journal)
 
 
 def _read(path: str, read: Callable[[str], Any]) -> tuple[Any, Input]:

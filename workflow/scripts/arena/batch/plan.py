@@ -88,7 +88,11 @@ def make_plan(
         roles = settings.roles(model)
         if not later and is_current(layout, model, judgment, settings.digest, roles, digests):
             continue
-        if not later and _may_be_complete(layout, model, games.get(model, 0)) and asked.is_complete(model):
+        if (
+            not later
+            and _may_be_complete(layout, model, games.get(model, 0))
+            and asked.is_complete(model)
+        ):
             record = layout.made_record(model)
             if not record.exists() and asked.is_published(model, judgment):
                 # Made by the first version, which kept no record.
