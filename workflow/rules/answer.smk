@@ -1,7 +1,7 @@
 # in:  folders of weights, or endpoints; <data_dir>/<bench>/question.jsonl
 # out: <data_dir>/<bench>/model_answer/{model}.jsonl
 # One job a batch asks its models; a target a model publishes its answers. Absent without `answers` in the config.
-from arena.batch.answer_plan import describe_answers
+from arena.batch.answer_plan import describe_answers, servings
 from arena.batch.made import link
 from arena.journals.records import BatchPlan
 

@@ -1,6 +1,6 @@
-"""Judge checkpoints as they are written: python workflow/scripts/watch.py --every 300 -- SNAKEMAKE'S OPTIONS
+"""Judge checkpoints as they come: python workflow/scripts/watch.py --every 300 -- OPTIONS
 
-Starts `snakemake` again and again, with the options that stand behind `--`: each run makes the
+Starts `snakemake` again and again, with Snakemake's options that stand behind `--`: each run makes the
 answers of what has come meanwhile, the newest first, and judges them. Checkpoints that are still
 being written are left for the next run. Ends with Ctrl-C, or once `--until FILE` is there.
 """
@@ -38,7 +38,9 @@ def main(arguments: list[str]) -> None:
     options = options_of(arguments)
     while True:
         begun = time.monotonic()
-        last = bool(options.until and options.until.exists())  # seen before the run: it looks once more
+        last = bool(
+            options.until and options.until.exists()
+        )  # seen before the run: it looks once more
         status = subprocess.run(command_of(options.snakemake), check=False).returncode
         now = time.strftime("%H:%M:%S")
         if last:

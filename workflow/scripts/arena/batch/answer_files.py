@@ -6,7 +6,6 @@ from typing import Any
 from arena.batch.made import read_input, whole
 from arena.batch.models import Model, Serving
 from arena.data.answer_requests import AnswerSettings, line_of
-from arena.data.games import AskAgain
 from arena.data.layout import Layout
 from arena.data.questions import read_questions
 from arena.journals.journal import Journal
@@ -23,8 +22,7 @@ class AnswerFiles:
         self._input = read_input(plan.questions)
         self.questions = read_questions(plan.questions)
         self.settings = {
-            name: AnswerSettings(**one, ask_again=AskAgain())
-            for name, one in plan.params["writers"].items()
+            name: AnswerSettings(**one) for name, one in plan.params["writers"].items()
         }
         self._redone: Mapping[str, Any] = plan.params.get("redone") or {}
 

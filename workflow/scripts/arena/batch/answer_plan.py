@@ -57,7 +57,8 @@ class AnswerPlan(Plan):
             asked = counted(sum(games.get(model, 0) for model in models), "answer")
             yield f"answers {name}: {counted(len(models), 'model')}, {asked}: {', '.join(models)}"
         if complete := sum(map(len, self.replays.values())):
-            yield f"{counted(complete, 'model')} with all answers in the journals: no server is needed"
+            done = f"{counted(complete, 'model')} with all answers in the journals"
+            yield f"{done}: no server is needed"
         if self.unfinished:
             yield f"still being written, left for the next run: {listing(self.unfinished)}"
 

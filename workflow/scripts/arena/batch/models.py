@@ -66,7 +66,7 @@ class Files:
         lock = Lock(self._layout.journal(name))
         return Model(name, games, {**self._shared, "answers": answers}, lock)
 
-    def digest(self, name: str) -> str:
+    def digest(self, name: str) -> str:  # noqa: ARG002
         """Of the settings that the model's file is made with."""
         return self._plan.settings
 

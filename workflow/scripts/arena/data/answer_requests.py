@@ -7,15 +7,16 @@ and batch serve both. An answer is a game with index 0 and, where it is one, the
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from arena.data.answer_lines import answer_line, split_thought
+from arena.data.answer_lines import answer_id, answer_line, asked_messages, split_thought
 from arena.data.games import AskAgain, Game, Messages
 from arena.data.questions import Question
 
 ANSWER = "answer"
-END_THINK = "</think>"
+_PARSED = "\x1e"  # ends, in a journal, a thought that the server's own parser has taken out
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class AnswerSettings:
     system_prompt: str | None = None
     end_think_token: str | None = None
     toy: bool = False
-    ask_again: AskAgain = AskAgain()
+    ask_again: AskAgain = field(default_factory=AskAgain)
 
     @property
     def most_tokens(self) -> int:
@@ -36,10 +37,9 @@ class AnswerSettings:
 
     def games(self, questions: Iterable[Question]) -> list[Game]:
         """One request a question, in their order."""
-        system = [{"role": "system", "content": self.system_prompt}] if self.system_prompt else []
         found = []
         for position, question in enumerate(questions):
-            asked: Messages = [*system, {"role": "user", "content": question.prompt}]
+            asked: Messages = asked_messages(question.prompt, self.system_prompt)
             found.append(Game(question.uid, position, 0, asked, self.digest(asked), self.judge))
         return found
 
@@ -48,8 +48,8 @@ class AnswerSettings:
         text = json.dumps([self.writer, self.toy, asked], sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
-    def request(self, game: Game, again: int = 0) -> dict[str, Any]:
-        """The request's body."""
+    def request(self, game: Game, again: int = 0) -> dict[str, Any]:  # noqa: ARG002
+        """The request's body; an answer is asked once."""
         return {"model": game.served, "messages": game.messages, **self.sampling}
 
     def control(self, like: Game) -> Game:
@@ -58,8 +58,8 @@ class AnswerSettings:
         return Game("", 0, -1, asked, self.digest(asked), self.judge)
 
     def reply(self, content: str, thoughts: str) -> str:
-        """The reply as it would stand without a reasoning parser of the server's."""
-        return f"{thoughts}{self.end_think_token or END_THINK}{content}" if thoughts else content
+        """The whole reply, also where the server's parser has taken the thought out."""
+        return f"{thoughts}{self.end_think_token or _PARSED}{content}" if thoughts else content
 
     def verdict(self, reply: str | None) -> str | None:
         """ANSWER where there is one after the thoughts."""
@@ -67,8 +67,7 @@ class AnswerSettings:
 
     def parts(self, reply: str) -> tuple[str | None, str]:
         """Thought and answer."""
-        token = self.end_think_token
-        return split_thought(reply, token or END_THINK) if token else (None, reply)
+        return split_thought(reply, self.end_think_token or _PARSED)
 
 
 def line_of(
@@ -84,6 +83,6 @@ def line_of(
         system_prompt=settings.system_prompt,
         finish_reason=record.finish_reason,
         usage=record.usage,
-        tstamp=record.time,
-        ans_id=record.digest,
+        tstamp=datetime.fromisoformat(record.time).timestamp(),
+        ans_id=answer_id(model, record.digest),
     )

@@ -161,7 +161,7 @@ class GameSettings:
         asked = [*like.messages[:-1], user]
         return Game("", 0, -1, asked, self.digest(asked))
 
-    def reply(self, content: str, thoughts: str) -> str:
+    def reply(self, content: str, thoughts: str) -> str:  # noqa: ARG002
         """What counts of a reply: the judge's thoughts do not."""
         return content
 
