@@ -1,0 +1,71 @@
+"""Lines of answer files: what is written is what is read."""
+
+import string
+
+import pytest
+from arena.data.answer_lines import answer_id, answer_line, split_thought
+from arena.data.answers import read_answers
+from arena.data.metadata import count_metadata
+from arena.data.questions import Question
+from arena.support.jsonl import dump_line, write_atomic
+
+QUESTION = Question("q1", "hard_prompt", "What is a tide?", 1)
+
+
+def line(text, **more):
+    given = {"finish_reason": "stop", "usage": None, "tstamp": 1735689600.5, "ans_id": "id"} | more
+    return answer_line(QUESTION, "m", text, **given)
+
+
+@pytest.mark.parametrize(
+    ("text", "token", "expected"),
+    [
+        ("<think>hm</think>\n\n It rises. ", "</think>", ("<think>hm", "It rises. ")),
+        ("hm</think>Write </think> last.", "</think>", ("hm", "Write </think> last.")),
+        ("</think>It rises.", "</think>", ("", "It rises.")),
+        ("hm</think>", "</think>", ("hm", "")),
+        ("\n It rises.", "</think>", (None, "\n It rises.")),
+        ("<think>never ended", "</think>", (None, "<think>never ended")),
+        ("hm</think>It rises.", None, (None, "hm</think>It rises.")),
+        ("hm</think>It rises.", "", (None, "hm</think>It rises.")),
+        ("", "</think>", (None, "")),
+    ],
+)
+def test_what_stands_before_the_first_token_is_the_thought(text, token, expected):
+    assert split_thought(text, token) == expected
+
+
+@pytest.mark.parametrize("text", ["# Tide\n\n- **moon**\n", "", "Flut: 潮汐\r\n\u2028", "\ud800"])
+@pytest.mark.parametrize("thought", [None, "# hm\n"])
+def test_what_is_written_is_read_back(tmp_path, text, thought):
+    path = tmp_path / "m.jsonl"
+    written = line(text, thought=thought, system_prompt="Be brief.", finish_reason="length")
+    write_atomic(path, dump_line(written))
+    file = read_answers(path)
+    assert file.problems == []
+    answer = file.answers["q1"]
+    assert answer.text == text.replace("\ud800", "\ufffd")
+    assert answer.finish_reason == "length"
+    assert answer.metadata == written["metadata"] == count_metadata(text)
+
+
+def test_an_empty_system_prompt_is_no_message():
+    assert [message["role"] for message in line("x", system_prompt="")["messages"]] == [
+        "user",
+        "assistant",
+    ]
+
+
+def test_of_the_usage_prompt_and_completion_are_kept():
+    usage = {"prompt": 9, "cached": 8, "completion": 7}
+    assert line("x", usage=usage)["usage"] == {"prompt": 9, "completion": 7}
+    assert line("x", usage={"prompt": 9})["usage"] == {"prompt": 9}
+    assert line("x", usage=None)["usage"] is None
+
+
+def test_ids_are_short_and_of_their_model_and_request():
+    ids = {answer_id(model, digest) for model in "mn" for digest in ("a" * 64, "b" * 64, "")}
+    assert len(ids) == 6
+    letters = set(string.ascii_letters + string.digits)
+    assert all(len(one) == 22 and set(one) <= letters for one in ids)
+    assert answer_id("m", "a" * 64) in ids
