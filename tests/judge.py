@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
 import demo_judge
-from arena.demo.judge import BLOCK, PrefixCache, answers, count_tokens, verdict
+from arena.demo.judge import BLOCK, PrefixCache, answers, count_tokens
 from arena.demo.server import DemoJudge, error, limit_of
 
 from tests.faults import LASTING, Fault, Faults, message_digest, shaped, short_digest
@@ -42,7 +42,8 @@ class Judge(DemoJudge):
     """The demo judge with faults, a log and figures."""
 
     def __init__(self, args: argparse.Namespace, faults: Faults) -> None:
-        super().__init__(args.name, os.environ.get("VLLM_API_KEY"), args.seconds, args.slots)
+        key = os.environ.get("VLLM_API_KEY")
+        super().__init__(args.name, key, args.seconds, args.slots, args.writes)
         self.cache = PrefixCache(args.cache_tokens)
         self.args, self.faults = args, faults
         self.log = args.request_log
@@ -91,10 +92,9 @@ class Judge(DemoJudge):
         return web.Response(text="".join([*lines, f"vllm:cache_config_info{{{blocks}}} 1.0\n"]))
 
     async def models(self, _: web.Request) -> web.Response:
-        model: dict[str, Any] = {"id": self.name, "object": "model"}
-        if self.args.context:
-            model["max_model_len"] = self.args.context
-        return web.json_response({"object": "list", "data": [model]})
+        more = {"max_model_len": self.args.context} if self.args.context else {}
+        models = [{"id": name, "object": "model"} | more for name in self.names]
+        return web.json_response({"object": "list", "data": models})
 
     async def play(
         self, request: web.Request, asked: dict[str, Any], prompt: str, user: str
@@ -147,11 +147,11 @@ class Judge(DemoJudge):
             return await BROKEN[kind](self, request, fault)
         if kind in LASTING and (refused := refusal(kind, tokens, limit)):
             return refused
-        message, reason = shaped(verdict(asked["messages"][-1]["content"])[1], kind)
+        message, reason = shaped(self.text(asked, asked["messages"][-1]["content"]), kind)
         shown = message.get("content") or message.get("reasoning_content") or ""
         if kind in ("length", "longwinded", "tool", "huge"):
             limit = len(shown)
-        reply = self.completion(prompt, shown, limit, cached)
+        reply = self.completion(asked, prompt, shown, limit, cached)
         choice = reply["choices"][0]
         if choice["finish_reason"] == "stop":
             choice |= {"message": message, "finish_reason": reason}

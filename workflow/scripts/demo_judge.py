@@ -1,7 +1,7 @@
 """The demo judge: `python demo_judge.py --port 8000`. A toy, not a language model.
 
-It serves OpenAI's chat completions with verdicts made from word counts, where no GPU is;
-VLLM_API_KEY, if set, is asked for.
+It serves OpenAI's chat completions with verdicts made from word counts, where no GPU is, or, with
+`--writes`, with answers made of stock phrases. VLLM_API_KEY, if set, is asked for.
 """
 
 import argparse
@@ -16,6 +16,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--host", default="127.0.0.1")
     made.add_argument("--port", type=int, required=True)
     made.add_argument("--name", default="demo-judge", help="the name it lists and answers to")
+    made.add_argument(
+        "--writes",
+        nargs="+",
+        default=[],
+        metavar="MODEL",
+        help="write answers under these names, and judge nothing",
+    )
     made.add_argument("--seconds", type=float, default=0.0, help="a game takes this long")
     made.add_argument("--slots", type=int, default=0, help="games at the same time (0: all)")
     return made
@@ -27,7 +34,7 @@ def serve(app: web.Application, host: str, port: int) -> None:
         app,
         host=host,
         port=port,
-        print=lambda _: print(f"the demo judge listens on {host}:{port}", flush=True),
+        print=lambda _: print(f"the demo server listens on {host}:{port}", flush=True),
         access_log=None,
         shutdown_timeout=0.1,
         backlog=1024,  # hundreds of clients may connect within one moment
@@ -37,4 +44,5 @@ def serve(app: web.Application, host: str, port: int) -> None:
 if __name__ == "__main__":
     args = parser().parse_args()
     key = os.environ.get("VLLM_API_KEY")
-    serve(DemoJudge(args.name, key, args.seconds, args.slots).app(), args.host, args.port)
+    toy = DemoJudge(args.name, key, args.seconds, args.slots, args.writes)
+    serve(toy.app(), args.host, args.port)

@@ -1,1 +1,1 @@
-"""The demo judge: deterministic verdicts over real HTTP."""
+"""The demo judge and the demo writer: deterministic verdicts and answers over real HTTP."""

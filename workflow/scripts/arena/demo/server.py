@@ -1,23 +1,37 @@
-"""The demo judge as a server: OpenAI's chat completions, with what vLLM adds to the usage."""
+"""The demo judge, or writer, as a server: OpenAI's chat completions with vLLM's usage."""
 
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from arena.demo.judge import NAME, PrefixCache, count_tokens, verdict
+from arena.demo import judge, writer
+from arena.demo.judge import PrefixCache, count_tokens, verdict
 
 MAX_BODY = 64 * 1024 * 1024  # bytes; a prompt of 1,000,000 tokens is about 5 MB
 
 
 class DemoJudge:
-    """Answers to one model name. seconds: of a game; slots: games at the same time, 0 = all."""
+    """Judges under one model name. seconds: of a game; slots: games at the same time, 0 = all.
 
-    def __init__(self, name: str, key: str | None = None, seconds: float = 0.0, slots: int = 0):
+    writes: models whose answers it writes, instead of judging, as a server with adapters does.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        key: str | None = None,
+        seconds: float = 0.0,
+        slots: int = 0,
+        writes: Sequence[str] = (),
+    ):
         self.name, self.key, self.seconds = name, key, seconds
+        self.writes, self.names = bool(writes), tuple(writes) or (name,)
+        self.kind = writer.NAME if writes else judge.NAME
         self.slot = asyncio.Semaphore(slots) if slots else contextlib.nullcontext()
         self.cache = PrefixCache()
         self.served = 0
@@ -41,8 +55,8 @@ class DemoJudge:
         return web.Response()
 
     async def models(self, _: web.Request) -> web.Response:
-        model = {"id": self.name, "object": "model", "owned_by": NAME}
-        return web.json_response({"object": "list", "data": [model]})
+        models = [{"id": name, "object": "model", "owned_by": self.kind} for name in self.names]
+        return web.json_response({"object": "list", "data": models})
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         """Check a call, then play it."""
@@ -52,11 +66,15 @@ class DemoJudge:
             prompt, user = "\n".join(texts), texts[-1]
         except (ValueError, LookupError, TypeError) as broken:
             return error(400, "invalid_request_error", f"not a chat completion request: {broken!r}")
-        if asked.get("model") != self.name:
+        if asked.get("model") not in self.names:
             return error(404, "not_found", f"the model {asked.get('model')!r} does not exist here")
         if asked.get("stream"):
-            return error(400, "invalid_request_error", "the demo judge does not stream")
+            return error(400, "invalid_request_error", "a toy does not stream")
         return await self.play(request, asked, prompt, user)
+
+    def text(self, asked: dict[str, Any], user: str) -> str:
+        """The whole reply to a request: a verdict, or an answer."""
+        return writer.write(asked["model"], asked["messages"]) if self.writes else verdict(user)[1]
 
     async def play(
         self, _: web.Request, asked: dict[str, Any], prompt: str, user: str
@@ -65,10 +83,12 @@ class DemoJudge:
         async with self.slot:
             cached = self.cache.cached_tokens(prompt)
             await asyncio.sleep(self.seconds)
-            reply = self.completion(prompt, verdict(user)[1], limit_of(asked), cached)
+            reply = self.completion(asked, prompt, self.text(asked, user), limit_of(asked), cached)
         return web.json_response(reply)
 
-    def completion(self, prompt: str, text: str, limit: int, cached: int) -> dict[str, Any]:
+    def completion(
+        self, asked: dict[str, Any], prompt: str, text: str, limit: int, cached: int
+    ) -> dict[str, Any]:
         """The reply's body. limit: of its tokens; cached: tokens of the prompt."""
         tokens, written = count_tokens(prompt), count_tokens(text)
         finish = "stop"
@@ -80,8 +100,8 @@ class DemoJudge:
             "id": f"toy-{self.served - 1}",
             "object": "chat.completion",
             "created": int(time.time()),
-            "model": self.name,
-            "system_fingerprint": NAME,
+            "model": asked["model"],
+            "system_fingerprint": self.kind,
             "choices": [{"index": 0, "message": message, "finish_reason": finish}],
             "usage": {
                 "prompt_tokens": tokens,

@@ -1,0 +1,97 @@
+"""The demo writer: its answers, and the demo server when it is started as a writer."""
+
+import statistics
+import subprocess
+import sys
+
+import openai
+import pytest
+from arena.data.answer_doubts import Seen, doubts
+from arena.data.questions import read_questions
+from arena.demo.writer import LABEL, write
+
+from tests.served import SCRIPTS
+from tests.unit.test_demo_judge import judge
+
+MODELS = ["llama-8b-step1000", "llama-8b-step2000", "qwen-7b", "mid-7b-chat", "tiny"]
+
+
+def asked(prompt):
+    return [{"role": "user", "content": prompt}]
+
+
+@pytest.fixture(scope="module")
+def questions(project):
+    return read_questions(project / "examples" / "data" / "arena-demo" / "question.jsonl")
+
+
+def test_every_model_answers_every_question_in_its_own_way(questions):
+    written = {model: [write(model, asked(q.prompt)) for q in questions] for model in MODELS}
+    texts = [text for texts in written.values() for text in texts]
+    assert len(set(texts)) == len(MODELS) * len(questions)
+    assert all(text.startswith(LABEL) for text in texts)
+    lengths = [statistics.mean(map(len, texts)) for texts in written.values()]
+    assert max(lengths) > 2 * min(lengths)
+    assert any("\n- " in text for text in texts) and any("**" in text for text in texts)
+
+
+def test_the_toy_raises_no_doubt(questions):
+    for model in MODELS:
+        seen = [Seen(write(model, asked(q.prompt)), "stop", q.prompt) for q in questions]
+        assert doubts(seen) == []
+
+
+def test_answers_are_the_same_in_every_process():
+    prompt = "Why do tides rise and fall twice a day? {}"
+    code = "import sys; from arena.demo.writer import write; "
+    code += "print(write('m', [{'role': 'user', 'content': sys.argv[1]}]))"
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", code, prompt],
+            env={"PYTHONPATH": str(SCRIPTS), "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout[:-1]
+        for seed in ("1", "2")
+    }
+    assert seen == {write("m", asked(prompt))}
+
+
+@pytest.mark.parametrize("prompt", ["", "5+5?", "潮汐是怎么形成的？", "\ud800 {a} %s"])
+def test_any_question_is_answered(prompt):
+    assert len(write("m", asked(prompt))) > len(LABEL)
+
+
+def test_the_system_prompt_counts():
+    system = {"role": "system", "content": "Be brief."}
+    assert write("m", [system, *asked("What is a tide?")]) != write("m", asked("What is a tide?"))
+
+
+@pytest.mark.parametrize("product", [True, False])
+def test_the_server_writes_under_each_of_its_names(tmp_path, product):
+    with judge(tmp_path, "--writes", "base", "adapter-1", product=product) as client:
+        assert [model.id for model in client.models.list()] == ["base", "adapter-1"]
+        create = client.chat.completions.create
+        for model in ("base", "adapter-1"):
+            reply = create(model=model, messages=asked("What is a tide?"))
+            assert reply.model == model
+            assert reply.choices[0].message.content == write(model, asked("What is a tide?"))
+            assert reply.choices[0].finish_reason == "stop"
+            assert reply.usage.completion_tokens == -(-len(reply.choices[0].message.content) // 4)
+        cut = create(model="base", messages=asked("What is a tide?"), max_tokens=5)
+        assert cut.choices[0].finish_reason == "length"
+        assert cut.choices[0].message.content == write("base", asked("What is a tide?"))[:20]
+        assert cut.usage.completion_tokens == 5
+        for unknown in ("toy", "adapter-2"):
+            with pytest.raises(openai.NotFoundError):
+                create(model=unknown, messages=asked("What is a tide?"))
+
+
+def test_faults_strike_the_writer_too(tmp_path):
+    with judge(tmp_path, "--writes", "base") as client:
+        for marker, text in (("<<judge:empty>>", ""), ("<<judge:null>>", None)):
+            reply = client.chat.completions.create(model="base", messages=asked(f"Tide? {marker}"))
+            assert reply.choices[0].message.content == text
+        with pytest.raises(openai.InternalServerError):
+            client.chat.completions.create(model="base", messages=asked("Tide? <<judge:500>>"))
