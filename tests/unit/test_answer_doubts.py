@@ -8,26 +8,7 @@ from arena.data.answers import read_answers
 from arena.data.questions import read_questions
 
 QUESTION = "Explain in a few words how the tides of the sea come about."
-WORDS = [
-    "the",
-    "moon",
-    "pulls",
-    "at",
-    "water",
-    "of",
-    "sea",
-    "near",
-    "far",
-    "side",
-    "twice",
-    "each",
-    "day",
-    "and",
-    "so",
-    "tides",
-    "rise",
-    "fall",
-]
+WORDS = "the moon pulls at water of sea near far side twice each day and so tides rise fall"
 
 
 def good(number, words=120):
@@ -146,7 +127,6 @@ def test_another_script_than_the_questions(prompt, answer, foreign):
         ("The list is merged. " * 100, True),
         ("\n".join(f"Step {n}: do step {n - 1} for the other side." for n in range(100)), True),
         ("\n\n".join([good(1, 80).text] * 9), True),
-        ("ha" * 100, False),  # short: a laugh
         ("\n".join(f"| {n} | {n * n} | {n**3} |" for n in range(100)), False),
         (" ".join(map(str, range(1, 800))), False),
     ],
@@ -154,6 +134,10 @@ def test_another_script_than_the_questions(prompt, answer, foreign):
 def test_loops_and_what_only_looks_alike(tail, is_loop):
     found = doubts([Seen(good(n).text + "\n" + tail, "length", QUESTION) for n in range(20)])
     assert any(doubt.kind == "repeats" for doubt in found) is is_loop
+
+
+def test_a_short_answer_of_one_word_is_no_loop():
+    assert doubts([Seen(f"{number}: {'ha' * 100}", "stop", QUESTION) for number in range(20)]) == []
 
 
 def test_broken_characters_are_read():
