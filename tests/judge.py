@@ -275,8 +275,18 @@ def arguments() -> argparse.Namespace:
     add("--exit-status", type=int, default=1, help="of --fail")
     add("--deaf", action="store_true", help="ignores SIGTERM while it loads")
     add("--clingy", action="store_true", help="ignores SIGTERM while a call is open")
+    # vLLM's options, of a writer of answers
+    add("--served-model-name", help="writes answers under this name")
+    add("--lora-modules", nargs="+", default=[], help="NAME=PATH: and under these")
+    add("--enable-lora", action="store_true")
+    for name in ("--max-loras", "--max-lora-rank", "--chat-template"):
+        add(name, help="taken, and of no effect")
     add("--litter", action="store_true", help="leaves a process in a session of its own")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.served_model_name:
+        names = [module.split("=")[0] for module in args.lora_modules]
+        args.writes = [args.served_model_name, *names]
+    return args
 
 
 def main(judge: type[Judge] = Judge, faults: type[Faults] = Faults) -> None:

@@ -1,0 +1,171 @@
+"""From folders of weights to the leaderboard: the answers' stage, as a user runs it."""
+
+import json
+import os
+import shutil
+import struct
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.conftest import Campaign, read_lines, write_lines
+
+JUDGE = Path(__file__).parents[1] / "judge.py"
+SERVE = (
+    f"{sys.executable} {JUDGE} --served-model-name {{name}} --host {{host}} --port {{port}} "
+    "--request-log requests/{port}.jsonl {options}"
+)
+TEMPLATE = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}"
+STEPS = (1000, 2000, 3000)
+
+
+def weights(file: Path, bytes_missing: int = 0) -> None:
+    """A safetensors file of one small tensor."""
+    header = json.dumps({"w": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}).encode()
+    data = struct.pack("<Q", len(header)) + header + bytes(16)
+    file.write_bytes(data[: len(data) - bytes_missing])
+
+
+def checkpoint(folder: Path, template: str | None = TEMPLATE, **changes: object) -> Path:
+    """A full checkpoint that was written long ago."""
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"max_position_embeddings": 8192, **changes}))
+    if template:
+        (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": template}))
+    weights(folder / "model.safetensors")
+    return aged(folder)
+
+
+def adapter(folder: Path, base: Path, rank: int = 8) -> Path:
+    folder.mkdir(parents=True)
+    told = {"base_model_name_or_path": str(base), "r": rank, "peft_type": "LORA"}
+    (folder / "adapter_config.json").write_text(json.dumps(told))
+    weights_of_adapter = {"x.lora_A.weight": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}
+    header = json.dumps(weights_of_adapter).encode()
+    data = struct.pack("<Q", len(header)) + header + bytes(16)
+    (folder / "adapter_model.safetensors").write_bytes(data)
+    return aged(folder)
+
+
+def aged(folder: Path) -> Path:
+    """Written an hour ago: else it counts as being written."""
+    then = time.time() - 3600
+    for path in (*folder.iterdir(), folder):
+        os.utime(path, (then, then))
+    return folder
+
+
+@pytest.fixture
+def line(campaign: Campaign) -> Campaign:
+    """Three full checkpoints of a run, two adapters of one base, and one model with answers."""
+    ckpt = campaign.dir / "ckpt"
+    for path in campaign.answers("x").parent.glob("*.jsonl"):
+        if path.stem not in ("llama-demo-8b", "mid-7b-chat"):
+            path.unlink()
+    for step in STEPS:
+        checkpoint(ckpt / f"run1/step_{step}", seed=step)
+    base = checkpoint(ckpt / "base")
+    for name, rank in (("one", 4), ("two", 16)):
+        adapter(ckpt / f"lora-{name}", base, rank)
+    models = {"tiny-{run}-step{step}": "ckpt/{run}/step_{step}"}
+    models |= {f"lora-{name}": f"ckpt/lora-{name}" for name in ("one", "two")}
+    campaign.configure(answers={"models": models, "command": SERVE, "max_tokens": 512}, retries=0)
+    return campaign
+
+
+def batches(campaign: Campaign, *arguments: str, word: str = "answers") -> dict[str, set[str]]:
+    """Models by batch, from what a dry run prints."""
+    lines = campaign.run("-n", *arguments).stdout.splitlines()
+    told = [text.split(": ", 2) for text in lines if text.startswith(f"{word} ")]
+    return {name.split()[1]: set(models.split(": ")[-1].split(", ")) for name, _, models in told}
+
+
+def servers(campaign: Campaign) -> list[set[str]]:
+    """Models asked at each server that ran, in the order of their start."""
+    logs = campaign.dir.glob("results/*/answers/logs/*/server.log")
+    return [path.read_text().count(" is ready") for path in logs]
+
+
+def test_from_checkpoints_to_the_leaderboard(line: Campaign) -> None:
+    full = {f"tiny-run1-step{step}" for step in STEPS}
+    planned = batches(line)
+    assert sorted(planned.values(), key=len) == [{"lora-one", "lora-two"}, full]
+    line.run()
+    assert line.models() == sorted([*full, "lora-one", "lora-two", "mid-7b-chat"])
+    assert sorted(servers(line)) == [1, 3]  # adapters share a server, full ones have their own
+    texts = set()
+    for model in [*full, "lora-one", "lora-two"]:
+        lines = read_lines(line.answers(model))
+        assert [one["uid"] for one in lines] == sorted(one["uid"] for one in lines)
+        assert {one["model"] for one in lines} == {model}
+        texts.add(lines[0]["messages"][-1]["content"]["answer"])
+    assert len(texts) == 5  # each under its name
+    assert line.planned() == {}
+    curve = (line.root / "curves.csv").read_text()
+    assert all(f",{step}" in curve for step in STEPS)
+
+
+def test_only_what_is_missing_is_made(line: Campaign) -> None:
+    line.run()
+    checkpoint(line.dir / "ckpt/run1/step_4000", seed=4000)
+    new = {"tiny-run1-step4000"}
+    assert list(batches(line).values()) == list(batches(line, word="batch").values()) == [new]
+    os.utime(line.dir / "ckpt/run1/step_1000/model.safetensors")  # touched: an answer is kept
+    shutil.rmtree(line.dir / "ckpt/run1/step_2000")  # gone: so are its answers
+    assert list(batches(line).values()) == [new]
+    line.answers("lora-one").unlink()
+    jobs = line.planned()
+    assert jobs["answer"] == 2 and jobs["replay"] == 1  # from the journal, without a server
+    line.run()
+    assert line.planned() == {}
+
+
+def test_answers_of_others_are_kept_and_judged(line: Campaign) -> None:
+    lines = [one | {"model": "theirs"} for one in read_lines(line.answers("mid-7b-chat"))]
+    write_lines(line.answers("lora-two"), lines)
+    before = line.answers("lora-two").read_bytes()
+    assert {"lora-two"} not in batches(line).values()
+    line.run()
+    assert line.answers("lora-two").read_bytes() == before
+    assert "lora-two" in line.models()
+
+
+def test_what_cannot_be_served_costs_itself(line: Campaign) -> None:
+    ckpt = line.dir / "ckpt"
+    weights(ckpt / "run1/step_1000/model.safetensors", bytes_missing=3)
+    aged(ckpt / "run1/step_1000")
+    (ckpt / "run1/step_2000/tokenizer_config.json").write_text("{}")  # no chat template
+    aged(ckpt / "run1/step_2000")
+    os.utime(ckpt / "run1/step_3000/model.safetensors")  # being written
+    text = line.run("-n").stdout
+    assert "ckpt/run1/step_1000/model.safetensors" in text
+    assert "answers.chat_template" in text
+    assert list(batches(line).values()) == [{"lora-one", "lora-two"}]
+    line.run()
+    assert line.models() == ["lora-one", "lora-two", "mid-7b-chat"]
+
+
+def test_a_server_that_does_not_start_leaves_the_others_to_go_on(line: Campaign) -> None:
+    failing = SERVE.replace("{options}", '$([ {name} = tiny-run1-step2000 ] && echo --fail oom) {options}')
+    settings = line.settings["answers"]
+    line.configure(answers=settings | {"command": failing})
+    text = line.run("--keep-going", ok=False).stdout
+    assert "out of memory" in text
+    expected = {f"tiny-run1-step{step}" for step in (1000, 3000)}
+    assert set(line.models()) == expected | {"lora-one", "lora-two", "mid-7b-chat"}
+    assert list(batches(line).values()) == [{"tiny-run1-step2000"}]
+
+
+def test_redo_asks_once_more_and_once_only(line: Campaign) -> None:
+    line.run()
+    old = line.answers("lora-one").read_bytes()
+    again = ("--config", "answers={redo: [lora-one]}")
+    assert list(batches(line, *again).values()) == [{"lora-one"}]
+    line.run(*again)
+    assert line.planned(*again) == {} and line.planned() == {}
+    kept = line.dir / "results/arena-demo/answers/replaced/lora-one.jsonl"
+    assert kept.read_bytes() == old
+    calls = len(read_lines(line.dir / "results/arena-demo/answers/games/lora-one.jsonl"))
+    assert calls == 2 * len(old.splitlines())
