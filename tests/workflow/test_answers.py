@@ -42,7 +42,9 @@ def adapter(folder: Path, base: Path, rank: int = 8) -> Path:
     folder.mkdir(parents=True)
     told = {"base_model_name_or_path": str(base), "r": rank, "peft_type": "LORA"}
     (folder / "adapter_config.json").write_text(json.dumps(told))
-    weights_of_adapter = {"x.lora_A.weight": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}
+    weights_of_adapter = {
+        "x.lora_A.weight": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}
+    }
     header = json.dumps(weights_of_adapter).encode()
     data = struct.pack("<Q", len(header)) + header + bytes(16)
     (folder / "adapter_model.safetensors").write_bytes(data)
@@ -148,7 +150,9 @@ def test_what_cannot_be_served_costs_itself(line: Campaign) -> None:
 
 
 def test_a_server_that_does_not_start_leaves_the_others_to_go_on(line: Campaign) -> None:
-    failing = SERVE.replace("{options}", '$([ {name} = tiny-run1-step2000 ] && echo --fail oom) {options}')
+    failing = SERVE.replace(
+        "{options}", "$([ {name} = tiny-run1-step2000 ] && echo --fail oom) {options}"
+    )
     settings = line.settings["answers"]
     line.configure(answers=settings | {"command": failing})
     text = line.run("--keep-going", ok=False).stdout

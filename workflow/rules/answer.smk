@@ -21,14 +21,15 @@ def answered_by(wildcards):
     batch = answers and answers.batch_of(wildcards.model)
     if not batch:
         return {}
-    layout, folder = Layout(ANSWERS.root), "replayed" if batch.startswith(planning.REPLAY) else "played"
-    stale = []
+    layout, stale = Layout(ANSWERS.root), []
     if wildcards.model in answers.redone:
         stale = [str(layout.stale(wildcards.model))]
         planning.mark(layout.stale(wildcards.model))
         if not workflow.dryrun:
-            link(Path(SETTINGS.answer(wildcards.model)), layout.replaced / f"{wildcards.model}.jsonl")
-    return {"played": f"{ANSWERS.root}/{folder}/{batch}", "stale": stale}
+            link(
+                Path(SETTINGS.answer(wildcards.model)), layout.replaced / f"{wildcards.model}.jsonl"
+            )
+    return {"played": ended_by(ANSWERS.root, batch), "stale": stale}
 
 
 if ANSWERS:

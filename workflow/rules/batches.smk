@@ -1,6 +1,7 @@
 # Which models share a job, and what its rules need to know of it. Functions only; the logic is arena/batch/plan.py.
 import json
 import time
+from dataclasses import replace
 
 RUN = planning.run_name()
 
@@ -49,6 +50,13 @@ def described(wildcards):
         described = planning.describe(
             batch, members(batch), checked().games, SETTINGS, RUN, time.time()
         )
+        # As the other stage has made them: a model without answers must not keep the others from being judged.
+        made = {
+            model: str(Layout(ANSWERS.root).made(model))
+            for model in described.models
+            if model in answers.models
+        }
+        described = replace(described, answers={**described.answers, **made})
     else:
         described = describe_answers(
             batch, answers.members(batch), answers, SETTINGS, RUN, time.time()
@@ -57,7 +65,24 @@ def described(wildcards):
 
 
 def answers_of_batch(wildcards):
-    return [SETTINGS.answer(model) for model in members(wildcards.batch)]
+    """Answer files, or what tells that the batch which makes them has ended."""
+    if not workflow.is_main_process:
+        described = json.loads(LAYOUT.batch(wildcards.batch).read_text(encoding="utf-8"))
+        return list(filter(os.path.exists, described["answers"].values()))
+    models, answers = members(wildcards.batch), checked().answers
+    found = {
+        ended_by(ANSWERS.root, batch) for model in models if (batch := answers.batch_of(model))
+    }
+    return [
+        *(SETTINGS.answer(model) for model in models if model not in answers.models),
+        *sorted(found),
+    ]
+
+
+def ended_by(root, batch):
+    """The file that is there once a batch, or a replay, has ended by itself."""
+    folder = "replayed" if batch.startswith(planning.REPLAY) else "played"
+    return f"{root}/{folder}/{batch}"
 
 
 def made_by(wildcards):
@@ -69,6 +94,5 @@ def made_by(wildcards):
     batch = plan().batch_of(wildcards.model) if workflow.is_main_process else None
     if batch is None:
         return {}
-    folder = "replayed" if batch.startswith(planning.REPLAY) else "played"
     stale = [str(LAYOUT.stale(wildcards.model))] if wildcards.model in plan().stale else []
-    return {"played": f"{ROOT}/{folder}/{batch}", "stale": stale}
+    return {"played": ended_by(ROOT, batch), "stale": stale}

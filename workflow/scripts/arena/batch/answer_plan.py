@@ -25,7 +25,7 @@ from arena.journals.records import REPLAY, BatchPlan
 from arena.setup.answers import Answers, Writer
 from arena.setup.judge_command import command_of
 from arena.setup.settings import Settings
-from arena.support.errors import ConfigError, DataError
+from arena.support.errors import ConfigError, DataError, Unfinished
 from arena.support.humanize import counted, listing
 
 REDONE = "-redone"  # ends the digest of answers that were asked once more
@@ -85,10 +85,10 @@ def make_answer_plan(settings: Settings) -> AnswerPlan:
             found = None
             if writer.path and writer.server["server"] != "demo":
                 found = read_checkpoint(writer.path, writer.base)
-                if found.is_unfinished:
-                    unfinished.append(model)
-                    continue
             group = _group(writer, found)
+        except Unfinished:
+            unfinished.append(model)
+            continue
         except DataError as error:
             problems[model] = str(error)
             continue
@@ -136,7 +136,6 @@ def _group(writer: Writer, found: Checkpoint | None) -> tuple:
     """What models must have in common to share a batch. Raises DataError where none can be."""
     if found is None:
         return (writer.server["server"],)
-    allowed_rank([found.rank or 1])
     if found.kind == "adapter":
         return ("adapters", str(found.base), writer.chat_template or found.template)
     if not (writer.chat_template or found.template):
