@@ -241,6 +241,9 @@ def test_a_folder_that_is_still_being_written_is_left_for_later(tmp_path: Path) 
     (tmp_path / "empty").mkdir()
     with pytest.raises(Unfinished, match="empty"):
         read_checkpoint(tmp_path / "empty")
+    os.utime(tmp_path / "empty", (OLD, OLD))
+    with pytest.raises(DataError, match=r"config\.json"):
+        read_checkpoint(tmp_path / "empty")
 
 
 def test_the_digest_follows_what_an_answer_depends_on(tmp_path: Path) -> None:
@@ -442,6 +445,8 @@ def checkpoint(**changed: Any) -> Checkpoint:
 def test_no_doubts() -> None:
     assert doubts_of(checkpoint(), None, 4000, 96, system_prompt=" Be brief. ") == []
     assert doubts_of(checkpoint(context=None), None, 10**6) == []
+    trims = CHATML.replace("m.content", "m.content | trim")
+    assert doubts_of(checkpoint(), trims, 1, system_prompt=" Be brief. ") == []
 
 
 def test_doubts() -> None:

@@ -35,7 +35,6 @@ _PLAIN_STARTS = ("gaussian", "eva", "orthogonal", "mica", "lora_ga")
 # Spellings of the context length in config.json; the smallest counts.
 _CONTEXT = ["max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "seq_len"]
 _CONTEXT += ["model_max_length", "max_sequence_length", "max_seq_length"]
-_SANE = 10**9  # tokenizers without a limit say 10**30
 # For the digest the small files are read whole; of weights and _LARGE size and time are enough.
 _SMALL = [f"{kind}config.json" for kind in ("", "adapter_", "generation_", "tokenizer_")]
 _SMALL += ["chat_template.jinja", "chat_template.json"]
@@ -310,8 +309,7 @@ def _context(config: dict[str, Any], tokenizer: dict[str, Any]) -> int | None:
     text = dict_of(config.get("text_config")) or config
     lengths = [n for key in _CONTEXT if (n := count_of(text.get(key)))]
     if not lengths:
-        limit = count_of(tokenizer.get("model_max_length"))
-        return limit if 0 < limit < _SANE else None
+        return count_of(tokenizer.get("model_max_length")) or None  # 10**30 says that none is known
     length = count_of(text.get("model_max_length")) or min(lengths)  # Command-R's says the truth
     rope = dict_of(text.get("rope_parameters") or text.get("rope_scaling"))
     kind = rope.get("rope_type", rope.get("type"))
@@ -551,7 +549,7 @@ def _fitting(folder: Path) -> list[tuple[Path, dict[str, str]]]:
             for path, values in found
             if path.is_dir()
             for entry in path.iterdir()
-            if (match := _part_pattern(part, values).fullmatch(entry.name)) and entry.is_dir()
+            if (match := _part_pattern(part, values).fullmatch(entry.name))
         ]
     return [one for one in found if one[0].is_dir() or not one[1]]
 
