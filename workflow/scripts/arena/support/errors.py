@@ -3,6 +3,7 @@
     ArenaError                  anything a user can act on; printed without a traceback
     ├── ConfigError             a key of config.yaml, a profile or an Arena-Hard-Auto settings file
     ├── DataError               a question, answer or judgment file (names file and line)
+    │   └── Unfinished          a checkpoint that is still being written; the next run may take it
     ├── JournalError            the journal of games: unreadable, held by another, disk full
     ├── JudgeError              the judge server: does not start, died too often, refuses the key
     └── OpenGames               some games have no terminal state yet; asking again may close them
@@ -28,6 +29,10 @@ class ConfigError(ArenaError):
 
 class DataError(ArenaError):
     """A data file cannot be used as it is."""
+
+
+class Unfinished(DataError):
+    """A checkpoint is still being written; the next run may take it."""
 
 
 class JournalError(ArenaError):

@@ -1,0 +1,537 @@
+"""Folders of weights, read before a GPU is used: what is known of them and what is refused."""
+
+import json
+import os
+import struct
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from arena.data.weights import (
+    Checkpoint,
+    allowed_rank,
+    doubts_of,
+    expand,
+    read_checkpoint,
+    render,
+    same_weights,
+    turn_end,
+)
+from arena.support.errors import ConfigError, DataError, Unfinished
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+OLD = 1_700_000_000  # seconds; when everything in these folders was written
+
+
+def tensors(shapes: dict[str, list[int]], missing: int = 0) -> bytes:
+    """A safetensors file of zeros in half precision; `missing` bytes are cut off its end."""
+    header, end = {"__metadata__": {"format": "pt"}}, 0
+    for name, shape in shapes.items():
+        size = 2 * shape[0] * shape[1]
+        header[name] = {"dtype": "F16", "shape": shape, "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(end - missing)
+
+
+def write(folder: Path, files: dict[str, Any], at: float = OLD) -> Path:
+    """A folder of files: bytes and text as they are, anything else as JSON."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        file = folder / name
+        if content is None:
+            file.unlink()
+            continue
+        text = content if isinstance(content, str | bytes) else json.dumps(content)
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+        os.utime(file, (at, at))
+    return folder
+
+
+FULL: dict[str, Any] = {
+    "config.json": {"hidden_size": 8, "max_position_embeddings": 4096, "eos_token_id": 7},
+    "generation_config.json": {"eos_token_id": [2, 7]},
+    "tokenizer_config.json": {
+        "eos_token": {"content": "</s>", "lstrip": False},
+        "bos_token": "<s>",
+        "model_max_length": 10**30,
+        "added_tokens_decoder": {"7": {"content": "<|im_end|>"}},
+    },
+    "tokenizer.json": {"added_tokens": [{"id": 2, "content": "</s>"}], "model": {"vocab": {}}},
+    "chat_template.jinja": CHATML,
+    "model.safetensors": tensors({"model.norm": [2, 4]}),
+}
+LORA = "base_model.model.model.layers.0.self_attn.q_proj.lora_{}.weight"
+ADAPTER_CONFIG = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["q_proj"]}
+ADAPTER: dict[str, Any] = {
+    "adapter_config.json": ADAPTER_CONFIG,
+    "adapter_model.safetensors": tensors({LORA.format("A"): [8, 8], LORA.format("B"): [8, 8]}),
+}
+
+
+def full(tmp_path: Path, **changed: Any) -> Path:
+    return write(tmp_path / "full", FULL | changed)
+
+
+def adapter(tmp_path: Path, config: dict[str, Any] | None = None, **changed: Any) -> Path:
+    named = {"base_model_name_or_path": str(full(tmp_path))}
+    files = ADAPTER | {"adapter_config.json": ADAPTER_CONFIG | named | (config or {})} | changed
+    return write(tmp_path / "adapter", files)
+
+
+def test_a_full_checkpoint(tmp_path: Path) -> None:
+    found = read_checkpoint(full(tmp_path))
+    assert (found.kind, found.base, found.rank) == ("full", None, None)
+    assert found.context == 4096
+    assert found.template == CHATML
+    assert found.tokens == {"bos_token": "<s>", "eos_token": "</s>"}
+    assert found.stops == ("</s>", "<|im_end|>")
+    assert turn_end(CHATML, found.tokens) == "<|im_end|>"
+
+
+def test_an_adapter_is_served_by_its_base(tmp_path: Path) -> None:
+    path = adapter(tmp_path, {"rank_pattern": {"q_proj": 24}})
+    found = read_checkpoint(path)
+    assert (found.kind, found.base, found.rank) == ("adapter", tmp_path / "full", 24)
+    assert (found.context, found.template) == (4096, CHATML)
+    assert found.stops == ("</s>", "<|im_end|>")
+    assert found.remarks == ()
+    # vLLM reads nothing but the template from an adapter, and that only where it is passed on
+    own = {"tokenizer_config.json": {"eos_token": "<own>", "chat_template": "own"}}
+    found = read_checkpoint(write(path, own))
+    assert (found.template, found.stops) == ("own", ("</s>", "<|im_end|>"))
+
+
+def test_another_base_than_the_named_one_is_a_remark(tmp_path: Path) -> None:
+    path = adapter(tmp_path, {"base_model_name_or_path": "org/other"})
+    found = read_checkpoint(path, tmp_path / "full")
+    assert "org/other" in found.remarks[0] and str(tmp_path / "full") in found.remarks[0]
+    path = adapter(tmp_path, {"base_model_name_or_path": "org/full"})
+    assert read_checkpoint(path, tmp_path / "full").remarks == ()
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"config.json": None}, "config.json"),
+        ({"config.json": "{"}, "config.json"),
+        ({"config.json": "[]"}, "config.json"),
+        ({"chat_template.jinja": b"\xff"}, "chat_template.jinja"),
+        ({"tokenizer.json": '{"added_tokens": 3}'}, "tokenizer.json"),
+        ({"model.safetensors": None}, "no weights"),
+        ({"model.safetensors": None, "optimizer.bin": b"x"}, "no weights"),
+        ({"model.safetensors": b""}, "model.safetensors: empty"),
+        ({"model.safetensors": bytes(100)}, "model.safetensors"),
+        ({"model.safetensors": b"<!DOCTYPE html>"}, "model.safetensors"),
+        ({"model.safetensors": b"version https://git-lfs"}, "git lfs pull"),
+        ({"model.safetensors": tensors({"a": [2, 4]}, missing=1)}, "model.safetensors"),
+        ({"model.safetensors": tensors({"a": [2, 4]}) + b"x"}, "model.safetensors"),
+        ({"model.safetensors.index.json": {"weight_map": {}}}, "weight_map"),
+        (
+            {"model.safetensors.index.json": {"weight_map": {"a": "m-1.safetensors", "b": "m-2"}}},
+            "model.safetensors.index.json.*2 of 2 shards.*m-1.safetensors, m-2",
+        ),
+        (
+            {"model.safetensors": None, "model-00001-of-00002.safetensors": tensors({})},
+            "1 of 2 shards",
+        ),
+        ({"model.safetensors": None, "pytorch_model.bin": b"PK\3\4cut"}, "pytorch_model.bin"),
+    ],
+)
+def test_what_no_server_could_use_is_refused(
+    tmp_path: Path, changed: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(DataError, match=named) as caught:
+        read_checkpoint(write(full(tmp_path), changed))
+    assert str(tmp_path / "full") in str(caught.value)
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere"):
+        read_checkpoint(tmp_path / "nowhere")
+
+
+def test_whole_shards_and_whole_bin_files_pass(tmp_path: Path) -> None:
+    shards = {f"model-0000{n}-of-00002.safetensors": tensors({"a": [1, 1]}) for n in (1, 2)}
+    index = {"weight_map": dict(zip("ab", shards, strict=True))}
+    # what the index does not name is not loaded, so it may be torn
+    write(full(tmp_path), shards | {"model.safetensors.index.json": index, "model.safetensors": ""})
+    assert read_checkpoint(tmp_path / "full").kind == "full"
+    write(tmp_path / "full", dict.fromkeys(["model.safetensors", "model.safetensors.index.json"]))
+    assert read_checkpoint(tmp_path / "full").kind == "full"
+    write(tmp_path / "full", dict.fromkeys(shards))
+    with zipfile.ZipFile(tmp_path / "full" / "pytorch_model.bin", "w") as archive:
+        archive.writestr("data.pkl", b"")
+    write(tmp_path / "full", {"training_args.bin": b""})
+    assert read_checkpoint(tmp_path / "full", settled_s=0).kind == "full"
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        ({"r": 1024}, "1024.*512.*merge"),
+        ({"rank_pattern": {"q_proj": 640}}, "640"),
+        ({"r": 0}, "rank_pattern"),
+        ({"r": None}, "rank_pattern"),
+        ({"use_dora": True}, "use_dora"),
+        ({"modules_to_save": ["lm_head"]}, "modules_to_save.*lm_head"),
+        ({"bias": "all"}, "bias"),
+        ({"init_lora_weights": "pissa"}, "init_lora_weights"),
+        ({"peft_type": "IA3"}, "peft_type"),
+        ({"base_model_name_or_path": None}, "base_model_name_or_path"),
+        ({"base_model_name_or_path": "org/elsewhere"}, "org/elsewhere.*answers.base"),
+    ],
+)
+def test_adapters_that_vllm_refuses(tmp_path: Path, config: dict[str, Any], named: str) -> None:
+    with pytest.raises(DataError, match=named) as caught:
+        read_checkpoint(adapter(tmp_path, config))
+    assert "adapter_config.json" in str(caught.value)
+
+
+def test_harmless_settings_of_adapters_pass(tmp_path: Path) -> None:
+    config = {"use_dora": False, "modules_to_save": None, "init_lora_weights": "gaussian"}
+    assert read_checkpoint(adapter(tmp_path, config)).rank == 8
+    assert read_checkpoint(adapter(tmp_path, {"modules_to_save": ["score"]})).rank == 8
+
+
+def test_the_weights_of_an_adapter(tmp_path: Path) -> None:
+    path = adapter(tmp_path)
+    saved = ADAPTER["adapter_model.safetensors"]
+    write(path, {"adapter_model.safetensors": saved[:-1]})
+    with pytest.raises(DataError, match=r"adapter_model\.safetensors"):
+        read_checkpoint(path)
+    write(path, {"adapter_model.safetensors": tensors({"model.embed_tokens.weight": [2, 8]})})
+    with pytest.raises(DataError, match=r"model\.embed_tokens\.weight"):
+        read_checkpoint(path)
+    write(path, {"adapter_model.safetensors": None})
+    with pytest.raises(DataError, match=r"adapter_model\.bin"):
+        read_checkpoint(path)
+    assert read_checkpoint(write(path, {"adapter_model.bin": b"\x80\x02"})).rank == 8
+
+
+def test_a_base_that_does_not_fit(tmp_path: Path) -> None:
+    path = adapter(tmp_path)
+    other = write(tmp_path / "other", FULL | {"config.json": {"hidden_size": 16}})
+    with pytest.raises(DataError, match=r"adapter_model.safetensors.* 8, .*other is 16"):
+        read_checkpoint(path, other)
+    write(other, {"config.json": {"text_config": {"hidden_size": 8}, "hidden_size": 16}})
+    assert read_checkpoint(path, other).base == other
+    with pytest.raises(DataError, match="adapter itself"):
+        read_checkpoint(path, path)
+    with pytest.raises(DataError, match=r"answers\.base.*nowhere"):
+        read_checkpoint(path, tmp_path / "nowhere")
+
+
+def test_a_folder_that_is_still_being_written_is_left_for_later(tmp_path: Path) -> None:
+    path, now = adapter(tmp_path), time.time()
+    os.utime(path / "adapter_model.safetensors", (now - 30, now - 30))
+    with pytest.raises(Unfinished, match="adapter"):
+        read_checkpoint(path)
+    assert read_checkpoint(path, settled_s=20).rank == 8
+    os.utime(path / "adapter_model.safetensors", (now + 9000, now + 9000))  # a wrong clock
+    assert read_checkpoint(path).rank == 8
+    os.utime(tmp_path / "full" / "config.json", (now, now))
+    with pytest.raises(Unfinished, match="full"):
+        read_checkpoint(path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(Unfinished, match="empty"):
+        read_checkpoint(tmp_path / "empty")
+    os.utime(tmp_path / "empty", (OLD, OLD))
+    with pytest.raises(DataError, match=r"config\.json"):
+        read_checkpoint(tmp_path / "empty")
+
+
+def test_the_digest_follows_what_an_answer_depends_on(tmp_path: Path) -> None:
+    path = full(tmp_path)
+    digest = read_checkpoint(path).digest
+    write(path, {"README.md": "of no meaning", "trainer_state.json": {}})
+    path = path.rename(tmp_path / "moved")
+    assert read_checkpoint(path).digest == digest
+    changes: list[tuple[dict[str, Any], float]] = [
+        ({"model.safetensors": tensors({"model.norm": [2, 5]})}, OLD),  # another size
+        ({"model.safetensors": FULL["model.safetensors"]}, OLD + 1),  # another time
+        ({"tokenizer.json": FULL["tokenizer.json"]}, OLD + 1),
+        ({"config.json": FULL["config.json"] | {"hidden_size": 9}}, OLD),  # another content
+        ({"generation_config.json": {"eos_token_id": [2, 8]}}, OLD),
+        ({"tokenizer_config.json": {"eos_token": "</t>"}}, OLD),
+        ({"chat_template.jinja": CHATML.upper()}, OLD),
+        ({"chat_template.json": {}}, OLD),
+    ]
+    digests = [read_checkpoint(write(path, change, at)).digest for change, at in changes]
+    assert len({digest, *digests}) == 1 + len(changes)
+    (path / "chat_template.json").unlink()
+    assert read_checkpoint(write(path, FULL, OLD)).digest == digest
+    write(path, {"config.json": FULL["config.json"]}, OLD + 9)  # only the time of a small file
+    assert read_checkpoint(path).digest == digest
+
+
+def test_the_digest_of_an_adapter_holds_that_of_its_base(tmp_path: Path) -> None:
+    path = adapter(tmp_path)
+    digest = read_checkpoint(path).digest
+    write(tmp_path / "full", {"generation_config.json": {}})
+    assert read_checkpoint(path).digest != digest
+    assert read_checkpoint(adapter(tmp_path)).digest == digest
+
+
+@pytest.mark.parametrize(
+    ("config", "limit", "context"),
+    [
+        ({"n_positions": 1024}, 512, 1024),  # vLLM does not look at the tokenizer's
+        ({"max_seq_len": 2048, "max_position_embeddings": 8192, "sliding_window": 128}, 1, 2048),
+        ({"max_position_embeddings": 8192, "model_max_length": 131072}, 1, 131072),
+        ({"text_config": {"max_position_embeddings": 32768}}, 1, 32768),
+        (
+            {
+                "max_position_embeddings": 4096,
+                "rope_scaling": {"type": "linear", "factor": 4.0},
+            },
+            1,
+            16384,
+        ),
+        (
+            {
+                "max_position_embeddings": 131072,
+                "rope_parameters": {"rope_type": "llama3", "factor": 8.0},
+            },
+            1,
+            131072,
+        ),
+        (
+            {
+                "max_position_embeddings": 131072,
+                "original_max_position_embeddings": 4096,
+                "rope_scaling": {"type": "longrope"},
+            },
+            1,
+            4096,
+        ),
+        ({}, 2048, 2048),
+        ({}, 10**30, None),
+    ],
+)
+def test_the_context_length(
+    tmp_path: Path, config: dict[str, Any], limit: int, context: int | None
+) -> None:
+    changed = {"config.json": config, "tokenizer_config.json": {"model_max_length": limit}}
+    assert read_checkpoint(full(tmp_path, **changed)).context == context
+
+
+@pytest.mark.parametrize(
+    ("files", "template"),
+    [
+        ({"chat_template.json": {"chat_template": "json"}}, "json"),
+        ({"tokenizer_config.json": {"chat_template": "text"}}, "text"),
+        (
+            {
+                "tokenizer_config.json": {
+                    "chat_template": [
+                        {"name": "tool_use", "template": "tools"},
+                        {"name": "default", "template": "listed"},
+                    ]
+                }
+            },
+            "listed",
+        ),
+        (
+            {"tokenizer_config.json": {"chat_template": [{"name": "rag", "template": "rag"}]}},
+            None,
+        ),
+        (
+            {"tokenizer_config.json": {"chat_template": "text"}, "chat_template.jinja": "file"},
+            "file",
+        ),
+        ({}, None),
+    ],
+)
+def test_where_the_template_is(tmp_path: Path, files: dict[str, Any], template: str | None) -> None:
+    path = full(tmp_path)
+    (path / "chat_template.jinja").unlink()
+    assert read_checkpoint(write(path, files)).template == template
+
+
+@pytest.mark.parametrize(
+    ("generation", "stops"),
+    [
+        ({"eos_token_id": 7}, ("</s>", "<|im_end|>")),
+        ({"eos_token_id": [7, 99]}, ("</s>", "<|im_end|>", "token 99")),
+        ({}, ("</s>",)),  # the config's own eos is not asked where a generation config is
+        (None, ("</s>", "<|im_end|>")),
+    ],
+)
+def test_stop_tokens(
+    tmp_path: Path, generation: dict[str, Any] | None, stops: tuple[str, ...]
+) -> None:
+    path = write(full(tmp_path), {"generation_config.json": generation})
+    assert read_checkpoint(path).stops == stops
+
+
+def test_allowed_ranks() -> None:
+    assert [allowed_rank([rank]) for rank in (1, 2, 8, 9, 256, 257, 320, 321, 512)] == [
+        *(1, 8, 8, 16, 256, 320, 320, 512, 512)
+    ]
+    assert allowed_rank([8, 65, 16]) == 128
+    with pytest.raises(DataError, match="513"):
+        allowed_rank([8, 513])
+
+
+TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
+
+
+def test_rendering_as_transformers_does() -> None:
+    template = (
+        "{{ bos_token }}\n"
+        "{% for m in messages %}\n"
+        "    {% if m['role'] == 'system' %}\n"
+        "        {% continue %}\n"
+        "    {% endif %}\n"
+        "{% generation %}{{ m | tojson }}{% endgeneration %}{{ eos_token }}\n"
+        "{% endfor %}\n"
+        "{{ strftime_now('%Y') | length }}{% if not tools %}.{% endif %}\n"
+        "{% if add_generation_prompt %}\n"
+        "A:{% endif %}"
+    )
+    messages = [{"role": "system", "content": "-"}, {"role": "user", "content": "<é>"}]
+    assert render(template, messages, TOKENS) == (
+        '<s>\n{"role": "user", "content": "<é>"}</s>\n4.A:'
+    )
+    assert render(template, messages, TOKENS, add_generation_prompt=False).endswith("\n4.")
+
+
+def test_templates_that_fail_say_why() -> None:
+    refuses = "{% if messages[0].role == 'system' %}{{ raise_exception('No system!') }}{% endif %}"
+    assert render(refuses, [{"role": "user", "content": "?"}], {}) == ""
+    with pytest.raises(DataError, match=r"my file.*system.*No system!"):
+        render(refuses, [{"role": "system", "content": "?"}], {}, where="my file")
+    with pytest.raises(DataError, match="line 2"):
+        render("\n{% endfor %}", [], {})
+    with pytest.raises(DataError, match="unsafe"):
+        render("{{ ''.__class__.__mro__ }}", [], {})
+    with pytest.raises(DataError):
+        render("{{ messages.append(1) }}", [], {})
+    with pytest.raises(DataError):
+        render("{{ 1 / 0 }}", [], {})
+
+
+@pytest.mark.parametrize(
+    ("template", "end"),
+    [
+        (CHATML, "<|im_end|>"),
+        ("{% for m in messages %}{{ m.content + eos_token }}{% endfor %}", "</s>"),
+        # Phi-3 ends the whole text by another token than the turn
+        ("{% for m in messages %}{{ m.content }}<|end|>\n{% endfor %}{{ eos_token }}", "<|end|>"),
+        # GLM-4 ends an answer by the next turn's beginning
+        ("{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}{% endfor %}", "<|user|>"),
+        ("{% for m in messages %}{{ m.content }} ### End\nx{% endfor %}", "### End"),
+        ("{{ messages[1].content }}", ""),
+        ("{{ messages[0].content }}", None),
+        ("{{ raise_exception('x') }}", None),
+    ],
+)
+def test_the_end_of_a_turn(template: str, end: str | None) -> None:
+    assert turn_end(template, TOKENS) == end
+
+
+def checkpoint(**changed: Any) -> Checkpoint:
+    known: dict[str, Any] = {"path": Path("some/folder"), "digest": "d", "context": 4096}
+    known |= {"template": CHATML, "tokens": TOKENS, "stops": ("<|im_end|>",)}
+    return Checkpoint(**known | changed)
+
+
+def test_no_doubts() -> None:
+    assert doubts_of(checkpoint(), None, 4000, 96, system_prompt=" Be brief. ") == []
+    assert doubts_of(checkpoint(context=None), None, 10**6) == []
+    trims = CHATML.replace("m.content", "m.content | trim")
+    assert doubts_of(checkpoint(), trims, 1, system_prompt=" Be brief. ") == []
+
+
+def test_doubts() -> None:
+    (never,) = doubts_of(checkpoint(stops=("</s>",)), None, 1)
+    assert "<|im_end|>" in never and "</s>" in never and "eos_token_id" in never
+    assert doubts_of(checkpoint(stops=()), None, 1)
+    given = "{% for m in messages %}{{ m.content }}</s>{% endfor %}"
+    assert doubts_of(checkpoint(stops=("</s>",)), given, 1) == []
+    (long,) = doubts_of(checkpoint(), None, 4000, 97)
+    assert "4,096" in long and "3,999" in long
+    (refused,) = doubts_of(checkpoint(), None, 4097)
+    assert "4,097" in refused and "refuses" in refused
+    ignores = CHATML.replace("in messages", "in messages if m.role != 'system'")
+    (ignored,) = doubts_of(checkpoint(), ignores, 1, system_prompt="Be brief.")
+    assert "system_prompt" in ignored
+    assert doubts_of(checkpoint(), ignores, 1) == []
+    assert doubts_of(checkpoint(remarks=("other base",)), None, 1) == ["other base"]
+
+
+def test_a_template_is_needed_and_must_work() -> None:
+    with pytest.raises(DataError, match=r"some/folder.*answers\.chat_template"):
+        doubts_of(checkpoint(template=None), None, 1)
+    assert doubts_of(checkpoint(template=None), CHATML, 1) == []
+    with pytest.raises(DataError, match="some/folder"):
+        doubts_of(checkpoint(), "{{ nothing.there }}", 1)
+    gemma = "{{ raise_exception('no system role') if messages[0].role == 'system' }}" + CHATML
+    assert doubts_of(checkpoint(), gemma, 1) == []
+    with pytest.raises(DataError, match="no system role"):
+        doubts_of(checkpoint(), gemma, 1, system_prompt="Be brief.")
+
+
+def make(root: Path, *folders: str) -> None:
+    for folder in folders:
+        (root / folder).mkdir(parents=True)
+
+
+def test_every_folder_that_fits_is_a_model(tmp_path: Path) -> None:
+    make(tmp_path, "a/step_10", "a/step_9", "b-2/step_9", "b-2/step_final", "a/step_", "a/other")
+    make(tmp_path, ".hidden/step_1", "empty")
+    (tmp_path / "a" / "step_11").write_text("a file")
+    (tmp_path / "a" / "step_12").symlink_to(tmp_path / "gone")
+    (tmp_path / "c").write_text("a file")
+    assert list(expand("m-{run}-step{step}", f"{tmp_path}/{{run}}/step_{{step}}").items()) == [
+        ("m-a-step9", tmp_path / "a/step_9"),
+        ("m-a-step10", tmp_path / "a/step_10"),
+        ("m-b-2-step9", tmp_path / "b-2/step_9"),
+        ("m-b-2-stepfinal", tmp_path / "b-2/step_final"),
+    ]
+    final = expand("{run}", f"{tmp_path}/{{run}}/step_final")
+    assert final == {"b-2": tmp_path / "b-2/step_final"}
+
+
+def test_the_same_placeholder_is_the_same_text(tmp_path: Path) -> None:
+    make(tmp_path, "x/x-1", "x/y-1", "a+b/a+b-2", "x.z/xqz-1", "d-d", "d-e")
+    found = expand("{run}-{step}", tmp_path / "{run}" / "{run}-{step}")
+    assert found == {"x-1": tmp_path / "x/x-1", "a+b-2": tmp_path / "a+b/a+b-2"}
+    assert expand("{run}", tmp_path / "{run}-{run}") == {"d": tmp_path / "d-d"}
+
+
+def test_a_name_without_placeholders_is_one_folder(tmp_path: Path) -> None:
+    assert expand("llama", "/models/llama") == {"llama": Path("/models/llama")}
+    assert expand("m{step}", tmp_path / "step_{step}") == {}
+
+
+def test_expanding_refuses_what_cannot_be_meant(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"\{setp\}.*step"):
+        expand("m-{setp}", tmp_path / "step_{step}")
+    with pytest.raises(ConfigError, match="nowhere"):
+        expand("m-{step}", tmp_path / "nowhere" / "{step}")
+    make(tmp_path, "a/1", "b/1")
+    with pytest.raises(ConfigError, match="m-1"):
+        expand("m-{step}", tmp_path / "{run}" / "{step}")
+    make(tmp_path, "a/2 (copy)")
+    with pytest.raises(ConfigError, match=r"2 \(copy\)"):
+        expand("m-{step}", tmp_path / "a" / "{step}")
+
+
+def test_names_that_share_their_weights(tmp_path: Path) -> None:
+    known = {
+        "m10": checkpoint(digest="x"),
+        "m9": checkpoint(digest="x"),
+        "other": checkpoint(digest="y"),
+    }
+    assert same_weights(known) == [("m9", "m10")]
+    path = full(tmp_path)
+    (tmp_path / "latest").symlink_to(path)
+    linked = {"a": read_checkpoint(path), "b": read_checkpoint(tmp_path / "latest")}
+    assert same_weights(linked) == [("a", "b")]
