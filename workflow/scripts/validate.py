@@ -7,6 +7,7 @@ in the results folder, and fails when something blocks. They are no outputs of t
 import sys
 import time
 
+from arena.batch.answer_plan import first_prompt
 from arena.campaign.validation import check_settings
 from arena.campaign.validation_report import Report
 from arena.costs.forecast import forecast, keep
@@ -15,6 +16,7 @@ from arena.data.layout import Layout
 from arena.judge.endpoints import check_keys
 from arena.support.cli import print_also_to
 from arena.support.errors import ArenaError
+from arena.support.humanize import listing
 
 print_also_to(snakemake.log[0])
 
@@ -30,6 +32,9 @@ except ArenaError as error:  # found after the table, or it cut the checking sho
     report.problems.append(str(error))
 report.write(layout)
 print(report.table(), flush=True)
+if settings.answers and report.answers.checkpoints:
+    for models, text in first_prompt(report.answers, settings.answers, settings.questions):
+        print(f"\n{listing(models)}: the first question, as the model sees it:\n{text}", flush=True)
 print(f"Details: {layout.validation_table}, {layout.validation}")
 if report.ok and found:
     keep(found, layout, time.time())

@@ -1,6 +1,6 @@
 """Judge checkpoints as they come: python workflow/scripts/watch.py --every 300 -- OPTIONS
 
-Starts `snakemake` again and again, with Snakemake's options that stand behind `--`: each run makes the
+Starts `snakemake` again and again, with its options that stand behind `--`. Each run makes the
 answers of what has come meanwhile, the newest first, and judges them. Checkpoints that are still
 being written are left for the next run. Ends with Ctrl-C, or once `--until FILE` is there.
 """

@@ -15,19 +15,29 @@ from typing import Any
 
 from arena.batch.made import Made
 from arena.batch.plan import Plan
+from arena.data.answer_lines import asked_messages
 from arena.data.answer_requests import AnswerSettings
 from arena.data.answers import read_answers
 from arena.data.layout import Layout
 from arena.data.questions import Question, read_questions
-from arena.data.weights import Checkpoint, allowed_rank, read_checkpoint, same_weights
+from arena.data.weights import (
+    Checkpoint,
+    allowed_rank,
+    doubts_of,
+    read_checkpoint,
+    render,
+    same_weights,
+)
 from arena.journals.journal import read_records
 from arena.journals.records import REPLAY, BatchPlan
 from arena.setup.answers import Answers, Writer
 from arena.setup.judge_command import command_of
-from arena.setup.settings import Settings
+from arena.setup.settings import DEFAULTS, Settings
 from arena.support.errors import ConfigError, DataError, Unfinished
+from arena.support.files import read_text
 from arena.support.humanize import counted, listing
 
+CHARACTERS = 4  # of a token of English, about; for a warning only
 REDONE = "-redone"  # ends the digest of answers that were asked once more
 
 
@@ -73,7 +83,11 @@ def make_answer_plan(settings: Settings) -> AnswerPlan:
     problems, unfinished, digests, redone = {}, [], {}, {}
     checkpoints: dict[str, Checkpoint] = {}
     waiting: dict[tuple, list[str]] = defaultdict(list)
+    doubts: dict[str, list[str]] = defaultdict(list)
+    longest = max((len(question.prompt) for question in questions), default=0) // CHARACTERS
     complete: list[str] = []
+    if answers.newest_first:
+        names = dict.fromkeys(sorted(names, key=lambda name: -_modified(answers, name)))
     for model in names:
         if (writer := answers.writers.get(model)) is None:
             continue
@@ -85,6 +99,8 @@ def make_answer_plan(settings: Settings) -> AnswerPlan:
             found = None
             if writer.path and writer.server["server"] != "demo":
                 found = read_checkpoint(writer.path, writer.base)
+                for doubt in _doubts(writer, found, longest):
+                    doubts[doubt].append(model)
             group = _group(writer, found)
         except Unfinished:
             unfinished.append(model)
@@ -105,7 +121,8 @@ def make_answer_plan(settings: Settings) -> AnswerPlan:
     batches: dict[str, tuple[str, ...]] = {}
     for members in waiting.values():
         batches |= _named(members, answers, digests)
-    notes = [
+    notes = [f"{listing(models)}: {doubt}" for doubt, models in doubts.items()]
+    notes += [
         f"{', '.join(same)}: the same weights under several names"
         for same in same_weights(checkpoints)
     ]
@@ -138,9 +155,34 @@ def _group(writer: Writer, found: Checkpoint | None) -> tuple:
         return (writer.server["server"],)
     if found.kind == "adapter":
         return ("adapters", str(found.base), writer.chat_template or found.template)
-    if not (writer.chat_template or found.template):
-        raise DataError(f"{writer.path}: no chat template: give one, answers.chat_template")
     return ("full",)
+
+
+def _modified(answers: Answers, model: str) -> float:
+    """When a model's folder was changed last; 0 where there is none."""
+    writer = answers.writers.get(model)
+    path = Path(writer.path) if writer and writer.path else None
+    return path.stat().st_mtime if path and path.is_dir() else 0.0
+
+
+def _doubts(writer: Writer, found: Checkpoint, longest: int) -> list[str]:
+    """What may spoil the answers. Raises DataError where none could be given."""
+    template = read_text(writer.chat_template) if writer.chat_template else None
+    most = int(writer.sampling.get("max_tokens") or DEFAULTS["max_tokens"])
+    return doubts_of(found, template, most, longest, system_prompt=writer.system_prompt)
+
+
+def first_prompt(
+    plan: AnswerPlan, answers: Answers, questions: Path
+) -> Iterator[tuple[list[str], str]]:
+    """The first question as models will see it: those that see it so, and the text."""
+    first, shown = read_questions(questions)[0], defaultdict[str, list[str]](list)
+    for model, found in plan.checkpoints.items():
+        writer = answers.writers[model]
+        template = read_text(writer.chat_template) if writer.chat_template else found.template
+        asked = asked_messages(first.prompt, writer.system_prompt)
+        shown[render(template or "", asked, found.tokens)].append(model)
+    return ((models, text) for text, models in shown.items())
 
 
 def _asked_again(model: str, path: Path, answers: Answers, layout: Layout) -> tuple[str, ...]:

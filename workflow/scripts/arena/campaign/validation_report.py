@@ -31,9 +31,10 @@ _COLUMNS = [
 class Row:
     """One model as validation.tsv has it (FORMATS: "Our own files").
 
-    state: ready, incomplete (judged on the answers that are there), to_answer (its answers are made
-    in the same run), no_answers (none that can be judged), broken, foreign_judgments; baseline and
-    reference for those two, blocked for one of them that stops the run. reason: what was found, in words, with file and line.
+    state: ready, incomplete (judged on the answers that are there), to_answer (its answers are
+    made in the same run), no_answers (none that can be judged), broken, foreign_judgments;
+    baseline and reference for those two, blocked for one of them that stops the run. reason: what
+    was found, in words, with file and line.
     """
 
     model: str

@@ -25,7 +25,7 @@ from arena.setup.prompt_check import prompt_differences
 from arena.setup.settings import Settings
 from arena.support.coerce import number_of
 from arena.support.errors import DataError
-from arena.support.humanize import count, duration
+from arena.support.humanize import count, counted, duration
 from arena.support.jsonl import dump_line, write_atomic
 
 
@@ -90,7 +90,8 @@ def forecast(settings: Settings, report: Report, *, now: float | None = None) ->
     limit = context - judge["max_tokens"] if context else None
     counter = PromptCounter(settings, limit)
     counter.correct(sorted(report.ready))
-    ready = [model for model in settings.selected if model in report.ready]
+    later = report.answers.models
+    ready = [one for one in settings.selected if one in report.ready and one not in later]
     batches = make_plan(settings, ready, report.games).batches.values()
     found = {model: counter.open_games(model) for models in batches for model in models}
     asked = [(model, *one) for model, (prompts, _) in found.items() for one in prompts]
@@ -129,7 +130,13 @@ def forecast(settings: Settings, report: Report, *, now: float | None = None) ->
             cost=None if price is None else hours * price,
             rates=rates,
         )
-    return replace(told, notes=tuple(_notes(settings, told)))
+    notes = [*_notes(settings, told)]
+    if later := later.intersection(report.ready):
+        more = counted(sum(report.games[model] for model in later), "game")
+        notes.append(
+            f"{games} more, of {counted(len(later), 'model')} whose answers are made first"
+        )
+    return replace(told, notes=tuple(notes))
 
 
 def _notes(settings: Settings, told: Forecast) -> Iterator[str]:

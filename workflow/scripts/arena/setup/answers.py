@@ -41,7 +41,13 @@ class Writer:
     def digest(self, weights: str) -> str:
         """Of all that determines the answers besides the questions. weights: digest of `path`."""
         template = read_text(self.chat_template) if self.chat_template else None
-        plain = [weights, template, self.system_prompt, self.end_think_token, self.sampling]
+        plain: list[Any] = [
+            weights,
+            template,
+            self.system_prompt,
+            self.end_think_token,
+            self.sampling,
+        ]
         if not self.path:
             named = ("name", "endpoints", "api_config")
             plain.append([self.server.get(key) for key in named])
@@ -62,6 +68,7 @@ class Answers:
     redo: frozenset[str]
     redo_states: frozenset[str]
     stop_doubtful: bool
+    newest_first: bool
     walltime: dict[str, float]
     toy_dir: Path | None = None  # of a rehearsal, which writes no answers beside the real ones
 
@@ -99,6 +106,7 @@ def resolve_answers(
         batch_size=ours.get("batch_size", DEFAULTS["batch_size"]),
         redo=named,
         redo_states=frozenset(states),
+        newest_first=ours.get("newest_first", False),
         stop_doubtful=ours.get("stop_doubtful", False),
         toy_dir=results / "model_answer" if rehearsal else None,
         walltime={
@@ -156,7 +164,7 @@ def _writer(
         found = (ours.get(key), block.get(theirs or key), DEFAULTS.get(key))
         return next((value for value in found if value is not None), None)
 
-    server = {key: first(key) for key in _SERVER} | {
+    server: dict[str, Any] = {key: first(key) for key in _SERVER} | {
         **{
             "name": name,
             "path": folder or None,
