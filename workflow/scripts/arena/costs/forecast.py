@@ -134,7 +134,7 @@ def forecast(settings: Settings, report: Report, *, now: float | None = None) ->
     if later := later.intersection(report.ready):
         more = counted(sum(report.games[model] for model in later), "game")
         notes.append(
-            f"{games} more, of {counted(len(later), 'model')} whose answers are made first"
+            f"{more} more, of {counted(len(later), 'model')} whose answers are made first"
         )
     return replace(told, notes=tuple(notes))
 
