@@ -133,9 +133,7 @@ def forecast(settings: Settings, report: Report, *, now: float | None = None) ->
     notes = [*_notes(settings, told)]
     if later := later.intersection(report.ready):
         more = counted(sum(report.games[model] for model in later), "game")
-        notes.append(
-            f"{more} more, of {counted(len(later), 'model')} whose answers are made first"
-        )
+        notes.append(f"{more} more, of {counted(len(later), 'model')} whose answers are made first")
     return replace(told, notes=tuple(notes))
 
 

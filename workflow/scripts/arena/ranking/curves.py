@@ -52,9 +52,12 @@ def make_curves(boards: Sequence[Board], pattern: str) -> list[Point]:
         for row in board.rows:
             if row.is_baseline:
                 continue
+            match = compiled.search(row.model)
             if found := run_and_step(compiled, row.model):
                 points.append(Point(board.category, *found, row))
                 steps.setdefault(found[0], set()).add(found[1])
+            elif match and match["step"]:  # final, last
+                finals.append((match.groupdict().get("run") or "", row))
             elif final := FINAL.fullmatch(row.model):
                 finals.append((final[1], row))
         for run, row in finals:

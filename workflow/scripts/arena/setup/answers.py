@@ -7,6 +7,7 @@ the defaults. What is not named here takes its answers as they are.
 import fnmatch
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,7 +58,7 @@ class Writer:
 
 @dataclass(frozen=True)
 class Answers:
-    """writers: by model. root: of journals, batches and logs. redo: models whose answers are made
+    """writers: by model. steps: as `leaderboard.steps`, of names with {step}. root: of journals, batches and logs. redo: models whose answers are made
     once more, or {"empty", "cut"}: answers that are asked again. stop_doubtful: give up a model
     whose first answers show that something is wrong.
     """
@@ -68,6 +69,7 @@ class Answers:
     redo: frozenset[str]
     redo_states: frozenset[str]
     stop_doubtful: bool
+    steps: str | None
     newest_first: bool
     walltime: dict[str, float]
     toy_dir: Path | None = None  # of a rehearsal, which writes no answers beside the real ones
@@ -106,6 +108,9 @@ def resolve_answers(
         batch_size=ours.get("batch_size", DEFAULTS["batch_size"]),
         redo=named,
         redo_states=frozenset(states),
+        steps=next(
+            map(_steps, filter(lambda name: "{step}" in name, ours.get("models") or ())), None
+        ),
         newest_first=ours.get("newest_first", False),
         stop_doubtful=ours.get("stop_doubtful", False),
         toy_dir=results / "model_answer" if rehearsal else None,
@@ -144,6 +149,14 @@ def _folders(ours: Mapping[str, Any], upstream: Upstream | None) -> dict[str, st
                     f"config: answers.models: two folders for {one}: {found[one]} and {path}"
                 )
     return found
+
+
+def _steps(name: str) -> str:
+    """The regular expression of the names that a name with {step} and perhaps {run} makes."""
+    groups = {"run": "(?P<run>.+)", "step": "(?P<step>[^-_]+)"}
+    parts = re.split(r"\{(\w+)\}", name)
+    texts = [groups.get(part, ".+") if i % 2 else re.escape(part) for i, part in enumerate(parts)]
+    return "^" + "".join(texts) + "$"
 
 
 def _model_list(upstream: Upstream) -> list[str]:

@@ -13,7 +13,7 @@ from arena.data.checkpoints import compile_steps
 from arena.data.games import GameSettings
 from arena.data.prompts import asks_for
 from arena.data.verdict import default_rule
-from arena.setup.answers import resolve_answers
+from arena.setup.answers import Answers, resolve_answers
 from arena.setup.by_category import categories_of, choose_baselines, choose_prompts
 from arena.setup.judge_command import script_of
 from arena.setup.paths import at_home
@@ -94,7 +94,7 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
         walltime=_with_defaults(walltime, "start_minutes", "minutes_per_model", "max_minutes"),
         budget=config.get("budget", {}),
         gpu_hour_cost=config.get("gpu_hour_cost"),
-        leaderboard=_leaderboard(config.get("leaderboard", {}), bench),
+        leaderboard=_leaderboard(config.get("leaderboard", {}), bench, answers),
         odd_names=tuple(model for model in named if not is_model_name(model)),
         upstream=upstream,
         prompts=prompts,
@@ -257,7 +257,8 @@ def _expand(
     return list(names)
 
 
-def _leaderboard(ours: dict[str, Any], bench: str) -> dict[str, Any]:
+def _leaderboard(ours: dict[str, Any], bench: str, answers: Answers | None) -> dict[str, Any]:
+    ours = {"steps": answers.steps if answers else None} | ours
     if ours.get("steps"):
         compile_steps(ours["steps"])  # refuses a bad pattern now, not after the campaign
     keys = ("weight", "rounds", "ci", "ranks", "tokens", "control_features", "steps")
