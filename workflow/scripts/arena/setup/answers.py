@@ -58,9 +58,10 @@ class Writer:
 
 @dataclass(frozen=True)
 class Answers:
-    """writers: by model. steps: as `leaderboard.steps`, of names with {step}. root: of journals, batches and logs. redo: models whose answers are made
-    once more, or {"empty", "cut"}: answers that are asked again. stop_doubtful: give up a model
-    whose first answers show that something is wrong.
+    """writers: by model. steps: as `leaderboard.steps`, of names with {step}. root: of journals,
+    batches and logs. redo: models whose answers are all asked once more; redo_states: which answers
+    are, "empty" and "cut". stop_doubtful: give up a model whose first answers show that something
+    is wrong. toy_dir: of the answers of a rehearsal, which writes none beside the real ones.
     """
 
     writers: dict[str, Writer]
@@ -72,7 +73,7 @@ class Answers:
     steps: str | None
     newest_first: bool
     walltime: dict[str, float]
-    toy_dir: Path | None = None  # of a rehearsal, which writes no answers beside the real ones
+    toy_dir: Path | None = None
 
     def job_minutes(self, models: int, starts: int, attempt: int = 1) -> float:
         """Walltime that the job of so many models, of so many servers, asks for."""
