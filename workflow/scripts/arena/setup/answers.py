@@ -20,7 +20,7 @@ from arena.support.errors import ConfigError
 from arena.support.files import load_yaml, read_text
 from arena.support.names import check_model_name, did_you_mean
 
-_SERVER = ("command", "setup", "endpoints", "parallel", "ready_minutes", "max_restarts")
+_SERVER = ("command", "setup", "parallel", "ready_minutes", "max_restarts")
 
 
 @dataclass(frozen=True)
