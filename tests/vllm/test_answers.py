@@ -1,0 +1,106 @@
+"""Answers of checkpoints on the real vLLM: whole ones one after the other, adapters together."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from arena.setup.judge_command import DEFAULT_COMMANDS
+
+from tests.served import eventually
+from tests.vllm.conftest import ENV, ON_CPU
+from tests.workflow.conftest import Campaign, copy_project, read_lines, write_lines
+
+QUESTIONS = 6
+MADE = ("full-1", "full-2", "lora-1", "lora-2")
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two whole checkpoints, two adapters, and one that vLLM itself refuses."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    python, tiny = ENV / "bin/python", ENV / "models/tiny"
+    subprocess.run([python, HERE / "make_checkpoints.py", tiny, folder], check=True)
+    broken = folder / "lora-broken"
+    broken.mkdir()
+    for file in ("adapter_config.json", "adapter_model.safetensors"):
+        broken.joinpath(file).write_bytes((folder / "lora-1" / file).read_bytes()[:-4])
+    then = time.time() - 3600
+    for path in folder.rglob("*"):
+        os.utime(path, (then, then))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory, project: Path, checkpoints: Path) -> Campaign:
+    """A campaign of these and one model that has answers; judged by the demo judge."""
+    campaign = copy_project(project, tmp_path_factory.mktemp("answers") / "campaign")
+    data, example = campaign.dir / "data/arena-demo", campaign.dir / "examples/data/arena-demo"
+    questions = read_lines(example / "question.jsonl")[:QUESTIONS]
+    write_lines(data / "question.jsonl", questions)
+    (data / "model_answer").mkdir()
+    for name in ("llama-demo-8b", "mid-7b-chat"):
+        source = example / f"model_answer/{name}.jsonl"
+        (data / f"model_answer/{name}.jsonl").write_bytes(source.read_bytes())
+    models = {name: str(checkpoints / name) for name in (*MADE, "lora-broken")}
+    answers = {
+        "models": models,
+        "max_tokens": 48,
+        "setup": f"source {ENV}/bin/activate",
+        "command": f"{DEFAULT_COMMANDS['vllm']}{ON_CPU}",
+        "env": {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"},
+        "ready_minutes": 8,
+    }
+    campaign.configure(data_dir="data", answers=answers, retries=0)
+    return campaign
+
+
+def journals(campaign: Campaign) -> dict[str, list[dict]]:
+    games = campaign.dir / "results/arena-demo/answers/games"
+    return {path.stem: read_lines(path) for path in games.glob("*.jsonl")}
+
+
+def test_killed_in_the_middle_only_open_questions_are_asked(line: Campaign) -> None:
+    command = [sys.executable, "-m", "snakemake", "--keep-going"]
+    run = subprocess.Popen(command, cwd=line.dir, start_new_session=True, stdout=subprocess.DEVNULL)
+    eventually(lambda: sum(map(len, journals(line).values())) >= 3, seconds=400)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    before = sum(map(len, journals(line).values()))
+    assert before < len(MADE) * QUESTIONS
+    line.run("--unlock")
+    text = line.run("--keep-going").stdout
+    assert "lora-broken" in text
+    asked = [one["digest"] for lines in journals(line).values() for one in lines]
+    assert len(asked) == len(set(asked)) == len(MADE) * QUESTIONS
+
+
+def test_each_answers_under_its_own_name_and_is_judged(line: Campaign) -> None:
+    texts = {}
+    for model in MADE:
+        lines = read_lines(line.answers(model))
+        assert len(lines) == QUESTIONS and {one["model"] for one in lines} == {model}
+        texts[model] = tuple(one["messages"][-1]["content"]["answer"] for one in lines)
+    assert len(set(texts.values())) == len(MADE)
+    assert set(line.models()) == {*MADE, "mid-7b-chat"}
+    assert line.planned() == {}
+
+
+def test_the_template_of_a_checkpoint_is_honoured(line: Campaign) -> None:
+    """The second one's writes each role twice, which are tokens of the prompt."""
+    tokens = {
+        model: sum(one["usage"]["prompt"] for one in lines)
+        for model, lines in journals(line).items()
+    }
+    assert tokens["full-2"] > tokens["full-1"] == tokens["lora-1"] == tokens["lora-2"]
+
+
+def test_adapters_share_a_server_and_whole_ones_follow_each_other(line: Campaign) -> None:
+    logs = [path.read_text() for path in line.dir.glob("results/*/answers/logs/*/server.log")]
+    launched = [set(re.findall("launching (.+)", log)) for log in logs]
+    assert sorted(launched, key=len) == [{"lora-1-base"}, {"full-1", "full-2"}]
