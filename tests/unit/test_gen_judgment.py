@@ -142,6 +142,7 @@ def test_the_judgment_file_is_what_arena_hard_autos_reader_looks_for(case):
     first = lines[2]
     assert (first["judge"], first["model"], first["baseline"]) == ("judge", "m", "base")
     for index, game in enumerate(first["games"]):
+        assert list(game)[:3] == ["score", "judgment", "prompt"]
         asked = next(call for call in server.calls if call.body["messages"] == game["prompt"])
         text = verdict(asked).content["choices"][0]["message"]["content"]
         assert game["judgment"] == {"answer": text}

@@ -1,4 +1,4 @@
-"""Judgment files: every shape in use is read, one shape is written.
+"""Judgment files: every shape in use is read; the first is written (arena.journals.replay).
 
     {uid, category, judge, model, baseline, games: [{score, judgment: {answer}, prompt}, ...]}
     {question_id, model, judge, games: [{score, judgment: "text", user_prompt}, ...]}
@@ -9,7 +9,7 @@ Only the few keys that votes need are decoded; replies and prompts stay bytes un
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ import msgspec
 
 from arena.data import game_state
 from arena.data.answers import Problem
-from arena.data.questions import Question
 from arena.data.verdict import DEFAULT_PATTERNS, LABELS_OF, as_label, parse_verdict
 from arena.support.errors import DataError
 from arena.support.jsonl import parse_line, refuse_odd_file
@@ -139,34 +138,6 @@ def read_judgments(
                     message = f"{path}:{number}: {error}; repair the line or remove it"
                     raise DataError(message) from error
                 problems.append(Problem(number, "unreadable", str(error)))
-
-
-def judgment_line(
-    question: Question,
-    judge: str,
-    model: str,
-    baseline: str,
-    games: Sequence[Mapping[str, Any] | None],
-) -> dict[str, Any]:
-    """One line of a judgment file in the first shape.
-
-    games: two dicts made by `game_dict`, or None for a game that was not played.
-    """
-    return {
-        "uid": question.uid,
-        "category": question.category,
-        "judge": judge,
-        "model": model,
-        "baseline": baseline,
-        "games": [None if game is None else dict(game) for game in games],
-    }
-
-
-def game_dict(
-    score: str | None, answer: str | None, prompt: Sequence[Any] | None, **extra: Any
-) -> dict[str, Any]:
-    """One game in the first shape, then `extra` (finish_reason, state, usage, toy)."""
-    return {"score": score, "judgment": {"answer": answer}, "prompt": prompt, **extra}
 
 
 def _decode(number: int, raw: bytes) -> _Line:

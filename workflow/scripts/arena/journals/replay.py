@@ -6,7 +6,6 @@ from typing import Any
 
 from arena.data.game_state import ANSWERED, state_of
 from arena.data.games import Game, GameSettings
-from arena.data.judgments import game_dict, judgment_line
 from arena.data.questions import Question
 from arena.journals.journal import Record, Replayed
 
@@ -64,21 +63,29 @@ def judgment_lines(
         pair = [by_key[key] for key in keys if key in by_key]
         if len(pair) < 2:
             continue
-        played = [_played(game, journal.records[game.digest], settings.toy) for game in pair]
-        baseline = settings.baseline_of(question.category)
-        yield judgment_line(question, settings.judge, model, baseline, played)
+        yield {
+            "uid": question.uid,
+            "category": question.category,
+            "judge": settings.judge,
+            "model": model,
+            "baseline": settings.baseline_of(question.category),
+            "games": [_played(game, journal.records[game.digest], settings.toy) for game in pair],
+        }
 
 
 def _played(game: Game, record: Record, toy: bool) -> dict[str, Any]:
     """One game as Arena-Hard-Auto's tools read it: a score of null votes nowhere."""
-    extra = {
+    played = {
+        "score": record.label,
+        "judgment": {"answer": record.answer or ""},
+        "prompt": game.messages,
         "state": record.state,
         "finish_reason": record.finish_reason,
         "usage": record.usage,
         "seconds": record.seconds,
     }
     if record.reason:
-        extra["reason"] = record.reason
+        played["reason"] = record.reason
     if toy:
-        extra["toy"] = True
-    return game_dict(record.label, record.answer or "", game.messages, **extra)
+        played["toy"] = True
+    return played
