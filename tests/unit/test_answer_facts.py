@@ -130,8 +130,6 @@ def test_a_memory_that_cannot_be_used_is_made_anew(tmp_path, answers, content):
 
 
 def test_a_missing_file_has_no_facts_and_is_not_remembered(tmp_path, answers):
-    memory = FactsMemory(None, QUESTIONS)
+    memory = FactsMemory(tmp_path / "memory.json", QUESTIONS)
     assert memory.facts(tmp_path / "m.jsonl") is None
-    answers("abcd")
-    assert memory.facts(tmp_path / "m.jsonl").answers == 4
-    memory.save()
+    assert memory.facts(answers("abcd")).answers == 4

@@ -96,7 +96,6 @@ def test_what_determines_the_reply_changes_every_digest(change):
         {"temperature": 0},
         {"sampling": {"top_p": None}},
         {"sampling": {"extra_body": {}}},
-        {"baseline": "base"},
         {"system_prompt": {"hard": "Judge.", "creative": "Judge.", "*": "unused"}},
     ],
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from arena.data.answers import Answer
-from arena.data.prompts import ANY_CATEGORY, Prompts, fill, messages
+from arena.data.prompts import Prompts, fill, messages, of_category
 from arena.data.questions import Question
 from arena.data.verdict import DEFAULT_PATTERNS, parse_verdict
 from arena.support.errors import ConfigError
@@ -78,8 +78,8 @@ class GameSettings:
         return cls(
             judge=plain["judge"],
             sampling=_sampling(plain),
-            baseline=_by_category(plain["baseline"]),
-            prompts=Prompts(_by_category(plain["system_prompt"]), plain["prompt_template"]),
+            baseline=plain["baseline"],
+            prompts=Prompts(plain["system_prompt"], plain["prompt_template"]),
             patterns=tuple(plain.get("patterns") or DEFAULT_PATTERNS),
             reference=plain.get("reference") or None,
             ask_again=AskAgain(**plain.get("ask_again") or {}),
@@ -96,7 +96,7 @@ class GameSettings:
 
     def baseline_of(self, category: str) -> str:
         """The model that a category's answers are compared with."""
-        if found := self.baseline.get(category) or self.baseline.get(ANY_CATEGORY):
+        if found := of_category(self.baseline, category):
             return found
         raise ConfigError(
             f"no baseline for the category {category!r}; there are baselines for "
@@ -107,17 +107,10 @@ class GameSettings:
         """SHA-256 of all that determines the reply: judge (a toy is another one), messages,
         sampling, and nothing else.
         """
-        content: dict[str, Any] = {
-            "judge": self.judge,
-            "messages": asked,
-            "sampling": self.sampling,
-        }
-        more: dict[str, Any] = {
-            "toy": self.toy,
-            "served_as": self.served_as,
-            "fold_system": self.fold_system,
-        }
-        content |= {key: value for key, value in more.items() if value}
+        content = {"judge": self.judge, "messages": asked, "sampling": self.sampling}
+        # Left out where they are not set: the digests of before.
+        more = ("toy", "served_as", "fold_system")
+        content |= {key: value for key in more if (value := getattr(self, key))}
         text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         # Lone surrogates, which some answers hold, have no UTF-8 form of their own.
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -150,8 +143,7 @@ def plan_games(
     or the reference has not answered are left out.
     """
     games: list[Game] = []
-    prompts = settings.prompts
-    wanted = settings.reference and prompts.wants_reference
+    wanted = settings.reference and settings.prompts.wants_reference
     for position, question in enumerate(questions):
         ours = answers.get(question.uid)
         baseline = settings.baseline_of(question.category)
@@ -159,14 +151,10 @@ def plan_games(
         reference = (reference_answers or {}).get(question.uid)
         if ours is None or theirs is None or (wanted and reference is None):
             continue
-        for index, (first, second) in enumerate(((theirs, ours), (ours, theirs))):
-            texts = (
-                question.prompt,
-                first.text,
-                second.text,
-                reference.text if reference else None,
-            )
-            asked = messages(prompts, question.category, *texts)
+        shown = reference.text if reference else None
+        for index, pair in enumerate(((theirs, ours), (ours, theirs))):
+            a, b = (answer.text for answer in pair)
+            asked = messages(settings.prompts, question.category, question.prompt, a, b, shown)
             games.append(Game(question.uid, position, index, asked, settings.digest(asked)))
     return games
 
@@ -180,10 +168,6 @@ def smallest_game(settings: GameSettings, like: Game) -> Game:
     user = {"role": "user", "content": fill(settings.prompts.template, words)}
     asked = [*like.messages[:-1], user]
     return Game("", 0, -1, asked, settings.digest(asked))
-
-
-def _by_category(value: str | Mapping[str, str]) -> dict[str, str]:
-    return {ANY_CATEGORY: value} if isinstance(value, str) else dict(value)
 
 
 def _sampling(plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ LABELS = frozenset(VERDICTS) | frozenset(_ALIASES)
 LABELS_OF = {"v0.1": frozenset(VERDICTS), "v2.0": LABELS}
 
 DEFAULT_PATTERNS = (r"\[\[([AB<>=]+)\]\]", r"\[([AB<>=]+)\]")
-RULES = ("v0.1", "v2.0")
+RULES = tuple(LABELS_OF)
 
 # Names of tags in whose likes models think: <think>, <seed:think>, <longcat_think>, <reasoning>.
 _NAME = (
@@ -150,11 +150,9 @@ def _matches(pattern: str, text: str) -> list[str]:
 
 
 @lru_cache(maxsize=32)  # a run uses two or three patterns
-def compile_pattern(pattern: str) -> re.Pattern:
+def compile_pattern(pattern: str, where: str = "judge.patterns") -> re.Pattern:
     """The pattern, compiled once; ConfigError where it is no regular expression."""
     try:
         return re.compile(pattern)
     except re.error as error:
-        raise ConfigError(
-            f"judge.patterns: {pattern!r} is not a regular expression: {error}"
-        ) from error
+        raise ConfigError(f"{where}: {pattern!r} is not a regular expression: {error}") from error
