@@ -156,13 +156,7 @@ def test_a_checkout_without_files_about_the_bench_gives_nothing(checkout):
     upstream = checkout(v2=V2)
     assert upstream.settings("my-bench") == {}
     assert upstream.judge_settings("my-bench") == {}
-    assert upstream.api_config() == {}
-
-
-def test_places(checkout, tmp_path):
-    upstream = checkout(v2=V2)
-    assert upstream.data_dir == tmp_path / "data"
-    assert upstream.api_config_file == tmp_path / "config" / "api_config.yaml"
+    assert upstream.api_config == {}
 
 
 def test_a_settings_file_is_found_by_its_bench_name(checkout):
@@ -188,7 +182,7 @@ def test_the_file_of_the_benchs_name_needs_no_bench_name(checkout):
 
 
 def test_blocks_of_api_config(checkout):
-    blocks = checkout(api=API).api_config()
+    blocks = checkout(api=API).api_config
     assert blocks["judge-70b"]["parallel"] == 32
     assert blocks["judge-70b"]["model"] == "org/Judge-70B"
     assert blocks["hosted"]["model"] == "hosted-2024"
@@ -253,7 +247,7 @@ def test_a_file_that_is_not_utf_8_is_named(checkout):
     upstream = checkout(v2=V2)
     (upstream.directory / "config/api_config.yaml").write_bytes(b"caf\xe9: {}\n")
     with pytest.raises(ConfigError, match=r"api_config\.yaml: not UTF-8 at byte 4"):
-        upstream.api_config()
+        upstream.block("j")
 
 
 def test_settings_take_no_key_along_into_the_files_of_scripts(checkout, tmp_path, project):
@@ -274,7 +268,7 @@ def test_yaml_is_loaded_safely(checkout, tmp_path):
     mark = tmp_path / "mark"
     code = f"x: !!python/object/apply:os.system ['touch {mark}']"
     with pytest.raises(ConfigError, match=r"api_config\.yaml:1: not YAML"):
-        checkout(api=code).api_config()
+        checkout(api=code).block("j")
     assert not mark.exists()
 
 

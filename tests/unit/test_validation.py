@@ -44,7 +44,7 @@ def campaign(tmp_path):
 
         def check(self, *models, reference=None, known_models=(), **changes):
             if known_models:
-                changes["upstream"] = SimpleNamespace(api_config=lambda: known_models)
+                changes["upstream"] = SimpleNamespace(api_config=known_models)
             judge = {"reference": reference}
             return check_settings(settings_of(tmp_path, judge, models=models, **changes))
 

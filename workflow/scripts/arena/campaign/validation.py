@@ -8,7 +8,7 @@ from arena.campaign.validation_report import READY, Report, Row
 from arena.data.answer_facts import Facts, FactsMemory
 from arena.data.judgments import is_foreign
 from arena.data.layout import Layout
-from arena.data.prompts import ANY_CATEGORY
+from arena.data.prompts import ANY_CATEGORY, of_category
 from arena.data.questions import Question, read_questions
 from arena.setup.name_hints import NameHints
 from arena.setup.settings import Settings, job_notes
@@ -40,7 +40,7 @@ def check_settings(settings: Settings) -> Report:
     for name in (*models, *(name for name, _ in settings.opponents())):
         check_model_name(name)
     files = FactsMemory(layout.answers_memory, asked)
-    known = settings.upstream.api_config() if settings.upstream else ()
+    known = settings.upstream.api_config if settings.upstream else ()
     hints = NameHints(settings.answers_dir, known, models)
     rows, foreign, gaps = list[Row](), list[str](), set[int]()
     problems, games = list[str](), dict[str, int]()
@@ -70,7 +70,6 @@ def check_settings(settings: Settings) -> Report:
             problems.append(f"{model}: {row.reason} (missing_answers: error)")
         elif row.state in READY:
             games[model] = to_play
-            hints.note(model)
         rows.append(row)
     for name in settings.odd_names:
         try:
@@ -86,8 +85,8 @@ def check_settings(settings: Settings) -> Report:
     files.save()
     dropped = [asked[position].uid for position in sorted(gaps)]
     notes = [f"{counted(len(gaps), 'question')} dropped for all models: {listing(dropped)}"]
-    notes = [*notes[: len(gaps)], *hints.notes(), *_alike([*models, *settings.baseline_models])]
-    notes += job_notes(settings)
+    notes = [*notes[: len(gaps)], *hints.notes(games)]
+    notes += [*_alike([*models, *settings.baseline_models]), *job_notes(settings)]
     unselected = [model for model in settings.models if model not in models]
     notes += made_otherwise(layout, unselected, settings.digest)
     return Report(settings.bench, len(asked), rows, problems, notes, dropped, games)
@@ -108,7 +107,7 @@ def _opponents(asked: Sequence[Question], settings: Settings) -> list[tuple[str,
     baselines, reference = settings.baselines, settings.judge["reference"]
     needed: dict[str, list[int]] = {}
     for position, question in enumerate(asked):
-        baseline = baselines.get(question.category) or baselines.get(ANY_CATEGORY)
+        baseline = of_category(baselines, question.category)
         if not baseline:
             raise ConfigError(
                 f"baseline: none for the category {question.category!r} of the questions; there "

@@ -53,9 +53,8 @@ def script_of(judge: Mapping[str, Any], port: int, gpus: int, host: str = "127.0
 
     Raises ConfigError as `fill` does, and where the command does not say where to listen.
     """
-    values = {"path": judge.get("path"), "name": judge["name"], "host": host, "port": port}
-    values |= {"gpus": gpus}
-    command = fill(command_of(judge), values)
+    values = {"path": judge.get("path"), "name": judge["name"]}
+    command = fill(command_of(judge), values | {"host": host, "port": port, "gpus": gpus})
     if not any(address in command for address in (host, "127.0.0.1", "localhost")):
         raise ConfigError(
             "judge.command: {host} is missing, and without it the server may listen to the whole "
