@@ -5,8 +5,9 @@ import os
 
 import pytest
 from arena.data.answer_facts import Facts, FactsMemory, count_cut, facts_of
-from arena.data.answers import Answer, AnswerFile, Problem
+from arena.data.answers import Answer, AnswerFile
 from arena.data.questions import Question
+from arena.support.jsonl import Line
 
 QUESTIONS = [Question(uid, "c", "?", 1) for uid in "abcd"]
 
@@ -16,15 +17,9 @@ def answer(uid, text="x", finish=None, **metadata):
 
 
 def test_facts_of_a_file_with_every_flaw():
-    file = AnswerFile("m.jsonl", "m")
-    for item in (answer("a", ""), answer("c", finish="length"), answer("z"), answer("y")):
-        file.answers[item.uid] = item
-    file.problems = [
-        Problem(3, "unreadable", "torn"),
-        Problem(4, "duplicate", "..."),
-        Problem(5, "unreadable", "later"),
-        Problem(6, "other_model", "named n"),
-    ]
+    answers = (answer("a", ""), answer("c", finish="length"), answer("z"), answer("y"))
+    bad = [Line(3, None, "torn"), Line(5, None, "later")]
+    file = AnswerFile({one.uid: one for one in answers}, bad, 1, "named n")
     assert facts_of(file, QUESTIONS) == Facts(
         answers=2,
         missing=(1, 3),

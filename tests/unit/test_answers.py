@@ -5,6 +5,7 @@ import json
 import pytest
 from arena.data.answers import Answer, read_answers
 from arena.support.errors import DataError
+from arena.support.jsonl import Line
 
 
 def write(tmp_path, *lines, name="m", end="\n"):
@@ -56,8 +57,7 @@ METADATA = {"token_len": 3, "header_count": {"h1": 1}}
 def test_every_shape(tmp_path, line, answer):
     file = read_answers(write(tmp_path, line))
     assert file.answers == {answer.uid: answer}
-    assert file.problems == []
-    assert file.model == "m"
+    assert (file.unreadable, file.duplicates, file.other_model) == ([], 0, None)
 
 
 @pytest.mark.parametrize(
@@ -84,31 +84,26 @@ def test_every_shape(tmp_path, line, answer):
 def test_a_bad_line_is_listed_and_the_others_are_read(tmp_path, line, message):
     file = read_answers(write(tmp_path, new("b", "x"), line, new("c", "y")))
     assert set(file.answers) == {"b", "c"}
-    (problem,) = file.problems
-    assert (problem.line, problem.kind) == (2, "unreadable")
-    assert message in problem.message
+    (bad,) = file.unreadable
+    assert bad.number == 2
+    assert message in bad.error
 
 
 def test_a_torn_last_line(tmp_path):
     file = read_answers(write(tmp_path, new("a", "x"), '{"uid": "b", "mess', end=""))
     assert set(file.answers) == {"a"}
-    assert file.problems[0].line == 2
-    assert file.problems[0].message == "torn: the file ends inside this line"
+    assert file.unreadable == [Line(2, None, "torn: the file ends inside this line")]
 
 
 def test_of_duplicates_the_last_counts(tmp_path):
     file = read_answers(write(tmp_path, new("a", "x"), new("b", "y"), new("a", "z")))
     assert file.answers["a"] == Answer("a", "z", None, 3)
-    (problem,) = file.problems_of("duplicate")
-    assert problem.line == 3
-    assert "already answered in line 1 (another text)" in problem.message
+    assert file.duplicates == 1
 
 
-def test_another_models_name_is_noted_once(tmp_path):
+def test_another_models_name_is_noted(tmp_path):
     path = write(tmp_path, new("a", "x"), new("b", "y"), name="renamed")
-    (problem,) = read_answers(path).problems
-    assert (problem.kind, problem.line) == ("other_model", 1)
-    assert "'m'" in problem.message
+    assert "'m'" in read_answers(path).other_model
 
 
 @pytest.mark.parametrize(
@@ -134,7 +129,7 @@ def test_both_shapes_of_the_real_files_hold_the_same_answers(shared_data):
         texts = []
         for bench in ("arena-hard-v0.1", "arena-hard-v0.1-older-shape"):
             file = read_answers(shared_data / bench / "model_answer" / f"{name}.jsonl")
-            assert file.problems == []
+            assert file.unreadable == []
             texts.append({uid: answer.text for uid, answer in file.answers.items()})
         assert len(texts[0]) == 500
         assert texts[0] == texts[1]

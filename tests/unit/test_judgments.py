@@ -115,9 +115,9 @@ def test_flaws_of_real_files(tmp_path):
     assert [line.uid for line in read_lines] == ["q1", "nan", "bytes"]
     assert read_lines[1].games[0].score == "A>B"
     assert read_lines[2].games[0].answer == "caf�"
-    assert [problem.line for problem in problems] == [2, 6, 7, 8, 9]
-    assert "conflict" in problems[0].message
-    assert "torn" in problems[-1].message
+    assert [problem.number for problem in problems] == [2, 6, 7, 8, 9]
+    assert "conflict" in problems[0].error
+    assert "torn" in problems[-1].error
     with pytest.raises(DataError, match=r"some-model\.jsonl:2: git conflict"):
         read(tmp_path, *lines)
 

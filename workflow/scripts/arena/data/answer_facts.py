@@ -45,18 +45,17 @@ class Facts:
 def facts_of(file: AnswerFile, questions: Sequence[Question]) -> Facts:
     answers = [file.answers.get(question.uid) for question in questions]
     there = [answer for answer in answers if answer is not None]
-    unreadable = file.problems_of("unreadable")
-    others = file.problems_of("other_model")
+    first = next(iter(file.unreadable), None)
     return Facts(
         answers=len(there),
         missing=tuple(position for position, answer in enumerate(answers) if answer is None),
-        duplicates=len(file.problems_of("duplicate")),
+        duplicates=file.duplicates,
         empty=sum(answer.is_empty for answer in there),
         cut=count_cut(there),
-        unreadable=len(unreadable),
+        unreadable=len(file.unreadable),
         strange=len(file.answers) - len(there),
-        first_unreadable=(unreadable[0].line, unreadable[0].message) if unreadable else None,
-        other_model=others[0].message if others else None,
+        first_unreadable=(first.number, str(first.error)) if first else None,
+        other_model=file.other_model,
     )
 
 

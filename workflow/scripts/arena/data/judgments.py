@@ -17,10 +17,9 @@ from typing import Any
 import msgspec
 
 from arena.data import game_state
-from arena.data.answers import Problem
 from arena.data.verdict import DEFAULT_PATTERNS, LABELS_OF, as_label, parse_verdict
 from arena.support.errors import DataError
-from arena.support.jsonl import parse_line, refuse_odd_file
+from arena.support.jsonl import Line, parse_line, refuse_odd_file
 
 # How a game ended; only "ok" votes. "null" is a failed call of Arena-Hard-Auto.
 STATES = (*game_state.STATES, "null")
@@ -110,7 +109,7 @@ def read_judgments(
     *,
     rule: str = "v2.0",
     patterns: Sequence[str] = DEFAULT_PATTERNS,
-    problems: list[Problem] | None = None,
+    problems: list[Line] | None = None,
 ) -> Iterator[JudgmentLine]:
     """Yield the lines of a judgment file in file order.
 
@@ -137,7 +136,7 @@ def read_judgments(
                 if problems is None:
                     message = f"{path}:{number}: {error}; repair the line or remove it"
                     raise DataError(message) from error
-                problems.append(Problem(number, "unreadable", str(error)))
+                problems.append(Line(number, None, str(error)))
 
 
 def _decode(number: int, raw: bytes) -> _Line:

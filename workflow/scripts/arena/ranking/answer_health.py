@@ -72,7 +72,7 @@ def read_lengths(verdicts: Verdicts, files: Mapping[str, Path]) -> tuple[Lengths
             missing.append(model)
             continue
         file = read_answers(path)
-        notes += left_out(path, file.problems_of("unreadable"))
+        notes += left_out(path, file.unreadable)
         for uid, answer in file.answers.items():
             if uid in place:
                 lengths[model][place[uid]] = 0 if answer.is_empty else len(answer.text.strip())

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from arena.data.answers import Problem, left_out
+from arena.data.answers import left_out
 from arena.data.judgments import STATES, GameResult, JudgmentLine, read_judgments
 from arena.data.verdict import DEFAULT_PATTERNS, VERDICTS, verdict_of
 from arena.support.errors import DataError
+from arena.support.jsonl import Line
 from arena.support.names import did_you_mean, in_order
 
 OVERALL = "overall"  # the table of all categories
@@ -198,7 +199,7 @@ class _Reader:
     prompts: dict[str, dict[str, dict[str, list[str]]]] = field(default_factory=dict)
 
     def read(self, judge: str, path: Path) -> None:
-        problems: list[Problem] = []
+        problems: list[Line] = []
         counts: Counter[str] = Counter()
         asked: set[str | None] = set()  # categories whose system prompt in this file is known
         others: dict[Path, str] = {}  # that hold judgments of a model of this file
@@ -365,7 +366,7 @@ def _is_called(path: Path, model: str) -> bool:
     return path.name.removesuffix(".jsonl") in (model, model.rpartition("/")[2])
 
 
-def _refused(path: Path, problems: Sequence[Problem]) -> str:
+def _refused(path: Path, problems: Sequence[Line]) -> str:
     """Say why nothing of a file can be read, in words that help with the shapes in the wild."""
     if not problems:
         return f"{path}: empty"
@@ -373,7 +374,7 @@ def _refused(path: Path, problems: Sequence[Problem]) -> str:
         start = file.read(200)
     hint = next((hint for begin, hint in SHAPES.items() if re.match(begin, start, re.S)), "")
     first = problems[0]
-    return f"{path}:{first.line}: {first.message}; so are all of its {len(problems)} lines{hint}"
+    return f"{path}:{first.number}: {first.error}; so are all of its {len(problems)} lines{hint}"
 
 
 def _category(name: str) -> str:
