@@ -16,13 +16,8 @@ def write(tmp_path, *lines, name="m", end="\n"):
 
 
 def new(uid, content, **more):
-    user = {"role": "user", "content": "?"}
-    return {
-        "uid": uid,
-        "model": "m",
-        "messages": [user, {"role": "assistant", "content": content}],
-        **more,
-    }
+    messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": content}]
+    return {"uid": uid, "model": "m", "messages": messages, **more}
 
 
 def older(uid, content, **turn):
@@ -31,6 +26,7 @@ def older(uid, content, **turn):
 
 
 METADATA = {"token_len": 3, "header_count": {"h1": 1}}
+STOPPED = {"finish_reason": "stop"}
 
 
 @pytest.mark.parametrize(
@@ -45,10 +41,7 @@ METADATA = {"token_len": 3, "header_count": {"h1": 1}}
         (new("a", "x", metadata=METADATA), Answer("a", "x", METADATA, 1)),
         (new("a", "x", metadata=None), Answer("a", "x", None, 1)),
         (new("a", "x", finish_reason="length"), Answer("a", "x", None, 1, "length")),
-        (
-            new("a", "x", metadata={"finish_reason": "stop"}),
-            Answer("a", "x", {"finish_reason": "stop"}, 1, "stop"),
-        ),
+        (new("a", "x", metadata=STOPPED), Answer("a", "x", STOPPED, 1, "stop")),
         (older("a", "x"), Answer("a", "x", None, 1)),
         (older("a", "x", token_len=7), Answer("a", "x", {"token_len": 7}, 1)),
         (older(81, "x") | {"conv_metadata": METADATA}, Answer("81", "x", METADATA, 1)),
@@ -69,10 +62,7 @@ def test_every_shape(tmp_path, line, answer):
         ({"uid": "a"}, "neither `messages` nor `choices`"),
         ({"uid": "a", "messages": []}, "does not end with the model's answer"),
         ({"uid": "a", "messages": ["x"]}, "does not end with the model's answer"),
-        (
-            {"uid": "a", "messages": [{"role": "user", "content": "?"}]},
-            "does not end with the model's answer",
-        ),
+        ({"uid": "a", "messages": [{"role": "user"}]}, "does not end with the model's answer"),
         (new("a", {"text": "x"}), "`messages[-1].content.answer` is not text"),
         (new("a", 7), "`messages[-1].content.answer` is not text"),
         (new("a", {"answer": {"x": 1}}), "`messages[-1].content.answer` is not text"),
@@ -95,15 +85,12 @@ def test_a_torn_last_line(tmp_path):
     assert file.unreadable == [Line(2, None, "torn: the file ends inside this line")]
 
 
-def test_of_duplicates_the_last_counts(tmp_path):
-    file = read_answers(write(tmp_path, new("a", "x"), new("b", "y"), new("a", "z")))
+def test_of_duplicates_the_last_counts_and_another_models_name_is_noted(tmp_path):
+    lines = [new("a", "x"), new("b", "y"), new("a", "z")]
+    file = read_answers(write(tmp_path, *lines, name="renamed"))
     assert file.answers["a"] == Answer("a", "z", None, 3)
     assert file.duplicates == 1
-
-
-def test_another_models_name_is_noted(tmp_path):
-    path = write(tmp_path, new("a", "x"), new("b", "y"), name="renamed")
-    assert "'m'" in read_answers(path).other_model
+    assert "'m'" in file.other_model
 
 
 @pytest.mark.parametrize(
@@ -114,9 +101,7 @@ def test_empty_answers(text, empty):
 
 
 def test_an_empty_file_has_no_answers(tmp_path):
-    path = tmp_path / "m.jsonl"
-    path.write_bytes(b"")
-    assert read_answers(path).answers == {}
+    assert read_answers(write(tmp_path, end="")).answers == {}
 
 
 def test_a_missing_file_is_an_error(tmp_path):

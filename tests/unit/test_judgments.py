@@ -1,3 +1,5 @@
+"""Every shape of judgment files, with the flaws of real ones."""
+
 import json
 
 import pytest
@@ -21,38 +23,18 @@ def test_the_shape_of_the_scripts_this_replaces(tmp_path):
 
 
 def test_the_shape_of_v2_and_of_v01(tmp_path):
-    new = {
-        "uid": "u",
-        "category": "hard_prompt",
-        "judge": "j",
-        "model": "m",
-        "baseline": "b",
-        "games": [
-            {"score": "A<<B", "judgment": {"answer": "so [[A<<B]]", "thought": "?"}, "toy": True},
-            None,
-        ],
-    }
-    old = {
-        "question_id": 7,
-        "model": "m",
-        "judge": "j",
-        "games": [{"score": None, "judgment": "no verdict", "user_prompt": "..."}],
-    }
+    about = {"uid": "u", "category": "hard_prompt", "judge": "j", "model": "m", "baseline": "b"}
+    game = {"score": "A<<B", "judgment": {"answer": "so [[A<<B]]", "thought": "?"}, "toy": True}
+    new = about | {"games": [game, None]}
+    game = {"score": None, "judgment": "no verdict", "user_prompt": "..."}
+    old = {"question_id": 7, "model": "m", "judge": "j", "games": [game]}
     first, second = read(tmp_path, json.dumps(new), "\r\n\r\n", json.dumps(old))
-    assert (first.category, first.judge, first.model, first.baseline) == (
-        "hard_prompt",
-        "j",
-        "m",
-        "b",
-    )
-    assert first.games[0].score == "A<<B"
-    assert first.games[0].answer == "so [[A<<B]]"
-    assert (first.games[0].toy, second.games[0].toy) == (True, False)
-    assert first.games[1] is None
+    assert {key: getattr(first, key) for key in about} == about
+    played, none = first.games
+    assert (played.score, played.answer, played.toy, none) == ("A<<B", "so [[A<<B]]", True, None)
     assert (second.uid, second.line) == ("7", 3)
-    assert second.games[0].score is None
-    assert second.games[0].state == "unparsed"
-    assert second.games[1] is None, "a line with one game"
+    played, none = second.games  # a line with one game
+    assert (played.score, played.state, played.toy, none) == (None, "unparsed", False, None)
 
 
 @pytest.mark.parametrize(
@@ -80,21 +62,19 @@ def test_a_score_that_is_no_label_means_that_the_text_decides(tmp_path, game, sc
     assert line.games[1].state == state
 
 
-def test_the_rule_reaches_the_parser(tmp_path):
-    text = json.dumps({"uid": "q", "games": [{"judgment": "[[A>B]] no, [[B>A]]"}]})
-    assert read(tmp_path, text)[0].games[0].score == "B>A"
-    assert read(tmp_path, text, rule="v0.1")[0].games[0].score is None
-
-
-def test_v01_has_five_labels_and_a_stored_one_is_not_read_again(tmp_path):
-    games = [{"score": "A<B", "judgment": "[[B>A]]"}, {"score": "B>>A", "judgment": ""}]
-    text = json.dumps({"uid": "q", "games": games})
-    assert [game.score for game in read(tmp_path, text)[0].games] == ["A<B", "B>>A"]
-    (line,) = read(tmp_path, text, rule="v0.1")
-    assert [(game.score, game.state) for game in line.games] == [
-        (None, "unparsed"),
-        ("B>>A", "ok"),
-    ]
+@pytest.mark.parametrize(
+    ("game", "v2", "v1"),
+    [
+        ({"judgment": "[[A>B]] no, [[B>A]]"}, "B>A", None),
+        ({"score": "A<B", "judgment": "[[B>A]]"}, "A<B", None),  # a stored label is not read again
+        ({"score": "B>>A", "judgment": ""}, "B>>A", "B>>A"),
+    ],
+)
+def test_the_rule_decides(tmp_path, game, v2, v1):
+    text = json.dumps({"uid": "q", "games": [game]})
+    for rule, score in (("v2.0", v2), ("v0.1", v1)):
+        found = read(tmp_path, text, rule=rule)[0].games[0]
+        assert (found.score, found.state) == (score, "ok" if score else "unparsed")
 
 
 def test_flaws_of_real_files(tmp_path):

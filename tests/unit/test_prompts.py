@@ -18,12 +18,6 @@ def test_messages():
     assert messages(PROMPTS, "creative_writing", "", "", "")[0]["content"] == "creative"
 
 
-def test_markers_and_braces_inside_values_stay_as_they_are():
-    question = "{ANSWER_B} {0} {} {{x}} %s \\1 \\g<0> {QUESTION}"
-    user = messages(PROMPTS, "x", question, "{QUESTION}", "{ANSWER_A}")[1]["content"]
-    assert user == f"Q {question} A {{QUESTION}} B {{ANSWER_A}}"
-
-
 def test_other_braces_of_a_template_are_text():
     template = 'Reply {"verdict": 1} or { } ' + TEMPLATE
     assert fill(check_template(template), {}) == template
@@ -41,7 +35,8 @@ def test_other_braces_of_a_template_are_text():
 )
 def test_templates_are_those_of_str_format(text):
     template = f"{text}\n{TEMPLATE}\n"
-    values = {"QUESTION": "{x} {{y}}", "ANSWER_A": "{ANSWER_B}", "ANSWER_B": "}}"}
+    question = "{ANSWER_B} {0} {} {{x}} %s \\1 \\g<0> {QUESTION}"  # stays as it is
+    values = {"QUESTION": question, "ANSWER_A": "{ANSWER_B}", "ANSWER_B": "}}"}
     prompts = Prompts({"*": "s"}, template)
     user = messages(prompts, "x", *values.values())[1]["content"]
     assert user == template.format(**values)
@@ -50,7 +45,6 @@ def test_templates_are_those_of_str_format(text):
 
 def test_the_older_markers_are_the_same_markers():
     older = "{question_1}|{answer_1}|{answer_2}|{ref_answer_1}"
-    assert check_template(older) == "{QUESTION}|{ANSWER_A}|{ANSWER_B}|{REFERENCE}"
     assert Prompts({}, older).template == "{QUESTION}|{ANSWER_A}|{ANSWER_B}|{REFERENCE}"
 
 
