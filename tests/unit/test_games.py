@@ -1,7 +1,5 @@
 """The games of a model: who is A and who is B, and what a digest covers."""
 
-import json
-
 import pytest
 from arena.data.answers import Answer
 from arena.data.games import AskAgain, GameSettings, plan_games, smallest_game
@@ -131,10 +129,6 @@ def test_asking_again_changes_tokens_and_seed_of_that_request_only():
 def test_fields_that_are_ours_are_refused(key):
     with pytest.raises(ConfigError, match=rf"judge\.sampling\.{key}"):
         settings(sampling={key: 1})
-
-
-def test_settings_survive_json():
-    assert GameSettings.from_dict(json.loads(json.dumps(PLAIN))) == settings()
 
 
 def test_a_baseline_and_a_system_prompt_a_category():

@@ -85,11 +85,3 @@ def test_our_own_prompts_name_every_verdict():
         assert f"[[{label}]]" in prompts.system["*"]
     assert not prompts.wants_reference
     assert not prompts.template.endswith("\n")
-
-
-def test_missing_and_empty_prompt_files_are_named(tmp_path):
-    with pytest.raises(ConfigError, match=r"system\.txt: .*No such file"):
-        own_prompts(tmp_path)
-    (tmp_path / "system.txt").write_text("\n")
-    with pytest.raises(ConfigError, match=r"system\.txt: .*empty"):
-        own_prompts(tmp_path)

@@ -1,8 +1,7 @@
 """Settings: who wins over whom, and which change judges again."""
 
-import re
+import math
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 import yaml
@@ -36,37 +35,26 @@ def checkout(data: Path) -> Path:
     home = data / "aha"
     (home / "config").mkdir(parents=True)
     (home / "utils").mkdir()
-    (home / "config/b.yaml").write_text(
-        dedent("""\
-        judge_model: theirs
-        bench_name: b
-        temperature: 0.25
-        max_tokens: 123
-        reference: null
-        regex_patterns: ['\\[\\[([AB<>=]+)\\]\\]']
-        prompt_template: "Q {QUESTION} 1 {ANSWER_A} 2 {ANSWER_B}"
-        model_list: [run-1]
-        """)
-    )
-    (home / "config/api_config.yaml").write_text(
-        dedent("""\
-        theirs:
-          model: theirs
-          endpoints: [{api_base: 'http://127.0.0.1:1/v1', api_key: hidden}]
-          api_type: openai
-          parallel: 8
-          max_tokens: 999
-          temperature: 0.9
-        run-1: {model: run-1, endpoints: null, api_type: openai, parallel: 1}
-        claude: {model: claude, endpoints: null, api_type: anthropic, parallel: 1}
-        """)
-    )
+    file = home / "config/b.yaml"
+    edit(file, judge_model="theirs", bench_name="b", reference=None, model_list=["run-1"])
+    edit(file, temperature=0.25, max_tokens=123, regex_patterns=[r"\[\[([AB<>=]+)\]\]"])
+    edit(file, prompt_template="Q {QUESTION} 1 {ANSWER_A} 2 {ANSWER_B}")
+    ends = {"endpoints": [{"api_base": "http://127.0.0.1:1/v1", "api_key": "hidden"}]}
+    theirs = {"parallel": 8, "max_tokens": 999, "temperature": 0.9, "api_type": "openai"}
+    blocks = {"theirs": theirs | ends, "run-1": {}, "claude": {"api_type": "anthropic"}}
+    edit(home / "config/api_config.yaml", **blocks)
     (home / "utils/judge_utils.py").write_text(
         'PROMPT = "Judge them."\n'
         'JUDGE_SETTINGS = {"hard_prompt": {"baseline": "base", "system_prompt": PROMPT},\n'
         '                  "coding": {"baseline": "other", "system_prompt": PROMPT}}\n'
     )
     return home
+
+
+def edit(file: Path, **keys: object) -> None:
+    """Set keys of a YAML file."""
+    known = yaml.safe_load(file.read_text()) if file.exists() else {}
+    file.write_text(yaml.safe_dump(known | keys))
 
 
 def demo(**judge: object) -> dict:
@@ -85,8 +73,7 @@ def test_odd_names_of_files_blocks_and_lists_are_left_out(data, checkout, projec
     (data / "models.txt").write_text("solo\norg/name\nm(*\n")
     found = settings(project, models="models.txt")
     assert (found.models, found.odd_names) == (("solo",), ("org/name", "m(thinking)"))
-    file = checkout / "config/api_config.yaml"
-    file.write_text(file.read_text() + "org/name: {model: x, endpoints: null}\n")
+    edit(checkout / "config/api_config.yaml", **{"org/name": {}})
     found = settings(project, **AHA, judge={"name": "theirs"})
     assert (found.models, found.odd_names) == (("claude", "run-1"), ("org/name",))
 
@@ -204,9 +191,7 @@ def test_what_is_not_asked_for_changes_nothing(checkout: Path, project: Path) ->
     before = settings(project, **where)
     assert list(before.prompts["system_prompt"]) == ["hard_prompt"]
     code = checkout / "utils/judge_utils.py"
-    code.write_text(
-        code.read_text().replace('"other", "system_prompt": PROMPT', '"o", "system_prompt": "x"')
-    )
+    code.write_text(f"{code.read_text()}JUDGE_SETTINGS['coding']['system_prompt'] = 'x'\n")
     given = {"*": "solo", "hard_prompt": "base"}
     for same in ({}, {"baseline": given}, {"baseline_gaps": "block"}):
         after = settings(project, **where | same)
@@ -225,40 +210,37 @@ def test_a_baseline_of_some_categories_leaves_the_checkouts_for_the_others(check
 
 
 def test_a_reference_that_the_template_does_not_show_is_left_out(checkout, project):
-    file = checkout / "config/b.yaml"
-    file.write_text(file.read_text().replace("reference: null", "reference: sage"))
+    edit(checkout / "config/b.yaml", reference="sage")
     found = settings(project, **AHA)
     assert found.judge["reference"] is None
     assert prompt_differences(found) == ["reference: None, in the checkout sage"]
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("parallel", "eight"), ("max_tokens", "many"), ("temperature", ".nan")]
+    ("key", "value"), [("parallel", "eight"), ("max_tokens", "many"), ("temperature", math.nan)]
 )
 def test_numbers_of_the_judges_block_are_checked(checkout, project, key, value):
-    file = checkout / "config/api_config.yaml"
-    file.write_text(re.sub(rf"  {key}: .*", f"  {key}: {value}", file.read_text(), count=1))
+    edit(checkout / "config/api_config.yaml", theirs={key: value})
     with pytest.raises(ConfigError, match=rf"api_config\.yaml: theirs: {key}: cannot be"):
         settings(project, **AHA, judge={})
+
+
+THINKING = {"api_type": "openai_thinking"}
+
+
+def thought(effort: str, **more: object) -> dict:
+    return {"reasoning_effort": effort, "max_completion_tokens": 123, **more}
 
 
 @pytest.mark.parametrize(
     ("block", "judge", "sent"),
     [
+        (THINKING | {"reasoning_effort": "high", "max_tokens": None}, {}, thought("high")),
+        (THINKING, {"sampling": {"seed": 1}}, thought("medium", seed=1)),
         (
-            {"api_type": "openai_thinking", "reasoning_effort": "high", "max_tokens": None},
-            {},
-            {"reasoning_effort": "high", "max_completion_tokens": 123},
-        ),
-        (
-            {"api_type": "openai_thinking"},
-            {"sampling": {"seed": 1}},
-            {"reasoning_effort": "medium", "max_completion_tokens": 123, "seed": 1},
-        ),
-        (
-            {"api_type": "openai_thinking"},
+            THINKING,
             {"temperature": 1, "sampling": {"reasoning_effort": "low"}},
-            {"reasoning_effort": "low", "max_completion_tokens": 123, "temperature": 1},
+            thought("low", temperature=1),
         ),
         ({}, {"temperature": None}, {"max_tokens": 123}),
         ({}, {}, {"temperature": 0.25, "max_tokens": 123}),
@@ -266,9 +248,7 @@ def test_numbers_of_the_judges_block_are_checked(checkout, project, key, value):
 )
 def test_what_a_request_says_besides_the_prompt(checkout, project, block, judge, sent):
     file = checkout / "config/api_config.yaml"
-    changed = yaml.safe_load(file.read_text())
-    changed["theirs"] |= block
-    file.write_text(yaml.safe_dump(changed))
+    edit(file, theirs=yaml.safe_load(file.read_text())["theirs"] | block)
     named = settings(project, **AHA, judge={"name": "theirs"} | judge)
     game = Game("q1", 0, 0, [], "")
     request = GameSettings.from_dict(named.judgment_params()).request(game)
@@ -276,8 +256,7 @@ def test_what_a_request_says_besides_the_prompt(checkout, project, block, judge,
 
 
 def test_no_temperature_of_a_checkout_is_none(checkout: Path, project: Path) -> None:
-    file = checkout / "config/b.yaml"
-    file.write_text(file.read_text().replace("temperature: 0.25", "temperature: null"))
+    edit(checkout / "config/b.yaml", temperature=None)
     assert settings(project, **AHA, judge={"name": "theirs"}).judge["temperature"] is None
 
 

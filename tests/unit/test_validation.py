@@ -212,12 +212,9 @@ def test_names_that_api_config_does_not_know(campaign):
     campaign.answer("llama-8b-step10", "abc")
     known = ["llama-8b-step100", "gpt"]
     report = campaign.check("llama-8b-step10", "llama-8b-step1000", known_models=known)
-    assert report.notes == [
-        "llama-8b-step10: no block of api_config.yaml; did you mean 'llama-8b-step100'?"
-    ]
-    assert report.rows[2].reason.endswith(
-        "does not exist; it is no block of api_config.yaml either; did you mean 'llama-8b-step100'?"
-    )
+    said, near = "no block of api_config.yaml", "; did you mean 'llama-8b-step100'?"
+    assert report.notes == [f"llama-8b-step10: {said}{near}"]
+    assert report.rows[2].reason.endswith(f"does not exist; it is {said} either{near}")
 
 
 def test_a_model_that_is_to_be_judged_itself_is_no_suggestion(campaign):
@@ -235,9 +232,8 @@ def test_many_unknown_names_make_one_note(campaign):
     for model in models:
         campaign.answer(model, "a")
     report = campaign.check(*models, known_models=["gpt"])
-    assert report.notes == [
-        "30 models are no blocks of api_config.yaml: model-0, model-1, model-2 and 27 more"
-    ]
+    (note,) = report.notes
+    assert note.startswith("30 models") and note.endswith("model-0, model-1, model-2 and 27 more")
 
 
 def test_unsafe_names_are_refused(campaign):
@@ -272,16 +268,15 @@ def test_the_files(campaign, tmp_path):
     campaign.answer("m", "ab")
     report = campaign.check("m", "none")
     report.write(Layout(tmp_path / "root"))
-    lines = (tmp_path / "root" / "validation.tsv").read_text().splitlines()
-    assert lines[0] == (
-        "model\tquestions\tanswers\tmissing\tduplicates\tempty\tcut\tunreadable\tstate\treason"
-    )
-    assert lines[2] == ("m\t3\t2\t1\t0\t0\t0\t0\tincomplete\t1 question without an answer: skipped")
+    table = (tmp_path / "root" / "validation.tsv").read_text().splitlines()
+    heads, _, row = (line.split("\t") for line in table[:3])
+    columns = "model questions answers missing duplicates empty cut unreadable state reason"
+    assert heads == columns.split()
+    assert row == [*"m3210000", "incomplete", "1 question without an answer: skipped"]
     content = json.loads((tmp_path / "root" / "validation.json").read_text())
     assert content["ok"] is True
     assert [row["model"] for row in content["models"]] == ["base", "m", "none"]
-    assert list(content["models"][1]) == lines[0].split("\t")
-    assert content["models"][1]["missing"] == 1
+    assert list(content["models"][1].items())[3] == ("missing", 1)
 
 
 def test_the_table_keeps_to_80_columns(campaign):
@@ -290,8 +285,7 @@ def test_the_table_keeps_to_80_columns(campaign):
     table = campaign.check(name, "none").table()
     lines = table.splitlines()
     assert lines[0] == "bench: 3 questions"
-    heads = "model answers miss dupl empty cut bad state"
-    assert lines[2].split() == heads.split()
+    assert lines[2].split() == ["model", "answers", "miss", "dupl", "empty", "cut", "bad", "state"]
     assert lines[3].split() == ["base", "3/3", *"-----", "baseline"]
     cut, *cells = lines[4].split()
     assert cells == ["2/3", "1", *"----", "incomplete"]
@@ -340,12 +334,10 @@ def test_a_judgment_file_that_links_to_itself_is_made_anew(campaign, tmp_path):
 def test_odd_names_cost_their_own_line(campaign):
     report = campaign.check("m", odd_names=["org/name", "model(thinking)"])
     assert report.ready == {"m"}
-    assert [(row.model, row.state) for row in report.rows[2:]] == [
-        ("org/name", "broken"),
-        ("model(thinking)", "broken"),
-    ]
-    assert "cannot be a file's name" in report.rows[2].reason
-    assert "'('" in report.rows[3].reason
+    first, second = report.rows[2:]
+    assert (first.model, first.state) == ("org/name", "broken")
+    assert (second.model, second.state) == ("model(thinking)", "broken")
+    assert "'/'" in first.reason and "'('" in second.reason
     report.raise_blocking()
 
 
