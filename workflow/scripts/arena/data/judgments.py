@@ -37,11 +37,6 @@ class _Game(msgspec.Struct):
     prompt: msgspec.Raw = _NOTHING
 
 
-class _Message(msgspec.Struct):
-    role: Any = None
-    content: Any = None
-
-
 class _Line(msgspec.Struct):
     uid: str | int | None = None
     question_id: str | int | None = None
@@ -54,14 +49,12 @@ class _Line(msgspec.Struct):
 
 _DECODER = msgspec.json.Decoder(_Line)
 _ANY = msgspec.json.Decoder()
-_MESSAGES = msgspec.json.Decoder(list[_Message])
+_MESSAGES = msgspec.json.Decoder(list[dict[str, Any]])
 
 
 @dataclass(slots=True)
 class GameResult:
-    """One game: `score` is a known label or None."""
-
-    score: str | None
+    score: str | None  # a known label
     state: str
     finish_reason: str | None
     toy: bool
@@ -80,7 +73,7 @@ class GameResult:
             messages = _MESSAGES.decode(self._prompt)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return []
-        return [(str(one.role), str(one.content)) for one in messages]
+        return [(str(one.get("role")), str(one.get("content"))) for one in messages]
 
     @property
     def system_prompt(self) -> str | None:

@@ -63,8 +63,7 @@ def parse_verdict(
     rule "v2.0": the reply is upper-cased; the first pattern that finds a label decides, by the last
     one that it finds: code such as `arr[b]` hides no verdict. rule "v0.1": only the first pattern
     counts, the reply is taken as it is, and all of its matches must be equal. A label that the rule
-    does not know is none. Thoughts are not read
-    (see `without_thoughts`).
+    does not know is none. Thoughts are not read (see `without_thoughts`).
     """
     if rule not in RULES:
         raise ConfigError(f"rule: {rule!r} is not one of {', '.join(RULES)}")

@@ -33,9 +33,7 @@ def choose_baselines(
     ours = _by_category(given, asked, "baseline")
     baselines = _asked_for(_merged(entries, "baseline", ours), asked)
     if not baselines:
-        raise ConfigError(
-            "config: baseline is missing: the model that all others are compared with"
-        )
+        raise ConfigError("config: baseline is missing: the model that all are compared with")
     for model in baselines.values():
         check_model_name(model, where="config: baseline")
     return baselines

@@ -30,10 +30,9 @@ _GLOB = set("*?[")
 
 
 def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
-    """Complete a config that `check_config` has accepted.
+    """Complete a config that `check_config` has accepted; prompts_dir: of our own prompts.
 
-    prompts_dir: of our own prompts, used without a checkout. Raises ConfigError naming the key, or
-    the file and key of the checkout.
+    Raises ConfigError naming the key, or the file and key of the checkout.
     """
     config = at_home(config)
     upstream = Upstream(Path(config["arena_hard_dir"])) if config.get("arena_hard_dir") else None
@@ -48,8 +47,7 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
         raise ConfigError(f"config: bench: there is no folder {data_dir / bench}/{near}")
     results_dir = Path(config.get("results_dir") or DEFAULTS["results_dir"])
     judgments_dir = config.get("judgments_dir") or str(data_dir / bench / "model_judgment")
-    rehearsal = bool(config.get("rehearsal"))
-    if rehearsal:
+    if config.get("rehearsal"):
         judge |= {"server": "demo", "endpoints": None, "command": None, "setup": None}
         results_dir /= "rehearsal"
         judgments_dir = str(results_dir / "model_judgment")
@@ -168,9 +166,7 @@ def _server(ours: dict[str, Any], name: str, block: dict[str, Any]) -> str:
         )
     if server == "vllm":
         if not served:
-            raise ConfigError(
-                "config: judge.path is missing: server vllm needs the judge's weights"
-            )
+            raise ConfigError("config: judge.path is missing: the judge's weights, for server vllm")
         script_of(ours | {"name": name, "server": server}, port=1, gpus=1)  # refuses a bad template
     return server
 

@@ -89,8 +89,7 @@ class Upstream:
     def judge_settings(self, bench: str) -> dict[str, dict[str, str]]:
         """Baseline and system prompt by category; the category "*" stands for every one (v0.1).
 
-        Of v2.0 these are all categories that the checkout knows, also those of other benches.
-        {} where the checkout has neither.
+        Of v2.0 these are all categories that the checkout knows; {} where it has neither.
         """
         file, raw = self._settings_file(bench)
         if "system_prompt" in raw:
