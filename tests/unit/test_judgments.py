@@ -15,13 +15,6 @@ def read(tmp_path, *lines, name="some-model.jsonl", **options):
     return list(read_judgments(path, **options))
 
 
-def test_the_shape_of_the_scripts_this_replaces(tmp_path):
-    (line,) = read(tmp_path, SEEDED)
-    assert (line.uid, line.model, line.judge, line.category) == ("q1", "some-model", None, None)
-    assert [game.score for game in line.games] == ["A>B", "B>A"]
-    assert line.games[0].answer == "[[A>B]]"
-
-
 def test_the_shape_of_v2_and_of_v01(tmp_path):
     about = {"uid": "u", "category": "hard_prompt", "judge": "j", "model": "m", "baseline": "b"}
     game = {"score": "A<<B", "judgment": {"answer": "so [[A<<B]]", "thought": "?"}, "toy": True}
@@ -93,6 +86,10 @@ def test_flaws_of_real_files(tmp_path):
     problems = []
     read_lines = read(tmp_path, *lines, problems=problems)
     assert [line.uid for line in read_lines] == ["q1", "nan", "bytes"]
+    first = read_lines[0]  # the shape of the scripts that this replaces
+    assert (first.model, first.judge, first.category) == ("some-model", None, None)
+    assert [game.score for game in first.games] == ["A>B", "B>A"]
+    assert [game.answer for game in first.games] == ["[[A>B]]", "[[B>A]]"]
     assert read_lines[1].games[0].score == "A>B"
     assert read_lines[2].games[0].answer == "caf�"
     assert [problem.number for problem in problems] == [2, 6, 7, 8, 9]
@@ -109,10 +106,10 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_all_of_gpt_4os_judgments_are_read(shared_data):
     folder = shared_data / "published-gpt-4o" / "model_judgment"
-    labels = {}
+    silent = {}
     for path in sorted(folder.glob("*.jsonl")):
         games = [game for line in read_judgments(path) for game in line.games]
         assert len(games) == 1000
-        labels[path.stem] = sum(game.score is None for game in games)
-    assert labels["Phi-3-small-8k-instruct"] == 958
-    assert labels["Meta-Llama-3.1-70B-Instruct"] == 1
+        silent[path.stem] = sum(game.score is None for game in games)
+    known = {"Phi-3-small-8k-instruct": 958, "Meta-Llama-3.1-70B-Instruct": 1}
+    assert silent.items() >= known.items()

@@ -7,15 +7,6 @@ from arena.data.prompts import Prompts, check_template, fill, messages, own_prom
 from arena.support.errors import ConfigError
 
 TEMPLATE = "Q {QUESTION} A {ANSWER_A} B {ANSWER_B}"
-PROMPTS = Prompts({"*": "any", "creative_writing": "creative"}, TEMPLATE)
-
-
-def test_messages():
-    assert messages(PROMPTS, "hard_prompt", "why", "yes", "no") == [
-        {"role": "system", "content": "any"},
-        {"role": "user", "content": "Q why A yes B no"},
-    ]
-    assert messages(PROMPTS, "creative_writing", "", "", "")[0]["content"] == "creative"
 
 
 def test_other_braces_of_a_template_are_text():
@@ -69,7 +60,6 @@ def test_reference():
     assert messages(prompts, "x", "q", "a", "b", "r")[1]["content"].endswith(" R r")
     with pytest.raises(ConfigError, match=r"judge\.reference"):
         messages(prompts, "x", "q", "a", "b")
-    assert "r" not in messages(PROMPTS, "x", "q", "a", "b", "r")[1]["content"]
 
 
 def test_a_category_without_a_prompt_is_named_with_the_nearest():

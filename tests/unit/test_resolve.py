@@ -264,8 +264,8 @@ def test_our_api_type_wins_over_the_blocks(checkout: Path, project: Path) -> Non
     with pytest.raises(ConfigError, match="claude: api_type: 'anthropic' is not OpenAI-compatible"):
         settings(project, **AHA, judge={"name": "claude"})
     found = settings(project, **AHA, judge={"name": "claude", "api_type": "openai"})
-    told = endpoints(found.server_settings(), {"OPENAI_API_KEY": "k"})
-    assert told[0]["model"] == "claude", "the job takes it as well"
+    (asked,) = endpoints(found.server_settings(), {"OPENAI_API_KEY": "k"})
+    assert asked["model"] == "claude", "the job takes it as well"
 
 
 def test_a_tilde_is_the_home_folder_in_every_path(data, project, monkeypatch):
@@ -277,10 +277,9 @@ def test_a_tilde_is_the_home_folder_in_every_path(data, project, monkeypatch):
     folders = {key: f"~/{key[:4]}" for key in ("data_dir", "results_dir", "judgments_dir")}
     folders |= {"models": "~/models.txt", "arena_hard_dir": "~/checkout"}
     found = settings(project, judge={"name": "j", "path": "~/weights", **prompts}, **folders)
-    assert found.answers_dir == data / "data/b/model_answer"
-    assert found.root == data / "resu/b/j"
-    assert found.judgments_dir == data / "judg/j"
-    assert found.judge["path"] == str(data / "weights")
+    paths = (found.answers_dir, found.root, found.judgments_dir, Path(found.judge["path"]))
+    names = ("data/b/model_answer", "resu/b/j", "judg/j", "weights")
+    assert paths == tuple(data / name for name in names)
     assert found.models == ("solo",)
 
 

@@ -64,7 +64,6 @@ JUDGE_SETTINGS = {
 }
 """
 
-
 NAMES = {
     "v2": "config/arena-hard-v2.0.yaml",
     "v1": "config/judge_config.yaml",
@@ -88,30 +87,20 @@ def checkout(tmp_path):
     return make
 
 
-def test_settings_of_v2(checkout):
-    assert checkout(v2=V2, api=API).settings("arena-hard-v2.0") == {
-        "judge_model": "judge-70b",
-        "temperature": 0.0,
-        "max_tokens": 16000,
-        "reference": None,
+def test_settings_of_both_layouts(checkout):
+    upstream = checkout(v1=V1, v2=V2)
+    assert upstream.settings("arena-hard-v2.0") == {
+        **{"judge_model": "judge-70b", "temperature": 0.0, "max_tokens": 16000, "reference": None},
         "regex_patterns": [r"\[\[([AB<>=]+)\]\]", r"\[([AB<>=]+)\]"],
         "prompt_template": "Q\n{QUESTION}\n{ANSWER_A}\n{ANSWER_B}",
     }
-
-
-def test_settings_of_v1(checkout):
-    upstream = checkout(v1=V1)
     assert upstream.settings("arena-hard-v0.1") == {
-        "judge_model": "judge-4",
-        "temperature": 0,
-        "max_tokens": 4096,
-        "reference": None,
+        **{"judge_model": "judge-4", "temperature": 0, "max_tokens": 4096, "reference": None},
         "regex_patterns": [r"\[\[([AB<>=]+)\]\]"],
         "prompt_template": "Q {QUESTION} A {ANSWER_A} B {ANSWER_B}",
     }
-    assert upstream.judge_settings("arena-hard-v0.1") == {
-        "*": {"baseline": "base-1", "system_prompt": "Judge.\nWell."}
-    }
+    (entry,) = upstream.judge_settings("arena-hard-v0.1").items()
+    assert entry == ("*", {"baseline": "base-1", "system_prompt": "Judge.\nWell."})
 
 
 @pytest.mark.parametrize("place", [NAMES["utils"], "src/arenahard/utils/judge_utils.py"])

@@ -61,8 +61,6 @@ def test_patterns_are_the_users_own():
     assert parse_verdict("Winner: B>A!", [r"Winner: ([AB<>=]+)"]) is None
     assert parse_verdict("Winner: B>A!", [r"WINNER: ([AB<>=]+)"]) == "B>A"
     assert parse_verdict("so A>>B", [r"A>>B|B>>A"]) == "A>>B", "a pattern without a group"
-    with pytest.raises(ConfigError, match=r"patterns: .*\(A.* is not a regular expression"):
-        parse_verdict("x", ["(A"])
     with pytest.raises(ConfigError, match="v3"):
         parse_verdict("x", rule="v3")
 
@@ -166,8 +164,7 @@ def test_real_odd_replies(shared_data):
     files = sorted((shared_data / "odd_replies").glob("*.jsonl"))
     cases = [json.loads(line) for file in files for line in file.open(encoding="utf-8")]
     tagged = [case for case in cases if "v1_parse" in case]
-    assert len(cases) == 151
-    assert len(tagged) == 140
+    assert (len(cases), len(tagged)) == (151, 140)
     for case in tagged:
         for rule, expected in (("v0.1", case["v1_parse"]), ("v2.0", case["v2_parse"])):
             expected = expected if expected in LABELS_OF[rule] else None  # [[A>>A]] is no vote

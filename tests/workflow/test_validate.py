@@ -57,26 +57,21 @@ def test_a_validation_that_ends_early_leaves_its_reason(campaign: Campaign) -> N
     assert "question.jsonl:1: torn" in found["problems"][0]
 
 
-def test_a_missing_model_is_left_out_with_one_line_or_stops_the_run(campaign: Campaign) -> None:
-    campaign.configure(models=["grand-70b-chat", "mid-7b-chta"])
+def test_missing_answers_and_a_torn_line_block_their_model_alone(campaign: Campaign) -> None:
+    torn = campaign.answers("tiny-1b-step8000")
+    torn.write_bytes(torn.read_bytes()[:-40])
+    campaign.configure(models=["grand-70b-chat", "mid-7b-chta", "tiny-1b-step8000"])
     text = campaign.run("-n").stdout
     assert "mid-7b-chta" in text
     assert "did you mean 'mid-7b-chat'?" in text
+    assert "tiny-1b-step8000.jsonl:12" in text
     assert jobs_of(text)["judgment"] == 1
     campaign.configure(missing_answers="error")
     assert "mid-7b-chta" in campaign.run("-n", ok=False).stdout
     campaign.run("validate", ok=False)
-    assert report(campaign)["mid-7b-chta"]["state"] == "no_answers"
-
-
-def test_a_torn_line_blocks_its_model_alone_and_is_named(campaign: Campaign) -> None:
-    path = campaign.answers("mid-7b-chat")
-    path.write_bytes(path.read_bytes()[:-40])
-    text = campaign.run("-n").stdout
-    assert "mid-7b-chat.jsonl:12" in text
-    assert jobs_of(text)["judgment"] == 3
-    campaign.run("validate", ok=False)
-    assert report(campaign)["mid-7b-chat"]["unreadable"] == 1
+    rows = report(campaign)
+    assert rows["mid-7b-chta"]["state"] == "no_answers"
+    assert rows["tiny-1b-step8000"]["unreadable"] == 1
 
 
 def test_a_gap_in_the_baseline_drops_the_question_or_stops_the_run(campaign: Campaign) -> None:
