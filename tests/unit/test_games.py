@@ -2,7 +2,7 @@
 
 import pytest
 from arena.data.answers import Answer
-from arena.data.games import AskAgain, GameSettings, plan_games, smallest_game
+from arena.data.games import GameSettings, plan_games, smallest_game
 from arena.data.questions import Question
 from arena.support.errors import ConfigError
 
@@ -114,7 +114,7 @@ def test_asking_again_changes_tokens_and_seed_of_that_request_only():
     assert "seed" not in again.request(game)
     first, second = again.request(game, 1), again.request(game, 2)
     assert (first["max_tokens"], first["seed"], second["seed"]) == (900, 5, 6)
-    assert AskAgain(times=1).changes(1) == {}
+    assert settings(ask_again={"times": 1}).request(game, 1) == again.request(game)
 
 
 @pytest.mark.parametrize("key", ["model", "messages", "stream", "n", "priority"])

@@ -29,12 +29,7 @@ class AskAgain:
 
     times: int = 0
     max_tokens: int | None = None
-    seed: int | None = None
-
-    def changes(self, number: int) -> dict[str, int]:
-        """Request fields that differ in the `number`-th repetition, from 1."""
-        changed = {} if self.max_tokens is None else {"max_tokens": self.max_tokens}
-        return changed if self.seed is None else changed | {"seed": self.seed + number - 1}
+    seed: int | None = None  # of the first repetition; each adds 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +112,15 @@ class GameSettings:
 
     def request(self, game: Game, again: int = 0) -> dict[str, Any]:
         """The request's body; `again` is the number of the repetition (0: the first asking)."""
-        changed = self.ask_again.changes(again) if again else {}
-        if "max_tokens" in changed and "max_completion_tokens" in self.sampling:
-            changed["max_completion_tokens"] = changed.pop("max_tokens")
-        asked = game.messages
+        asked, sampling = game.messages, dict(self.sampling)
+        if again and self.ask_again.max_tokens is not None:
+            newer = "max_completion_tokens" in sampling
+            sampling["max_completion_tokens" if newer else "max_tokens"] = self.ask_again.max_tokens
+        if again and self.ask_again.seed is not None:
+            sampling["seed"] = self.ask_again.seed + again - 1
         if self.fold_system:
             asked = [{"role": "user", "content": "\n\n".join(part["content"] for part in asked)}]
-        return {"model": self.judge, "messages": asked, **self.sampling, **changed}
+        return {"model": self.judge, "messages": asked, **sampling}
 
     def verdict(self, reply: str | None) -> str | None:
         """The label that a reply ends on, or None. Thoughts of the judge do not count."""
