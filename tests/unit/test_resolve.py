@@ -82,6 +82,7 @@ def test_models_from_a_file_a_list_and_globs(data: Path, project: Path) -> None:
     (data / "models.txt").write_text("\ufeff# mine\nsolo  # the old one\n\nrun-*\n")
     assert settings(project, models="models.txt").models == ("solo", "run-1", "run-2")
     assert settings(project, models=["run-2", "run-*"]).models == ("run-2", "run-1")
+    assert settings(project, only=["run-*"]).selected == ("run-1", "run-2")
 
 
 @pytest.mark.parametrize(
