@@ -240,6 +240,11 @@ def test_a_folder_that_is_no_checkout_is_refused(tmp_path):
         Upstream(tmp_path)
 
 
+def test_an_empty_list_of_templates_is_none(checkout):
+    text = V1.replace('["Q {question_1} A {answer_1} B {answer_2}"]', "[]")
+    assert checkout(v1=text).settings("arena-hard-v0.1")["prompt_template"] is None
+
+
 def test_a_reference_model(checkout):
     v1 = V1.replace("reference: False", "reference: True").replace("null", "[ref-1]")
     assert checkout(v1=v1).settings("arena-hard-v0.1")["reference"] == "ref-1"
