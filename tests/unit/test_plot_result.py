@@ -8,7 +8,7 @@ import plot_result as command
 import pytest
 from arena.pages.charts import curves, difference_matrix, intervals
 from arena.pages.formats import comparison, write
-from arena.pages.html import Page, Part, Tab, common_beginning, number, plain_table, word
+from arena.pages.html import Page, Part, Tab, common_beginning, plain_table
 from arena.pages.plot_result import make_pages
 from arena.ranking.documents import as_json
 from arena.ranking.intervals import question_weights
@@ -246,7 +246,7 @@ def test_pages_fit_a_telephone(tmp_path):
         | {"best_rank": 1, "worst_rank": 5, "questions": 9, "games": 18}
         for i, model in enumerate(models)
     ]
-    page = Page("t" * 90, "about", beginning=common_beginning(models))
+    page = Page("t" * 90, "about", models=models)
     page.tabs = [Tab("c", [Part(chart=page.chart(intervals(rows, 0.9), models))])]
     file = tmp_path / "frame.html"
     file.write_text(FRAME.replace("PAGE", html.escape(page.html())), encoding="utf-8")
@@ -259,8 +259,8 @@ def test_pages_fit_a_telephone(tmp_path):
 
 @needs_chromium
 def test_tables_are_sorted_and_searched(tmp_path):
-    rows = [[word(f"m{(7 * place) % 20}"), number(place)] for place in range(20)]
-    page = Page("t", "", tabs=[Tab("t", [Part(table=plain_table({"M": True, "N": False}, rows))])])
+    rows = [[f"m{(7 * place) % 20}", place] for place in range(20)]
+    page = Page("t", "", tabs=[Tab("t", [Part(table=plain_table(("M", "N"), rows))])])
     file = tmp_path / "t.html"
     file.write_text(page.html(), encoding="utf-8")
     drawn, console = use_page(file, tmp_path / "profile")

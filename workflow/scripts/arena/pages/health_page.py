@@ -4,17 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from arena.pages import charts
-from arena.pages.html import (
-    Card,
-    Cell,
-    Page,
-    Part,
-    Tab,
-    common_beginning,
-    interval,
-    number,
-    plain_table,
-)
+from arena.pages.html import Card, Page, Part, Tab, interval, number, plain_table
 from arena.pages.judges_page import agreement_table
 from arena.ranking.answer_health import bin_text
 
@@ -32,9 +22,8 @@ def health_page(health: Mapping[str, Any]) -> Page:
     """Is the judge sound?"""
     names = " and ".join(judge["judge"] for judge in health["judges"])
     about = f"{health['bench']}, judge {names}; {health['level']:.0%} intervals over questions"
-    page = Page("Is the judge sound?", about, health["notes"])
     models = [model["model"] for judge in health["judges"] for model in judge["models"]]
-    page.beginning = common_beginning(models)
+    page = Page("Is the judge sound?", about, health["notes"], models=models)
     for judge in health["judges"]:
         examples = [one for one in health["examples"] if one["judge"] == judge["judge"]]
         page.tabs.append(Tab(judge["judge"], list(_judge_parts(page, judge, examples))))
@@ -66,7 +55,7 @@ def _judge_parts(
         text = "Answers of like quality flip more: a high rate in one row alone is no fault."
         yield Part("Flips by model", text, flips)
     states = [
-        (STATE_WORDS[state], Cell(f"{count:,}", count), number(100 * count / judge["games"], 2))
+        (STATE_WORDS[state], count, number(100 * count / judge["games"], 2))
         for state, count in sorted(judge["states"].items(), key=lambda item: -item[1])
     ]
     table = plain_table(("Ended with", "Games", "Share (%)"), states)
