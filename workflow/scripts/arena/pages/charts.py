@@ -185,10 +185,8 @@ def by_category(rows: Rows) -> alt.LayerChart:
     """One line a model: its score in each category, with intervals."""
     shown = [row for row in rows if row["score"] is not None and not row["is_baseline"]]
     names = list(dict.fromkeys(row["category"] for row in shown))
-    means: dict[str, list[float]] = {}
-    for row in shown:
-        means.setdefault(row["model"], []).append(row["score"])
-    order = sorted(means, key=lambda model: -sum(means[model]) / len(means[model]))
+    means = DataFrame(shown, columns=["model", "score"]).groupby("model", sort=False).mean()
+    order = list(means.sort_values("score", ascending=False, kind="stable").index)
     legend = alt.Legend(orient="top", columns=1, title=None, symbolOpacity=1)
     base = _chart(shown).encode(
         y=_names(order),

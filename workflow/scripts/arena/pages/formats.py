@@ -89,7 +89,7 @@ def files(result: Result) -> dict[str, str]:
 
 
 def write(result: Result, folder: Path) -> None:
-    """Write all files into `folder`, each whole or not at all."""
+    """Each file whole or not at all."""
     for name, text in files(result).items():
         write_atomic(folder / name, text)
 
@@ -188,12 +188,10 @@ def as_latex(result: Result) -> str:
 def heading(result: Result) -> str:
     """One line that says how the numbers were made."""
     options = result.options
-    drawn = "questions"
-    if options.ci != "questions":
-        drawn = f"single votes (as upstream{', unanchored' * (options.ci == 'unanchored')})"
-    style = ""
-    if options.control_features:
-        style = f"; style control: {', '.join(options.control_features)}"
+    drawn = f"single votes (as upstream{', unanchored' * (options.ci == 'unanchored')})"
+    drawn = "questions" if options.ci == "questions" else drawn
+    features = ", ".join(options.control_features)
+    style = f"; style control: {features}" if features else ""
     return (
         f"{result.bench}, judge {' + '.join(result.verdicts.judges)}, rule {options.rule}, strong "
         f"verdicts count {options.weight:g}; {options.level:.0%} intervals from {options.rounds} "
@@ -203,8 +201,7 @@ def heading(result: Result) -> str:
 
 def legend(options: Options) -> str:
     """What the columns mean, by the way in which the ranks were made."""
-    group = "Group: neighbours that share a number cannot be told apart."
-    return f"{_ranks(options)} {group}"
+    return f"{_ranks(options)} Group: neighbours that share a number cannot be told apart."
 
 
 def _ranks(options: Options) -> str:
@@ -282,16 +279,13 @@ def _document(result: Result) -> dict[str, Any]:
 
 def interval_text(row: Row) -> str:
     """`(-1.9 / +2.4)`: how far the interval reaches below and above the score."""
-    if not math.isfinite(row.lower):
-        return "-"
-    return f"(-{max(row.score - row.lower, 0):.1f} / +{max(row.upper - row.score, 0):.1f})"
+    below, above = max(row.score - row.lower, 0), max(row.upper - row.score, 0)
+    return f"(-{below:.1f} / +{above:.1f})" if math.isfinite(row.lower) else "-"
 
 
 def rank_text(row: Row) -> str:
     """`3` or `3-5`: the ranks that the data allow."""
-    if row.best_rank is None or row.worst_rank is None:
-        return "-"
-    return span(row.best_rank, row.worst_rank, "-")
+    return "-" if row.best_rank is None else span(row.best_rank, row.worst_rank, "-")
 
 
 def _rows(boards: Sequence[Board]) -> list[dict[str, Any]]:

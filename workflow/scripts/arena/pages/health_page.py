@@ -61,15 +61,10 @@ def _judge_parts(
     table = plain_table(("Ended with", "Games", "Share (%)"), states)
     yield Part("How games ended", table=table)
     if examples:
-        texts = [
-            (
-                f"{one['state']}: {one['model']}, question {one['uid']}, game {one['game']}",
-                one["text"] or "(empty reply)",
-            )
-            for one in examples
-        ]
+        heads = ("{state}: {model}, question {uid}, game {game}".format(**one) for one in examples)
+        ends = (one["text"] or "(empty reply)" for one in examples)
         text = "The ends of some replies, where the verdict should have been."
-        yield Part("Replies without a verdict", text, examples=texts)
+        yield Part("Replies without a verdict", text, examples=[*zip(heads, ends, strict=True)])
     keys = ("model", "games", "no_verdict", "truncated", "a_wins", "flips")
     columns = ("Model", "Games", "No verdict", "Truncated", "A wins (%)", "Flips (%)")
     table = plain_table(columns, [[model[key] for key in keys] for model in judge["models"]])
@@ -77,16 +72,16 @@ def _judge_parts(
 
 
 def _cards(judge: Mapping[str, Any]) -> Iterator[Card]:
-    strong, weak, half = (
-        _percent(judge[key]) for key in ("a_wins_strong", "a_wins_weak", "half_flips")
-    )
+    keys = ("a_wins_strong", "a_wins_weak", "half_flips")
+    strong, weak, half = (_percent(judge[key]) for key in keys)
     # An interval that leaves out 50 is a bias, but only a large one changes verdicts.
     meaning = f"50 % without position bias; strong verdicts {strong}, weak {weak}"
     yield from _card("Picks the first answer", judge["a_wins"], meaning, lambda p: abs(p - 50) > 10)
     meaning = "of questions: the other answer wins when the two are swapped; half flips, a tie "
     yield from _card("Flips", judge["flips"], f"{meaning}when swapped: {half}", lambda p: p > 25)
-    meaning = "named the first one twice"
-    yield from _card("Flips that are position bias", judge["flips_to_a"], meaning)
+    yield from _card(
+        "Flips that are position bias", judge["flips_to_a"], "named the first one twice"
+    )
     yield from _card("Strong verdicts", judge["strong"], "each counts several votes")
     silent = judge["games"] - judge["states"].get("ok", 0)
     meaning, share = f"{silent:,} of {judge['games']:,} games gave no vote", silent / judge["games"]
@@ -126,9 +121,8 @@ def _answer_parts(page: Page, answers: Mapping[str, Any]) -> Iterator[Part]:
     if rows:
         text = "Mean vote for answers of a given length. Without any tie to length: a level line."
         table = plain_table(("Times the baseline's length", "Mean vote (%)", "Votes"), rows)
-        yield Part(
-            "Votes by length", text, page.chart(charts.lengths(answers["bins"])), table=table
-        )
+        chart = page.chart(charts.lengths(answers["bins"]))
+        yield Part("Votes by length", text, chart, table=table)
     if answers["empty_models"]:
         table = plain_table(("Model", "Empty answers"), list(answers["empty_models"].items()))
         yield Part("Empty answers by model", table=table)

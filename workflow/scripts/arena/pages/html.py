@@ -128,7 +128,7 @@ class Page:
         return len(self.charts) - 1
 
     def text(self) -> str:
-        """The page for a terminal: all but its charts."""
+        """For a terminal: all but the charts."""
         lines = [*(f"NOTE: {note}" for note in self.notes), self.title, self.about]
         for tab in self.tabs:
             lines += [f"##### {tab.name} #####", *(f"NOTE: {note}" for note in tab.notes)]
