@@ -119,8 +119,7 @@ def test_hours_come_from_what_was_measured(campaign):
     assert look(settings).held_s is None
     played_batch(settings, games=40)
     found = look(settings)
-    assert found.jobs == 2
-    assert found.completion_tokens == 94 * 20
+    assert (found.jobs, found.completion_tokens) == (2, 94 * 20)
     assert found.held_s == pytest.approx(2 * 50 + 94 * 5)
     assert found.longest_s == pytest.approx(50 + 70 * 5)  # three of the four models
     assert found.gpu_hours == pytest.approx(4 * found.held_s / 3600)
@@ -224,10 +223,8 @@ def test_prompts_against_the_context(campaign):
     assert look(campaign(judge=room)).too_long == []
     found = look(campaign(judge=room | {"context": longest + 99}))
     assert {tokens for _, _, tokens in found.too_long} == {longest}
-    text = page(found)
-    assert "without a verdict" in text
     games = [uid for _, uid, _ in found.too_long]
-    assert len(games) == 2 * len(set(games)) == 2 * text.count(", question ")
+    assert len(games) == 2 * len(set(games)) == 2 * page(found).count(", question ")
     assert look(campaign(judge={"context": None})).context is None
 
 
@@ -302,12 +299,11 @@ def test_a_run_is_compared_with_its_forecast(campaign):
     for model in models:
         journal_of(settings, 24, model=model)
     keep(look(settings), layout, T0 + 12_000)  # with nothing to play nothing is forecast over it
-    told = {what: (before, used) for what, before, used in against_used(layout, T0 + 20_000, 3)}
-    assert told["games"] == (94, 0)  # the journals' games are of an older time
-    assert told["jobs"] == (1, 1)
-    assert told["gpu_hours"] == (pytest.approx(found.gpu_hours), 1)
-    assert told["cost"] == (pytest.approx(found.cost), 3)
-    assert told["held_s"] == (pytest.approx(found.held_s), 3600)
+    told = {what: numbers for what, *numbers in against_used(layout, T0 + 20_000, 3)}
+    assert told["games"] == [94, 0]  # the journals' games are of an older time
+    assert told["jobs"] == [1, 1]
+    for key, used in (("gpu_hours", 1), ("cost", 3), ("held_s", 3600)):
+        assert told[key] == pytest.approx([getattr(found, key), used])
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"games": 4}', '{"time": "x", "games": 4}'])
