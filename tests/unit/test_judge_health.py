@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from arena.pages.health_page import health_page
-from arena.pages.text import text_table
 from arena.ranking.answer_health import Lengths, answer_health, bin_text, read_lengths
 from arena.ranking.intervals import question_weights
 from arena.ranking.judge_health import judge_health, share
@@ -151,10 +150,6 @@ def test_lengths_are_read_a_file_at_a_time(tmp_path):
         f"{files['m']}:3: line left out: torn: the file ends inside this line",
         "no answers to look at: n",
     ]
-
-
-def test_a_line_break_in_a_name_breaks_no_row():
-    assert text_table([["a\nb", "1"], ["c", "22"]], (True, False)) == "a b   1\nc    22"
 
 
 def test_the_command_on_real_judgments(shared_data, tmp_path, project):

@@ -1,5 +1,6 @@
 """What can be judged and what cannot, known before a judge is started."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -33,10 +34,9 @@ def check_settings(settings: Settings) -> Report:
     reference, models = settings.judge["reference"], settings.selected
     for question in asked:
         if question.category in _RESERVED:
-            raise DataError(
-                f"{settings.questions}:{question.line}: no category can be called "
-                f"{question.category!r}: that is the name of all of them together"
-            )
+            text = f"no category can be called {question.category!r}"
+            where = f"{settings.questions}:{question.line}"
+            raise DataError(f"{where}: {text}: that is the name of all of them together")
     for name in (*models, *(name for name, _ in settings.opponents())):
         check_model_name(name)
     files = FactsMemory(layout.answers_memory, asked)
@@ -77,11 +77,9 @@ def check_settings(settings: Settings) -> Report:
         except ConfigError as error:
             rows.append(_row(name, None, len(asked), 0, "broken", [str(error)]))
     if foreign:
-        problems.append(
-            f"{counted(len(foreign), 'judgment file')} in {settings.judgments_dir} not made by "
-            f"this workflow would be overwritten ({listing(foreign)}): run `snakemake adopt` to "
-            "take in what is judged, or move them away"
-        )
+        text = f"{counted(len(foreign), 'judgment file')} in {settings.judgments_dir} not made by "
+        text += f"this workflow would be overwritten ({listing(foreign)}): run `snakemake adopt` to"
+        problems.append(f"{text} take in what is judged, or move them away")
     files.save()
     dropped = [asked[position].uid for position in sorted(gaps)]
     notes = [f"{counted(len(gaps), 'question')} dropped for all models: {listing(dropped)}"]
@@ -94,9 +92,9 @@ def check_settings(settings: Settings) -> Report:
 
 def _alike(names: Iterable[str]) -> Iterator[str]:
     """A note for each set of names that are one name where file systems ignore case."""
-    by_folded: dict[str, set[str]] = {}
+    by_folded = defaultdict[str, set[str]](set)
     for name in names:
-        by_folded.setdefault(name.casefold(), set()).add(name)
+        by_folded[name.casefold()].add(name)
     for same in by_folded.values():
         if len(same) > 1:
             yield f"{', '.join(sorted(same))}: differ in case only; are they two models?"
@@ -105,15 +103,13 @@ def _alike(names: Iterable[str]) -> Iterator[str]:
 def _opponents(asked: Sequence[Question], settings: Settings) -> list[tuple[str, str, list[int]]]:
     """(model, role, positions of the questions it must answer) of baselines and reference."""
     baselines, reference = settings.baselines, settings.judge["reference"]
-    needed: dict[str, list[int]] = {}
+    needed = defaultdict[str, list[int]](list)
     for position, question in enumerate(asked):
         baseline = of_category(baselines, question.category)
         if not baseline:
-            raise ConfigError(
-                f"baseline: none for the category {question.category!r} of the questions; there "
-                f"are baselines for {', '.join(sorted(baselines))}"
-            )
-        needed.setdefault(baseline, []).append(position)
+            text = f"baseline: none for the category {question.category!r} of the questions; "
+            raise ConfigError(f"{text}there are baselines for {', '.join(sorted(baselines))}")
+        needed[baseline].append(position)
     opponents = [(model, "baseline", positions) for model, positions in needed.items()]
     return opponents + ([(reference, "reference", list(range(len(asked))))] if reference else [])
 

@@ -65,10 +65,8 @@ class PromptCounter:
         return [(game.uid, tokens[game.uid]) for game in games]
 
     def _games(self, model: str) -> tuple[list[Game], Replayed]:
-        answers, path = (
-            read_answers(self._settings.answer(model)).answers,
-            self._layout.journal(model),
-        )
+        answers = read_answers(self._settings.answer(model)).answers
+        path = self._layout.journal(model)
         reference = self._opponents.get(self._params.reference or "")
         games = plan_games(self._params, self._questions, answers, self._opponents, reference)
         journal = Replayed(read_records(path) if path.exists() else ())
