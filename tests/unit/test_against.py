@@ -10,7 +10,7 @@ from arena.ranking.leaderboard import make_boards
 from arena.ranking.options import Options
 from arena.support.errors import DataError
 
-from tests.unit.test_judge_health import table
+from tests.judged import table
 
 
 def board(scores, resamples):

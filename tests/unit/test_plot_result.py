@@ -41,7 +41,7 @@ def pages(tmp_path_factory):
     out = data / "out"
     steps = r"(?P<run>\w)-step(?P<step>\d)"
     write(make_result(sources, rounds=20, steps=steps), out)
-    (out / "health.json").write_text(as_json(make_health(sources).to_dict()))
+    (out / "health.json").write_text(as_json(make_health(sources)))
     return make_pages(out)
 
 
@@ -157,7 +157,7 @@ def test_unknown_bounds_are_dashes(tmp_path):
     assert comparison(result, ["s1", "s2"]).splitlines()[1].split()[3:] == [
         *("+0.0", "-", "1", "-", "-", "no")
     ]
-    (tmp_path / "health.json").write_text(as_json(make_health(sources).to_dict()))
+    (tmp_path / "health.json").write_text(as_json(make_health(sources)))
     pages = make_pages(tmp_path)
     rows = rows_of(pages["leaderboard"].html())
     assert [row[:4] for row in rows[1:]] == [["1–3", f"s{n}", "50.0", "–"] for n in (1, 2)]

@@ -1,10 +1,10 @@
-import json
-
 import numpy as np
 import pytest
 from arena.data.verdict import VERDICTS
 from arena.ranking.votes import ABSENT, CODE_OF_STATE, CODE_OF_VERDICT, count_votes, read_verdicts
 from arena.support.errors import DataError
+
+from tests.judged import line, write_lines
 
 
 def codes(*games):
@@ -66,25 +66,14 @@ def test_judges_are_pooled():
     assert votes.games.tolist() == [[4, 2]]
 
 
-def write(path, *lines):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
-
-
-def line(uid, *labels, **keys):
-    games = [label and {"score": label, "judgment": {"answer": "x"}} for label in labels]
-    return {"uid": uid, "games": games, **keys}
-
-
 def test_one_table_from_files_of_several_shapes(tmp_path):
-    a = write(
+    a = write_lines(
         tmp_path / "a.jsonl",
         line("q2", "A>B", "B>A", category="hard", baseline="base"),
         line("q1", "A>B", category="easy", baseline="base"),
         line("q3", None, "A>B", category="easy", baseline="base"),
     )
-    b = write(tmp_path / "b.jsonl", line("q1", "A=B", "A=B"), line("q9", "A=B", "nonsense"))
+    b = write_lines(tmp_path / "b.jsonl", line("q1", "A=B", "A=B"), line("q9", "A=B", "nonsense"))
     table = read_verdicts({"j": [a, b]}, bench="bench")
     assert table.models == ("a", "b")
     assert table.questions == ("q1", "q2", "q3", "q9")
@@ -104,7 +93,7 @@ def test_one_table_from_files_of_several_shapes(tmp_path):
 
 
 def test_only_some_categories(tmp_path):
-    file = write(
+    file = write_lines(
         tmp_path / "a.jsonl",
         line("1", "A>B", "A>B", category="hard_prompt"),
         line("2", "A>B", "A>B", category="creative_writing"),
@@ -116,7 +105,7 @@ def test_only_some_categories(tmp_path):
 
 
 def test_two_baselines_are_refused_until_one_is_chosen(tmp_path):
-    file = write(
+    file = write_lines(
         tmp_path / "a.jsonl",
         line("1", "A>B", "A>B", baseline="x"),
         line("2", "A>B", "A>B", baseline="x"),
@@ -132,8 +121,8 @@ def test_two_baselines_are_refused_until_one_is_chosen(tmp_path):
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_two_baselines_are_found_where_only_one_line_names_the_category(tmp_path, order):
-    one = write(tmp_path / "a.jsonl", line("1", "A>B", "A>B", baseline="x"))
-    other = write(tmp_path / "b.jsonl", line("1", "A>B", "A>B", baseline="y", category="c"))
+    one = write_lines(tmp_path / "a.jsonl", line("1", "A>B", "A>B", baseline="x"))
+    other = write_lines(tmp_path / "b.jsonl", line("1", "A>B", "A>B", baseline="y", category="c"))
     with pytest.raises(DataError, match="category c: judgments against 2 baselines"):
         read_verdicts({"j": [one, other][::order]}, bench="b")
 
@@ -141,7 +130,7 @@ def test_two_baselines_are_found_where_only_one_line_names_the_category(tmp_path
 def test_a_baseline_judged_against_itself_in_lines_that_name_none_has_no_verdicts(tmp_path):
     """In the category whose baseline it is; in another it is a model."""
     base, m = (
-        write(
+        write_lines(
             tmp_path / f"{model}.jsonl",
             line("1", "A>B", "A>B", category="hard", **names),
             line("2", "A>B", "A>B", category="soft", baseline="other"),
@@ -161,7 +150,7 @@ def test_a_baseline_judged_against_itself_in_lines_that_name_none_has_no_verdict
 
 
 def test_a_question_in_two_categories_and_a_category_called_overall_are_noted(tmp_path):
-    file = write(
+    file = write_lines(
         tmp_path / "a.jsonl",
         line("1", "A>B", "A>B", category="hard"),
         line("1", "A>B", "A>B", category="overall"),
@@ -177,11 +166,11 @@ def test_a_question_in_two_categories_and_a_category_called_overall_are_noted(tm
 
 
 def test_what_was_wrong_is_noted(tmp_path):
-    file = write(
+    file = write_lines(
         tmp_path / "a.jsonl", line("1", "A>B", "A>B"), line("1", "B>A", "B>A", baseline="base")
     )
     file.write_text(file.read_text() + "torn {")
-    itself = write(tmp_path / "base.jsonl", line("1", "A=B", "A=B", baseline="base"))
+    itself = write_lines(tmp_path / "base.jsonl", line("1", "A=B", "A=B", baseline="base"))
     table = read_verdicts({"j": [file, itself]}, bench="b")
     assert table.models == ("a",)
     assert table.codes[0, 0, 0].tolist() == [3, 3], "the last line counts"
@@ -192,7 +181,7 @@ def test_what_was_wrong_is_noted(tmp_path):
 
 
 def test_nothing_to_count(tmp_path):
-    file = write(tmp_path / "a.jsonl", {"uid": "1"})
+    file = write_lines(tmp_path / "a.jsonl", {"uid": "1"})
     with pytest.raises(DataError, match="no judgments that can be counted"):
         read_verdicts({"j": [file]}, bench="b")
 
@@ -201,8 +190,8 @@ def test_nothing_to_count(tmp_path):
 def test_of_two_files_of_a_model_the_one_called_like_it_counts(tmp_path, other):
     """Whichever is read first; nothing of the other one counts, not even its baseline."""
     keys = {"model": "org/m", "baseline": "base"}
-    own = write(tmp_path / "m.jsonl", line("1", "B>A", "A>B", **keys))
-    old = write(
+    own = write_lines(tmp_path / "m.jsonl", line("1", "B>A", "A>B", **keys))
+    old = write_lines(
         tmp_path / f"{other}.jsonl",
         line("1", "A>B", "B>A", **keys | {"baseline": "former"}),
         line("2", "A>B", "B>A", **keys | {"baseline": "former"}),
@@ -218,9 +207,8 @@ def test_of_two_files_of_a_model_the_one_called_like_it_counts(tmp_path, other):
 
 def test_two_parts_of_a_model_are_one_model(tmp_path):
     """None is called like it: both count, and both are named."""
-    parts = [
-        write(tmp_path / f"part{n}.jsonl", line(str(n), "B>A", "A>B", model="m")) for n in (1, 2)
-    ]
+    lines = (line(uid, "B>A", "A>B", model="m") for uid in "12")
+    parts = [write_lines(tmp_path / f"part{one['uid']}.jsonl", one) for one in lines]
     table = read_verdicts({"j": parts}, bench="b")
     assert (table.models, table.questions) == (("m",), ("1", "2"))
     assert all(str(part) in table.notes[0] for part in parts)
@@ -244,9 +232,9 @@ def test_files_that_cannot_be_read_are_refused_by_name_and_line(shared_cases, ca
 
 
 def test_an_unreadable_or_empty_file_does_not_pass_unseen_beside_others(tmp_path):
-    good = write(tmp_path / "good.jsonl", line("1", "A>B", "A>B"))
-    bad = write(tmp_path / "bad.jsonl", ["no object"], "neither")
-    empty = write(tmp_path / "empty.jsonl")
+    good = write_lines(tmp_path / "good.jsonl", line("1", "A>B", "A>B"))
+    bad = write_lines(tmp_path / "bad.jsonl", ["no object"], "neither")
+    empty = write_lines(tmp_path / "empty.jsonl")
     table = read_verdicts({"j": [bad, empty, good]}, bench="b")
     assert table.models == ("good",)
     assert [note.split(": ")[0] for note in table.notes] == [f"{bad}:1", str(empty)]
@@ -255,5 +243,6 @@ def test_an_unreadable_or_empty_file_does_not_pass_unseen_beside_others(tmp_path
 
 def test_the_toy_is_recognised(tmp_path):
     toy = {"uid": "1", "games": [{"score": "A>B", "toy": True}, None]}
-    assert read_verdicts({"j": [write(tmp_path / "a.jsonl", toy)]}, bench="b").toy
-    assert not read_verdicts({"j": [write(tmp_path / "b.jsonl", line("1", "A>B"))]}, bench="b").toy
+    for played in (toy, line("1", "A>B")):
+        file = write_lines(tmp_path / "a.jsonl", played)
+        assert read_verdicts({"j": [file]}, bench="b").toy == (played is toy)

@@ -4,12 +4,14 @@ import math
 from dataclasses import dataclass
 
 from arena.data.verdict import RULES
-from arena.ranking.compare import RANKS
-from arena.ranking.intervals import CI, LEVELS
-from arena.ranking.style import FEATURES
 from arena.support.errors import ConfigError
 
+CI = ("questions", "upstream", "unanchored")
 POOL = ("games", "votes")
+RANKS = ("simultaneous", "marginal")
+FEATURES = {"length": ("length",), "markdown": ("header", "list", "bold")}  # -> style columns
+# Share of resamples inside an interval: Arena-Hard-Auto prints 5-95 % and 2.5-97.5 %.
+LEVELS = {"v2.0": 0.90, "v0.1": 0.95}
 ROUNDS = 1000  # Arena-Hard-Auto's 100 leave a noise of a tenth of an interval's width in its ends
 
 
@@ -22,8 +24,8 @@ class Options:
     pool: str = POOL[0]  # of several judges: the games of each count the same, or each vote does
     rounds: int = ROUNDS
     seed: int = 42
-    ci: str = "questions"
-    ranks: str = "simultaneous"
+    ci: str = CI[0]
+    ranks: str = RANKS[0]
     control_features: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -49,7 +51,6 @@ class Options:
 
     @property
     def level(self) -> float:
-        """Share of resamples inside an interval: 0.90 for rule v2.0, 0.95 for v0.1."""
         return LEVELS[self.rule]
 
     @property
