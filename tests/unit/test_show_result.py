@@ -1,7 +1,6 @@
 """The command as a user types it, on folders of judgments."""
 
 import csv
-import io
 import json
 import math
 import shutil
@@ -15,11 +14,23 @@ import show_result as command
 from arena.pages.formats import files, interval_text, rank_text
 from arena.ranking.leaderboard import Row, make_boards
 from arena.ranking.options import Options
-from arena.ranking.show_result import Sources, make_result
-from arena.ranking.votes import ABSENT, Verdicts
+from arena.ranking.show_result import TOY_NOTE, make_result
+from arena.ranking.votes import ABSENT
 from arena.support.errors import DataError
 
-WON, LOST = ("B>A", "A>B"), ("A>B", "B>A")
+from tests.judged import (
+    LOST,
+    WON,
+    answer,
+    judgments,
+    line,
+    result_of,
+    rows_of,
+    sources_of,
+    verdicts_of,
+    write_lines,
+)
+
 SEEDED = {"question_id": "q1", "games": [{"judgment": "[[A>B]]"}, {"judgment": "[[B>A]]"}]}
 
 
@@ -27,9 +38,10 @@ SEEDED = {"question_id": "q1", "games": [{"judgment": "[[A>B]]"}, {"judgment": "
 def show_result(capsys):
     """The command in this process: starting Python costs more than what it does here."""
 
-    def run(*arguments, ok=True):
+    def run(data, *arguments, judges=("j",), bench="bench", ok=True):
+        given = ("--data-dir", data, "-b", bench, "-j", *judges, *arguments)
         try:
-            status = command.main(list(map(str, arguments)))
+            status = command.main(list(map(str, given)))
         except SystemExit as error:
             status = error.code
         out, err = capsys.readouterr()
@@ -48,30 +60,6 @@ def published(shared_data, tmp_path):
     with (source / "leaderboard.csv").open(encoding="utf-8") as file:
         rows = {row["model"]: row for row in csv.DictReader(file)}
     return tmp_path, rows
-
-
-def line(uid, first, second, **keys):
-    games = [{"score": label, "judgment": {"answer": label}} for label in (first, second)]
-    return {"uid": uid, "games": games, **keys}
-
-
-def judgments(folder, bench="bench", **files):
-    """Judge and model by the name `judge__model`."""
-    for name, lines in files.items():
-        judge, model = name.split("__")
-        path = folder / bench / "model_judgment" / judge / f"{model}.jsonl"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(json.dumps(one) + "\n" for one in lines))
-    return folder
-
-
-def rows_of(folder, name="leaderboard.csv"):
-    return list(csv.DictReader(io.StringIO((folder / name).read_text())))
-
-
-def result_of(folder, judges=("j",), bench="bench", models=(), **options):
-    sources = Sources.find(bench=bench, judges=judges, data_dir=folder, models=models)
-    return make_result(sources, **options)
 
 
 def test_the_seeded_example(tmp_path, project):
@@ -96,15 +84,13 @@ def test_the_seeded_example(tmp_path, project):
 def test_published_scores_are_met(published, show_result):
     data, rows = published
     out = data / "out"
-    show_result("--data-dir", data, "-b", "arena-hard-v0.1", "-j", "gpt-4o", "--out", out)
+    show_result(data, "--out", out, bench="arena-hard-v0.1", judges=["gpt-4o"])
     found = {row["model"]: row for row in rows_of(out) if row["category"] == "overall"}
     for model, row in rows.items():
         assert float(found[model]["score"]) == pytest.approx(float(row["score"]), abs=0.0051), model
     assert found["(baseline)"]["score"] == "50.0"
-    assert (
-        found["Phi-3-small-8k-instruct"]["questions"],
-        found["Phi-3-small-8k-instruct"]["games"],
-    ) == ("21", "42")
+    phi = found["Phi-3-small-8k-instruct"]
+    assert (phi["questions"], phi["games"]) == ("21", "42")
 
 
 def test_published_intervals_are_narrower_than_a_right_bootstrap(published):
@@ -148,21 +134,17 @@ def test_categories_overall_and_two_judges(tmp_path, show_result):
         one__n=[line("1", "A>B", "A>B", **hard | {"model": "n"})],
     )
     out = tmp_path / "out"
-    text = show_result("--data-dir", data, "-b", "bench", "-j", "one", "two", "--out", out)
+    text = show_result(data, "--out", out, judges=["one", "two"])
     found = {(row["category"], row["model"]): row for row in rows_of(out)}
-    assert [text.index(f"Category: {name} ") for name in ("easy", "hard", "overall")] == sorted(
-        text.index(f"Category: {name} ") for name in ("easy", "hard", "overall")
-    )
-    assert found["hard", "m"]["score"] == "100.0"
-    assert (found["hard", "m"]["questions"], found["hard", "m"]["games"]) == ("1", "4")
-    assert found["easy", "m"]["score"] == "50.0"
-    # 6 won votes and 2 ties of 8
-    assert found["overall", "m"]["score"] == "87.5"
-    assert (found["overall", "m"]["questions"], found["overall", "m"]["games"]) == ("2", "6")
-    assert found["overall", "n"]["score"] == "50.0"
+    places = [text.index(f"Category: {name} ") for name in ("easy", "hard", "overall")]
+    assert places == sorted(places)
+    keys = ("score", "questions", "games")
+    assert [found["hard", "m"][key] for key in keys] == ["100.0", "1", "4"]
+    assert [found["overall", "m"][key] for key in keys] == ["87.5", "2", "6"]  # 6 won, 2 tied of 8
+    for place in (("easy", "m"), ("overall", "n"), ("overall", "base")):
+        assert found[place]["score"] == "50.0", place
     assert ("easy", "n") not in found
-    assert found["overall", "base"]["score"] == "50.0"
-    only = show_result("--data-dir", data, "-b", "bench", "-j", "one", "-c", "hard")
+    only = show_result(data, "-c", "hard", judges=["one"])
     assert "easy" not in only
     assert "overall" not in only
 
@@ -243,17 +225,9 @@ def test_answers_are_found_under_any_of_their_names(tmp_path):
         tmp_path, **{f"j__{k}": [one | {"model": v} for one in lines] for k, v in names.items()}
     )
     answers = data / "bench" / "model_answer"
-    (answers / "org").mkdir(parents=True)
     for model, path in (("x", "a"), ("x", "org/b"), ("org/c", "other"), ("org/base", "base-v2")):
-        (answers / f"{path}.jsonl").write_text(
-            "".join(
-                json.dumps(
-                    {"uid": str(i), "model": model, "messages": [{"content": "x " * (i + 1)}]}
-                )
-                + "\n"
-                for i in range(9)
-            )
-        )
+        lines = [answer(str(i), "x " * (i + 1), model=model) for i in range(9)]
+        write_lines(answers / f"{path}.jsonl", *lines)
     result = result_of(data, tokens=True, control_features=("length",), rounds=5)
     plain = {row.model for row in result.boards[0].rows if row.is_plain}
     assert plain == {"d"}
@@ -282,9 +256,7 @@ def test_average_tokens_are_those_of_the_published_table(shared_data, tmp_path):
     lines = [line(uid, "A>B", "A>B", baseline="gpt-4-0314") for uid in uids]
     models = ("gpt-4-0613", "gpt-3.5-turbo-0125")
     data = judgments(tmp_path, bench="b", **{f"j__{model}": lines for model in models})
-    sources = Sources.find(
-        bench="b", judges=["j"], data_dir=data, answers_dir=folder / "model_answer"
-    )
+    sources = sources_of(data, bench="b", answers_dir=folder / "model_answer")
     result = make_result(sources, tokens=True, rounds=5)
     assert {row.model: int(row.avg_tokens) for row in result.boards[0].rows} == {
         "gpt-4-0314": 423,
@@ -297,7 +269,7 @@ def test_the_paper_has_the_same_numbers(tmp_path, show_result):
     """A table a category; strangers' names are text, not commands."""
     lines = [line(str(i), "B>A" if i % 4 else "A=B", "A>B", category="a_b") for i in range(40)]
     data = judgments(tmp_path, **{"j__m": [one | {"model": r"[x_1%\input{y}"} for one in lines]})
-    show_result("--data-dir", data, "-b", "bench", "-j", "j", "--out", tmp_path)
+    show_result(data, "--out", tmp_path)
     text = (tmp_path / "leaderboard.tex").read_text()
     assert text.count(r"\toprule") == text.count(r"\begin{table}") == 1
     (row,) = (one for one in text.splitlines() if one.startswith("{[}x"))
@@ -438,7 +410,7 @@ def test_text_says_who_cannot_be_told_apart(tmp_path, show_result):
         for wins in (28, 17, 11, 1)
     }
     out = tmp_path / "out"
-    options = ("--data-dir", judgments(tmp_path, **models), "-b", "bench", "-j", "j", "--out", out)
+    options = (judgments(tmp_path, **models), "--out", out)
 
     def table(*ranks):
         lines = [one.split() for one in show_result(*options, *ranks).splitlines()]
@@ -469,7 +441,7 @@ def test_names_are_no_markdown(tmp_path, show_result):
     names = {"*bold*_x_": r"\*bold\*\_x\_", "<b>|`a`": r"\<b\>\|\`a\`", "two\nlines": "two lines"}
     lines = [line("1", "A>B", "A>B", model=name) for name in names]
     data = judgments(tmp_path, j__all=lines, j__a_b=[line("1", "nothing", "A>B", model="gpt_4_*")])
-    show_result("--data-dir", data, "-b", "bench", "-j", "j", "--out", tmp_path)
+    show_result(data, "--out", tmp_path)
     text = (tmp_path / "leaderboard.md").read_text()
     for name, written in names.items():
         assert f" {written} " in text, name
@@ -483,7 +455,7 @@ def test_names_are_no_formulas_and_move_no_cursor(tmp_path, show_result):
         **{"=j__all": [line("1", "A>B", "A>B", model=name, category="@c") for name in names]},
         j2__all=[line("1", "A>B", "A>B", model="m\x1b[2J", category="@c")],
     )
-    text = show_result("--data-dir", data, "-b", "bench", "-j", "=j", "j2", "--out", tmp_path)
+    text = show_result(data, "--out", tmp_path, judges=["=j", "j2"])
     for name in ("leaderboard.csv", "differences.csv", "judges.csv"):
         rows = rows_of(tmp_path, name)
         assert {row["category"] for row in rows} == {"'@c", "overall"}
@@ -499,12 +471,10 @@ def test_the_toy_is_named_in_every_output(tmp_path, show_result):
     toy["games"][0]["toy"] = True
     data = judgments(tmp_path, j__m=[toy])
     out = tmp_path / "out"
-    text = show_result(
-        "--data-dir", data, "-b", "bench", "-j", "j", "--note", "half judged", "--out", out
-    )
+    text = show_result(data, "--note", "half judged", "--out", out)
     for name in ("leaderboard.txt", "leaderboard.md", "leaderboard.json"):
-        assert "The demo judge is a toy" in (out / name).read_text(), name
-    assert text.startswith("NOTE: The demo judge is a toy")
+        assert TOY_NOTE in (out / name).read_text(), name
+    assert text.startswith(f"NOTE: {TOY_NOTE}")
     assert "NOTE: half judged" in text
     assert json.loads((out / "leaderboard.json").read_text())["toy"] is True
 
@@ -516,18 +486,13 @@ def test_json_and_differences(tmp_path, show_result):
         j__b=[line(str(i), "A>B", "B>A") for i in range(10)],
     )
     out = tmp_path / "out"
-    options = ("--data-dir", data, "-b", "bench", "-j", "j", "--weight", "2", "--rounds", "7")
+    options = (data, "--weight", "2", "--rounds", "7")
     text = show_result(*options, "--baseline", "base", "--compare", "b", "a", "--out", out)
     document = json.loads((out / "leaderboard.json").read_text())
     assert (document["weight"], document["rounds"], document["seed"]) == (2, 7, 42)
     assert document["categories"]["bench"]["groups"] == [["a"], ["base"], ["b"]]
-    row = document["rows"][0]
-    assert (row["category"], row["model"], row["best_rank"], row["worst_rank"]) == (
-        "bench",
-        "a",
-        1,
-        1,
-    )
+    row, keys = document["rows"][0], ("category", "model", "best_rank", "worst_rank")
+    assert [row[key] for key in keys] == ["bench", "a", 1, 1]
     pairs = {
         (row["category"], row["model"], row["other"]): row
         for row in rows_of(out, "differences.csv")
@@ -545,28 +510,34 @@ def test_json_and_differences(tmp_path, show_result):
     ]
 
 
-def test_mistakes_are_explained(tmp_path, show_result):
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("-c", "benhc"), "did you mean 'bench'"),
+        (("--ci", "unanchored"), "rule v0.1"),
+        (("--rounds", "0"), "rounds: 0"),
+        (("--seed", "-1"), "seed: -1"),
+        (("--weight", "nan"), "weight: nan"),
+        (("--weight", "inf"), "weight: inf"),
+        (("-f", "length"), "--baseline NAME"),
+        (("-f", "length", "--baseline", "b"), "model_answer/b.jsonl does not exist; --answers-dir"),
+        (("--compare", "n"), "no row for 'n'"),
+    ],
+)
+def test_mistaken_options_are_explained(tmp_path, show_result, options, words):
+    data = judgments(tmp_path, j__m=[SEEDED])
+    assert words in show_result(data, *options, ok=False)
+
+
+def test_wrong_places_are_explained(tmp_path, show_result):
     data = judgments(tmp_path, gpt4o__m=[SEEDED])
-    base = ("--data-dir", data, "-b", "bench")
-    assert "did you mean 'gpt4o'" in show_result(*base, "-j", "gpt-4o", ok=False)
-    assert "no such folder" in show_result("--data-dir", "x", "-b", "b", "-j", "j", ok=False)
-    assert "did you mean 'bench'" in show_result(*base, "-j", "gpt4o", "-c", "benhc", ok=False)
-    unanchored = show_result(*base, "-j", "gpt4o", "--ci", "unanchored", ok=False)
-    assert "rule v0.1" in unanchored
-    for option, value in (("rounds", "0"), ("seed", "-1"), ("weight", "nan"), ("weight", "inf")):
-        message = show_result(*base, "-j", "gpt4o", f"--{option}", value, ok=False)
-        assert f"{option}: {value}" in message
-    (tmp_path / "file").write_text("")
-    message = show_result(*base, "-j", "gpt4o", "--out", tmp_path / "file", ok=False)
-    assert f"{tmp_path / 'file'}: " in message
-    assert "--baseline NAME" in show_result(*base, "-j", "gpt4o", "-f", "length", ok=False)
-    unanswered = show_result(*base, "-j", "gpt4o", "-f", "length", "--baseline", "b", ok=False)
-    assert "bench/model_answer/b.jsonl does not exist; --answers-dir" in unanswered
-    assert "no row for 'n'" in show_result(*base, "-j", "gpt4o", "--compare", "n", ok=False)
-    (tmp_path / "flat/model_judgment").mkdir(parents=True)
-    (tmp_path / "flat/model_judgment/m.jsonl").write_text(json.dumps(SEEDED))
-    message = show_result("--data-dir", tmp_path, "-b", "flat", "-j", "j", ok=False)
-    assert "move them into" in message
+    assert "did you mean 'gpt4o'" in show_result(data, judges=["gpt-4o"], ok=False)
+    assert "no such folder" in show_result("x", ok=False)
+    file = tmp_path / "file"
+    file.write_text("")
+    assert f"{file}: " in show_result(data, "--out", file, judges=["gpt4o"], ok=False)
+    write_lines(tmp_path / "flat/model_judgment/m.jsonl", SEEDED)
+    assert "move them into" in show_result(tmp_path, bench="flat", ok=False)
 
 
 def test_style_control_from_answers(tmp_path, show_result):
@@ -578,25 +549,14 @@ def test_style_control_from_answers(tmp_path, show_result):
     ]
     data = judgments(tmp_path, j__m=lines, j__silent=lines)
     answers = data / "bench" / "model_answer"
-    answers.mkdir()
     for model in ("m", "base"):
-        text = "".join(
-            json.dumps(
-                {
-                    "uid": str(i),
-                    "messages": [
-                        {"content": {"answer": "word " * ((i * 7 + len(model)) % 11) + "# h\n- x"}}
-                    ],
-                }
-            )
-            + "\n"
-            for i in range(40)
-        )
-        (answers / f"{model}.jsonl").write_text(text)
+        texts = ("word " * ((i * 7 + len(model)) % 11) + "# h\n- x" for i in range(40))
+        lines = [answer(str(i), text) for i, text in enumerate(texts)]
+        write_lines(answers / f"{model}.jsonl", *lines)
     kept = (answers / "m.jsonl").read_text().splitlines(keepends=True)
     (answers / "m.jsonl").write_text("".join(["torn\n", kept[1], "torn\n", *kept[3:]]))
     out = tmp_path / "out"
-    options = ("--data-dir", data, "-b", "bench", "-j", "j", "--out", out)
+    options = (data, "--out", out)
     text = show_result(*options, "-f", "length", "markdown", "--rounds", "20")
     assert "style control: length, markdown" in text
     assert "no answer file, so no tokens and no style, of: silent" in text
@@ -632,19 +592,12 @@ def test_style_is_compared_with_the_baseline_of_the_category():
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 5, (1, 3, size, 2)).astype(np.int8)
     codes[0, 0] = ABSENT
-    names = tuple(f"q{number}" for number in range(size))
-    both = Verdicts(
-        judges=("j",),
+    both = verdicts_of(
+        codes,
         models=("a-silent", "m", "n"),
-        questions=names,
         categories=("hard", "soft"),
         category=np.arange(size) % 2,
         baselines={"hard": "curt", "soft": "wordy"},
-        codes=codes,
-        files={},
-        toy=False,
-        examples=(),
-        notes=(),
     )
     counts = {
         name: np.column_stack([mean * (1 + rng.random(size)), *rng.integers(0, 9, (3, size))])
@@ -660,7 +613,7 @@ def test_style_is_compared_with_the_baseline_of_the_category():
         one = replace(
             both,
             models=both.models[1:],
-            questions=tuple(np.array(names)[some]),
+            questions=tuple(np.array(both.questions)[some]),
             categories=(board.category,),
             category=np.zeros(some.sum(), dtype=int),
             baselines={board.category: both.baselines[board.category]},

@@ -1,4 +1,5 @@
 import json
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -226,10 +227,8 @@ def test_all_rounds_together_are_the_fits_one_by_one(monkeypatch):
     columns[..., 3] = np.where(np.arange(30) < 2, columns[..., 3], 0)  # rounds without this column
     votes = simulated([-9, -3.5, 0, 0.3, 0.8, 9], [0.9, 0.0, -0.4, 0.2], columns, cast=2)
     assert not votes.wins[0].any(), "one lost all, and others all in some rounds"
-    patient = []
-    monkeypatch.setattr(
-        style, "fit", lambda *given, **keys: patient.append(1) or fit(*given, **keys)
-    )
+    patient = Mock(wraps=fit)
+    monkeypatch.setattr(style, "fit", patient)
     together = controlled(votes, columns, rounds=300)
     assert 1 < patient.call_count < 150, "most rounds need no patient fit"
     unsettled = np.full((300, 6), np.nan), np.full((300, 4), np.nan)
