@@ -26,6 +26,11 @@ def line(uid: str, *labels: str | None, **keys: Any) -> dict[str, Any]:
     return {"uid": uid, "games": games, **keys}
 
 
+def lines(*pairs: Sequence[str | None], **keys: Any) -> list[dict[str, Any]]:
+    """Lines of the questions 0, 1, 2, ..., a pair of labels each."""
+    return [line(str(number), *pair, **keys) for number, pair in enumerate(pairs)]
+
+
 def judgments(folder: Path, bench: str = "bench", **files: Sequence[Mapping[str, Any]]) -> Path:
     """Judgment files, lines by the name `judge__model`."""
     for name, lines in files.items():
