@@ -1,6 +1,6 @@
 """Differences between any two models on the same questions, ranks, and groups that are alike."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,12 +41,18 @@ class Differences:
 def paired_rows(votes: Votes, weights: np.ndarray, strata: Strata = WHOLE) -> Iterator[np.ndarray]:
     """Differences of every pair on the questions that both were judged on, as `compare` takes them.
 
-    So a hard question that only one of them was asked weighs on neither. `weights`: [rounds, Q].
+    So a hard question that only one of them was asked weighs on neither. `weights`: [rounds, Q];
+    NaN where nothing is shared.
     """
     weights = np.vstack([np.ones_like(weights[:1]), weights])
     pairs = [_Pairs(votes[:, rows], weights[:, rows], len(strata) > 1) for rows in strata]
-    # A row of the triangle at a time, so that memory stays at rounds x models.
-    return (_against(pairs, i) for i in range(len(votes.votes)))
+    for i in range(len(votes.votes)):  # a row at a time: memory stays at rounds x models
+        columns = zip(*(part.sums(i) for part in pairs), strict=True)
+        won, cast, other_won, other_cast = map(sum, columns)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            difference = 100 * (won / cast - other_won / other_cast)
+        # What is left of a subtraction must not pass for a vote.
+        yield np.where((cast > 1e-9) & (other_cast > 1e-9), difference, np.nan)
 
 
 def score_rows(scores: np.ndarray, resamples: np.ndarray) -> Iterator[np.ndarray]:
@@ -150,16 +156,6 @@ class _Pairs:
             scale = scale_of(shared, (~self.missing[after] & ~self.missing[i]).sum(axis=1))
             sums = [scale * part for part in sums]
         return sums
-
-
-def _against(parts: Sequence[_Pairs], i: int) -> np.ndarray:
-    """Model i minus the models after it, [rounds, M - i - 1]; NaN where nothing is shared."""
-    columns = zip(*(part.sums(i) for part in parts), strict=True)
-    won, cast, other_won, other_cast = map(sum, columns)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        difference = 100 * (won / cast - other_won / other_cast)
-    # What is left of a subtraction must not pass for a vote.
-    return np.where((cast > 1e-9) & (other_cast > 1e-9), difference, np.nan)
 
 
 def rank_ranges(differences: Differences, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -47,18 +47,6 @@ EXAMPLE_CHARS = 300  # the end of a reply, where the verdict should have been
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """The end of a reply that gave no verdict."""
-
-    judge: str
-    model: str
-    uid: str
-    game: int
-    state: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Verdicts:
     """All verdicts of one bench. Models and questions are sorted, categories in order of name."""
 
@@ -71,7 +59,7 @@ class Verdicts:
     # no code is of a baseline against itself
     codes: np.ndarray  # [J, M, Q, 2] int8
     toy: bool = False  # some game was played by the demo judge
-    examples: tuple[Example, ...] = ()
+    examples: Sequence[Mapping[str, Any]] = ()  # ends of replies that gave no verdict
     notes: tuple[str, ...] = ()  # what was found in the files and how it was handled
     # category -> judge -> system prompt -> models; by the first game of a file that tells it
     prompts: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = field(default_factory=dict)
@@ -188,7 +176,7 @@ class _Reader:
     moved: dict[str, str] = field(default_factory=dict)  # question -> an earlier line's category
     # (question, baseline) -> lines: a line's category may stand in a later file only
     against: Counter[tuple[str, str]] = field(default_factory=Counter)
-    examples: list[Example] = field(default_factory=list)
+    examples: list[dict[str, Any]] = field(default_factory=list)
     looked: Counter[tuple[str, str]] = field(default_factory=Counter)  # (judge, state) -> replies
     notes: list[str] = field(default_factory=list)
     toy: bool = False
@@ -255,12 +243,14 @@ class _Reader:
         self.toy = self.toy or game.toy
         if game.score is not None:
             return CODE_OF_VERDICT[verdict_of(game.score)]
-        kept = {one.text for one in self.examples if (one.judge, one.state) == (judge, game.state)}
+        kind = {"judge": judge, "state": game.state}
+        kept = {one["text"] for one in self.examples if kind.items() <= one.items()}
         if len(kept) < EXAMPLES and self.looked[judge, game.state] < EXAMPLES_LOOKED_AT:
             self.looked[judge, game.state] += 1
             text = game.answer.strip()[-EXAMPLE_CHARS:]
             if text not in kept:
-                self.examples.append(Example(judge, line.model, line.uid, index, game.state, text))
+                where = {"judge": judge, "model": line.model, "uid": line.uid, "game": index}
+                self.examples.append(where | {"state": game.state, "text": text})
         return CODE_OF_STATE[game.state]
 
     def table(self, wanted: Collection[str] | None) -> Verdicts:
@@ -307,7 +297,7 @@ class _Reader:
             files={m: path.name.removesuffix(".jsonl") for (_, m), path in self.file.items()},
             toy=self.toy,
             prompts={name: self.prompts[name] for name in categories if name in self.prompts},
-            examples=tuple(self.examples),
+            examples=self.examples,
             notes=tuple(notes),
         )
 
