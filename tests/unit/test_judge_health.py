@@ -116,12 +116,10 @@ def test_a_line_break_in_a_name_breaks_no_row():
     assert text_table([["a\nb", "1"], ["c", "22"]], (True, False)) == "a b   1\nc    22"
 
 
-def test_the_command_on_real_judgments(shared_data, tmp_path, project):
-    folder = tmp_path / "b" / "model_judgment"
-    folder.mkdir(parents=True)
-    (folder / "gpt-4o").symlink_to(shared_data / "published-gpt-4o" / "model_judgment")
+def test_the_command_on_real_judgments(published, tmp_path, project):
     script = project / "workflow" / "scripts" / "judge_health.py"
-    command = [sys.executable, script, "--data-dir", tmp_path, "-b", "b", "-j", "gpt-4o"]
+    options = ["--data-dir", tmp_path, "-b", "arena-hard-v0.1", "--rule", "v2.0", "-j", "gpt-4o"]
+    command = [sys.executable, script, *options]
     done = subprocess.run([*command, "--out", tmp_path / "out"], text=True, capture_output=True)
     assert done.returncode == 0, done.stderr
     health = json.loads((tmp_path / "out/health.json").read_text())

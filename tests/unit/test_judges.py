@@ -24,6 +24,11 @@ from tests.judged import (
 )
 
 
+def judge_of(won):
+    """A judge's verdicts of models in rows and questions in columns."""
+    return {f"m{i}": [WON if one else LOST for one in row] for i, row in enumerate(won)}
+
+
 def test_kappa_and_shares_by_hand():
     one = {m: [(a, a), ("A>B", "B>A")] for m, a in (("x", "A>B"), ("y", "B>A"), ("z", "A=B"))}
     two = {m: [(a, a), ("A>>B", "unparsed")] for m, a in (("x", "A>B"), ("y", "A>B"), ("z", "A=B"))}
@@ -46,10 +51,7 @@ def test_kappas_interval_is_that_of_independent_questions():
     rng = np.random.default_rng(1)
     ours = rng.random(300) < 0.5
     theirs = np.where(rng.random(300) < 0.8, ours, ~ours)
-    verdicts = table(
-        one={"m": [WON if won else LOST for won in ours]},
-        two={"m": [WON if won else LOST for won in theirs]},
-    )
+    verdicts = table(one=judge_of([ours]), two=judge_of([theirs]))
     (found,) = agreements(verdicts, weights_of(verdicts, 2000))
     assert found["kappa"].value == pytest.approx(0.6, abs=0.1)
     # Both games of a question say the same here, so there are 300 independent ones.
@@ -101,9 +103,7 @@ def test_disputed_questions_by_hand():
 
 
 def test_a_judge_of_strong_words_weighs_no_more():
-    loud = {"m": [WON_STRONGLY] * 10}
-    quiet = {"m": [LOST] * 10}
-    verdicts = table(loud=loud, quiet=quiet)
+    verdicts = table(loud={"m": [WON_STRONGLY] * 10}, quiet={"m": [LOST] * 10})
     assert make_boards(verdicts, Options(rounds=5))[0].rows[0].score == pytest.approx(50)
     rows = make_boards(verdicts, Options(rounds=5, pool="votes"))[0].rows
     assert {row.model: row.score for row in rows}["m"] == pytest.approx(75)
@@ -136,16 +136,11 @@ def test_the_judges_share_is_the_true_one(spread, share, noise):
     that would be 50 % where they do not scatter.
     """
     rng = np.random.default_rng(3)
-    judges = {
-        f"j{number}": {
-            f"m{model}": [
-                WON if won else LOST for won in rng.random(400) < 0.5 + rng.normal(0, spread / 100)
-            ]
-            for model in range(40)
-        }
-        for number in range(6)
-    }
-    verdicts = table(**judges)
+    judges = [
+        [rng.random(400) < 0.5 + rng.normal(0, spread / 100) for _model in range(40)]
+        for _judge in range(6)
+    ]
+    verdicts = table(**{f"j{number}": judge_of(won) for number, won in enumerate(judges)})
     options = Options(rounds=200)
     found = compare_judges(verdicts, options, make_boards(verdicts, options))
     assert found["shares"][0]["of_scores"] == pytest.approx(share, abs=noise)
@@ -156,11 +151,7 @@ def test_a_kinder_judge_is_no_uncertainty_of_differences():
     rng = np.random.default_rng(3)
     won = rng.random((3, 400)) < 0.5
     kinder = won | (rng.random((3, 400)) < 0.3)
-
-    def judge(table):
-        return {f"m{i}": [WON if one else LOST for one in row] for i, row in enumerate(table)}
-
-    verdicts = table(one=judge(won), two=judge(kinder))
+    verdicts = table(one=judge_of(won), two=judge_of(kinder))
     options = Options(rounds=200)
     share = compare_judges(verdicts, options, make_boards(verdicts, options))["shares"][0]
     assert share["of_scores"] > 90
