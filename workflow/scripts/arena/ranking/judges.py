@@ -40,16 +40,12 @@ def compare_judges(
         for judge, codes in zip(verdicts.judges, verdicts.codes, strict=True)
     ]
     weights = question_weights(verdicts.questions, options.rounds, options.seed)
-    scores: list[dict[str, Any]] = []
-    shares = []
-    for board, *own in zip(boards, *alone, strict=True):
-        scores += _scores(board, own, verdicts.judges)
-        shares.append(_share(board, own))
+    tables = [(board, own) for board, *own in zip(boards, *alone, strict=True)]
     return plain(
         {
             "judges": verdicts.judges,
-            "scores": scores,
-            "shares": shares,
+            "scores": [row for table in tables for row in _scores(*table, verdicts.judges)],
+            "shares": [_share(*table) for table in tables],
             "agreement": agreements(verdicts, weights, options.weight),
             "disputed": disputed(verdicts),
         }

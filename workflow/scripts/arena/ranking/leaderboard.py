@@ -68,9 +68,7 @@ class Board:
 
 
 def make_boards(
-    verdicts: Verdicts,
-    options: Options,
-    counts: Mapping[str, np.ndarray] | None = None,
+    verdicts: Verdicts, options: Options, counts: Mapping[str, np.ndarray] | None = None
 ) -> list[Board]:
     """Return a table a category, then the overall one.
 

@@ -29,13 +29,10 @@ class Options:
     control_features: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for key, value, known in (
-            ("rule", self.rule, RULES),
-            ("ci", self.ci, CI),
-            ("pool", self.pool, POOL),
-            ("ranks", self.ranks, RANKS),
-            *(("control_features", feature, FEATURES) for feature in self.control_features),
-        ):
+        chosen = [(self.rule, "rule", RULES), (self.ci, "ci", CI), (self.pool, "pool", POOL)]
+        chosen += [(self.ranks, "ranks", RANKS)]
+        chosen += [(name, "control_features", tuple(FEATURES)) for name in self.control_features]
+        for value, key, known in chosen:
             if value not in known:
                 raise ConfigError(f"{key}: {value!r} is not one of {', '.join(known)}")
         for key in ("weight", "rounds"):

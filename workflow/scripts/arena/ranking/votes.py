@@ -102,10 +102,7 @@ class Votes:
 
 
 def count_votes(
-    codes: np.ndarray,
-    rule: str = "v2.0",
-    weight: float = 3,
-    alike: np.ndarray | None = None,
+    codes: np.ndarray, rule: str = "v2.0", weight: float = 3, alike: np.ndarray | None = None
 ) -> Votes:
     """Turn verdicts [J, M, Q, 2] into votes.
 
