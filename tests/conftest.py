@@ -36,6 +36,15 @@ def shared_cases(shared_data: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def published(shared_data: Path, tmp_path: Path) -> Path:
+    """A data folder with gpt-4o's published judgments of arena-hard-v0.1, and nothing else."""
+    folder = tmp_path / "arena-hard-v0.1" / "model_judgment"
+    folder.mkdir(parents=True)
+    (folder / "gpt-4o").symlink_to(shared_data / "published-gpt-4o" / "model_judgment")
+    return tmp_path
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the suites on a real Slurm and vLLM to their own commands, which start them."""

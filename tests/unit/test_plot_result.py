@@ -42,7 +42,7 @@ def pages_of(data, **options):
     sources = Sources.find(bench="bench", judges=["j"], data_dir=data)
     result = make_result(sources, **options)
     write(result, data)
-    (data / "health.json").write_text(as_json(make_health(sources).to_dict()))
+    (data / "health.json").write_text(as_json(make_health(sources)))
     return result, make_pages(data)
 
 

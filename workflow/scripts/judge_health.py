@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def look(sources: Sources, options: dict[str, Any], out: Path | None) -> str:
     """Write the files where a folder is given, and return the text."""
-    health = make_health(sources, **options).to_dict()
+    health = make_health(sources, **options)
     text = health_page(health).text()
     if out:
         write_atomic(out / "health.txt", text)

@@ -269,7 +269,7 @@ def _document(result: Result) -> dict[str, Any]:
                 "questions": board.questions,
                 "detectable": _detectable(board),
                 "groups": board.groups,
-                "style": board.style and plain([asdict(one) for one in board.style.coefficients]),
+                "style": board.style and plain(board.style.coefficients),
                 "notes": board.notes,
             }
             for board in result.boards
