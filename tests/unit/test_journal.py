@@ -83,8 +83,7 @@ def test_adopted_lines_were_not_asked(path):
     fill(path, record(attempts=0))
     with Journal(path) as journal:
         assert journal.asked["d1"] == 0
-        assert journal.holds("d1", "q1", 0)
-        assert not journal.holds("d1", "q2", 0)
+        assert journal.held == {("d1", "q1", 0)}
 
 
 @pytest.mark.parametrize("cut", [1, 2, 40, 150])

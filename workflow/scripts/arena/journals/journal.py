@@ -155,18 +155,21 @@ def read_records(path: Path | str, flaws: list[Line] | None = None) -> Iterator[
 
 class Replayed:
     """What the lines of a journal say. records: the last line of each digest. asked: how many lines
-    with calls of ours each of them has.
+    with calls of ours each of them has. held: keys of the very games that have a line, since games
+    may share a prompt.
     """
 
     def __init__(self, records: Iterable[Record] = ()):
         self.records: dict[str, Record] = {}
         self.asked: Counter[str] = Counter()
+        self.held: set[tuple[str, str, int]] = set()
         for record in records:
             self._take_in(record)
 
     def _take_in(self, record: Record) -> None:
         self.records[record.digest] = record
         self.asked[record.digest] += record.attempts > 0
+        self.held.add(record.key)
 
     def times_asked(self, digest: str) -> int:
         """How often a game was asked: by us, or once by those whose judgments were adopted."""
@@ -187,7 +190,6 @@ class Journal(Replayed):
         """
         super().__init__()
         self.path = Path(path)
-        self._held: set[tuple[str, str, int]] = set()
         self.flaws: list[Line] = []
         with contextlib.ExitStack() as undo:
             try:
@@ -206,14 +208,6 @@ class Journal(Replayed):
                     "Games are never played without one"
                 ) from error
             undo.pop_all()
-
-    def _take_in(self, record: Record) -> None:
-        super()._take_in(record)
-        self._held.add(record.key)
-
-    def holds(self, digest: str, uid: str, game: int) -> bool:
-        """Whether there is a line of this very game, not only of its prompt."""
-        return (digest, uid, game) in self._held
 
     def _drop_torn_tail(self) -> bool:
         """A last line without its newline: completed if it is a whole record, else cut off."""
