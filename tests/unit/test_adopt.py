@@ -60,21 +60,14 @@ def scripts_shape(uid: str) -> dict:
 def take(tmp_path):
     """Write lines to a file, adopt it; returns what became of it and the journal's records."""
 
-    def write_and_adopt(*lines, model="m", with_settings=None):
+    def write_and_adopt(*lines):
         path = tmp_path / "m.jsonl"
         texts = (line if isinstance(line, str) else json.dumps(line) for line in lines)
         path.write_text("".join(f"{text}\n" for text in texts))
         journal_path = tmp_path / "games" / "m.jsonl"
         with Journal(journal_path) as journal:
-            result = adopt(
-                path,
-                model=model,
-                settings=with_settings or settings(),
-                games=GAMES,
-                categories=CATEGORIES,
-                known=journal.records.keys(),
-                append=journal.append,
-            )
+            known = set(journal.records)
+            result = adopt(path, "m", settings(), GAMES, CATEGORIES, known, journal.append)
         return result, {(r.uid, r.game): r for r in read_records(journal_path)}
 
     return write_and_adopt

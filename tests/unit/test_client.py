@@ -658,7 +658,8 @@ def test_near_the_jobs_end_open_games_finish_and_no_more_are_asked(play):
 
 def test_at_the_end_of_the_job_open_games_are_given_up(play, monkeypatch):
     monkeypatch.setattr(arena.client.deadline, "QUICKEST", 0.5)
-    end = Deadline(2.5, leave=1.0)
+    monkeypatch.setattr(arena.client.deadline, "LEAVE", 1.0)
+    end = Deadline(2.5)
     with judge(late(30)) as server:
         played = play(server.url, questions=2, deadline=end)
     assert isinstance(played.error, OpenGames)

@@ -1,6 +1,7 @@
 """The job's end, and how much of it a batch leaves alone."""
 
 import asyncio
+import math
 import os
 import time
 
@@ -49,7 +50,7 @@ def test_a_controller_that_does_not_answer_leaves_the_environment(squeue, monkey
 @pytest.mark.parametrize("script", ["echo UNLIMITED", "echo NOT_SET", "echo", "exit 1"])
 def test_a_job_without_a_limit_or_an_answer_has_no_end(squeue, script):
     squeue(script)
-    assert Deadline.of_this_job().end is None
+    assert Deadline.of_this_job().end == math.inf
 
 
 def test_no_game_is_begun_that_would_not_end():

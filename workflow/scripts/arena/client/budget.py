@@ -71,15 +71,10 @@ class Meter:
 class Guard:
     """Says when a budget is used up. Cheap to ask before every game."""
 
-    def __init__(
-        self,
-        limits: Mapping[str, float],
-        read: Callable[[float], Spent],
-        clock: Callable[[], float] = time.time,
-    ):
+    def __init__(self, limits: Mapping[str, float], read: Callable[[float], Spent]):
         """limits: by kind; without any it never speaks and reads nothing. read: what was spent."""
         self._limits = {kind: limit for kind, limit in limits.items() if kind in KINDS}
-        self._read, self._clock = read, clock
+        self._read = read
         self._due = 0.0
         self._reason: str | None = None
 
@@ -87,7 +82,7 @@ class Guard:
         """Why no further game may be asked, or None. Once it speaks it stays."""
         if not self._limits or self._reason:
             return self._reason
-        now = self._clock()
+        now = time.time()
         if now < self._due:
             return None
         spent = self._read(now)
@@ -97,10 +92,8 @@ class Guard:
 
     def _pause(self, spent: Spent) -> float:
         """Seconds until the next look: no large campaign passes a limit by much before it."""
-        left = (
-            (limit - getattr(spent, kind)) / FASTEST[kind] for kind, limit in self._limits.items()
-        )
-        shortest, longest = LOOK_S
+        limits, (shortest, longest) = self._limits, LOOK_S
+        left = [(limits[kind] - getattr(spent, kind)) / FASTEST[kind] for kind in limits]
         return max(shortest, min(longest, *left))
 
 
