@@ -8,7 +8,7 @@ the death of a whole node what was not yet put on disk (`sync`). A game is known
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -67,18 +67,9 @@ class Record:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "Record":
-        """Raises JournalError on what is no record, or damaged; other keys are ignored.
-
-        A number that is none, or that nobody could add up, is 0.
-        """
-        usage = dict_of(plain.get("usage"))
-        numbers = {
-            "usage": {key: count_of(usage.get(key)) for key in NO_TOKENS},
-            "attempts": count_of(plain.get("attempts")),
-            "seconds": number_of(plain.get("seconds")) or 0.0,
-        }
+        """Raises JournalError on what is no record, or damaged; other keys are ignored."""
         try:
-            record = msgspec.convert(plain | numbers, cls)
+            record = msgspec.convert(plain | numbers_in(plain), cls)
         except msgspec.ValidationError as error:
             raise JournalError(f"no record of a game: {error}") from error
         if record.state not in STATES or record.game not in (0, 1):
@@ -97,6 +88,16 @@ class Record:
     def is_repeatable(self) -> bool:
         """The judge replied, but without a verdict: another asking may bring one."""
         return self.state in ("unparsed", "truncated")
+
+
+def numbers_in(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers of a line; those that are none, or that nobody could add up, are 0."""
+    usage = dict_of(plain.get("usage"))
+    return {
+        "usage": {key: count_of(usage.get(key)) for key in NO_TOKENS},
+        "attempts": count_of(plain.get("attempts")),
+        "seconds": number_of(plain.get("seconds")) or 0.0,
+    }
 
 
 def record_of(

@@ -162,8 +162,7 @@ class Lock:
 
 def read_holder(path: Path) -> Holder | None:
     """Who holds the lock, None where there is none or it cannot be read."""
-    text = _read(path)
-    return None if text is None else _parse(text)
+    return _parse(_read(path) or "")
 
 
 def is_alive(holder: Holder, path: Path, *, ask: bool = False) -> bool:

@@ -58,12 +58,9 @@ def judgment_lines(
     journal: Replayed,
 ) -> Iterator[dict[str, Any]]:
     """The lines of the judgment file, in question order; all games have a record."""
-    by_key = {game.key: game for game in games}
-    for question in questions:
-        keys = [(question.uid, index) for index in (0, 1)]
-        pair = [by_key[key] for key in keys if key in by_key]
-        if len(pair) < 2:
-            continue
+    asked = {question.uid: question for question in questions}
+    for pair in zip(games[::2], games[1::2], strict=True):
+        question = asked[pair[0].uid]
         played = [_played(game, journal.records[game.digest], settings.toy) for game in pair]
         baseline = settings.baseline_of(question.category)
         yield judgment_line(question, settings.judge, model, baseline, played)
@@ -71,12 +68,8 @@ def judgment_lines(
 
 def _played(game: Game, record: Record, toy: bool) -> dict[str, Any]:
     """One game as Arena-Hard-Auto's tools read it: a score of null votes nowhere."""
-    extra = {
-        "state": record.state,
-        "finish_reason": record.finish_reason,
-        "usage": record.usage,
-        "seconds": record.seconds,
-    }
+    keys = ("state", "finish_reason", "usage", "seconds")
+    extra = {key: getattr(record, key) for key in keys}
     if record.reason:
         extra["reason"] = record.reason
     if toy:

@@ -1,0 +1,19 @@
+"""Fixtures of several unit tests."""
+
+import os
+
+import pytest
+
+
+@pytest.fixture
+def squeue(tmp_path, monkeypatch):
+    """Make a squeue that answers with a script."""
+    folder = tmp_path / "bin"
+
+    def make(script: str) -> None:
+        folder.mkdir()
+        (folder / "squeue").write_text(f"#!/bin/sh\n{script}\n")
+        (folder / "squeue").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    return make
