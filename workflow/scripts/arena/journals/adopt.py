@@ -25,7 +25,7 @@ from arena.journals.journal import NO_TOKENS, Journal, Record, read_records
 from arena.journals.lock import Lock
 from arena.setup.settings import Settings
 from arena.support.coerce import text_of
-from arena.support.errors import ArenaError, DataError, JournalError
+from arena.support.errors import ArenaError, DataError, JournalError, os_errors_as
 from arena.support.humanize import counted
 from arena.support.jsonl import Line, iter_lines
 
@@ -198,13 +198,8 @@ def _foreign_line(
     against it."""
     if uid not in categories:
         return "question"
-    for key, ours in (
-        ("baseline", settings.baseline_of(categories[uid])),
-        ("judge", settings.judge),
-    ):
-        if plain.get(key) and plain[key] != ours:
-            return key
-    return ""
+    ours = {"baseline": settings.baseline_of(categories[uid]), "judge": settings.judge}
+    return next((key for key, name in ours.items() if (plain.get(key) or name) != name), "")
 
 
 def _record(
@@ -281,9 +276,7 @@ def move_aside(path: Path, folder: Path, when: datetime) -> Path:
     target = folder / f"{stem}.jsonl"
     if target.exists():
         raise JournalError(f"{target} is there already; move it away and start again")
-    try:
+    with os_errors_as(JournalError, f"{path}: cannot be moved to {target}"):
         folder.mkdir(parents=True, exist_ok=True)
         shutil.move(path, target)
-    except OSError as error:
-        raise JournalError(f"{path}: cannot be moved to {target}: {error.strerror}") from error
     return target

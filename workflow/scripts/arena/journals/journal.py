@@ -19,7 +19,7 @@ import msgspec
 from arena.data.game_state import STATES
 from arena.data.games import Game
 from arena.support.coerce import count_of, dict_of, number_of
-from arena.support.errors import JournalError
+from arena.support.errors import JournalError, os_errors_as
 from arena.support.jsonl import Line, dump_line, parse_line
 
 NO_TOKENS = {"prompt": 0, "cached": 0, "completion": 0}
@@ -192,23 +192,21 @@ class Journal(Replayed):
         super().__init__()
         self.path = Path(path)
         self.flaws: list[Line] = []
-        with contextlib.ExitStack() as undo:
-            try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-                self._file = os.open(self.path, flags, 0o666)
-                undo.callback(os.close, self._file)
-                self.torn = self._drop_torn_tail()
-                self._size = os.fstat(self._file).st_size
-                for record in read_records(self.path, self.flaws):
-                    if digests is None or record.digest in digests:
-                        self._take_in(record)
-            except OSError as error:
-                raise JournalError(
-                    f"{self.path}: the journal cannot be written: {error.strerror}. "
-                    "Games are never played without one"
-                ) from error
+        what, then = "the journal cannot be written", ". Games are never played without one"
+        with contextlib.ExitStack() as undo, self._errors(what, then):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            self._file = os.open(self.path, flags, 0o666)
+            undo.callback(os.close, self._file)
+            self.torn = self._drop_torn_tail()
+            self._size = os.fstat(self._file).st_size
+            for record in read_records(self.path, self.flaws):
+                if digests is None or record.digest in digests:
+                    self._take_in(record)
             undo.pop_all()
+
+    def _errors(self, what: str, then: str = "") -> contextlib.AbstractContextManager[None]:
+        return os_errors_as(JournalError, f"{self.path}: {what}", then)
 
     def _drop_torn_tail(self) -> bool:
         """A last line without its newline: completed if it is a whole record, else cut off."""
@@ -229,7 +227,8 @@ class Journal(Replayed):
         """Write one line. JournalError on a full disk or a second writer; the file stays whole."""
         # A lone surrogate in a reply is kept as the JSON escape that stands for it.
         data = record.line().encode("utf-8", "backslashreplace")
-        try:
+        then = ". Make room and start again: all games before it are kept"
+        with self._errors("a finished game cannot be written", then):
             found = os.fstat(self._file)
             if not found.st_nlink:
                 raise JournalError(
@@ -241,24 +240,20 @@ class Journal(Replayed):
                     f"{self.path}: another process writes this journal too; this one stops. "
                     "Two runs share results_dir: wait for one to end, then start again"
                 )
-            _write_all(self._file, data)
-        except OSError as error:
-            # Shrinking needs no space. Where even that fails, the next start drops a torn line.
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._file, self._size)
-            raise JournalError(
-                f"{self.path}: a finished game cannot be written: {error.strerror}. "
-                "Make room and start again: all games before it are kept"
-            ) from error
+            try:
+                _write_all(self._file, data)
+            except OSError:
+                # Shrinking needs no space. Where even that fails, the next start drops a torn line.
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._file, self._size)
+                raise
         self._size += len(data)
         self._take_in(record)
 
     def sync(self) -> None:
         """Have what was written survive the death of the node; JournalError if it cannot."""
-        try:
+        with self._errors("cannot be put on disk"):
             os.fsync(self._file)
-        except OSError as error:
-            raise JournalError(f"{self.path}: cannot be put on disk: {error.strerror}") from error
 
     def close(self) -> None:
         try:
