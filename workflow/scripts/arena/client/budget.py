@@ -21,7 +21,6 @@ LOOK_S = (0.05, 30.0)
 FASTEST = {"games": 50.0, "tokens": 150_000.0, "gpu_hours": 100 / 3600}
 KINDS = {"games": "games", "tokens": "tokens", "gpu_hours": "GPU hours"}
 SKEW_S = 86_400.0  # clocks of nodes and file servers are less than a day apart
-USED_UP = "the budget of this run is used up"
 
 
 @dataclass(frozen=True)
@@ -80,27 +79,18 @@ class Guard:
 
     def exceeded(self) -> str | None:
         """Why no further game may be asked, or None. Once it speaks it stays."""
-        if not self._limits or self._reason:
+        limits, now = self._limits, time.time()
+        if not limits or self._reason or now < self._due:
             return self._reason
-        now = time.time()
-        if now < self._due:
-            return None
         spent = self._read(now)
-        self._reason = reached(self._limits, spent)
-        self._due = now + self._pause(spent)
+        left = {kind: limit - getattr(spent, kind) for kind, limit in limits.items()}
+        # No large campaign passes a limit by much before the next look.
+        shortest, longest = LOOK_S
+        pause = min(more / FASTEST[kind] for kind, more in left.items())
+        self._due = now + max(shortest, min(longest, pause))
+        if kind := next((kind for kind in KINDS if left.get(kind, 1) <= 0), None):
+            self._reason = (
+                f"the budget of this run is used up: {limits[kind]:,} {KINDS[kind]} "
+                f"(budget.{kind} in the config)"
+            )
         return self._reason
-
-    def _pause(self, spent: Spent) -> float:
-        """Seconds until the next look: no large campaign passes a limit by much before it."""
-        limits, (shortest, longest) = self._limits, LOOK_S
-        left = [(limits[kind] - getattr(spent, kind)) / FASTEST[kind] for kind in limits]
-        return max(shortest, min(longest, *left))
-
-
-def reached(limits: Mapping[str, float], spent: Spent) -> str | None:
-    """The first limit that is reached, in words."""
-    for kind, words in KINDS.items():
-        limit = limits.get(kind)
-        if limit is not None and getattr(spent, kind) >= limit:
-            return f"{USED_UP}: {limit:,} {words} (budget.{kind} in the config)"
-    return None

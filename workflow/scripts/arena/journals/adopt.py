@@ -157,8 +157,8 @@ def adopt(
 ) -> Adopted:
     """Take a judgment file's games into a journal.
 
-    games: all games of the model as they would be asked now. categories: uid -> category. known:
-    digests that the journal holds, to which those taken are added. append: writes a line to it.
+    games: all of the model as they would be asked now. known: digests that the journal holds, to
+    which those taken are added. append: writes a line to it.
     """
     result = Adopted(model, path, len(games))
     planned = {game.key: game for game in games}
