@@ -173,13 +173,8 @@ def test_a_category_without_a_baseline_is_named():
 def test_a_reference_is_filled_in_and_its_gap_drops_the_question():
     template = PLAIN["prompt_template"] + " R: {REFERENCE}"
     with_reference = settings(prompt_template=template, reference="sage")
-    games = plan_games(
-        with_reference,
-        QUESTIONS,
-        answers(q1="m", q2="m"),
-        {"base": answers(q1="b", q2="b")},
-        answers(q1="truth"),
-    )
+    others = {"base": answers(q1="b", q2="b"), "sage": answers(q1="truth")}
+    games = plan_games(with_reference, QUESTIONS, answers(q1="m", q2="m"), others)
     assert {user_text(game).rpartition("R: ")[2] for game in games} == {"truth"}
 
 

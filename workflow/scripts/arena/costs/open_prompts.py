@@ -69,8 +69,7 @@ class PromptCounter:
             read_answers(self._settings.answer(model)).answers,
             self._layout.journal(model),
         )
-        reference = self._opponents.get(self._params.reference or "")
-        games = plan_games(self._params, self._questions, answers, self._opponents, reference)
+        games = plan_games(self._params, self._questions, answers, self._opponents)
         journal = Replayed(read_records(path) if path.exists() else ())
         reparse(journal, self._params)
         return games, journal

@@ -124,8 +124,7 @@ def adopt_all(campaign: Settings, *, dry_run: bool = False) -> Iterator[Adopted 
         except DataError as error:
             yield DataError(f"{path} cannot be adopted without the answers it is about: {error}")
             continue
-        reference = others.get(settings.reference or "")
-        games = plan_games(settings, questions, answers, others, reference)
+        games = plan_games(settings, questions, answers, others)
         take = partial(adopt, path, model, settings, games, categories)
         digests = {game.digest for game in games}
         if dry_run:
