@@ -1,8 +1,17 @@
 """Fixtures of several unit tests."""
 
 import os
+import time
 
 import pytest
+
+
+@pytest.fixture
+def now(monkeypatch) -> list[float]:
+    """The clock that only the test moves: a list of its time."""
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    return clock
 
 
 @pytest.fixture

@@ -1,17 +1,9 @@
 """When the circuit opens, and when it ends the job."""
 
-import arena.client.breaker
 import pytest
 from arena.client.breaker import PATIENCE_THROTTLED, TRIP, Breaker
 from arena.client.ready import RunningServer
 from arena.judge.server import LocalJudge
-
-
-@pytest.fixture
-def now(monkeypatch) -> list[float]:
-    clock = [100.0]
-    monkeypatch.setattr(arena.client.breaker.time, "monotonic", lambda: clock[0])
-    return clock
 
 
 @pytest.fixture
