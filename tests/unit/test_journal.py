@@ -1,12 +1,13 @@
 """The journal: what is there after a kill, a full disk, a second writer, other settings."""
 
+import contextlib
 import errno
 import json
 import os
 import resource
-import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,25 +16,14 @@ from arena.journals.journal import Journal, Record, read_records
 from arena.journals.lock import Lock
 from arena.support.errors import JournalError
 
+from tests.synthetic import journal_line
+
 KEYS = "digest uid game state label answer finish_reason usage attempts seconds time reason"
 
 
-def record(digest="d1", uid="q1", game=0, state="ok", attempts=1, **changes) -> Record:
-    plain = {
-        "digest": digest,
-        "uid": uid,
-        "game": game,
-        "state": state,
-        "label": "A>B" if state == "ok" else None,
-        "answer": "so [[A>B]]",
-        "finish_reason": "stop",
-        "usage": {"prompt": 10, "cached": 4, "completion": 2},
-        "attempts": attempts,
-        "seconds": 0.5,
-        "time": "2026-01-01T00:00:00.000+00:00",
-        "reason": None,
-    }
-    return Record(**plain | changes)
+def record(digest="d1", state="ok", attempts=1, **changes) -> Record:
+    plain = json.loads(journal_line(1, 0, state=state, attempts=attempts))
+    return Record(**plain | {"digest": digest, "answer": "so [[A>B]]"} | changes)
 
 
 @pytest.fixture
@@ -166,40 +156,26 @@ def test_a_second_writer_is_noticed_before_anything_is_written(path):
             first.append(record("d3"))
 
 
-def limited(path: Path, size: int) -> subprocess.CompletedProcess:
-    """Append to a journal in a process whose files may not grow beyond `size` bytes."""
-    script = (
-        "import sys; sys.path.insert(0, sys.argv[1]); sys.path.insert(0, sys.argv[2])\n"
-        "from test_journal import record; from arena.journals.journal import Journal\n"
-        "from arena.support.errors import JournalError\n"
-        "journal = Journal(sys.argv[3])\n"
-        "try: journal.append(record('d9'))\n"
-        "except JournalError as error: print(error)\n"
-    )
-
-    def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # as EFBIG, the way a full disk is ENOSPC
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-    here = Path(__file__).parent
-    library = here.parents[1] / "workflow" / "scripts"
-    return subprocess.run(
-        [sys.executable, "-c", script, here, library, path],
-        preexec_fn=limit,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=30,
-    )
+@contextlib.contextmanager
+def limited(size: int) -> Iterator[None]:
+    """No file may grow beyond so many bytes: EFBIG, the way a full disk is ENOSPC."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_leaves_a_whole_file_and_says_so(path):
     fill(path, record("d1"))
     before = path.read_bytes()
-    done = limited(path, len(before) + 50)  # half a line fits
-    assert f"{path}: a finished game cannot be written" in done.stdout
+    full = pytest.raises(JournalError, match=r"model\.jsonl: a finished game cannot be written")
+    with limited(len(before) + 50), full, Journal(path) as journal:  # half a line fits
+        journal.append(record("d9"))
     assert path.read_bytes() == before
-    assert limited(path, 100_000).stdout == ""
+    with limited(len(before) + 1000):
+        fill(path, record("d9"))
     assert digests(path) == ["d1", "d9"]
 
 

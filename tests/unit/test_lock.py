@@ -1,5 +1,6 @@
 """The lock of a journal: one holder, no dead holder, between processes and between nodes."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -32,25 +33,19 @@ def journal(tmp_path) -> Path:
 @pytest.fixture
 def hold(project):
     """Start processes that hold a lock until their standard input is closed."""
-    started = []
+    with contextlib.ExitStack() as stack:
 
-    def start(journal: Path) -> subprocess.Popen:
-        process = subprocess.Popen(
-            [sys.executable, "-c", HOLD, project / "workflow" / "scripts", journal],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        assert process.stdout.readline() == "None\n"
-        return process
+        def start(journal: Path) -> subprocess.Popen:
+            command = [sys.executable, "-c", HOLD, project / "workflow" / "scripts", journal]
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            assert process.stdout.readline() == "None\n"
+            return process
 
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        process.stdin.close()
+        yield start
 
 
 def elsewhere(journal: Path, age: float = 0.0, **changes) -> Path:
