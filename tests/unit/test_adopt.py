@@ -9,7 +9,7 @@ from arena.data.games import plan_games
 from arena.data.judgments import is_foreign
 from arena.data.questions import Question
 from arena.journals.adopt import adopt, adopt_all, move_aside, report_adoption
-from arena.journals.journal import Journal, read_records
+from arena.journals.journal import NO_TOKENS, Journal, read_records
 from arena.journals.lock import Lock
 from arena.journals.replay import open_games
 from arena.setup.settings import Settings
@@ -24,6 +24,7 @@ QUESTIONS = [Question(uid, "hard", f"What is {uid}?", n) for n, uid in enumerate
 OURS = answers(**{uid: f"mine {uid}" for uid in UIDS})
 THEIRS = {"base": answers(**{uid: f"base {uid}" for uid in UIDS})}
 GAMES = plan_games(settings(), QUESTIONS, OURS, THEIRS)
+CUT = {"judgment": "and so", "finish_reason": "length"}
 CATEGORIES = dict.fromkeys(UIDS, "hard")
 
 
@@ -89,14 +90,6 @@ def test_every_shape_is_taken_under_todays_digests(take, shape):
     assert [records["q1", 0].label, records["q1", 1].label] == ["B>A", "A>B"]
 
 
-def test_a_taken_game_was_played_and_not_spent(take):
-    record = take(first_shape("q1"))[1]["q1", 0]
-    assert (record.attempts, record.seconds) == (0, 0.0)
-    assert record.usage == {"prompt": 0, "cached": 0, "completion": 0}
-    assert record.reason == "adopted from m.jsonl"
-    assert record.answer == "I say [[B>A]]"
-
-
 def test_a_file_cut_short_leaves_the_rest_open(take):
     result, _ = take(first_shape("q1"), json.dumps(first_shape("q2"))[:-30])
     assert (result.taken.total(), result.open) == (2, 4)
@@ -136,46 +129,34 @@ def test_what_is_taken_and_why_the_rest_is_not(take, line, taken, why):
     assert (result.open, len(records)) == (6 - taken, taken)
 
 
-def test_only_the_verdict_is_stored_as_a_reply_that_says_so(take):
-    _, records = take(first_shape("q1", games=[{"score": "a>b"}, {"score": "A>>A"}]))
-    first, second = records["q1", 0], records["q1", 1]
-    assert (first.label, first.answer) == ("A>B", "[[A>B]]")
-    assert first.reason == "adopted from m.jsonl; the file holds its verdict only"
-    assert (second.state, second.label, second.answer) == ("unparsed", None, "A>>A")
-
-
-def test_a_reply_without_a_verdict_was_paid_for(take):
-    cut = {"judgment": "and so", "finish_reason": "length"}
-    result, records = take(first_shape("q1", games=[{"judgment": "who knows"}, cut]))
-    assert result.taken == {"unparsed": 1, "truncated": 1}
-    assert records["q1", 0].reason == "adopted from m.jsonl; no verdict in the reply"
-
-
-def test_the_text_counts_where_the_stored_score_differs(take):
-    _, records = take(first_shape("q1", games=[{"judgment": "[[A>B]]", "score": "B>A"}]))
-    assert records["q1", 0].label == "A>B"
-
-
-def test_our_own_file_without_its_journal_keeps_its_states(take):
-    line = first_shape("q1")
-    line["games"][0] |= {"state": "too_long", "score": None, "judgment": {"answer": ""}}
-    _, records = take(line)
-    assert (records["q1", 0].state, records["q1", 0].answer) == ("too_long", None)
+@pytest.mark.parametrize(
+    ("game", "ended", "answer", "reason"),
+    [
+        ({"judgment": "[[A>B]]", "score": "B>A"}, ("ok", "A>B"), "[[A>B]]", ""),
+        ({"score": "a>b"}, ("ok", "A>B"), "[[A>B]]", "; the file holds its verdict only"),
+        ({"score": "A>>A"}, ("unparsed", None), "A>>A", "; no verdict in the reply"),
+        ({"judgment": "hm"}, ("unparsed", None), "hm", "; no verdict in the reply"),
+        (CUT, ("truncated", None), "and so", "; no verdict in the reply"),
+        # Our own file without its journal keeps its states.
+        ({"judgment": {"answer": ""}, "state": "too_long"}, ("too_long", None), None, ""),
+    ],
+)
+def test_a_taken_game_was_played_and_not_spent(take, game, ended, answer, reason):
+    record = take(first_shape("q1", games=[game]))[1]["q1", 0]
+    assert ((record.state, record.label), record.answer) == (ended, answer)
+    assert record.reason == f"adopted from m.jsonl{reason}"
+    assert (record.attempts, record.seconds, record.usage) == (0, 0.0, NO_TOKENS)
 
 
 def test_conflict_markers_and_doubled_lines(take):
+    """Nor is anything taken twice when the file is adopted again."""
     line = first_shape("q1")
     result, records = take("<<<<<<< HEAD", line, "=======", line, ">>>>>>> theirs")
     assert [line.number for line in result.bad_lines] == [1, 3, 5]
-    assert (result.taken.total(), dict(result.left)) == (2, {"known": 2})
-    assert len(records) == 2
-
-
-def test_adopting_twice_takes_nothing_twice(take):
-    take(first_shape("q1"))
-    result, records = take(first_shape("q1"), first_shape("q2"))
-    assert (result.taken.total(), dict(result.left)) == (2, {"known": 2})
-    assert (result.open, len(records)) == (2, 4)
+    assert (result.taken.total(), dict(result.left), len(records)) == (2, {"known": 2}, 2)
+    result, records = take(line, first_shape("q2"))
+    assert (result.taken.total(), dict(result.left), len(records)) == (2, {"known": 2}, 4)
+    assert result.open == 2
 
 
 def test_the_summary_says_it_all(take):
