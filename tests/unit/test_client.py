@@ -323,9 +323,9 @@ def test_games_without_a_verdict_are_asked_again_by_a_setting(play):
 def test_a_setting_made_later_asks_the_games_that_have_no_verdict(play):
     with judge(lambda call: completion("hm" if call.again == 0 else "[[A>B]]")) as server:
         assert states(play(server.url, questions=2)) == {"unparsed": 4}
-        played = play(server.url, questions=2, settings={"ask_again": {"times": 1}})
-    assert states(played) == {"ok": 4}
-    assert len(server.calls) == 8
+        again = {"ask_again": {"times": 1, "max_tokens": 900}}
+        assert ended(play(server.url, questions=2, settings=again)) == {"ok": 4}
+    assert [call.body["max_tokens"] for call in server.calls] == [100] * 4 + [900] * 4
 
 
 def test_a_next_run_asks_only_what_is_open(play):
