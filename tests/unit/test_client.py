@@ -746,6 +746,14 @@ def test_a_shared_prompt_without_a_verdict_is_asked_again_once_for_all(play):
     assert {line.state for line in played.by_model["y"]} == {"unparsed"}
 
 
+def test_a_shared_reply_without_a_verdict_is_everyones_where_none_is_asked_again(play):
+    models, again = {name: plan(settings(), 2, "same") for name in "xy"}, {"times": 1}
+    with judge(lambda call: completion("hm")) as server:
+        enough = {"exceeded": lambda: "no" if len(server.calls) > 3 else None}
+        played = play(server.url, models=models, settings={"ask_again": again}, **enough)
+    assert [line.state for line in played.by_model["y"]] == ["unparsed"] * 4
+
+
 def test_a_model_is_told_as_it_becomes_whole(play):
     """The second model has one question more: it is complete later."""
     told = []
