@@ -141,7 +141,7 @@ def test_a_reference_is_filled_in_and_its_gap_drops_the_question():
     template = PLAIN["prompt_template"] + " R: {REFERENCE}"
     asked = settings(prompt_template=template, reference="sage")
     both = answers(q1="x", q2="x")
-    games = plan_games(asked, QUESTIONS, both, {"base": both}, answers(q1="truth"))
+    games = plan_games(asked, QUESTIONS, both, {"base": both, "sage": answers(q1="truth")})
     assert {user_text(game).rpartition("R: ")[2] for game in games} == {"truth"}
 
 

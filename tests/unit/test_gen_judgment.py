@@ -25,8 +25,8 @@ from arena.journals.records import BatchPlan, RunStop, Status, Stop, StopKind, r
 from arena.support.errors import ArenaError, DataError, OpenGames
 from scripted import KEY, Call, completion, judge
 from test_games import PLAIN
-from test_lock import wait_until
 
+from tests.served import eventually
 from tests.web import Reply, error
 
 LABELS = ("A>B", "B>>A", "A=B")
@@ -490,7 +490,7 @@ def test_models_that_are_free_are_played_while_another_process_holds_one(case):
     with judge(verdict) as server, Lock(case.layout.journal("m")) as other:
         assert other.try_acquire() is None
         process = start(case, server, ("m", "n"))
-        wait_until(lambda: case.layout.made_record("n").exists())
+        eventually(lambda: case.layout.made_record("n").exists())
         assert not case.layout.made("m").exists()
         assert len(server.calls) == 10
         other.release()
@@ -512,9 +512,9 @@ def test_sigterm_is_heard_at_every_moment(case, moment):
             assert other.try_acquire() is None
         process = start(case, server)
         if moment == "locks":
-            wait_until(lambda: "is playing these games" in case.log())
+            eventually(lambda: "is playing these games" in case.log())
         else:
-            wait_until(lambda: len(case.journal()) == 3 if case.layout.journal("m").exists() else 0)
+            eventually(lambda: len(case.journal()) == 3 if case.layout.journal("m").exists() else 0)
         process.terminate()
         process.communicate(timeout=60)
     assert process.returncode == 1

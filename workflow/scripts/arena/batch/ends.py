@@ -44,7 +44,7 @@ def stop_of(error: Exception, deadline: Deadline) -> Stop:
 
 def _why_interrupted(deadline: Deadline) -> Stop | None:
     """Why a signal was sent: Snakemake's and Slurm's are the same. None where Slurm is silent."""
-    if deadline.end is not None and deadline.end - time.monotonic() < WALLTIME_SECONDS:
+    if deadline.end - time.monotonic() < WALLTIME_SECONDS:
         return stop_by_slurm("TIMEOUT")
     job = os.environ.get("SLURM_JOB_ID")
     if not job:

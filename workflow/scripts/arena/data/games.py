@@ -131,21 +131,20 @@ def plan_games(
     settings: GameSettings,
     questions: Iterable[Question],
     answers: Mapping[str, Answer],
-    baseline_answers: Mapping[str, Mapping[str, Answer]],
-    reference_answers: Mapping[str, Answer] | None = None,
+    others: Mapping[str, Mapping[str, Answer]],
 ) -> list[Game]:
     """The games of a model, question by question, both games of a question side by side.
 
-    baseline_answers: baseline model -> its answers by uid. Questions that the model, its baseline
-    or the reference has not answered are left out.
+    others: baseline model, or reference -> its answers by uid. Questions that the model, its
+    baseline or the reference has not answered are left out.
     """
     games: list[Game] = []
     wanted = settings.reference and settings.prompts.wants_reference
     for position, question in enumerate(questions):
         ours = answers.get(question.uid)
         baseline = settings.baseline_of(question.category)
-        theirs = baseline_answers.get(baseline, {}).get(question.uid)
-        reference = (reference_answers or {}).get(question.uid)
+        theirs = others.get(baseline, {}).get(question.uid)
+        reference = others.get(settings.reference or "", {}).get(question.uid)
         if ours is None or theirs is None or (wanted and reference is None):
             continue
         shown = reference.text if reference else None

@@ -57,12 +57,9 @@ def judgment_lines(
     journal: Replayed,
 ) -> Iterator[dict[str, Any]]:
     """The lines of the judgment file, in question order; all games have a record."""
-    by_key = {game.key: game for game in games}
-    for question in questions:
-        keys = [(question.uid, index) for index in (0, 1)]
-        pair = [by_key[key] for key in keys if key in by_key]
-        if len(pair) < 2:
-            continue
+    asked = {question.uid: question for question in questions}
+    for pair in zip(games[::2], games[1::2], strict=True):
+        question = asked[pair[0].uid]
         yield {
             "uid": question.uid,
             "category": question.category,

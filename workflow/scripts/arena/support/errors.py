@@ -12,6 +12,9 @@
 A message says what is wrong, where (file, line or key), and what to do.
 """
 
+import contextlib
+from collections.abc import Iterator
+
 from arena.support.humanize import printable
 
 
@@ -56,3 +59,13 @@ class BudgetSpent(OpenGames):
 
 class JobEnds(OpenGames):
     """Games remain, and the job has no time left for them; the next attempt asks only these."""
+
+
+@contextlib.contextmanager
+def os_errors_as(kind: type[ArenaError], what: str, then: str = "") -> Iterator[None]:
+    """An OSError becomes one of ours: what failed (with its file), the system's reason, and then
+    what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise kind(f"{what}: {error.strerror or error}{then}") from error
