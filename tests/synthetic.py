@@ -4,6 +4,7 @@ Times are seconds since 1970 and count from `T0`, so that every figure in a test
 """
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,6 +44,16 @@ def journal_line(
         "reason": None,
     }
     return json.dumps(line, ensure_ascii=False) + "\n"
+
+
+def write_lines(path: Path, lines: Iterable[dict]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    path.write_text(text, encoding="utf-8")
+
+
+def read_lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def settings_of(folder: Path, judge: dict | None = None, **changes: object) -> Settings:

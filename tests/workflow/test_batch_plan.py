@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.workflow.conftest import Campaign, read_lines, write_lines
+from tests.workflow.conftest import Campaign, by_command, read_lines, write_lines
 
 MODELS = [f"m{number:02d}" for number in range(25)]
 
@@ -52,10 +52,7 @@ def test_one_model_that_cannot_finish_costs_itself_alone(campaign: Campaign) -> 
     lines = read_lines(campaign.answers("m02"))
     lines[0]["messages"][-1]["content"]["answer"] += " <<judge:500*all>>"
     write_lines(campaign.answers("m02"), lines)
-    judge = Path(__file__).parents[1] / "judge.py"
-    command = f"{sys.executable} {judge} --name {{name}} --host {{host}} --port {{port}}"
-    vllm = {"server": "vllm", "path": "none", "command": command}
-    campaign.configure(judge=vllm, retries=0)
+    campaign.configure(judge=by_command(), retries=0)
     text = campaign.run("--keep-going", ok=False).stdout
     assert campaign.models() == ["m00", "m01", "m03", "m04"]
     assert "m02: 2 of 4 games are open" in text
@@ -151,23 +148,18 @@ def test_a_config_file_of_ones_own_replaces_the_example(campaign: Campaign) -> N
 
 def test_a_judge_that_is_slow_to_appear_just_works(campaign: Campaign) -> None:
     """Imports from a cold file system, on a busy node: more than any of Snakemake's waits."""
-    judge = Path(__file__).parents[1] / "judge.py"
-    command = f"sleep 15; exec {sys.executable} {judge}"
-    command += " --name {name} --host {host} --port {port}"
-    campaign.configure(judge={"server": "vllm", "command": command}, only=["mid-7b-chat"])
+    campaign.configure(judge=by_command(before="sleep 15; exec "), only=["mid-7b-chat"])
     campaign.run()
     assert campaign.models() == ["mid-7b-chat"]
 
 
 def test_a_run_of_replies_without_verdicts_fails_and_keeps_its_tables(campaign: Campaign) -> None:
-    judge = Path(__file__).parents[1] / "judge.py"
-    command = f"{sys.executable} {judge} --name {{name}} --host {{host}} --port {{port}}"
     for model in ("mid-7b-chat", "grand-70b-chat", "tiny-1b-step1000", "tiny-1b-step8000"):
         lines = read_lines(campaign.answers(model))
         for line in lines[1 if model == "mid-7b-chat" else 0 :]:
             line["messages"][-1]["content"]["answer"] += " <<judge:unparsed>>"
         write_lines(campaign.answers(model), lines)
-    campaign.configure(judge={"server": "vllm", "command": command, "no_verdict_limit": 5})
+    campaign.configure(judge=by_command() | {"no_verdict_limit": 5})
     text = campaign.run(ok=False).stdout
     assert "games have no verdict, so that the leaderboard means little" in text
     assert (campaign.root / "leaderboard.csv").exists()

@@ -1,17 +1,10 @@
 """Before, during and after, on whole runs: forecast, budget, faults by name, ledger."""
 
-import csv
 import json
 
 import pytest
 
-from tests.served import DEMO
-from tests.workflow.conftest import Campaign, read_lines, write_lines
-
-
-def by_command(options: str) -> dict:
-    """The demo judge in the place of vLLM, so that it can be told to misbehave."""
-    return {"server": "vllm", "path": "none", "command": f"{DEMO} {options}"}
+from tests.workflow.conftest import Campaign, by_command, read_lines, read_tsv, write_lines
 
 
 def look(campaign: Campaign) -> dict:
@@ -27,8 +20,7 @@ def journaled(campaign: Campaign) -> int:
 
 
 def ledger(campaign: Campaign) -> list[dict]:
-    with (campaign.root / "ledger.tsv").open() as file:
-        return list(csv.DictReader(file, delimiter="\t"))
+    return read_tsv(campaign.root / "ledger.tsv")
 
 
 def test_a_budget_stops_in_order_and_the_next_run_goes_on(campaign: Campaign) -> None:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.served import DEMO
-from tests.workflow.conftest import KEY, Campaign, all_text, read_lines, write_lines
+from tests.workflow.conftest import KEY, Campaign, all_text, by_command, read_lines, write_lines
 
 
 def test_an_external_judge_is_asked_with_its_key_and_the_key_stays_nowhere(
@@ -23,7 +22,7 @@ def test_an_external_judge_is_asked_with_its_key_and_the_key_stays_nowhere(
 
 def test_any_program_that_speaks_the_api_can_be_the_judge(campaign: Campaign) -> None:
     log = campaign.dir / "requests.jsonl"
-    campaign.configure(judge={"server": "vllm", "command": f"{DEMO} --request-log {log}"})
+    campaign.configure(judge=by_command(f"--request-log {log}"))
     campaign.run()
     assert len(read_lines(log)) == 94
     assert list(campaign.root.glob("server/*")) == []
@@ -44,8 +43,8 @@ def test_ten_models_have_requests_open_at_the_same_time(campaign: Campaign) -> N
             line["messages"][-1]["content"]["answer"] += f" ({number})"
         write_lines(campaign.answers(model), answers)
     log = campaign.dir / "requests.jsonl"
-    command = f"{DEMO} --seconds 0.5 --request-log {log}"
-    campaign.configure(models=models, judge={"server": "vllm", "command": command, "parallel": 20})
+    judge = by_command(f"--seconds 0.5 --request-log {log}") | {"parallel": 20}
+    campaign.configure(models=models, judge=judge)
     campaign.run()
     lines = read_lines(log)
     assert len(lines) == 10 * 24
