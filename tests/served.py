@@ -115,6 +115,10 @@ class Served:
         self.process.wait()
 
     @property
+    def port(self) -> int:
+        return int(self.told["url"].rpartition(":")[2].removesuffix("/v1"))
+
+    @property
     def record(self) -> dict[str, Any]:
         return json.loads((self.logs / "batch.json").read_text())
 

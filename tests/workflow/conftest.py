@@ -18,10 +18,10 @@ import pytest
 import yaml
 
 from tests.served import DEMO, running_judge
-from tests.synthetic import read_lines, write_lines  # noqa: F401 (for all of these tests)
+from tests.synthetic import read_lines, write_lines
 
 KEY = "a-key-that-must-not-leak"  # of the judge that already runs
-COPIED = ("Snakefile", "workflow", "config", "profiles", "examples")
+COPIED = ("workflow", "config", "profiles", "examples")
 
 
 @dataclass
@@ -68,9 +68,8 @@ class Campaign:
         return self.dir / "results" / config["bench"] / config["judge"]["name"]
 
     def judgment(self, model: str) -> Path:
-        return (
-            self.dir / "results/model_judgment" / self.settings["judge"]["name"] / f"{model}.jsonl"
-        )
+        name = self.settings["judge"]["name"]
+        return self.dir / "results/model_judgment" / name / f"{model}.jsonl"
 
     def answers(self, model: str) -> Path:
         config = self.settings
@@ -78,6 +77,13 @@ class Campaign:
 
     def journal(self, model: str) -> list[dict]:
         return read_lines(self.root / "games" / f"{model}.jsonl")
+
+    def add_to_answers(self, model: str, text: str, which: slice = slice(None)) -> None:
+        """Let some answers of a model end otherwise."""
+        lines = read_lines(self.answers(model))
+        for line in lines[which]:
+            line["messages"][-1]["content"]["answer"] += text
+        write_lines(self.answers(model), lines)
 
     def copy_to(self, folder: Path) -> "Campaign":
         """A copy to change; time stamps are kept, since they decide what runs."""
@@ -109,13 +115,9 @@ def by_command(options: str = "", before: str = "") -> dict[str, str]:
 def copy_project(project: Path, folder: Path) -> Campaign:
     """What a user clones, less tests and history."""
     unwanted = shutil.ignore_patterns("__pycache__", "*.pyc")
-    folder.mkdir(parents=True)
     for part in COPIED:
-        source = project / part
-        if source.is_dir():
-            shutil.copytree(source, folder / part, ignore=unwanted)
-        else:
-            shutil.copy2(source, folder / part)
+        shutil.copytree(project / part, folder / part, ignore=unwanted)
+    shutil.copy2(project / "Snakefile", folder)
     return Campaign(folder)
 
 

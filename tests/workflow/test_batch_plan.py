@@ -40,18 +40,14 @@ def test_25_models_make_three_jobs_and_afterwards_only_what_is_missing(campaign:
     for model in MODELS[:4]:
         campaign.judgment(model).unlink()
         (campaign.root / "games" / f"{model}.jsonl").unlink()
-    lines = read_lines(campaign.answers(MODELS[20]))
-    lines[1]["messages"][-1]["content"]["answer"] += " Changed."
-    write_lines(campaign.answers(MODELS[20]), lines)
+    campaign.add_to_answers(MODELS[20], " Changed.", slice(1, 2))
     assert sizes(campaign) == [5]
     assert sizes(campaign, "--config", "judge={temperature: 0.5}") == [10, 10, 5]
 
 
 def test_one_model_that_cannot_finish_costs_itself_alone(campaign: Campaign) -> None:
     copies(campaign, MODELS[:5])
-    lines = read_lines(campaign.answers("m02"))
-    lines[0]["messages"][-1]["content"]["answer"] += " <<judge:500*all>>"
-    write_lines(campaign.answers("m02"), lines)
+    campaign.add_to_answers("m02", " <<judge:500*all>>", slice(1))
     campaign.configure(judge=by_command(), retries=0)
     text = campaign.run("--keep-going", ok=False).stdout
     assert campaign.models() == ["m00", "m01", "m03", "m04"]
@@ -113,22 +109,13 @@ def test_the_workflow_can_be_imported_twice_from_another_folder(
     snakefile = str(project / "workflow/Snakefile")
     (tmp_path / "Snakefile").write_text(IMPORTER.replace("{snakefile!r}", repr(snakefile)))
 
-    def run(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
-
-    run()
+    importer = Campaign(tmp_path)
+    importer.run("--cores", "2")
     for judge in ("judge-a", "judge-b"):
         assert len(list((tmp_path / "out/judgments" / judge).glob("*.jsonl"))) == 4
-    assert "gen_judgment" not in run("-n"), "without our profile links are made again, no game"
-    assert "Nothing to be done" in run("-n", "--rerun-triggers", "mtime", "params")
+    # Without our profile links are made again, but no game is played.
+    assert not {job for job in importer.planned() if "gen_judgment" in job}
+    assert importer.planned("--rerun-triggers", "mtime", "params") == {}
 
 
 def test_a_config_file_of_ones_own_replaces_the_example(campaign: Campaign) -> None:
@@ -155,10 +142,8 @@ def test_a_judge_that_is_slow_to_appear_just_works(campaign: Campaign) -> None:
 
 def test_a_run_of_replies_without_verdicts_fails_and_keeps_its_tables(campaign: Campaign) -> None:
     for model in ("mid-7b-chat", "grand-70b-chat", "tiny-1b-step1000", "tiny-1b-step8000"):
-        lines = read_lines(campaign.answers(model))
-        for line in lines[1 if model == "mid-7b-chat" else 0 :]:
-            line["messages"][-1]["content"]["answer"] += " <<judge:unparsed>>"
-        write_lines(campaign.answers(model), lines)
+        some = slice(1 if model == "mid-7b-chat" else 0, None)
+        campaign.add_to_answers(model, " <<judge:unparsed>>", some)
     campaign.configure(judge=by_command() | {"no_verdict_limit": 5})
     text = campaign.run(ok=False).stdout
     assert "games have no verdict, so that the leaderboard means little" in text
