@@ -135,7 +135,7 @@ class Asked:
     """The games of models as they would be asked today; questions and baselines are read once."""
 
     def __init__(self, settings: Settings, models: Sequence[str]) -> None:
-        self._plan = describe("", models, {}, settings, "", 0.0)
+        self._plan = describe("", models, {}, settings)
         self._layout = Layout(settings.root)
 
     @cached_property
@@ -180,17 +180,11 @@ class Asked:
 
 
 def describe(
-    batch: str,
-    models: Sequence[str],
-    games: Mapping[str, int],
-    settings: Settings,
-    run: str,
-    now: float,
+    batch: str, models: Sequence[str], games: Mapping[str, int], settings: Settings, **run: Any
 ) -> BatchPlan:
-    """All that a batch's job needs to know."""
+    """All that a batch's job needs to know. run: its name and time, where it is about to begin."""
     return BatchPlan(
         batch=batch,
-        run=run,
         models=tuple(models),
         settings=settings.digest,
         requests=settings.requests_digest,
@@ -203,5 +197,5 @@ def describe(
         games={model: games.get(model, 0) for model in models},
         budget=settings.budget,
         gpu_hour_cost=settings.gpu_hour_cost,
-        time=now,
+        **run,
     )

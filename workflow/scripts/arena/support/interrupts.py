@@ -19,6 +19,8 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 class Interrupted(OpenGames):
     """A signal ended the batch: leave at once."""
 
+    kind = "stopped"
+
 
 class Interrupts:
     """Hears the signals while its block runs, and raises Interrupted in the main thread.
