@@ -37,19 +37,15 @@ needs_chromium = pytest.mark.skipif(
 )
 
 
-def open_page(page: Path, profile: Path) -> tuple[str, list[str]]:
-    """Return the page as drawn, and what was said on its console; `profile` is an empty folder."""
-    return _open(page, profile)
-
-
 def use_page(page: Path, profile: Path) -> tuple[str, list[str]]:
-    """The same after a reader has touched everything on it."""
+    """As `open_page`, after a reader has touched everything on the page."""
     touched = profile.with_suffix(".html")
     touched.write_text(page.read_text(encoding="utf-8") + TOUCH_ALL, encoding="utf-8")
-    return _open(touched, profile)
+    return open_page(touched, profile)
 
 
-def _open(page: Path, profile: Path) -> tuple[str, list[str]]:
+def open_page(page: Path, profile: Path) -> tuple[str, list[str]]:
+    """Return the page as drawn, and what was said on its console; `profile` is an empty folder."""
     command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", page.as_uri()]
     done = subprocess.run(command, text=True, capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr

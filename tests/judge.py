@@ -1,9 +1,9 @@
 """The tests' judge: `python tests/judge.py --port 8000`. The demo judge, made slow, faulty and
 ill-behaved on demand.
 
-Faults are chosen by the request or by a schedule: see `tests/faults.py`. `--request-log` writes a
-line a call: times, status, fault, digests of the messages and of the two answers, calls open. GET
-`/faults` counts the faults, `/metrics` has some figures under vLLM's names.
+Faults are chosen by the request: see `tests/faults.py`. `--request-log` writes a line a call:
+times, status, fault, digests of the messages and of the two answers, calls open. GET `/metrics` has
+some figures under vLLM's names.
 """
 
 import argparse
@@ -56,7 +56,6 @@ class Judge(DemoJudge):
     def app(self) -> web.Application:
         app = super().app()
         app.router.add_get("/metrics", self.metrics)
-        app.router.add_get("/faults", self.count)
         app.middlewares.append(self._unless_hung)
         app.on_startup.append(self._listen_to_signals)
         return app
@@ -76,9 +75,6 @@ class Judge(DemoJudge):
 
     async def health(self, _: web.Request) -> web.Response:
         return web.Response(status=500 if self.dead_engine == "health" else 200)
-
-    async def count(self, _: web.Request) -> web.Response:
-        return web.json_response(self.faults.counts)
 
     async def metrics(self, _: web.Request) -> web.Response:
         figures = self.figures | {"num_requests_running": self.running}
@@ -235,7 +231,6 @@ def arguments() -> argparse.Namespace:
     add("--cache-tokens", type=int, default=200_000, help="size of the simulated prefix cache")
     add("--context", type=int, default=0, help="tokens of prompt and reply (0: no limit)")
     add("--request-log", type=Path, help="JSONL, a line a call")
-    add("--faults", default="{}", help="schedule of faults: JSON, or a file with it")
     add("--fault-log", type=Path, help="JSONL, a line a fault; read back at start")
     add("--load-seconds", type=float, default=0.0, help="refuses connections for so long")
     add("--fail", choices=LAST_WORDS, help="ends while it loads")
@@ -259,8 +254,7 @@ def main(judge: type[Judge] = Judge, faults: type[Faults] = Faults) -> None:
     if args.fail:
         print(LAST_WORDS[args.fail], file=sys.stderr)
         sys.exit(args.exit_status)
-    schedule = Path(args.faults).read_text() if args.faults[:1] != "{" else args.faults
-    served = judge(args, faults(json.loads(schedule), args.fault_log))
+    served = judge(args, faults(args.fault_log))
     demo_judge.serve(served.app(), args.host, args.port)
 
 

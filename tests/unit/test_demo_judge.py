@@ -11,7 +11,6 @@ import openai
 import pytest
 from arena.data.prompts import messages, own_prompts
 from arena.demo.judge import PrefixCache, verdict
-from arena.support.errors import ConfigError
 
 from tests.faults import KINDS, Faults, message_digest, short_digest
 from tests.served import JUDGE, SCRIPTS, running_judge
@@ -134,7 +133,7 @@ def test_usage_key_and_models(program):
 def test_hundreds_of_open_requests_and_a_log_that_shows_them(tmp_path):
     path = tmp_path / "requests.jsonl"
     with judge("--seconds", "0.5", "--request-log", path) as client:
-        many = openai.AsyncOpenAI(base_url=client.base_url, api_key="none", max_retries=0)
+        many = openai.AsyncOpenAI(base_url=client.base_url, api_key="none", timeout=60)
 
         async def play():
             texts = (user(f"answer {number}", "baseline") for number in range(300))
@@ -215,7 +214,6 @@ def test_shapes_of_replies(struck, kind):
         reply = ask(struck, f"<<judge:{kind}>>" + user("a", "b"))
         assert SHAPES[kind](reply.choices[0].message, reply.choices[0].finish_reason)
         assert (reply.usage is None) == (kind == "nousage")
-    assert struck.get("../faults", cast_to=object)[kind] == 2
 
 
 @pytest.mark.parametrize("kind", ERRORS)
@@ -253,30 +251,12 @@ def test_every_kind_of_fault_is_tested_somewhere():
     assert set(KINDS) - here == elsewhere
 
 
-def test_a_schedule_strikes_by_prompt_not_by_order(tmp_path):
-    schedule = {"seed": 3, "rates": {"500": 0.2, "429": 0.1}, "times": 2, "values": {"429": 0.5}}
-    prompts = [f"p{number}" for number in range(1000)]
-    forward, backward = Faults(schedule), Faults(schedule)
-    first = {prompt: forward.strike(prompt, "") for prompt in prompts}
-    assert first == {prompt: backward.strike(prompt, "") for prompt in reversed(prompts)}
-    kinds = [fault.kind for fault in first.values() if fault]
-    assert 160 < kinds.count("500") < 240 and 70 < kinds.count("429") < 130
-    assert {fault.value for fault in first.values() if fault and fault.kind == "429"} == {"0.5"}
-    for _ in range(20):
-        for prompt in prompts:
-            forward.strike(prompt, "")
-    assert max(forward._struck[prompt, ""] for prompt in prompts) == 2  # so a run comes to an end
-    other = Faults(schedule | {"seed": 4})
-    assert {prompt: other.strike(prompt, "") for prompt in prompts} != first
-
-
 def test_faults_are_remembered_in_their_log(tmp_path):
     log = tmp_path / "faults.jsonl"
-    assert Faults({}, log).strike("d", "<<judge:die>>").kind == "die"
-    again = Faults({}, log)
+    assert Faults(log).strike("d", "<<judge:die>>").kind == "die"
+    again = Faults(log)
     assert again.strike("d", "<<judge:die>>") is None
     assert again.strike("e", "<<judge:die>>").kind == "die"
-    assert again.counts == {"die": 2}
     assert len(log.read_text().splitlines()) == 2
 
 
@@ -286,8 +266,3 @@ def test_markers_strike_one_after_the_other_and_unknown_ones_never():
     struck = [faults.strike("d", text) for _ in range(5)]
     assert [fault and fault.kind for fault in struck] == ["500", "reset", "reset", "429", None]
     assert struck[3].number(9) == 0.1
-
-
-def test_a_schedule_with_an_unknown_kind_is_refused():
-    with pytest.raises(ConfigError, match="unknown 501"):
-        Faults({"rates": {"501": 0.1}})

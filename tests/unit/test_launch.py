@@ -8,21 +8,20 @@ from arena.support.errors import ConfigError
 
 
 @pytest.mark.parametrize(
-    ("env", "resources", "count"),
+    ("env", "asked", "count"),
     [
-        ({"CUDA_VISIBLE_DEVICES": "0,1"}, {"gpus": 4}, 2),
-        ({"CUDA_VISIBLE_DEVICES": "GPU-1a,GPU-2b,GPU-3c"}, {}, 3),
-        ({"CUDA_VISIBLE_DEVICES": ""}, {"gpus": 4}, 0),
-        ({"CUDA_VISIBLE_DEVICES": "0,-1,1"}, {}, 1),
-        ({"CUDA_VISIBLE_DEVICES": "NoDevFiles"}, {"gpus": 4}, 0),
-        ({"CUDA_VISIBLE_DEVICES": "MIG-377e0049-554c"}, {"gpus": 4}, 1),
-        ({"SLURM_GPUS_ON_NODE": "4"}, {"gpus": 2}, 4),
-        ({}, {"gpus": 2}, 2),
-        ({}, {}, 0),
+        ({"CUDA_VISIBLE_DEVICES": "0,1"}, 4, 2),
+        ({"CUDA_VISIBLE_DEVICES": "GPU-1a,GPU-2b,GPU-3c"}, 0, 3),
+        ({"CUDA_VISIBLE_DEVICES": ""}, 4, 0),
+        ({"CUDA_VISIBLE_DEVICES": "0,-1,1"}, 0, 1),
+        ({"CUDA_VISIBLE_DEVICES": "NoDevFiles"}, 4, 0),
+        ({"CUDA_VISIBLE_DEVICES": "MIG-377e0049-554c"}, 4, 1),
+        ({"SLURM_GPUS_ON_NODE": "4"}, 2, 4),
+        ({}, 2, 2),
     ],
 )
-def test_gpus_are_those_that_the_job_sees(env, resources, count):
-    assert gpu_count(resources, env) == count
+def test_gpus_are_those_that_the_job_sees(env, asked, count):
+    assert gpu_count(asked, env) == count
 
 
 def test_environment_of_the_judge(tmp_path):

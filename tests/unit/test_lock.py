@@ -16,6 +16,8 @@ from arena.journals.lock import STALE, TRUSTED, Lock, is_alive, read_holder, slu
 from arena.support import processes
 from arena.support.errors import JournalError
 
+from tests.served import eventually
+
 HOLD = (
     "import sys; sys.path.insert(0, sys.argv[1]); from arena.journals.lock import Lock\n"
     "lock = Lock(sys.argv[2]); print(lock.try_acquire(), flush=True); sys.stdin.read()\n"
@@ -107,7 +109,7 @@ def test_a_zombie_holds_nothing(journal, hold):
     process = hold(journal)
     lock = Lock(journal).path
     os.kill(process.pid, signal.SIGKILL)  # dead, not yet reaped
-    wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE)
+    eventually(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE)
     assert not is_alive(read_holder(lock), lock)
 
 
@@ -123,7 +125,7 @@ def test_without_proc_the_system_is_asked_who_lives(journal, monkeypatch, tmp_pa
         assert not is_alive(dataclasses.replace(holder, started="before"), ours.path)
         assert processes.started(sleeper.pid)
         sleeper.kill()
-        wait_until(lambda: psutil.Process(sleeper.pid).status() == psutil.STATUS_ZOMBIE)
+        eventually(lambda: psutil.Process(sleeper.pid).status() == psutil.STATUS_ZOMBIE)
         assert processes.started(sleeper.pid) is None
     assert processes.started(sleeper.pid) is None
 
@@ -254,10 +256,10 @@ def test_the_heart_beats_and_notices_a_lock_that_was_taken(journal, monkeypatch)
     with Lock(journal) as lock:
         assert lock.try_acquire() is None
         os.utime(lock.path, (0, 0))
-        wait_until(lambda: lock.path.stat().st_mtime > 0)
+        eventually(lambda: lock.path.stat().st_mtime > 0)
         assert not lock.lost
         elsewhere(lock.path, token="another")
-        wait_until(lambda: lock.lost)
+        eventually(lambda: lock.lost)
         before = lock.path.read_bytes()
     assert lock.path.read_bytes() == before  # left to its new holder
 
@@ -275,7 +277,7 @@ def test_a_lock_is_lost_when_it_is_not_there_twice_in_a_row(journal, monkeypatch
     with Lock(journal) as lock:
         monkeypatch.setattr(arena.journals.lock, "read_holder", look)
         assert lock.try_acquire() is None
-        wait_until(lambda: lock.lost)
+        eventually(lambda: lock.lost)
         monkeypatch.undo()
     assert len(seen) == 4
 
@@ -362,13 +364,6 @@ def test_a_crowd_never_holds_it_twice(journal, project, tmp_path):
         process.stdin.flush()
     ends = [(process.communicate(timeout=120)[1], process.returncode) for process in crowd]
     assert ends == [("", 9)] * 2 + [("", 0)] * 6
-
-
-def wait_until(condition, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "the condition never came true"
-        time.sleep(0.005)
 
 
 def test_a_lock_of_the_first_version_is_read(journal):
