@@ -84,7 +84,7 @@ class Served:
         self.errors = ""
         self.process: subprocess.Popen[str] | None = None
 
-    def start(self, before: tuple[str, ...] = (), **env: str) -> "Served":
+    def start(self, before: tuple[str, ...] = ()) -> "Served":
         """Start it, behind the words `before`, and wait until it has a port or has ended."""
         self.told, self.states, self.errors = {}, [], ""
         self.process = subprocess.Popen(
@@ -93,7 +93,7 @@ class Served:
             stderr=subprocess.STDOUT,
             text=True,
             cwd=PROJECT,
-            env=os.environ | {"TEST_MARK": self.mark, "PYTHONPATH": str(SCRIPTS)} | env,
+            env=os.environ | {"TEST_MARK": self.mark, "PYTHONPATH": str(SCRIPTS)},
         )
         threading.Thread(target=self._listen, daemon=True).start()
         eventually(lambda: self.told or self.process.poll() is not None, what="a port")

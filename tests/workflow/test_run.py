@@ -81,30 +81,21 @@ def scores(judgments: str) -> list[tuple[str, ...]]:
     return [(line["uid"], *(game["score"] for game in line["games"])) for line in lines]
 
 
-def test_a_changed_answer_asks_only_its_own_games(judged: Campaign) -> None:
-    judged.add_to_answers("mid-7b-chat", " And one more thing.", slice(3, 4))
-    assert jobs(judged) == ONE
-    games = asked(judged, "mid-7b-chat")
-    judged.run()
-    assert asked(judged, "mid-7b-chat") == games + 2
-    assert judged.planned() == {}
-
-
 def test_an_answer_changed_and_put_back_is_followed_each_time(judged: Campaign) -> None:
     """Though its mark, and with it an input of rule judgment, has been there before."""
     path, judgment = judged.answers("mid-7b-chat"), judged.judgment("mid-7b-chat")
-    old, before = path.read_bytes(), judgment.read_bytes()
+    old, before, games = path.read_bytes(), judgment.read_bytes(), asked(judged, "mid-7b-chat")
     judged.add_to_answers("mid-7b-chat", " One more.", slice(3, 4))
     new = path.read_bytes()
+    assert jobs(judged) == ONE
     judged.run()
     changed = judgment.read_bytes()
     assert changed != before
-    path.write_bytes(old)
-    judged.run()
-    assert judgment.read_bytes() == before
-    path.write_bytes(new)
-    judged.run()
-    assert judgment.read_bytes() == changed
+    assert asked(judged, "mid-7b-chat") == games + 2
+    for text, judgments in ((old, before), (new, changed)):
+        path.write_bytes(text)
+        judged.run()
+        assert judgment.read_bytes() == judgments
     assert judged.planned() == {}
 
 

@@ -143,19 +143,6 @@ def whole(layout: Layout, model: str, judgment: str | Path, settings: str) -> Ma
     return made if made and (made.size, made.settings) == (size, settings) else None
 
 
-def is_current(
-    layout: Layout,
-    model: str,
-    judgment: str | Path,
-    settings: str,
-    roles: Mapping[str, str],
-    digests: Digests,
-) -> bool:
-    """Whether a model's judgment file is there and of today's settings and inputs."""
-    made = whole(layout, model, judgment, settings)
-    return made is not None and made.is_of(roles, digests)
-
-
 def link(source: Path, target: Path) -> None:
     """Give a file a second name, at once and whole; a copy where that is on another file system."""
     target.parent.mkdir(parents=True, exist_ok=True)

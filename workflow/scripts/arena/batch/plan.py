@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from arena.batch.made import Digests, Made, is_current, link, read_input
+from arena.batch.made import Digests, Made, link, read_input, whole
 from arena.batch.models import Files
 from arena.data.games import Game
 from arena.data.layout import Layout
@@ -76,7 +76,8 @@ def make_plan(settings: Settings, ready: Iterable[str], games: Mapping[str, int]
     for model in ready:
         judgment = settings.judgment(model)
         roles = settings.roles(model)
-        if is_current(layout, model, judgment, settings.digest, roles, digests):
+        made = whole(layout, model, judgment, settings.digest)
+        if made and made.is_of(roles, digests):
             continue
         if _may_be_complete(layout, model, games.get(model, 0)) and asked.is_complete(model):
             record = layout.made_record(model)
