@@ -46,6 +46,16 @@ def journal_line(
     return json.dumps(line, ensure_ascii=False) + "\n"
 
 
+def write_lines(path: Path, lines: Iterable[dict]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    path.write_text(text, encoding="utf-8")
+
+
+def read_lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
 def settings_of(folder: Path, judge: dict | None = None, **changes: object) -> Settings:
     """Settings of a campaign in a folder: as a config would give them, and its judge `vllm`."""
     known = {

@@ -1,7 +1,6 @@
 """A bench for chaos runs: questions, three models and a baseline, with every kind of reply, and
 copies of the project in which Snakemake judges them."""
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from arena.setup.resolve import resolve
 from arena.setup.settings import Settings
 
 from tests.faults import message_digest
+from tests.synthetic import write_lines
 
 PROJECT = Path(__file__).parents[2]
 MODELS = ("alpha", "beta", "gamma")
@@ -121,8 +121,3 @@ class Bench:
             for game in self.games(model)
             if "<<judge:" not in game.messages[-1]["content"]
         )
-
-
-def write_lines(path: Path, lines: list[dict]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -24,6 +24,7 @@ from pathlib import Path
 import yaml
 
 from tests.faults import message_digest
+from tests.synthetic import write_lines
 
 PROJECT = Path(__file__).parents[2]
 SUBMITTED = re.compile(r"submitted with SLURM jobid (\d+)")
@@ -380,10 +381,6 @@ class Campaign:
 
 def models_of(batch: dict) -> list[str]:
     return batch["models"]
-
-
-def write_lines(path: Path, lines: Iterable[dict]) -> None:
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def read_lines(path: Path) -> list[dict]:

@@ -45,9 +45,8 @@ def walltime(wildcards, attempt):
 def described(wildcards):
     """The batch file's text; an apostrophe, which a shell would have to quote, as JSON's escape of it."""
     batch = wildcards.batch
-    described = planning.describe(
-        batch, members(batch), checked().games, SETTINGS, RUN, time.time()
-    )
+    games = checked().games
+    described = planning.describe(batch, members(batch), games, SETTINGS, run=RUN, time=time.time())
     return json.dumps(described.to_json(), indent=1).replace("'", r"\u0027")
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from arena.pages.health_page import health_page
-from arena.ranking.command import command, run_command, run_rule, sources_of
+from arena.ranking.command import command, run_rule, sources_of
 from arena.ranking.documents import as_json
 from arena.ranking.show_result import Sources, make_health
+from arena.support.cli import run_command
 from arena.support.jsonl import write_atomic
 
 

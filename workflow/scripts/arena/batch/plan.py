@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from arena.batch.made import Digests, Made, is_current, link, read_input
+from arena.batch.made import Digests, Made, link, read_input, whole
 from arena.batch.models import Files
 from arena.data.games import Game
 from arena.data.layout import Layout
@@ -76,7 +76,8 @@ def make_plan(settings: Settings, ready: Iterable[str], games: Mapping[str, int]
     for model in ready:
         judgment = settings.judgment(model)
         roles = settings.roles(model)
-        if is_current(layout, model, judgment, settings.digest, roles, digests):
+        made = whole(layout, model, judgment, settings.digest)
+        if made and made.is_of(roles, digests):
             continue
         if _may_be_complete(layout, model, games.get(model, 0)) and asked.is_complete(model):
             record = layout.made_record(model)
@@ -135,7 +136,7 @@ class Asked:
     """The games of models as they would be asked today; questions and baselines are read once."""
 
     def __init__(self, settings: Settings, models: Sequence[str]) -> None:
-        self._plan = describe("", models, {}, settings, "", 0.0)
+        self._plan = describe("", models, {}, settings)
         self._layout = Layout(settings.root)
 
     @cached_property
@@ -180,17 +181,11 @@ class Asked:
 
 
 def describe(
-    batch: str,
-    models: Sequence[str],
-    games: Mapping[str, int],
-    settings: Settings,
-    run: str,
-    now: float,
+    batch: str, models: Sequence[str], games: Mapping[str, int], settings: Settings, **run: Any
 ) -> BatchPlan:
-    """All that a batch's job needs to know."""
+    """All that a batch's job needs to know. run: its name and time, where it is about to begin."""
     return BatchPlan(
         batch=batch,
-        run=run,
         models=tuple(models),
         settings=settings.digest,
         requests=settings.requests_digest,
@@ -203,5 +198,5 @@ def describe(
         games={model: games.get(model, 0) for model in models},
         budget=settings.budget,
         gpu_hour_cost=settings.gpu_hour_cost,
-        time=now,
+        **run,
     )

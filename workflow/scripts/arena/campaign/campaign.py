@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from arena.batch.made import Digests, is_current
+from arena.batch.made import Digests, whole
 from arena.data.layout import Layout
 from arena.journals.records import Batch, read_json
 from arena.setup.settings import Settings
@@ -53,7 +53,8 @@ class Campaign:
             return None
         judgment, roles = known.judgment(model), known.roles(model)
         if self.layout.made_record(model).exists():
-            return is_current(self.layout, model, judgment, known.digest, roles, self._digests)
+            made = whole(self.layout, model, judgment, known.digest)
+            return made is not None and made.is_of(roles, self._digests)
         if batch is not None and batch.plan.settings != known.digest:
             return False
         planned = (batch.since or 0) if batch else 0
