@@ -136,13 +136,6 @@ def judged_once(shared_folder: Path, project: Path) -> Campaign:
     return made_once(shared_folder / "judged", lambda folder: copy_project(project, folder).run())
 
 
-@pytest.fixture(scope="session")
-def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder for all workers of pytest-xdist."""
-    folder = tmp_path_factory.getbasetemp()
-    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-
-
 def made_once(folder: Path, make: Callable[[Path], object]) -> Campaign:
     """Run `make` on a new folder, once for all workers; it takes its place when it is whole."""
     with folder.with_suffix(".lock").open("w") as lock:
