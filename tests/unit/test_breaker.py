@@ -55,7 +55,7 @@ def test_it_names_the_cause_after_its_patience(now):
     assert breaker.cause == "no reply for 61 s, last: HTTP 500 of 4"
 
 
-def test_a_restart_by_the_supervisor_does_not_count(now):
+def test_a_restart_of_the_judge_does_not_count(now):
     breaker = Breaker(60.0)
     fail(breaker)
     now[0] += 300.0
