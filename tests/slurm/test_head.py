@@ -101,7 +101,7 @@ def test_stop_this_campaign_only(campaign, tmp_path):
     """
     page = (PROJECT / "docs/slurm.md").read_text()
     (command,) = re.findall(r"^\*\*Stop this campaign.*?```\n(.*?)```", page, re.M | re.S)
-    other = sbatch("-t", "5", "--wrap", "sleep 300")
+    other = sbatch("-t", "20", "--wrap", "sleep 1000")
     struck = campaign("my campaign")
     struck.start()
     job = struck.in_the_middle(1)
