@@ -211,15 +211,17 @@ class Campaign:
         self.start(*arguments, **options)
         return self.wait(seconds)
 
-    def text(self, run: int | None = None) -> str:
-        return (self.folder / f"snakemake.{run or self.runs}.out").read_text()
+    def text(self) -> str:
+        """What the newest run has printed."""
+        return (self.folder / f"snakemake.{self.runs}.out").read_text()
 
-    def jobs(self, run: int | None = None) -> list[str]:
-        """Slurm ids of the jobs that a run has submitted, in order."""
-        return SUBMITTED.findall(self.text(run))
+    def jobs(self) -> list[str]:
+        """Slurm ids of the jobs that the newest run has submitted, in order."""
+        return SUBMITTED.findall(self.text())
 
     def all_jobs(self) -> list[str]:
-        return [job for run in range(1, self.runs + 1) for job in self.jobs(run)]
+        outputs = [self.folder / f"snakemake.{run}.out" for run in range(1, self.runs + 1)]
+        return [job for path in outputs for job in SUBMITTED.findall(path.read_text())]
 
     def job(self, number: int = 0) -> str:
         """Wait for the next job to be submitted."""

@@ -16,7 +16,7 @@ from arena.client.deadline import LEAVE
 
 from tests.slurm import cluster
 from tests.slurm.campaign import Campaign, await_that, lives, sbatch, slurm, state
-from tests.slurm.conftest import ends_well
+from tests.slurm.conftest import PARALLEL, ends_well
 
 # sacct's state -> what batch.json may say of such an attempt.
 KINDS = {
@@ -40,6 +40,10 @@ def logs_of_every_attempt(campaign: Campaign, restarts: int = 0) -> None:
     ready = campaign.log(batch["batch"], "server.log").count("is ready")
     assert ready == len(attempts) + restarts
     assert sum(len(attempt["restarts"]) for attempt in attempts) == restarts
+
+
+def end_of(attempt: dict) -> float:
+    return datetime.fromisoformat(attempt["end"]).timestamp()
 
 
 def test_walltime_in_the_middle(campaign, reference):
@@ -71,7 +75,7 @@ def test_a_batch_leaves_before_the_walltime(campaign, reference):
     struck.start()
     assert struck.wait() == 0, struck.text()
     left = struck.attempts()[0]
-    moment = datetime.fromisoformat(left["end"]).timestamp()
+    moment = end_of(left)
     before = sum(answered <= moment for answered in struck.answered().values())
     again = ends_well(struck, reference, before)
     logs_of_every_attempt(struck)
@@ -95,7 +99,9 @@ def test_walltime_of_a_minute(campaign):
     assert (first.state, first.minutes, second.minutes) == ("FAILED", 1, 2)
     assert struck.attempts()[0]["kind"] == "walltime"
     assert "the job ends" in struck.text()
-    assert struck.asked_again() == 0
+    # Nothing was begun in the minute; on a slow machine, the retry may have had to cut games.
+    assert min(call["in"] for call in struck.requests()) > end_of(struck.attempts()[0])
+    assert struck.asked_again() <= PARALLEL
     assert struck.judged() == 6
     struck.nothing_left()
 
