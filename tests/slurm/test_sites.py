@@ -53,8 +53,9 @@ def test_gres_setup_and_a_proxy(campaign, tmp_path):
     judge = {"setup": setup, "env": {"HF_HUB_OFFLINE": 1}}
     site = campaign(models=1, questions=2, options="", judge=judge)
     marker = site.folder / "environment"
-    config = site.folder / "config/config.yaml"
-    config.write_text(config.read_text().replace("command: ", f"command: env > {marker}; exec "))
+    config = yaml.safe_load((site.folder / "config/config.yaml").read_text())
+    command = f"env > {marker}; exec {config['judge']['command']}"
+    site.configure({"judge": {"command": command}})
     site.edit_profile(block("gres: gpu:a100:2"))
     nowhere = "http://127.0.0.1:9"
     assert site.run(http_proxy=nowhere, https_proxy=nowhere, HTTP_PROXY=nowhere) == 0, site.text()
