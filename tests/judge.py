@@ -98,7 +98,7 @@ class Judge(DemoJudge):
         entry |= {"user": asked.get("user"), "open": self.open}
         entry |= {"pair": [short_digest(answer) for answer in answers(user) or ()]}
         try:
-            # The supervisor's question whether the engine lives is no game.
+            # The question whether the engine lives is no game.
             struck = not self.dead_engine and asked.get("user") != "supervisor"
             fault = self.faults.strike(digest, user) if struck else None
             entry["fault"] = fault and fault.kind

@@ -1,4 +1,4 @@
-"""Batches from their files, in the shapes that profiles and supervisors write."""
+"""Batches from their files, in the shapes that profiles and jobs write."""
 
 import json
 import os

@@ -5,7 +5,6 @@ A case is the embedded example plus its differences, given as config or as chang
 
 import csv
 import fcntl
-import os
 import re
 import shutil
 import subprocess
@@ -131,13 +130,6 @@ def campaign(tmp_path: Path, project: Path) -> Campaign:
 def judged_once(shared_folder: Path, project: Path) -> Campaign:
     """The embedded example, judged; only to copy from and to read."""
     return made_once(shared_folder / "judged", lambda folder: copy_project(project, folder).run())
-
-
-@pytest.fixture(scope="session")
-def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder for all workers of pytest-xdist."""
-    folder = tmp_path_factory.getbasetemp()
-    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
 def made_once(folder: Path, make: Callable[[Path], object]) -> Campaign:
