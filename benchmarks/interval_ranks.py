@@ -9,8 +9,9 @@ itself, "simultaneous" ones all pairs at once. The width is the mean number of r
 import argparse
 
 import numpy as np
-from arena.ranking.compare import RANKS, paired_differences, rank_ranges
+from arena.ranking.compare import compare, paired_rows, rank_ranges
 from arena.ranking.intervals import question_weights
+from arena.ranking.options import RANKS, Options
 from arena.ranking.votes import count_votes
 from interval_coverage import LEVEL, simulate
 
@@ -40,7 +41,7 @@ def trial_all(strengths: np.ndarray, args: argparse.Namespace) -> list[tuple[flo
         votes = count_votes(simulate(500, np.random.default_rng([2, trial]), strengths))
         weights = question_weights(names, args.rounds, trial)
         for kept, ranks in zip(found, RANKS, strict=True):
-            pairs = paired_differences(votes, weights, LEVEL, ranks=ranks)
+            pairs = compare(paired_rows(votes, weights), votes, Options(ranks=ranks))
             best, worst = rank_ranges(pairs, np.ones(len(strengths), dtype=bool))
             holds = ((best <= truth) & (truth <= worst)).all()
             kept.append((bool(holds), float((worst - best + 1).mean())))

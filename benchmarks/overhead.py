@@ -8,9 +8,7 @@ to the last reply, "CPU" that of the command and all that it started, the judge 
 """
 
 import argparse
-import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,36 +18,34 @@ from pathlib import Path
 import yaml
 from orders import spans_of
 
+from tests.workflow.conftest import copy_project, write_lines  # found by way of orders
+
 PROJECT = Path(__file__).resolve().parents[1]
 JUDGE = f"{sys.executable} {PROJECT}/tests/judge.py --name {{name}} --host {{host}} --port {{port}}"
 
 
 def make_campaign(project: Path, folder: Path, models: int, questions: int) -> None:
-    for part in ("workflow", "profiles", "config"):
-        shutil.copytree(project / part, folder / part)
-    shutil.copy(project / "Snakefile", folder)
+    copy_project(project, folder)
     config = {"bench": "bench", "models": "all", "baseline": "base", "batch_size": models}
     judge = {"name": "quick", "server": "vllm", "command": f"{JUDGE} --slots 64 --seconds 0"}
     (folder / "config/config.yaml").write_text(yaml.safe_dump(config | {"judge": judge}))
-    answers = folder / "data/bench/model_answer"
-    answers.mkdir(parents=True)
     asked = [
         {"uid": f"q{n}", "category": "c", "prompt": f"How would you sort {n} things?"}
         for n in range(questions)
     ]
-    (folder / "data/bench/question.jsonl").write_text("\n".join(map(json.dumps, asked)))
+    write_lines(folder / "data/bench/question.jsonl", asked)
     for number, model in enumerate(["base", *(f"m{n}" for n in range(models))]):
         lines = []
         for n, question in enumerate(asked):
             text = f"{model} sorts {n} things with great care. " * (20 + (7 * n + 5 * number) % 40)
             lines.append({"uid": question["uid"], "messages": [{"content": text}]})
-        (answers / f"{model}.jsonl").write_text("\n".join(map(json.dumps, lines)))
+        write_lines(folder / f"data/bench/model_answer/{model}.jsonl", lines)
 
 
 def run(project: Path, models: int, questions: int) -> tuple[float, float, float]:
     """Seconds of the whole command, of its CPU, and of play."""
     with tempfile.TemporaryDirectory(prefix="overhead_") as name:
-        folder = Path(name)
+        folder = Path(name) / "campaign"
         make_campaign(project, folder, models, questions)
         before, began = os.times(), time.perf_counter()
         done = subprocess.run(

@@ -10,11 +10,12 @@ plain scores are wrong; the last columns say by how much.
 import argparse
 
 import numpy as np
-from arena.ranking.intervals import question_weights, resampler, score_bounds, standard_errors
+from arena.ranking.intervals import question_weights, score_bounds, standard_errors
+from arena.ranking.options import FEATURES, LEVELS, Options
 from arena.ranking.style import COLUMNS, fit_style
 from arena.ranking.votes import Votes
 
-LEVEL = 0.90
+LEVEL = LEVELS["v2.0"]
 STRENGTHS = np.array([-1.5, -1.0, -0.5, -0.2, 0.2, 0.5, 1.0, 1.5])
 SLOPES = np.array([0.6, 0.0, 0.2, -0.3])
 QUESTIONS = 500
@@ -27,12 +28,12 @@ def main() -> None:
     args = parser.parse_args()
     names = [f"q{number}" for number in range(QUESTIONS)]
     true_scores = 100 / (1 + np.exp(-STRENGTHS))
+    options = Options(rounds=args.rounds, control_features=tuple(FEATURES))
     rows = []
     for trial in range(args.trials):
         columns, votes = simulate(np.random.default_rng([2, trial]))
         weights = question_weights(names, args.rounds, trial)
-        draw = resampler(votes, weights, "questions", trial)
-        found = fit_style(votes, columns, ("length", "markdown"), draw, args.rounds, LEVEL)
+        found = fit_style(votes, columns, weights, options)
         n = np.full(len(STRENGTHS), QUESTIONS)
         errors = standard_errors(found.resamples, n, n - 1)
         lower, upper = score_bounds(found.scores, errors, 0.0, n, n - 1, LEVEL)

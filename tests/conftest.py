@@ -19,6 +19,13 @@ def project() -> Path:
 
 
 @pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all workers of pytest-xdist."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real Arena-Hard data; tests that need it are skipped without it."""
     path = Path(os.environ.get("ARENA_TEST_DATA", PROJECT.parent / "shared" / "data"))
@@ -36,13 +43,22 @@ def shared_cases(shared_data: Path) -> Path:
     return path
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.fixture
+def published(shared_data: Path, tmp_path: Path) -> Path:
+    """A data folder with gpt-4o's published judgments of arena-hard-v0.1, and nothing else."""
+    folder = tmp_path / "arena-hard-v0.1" / "model_judgment"
+    folder.mkdir(parents=True)
+    (folder / "gpt-4o").symlink_to(shared_data / "published-gpt-4o" / "model_judgment")
+    return tmp_path
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the suites on a real Slurm and vLLM to their own commands, which start them."""
     for suite in ("slurm", "vllm"):
-        if any(f"tests/{suite}" in argument for argument in config.args):
-            continue
+        asked_for = any(f"tests/{suite}" in argument for argument in config.args)
         reason = f"`make test-{suite}` installs and starts the real one, and runs these"
         for item in items:
-            if item.get_closest_marker(suite):
-                item.add_marker(pytest.mark.skip(reason=reason))
+            if PROJECT / "tests" / suite in item.path.parents:
+                item.add_marker(suite)
+                if not asked_for:
+                    item.add_marker(pytest.mark.skip(reason=reason))

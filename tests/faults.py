@@ -1,15 +1,9 @@
-"""Faults that the tests' judge injects, chosen by the request: by a marker in its text or by a
-seeded schedule.
+"""Faults that the tests' judge injects, chosen by a marker in the text of the request.
 
 A marker is `<<judge:KIND>>`, `<<judge:KIND=VALUE>>` or `<<judge:KIND*N>>` anywhere in the last
 message; N is how many calls of this very prompt it strikes (`*all`: each). Without N a passing
 fault strikes once, a property of the reply always. Several markers strike in their order, one a
 call.
-
-A schedule is `{"seed": 1, "rates": {"500": 0.05, "reset": 0.05}, "times": 1, "values": {"429":
-2}}`: whether a call is struck depends on the seed, the prompt and how often that prompt was
-struck, not on the order of arrival. A prompt is struck at most `times` times, so that every run
-comes to an end.
 
 Each fault is written to the fault log before it happens, and the log is read back at start: a
 judge that was killed by a fault does not fall to it again. The log's lines have `time, kind,
@@ -21,12 +15,9 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from arena.support.errors import ConfigError
 
 PASSING = {
     "429": "too many requests; VALUE: seconds of Retry-After (1)",
@@ -81,46 +72,24 @@ class Fault:
         return default if self.value is None else float(self.value)
 
 
-@dataclass
 class Faults:
-    """Decides which call is struck, and counts.
+    """Decides which call is struck. log: what has struck, in former lives of the judge as well."""
 
-    Raises ConfigError for a schedule with unknown keys or kinds.
-    """
-
-    schedule: Mapping[str, Any] = field(default_factory=dict)
-    log: Path | None = None
-    counts: Counter = field(default_factory=Counter)  # kind -> injected
-    _struck: Counter = field(default_factory=Counter, repr=False)  # (digest, kind or "") -> times
-
-    def __post_init__(self) -> None:
-        unknown = set(self.schedule) - {"seed", "rates", "times", "values"}
-        unknown |= set(self.schedule.get("rates", {})) - set(KINDS)
-        if unknown:
-            raise ConfigError(
-                f"faults: unknown {', '.join(sorted(unknown))}; known: seed, rates, times, values; "
-                f"kinds: {', '.join(KINDS)}"
-            )
-        if self.log and self.log.exists():
-            for line in self.log.read_text().splitlines():
-                past = json.loads(line)
-                self._count(past["kind"], past["digest"])
+    def __init__(self, log: Path | None = None) -> None:
+        self.log = log
+        past = map(json.loads, log.read_text().splitlines()) if log and log.exists() else ()
+        self._struck = Counter((line["digest"], line["kind"]) for line in past)
 
     def strike(self, digest: str, text: str) -> Fault | None:
         """The fault for a call of prompt `digest` whose last message is `text`; written down."""
-        fault = self._marked(digest, text) or self._scheduled(digest)
+        fault = self._marked(digest, text)
         if fault:
-            self._count(fault.kind, digest)
+            self._struck[digest, fault.kind] += 1
             if self.log:
                 line = {"time": time.time(), "kind": fault.kind, "digest": digest}
                 with self.log.open("a") as file:
                     file.write(json.dumps(line) + "\n")
         return fault
-
-    def _count(self, kind: str, digest: str) -> None:
-        self.counts[kind] += 1
-        self._struck[digest, kind] += 1
-        self._struck[digest, ""] += 1
 
     def _marked(self, digest: str, text: str) -> Fault | None:
         # Both games and both answers of a pair may carry the marker; within a prompt it counts
@@ -134,19 +103,6 @@ class Faults:
                 limit = 1 if kind in PASSING else float("inf")
             if self._struck[digest, kind] < limit:
                 return Fault(kind, value or None)
-        return None
-
-    def _scheduled(self, digest: str) -> Fault | None:
-        struck = self._struck[digest, ""]
-        if not self.schedule or struck >= self.schedule.get("times", 1):
-            return None
-        seed = f"{self.schedule.get('seed', 0)} {digest} {struck}"
-        draw = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big") / 2**64
-        for kind, rate in self.schedule["rates"].items():
-            if draw < rate:
-                value = self.schedule.get("values", {}).get(kind)
-                return Fault(kind, None if value is None else str(value))
-            draw -= rate
         return None
 
 

@@ -1,9 +1,9 @@
 """The tests' judge: `python tests/judge.py --port 8000`. The demo judge, made slow, faulty and
 ill-behaved on demand.
 
-Faults are chosen by the request or by a schedule: see `tests/faults.py`. `--request-log` writes a
-line a call: times, status, fault, digests of the messages and of the two answers, calls open and
-running, tokens. GET `/faults` counts the faults, `/metrics` has some figures under vLLM's names.
+Faults are chosen by the request: see `tests/faults.py`. `--request-log` writes a line a call:
+times, status, fault, digests of the messages and of the two answers, calls open. GET `/metrics` has
+some figures under vLLM's names.
 """
 
 import argparse
@@ -27,7 +27,7 @@ import demo_judge
 from arena.demo.judge import BLOCK, PrefixCache, answers, count_tokens
 from arena.demo.server import DemoJudge, error, limit_of
 
-from tests.faults import LASTING, Fault, Faults, message_digest, shaped, short_digest
+from tests.faults import LASTING, PASSING, Fault, Faults, message_digest, shaped, short_digest
 
 LAST_WORDS = {  # what vLLM prints before it ends with status 1
     "oom": "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 896.00 MiB.",
@@ -50,15 +50,13 @@ class Judge(DemoJudge):
         if self.log:
             self.log.parent.mkdir(parents=True, exist_ok=True)
         self.open = self.running = 0  # calls that wait or run, and that run
-        self.figures = dict.fromkeys(("prompt_tokens", "generation_tokens"), 0)
-        self.figures |= dict.fromkeys(("prefix_cache_queries", "prefix_cache_hits"), 0)
+        self.figures = {"prompt_tokens_total": 0, "generation_tokens_total": 0}
         self.dead_engine: str | None = None  # "health" (all fails) or "api" (health stays 200)
         self.hung = False
 
     def app(self) -> web.Application:
         app = super().app()
         app.router.add_get("/metrics", self.metrics)
-        app.router.add_get("/faults", self.count)
         app.middlewares.append(self._unless_hung)
         app.on_startup.append(self._listen_to_signals)
         return app
@@ -79,13 +77,8 @@ class Judge(DemoJudge):
     async def health(self, _: web.Request) -> web.Response:
         return web.Response(status=500 if self.dead_engine == "health" else 200)
 
-    async def count(self, _: web.Request) -> web.Response:
-        return web.json_response(self.faults.counts)
-
     async def metrics(self, _: web.Request) -> web.Response:
-        figures = {f"{name}_total": value for name, value in self.figures.items()}
-        figures["num_requests_running"] = self.running
-        figures["num_requests_waiting"] = self.open - self.running
+        figures = self.figures | {"num_requests_running": self.running}
         label = f'{{model_name="{self.name}"}}'
         lines = [f"vllm:{name}{label} {float(value)}\n" for name, value in figures.items()]
         blocks = f'block_size="{BLOCK}",num_gpu_blocks="{self.cache.capacity // BLOCK}"'
@@ -102,19 +95,17 @@ class Judge(DemoJudge):
         digest = message_digest(asked["messages"])
         self.open += 1
         entry = {"in": time.time(), "out": None, "status": None, "fault": None, "digest": digest}
-        entry |= {"priority": int(asked.get("priority") or 0), "user": asked.get("user")}
-        entry |= {"open": self.open, "running": None}
+        entry |= {"user": asked.get("user"), "open": self.open}
         entry |= {"pair": [short_digest(answer) for answer in answers(user) or ()]}
         try:
-            # The supervisor's question whether the engine lives is no game.
+            # The question whether the engine lives is no game.
             struck = not self.dead_engine and asked.get("user") != "supervisor"
             fault = self.faults.strike(digest, user) if struck else None
             entry["fault"] = fault and fault.kind
             async with self.slot:
                 self.running += 1
-                entry["running"] = self.running
                 try:
-                    reply = await self._reply(request, asked, prompt, fault, entry)
+                    reply = await self._reply(request, asked, prompt, fault)
                 finally:
                     self.running -= 1
             entry["status"] = reply.status
@@ -128,12 +119,7 @@ class Judge(DemoJudge):
                     log.write(json.dumps(entry | {"out": time.time()}) + "\n")
 
     async def _reply(
-        self,
-        request: web.Request,
-        asked: dict[str, Any],
-        prompt: str,
-        fault: Fault | None,
-        entry: dict[str, Any],
+        self, request: web.Request, asked: dict[str, Any], prompt: str, fault: Fault | None
     ) -> web.StreamResponse:
         if self.dead_engine:
             return error(500, "internal_server_error", "the engine is dead")
@@ -141,10 +127,10 @@ class Judge(DemoJudge):
         if self.args.context and tokens + limit > self.args.context:
             return too_long(self.args.context, tokens, limit)
         cached = self.cache.cached_tokens(prompt)
-        await asyncio.sleep(self.seconds + self.args.prefill * (tokens - cached) / 1000)
+        await asyncio.sleep(self.seconds)
         kind = fault.kind if fault else ""
-        if kind in BROKEN:
-            return await BROKEN[kind](self, request, fault)
+        if kind in PASSING and kind not in ("slow", "late", "cut"):
+            return await broken(self, request, fault)
         if kind in LASTING and (refused := refusal(kind, tokens, limit)):
             return refused
         message, reason = shaped(self.text(asked, asked["messages"][-1]["content"]), kind)
@@ -155,11 +141,8 @@ class Judge(DemoJudge):
         choice = reply["choices"][0]
         if choice["finish_reason"] == "stop":
             choice |= {"message": message, "finish_reason": reason}
-        seen = {"prompt_tokens": tokens, "generation_tokens": reply["usage"]["completion_tokens"]}
-        seen |= {"prefix_cache_queries": tokens, "prefix_cache_hits": cached}
-        for name, value in seen.items():
-            self.figures[name] += value
-        entry |= {"prompt_tokens": tokens, "cached_tokens": cached}
+        self.figures["prompt_tokens_total"] += tokens
+        self.figures["generation_tokens_total"] += reply["usage"]["completion_tokens"]
         if kind == "nousage":
             del reply["usage"]
         if kind in ("slow", "cut"):
@@ -209,66 +192,45 @@ async def trickle(request: web.Request, fault: Fault, body: bytes) -> web.Stream
     return reply
 
 
-async def _status(_: Judge, __: web.Request, fault: Fault) -> web.Response:
-    reply = error(int(fault.kind), "injected", f"injected fault {fault.kind}")
-    if fault.kind == "429":
-        reply.headers["Retry-After"] = f"{fault.number(1):g}"
-    return reply
-
-
-async def _reset(_: Judge, request: web.Request, __: Fault) -> web.Response:
-    request.transport.abort()
+async def broken(judge: Judge, request: web.Request, fault: Fault) -> web.Response:
+    """What is left of a call whose connection, judge or engine fails."""
+    match fault.kind:
+        case "429" | "500" | "503":
+            reply = error(int(fault.kind), "injected", f"injected fault {fault.kind}")
+            if fault.kind == "429":
+                reply.headers["Retry-After"] = f"{fault.number(1):g}"
+            return reply
+        case "garbage":
+            return web.Response(text="\x00{]] this is no JSON", content_type="application/json")
+        case "html":
+            return web.Response(
+                status=502, text="<html><body><h1>502 Bad Gateway</h1></body></html>"
+            )
+        case "engine":
+            judge.dead_engine = "api" if fault.value == "api" else "health"
+            return error(500, "internal_server_error", "the engine is dead")
+        case "die":
+            os._exit(int(fault.number(1)))
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "hang":
+            judge.hung = True
+            await asyncio.Event().wait()
+        case "reset":
+            request.transport.abort()
+        case "stall":
+            await asyncio.sleep(fault.number(3600))
+            if request.transport:  # the client may have gone
+                request.transport.close()
     raise ConnectionResetError
-
-
-async def _stall(_: Judge, request: web.Request, fault: Fault) -> web.Response:
-    await asyncio.sleep(fault.number(3600))
-    if request.transport:  # the client may have gone
-        request.transport.close()
-    raise ConnectionResetError
-
-
-async def _garbage(_: Judge, __: web.Request, ___: Fault) -> web.Response:
-    return web.Response(text="\x00{]] this is no JSON", content_type="application/json")
-
-
-async def _html(_: Judge, __: web.Request, ___: Fault) -> web.Response:
-    return web.Response(status=502, text="<html><body><h1>502 Bad Gateway</h1></body></html>")
-
-
-async def _die(_: Judge, __: web.Request, fault: Fault) -> web.Response:
-    os._exit(int(fault.number(1)))
-
-
-async def _kill(_: Judge, __: web.Request, ___: Fault) -> web.Response:
-    os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError("killed")
-
-
-async def _hang(judge: Judge, _: web.Request, __: Fault) -> web.Response:
-    judge.hung = True
-    await asyncio.Event().wait()
-    raise AssertionError("hung")
-
-
-async def _engine(judge: Judge, _: web.Request, fault: Fault) -> web.Response:
-    judge.dead_engine = "api" if fault.value == "api" else "health"
-    return error(500, "internal_server_error", "the engine is dead")
-
-
-BROKEN = {"429": _status, "500": _status, "503": _status, "reset": _reset, "stall": _stall}
-BROKEN |= {"garbage": _garbage, "html": _html, "die": _die, "kill": _kill, "hang": _hang}
-BROKEN |= {"engine": _engine}
 
 
 def arguments() -> argparse.Namespace:
     parser = demo_judge.parser()
     add = parser.add_argument
-    add("--prefill", type=float, default=0.0, help="seconds more per 1,000 uncached prompt tokens")
     add("--cache-tokens", type=int, default=200_000, help="size of the simulated prefix cache")
     add("--context", type=int, default=0, help="tokens of prompt and reply (0: no limit)")
     add("--request-log", type=Path, help="JSONL, a line a call")
-    add("--faults", default="{}", help="schedule of faults: JSON, or a file with it")
     add("--fault-log", type=Path, help="JSONL, a line a fault; read back at start")
     add("--load-seconds", type=float, default=0.0, help="refuses connections for so long")
     add("--fail", choices=LAST_WORDS, help="ends while it loads")
@@ -302,8 +264,7 @@ def main(judge: type[Judge] = Judge, faults: type[Faults] = Faults) -> None:
     if args.fail:
         print(LAST_WORDS[args.fail], file=sys.stderr)
         sys.exit(args.exit_status)
-    schedule = Path(args.faults).read_text() if args.faults[:1] != "{" else args.faults
-    served = judge(args, faults(json.loads(schedule), args.fault_log))
+    served = judge(args, faults(args.fault_log))
     demo_judge.serve(served.app(), args.host, args.port)
 
 

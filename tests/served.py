@@ -1,17 +1,20 @@
-"""A small program that starts a LocalJudge, as a batch does, and a view of it from outside."""
+"""Judges in processes of their own: one that already runs, and a small program that starts one as a
+batch does, with a view of it from outside.
+"""
 
 import asyncio
 import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +23,8 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
 SCRIPTS = PROJECT / "workflow" / "scripts"
-DEMO = (
-    f"{sys.executable} {PROJECT / 'tests/judge.py'} --name {{name}} --host {{host}} --port {{port}}"
-)
+JUDGE = PROJECT / "tests" / "judge.py"
+DEMO = f"{sys.executable} {JUDGE} --name {{name}} --host {{host}} --port {{port}}"
 adopts_orphans = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="orphans are adopted on Linux only"
 )
@@ -36,6 +38,24 @@ def eventually(condition: Callable[[], Any], seconds: float = 60.0, what: str = 
         assert time.monotonic() < deadline, f"not within {seconds} s: {what or condition}"
         time.sleep(0.02)
     return value
+
+
+@contextlib.contextmanager
+def running_judge(
+    *words: str | Path, key: str = "", program: Path = JUDGE
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A judge that takes calls until the block ends: its URL and its process."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, program, "--port", str(port), *words]
+    env = os.environ | {"VLLM_API_KEY": key}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert "listens" in process.stdout.readline()
+            yield f"http://127.0.0.1:{port}/v1", process
+        finally:
+            process.kill()
 
 
 class Served:
@@ -64,7 +84,7 @@ class Served:
         self.errors = ""
         self.process: subprocess.Popen[str] | None = None
 
-    def start(self, before: tuple[str, ...] = (), **env: str) -> "Served":
+    def start(self, before: tuple[str, ...] = ()) -> "Served":
         """Start it, behind the words `before`, and wait until it has a port or has ended."""
         self.told, self.states, self.errors = {}, [], ""
         self.process = subprocess.Popen(
@@ -73,7 +93,7 @@ class Served:
             stderr=subprocess.STDOUT,
             text=True,
             cwd=PROJECT,
-            env=os.environ | {"TEST_MARK": self.mark, "PYTHONPATH": str(SCRIPTS)} | env,
+            env=os.environ | {"TEST_MARK": self.mark, "PYTHONPATH": str(SCRIPTS)},
         )
         threading.Thread(target=self._listen, daemon=True).start()
         eventually(lambda: self.told or self.process.poll() is not None, what="a port")
@@ -93,6 +113,10 @@ class Served:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
+
+    @property
+    def port(self) -> int:
+        return int(self.told["url"].rpartition(":")[2].removesuffix("/v1"))
 
     @property
     def record(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Times are seconds since 1970 and count from `T0`, so that every figure in a test
 """
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,6 +46,16 @@ def journal_line(
     return json.dumps(line, ensure_ascii=False) + "\n"
 
 
+def write_lines(path: Path, lines: Iterable[dict]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    path.write_text(text, encoding="utf-8")
+
+
+def read_lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
 def settings_of(folder: Path, judge: dict | None = None, **changes: object) -> Settings:
     """Settings of a campaign in a folder: as a config would give them, and its judge `vllm`."""
     known = {
@@ -71,11 +82,19 @@ def settings_of(folder: Path, judge: dict | None = None, **changes: object) -> S
     return Settings(**known | {"judge": judge} | changes)
 
 
-def write_journal(root: Path, model: str, lines: list[str]) -> Path:
-    path = root / "games" / f"{model}.jsonl"
+def write(path: Path, text: str) -> Path:
+    """A file and its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(lines), encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
     return path
+
+
+def write_jsonl(path: Path, lines: Iterable[dict]) -> Path:
+    return write(path, "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def write_journal(root: Path, model: str, lines: list[str]) -> Path:
+    return write(root / "games" / f"{model}.jsonl", "".join(lines))
 
 
 def write_batch(
@@ -91,12 +110,9 @@ def write_batch(
         "time": iso(T0),
         **keys,
     }
-    path = root / "batches" / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(entry))
     if begun:
         write_attempt(root, name, begun)
-    return path
+    return write(root / "batches" / f"{name}.json", json.dumps(entry))
 
 
 def attempt(start: float, launched: float | None, ready: float | None, end: float | None, **keys):
@@ -109,10 +125,7 @@ def attempt(start: float, launched: float | None, ready: float | None, end: floa
 
 def write_attempt(root: Path, batch: str, record: dict) -> Path:
     """logs/<batch>/batch.json."""
-    path = root / "logs" / batch / "batch.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"batch": batch, **record}))
-    return path
+    return write(root / "logs" / batch / "batch.json", json.dumps({"batch": batch, **record}))
 
 
 def write_status(root: Path, batch: str, time: float, models: dict, **keys: object) -> Path:
@@ -125,7 +138,5 @@ def write_status(root: Path, batch: str, time: float, models: dict, **keys: obje
         }
         for model, (games, states, stop) in models.items()
     }
-    path = root / "logs" / batch / "status.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"time": iso(time), "judge": "ready", "models": told, **keys}))
-    return path
+    status = {"time": iso(time), "judge": "ready", "models": told, **keys}
+    return write(root / "logs" / batch / "status.json", json.dumps(status))

@@ -18,8 +18,7 @@ from pathlib import Path
 project = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(project), str(project / "workflow" / "scripts")]
 
-from tests.chaos.checks import HEAD, Outcome, known_problems, summary  # noqa: E402
-from tests.chaos.storm import disturbed, undisturbed  # noqa: E402
+from tests.chaos.checks import HEAD, disturbed, known_problems, summary, undisturbed  # noqa: E402
 
 
 def main() -> int:
@@ -35,7 +34,7 @@ def main() -> int:
         if problems := known_problems(calm):
             sys.exit("\n".join(["The undisturbed run is wrong already:", *problems]))
         print(HEAD, flush=True)
-        counted: list[Outcome] = []
+        counted = []
         good, seed = True, options.first
         while len(counted) < options.seeds and seed < options.first + 3 * options.seeds:
             outcome = disturbed(calm, seed)

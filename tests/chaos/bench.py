@@ -1,8 +1,6 @@
 """A bench for chaos runs: questions, three models and a baseline, with every kind of reply, and
 copies of the project in which Snakemake judges them."""
 
-import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +13,11 @@ from arena.data.questions import read_questions
 from arena.setup.resolve import resolve
 from arena.setup.settings import Settings
 
+from tests.conftest import PROJECT
 from tests.faults import message_digest
+from tests.synthetic import write_lines
+from tests.workflow.conftest import copy_project
 
-PROJECT = Path(__file__).parents[2]
 MODELS = ("alpha", "beta", "gamma")
 JUDGE = "chaos-judge"
 PARALLEL = 12  # requests open at the judge
@@ -55,10 +55,7 @@ class Bench:
 
     def write_project(self, command: str) -> None:
         """A copy of the project whose judge is started by this command."""
-        unwanted = shutil.ignore_patterns("__pycache__")
-        for name in ("workflow", "profiles", "config"):
-            shutil.copytree(PROJECT / name, self.run / name, ignore=unwanted)
-        shutil.copy(PROJECT / "Snakefile", self.run)
+        copy_project(PROJECT, self.run)
         (self.run / "config/config.yaml").write_text(yaml.safe_dump(self._config(command)))
 
     def _config(self, command: str) -> dict[str, Any]:
@@ -86,18 +83,14 @@ class Bench:
         return resolve(self._config("serve {host}"), PROJECT / "config/prompts")
 
     @property
-    def root(self) -> Path:
-        return self.settings.root
-
-    @property
     def leaderboard(self) -> Path:
-        return self.root / "leaderboard.csv"
+        return self.settings.root / "leaderboard.csv"
 
     def output(self, model: str) -> Path:
         return self.run / "judgments" / JUDGE / f"{model}.jsonl"
 
     def journal(self, model: str) -> Path:
-        return Layout(self.root).journal(model)
+        return Layout(self.settings.root).journal(model)
 
     def games(self, model: str) -> list[Game]:
         settings = self.settings
@@ -121,8 +114,3 @@ class Bench:
             for game in self.games(model)
             if "<<judge:" not in game.messages[-1]["content"]
         )
-
-
-def write_lines(path: Path, lines: list[dict]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))

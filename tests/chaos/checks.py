@@ -1,17 +1,18 @@
 """What must hold after a chaos run, and the line of figures that it leaves."""
 
-import csv
 import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 from arena.journals.compact import check
 from arena.journals.journal import read_records
 
 from tests.chaos import known
 from tests.chaos.bench import MODELS, PARALLEL, Bench
-from tests.chaos.run import NEEDED, Told, read_pairs
+from tests.chaos.run import NEEDED, Chaos, Told, read_pairs
+from tests.workflow.conftest import read_lines
 
 HEAD = (
     "seed   games  calls  faults  orphans  retried  vanished  lost  double  differ  extra of most  "
@@ -23,48 +24,72 @@ HEAD = (
 class Outcome:
     """One seed. Calls = games + retried + vanished + torn + extra.
 
-    retried: struck by a fault, or answered by a dead engine. vanished: in flight at the end of a
-    judge, which had `lives`. torn: of games whose line was torn out of a journal. extra: all the
-    rest, which can only have been in flight at the kill of the batch or of Snakemake; `most` is how
-    many were. orphans: batches that outlived a killed Snakemake, and that the next one met. left:
-    processes that were there after the end. missing: kinds of faults that never fired; such a seed
-    does not count.
+    unequal: what differs between the runs besides games.
     """
 
+    told: Told
     games: int
-    calls: int
-    faults: int
-    retried: int
-    vanished: int
-    torn: int
-    extra: int
-    most: int
     lost: int
     doubled: int
     differing: int
-    lives: int
-    orphans: int
     unequal: list[str]
-    left: list[str]
-    missing: set[str]
-    seconds: float
+
+    @property
+    def retried(self) -> int:
+        """Calls that were struck by a fault, or answered by a dead engine."""
+        return self.told.struck.total() + self.told.failed.total()
+
+    @property
+    def vanished(self) -> int:
+        """Calls in flight at the end of a judge, which had `told.lives`."""
+        return len(self.told.calls) - self.told.replies.total() - self.retried
+
+    @property
+    def extra(self) -> int:
+        """Replies that can only have been in flight at a kill of the batch or of Snakemake."""
+        return self.told.replies.total() - self.games - self.told.torn
+
+    @property
+    def most(self) -> int:
+        """How many were in flight at these kills."""
+        return sum(self.told.kills)
+
+    @property
+    def missing(self) -> set[str]:
+        """Kinds of faults that never fired; such a seed does not count."""
+        return NEEDED - set(self.told.faults)
 
     @property
     def is_good(self) -> bool:
-        wrong = self.lost or self.doubled or self.differing or self.unequal or self.left
-        vanished = 0 <= self.vanished <= self.lives * PARALLEL
+        wrong = self.lost or self.doubled or self.differing or self.unequal or self.told.left
+        vanished = 0 <= self.vanished <= self.told.lives * PARALLEL
         return not wrong and vanished and 0 <= self.extra <= self.most
 
     def row(self, seed: int) -> str:
-        state = "ok" if self.is_good else f"BAD {self.unequal + self.left}"
+        state = "ok" if self.is_good else f"BAD {self.unequal + self.told.left}"
         if self.missing:
             state += f" (does not count: no {', '.join(sorted(self.missing))})"
+        told = self.told
         return (
-            f"{seed:4}  {self.games:6} {self.calls:6}  {self.faults:6}  {self.orphans:7}  "
-            f"{self.retried:7}  "
+            f"{seed:4}  {self.games:6} {len(told.calls):6}  {told.faults.total():6}  "
+            f"{told.orphans:7}  {self.retried:7}  "
             f"{self.vanished:8}  {self.lost:4}  {self.doubled:6}  {self.differing:6}  "
-            f"{self.extra:5} of {self.most:4}  {self.seconds:7.0f}  {state}"
+            f"{self.extra:5} of {self.most:4}  {told.seconds:7.0f}  {state}"
         )
+
+
+def undisturbed(folder: Path, questions: int) -> Bench:
+    """Write the bench and play it once in peace."""
+    calm = Bench(folder / "data", folder / "calm", questions)
+    calm.write()
+    Chaos(calm, 0, faults=False).play()
+    return calm
+
+
+def disturbed(calm: Bench, seed: int) -> Outcome:
+    """Play the same bench with the faults of a seed, and compare."""
+    stormy = Bench(calm.data, calm.run.with_name(f"seed-{seed}"), calm.questions)
+    return examine(calm, stormy, Chaos(stormy, seed, faults=True).play())
 
 
 def examine(calm: Bench, stormy: Bench, told: Told) -> Outcome:
@@ -82,27 +107,7 @@ def examine(calm: Bench, stormy: Bench, told: Told) -> Outcome:
         if without_times(calm, model) != without_times(stormy, model):
             unequal.append(f"{model}: other bytes")
         unequal += journal_problems(stormy, model)
-    calls, replies = len(told.calls), sum(told.replies.values())
-    retried = sum(told.struck.values()) + sum(told.failed.values())
-    return Outcome(
-        games=games,
-        calls=calls,
-        faults=sum(told.faults.values()),
-        retried=retried,
-        vanished=calls - replies - retried,
-        torn=told.torn,
-        extra=replies - games - told.torn,
-        most=sum(told.kills),
-        lost=lost,
-        doubled=doubled,
-        differing=differing,
-        lives=told.lives,
-        orphans=told.orphans,
-        unequal=unequal,
-        left=told.left,
-        missing=NEEDED - set(told.faults),
-        seconds=told.seconds,
-    )
+    return Outcome(told, games, lost, doubled, differing, unequal)
 
 
 def known_problems(calm: Bench) -> list[str]:
@@ -112,8 +117,7 @@ def known_problems(calm: Bench) -> list[str]:
     for model, prompts in calm.prompts().items():
         if more := sum(calls[prompt] - 1 for prompt in prompts):
             found.append(f"{model}: {more} calls more than games")
-    with calm.leaderboard.open(newline="") as file:
-        table = {row["model"]: float(row["score"]) for row in csv.DictReader(file)}
+    table = dict(pd.read_csv(calm.leaderboard)[["model", "score"]].itertuples(index=False))
     for model in MODELS:
         found += journal_problems(calm, model)
         expected, pairs = {}, []
@@ -133,9 +137,10 @@ def known_problems(calm: Bench) -> list[str]:
 
 def texts(data: Path, model: str | None) -> dict[str, str]:
     """uid -> answer of a model; without one, the question."""
-    path = f"model_answer/{model}.jsonl" if model else "question.jsonl"
-    lines = map(json.loads, (data / "chaos" / path).read_text().splitlines())
-    return {one["uid"]: one["messages"][0]["content"] if model else one["prompt"] for one in lines}
+    if model is None:
+        return {line["uid"]: line["prompt"] for line in read_lines(data / "chaos/question.jsonl")}
+    answers = read_lines(data / f"chaos/model_answer/{model}.jsonl")
+    return {line["uid"]: line["messages"][0]["content"] for line in answers}
 
 
 def journal_problems(bench: Bench, model: str) -> list[str]:
@@ -154,29 +159,27 @@ def journal_problems(bench: Bench, model: str) -> list[str]:
 def scores(bench: Bench, model: str) -> dict[tuple[str, int], list]:
     """(uid, index) -> the scores under that key: exactly one where nothing is doubled."""
     found: dict[tuple[str, int], list] = {}
-    for line in bench.output(model).read_text(encoding="utf-8").splitlines():
-        plain = json.loads(line)
-        for index, game in enumerate(plain["games"]):
-            found.setdefault((plain["uid"], index), []).append((game["state"], game["score"]))
+    for line in read_lines(bench.output(model)):
+        for index, game in enumerate(line["games"]):
+            found.setdefault((line["uid"], index), []).append((game["state"], game["score"]))
     return found
 
 
 def without_times(bench: Bench, model: str) -> bytes:
     """The judgment file's bytes, once the seconds of its games are dropped."""
-    lines = []
-    for text in bench.output(model).read_text(encoding="utf-8").splitlines():
-        plain = json.loads(text)
-        for game in plain["games"]:
-            del game["seconds"]
-        lines.append(json.dumps(plain, ensure_ascii=False))
-    return "\n".join(lines).encode()
+    lines = read_lines(bench.output(model))
+    for game in (game for line in lines for game in line["games"]):
+        del game["seconds"]
+    return "\n".join(json.dumps(line, ensure_ascii=False) for line in lines).encode()
 
 
 def summary(outcomes: list[Outcome]) -> str:
     """One line over all seeds that count."""
     total = Counter()
     for outcome in outcomes:
-        for name in ("games", "faults", "orphans", "lost", "doubled", "differing", "extra", "most"):
+        total["faults"] += outcome.told.faults.total()
+        total["orphans"] += outcome.told.orphans
+        for name in ("games", "lost", "doubled", "differing", "extra", "most"):
             total[name] += getattr(outcome, name)
     return (
         f"{len(outcomes)} seeds, {total['games']:,} games, {total['faults']:,} faults, "

@@ -19,9 +19,10 @@ from pathlib import Path
 import psutil
 from arena.batch.gen_judgment import LIMITS as LIMITS_ENV
 from arena.journals.lock import Holder, is_alive, read_holder
-from arena.support.jsonl import iter_lines
 
 from tests.chaos.bench import LIMITS, MODELS, PARALLEL, Bench
+from tests.served import eventually
+from tests.slurm.campaign import read_lines
 
 # What a user types, but for the target: it leaves out the pages of the report.
 COMMAND = (sys.executable, "-m", "snakemake", "--profile", "profiles/local", "show_result")
@@ -56,22 +57,23 @@ class Told:
 class Chaos:
     """Plays a bench to its end. faults: the schedule; deeds: what is killed besides."""
 
-    def __init__(self, bench: Bench, seed: int, *, faults: bool, slots: int = 6):
+    def __init__(self, bench: Bench, seed: int, *, faults: bool):
         self.bench = bench
         self.chance = random.Random(seed)
         self.prompts = bench.prompts()
-        self.games = sum(map(len, self.prompts.values()))
         self.deeds: list[tuple[int, str]] = []
         self.done: Counter[str] = Counter()
         self.kills: list[int] = []
         self.torn = self.orphans = self.lives_due = 0
         self.snakemake: subprocess.Popen | None = None
         if faults:
+            games = sum(map(len, self.prompts.values()))
             deeds = self.chance.sample(DEEDS, len(DEEDS))
-            steps = sorted(self.chance.sample(range(self.games // 12, self.games), len(deeds)))
+            steps = sorted(self.chance.sample(range(games // 12, games), len(deeds)))
             self.deeds = list(zip(steps, deeds, strict=True))
-        bench.run.mkdir(parents=True)
-        bench.write_project(self._judge(self._schedule() if faults else {}, slots))
+        bench.write_project(self._judge())
+        schedule = self._schedule() if faults else {}
+        (bench.run / "faults.json").write_text(json.dumps(schedule))
 
     def _schedule(self) -> dict[str, list]:
         """Prompt -> the fault that strikes its first call. A reply that is an odd one by itself
@@ -81,14 +83,12 @@ class Chaos:
         chosen = [[kind, value] for kind, (number, value) in FAULTS.items() for _ in range(number)]
         return dict(zip(self.chance.sample(prompts, len(chosen)), chosen, strict=True))
 
-    def _judge(self, schedule: dict, slots: int) -> str:
+    def _judge(self) -> str:
         """The judge's command."""
         run = self.bench.run
-        (run / "faults.json").write_text(json.dumps(schedule))
-        judge = [sys.executable, Path(__file__).with_name("judge.py"), "--calls", run / "calls"]
-        judge += ["--lives", run / "lives", "--plan", run / "faults.json"]
+        judge = [sys.executable, Path(__file__).with_name("judge.py")]
         judge += ["--fault-log", run / "fault.log", "--request-log", run / "request.log"]
-        judge += ["--slots", slots, "--seconds", 0.01]
+        judge += ["--slots", 6, "--seconds", 0.01]
         judge += ["--cache-tokens", 0]  # so that the tokens of a game are the same in every run
         options = " --name {name} --host {host} --port {port}"
         return " ".join(shlex.quote(str(part)) for part in judge) + options
@@ -128,7 +128,7 @@ class Chaos:
                 cwd=self.bench.run,
                 stdout=log,
                 stderr=log,
-                # The first: see `_processes`.
+                # The first: see `_processes`, and the judge.
                 env=os.environ | {"CHAOS_RUN": str(self.bench.run), LIMITS_ENV: json.dumps(LIMITS)},
             )
 
@@ -147,7 +147,7 @@ class Chaos:
         if not (holder := self._playing()):
             return False
         kill(holder.pid)
-        self._until(lambda: not self._holder())
+        eventually(lambda: not self._holder(), 120)
         self.kills.append(self._in_flight())
         return True
 
@@ -219,8 +219,7 @@ class Chaos:
         left = {}
         for model, prompts in self.prompts.items():
             journal = self.bench.journal(model)
-            lines = iter_lines(journal) if journal.exists() else ()
-            known = {line.obj["digest"] for line in lines if line.obj}
+            known = {line["digest"] for line in read_lines(journal)}
             left[model] = [prompt for prompt, digest in prompts.items() if digest not in known]
         return {model: prompts for model, prompts in left.items() if prompts}
 
@@ -229,8 +228,8 @@ class Chaos:
         if self.snakemake and self.snakemake.poll() is None:
             self.snakemake.terminate()
             self.snakemake.wait()
-        with contextlib.suppress(TimeoutError):
-            self._until(lambda: not self._processes(), 60)
+        with contextlib.suppress(AssertionError):
+            eventually(lambda: not self._processes(), 60)
         left = self._processes()
         for pid in left:
             kill(pid)
@@ -245,13 +244,6 @@ class Chaos:
                     found[process.pid] = " ".join(process.cmdline())
         return found
 
-    def _until(self, condition, within: float = 120.0) -> None:
-        end = time.monotonic() + within
-        while not condition():
-            if time.monotonic() > end:
-                raise TimeoutError(f"{self.bench.run}: not within {within:.0f} s")
-            time.sleep(0.005)
-
     def _lives(self) -> list[tuple[float, str]]:
         """Start and process number of each judge."""
         return read_pairs(self.bench.run / "lives")
@@ -260,15 +252,20 @@ class Chaos:
         """What the judges say of the calls that came in after `since`."""
         ours = {prompt for prompts in self.prompts.values() for prompt in prompts}
         calls = read_pairs(self.bench.run / "calls")
-        told = Told([prompt for time, prompt in calls if prompt in ours and time >= since])
-        told.kills, told.torn, told.faults = self.kills, self.torn, Counter(self.done)
-        told.lives, told.orphans = len(self._lives()), self.orphans
-        for line in read_log(self.bench.run / "fault.log"):
+        told = Told(
+            [prompt for time, prompt in calls if prompt in ours and time >= since],
+            faults=Counter(self.done),
+            kills=self.kills,
+            torn=self.torn,
+            lives=len(self._lives()),
+            orphans=self.orphans,
+        )
+        for line in read_lines(self.bench.run / "fault.log"):
             if line["digest"] in ours and line["kind"] in FAULTS and line["time"] >= since:
                 told.faults[line["kind"]] += 1
                 if line["kind"] in STRIKES:
                     told.struck[line["digest"]] += 1
-        for line in read_log(self.bench.run / "request.log"):
+        for line in read_lines(self.bench.run / "request.log"):
             if line["digest"] not in ours or line["in"] < since:
                 continue
             # One without a status was in flight at the judge's end.
@@ -290,8 +287,3 @@ def read_pairs(path: Path) -> list[tuple[float, str]]:
     """Lines of a time and a word."""
     lines = path.read_text().splitlines() if path.exists() else []
     return [(float(time), word) for time, word in map(str.split, lines)]
-
-
-def read_log(path: Path) -> list[dict]:
-    """A log of a judge that may have been killed while it wrote a line."""
-    return [line.obj for line in iter_lines(path) if line.obj] if path.exists() else []

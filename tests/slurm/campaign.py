@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,15 +20,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+import psutil
 import yaml
+from arena.support.jsonl import iter_lines
 
+from tests.conftest import PROJECT
 from tests.faults import message_digest
+from tests.synthetic import write_lines
+from tests.workflow.conftest import copy_project
 
-PROJECT = Path(__file__).parents[2]
 SUBMITTED = re.compile(r"submitted with SLURM jobid (\d+)")
 VOLATILE = ("seconds", "time", "attempts", "usage")  # of a game: how it was asked, not what came
-
-
+ENOUGH = 12  # games in the journals before a fault strikes: it has to be in the middle
+LATER = "'--begin=now+1hour'"  # slurm_extra of a job that waits until it is told to start
 # For machines that are slow and busy: ten times what is seen here. Costs nothing where all is well.
 PATIENCE_S = 240
 WHOLE_S = 600  # of a whole campaign
@@ -48,6 +51,15 @@ def slurm(*command: str, check: bool = True) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0 or not check, f"{command}: {done.stderr}"
     return done.stdout
+
+
+def sbatch(*arguments: str) -> str:
+    """Submit a job that is no campaign's; its id."""
+    return slurm("sbatch", "--parsable", "--output=/dev/null", *arguments).strip()
+
+
+def start_now(job: str) -> None:
+    slurm("scontrol", "update", f"jobid={job}", "StartTime=now")
 
 
 @dataclass(frozen=True)
@@ -75,19 +87,10 @@ def lives(ids: Iterable[str]) -> list[Life]:
     for line in table.splitlines():
         job, state, elapsed, held, asked, node, minutes, partition = line.split("|")
         tres = dict(entry.split("=") for entry in (held or asked).split(",") if "=" in entry)
-        found.append(
-            Life(
-                job,
-                state.split()[0],  # "CANCELLED by 0"
-                int(elapsed or 0),
-                int(tres.get("gres/gpu", 0)),
-                int(tres.get("cpu", 0)),
-                tres.get("mem", ""),
-                node,
-                int(minutes or 0),
-                partition,
-            )
-        )
+        sizes = int(tres.get("gres/gpu", 0)), int(tres.get("cpu", 0)), tres.get("mem", "")
+        state = state.split()[0]  # "CANCELLED by 0"
+        life = Life(job, state, int(elapsed or 0), *sizes, node, int(minutes or 0), partition)
+        found.append(life)
     return found
 
 
@@ -114,28 +117,23 @@ class Campaign:
     wrap: list[str] = field(default_factory=list)  # what Snakemake is started by
     process: subprocess.Popen | None = None
     runs: int = 0
+    figures: dict = field(default_factory=dict)  # what the report says besides Slurm's accounting
 
     def __post_init__(self) -> None:
         width = max(2, len(str(self.models)))
         self.names = [f"m{number:0{width}d}" for number in range(1, self.models + 1)]
         if (self.folder / "Snakefile").exists():
             return  # another process made it
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for name in ("workflow", "profiles", "config"):
-            shutil.copytree(
-                PROJECT / name, self.folder / name, ignore=shutil.ignore_patterns("__pycache__")
-            )
-        shutil.copy(PROJECT / "Snakefile", self.folder)
-        self.write_data()
-        self.write_config()
+        copy_project(PROJECT, self.folder)
+        self._write_data()
+        self._write_config()
 
     @property
     def root(self) -> Path:
         return self.folder / "results/tiny/demo-judge"
 
-    def write_data(self) -> None:
+    def _write_data(self) -> None:
         bench = self.folder / "data/tiny"
-        (bench / "model_answer").mkdir(parents=True)
         questions = [
             {"uid": f"q{number}", "category": "hard_prompt", "prompt": f"What is {number} apples?"}
             for number in range(self.questions)
@@ -143,27 +141,13 @@ class Campaign:
         write_lines(bench / "question.jsonl", questions)
         for model in ["base", *self.names]:
             weight = sum(map(ord, model)) % 7
-            answers = [
-                {
-                    "uid": question["uid"],
-                    "ans_id": f"{model}-{question['uid']}",
-                    "model": model,
-                    "messages": [
-                        {"role": "user", "content": question["prompt"]},
-                        {
-                            "role": "assistant",
-                            "content": {
-                                "answer": f"{model} says: " + "an apple " * (weight + number)
-                            },
-                        },
-                    ],
-                    "tstamp": 0,
-                }
-                for number, question in enumerate(questions)
-            ]
+            answers = []
+            for number, question in enumerate(questions):
+                text = f"{model} says: " + "an apple " * (weight + number)
+                answers.append({"uid": question["uid"], "messages": [{"content": text}]})
             write_lines(bench / "model_answer" / f"{model}.jsonl", answers)
 
-    def write_config(self) -> None:
+    def _write_config(self) -> None:
         folder = shlex.quote(str(self.folder))
         command = (
             f"{sys.executable} {shlex.quote(str(PROJECT / 'tests/judge.py'))} --host {{host}} "
@@ -181,17 +165,21 @@ class Campaign:
         }
         (self.folder / "config/config.yaml").write_text(yaml.safe_dump(config | self.config))
 
-    def change_config(self, change: Callable[[dict], None]) -> None:
-        path = self.folder / "config/config.yaml"
-        config = yaml.safe_load(path.read_text())
-        change(config)
-        path.write_text(yaml.safe_dump(config))
+    def configure(self, changes: dict) -> None:
+        """Change config.yaml; None takes a key out."""
+        edit(self.folder / "config/config.yaml", changes)
 
-    def edit_profile(self, change: Callable[[dict], None], name: str = "slurm") -> None:
-        path = self.folder / "profiles" / name / "config.yaml"
-        profile = yaml.safe_load(path.read_text())
-        change(profile)
-        path.write_text(yaml.safe_dump(profile))
+    def edit_profile(self, changes: dict) -> None:
+        edit(self.folder / "profiles/slurm/config.yaml", changes)
+
+    def ask_for(self, **resources) -> None:
+        """Change what a batch's job asks of Slurm."""
+        self.edit_profile({"set-resources": {"gen_judgment": resources}})
+
+    def write_answer(self, model: str, old: str, new: str) -> None:
+        """Change words of a model's answers."""
+        answers = self.folder / f"data/tiny/model_answer/{model}.jsonl"
+        answers.write_text(answers.read_text().replace(old, new))
 
     # ---- running -------------------------------------------------------------------------------
 
@@ -201,7 +189,7 @@ class Campaign:
     def start(self, *arguments: str, profile: str = "profiles/slurm", **env: str) -> None:
         """Start Snakemake in a session of its own."""
         self.runs += 1
-        with self.output(self.runs).open("w") as out:
+        with (self.folder / f"snakemake.{self.runs}.out").open("w") as out:
             self.process = subprocess.Popen(
                 self.command(*arguments, profile=profile),
                 cwd=self.folder,
@@ -224,19 +212,17 @@ class Campaign:
         self.start(*arguments, **options)
         return self.wait(seconds)
 
-    def output(self, run: int) -> Path:
-        return self.folder / f"snakemake.{run}.out"
+    def text(self) -> str:
+        """What the newest run has printed."""
+        return (self.folder / f"snakemake.{self.runs}.out").read_text()
 
-    def text(self, run: int | None = None) -> str:
-        path = self.output(run or self.runs)
-        return path.read_text() if path.exists() else ""
-
-    def jobs(self, run: int | None = None) -> list[str]:
-        """Slurm ids of the jobs that a run has submitted, in order."""
-        return SUBMITTED.findall(self.text(run))
+    def jobs(self) -> list[str]:
+        """Slurm ids of the jobs that the newest run has submitted, in order."""
+        return SUBMITTED.findall(self.text())
 
     def all_jobs(self) -> list[str]:
-        return [job for run in range(1, self.runs + 1) for job in self.jobs(run)]
+        outputs = [self.folder / f"snakemake.{run}.out" for run in range(1, self.runs + 1)]
+        return [job for path in outputs for job in SUBMITTED.findall(path.read_text())]
 
     def job(self, number: int = 0) -> str:
         """Wait for the next job to be submitted."""
@@ -249,7 +235,22 @@ class Campaign:
 
         return await_that(submitted, "a job submitted")[0]
 
+    def in_the_middle(self, games: int = ENOUGH) -> str:
+        """Wait until the first job plays and has journaled games; its id."""
+        job = self.job()
+        await_that(lambda: self.judged() >= games, "games in the journals")
+        return job
+
+    def kill(self, sign: signal.Signals = signal.SIGKILL) -> None:
+        """End Snakemake as a rebooted login node does it: no time to cancel anything."""
+        self.process.send_signal(sign)
+        assert self.wait() == -sign
+
     # ---- looking on ----------------------------------------------------------------------------
+
+    def states(self) -> list[str]:
+        """Of all lives of all jobs."""
+        return [life.state for life in lives(self.all_jobs())]
 
     def games(self, model: str) -> list[dict]:
         """The journal's lines."""
@@ -262,13 +263,9 @@ class Campaign:
         """What clients asked the demo judges, in the order of the calls' ends."""
         logs = (self.folder / "requests").glob("*.jsonl")
         calls = [line for log in logs for line in read_lines(log)]
-        # On an idle judge, as on a slow machine, the supervisor asks whether its engine lives.
+        # On an idle judge, as on a slow machine, the batch asks whether its engine lives.
         games = [call for call in calls if call["user"] != "supervisor"]
         return sorted(games, key=lambda call: call["out"])
-
-    def replies(self) -> int:
-        """Calls that were answered."""
-        return sum(call["status"] == 200 for call in self.requests())
 
     def asked_again(self) -> int:
         """Games of a campaign that has ended that were asked more than once.
@@ -296,25 +293,21 @@ class Campaign:
 
     def judgments(self) -> dict[str, list]:
         """model -> lines of its judgment file, without what varies from run to run."""
-        return {model: self.judgment(model) for model in self.names}
+        found = {model: read_lines(self.judgment_file(model)) for model in self.names}
+        for game in (game for lines in found.values() for line in lines for game in line["games"]):
+            for key in VOLATILE:
+                game.pop(key, None)
+        return found
 
     def judgment_file(self, model: str) -> Path:
         return self.folder / f"data/tiny/model_judgment/demo-judge/{model}.jsonl"
-
-    def judgment(self, model: str) -> list[dict]:
-        lines = read_lines(self.judgment_file(model))
-        for line in lines:
-            line["games"] = [
-                {key: value for key, value in game.items() if key not in VOLATILE}
-                for game in line["games"]
-            ]
-        return lines
 
     def batches(self) -> list[dict]:
         """batches/<batch>.json of batches that are jobs, in order of their models' names."""
         folder = self.root / "batches"
         names = [path for path in folder.glob("*.json") if len(path.stem) == len("01234567")]
-        return sorted((json.loads(path.read_text()) for path in names), key=models_of)
+        found = [json.loads(path.read_text()) for path in names]
+        return sorted(found, key=lambda batch: batch["models"])
 
     def batch_logs(self) -> list[dict]:
         """logs/<batch>/batch.json in the same order."""
@@ -330,29 +323,17 @@ class Campaign:
         path = self.root / "logs" / batch / name
         return path.read_text() if path.exists() else ""
 
-    def processes(self) -> list[str]:
-        """Commands still running on this machine that name this campaign's folder."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit() or int(entry.name) == os.getpid():
-                continue
-            try:
-                command = (
-                    (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                )
-            except OSError:
-                continue
-            if f"{self.folder}/" in command or f"{self.folder} " in command:
-                found.append(f"{entry.name} {command[:200]}")
-        return found
+    def processes(self) -> dict[int, list[str]]:
+        """Commands still running on this machine that name this campaign's folder, by pid."""
+        return processes_that_name(str(self.folder))
 
     def process_of(self, script: str) -> int:
         """Process id of the one that runs a script; the shell that started it names it too."""
-        for line in self.processes():
-            pid, program, *rest = line.split()
-            if "python" in program and any(word.endswith(script) for word in rest[:1]):
-                return int(pid)
-        raise AssertionError(f"no {script} among {self.processes()}")
+        found = self.processes()
+        for pid, (program, *rest) in found.items():
+            if "python" in program and rest[0].endswith(script):
+                return pid
+        raise AssertionError(f"no {script} among {found}")
 
     def monitor(self) -> dict:
         command = [sys.executable, "workflow/scripts/monitor.py", "--json"]
@@ -378,17 +359,35 @@ class Campaign:
         await_that(lambda: not self.queued(), "an empty queue")
 
 
-def models_of(batch: dict) -> list[str]:
-    return batch["models"]
+def edit(path: Path, changes: dict) -> None:
+    """Merge changes into a YAML file; None takes a key out."""
+    found = yaml.safe_load(path.read_text())
+    merge(found, changes)
+    path.write_text(yaml.safe_dump(found))
 
 
-def write_lines(path: Path, lines: Iterable[dict]) -> None:
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+def merge(into: dict, changes: dict) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict):
+            into[key] = into.get(key) or {}
+            merge(into[key], value)
+        elif value is None:
+            into.pop(key, None)
+        else:
+            into[key] = value
+
+
+def processes_that_name(text: str) -> dict[int, list[str]]:
+    """pid -> command of every process in whose command line a text stands."""
+    found = {process.pid: process.info["cmdline"] for process in psutil.process_iter(["cmdline"])}
+    return {pid: words for pid, words in found.items() if text in " ".join(words or ())}
+
+
+def holders_of_locks() -> set[int]:
+    """Processes that hold a lock of the kernel's, by flock or fcntl."""
+    return {int(line.split()[-4]) for line in Path("/proc/locks").read_text().splitlines()}
 
 
 def read_lines(path: Path) -> list[dict]:
     """Whole lines of a JSONL file that may be written at this moment."""
-    if not path.exists():
-        return []
-    text = path.read_text()
-    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines() if line]
+    return [line.obj for line in iter_lines(path) if line.obj] if path.exists() else []

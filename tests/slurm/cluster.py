@@ -35,6 +35,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 STATE = Path(os.environ.get("ARENA_SLURM_DIR", "/var/tmp/arena-slurm"))
@@ -77,10 +79,9 @@ def install() -> None:
         raise ClusterError("needs root: packages are installed and munged runs as its own user")
     if not missing:
         return
-    apt = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "-q", "-y"]
-    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    run([*apt, "update"], env=quiet)
-    run([*apt, "install", "--no-install-recommends", *PACKAGES], env=quiet)
+    apt = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qy", "-oDPkg::Lock::Timeout=300")
+    run(*apt, "update", timeout=None)
+    run(*apt, "install", "--no-install-recommends", *PACKAGES, timeout=None)
 
 
 def start() -> None:
@@ -94,9 +95,8 @@ def start() -> None:
     shutil.rmtree(STATE, ignore_errors=True)
     for folder in ("log", "run", "ctld", "mysql", *(f"spool/{node}" for node in NODES)):
         (STATE / folder).mkdir(parents=True)
-    ports = dict(
-        zip(("mysql", "slurmdbd", "slurmctld", *NODES), free_ports(3 + len(NODES)), strict=True)
-    )
+    services = ("mysql", "slurmdbd", "slurmctld", *NODES)
+    ports = dict(zip(services, free_ports(len(services)), strict=True))
     start_munge()
     start_database(ports["mysql"])
     write_configuration(ports)
@@ -111,58 +111,31 @@ def start_munge() -> None:
     munge = pwd.getpwnam("munge")
     folder = STATE / "munge"
     folder.mkdir()
-    (folder / "key").write_bytes(os.urandom(128))
-    (folder / "key").chmod(0o400)
-    for path in (folder, folder / "key"):
+    (folder / "key-file").write_bytes(os.urandom(128))
+    (folder / "key-file").chmod(0o400)
+    for path in (folder, folder / "key-file"):
         os.chown(path, munge.pw_uid, munge.pw_gid)
     STATE.chmod(0o755)
-    socket_file = folder / "socket"
-    options = {"socket": socket_file, "key-file": folder / "key", "pid-file": folder / "pid"}
-    options |= {"log-file": folder / "log", "seed-file": folder / "seed"}
-    run(
-        [
-            "runuser",
-            "-u",
-            "munge",
-            "--",
-            "munged",
-            *(f"--{key}={value}" for key, value in options.items()),
-        ]
-    )
-    await_that(socket_file.exists, "munged", folder / "log")
+    files = ("socket", "key-file", "pid-file", "log-file", "seed-file")
+    options = [f"--{name}={folder / name}" for name in files]
+    run("runuser", "-u", "munge", "--", "munged", *options)
+    await_that((folder / "socket").exists, "munged", folder / "log-file")
 
 
 def start_database(port: int) -> None:
     """A MariaDB of its own, on loopback; nobody keeps its data, so it need not survive a crash."""
     data, log = STATE / "mysql", STATE / "log" / "mariadb.log"
     shutil.chown(data, "mysql", "mysql")
-    run(
-        [
-            "mariadb-install-db",
-            "--no-defaults",
-            "--user=mysql",
-            f"--datadir={data}",
-            "--skip-test-db",
-            "--auth-root-authentication-method=normal",
-        ]
-    )
-    options = [
-        "--no-defaults",
-        "--user=mysql",
-        f"--datadir={data}",
-        f"--socket={data}/socket",
-        f"--port={port}",
-    ]
-    options += [
-        "--bind-address=127.0.0.1",
-        f"--pid-file={data}/pid",
-        "--innodb-buffer-pool-size=64M",
-    ]
-    options += ["--innodb-flush-log-at-trx-commit=0", "--innodb-lock-wait-timeout=900"]
-    background(["mariadbd", *options], log)
-    client = ["mariadb", "--no-defaults", f"--socket={data}/socket", "-e"]
-    await_that(lambda: quiet([*client, "select 1"]), "mariadbd", log)
-    run([*client, f"grant all on slurm_acct_db.* to slurm@'%' identified by '{PASSWORD}'"])
+    own = ("--no-defaults", "--user=mysql", f"--datadir={data}")
+    normal = "--auth-root-authentication-method=normal"
+    run("mariadb-install-db", *own, "--skip-test-db", normal)
+    here = (f"--socket={data}/socket", f"--port={port}", "--bind-address=127.0.0.1")
+    small = ("--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=0")
+    patient = "--innodb-lock-wait-timeout=900"
+    background(log, "mariadbd", *own, *here, *small, patient, f"--pid-file={data}/pid")
+    client = ("mariadb", "--no-defaults", f"--socket={data}/socket", "-e")
+    await_that(lambda: succeeds(*client, "select 1"), "mariadbd", log)
+    run(*client, f"grant all on slurm_acct_db.* to slurm@'%' identified by '{PASSWORD}'")
 
 
 def write_configuration(ports: dict[str, int]) -> None:
@@ -228,40 +201,38 @@ PartitionName=high Nodes=n3,n6 PriorityTier=10 PreemptMode=OFF
 PartitionName=frail Nodes=n4,n5 PreemptMode=OFF
 """)
     # A terminal stands for a GPU: it is there and makes Slurm set CUDA_VISIBLE_DEVICES.
-    (STATE / "gres.conf").write_text(
-        "".join(
-            f"NodeName={node} Name=gpu Type=a100 File=/dev/tty[0-{GPUS - 1}]\n" for node in NODES
-        )
-    )
-    (STATE / "cgroup.conf").write_text(
-        "CgroupAutomount=no\nConstrainCores=no\nConstrainRAMSpace=no\n"
-    )
+    gpus = f"Name=gpu Type=a100 File=/dev/tty[0-{GPUS - 1}]"
+    lines = "".join(f"NodeName={node} {gpus}\n" for node in NODES)
+    (STATE / "gres.conf").write_text(lines)
+    cgroup = "CgroupAutomount=no\nConstrainCores=no\nConstrainRAMSpace=no\n"
+    (STATE / "cgroup.conf").write_text(cgroup)
 
 
 def start_slurm() -> None:
     log = STATE / "log"
-    background(["slurmdbd", "-D"], log / "slurmdbd.out")
-    await_that(lambda: slurm("sacctmgr", "-n", "list", "cluster"), "slurmdbd", log / "slurmdbd.log")
-    slurm("sacctmgr", "-i", "add", "cluster", CLUSTER)
-    slurm("sacctmgr", "-i", "add", "account", "research", f"Cluster={CLUSTER}", "Description=tests")
-    slurm("sacctmgr", "-i", "add", "user", "root", "Account=research", "DefaultAccount=research")
+    background(log / "slurmdbd.out", "slurmdbd", "-D")
+    manager = ("sacctmgr", "-i", "-n")
+    await_that(lambda: succeeds(*manager, "list", "cluster"), "slurmdbd", log / "slurmdbd.log")
+    run(*manager, "add", "cluster", CLUSTER)
+    run(*manager, "add", "account", "research", f"Cluster={CLUSTER}", "Description=tests")
+    run(*manager, "add", "user", "root", "Account=research", "DefaultAccount=research")
     start_controller()
-    slurm("sacctmgr", "-i", "add", "qos", "long")
-    slurm("sacctmgr", "-i", "modify", "user", "root", "set", "qos+=long")
+    run(*manager, "add", "qos", "long")
+    run(*manager, "modify", "user", "root", "set", "qos+=long")
     for node in NODES:
         # The shell is the namespace's first process, which has to wait for orphans.
-        own = ["unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", 'slurmd -D -N "$0"; exit']
-        background([*own, node], log / f"slurmd.{node}.out")
+        own = ("unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", 'slurmd -D -N "$0"; exit')
+        background(log / f"slurmd.{node}.out", *own, node)
     await_that(up, "all nodes idle", log / "slurmctld.log")
     # Of a week that no test comes to, since others' jobs would have to keep away.
     when = ("starttime=now+7days", "duration=1:00:00", "nodes=n1", "users=root")
-    slurm("scontrol", "create", "reservation", "reservationname=my_workshop", *when)
+    run("scontrol", "create", "reservation", "reservationname=my_workshop", *when)
 
 
 def start_controller() -> None:
     log = STATE / "log"
-    background(["slurmctld", "-D"], log / "slurmctld.out")
-    await_that(lambda: slurm("scontrol", "ping"), "slurmctld", log / "slurmctld.log")
+    background(log / "slurmctld.out", "slurmctld", "-D")
+    await_that(lambda: succeeds("scontrol", "ping"), "slurmctld", log / "slurmctld.log")
 
 
 def stop_controller() -> None:
@@ -275,9 +246,9 @@ def up() -> bool:
     """Whether every node of this cluster takes jobs and its accounting answers."""
     if LINK.resolve() != CONF or not CONF.exists():
         return False
-    states = dict(line.split() for line in slurm_out("sinfo", "-hN", "-o", "%N %t").splitlines())
+    states = dict(line.split() for line in output("sinfo", "-hN", "-o", "%N %t").splitlines())
     usable = {node for node, state in states.items() if state in ("idle", "mix", "alloc", "comp")}
-    return usable == set(NODES) and slurm("sacct", "-n", "-X")
+    return usable == set(NODES) and succeeds("sacct", "-n", "-X")
 
 
 def absence() -> str | None:
@@ -293,20 +264,14 @@ def absence() -> str | None:
 
 def stop() -> None:
     """End this cluster's jobs and daemons."""
-    if CONF.exists() and slurm("scontrol", "ping"):
-        slurm("scancel", "--full", "--user=root")
-        deadline = time.monotonic() + 20  # KillWait and some
-        while slurm_out("squeue", "-h") and time.monotonic() < deadline:
-            time.sleep(0.2)
+    if CONF.exists() and succeeds("scontrol", "ping"):
+        succeeds("scancel", "--full", "--user=root")
+        comes_true(lambda: not output("squeue", "-h"), 20)  # KillWait and some
     for sign in (signal.SIGTERM, signal.SIGKILL):
         for pid in own_processes():
-            try:
+            with suppress(ProcessLookupError):
                 os.kill(pid, sign)
-            except ProcessLookupError:
-                continue
-        deadline = time.monotonic() + 10
-        while own_processes() and time.monotonic() < deadline:
-            time.sleep(0.1)
+        comes_true(lambda: not own_processes(), 10)
     if LINK.is_symlink() and LINK.readlink() == CONF:
         LINK.unlink()
     if left := own_processes():
@@ -317,8 +282,8 @@ def status() -> int:
     if not up():
         print("down: start it with `tests/slurm/cluster.py start`")
         return 1
-    print(slurm_out("sinfo", "-o", "%P %a %l %D %t %N %G"), end="")
-    print(slurm_out("squeue", "-o", "%i %P %T %M %N %b %k"), end="")
+    print(output("sinfo", "-o", "%P %a %l %D %t %N %G"), end="")
+    print(output("squeue", "-o", "%i %P %T %M %N %b %k"), end="")
     return 0
 
 
@@ -326,78 +291,69 @@ def own_processes() -> list[int]:
     """Ids of this cluster's daemons, told by SLURM_CONF or by its folder in their command line."""
     daemons = ("munged", "mariadbd", "slurmdbd", "slurmctld", "slurmd", "slurmstepd:", "slurmstepd")
     found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended, or is not ours to look at
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             surroundings = (entry / "environ").read_bytes().decode(errors="replace")
-        except OSError:  # it ended, or is not ours to look at
-            continue
-        name = Path(command.split(" ")[0]).name
-        if name in daemons and (f"{STATE}/" in command or f"SLURM_CONF={CONF}" in surroundings):
-            found.append(int(entry.name))
+            ours = f"{STATE}/" in command or f"SLURM_CONF={CONF}" in surroundings
+            if ours and Path(command.split(" ")[0]).name in daemons:
+                found.append(int(entry.name))
     return found
 
 
 def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
             each.bind(("127.0.0.1", 0))
         return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
-def slurm_env() -> dict[str, str]:
+def environment() -> dict[str, str]:
     return os.environ | {"SLURM_CONF": str(CONF)}
 
 
-def slurm(*command: str) -> bool:
-    return quiet(command, env=slurm_env())
-
-
-def slurm_out(*command: str) -> str:
+def call(*command: str, timeout: float | None = READY_S) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, env=slurm_env(), capture_output=True, text=True, timeout=READY_S
-    ).stdout
+        command, env=environment(), capture_output=True, text=True, timeout=timeout
+    )
 
 
-def quiet(command: list[str] | tuple[str, ...], **options) -> bool:
-    return subprocess.run(command, capture_output=True, timeout=READY_S, **options).returncode == 0
+def succeeds(*command: str) -> bool:
+    return call(*command).returncode == 0
 
 
-def run(command: list[str], **options) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, **options)
+def output(*command: str) -> str:
+    return call(*command).stdout
+
+
+def run(*command: str, timeout: float | None = READY_S) -> None:
+    done = call(*command, timeout=timeout)
     if done.returncode:
-        raise ClusterError(
-            f"{' '.join(command)}: exit {done.returncode}\n{(done.stdout + done.stderr)[-3000:]}"
-        )
+        said = (done.stdout + done.stderr)[-3000:]
+        raise ClusterError(f"{' '.join(command)}: exit {done.returncode}\n{said}")
 
 
-def background(command: list[str], log: Path) -> None:
+def background(log: Path, *command: str) -> None:
     """Start a daemon in a session of its own, so that ending the caller does not end it."""
+    streams = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
     with log.open("ab") as out:
         subprocess.Popen(
-            command,
-            env=slurm_env(),
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-            cwd="/",
+            command, env=environment(), stdout=out, start_new_session=True, cwd="/", **streams
         )
 
 
-def await_that(condition, what: str, log: Path) -> None:
-    deadline = time.monotonic() + READY_S
-    while not condition():
-        if time.monotonic() > deadline:
-            tail = log.read_text(errors="replace")[-3000:] if log.exists() else "(no log)"
-            raise ClusterError(f"{what}: not ready after {READY_S} s; end of {log}:\n{tail}")
+def comes_true(condition: Callable[[], object], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()) and time.monotonic() < deadline:
         time.sleep(0.1)
+    return bool(found)
+
+
+def await_that(condition: Callable[[], object], what: str, log: Path) -> None:
+    if not comes_true(condition, READY_S):
+        tail = log.read_text(errors="replace")[-3000:] if log.exists() else "(no log)"
+        raise ClusterError(f"{what}: not ready after {READY_S} s; end of {log}:\n{tail}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.campaign import PROJECT, Campaign, await_that, lives, slurm, state
+from tests.slurm.campaign import (
+    PATIENCE_S,
+    PROJECT,
+    Campaign,
+    await_that,
+    holders_of_locks,
+    processes_that_name,
+    sbatch,
+    slurm,
+    state,
+)
 
 
 def test_files_are_seen_late(campaign):
@@ -27,13 +37,13 @@ def test_files_are_seen_late(campaign):
     binds = [shlex.join(["mount", "--bind", str(cover), str(at)]) for at, cover in covers.items()]
     inside = " && ".join([*binds, 'exec "$@"'])
     late.wrap = ["unshare", "--mount", "--propagation", "private", "sh", "-c", inside, "sh"]
-    late.start()
+    late.start("--latency-wait", str(PATIENCE_S))
     job = late.job()
     await_that(lambda: "(missing locally)" in slurm_log(late, job), "the job waiting for its batch")
     shutil.copytree(covers[batches], batches, dirs_exist_ok=True)
 
-    await_that(lambda: "Waiting at most 60 seconds for missing files" in late.text(), "a wait")
-    assert [life.state for life in lives(late.jobs())] == ["COMPLETED"]
+    await_that(lambda: f"Waiting at most {PATIENCE_S} seconds" in late.text(), "a wait")
+    await_that(lambda: late.states() == ["COMPLETED"], "the job's end")
     namespace = f"--mount=/proc/{late.process.pid}/ns/mnt"
     subprocess.run(["nsenter", namespace, "umount", str(played)], check=True)
 
@@ -53,35 +63,35 @@ def slurm_log(campaign: Campaign, job: str) -> str:
 
 HOLD = """
 import sys, time
-sys.path.insert(0, {scripts!r})
+sys.path.insert(0, sys.argv[1])
 from arena.journals.lock import Lock
-lock, first = Lock({journal!r}), True
+lock, first = Lock(sys.argv[2]), True
 while holder := lock.try_acquire(first=first):
-    open({said!r} + ".waits", "w").write(str(holder))
+    open("waits", "w").write(str(holder))
     first = False
     time.sleep(0.5)
-open({said!r}, "w").write(str(time.time()))
-time.sleep({seconds})
+open("has", "w").close()
+time.sleep(float(sys.argv[3]))
 """
 
 
 @pytest.fixture
 def contender(tmp_path: Path):
-    """A Slurm job that takes the lock of a journal and says when it has it.
+    """A Slurm job that takes the lock of a journal and says in files when it waits and has it.
 
     Each on a node of its own, where the other's processes are not known.
     """
     jobs = []
 
     def submit(name: str, seconds: int, node: str) -> tuple[str, Path]:
-        said = tmp_path / f"{name}.has"
-        script = tmp_path / f"{name}.py"
-        values = {"scripts": str(PROJECT / "workflow/scripts"), "said": str(said)}
-        values |= {"journal": str(tmp_path / "games.jsonl"), "seconds": seconds}
-        script.write_text(HOLD.format(**values))
-        asked = ["--parsable", "-t", "5", "-w", node, "-o", str(tmp_path / f"{name}.out")]
-        jobs.append(slurm("sbatch", *asked, "--wrap", f"exec {sys.executable} {script}").strip())
-        return jobs[-1], said
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "hold.py").write_text(HOLD)
+        command = [sys.executable, folder / "hold.py", PROJECT / "workflow/scripts"]
+        command += [tmp_path / "games.jsonl", seconds]
+        wrapped = shlex.join(map(str, command))
+        jobs.append(sbatch("-t", "5", "-w", node, "-D", str(folder), "--wrap", f"exec {wrapped}"))
+        return jobs[-1], folder
 
     yield submit
     slurm("scancel", *jobs, check=False)
@@ -89,29 +99,17 @@ def contender(tmp_path: Path):
 
 def test_lock_of_a_job_that_is_dead(contender, tmp_path):
     """It is kept while the holder's Slurm job lives and free when Slurm says that it has ended."""
-    first, has = contender("first", 300, "n1")
-    await_that(has.exists, "the first job's lock")
+    first, folder = contender("first", 300, "n1")
+    await_that((folder / "has").exists, "the first job's lock")
     holder = json.loads((tmp_path / "games.jsonl.lock").read_text())
     assert holder["slurm_job_id"] == first
-    assert not held_by_flock()  # a file system on which flock does nothing changes nothing
-    _, then = contender("second", 0, "n2")
-    waits = tmp_path / "second.has.waits"
-    await_that(waits.exists, "the second job waiting")
-    assert f"Slurm job {first}" in waits.read_text()
-    assert not then.exists()
+    # A file system on which flock does nothing changes nothing.
+    assert not holders_of_locks() & processes_that_name(str(folder)).keys()
+    _, other = contender("second", 0, "n2")
+    await_that((other / "waits").exists, "the second job waiting")
+    assert f"Slurm job {first}" in (other / "waits").read_text()
+    assert not (other / "has").exists()
     slurm("scancel", "--signal=KILL", "--full", first)
-    await_that(then.exists, "the second job's lock")  # by its heartbeat it would take 5 minutes
+    # By its heartbeat it would take 5 minutes.
+    await_that((other / "has").exists, "the second job's lock")
     assert state(first) in ("CANCELLED", "FAILED")
-
-
-def held_by_flock() -> bool:
-    """Whether a process with our library in it holds any lock of the kernel's."""
-    holders = {line.split()[4] for line in Path("/proc/locks").read_text().splitlines()}
-    for pid in holders - {"-1"}:
-        try:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-        except OSError:
-            continue
-        if "first.py" in command:
-            return True
-    return False

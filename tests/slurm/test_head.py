@@ -5,87 +5,68 @@ import re
 import shutil
 import signal
 import subprocess
-from pathlib import Path
 
 from tests.slurm.campaign import (
+    LATER,
     PROJECT,
     WHOLE_S,
     Campaign,
     await_that,
     has_ended,
+    holders_of_locks,
     lives,
+    sbatch,
     slurm,
+    start_now,
     state,
 )
-from tests.slurm.conftest import PARALLEL
+from tests.slurm.conftest import GAMES, ends_well
 
 
-def kill(campaign: Campaign, sign: signal.Signals = signal.SIGKILL) -> None:
-    """As a rebooted login node does it: no time to cancel anything."""
-    campaign.process.send_signal(sign)
-    assert campaign.wait(60) == -sign
-
-
-def test_killed_and_started_again(campaign, reference, figures):
+def test_killed_and_started_again(campaign, reference):
     """Its jobs run on; the new run's job of the same batch waits, and launches no judge."""
-    struck = campaign(options="--slots 2 --seconds 3")  # so that the first job outlives two starts
+    # Two minutes, so that the first job outlives two starts.
+    struck = campaign(options="--slots 1 --seconds 2")
     struck.start()
-    struck.job()
-    await_that(lambda: struck.judged() >= 12, "games in the journals")
+    struck.in_the_middle()
     before = struck.judged()
-    kill(struck)
+    struck.kill()
     assert struck.run() == 1  # "Directory cannot be locked"
     assert "--unlock" in struck.text()
     assert struck.run("--unlock") == 0
-    assert struck.run() == 0, struck.text()
-    first, second = (lives(struck.jobs(run))[0] for run in (1, 4))
+    struck.start()
+    assert ends_well(struck, reference, before) == 0
+    first, second = lives(struck.all_jobs())
     assert (first.state, second.state) == ("COMPLETED", "COMPLETED")
-    again = struck.asked_again()
-    assert again == 0
-    assert len(struck.requests()) == struck.judged() == 60
+    assert len(struck.requests()) == GAMES
     (batch,) = struck.batches()
     assert f"Slurm job {first.id} is playing" in struck.log(batch["batch"])
     one, other = struck.attempts()
     assert (one["slurm_job_id"], other["slurm_job_id"]) == (first.id, second.id)
     assert other["start"] < one["end"] <= other["end"]
     assert one["launched"] and not other["launched"]
-    assert struck.judgments() == reference
-    struck.nothing_left()
-    figures("head killed while its job ran", struck, games_before=before, asked_again=again)
 
 
-def test_two_nodes_play_the_same_models(campaign, reference, figures):
+def test_two_nodes_play_the_same_models(campaign, reference):
     """Jobs of two runs, each on its node: one waits for the other, and goes on when that dies."""
     struck = campaign(options="--slots 1 --seconds 2")  # two minutes
-    on_node(struck, "n1")
+    struck.ask_for(slurm_extra="'--nodelist=n1'")
     struck.start()
-    first = struck.job()
-    await_that(lambda: struck.judged() >= 12, "games in the journals")
-    kill(struck, signal.SIGHUP)  # its terminal was closed
+    first = struck.in_the_middle()
+    struck.kill(signal.SIGHUP)  # its terminal was closed
     assert struck.run("--unlock") == 0
-    on_node(struck, "n2")
+    struck.ask_for(slurm_extra="'--nodelist=n2'")
     struck.start()
     second = struck.job()
     await_that(lambda: waiting_for(struck, first) == set(struck.names), "the second job waiting")
     assert (state(first), state(second)) == ("RUNNING", "RUNNING")
-    assert no_lock_of_the_kernel(struck)  # so nothing depends on whether flock does anything
+    # So nothing depends on whether flock does anything.
+    assert not holders_of_locks() & struck.processes().keys()
     before = struck.judged()
     slurm("scancel", first)
-    assert struck.wait() == 0, struck.text()
+    ends_well(struck, reference, before)
     jobs = lives([first, second])
     assert [(job.state, job.node) for job in jobs] == [("CANCELLED", "n1"), ("COMPLETED", "n2")]
-    again = struck.asked_again()
-    assert 12 <= before < 60
-    assert again <= PARALLEL
-    assert struck.judged() == 60
-    assert struck.judgments() == reference
-    struck.nothing_left()
-    figures("two nodes, the same models", struck, games_before=before, asked_again=again)
-
-
-def on_node(campaign: Campaign, node: str) -> None:
-    asked = {"slurm_extra": f"'--nodelist={node}'"}
-    campaign.edit_profile(lambda profile: profile["set-resources"]["gen_judgment"].update(asked))
 
 
 def waiting_for(campaign: Campaign, job: str) -> set[str]:
@@ -95,30 +76,22 @@ def waiting_for(campaign: Campaign, job: str) -> set[str]:
     return set(re.findall(words, logs))
 
 
-def no_lock_of_the_kernel(campaign: Campaign) -> bool:
-    """Whether no process of the campaign holds a lock of flock or fcntl."""
-    holders = {line.split()[4] for line in Path("/proc/locks").read_text().splitlines()}
-    return not holders & {line.split()[0] for line in campaign.processes()}
-
-
-def test_killed_with_jobs_in_the_queue(campaign, figures):
+def test_killed_with_jobs_in_the_queue(campaign):
     """A job that starts after its head has died does its work; the next run has nothing to ask."""
     struck = campaign(models=1, options="")
-    begin = {"slurm_extra": "'--begin=now+1hour'"}
-    struck.edit_profile(lambda profile: profile["set-resources"]["gen_judgment"].update(begin))
+    struck.ask_for(slurm_extra=LATER)
     struck.start()
     job = struck.job()
-    kill(struck)
+    struck.kill()
     assert state(job) == "PENDING"
-    slurm("scontrol", "update", f"jobid={job}", "StartTime=now")
+    start_now(job)
     await_that(lambda: has_ended(job), "the orphan's end", WHOLE_S)
     assert state(job) == "COMPLETED"
     assert struck.judged() == 20
     assert struck.run("--unlock") == 0
-    struck.edit_profile(lambda profile: profile["set-resources"]["gen_judgment"].pop("slurm_extra"))
+    struck.ask_for(slurm_extra=None)
     assert struck.run() == 0, struck.text()
     assert len(struck.requests()) == 20
-    figures("head killed while its job waited", struck)
 
 
 def test_stop_this_campaign_only(campaign, tmp_path):
@@ -128,14 +101,11 @@ def test_stop_this_campaign_only(campaign, tmp_path):
     """
     page = (PROJECT / "docs/slurm.md").read_text()
     (command,) = re.findall(r"^\*\*Stop this campaign.*?```\n(.*?)```", page, re.M | re.S)
-    other = slurm(
-        "sbatch", "--parsable", "-t", "5", "-o", "/dev/null", "--wrap", "sleep 300"
-    ).strip()
+    other = sbatch("-t", "20", "--wrap", "sleep 1000")
     struck = campaign("my campaign")
     struck.start()
-    job = struck.job()
-    await_that(lambda: struck.judged() > 0, "a game")
-    kill(struck)
+    job = struck.in_the_middle(1)
+    struck.kill()
     link = tmp_path / "link"
     link.symlink_to(struck.folder)
     subprocess.run(f"cd {link}\n{command}", shell=True, check=True)
@@ -149,8 +119,7 @@ def test_interrupted(campaign):
     """Ctrl-C cancels the campaign's jobs by itself."""
     struck = campaign()
     struck.start()
-    job = struck.job()
-    await_that(lambda: struck.judged() > 0, "a game")
+    job = struck.in_the_middle(1)
     struck.process.send_signal(signal.SIGINT)
     assert struck.wait() == 1
     await_that(lambda: state(job) == "CANCELLED", "the end of the campaign's job")
@@ -159,11 +128,10 @@ def test_interrupted(campaign):
 
 def test_terminated(campaign):
     """SIGTERM submits nothing more and waits for the jobs that run."""
-    struck = campaign(models=2, config={"batch_size": 1}, options="--slots 2 --seconds 0.5")
-    struck.edit_profile(lambda profile: profile.update(jobs=1))
+    struck = campaign(models=2, config={"batch_size": 1}, options="--slots 1 --seconds 1")
+    struck.edit_profile({"jobs": 1})
     struck.start()
-    job = struck.job()
-    await_that(lambda: struck.judged() > 0, "a game")
+    job = struck.in_the_middle(1)
     struck.process.send_signal(signal.SIGTERM)
     assert struck.wait() == 1
     assert struck.jobs() == [job]  # and not the second batch's
@@ -188,9 +156,8 @@ def test_interrupted_while_it_asks_for_states(campaign, tmp_path):
     slow.chmod(0o755)
     struck = campaign()
     struck.start(PATH=f"{tmp_path}:{os.environ['PATH']}")
-    job = struck.job()
+    job = struck.in_the_middle(1)
     await_that(asks.exists, "the question for states")
-    await_that(lambda: struck.judged() > 0, "a game")
     struck.process.send_signal(signal.SIGINT)
     await_that(lambda: "Terminating processes" in struck.text(), "the interrupt heard")
     go_on.touch()
@@ -199,20 +166,17 @@ def test_interrupted_while_it_asks_for_states(campaign, tmp_path):
     struck.nothing_left()
 
 
-def test_as_a_slurm_job(campaign, reference, figures, tmp_path):
+def test_as_a_slurm_job(campaign, reference, tmp_path):
     """SLURM_* variables of the head's own job do not reach the jobs that it submits."""
     inner = campaign(options="")
-    command = " ".join(inner.command())
     script = tmp_path / "head.sh"
-    script.write_text(f"#!/bin/sh\ncd {inner.folder}\nexec {command} > snakemake.1.out 2>&1\n")
+    command = f"exec {' '.join(inner.command())} > snakemake.1.out 2>&1"
+    script.write_text(f"#!/bin/sh\ncd {inner.folder}\n{command}\n")
     inner.runs = 1
-    asked = ["--cpus-per-task=1", "--mem=2G", "-t", "30", "--nodes=1", "--ntasks=1"]
-    output = tmp_path / "head.out"
-    head = slurm("sbatch", "--parsable", *asked, "-o", str(output), str(script)).strip()
+    head = sbatch("--cpus-per-task=1", "--mem=2G", "-t", "30", "-N", "1", "-n", "1", str(script))
     await_that(lambda: has_ended(head), "the head's end", WHOLE_S)
     assert state(head) == "COMPLETED", inner.text()
     (job,) = lives(inner.jobs())
     assert (job.state, job.gpus, job.cores, job.memory) == ("COMPLETED", 2, 8, "62.50G")
     assert inner.judgments() == reference
     inner.nothing_left()
-    figures("head as a job", inner, head=head)

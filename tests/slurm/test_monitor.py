@@ -4,15 +4,13 @@ The plugin names all jobs of a run alike, so which batch a waiting job is for ca
 queue; and nothing of ours runs yet that could have said it.
 """
 
-import csv
-import os
-import signal
 import subprocess
 import sys
 
 import pytest
 
-from tests.slurm.campaign import Campaign, await_that, lives, slurm
+from tests.slurm.campaign import LATER, Campaign, await_that, lives, slurm, start_now
+from tests.workflow.conftest import read_tsv
 
 
 def jobs(campaign: Campaign) -> list[dict]:
@@ -29,11 +27,7 @@ def waiting(campaign) -> Campaign:
     """Two batches whose jobs wait for their time, which has not come."""
     sizes = {"batch_size": 2, "retries": 0}
     struck = campaign(options="--slots 1 --seconds 6", config=sizes)  # m03: two minutes
-
-    def later(profile):
-        profile["set-resources"]["gen_judgment"]["slurm_extra"] = "'--begin=now+1hour'"
-
-    struck.edit_profile(later)
+    struck.ask_for(slurm_extra=LATER)
     struck.start()
     await_that(lambda: len(struck.jobs()) == 2, "two jobs submitted")
     await_that(lambda: states(struck) == ["queued", "queued"], "both jobs seen to wait")
@@ -47,7 +41,7 @@ def test_jobs_are_told_by_batch_from_submission_to_end(waiting):
     assert (first["models"], second["models"]) == (["m01", "m02"], ["m03"])
     assert [model["at"] for model in waiting.monitor()["models"]] == ["queued"] * 3
 
-    slurm("scontrol", "update", f"jobid={second['job']}", "StartTime=now")
+    start_now(second["job"])
     await_that(lambda: states(waiting) == ["queued", "running"], "the second batch playing")
     seen = jobs(waiting)[1]
     (life,) = lives([second["job"]])
@@ -55,8 +49,7 @@ def test_jobs_are_told_by_batch_from_submission_to_end(waiting):
     await_that(lambda: waiting.monitor()["models"][2]["played"] > 0, "games of m03")
 
     # Its head dies: the jobs stay, and so does what is known of them.
-    os.killpg(waiting.process.pid, signal.SIGKILL)
-    waiting.process.wait()
+    waiting.kill()
     assert jobs(waiting)[0]["job"] == first["job"]
 
     slurm("scancel", second["job"])
@@ -77,13 +70,12 @@ def test_a_job_that_will_never_start_is_named(waiting):
     assert await_that(named, "the held job named")[0]["grave"]
 
 
-def test_gpu_hours_are_those_of_the_accounting(campaign, figures):
+def test_gpu_hours_are_those_of_the_accounting(campaign):
     done = campaign(options="--load-seconds 2", config={"gpu_hour_cost": 3.0})
     assert done.run() == 0, done.text()
     command = [sys.executable, "workflow/scripts/ledger.py", str(done.root), "--price", "3"]
     subprocess.run(command, cwd=done.folder, check=True, capture_output=True)
-    with (done.root / "ledger.tsv").open() as file:
-        batch, total = csv.DictReader(file, delimiter="\t")
+    batch, total = read_tsv(done.root / "ledger.tsv")
     (life,) = lives(done.jobs())
     hours = life.elapsed * life.gpus / 3600
     assert life.gpus == 2
@@ -93,4 +85,3 @@ def test_gpu_hours_are_those_of_the_accounting(campaign, figures):
     assert float(batch["start_s"]) >= 2
     held = sum(float(batch[key]) for key in ("start_s", "busy_s", "idle_s"))
     assert held == pytest.approx(life.elapsed)
-    figures("ledger", done, gpu_hours=batch["gpu_hours"], held=round(held))

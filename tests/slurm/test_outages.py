@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.slurm import cluster
-from tests.slurm.campaign import await_that, has_ended, lives
-
-AWAY = 120  # s
+from tests.slurm.campaign import await_that, has_ended
+from tests.slurm.conftest import GAMES, ends_well
 
 
 @pytest.fixture
@@ -33,24 +32,24 @@ def back(conf: Path) -> None:
     conf.write_text(cluster.CONF.read_text())
 
 
-def test_accounting_is_away_for_two_minutes(campaign, reference, figures, conf):
+def none_asked_twice(campaign, reference, before) -> None:
+    ends_well(campaign, reference, before)
+    assert campaign.states() == ["COMPLETED"]
+    assert len(campaign.requests()) == GAMES
+
+
+def test_accounting_is_away_for_two_minutes(campaign, reference, conf):
     """The job ends meanwhile; its end is seen when slurmdbd is back."""
     struck = campaign()
     struck.start(SLURM_CONF=str(conf))
-    job = struck.job()
-    await_that(lambda: struck.judged() >= 12, "games in the journals")
+    job = struck.in_the_middle()
+    before = struck.judged()
     away(conf, "AccountingStoragePort")
     began = time.time()
-    await_that(lambda: has_ended(job) and time.time() - began > AWAY, "two minutes")
+    await_that(lambda: has_ended(job) and time.time() - began > 120, "two minutes")
     assert struck.process.poll() is None
     back(conf)
-    assert struck.wait() == 0, struck.text()
-    (life,) = lives(struck.jobs())
-    assert life.state == "COMPLETED"
-    assert struck.judgments() == reference
-    assert len(struck.requests()) == 60
-    struck.nothing_left()
-    figures("no accounting for two minutes", struck)
+    none_asked_twice(struck, reference, before)
 
 
 def test_controller_is_away_while_submitting(campaign, reference, conf):
@@ -66,23 +65,17 @@ def test_controller_is_away_while_submitting(campaign, reference, conf):
 
 
 @pytest.mark.alone
-def test_controller_is_away_while_a_job_runs(campaign, reference, figures):
+def test_controller_is_away_while_a_job_runs(campaign, reference):
     """slurmctld is stopped for a minute, in which the batch plays its games and ends."""
     struck = campaign()
     struck.start()
-    struck.job()
-    await_that(lambda: struck.judged() >= 12, "games in the journals")
+    struck.in_the_middle()
+    before = struck.judged()
     cluster.stop_controller()
     began = time.time()
     try:
-        await_that(lambda: struck.judged() == 60 and time.time() - began > 60, "all games")
+        await_that(lambda: struck.judged() == GAMES and time.time() - began > 60, "all games")
         assert struck.process.poll() is None
     finally:
         cluster.start_controller()
-    assert struck.wait() == 0, struck.text()
-    (life,) = lives(struck.jobs())
-    assert life.state == "COMPLETED"
-    assert struck.judgments() == reference
-    assert len(struck.requests()) == 60
-    struck.nothing_left()
-    figures("no controller for a minute", struck)
+    none_asked_twice(struck, reference, before)

@@ -9,7 +9,7 @@ import sys
 import pytest
 import yaml
 
-from tests.slurm.campaign import PROJECT, Campaign, await_that, lives, slurm
+from tests.slurm.campaign import PROJECT, lives, slurm
 
 README = (PROJECT / "profiles/README.md").read_text()
 
@@ -19,28 +19,6 @@ def block(holds: str) -> dict:
     blocks = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
     (found,) = [text for text in blocks if holds in text]
     return yaml.safe_load(found)
-
-
-def paste(profile: dict, lines: dict) -> None:
-    """Put a block in its place; a key without a value is taken out."""
-    for key, value in lines.items():
-        if isinstance(value, dict):
-            profile[key] = profile.get(key) or {}
-            paste(profile[key], value)
-        elif value is None:
-            profile.pop(key, None)
-        else:
-            profile[key] = value
-
-
-def request(campaign: Campaign, text: str) -> str:
-    """What Slurm says that it was asked for; the job is cancelled then."""
-    campaign.edit_profile(lambda profile: paste(profile, block(text)))
-    campaign.start()
-    asked = slurm("scontrol", "show", "job", "--oneliner", campaign.job())
-    campaign.process.send_signal(signal.SIGINT)
-    assert campaign.wait() == 1
-    return asked
 
 
 @pytest.mark.parametrize(
@@ -56,11 +34,17 @@ def request(campaign: Campaign, text: str) -> str:
     ids=["account", "kind", "mem-per-gpu", "cpus-per-gpu", "constraint", "qos"],
 )
 def test_request(campaign, text, asked):
-    shown = request(campaign(models=1, questions=1), text)
+    """What Slurm says that it was asked for."""
+    site = campaign(models=1, questions=1)
+    site.edit_profile(block(text))
+    site.start()
+    shown = slurm("scontrol", "show", "job", "--oneliner", site.job())
     assert re.search(asked, shown), shown
+    site.process.send_signal(signal.SIGINT)
+    assert site.wait() == 1
 
 
-def test_gres_setup_and_a_proxy(campaign, figures, tmp_path):
+def test_gres_setup_and_a_proxy(campaign, tmp_path):
     """To the end: GPUs by gres, a module and an environment, a proxy that leads nowhere."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "vllm"], check=True)
     setup = block("source ~/envs")["judge"]["setup"]
@@ -70,9 +54,9 @@ def test_gres_setup_and_a_proxy(campaign, figures, tmp_path):
     site = campaign(models=1, questions=2, options="", judge=judge)
     marker = site.folder / "environment"
     config = yaml.safe_load((site.folder / "config/config.yaml").read_text())
-    config["judge"]["command"] = f"env > {marker}; exec {config['judge']['command']}"
-    (site.folder / "config/config.yaml").write_text(yaml.safe_dump(config))
-    site.edit_profile(lambda profile: paste(profile, block("gres: gpu:a100:2")))
+    command = f"env > {marker}; exec {config['judge']['command']}"
+    site.configure({"judge": {"command": command}})
+    site.edit_profile(block("gres: gpu:a100:2"))
     nowhere = "http://127.0.0.1:9"
     assert site.run(http_proxy=nowhere, https_proxy=nowhere, HTTP_PROXY=nowhere) == 0, site.text()
     (job,) = lives(site.jobs())
@@ -83,7 +67,6 @@ def test_gres_setup_and_a_proxy(campaign, figures, tmp_path):
     assert seen["PATH"].startswith(f"{tmp_path}/vllm/bin:")
     assert len(seen["CUDA_VISIBLE_DEVICES"].split(",")) == 2
     assert len(site.requests()) == site.judged() == 4
-    figures("gres, behind a proxy", site)
 
 
 def test_without_accounting(campaign, tmp_path):
@@ -92,25 +75,22 @@ def test_without_accounting(campaign, tmp_path):
     nothing.write_text("#!/bin/sh\necho 'Slurm accounting storage is disabled' >&2\nexit 1\n")
     nothing.chmod(0o755)
     site = campaign(models=2, questions=2, config={"batch_size": 1}, options="")
-    site.edit_profile(lambda profile: paste(profile, block("slurm-status-command: squeue")))
+    site.edit_profile(block("slurm-status-command: squeue"))
     assert site.run(PATH=f"{tmp_path}:{os.environ['PATH']}") == 0, site.text()
     assert [life.state for life in lives(site.jobs())] == ["COMPLETED"] * 2
 
 
-def test_rehearsal(campaign, figures):
+def test_rehearsal(campaign):
     """The whole campaign on the user's own settings, with the demo judge and without a GPU."""
     user = campaign(models=4, questions=2, config={"batch_size": 2}, options="--fail path")
-    user.edit_profile(lambda profile: paste(profile, block("slurm_account: research")))
+    user.edit_profile(block("slurm_account: research"))
     other = ["--default-resources", "slurm_account=research", "slurm_partition=high"]
     assert user.run("--config", "rehearsal=true", *other) == 0, user.text()
     jobs = lives(user.jobs())
-    assert [(life.state, life.gpus, life.cores, life.partition) for life in jobs] == [
-        ("COMPLETED", 0, 2, "high")
-    ] * 2
+    seen = [(life.state, life.gpus, life.cores, life.partition) for life in jobs]
+    assert seen == [("COMPLETED", 0, 2, "high")] * 2
     assert not list(user.folder.glob("data/tiny/model_judgment/**/*.jsonl"))
-    rehearsed = list((user.folder / "results/rehearsal").rglob("leaderboard.txt"))
-    assert len(rehearsed) == 1
-    assert "toy" in rehearsed[0].read_text().lower()
+    (rehearsed,) = (user.folder / "results/rehearsal").rglob("leaderboard.txt")
+    assert "toy" in rehearsed.read_text().lower()
     assert not (user.folder / "results/tiny").exists()
-    await_that(lambda: not user.processes(), "the end of all processes")
-    figures("rehearsal", user)
+    user.nothing_left()

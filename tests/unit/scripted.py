@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,7 @@ class Call:
     again: int
     body: dict[str, Any]
     request: Request = field(repr=False)
+    at: float = field(default_factory=time.monotonic)
 
     @property
     def user(self) -> str:

@@ -2,21 +2,7 @@
 
 import random
 
-import arena.client.adaptive_limit
-import pytest
 from arena.client.adaptive_limit import FIRST_DELAY, LONGEST_DELAY, AdaptiveLimit, delay
-
-
-@pytest.fixture
-def now(monkeypatch) -> list[float]:
-    clock = [100.0]
-    monkeypatch.setattr(arena.client.adaptive_limit.time, "monotonic", lambda: clock[0])
-    return clock
-
-
-def test_it_starts_at_its_ceiling():
-    assert AdaptiveLimit(16).limit == 16
-    assert AdaptiveLimit(0).limit == 1
 
 
 def test_too_many_cuts_by_a_third_once_a_second(now):
@@ -52,7 +38,9 @@ def test_retry_after_holds(now):
 
 
 def test_a_new_share(now):
+    assert AdaptiveLimit(0).limit == 1
     limit = AdaptiveLimit(4)
+    assert limit.limit == 4
     limit.set_ceiling(8)
     assert limit.limit == 8
     limit.throttled(None)

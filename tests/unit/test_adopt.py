@@ -1,8 +1,6 @@
 """Judgments that others made: what is taken, what stays open, and what happens to the file."""
 
-import dataclasses
 import json
-import shutil
 from datetime import datetime
 from pathlib import Path
 
@@ -11,17 +9,22 @@ from arena.data.games import plan_games
 from arena.data.judgments import is_foreign
 from arena.data.questions import Question
 from arena.journals.adopt import adopt, adopt_all, move_aside, report_adoption
-from arena.journals.journal import Journal, read_records
+from arena.journals.journal import NO_TOKENS, Journal, read_records
 from arena.journals.lock import Lock
 from arena.journals.replay import open_games
+from arena.setup.settings import Settings
 from arena.support.errors import JournalError
+from arena.support.jsonl import dump_line
 from test_games import PLAIN, answers, settings
+
+from tests.synthetic import settings_of
 
 UIDS = ("q1", "q2", "q3")
 QUESTIONS = [Question(uid, "hard", f"What is {uid}?", n) for n, uid in enumerate(UIDS, 1)]
 OURS = answers(**{uid: f"mine {uid}" for uid in UIDS})
 THEIRS = {"base": answers(**{uid: f"base {uid}" for uid in UIDS})}
 GAMES = plan_games(settings(), QUESTIONS, OURS, THEIRS)
+CUT = {"judgment": "and so", "finish_reason": "length"}
 CATEGORIES = dict.fromkeys(UIDS, "hard")
 
 
@@ -40,41 +43,37 @@ def first_shape(uid: str, **changes) -> dict:
     return line | {"games": games} | changes
 
 
-def older_shape(uid: str, **changes) -> dict:
+def older_shape(uid: str) -> dict:
     games = [
-        {
-            "user_prompt": prompt(uid, index)[1]["content"],
-            "judgment": f"I say [[{label}]]",
-            "score": label,
-        }
-        for index, label in enumerate(("B>A", "A>B"))
+        {"user_prompt": prompt[1]["content"], "judgment": judgment["answer"], "score": score}
+        for score, judgment, prompt in (game.values() for game in first_shape(uid)["games"])
     ]
-    return {"question_id": uid, "model": "m", "judge": "judge", "games": games} | changes
+    return {"question_id": uid, "model": "m", "judge": "judge", "games": games}
 
 
-def scripts_shape(uid: str) -> dict:
-    return {"question_id": uid, "games": [{"judgment": "[[B>A]]"}, {"judgment": "[[A>B]]"}]}
+def scripts_shape(uid: str, **keys) -> dict:
+    return keys | {"question_id": uid, "games": [{"judgment": "[[B>A]]"}, {"judgment": "[[A>B]]"}]}
+
+
+def with_prompts(change) -> dict:
+    line = first_shape("q1")
+    for game in line["games"]:
+        game["prompt"] = change(game["prompt"])
+    return line
 
 
 @pytest.fixture
 def take(tmp_path):
     """Write lines to a file, adopt it; returns what became of it and the journal's records."""
 
-    def write_and_adopt(*lines, model="m", with_settings=None):
+    def write_and_adopt(*lines):
         path = tmp_path / "m.jsonl"
-        texts = (line if isinstance(line, str) else json.dumps(line) for line in lines)
-        path.write_text("".join(f"{text}\n" for text in texts))
+        texts = (f"{line}\n" if isinstance(line, str) else dump_line(line) for line in lines)
+        path.write_text("".join(texts))
         journal_path = tmp_path / "games" / "m.jsonl"
         with Journal(journal_path) as journal:
-            result = adopt(
-                path,
-                model=model,
-                settings=with_settings or settings(),
-                games=GAMES,
-                categories=CATEGORIES,
-                known=journal.records.keys(),
-                append=journal.append,
-            )
+            known = set(journal.records)
+            result = adopt(path, "m", settings(), GAMES, CATEGORIES, known, journal.append)
         return result, {(r.uid, r.game): r for r in read_records(journal_path)}
 
     return write_and_adopt
@@ -91,15 +90,6 @@ def test_every_shape_is_taken_under_todays_digests(take, shape):
     assert [records["q1", 0].label, records["q1", 1].label] == ["B>A", "A>B"]
 
 
-def test_a_taken_game_was_played_and_not_spent(take, tmp_path):
-    _, records = take(first_shape("q1"))
-    record = records["q1", 0]
-    assert (record.attempts, record.seconds) == (0, 0.0)
-    assert record.usage == {"prompt": 0, "cached": 0, "completion": 0}
-    assert record.reason == "adopted from m.jsonl"
-    assert record.answer == "I say [[B>A]]"
-
-
 def test_a_file_cut_short_leaves_the_rest_open(take):
     result, _ = take(first_shape("q1"), json.dumps(first_shape("q2"))[:-30])
     assert (result.taken.total(), result.open) == (2, 4)
@@ -107,106 +97,66 @@ def test_a_file_cut_short_leaves_the_rest_open(take):
 
 
 @pytest.mark.parametrize(
-    ("games", "taken", "why"),
+    ("line", "taken", "why"),
     [
-        ([None, None], 0, {"null": 2}),
-        ([{"judgment": "[[A>B]]"}], 1, {}),
-        ([{"judgement": "[[A>B]]"}, None], 1, {"null": 1}),
-        ([{"score": "so it is [[A>B]]"}, {"score": None}], 1, {"unreadable": 1}),
-        ([{"judgment": "$ERROR$"}, {"judgment": {"answer": "\n\n"}}], 0, {"unreadable": 2}),
-        ([{"judgment": {"answer": None}}, {"judgment": 7}], 0, {"unreadable": 2}),
-        ([{"score": "A>B"}, {"score": "A>>A"}], 2, {}),
-        (["text", []], 0, {"null": 2}),
+        *(
+            (first_shape("q1", games=games), taken, why)
+            for games, taken, why in (
+                ([None, None], 0, {"null": 2}),
+                ([{"judgment": "[[A>B]]"}], 1, {}),
+                ([{"judgement": "[[A>B]]"}, None], 1, {"null": 1}),
+                ([{"score": "so it is [[A>B]]"}, {"score": None}], 1, {"unreadable": 1}),
+                ([{"judgment": "$ERROR$"}, {"judgment": {"answer": "\n"}}], 0, {"unreadable": 2}),
+                ([{"judgment": {"answer": None}}, {"judgment": 7}], 0, {"unreadable": 2}),
+                ([{"score": "A>B"}, {"score": "A>>A"}], 2, {}),
+                (["text", []], 0, {"null": 2}),
+                ([{"judgment": "[[A>B]]", "toy": True}], 0, {"judge": 1}),
+            )
+        ),
+        (first_shape("q1", baseline="gpt-4-0314"), 0, {"baseline": 2}),
+        (first_shape("q1", judge="another"), 0, {"judge": 2}),
+        (first_shape("q1") | {"uid": "q9"}, 0, {"question": 2}),
+        (with_prompts(lambda said: [{"content": "Judge harshly."}, said[1]]), 0, {"prompt": 2}),
+        (with_prompts(lambda said: ["Judge.", "another question"]), 0, {"prompt": 2}),
+        (with_prompts(lambda said: [part["content"] for part in said]), 2, {}),
+        (first_shape("q1", model="old"), 2, {}),  # renamed: known by its prompts alone
+        (scripts_shape("q1", model="old"), 0, {"model": 2}),
     ],
 )
-def test_flawed_games(take, games, taken, why):
-    result, _ = take(first_shape("q1", games=games))
+def test_what_is_taken_and_why_the_rest_is_not(take, line, taken, why):
+    result, records = take(line)
     assert (result.taken.total(), dict(result.left)) == (taken, why)
-    assert result.open == 6 - taken
-
-
-def test_only_the_verdict_is_stored_as_a_reply_that_says_so(take):
-    _, records = take(first_shape("q1", games=[{"score": "a>b"}, {"score": "A>>A"}]))
-    first, second = records["q1", 0], records["q1", 1]
-    assert (first.label, first.answer) == ("A>B", "[[A>B]]")
-    assert first.reason == "adopted from m.jsonl; the file holds its verdict only"
-    assert (second.state, second.label, second.answer) == ("unparsed", None, "A>>A")
-
-
-def test_a_reply_without_a_verdict_was_paid_for(take):
-    cut = {"judgment": "and so", "finish_reason": "length"}
-    result, records = take(first_shape("q1", games=[{"judgment": "who knows"}, cut]))
-    assert result.taken == {"unparsed": 1, "truncated": 1}
-    assert records["q1", 0].reason == "adopted from m.jsonl; no verdict in the reply"
-
-
-def test_the_text_counts_where_the_stored_score_differs(take):
-    _, records = take(first_shape("q1", games=[{"judgment": "[[A>B]]", "score": "B>A"}]))
-    assert records["q1", 0].label == "A>B"
+    assert (result.open, len(records)) == (6 - taken, taken)
 
 
 @pytest.mark.parametrize(
-    ("changes", "why"),
+    ("game", "ended", "answer", "reason"),
     [
-        ({"baseline": "gpt-4-0314"}, "baseline"),
-        ({"judge": "another"}, "judge"),
-        ({"uid": "q9"}, "question"),
+        ({"judgment": "[[A>B]]", "score": "B>A"}, ("ok", "A>B"), "[[A>B]]", ""),
+        ({"score": "a>b"}, ("ok", "A>B"), "[[A>B]]", "; the file holds its verdict only"),
+        ({"score": "A>>A"}, ("unparsed", None), "A>>A", "; no verdict in the reply"),
+        ({"judgment": "hm"}, ("unparsed", None), "hm", "; no verdict in the reply"),
+        (CUT, ("truncated", None), "and so", "; no verdict in the reply"),
+        # Our own file without its journal keeps its states.
+        ({"judgment": {"answer": ""}, "state": "too_long"}, ("too_long", None), None, ""),
     ],
 )
-def test_a_line_about_something_else_is_left_out(take, changes, why):
-    result, records = take(first_shape("q1") | changes)
-    assert (dict(result.left), records) == ({why: 2}, {})
-
-
-def test_another_prompt_is_left_out(take):
-    line = first_shape("q1")
-    line["games"][0]["prompt"][0] = {"role": "system", "content": "Judge harshly."}
-    line["games"][1]["prompt"] = ["Judge.", "another question"]
-    result, _ = take(line)
-    assert dict(result.left) == {"prompt": 2}
-
-
-def test_stored_prompts_may_be_plain_texts(take):
-    line = first_shape("q1")
-    for index, game in enumerate(line["games"]):
-        game["prompt"] = [message["content"] for message in prompt("q1", index)]
-    assert take(line)[0].taken.total() == 2
-
-
-def test_a_renamed_model_is_known_by_its_prompts_and_by_nothing_else(take):
-    with_prompts, without = first_shape("q1", model="old"), older_shape("q2", model="old")
-    for game in without["games"]:
-        del game["user_prompt"]
-    result, _ = take(with_prompts, without)
-    assert (result.taken.total(), dict(result.left)) == (2, {"model": 2})
-
-
-def test_a_toy_is_never_taken_for_a_judge(take):
-    line = first_shape("q1")
-    line["games"][0]["toy"] = True
-    assert dict(take(line)[0].left) == {"judge": 1}
-
-
-def test_our_own_file_without_its_journal_keeps_its_states(take):
-    line = first_shape("q1")
-    line["games"][0] |= {"state": "too_long", "score": None, "judgment": {"answer": ""}}
-    _, records = take(line)
-    assert (records["q1", 0].state, records["q1", 0].answer) == ("too_long", None)
+def test_a_taken_game_was_played_and_not_spent(take, game, ended, answer, reason):
+    record = take(first_shape("q1", games=[game]))[1]["q1", 0]
+    assert ((record.state, record.label), record.answer) == (ended, answer)
+    assert record.reason == f"adopted from m.jsonl{reason}"
+    assert (record.attempts, record.seconds, record.usage) == (0, 0.0, NO_TOKENS)
 
 
 def test_conflict_markers_and_doubled_lines(take):
+    """Nor is anything taken twice when the file is adopted again."""
     line = first_shape("q1")
     result, records = take("<<<<<<< HEAD", line, "=======", line, ">>>>>>> theirs")
     assert [line.number for line in result.bad_lines] == [1, 3, 5]
-    assert (result.taken.total(), dict(result.left)) == (2, {"known": 2})
-    assert len(records) == 2
-
-
-def test_adopting_twice_takes_nothing_twice(take):
-    take(first_shape("q1"))
-    result, records = take(first_shape("q1"), first_shape("q2"))
-    assert (result.taken.total(), dict(result.left)) == (2, {"known": 2})
-    assert (result.open, len(records)) == (2, 4)
+    assert (result.taken.total(), dict(result.left), len(records)) == (2, {"known": 2}, 2)
+    result, records = take(line, first_shape("q2"))
+    assert (result.taken.total(), dict(result.left), len(records)) == (2, {"known": 2}, 4)
+    assert result.open == 2
 
 
 def test_the_summary_says_it_all(take):
@@ -223,17 +173,14 @@ def test_the_summary_says_it_all(take):
 
 
 def test_moving_aside_never_overwrites(tmp_path):
-    when = datetime(2026, 3, 4, 5, 6, 7)
-    for text in ("first", "second"):
-        (tmp_path / "m.jsonl").write_text(text)
-        if text == "first":
-            moved = move_aside(tmp_path / "m.jsonl", tmp_path / "adopted", when)
-            assert moved.name == "m.adopted-20260304-050607.jsonl"
-        else:
-            with pytest.raises(JournalError, match="is there already"):
-                move_aside(tmp_path / "m.jsonl", tmp_path / "adopted", when)
-    assert moved.read_text() == "first"
-    assert (tmp_path / "m.jsonl").read_text() == "second"
+    when, file = datetime(2026, 3, 4, 5, 6, 7), tmp_path / "m.jsonl"
+    file.write_text("first")
+    moved = move_aside(file, tmp_path / "adopted", when)
+    assert moved.name == "m.adopted-20260304-050607.jsonl"
+    file.write_text("second")
+    with pytest.raises(JournalError, match="is there already"):
+        move_aside(file, tmp_path / "adopted", when)
+    assert (moved.read_text(), file.read_text()) == ("first", "second")
 
 
 @pytest.mark.parametrize(("times", "asked"), [(0, 0), (1, 1)])
@@ -264,52 +211,34 @@ def test_a_file_is_foreign_without_a_journal_or_without_our_states(tmp_path):
     assert not is_foreign(path, journal)
 
 
-@dataclasses.dataclass
-class Campaign:
-    """What adopt_all needs of `Settings`."""
-
-    folder: Path
-    models: tuple[str, ...] = ("m",)
-
-    @property
-    def root(self) -> Path:
-        return self.folder / "results"
-
-    @property
-    def questions(self) -> Path:
-        return self.folder / "question.jsonl"
-
-    def answer(self, model: str) -> str:
-        return str(self.folder / "model_answer" / f"{model}.jsonl")
-
-    def opponents(self) -> list[tuple[str, str]]:
-        return [("base", self.answer("base"))]
-
-    def judgment(self, model: str) -> str:
-        return str(self.folder / "model_judgment" / f"{model}.jsonl")
-
-    def judgment_params(self) -> dict:
-        return PLAIN
-
-
 @pytest.fixture
-def campaign(tmp_path) -> Campaign:
-    campaign = Campaign(tmp_path)
-    (tmp_path / "model_answer").mkdir()
-    (tmp_path / "model_judgment").mkdir()
+def campaign(tmp_path) -> Settings:
+    """Of the models m and n, whose answers are the same."""
+    prompts = {key: PLAIN[key] for key in ("system_prompt", "prompt_template")}
+    folders = {"root": tmp_path / "results", "judgments_dir": tmp_path / "judgments"}
+    judge = {"temperature": 0.0, "max_tokens": 100}
+    campaign = settings_of(tmp_path, judge, models=("m", "n"), prompts=prompts, **folders)
+    campaign.answers_dir.mkdir()
+    campaign.judgments_dir.mkdir()
     lines = [{"uid": q.uid, "category": q.category, "prompt": q.prompt} for q in QUESTIONS]
-    campaign.questions.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    for model, texts in (("m", OURS), ("base", THEIRS["base"])):
-        lines = [
-            {"uid": a.uid, "messages": [{"content": {"answer": a.text}}]} for a in texts.values()
-        ]
-        Path(campaign.answer(model)).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    campaign.questions.write_text("".join(map(dump_line, lines)))
+    for model, texts in (("m", OURS), ("n", OURS), ("base", THEIRS["base"])):
+        said = {uid: [{"content": {"answer": answer.text}}] for uid, answer in texts.items()}
+        lines = [{"uid": uid, "messages": messages} for uid, messages in said.items()]
+        Path(campaign.answer(model)).write_text("".join(map(dump_line, lines)))
     return campaign
 
 
+def judged(campaign: Settings, *uids: str, model: str = "m") -> Path:
+    """A judgment file of others."""
+    path = Path(campaign.judgment(model))
+    path.write_text("".join(dump_line(first_shape(uid, model=model)) for uid in uids))
+    return path
+
+
 def test_a_campaign_is_adopted_once(campaign):
-    judgment = Path(campaign.judgment("m"))
-    judgment.write_text(json.dumps(first_shape("q2")) + "\n")
+    judgment = judged(campaign, "q2")
+    before = judgment.read_text()
     (dry,) = adopt_all(campaign, dry_run=True)
     assert (dry.taken.total(), dry.open, dry.moved_to) == (2, 4, None)
     assert judgment.exists()
@@ -318,29 +247,25 @@ def test_a_campaign_is_adopted_once(campaign):
     assert (result.taken.total(), result.open) == (2, 4)
     assert not judgment.exists()
     assert result.moved_to.parent == campaign.root / "adopted"
-    assert json.loads(result.moved_to.read_text())["uid"] == "q2"
+    assert result.moved_to.read_text() == before
     assert list(adopt_all(campaign)) == []
 
 
 def test_a_dry_run_knows_the_journal_and_leaves_it_alone(campaign):
-    judgment = Path(campaign.judgment("m"))
-    judgment.write_text(json.dumps(first_shape("q2")) + "\n")
+    judged(campaign, "q2")
     list(adopt_all(campaign))
     torn = campaign.root / "games" / "m.jsonl"
     torn.write_text(torn.read_text() + '{"digest"')
     before = torn.read_bytes()
-    judgment.write_text("".join(json.dumps(first_shape(uid)) + "\n" for uid in ("q2", "q3")))
+    judged(campaign, "q2", "q3")
     (dry,) = adopt_all(campaign, dry_run=True)
     assert (dry.taken.total(), dict(dry.left), dry.open) == (2, {"known": 2}, 2)
     assert torn.read_bytes() == before
 
 
 def test_a_file_without_answers_stays(campaign):
-    shutil.rmtree(campaign.folder / "model_answer")
-    (campaign.folder / "model_answer").mkdir()
-    Path(campaign.answer("base")).write_text("")
-    judgment = Path(campaign.judgment("m"))
-    judgment.write_text(json.dumps(first_shape("q2")) + "\n")
+    Path(campaign.answer("m")).unlink()
+    judgment = judged(campaign, "q2")
     said = []
     assert not report_adoption(campaign, said.append)
     assert "cannot be adopted without the answers" in said[0]
@@ -349,15 +274,12 @@ def test_a_file_without_answers_stays(campaign):
 
 
 def test_a_journal_in_use_keeps_its_file_only(campaign):
-    campaign.models = ("m", "n")
-    shutil.copy(campaign.answer("m"), campaign.answer("n"))
-    for model in campaign.models:
-        Path(campaign.judgment(model)).write_text(json.dumps(first_shape("q2", model=model)) + "\n")
+    files = [judged(campaign, "q2", model=model) for model in campaign.models]
     said = []
     with Lock(campaign.root / "games" / "m.jsonl") as lock:
-        assert lock.try_acquire() is None
+        lock.acquire()
         assert not report_adoption(campaign, said.append)
     assert "is still playing these games" in said[0]
     assert said[1].startswith("n: 2 of 6 games taken")
     assert said[2].startswith("1 file: 2 games taken")
-    assert [Path(campaign.judgment(model)).exists() for model in "mn"] == [True, False]
+    assert [path.exists() for path in files] == [True, False]

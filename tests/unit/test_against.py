@@ -10,7 +10,7 @@ from arena.ranking.leaderboard import make_boards
 from arena.ranking.options import Options
 from arena.support.errors import DataError
 
-from tests.unit.test_judge_health import table
+from tests.judged import table
 
 
 def board(scores, resamples):
@@ -74,14 +74,10 @@ def test_what_cannot_be_compared_is_said(tmp_path, text, message):
     assert message in str(error.value)
 
 
-def test_published_rows_of_the_same_judgments_agree(shared_data, tmp_path, capsys):
+def test_published_rows_of_the_same_judgments_agree(shared_data, published, capsys):
     """The same scores, and intervals of single votes, which are narrower than ours."""
-    published = shared_data / "published-gpt-4o"
-    folder = tmp_path / "bench" / "model_judgment"
-    folder.mkdir(parents=True)
-    (folder / "gpt-4o").symlink_to(published / "model_judgment")
-    asked = ["--data-dir", str(tmp_path), "-b", "bench", "-j", "gpt-4o", "--rule", "v0.1"]
-    file = published / "leaderboard.csv"
+    file = shared_data / "published-gpt-4o" / "leaderboard.csv"
+    asked = ["--data-dir", str(published), "-b", "arena-hard-v0.1", "-j", "gpt-4o"]
     assert show_result.main([*asked, "--rounds", "200", "--against", str(file)]) == 0
     text = capsys.readouterr().out.split("Against leaderboard.csv")[1]
     lines = dict(line.rsplit("  ", 1) for line in text.splitlines() if "  " in line.strip())

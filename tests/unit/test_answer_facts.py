@@ -5,8 +5,9 @@ import os
 
 import pytest
 from arena.data.answer_facts import Facts, FactsMemory, count_cut, facts_of
-from arena.data.answers import Answer, AnswerFile, Problem
+from arena.data.answers import Answer, AnswerFile
 from arena.data.questions import Question
+from arena.support.jsonl import Line
 
 QUESTIONS = [Question(uid, "c", "?", 1) for uid in "abcd"]
 
@@ -16,55 +17,30 @@ def answer(uid, text="x", finish=None, **metadata):
 
 
 def test_facts_of_a_file_with_every_flaw():
-    file = AnswerFile("m.jsonl", "m")
-    for item in (answer("a", ""), answer("c", finish="length"), answer("z"), answer("y")):
-        file.answers[item.uid] = item
-    file.problems = [
-        Problem(3, "unreadable", "torn"),
-        Problem(4, "duplicate", "..."),
-        Problem(5, "unreadable", "later"),
-        Problem(6, "other_model", "named n"),
-    ]
-    assert facts_of(file, QUESTIONS) == Facts(
-        answers=2,
-        missing=(1, 3),
-        duplicates=1,
-        empty=1,
-        cut=1,
-        unreadable=2,
-        strange=2,
-        first_unreadable=(3, "torn"),
-        other_model="named n",
-    )
+    answers = (answer("a", ""), answer("c", finish="length"), answer("z"), answer("y"))
+    bad = [Line(3, None, "torn"), Line(5, None, "later")]
+    file = AnswerFile({one.uid: one for one in answers}, bad, 1, "named n")
+    counts = {"answers": 2, "duplicates": 1, "empty": 1, "cut": 1, "unreadable": 2, "strange": 2}
+    told = Facts(missing=(1, 3), first_unreadable=(3, "torn"), other_model="named n", **counts)
+    assert facts_of(file, QUESTIONS) == told
 
 
 @pytest.mark.parametrize(
-    ("answers", "cut"),
+    ("why", "answers", "cut"),
     [
-        ([answer(u, u, "length") for u in "ab"] + [answer("c", "c", "stop")], 2),
-        ([answer(u, u, token_len=1024) for u in "abc"] + [answer("d", "d", token_len=9)], 3),
-        ([answer(u, u, token_len=1024) for u in "ab"] + [answer("d", "d", token_len=9)], 0),
-        ([answer(u, "same", token_len=7) for u in "abcd"], 0),
-        ([answer(u, u, "stop", token_len=1024) for u in "abcd"], 0),
-        ([answer(u, "", token_len=0) for u in "abcd"], 0),
-        ([answer(u, u) for u in "abcd"], 0),
-        ([answer("a", "a", token_len=None)], 0),
-        ([], 0),
-    ],
-    ids=[
-        "finish_reason",
-        "three at the greatest length",
-        "two are chance",
-        "the same text",
-        "finish_reason wins",
-        "empty",
-        "no lengths",
-        "null length",
-        "none",
+        ("said", [answer(u, u, "length") for u in "ab"] + [answer("c", "c", "stop")], 2),
+        ("three", [answer(u, u, token_len=1024) for u in "abc"] + [answer("d", token_len=9)], 3),
+        ("chance", [answer(u, u, token_len=1024) for u in "ab"] + [answer("d", token_len=9)], 0),
+        ("the same text", [answer(u, "same", token_len=7) for u in "abcd"], 0),
+        ("said not to be", [answer(u, u, "stop", token_len=1024) for u in "abcd"], 0),
+        ("empty", [answer(u, "", token_len=0) for u in "abcd"], 0),
+        ("no lengths", [answer(u, u) for u in "abcd"], 0),
+        ("null length", [answer("a", "a", token_len=None)], 0),
+        ("no answers", [], 0),
     ],
 )
-def test_answers_cut_at_the_token_cap(answers, cut):
-    assert count_cut(answers) == cut
+def test_answers_cut_at_the_token_cap(why, answers, cut):
+    assert count_cut(answers) == cut, why
 
 
 @pytest.fixture
@@ -80,58 +56,45 @@ def answers(tmp_path):
     return write
 
 
-def test_a_file_is_read_once(tmp_path, answers):
-    path, memory = answers("abd"), tmp_path / "memory.json"
-    first = FactsMemory(memory, QUESTIONS)
+@pytest.fixture
+def memory(tmp_path):
+    """Make the memory that a start has, for some questions."""
+    return lambda questions=QUESTIONS: FactsMemory(tmp_path / "memory.json", questions)
+
+
+def test_a_file_is_read_once(tmp_path, answers, memory):
+    path, first = answers("abd"), memory()
     found = first.facts(path)
     assert (found.missing, first.read) == ((2,), 1)
     first.save()
-    second = FactsMemory(memory, QUESTIONS)
-    assert second.facts(path) == found
-    assert second.read == 0
-    before = memory.stat().st_mtime_ns
+    second = memory()
+    assert (second.facts(path), second.read) == (found, 0)
+    before = second.path.stat().st_mtime_ns
     second.save()
-    assert memory.stat().st_mtime_ns == before, "nothing new, nothing written"
+    assert second.path.stat().st_mtime_ns == before, "nothing new, nothing written"
+    assert memory(QUESTIONS[:2]).facts(path).missing == (), "other questions make all facts old"
 
 
-def test_another_size_or_time_is_read_again(tmp_path, answers):
-    path, memory = answers("abd"), tmp_path / "memory.json"
-    first = FactsMemory(memory, QUESTIONS)
+def test_another_size_or_time_is_read_again(tmp_path, answers, memory):
+    path, first = answers("abd"), memory()
     first.facts(path)
     first.save()
     stat = path.stat()
-    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
-    touched = FactsMemory(memory, QUESTIONS)
-    assert touched.facts(path).missing == (2,)
-    assert touched.read == 1
+    later = {"ns": (stat.st_atime_ns, stat.st_mtime_ns + 1)}
+    os.utime(path, **later)
+    touched = memory()
+    assert (touched.facts(path).missing, touched.read) == ((2,), 1)
     touched.save()
     answers("abcd")
-    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
-    grown = FactsMemory(memory, QUESTIONS)
-    assert grown.facts(path).missing == ()
-
-
-def test_other_questions_make_all_facts_old(tmp_path, answers):
-    path, memory = answers("abd"), tmp_path / "memory.json"
-    first = FactsMemory(memory, QUESTIONS)
-    first.facts(path)
-    first.save()
-    assert FactsMemory(memory, QUESTIONS[:2]).facts(path).missing == ()
+    os.utime(path, **later)
+    assert memory().facts(path).missing == ()
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"key": "old", "files": {}}'])
-def test_a_memory_that_cannot_be_used_is_made_anew(tmp_path, answers, content):
-    memory = tmp_path / "memory.json"
-    memory.write_text(content)
-    again = FactsMemory(memory, QUESTIONS)
+def test_a_memory_that_cannot_be_used_is_made_anew(tmp_path, answers, memory, content):
+    (tmp_path / "memory.json").write_text(content)
+    again = memory()
+    assert again.facts(tmp_path / "m.jsonl") is None, "there is no file, which is not remembered"
     assert again.facts(answers("a")).answers == 1
     again.save()
-    assert FactsMemory(memory, QUESTIONS).facts(tmp_path / "m.jsonl").answers == 1
-
-
-def test_a_missing_file_has_no_facts_and_is_not_remembered(tmp_path, answers):
-    memory = FactsMemory(None, QUESTIONS)
-    assert memory.facts(tmp_path / "m.jsonl") is None
-    answers("abcd")
-    assert memory.facts(tmp_path / "m.jsonl").answers == 4
-    memory.save()
+    assert memory().facts(tmp_path / "m.jsonl").answers == 1

@@ -63,7 +63,8 @@ def test_blocks_of_a_checkout_are_read_as_they_are(folder: Path) -> None:
     (config / "gen_answer_config.yaml").write_text("bench_name: b\nmodel_list: [local, far]\n")
     (config / "api_config.yaml").write_text(
         "local: {model: ckpt/a/step_1, endpoints: null, max_tokens: 99, temperature: 0.5}\n"
-        "far:\n  model: org/far\n  endpoints: [{api_base: 'http://127.0.0.1:1/v1', api_key: hidden}]\n"
+        "far:\n  model: org/far\n"
+        "  endpoints: [{api_base: 'http://127.0.0.1:1/v1', api_key: hidden}]\n"
         "  sys_prompt: Be brief.\n  end_think_token: </t>\n  parallel: 3\n"
     )
     writers = resolved(Upstream(folder / "aha")).writers

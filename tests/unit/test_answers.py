@@ -5,6 +5,7 @@ import json
 import pytest
 from arena.data.answers import Answer, read_answers
 from arena.support.errors import DataError
+from arena.support.jsonl import Line
 
 
 def write(tmp_path, *lines, name="m", end="\n"):
@@ -15,13 +16,8 @@ def write(tmp_path, *lines, name="m", end="\n"):
 
 
 def new(uid, content, **more):
-    user = {"role": "user", "content": "?"}
-    return {
-        "uid": uid,
-        "model": "m",
-        "messages": [user, {"role": "assistant", "content": content}],
-        **more,
-    }
+    messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": content}]
+    return {"uid": uid, "model": "m", "messages": messages, **more}
 
 
 def older(uid, content, **turn):
@@ -30,6 +26,7 @@ def older(uid, content, **turn):
 
 
 METADATA = {"token_len": 3, "header_count": {"h1": 1}}
+STOPPED = {"finish_reason": "stop"}
 
 
 @pytest.mark.parametrize(
@@ -44,10 +41,7 @@ METADATA = {"token_len": 3, "header_count": {"h1": 1}}
         (new("a", "x", metadata=METADATA), Answer("a", "x", METADATA, 1)),
         (new("a", "x", metadata=None), Answer("a", "x", None, 1)),
         (new("a", "x", finish_reason="length"), Answer("a", "x", None, 1, "length")),
-        (
-            new("a", "x", metadata={"finish_reason": "stop"}),
-            Answer("a", "x", {"finish_reason": "stop"}, 1, "stop"),
-        ),
+        (new("a", "x", metadata=STOPPED), Answer("a", "x", STOPPED, 1, "stop")),
         (older("a", "x"), Answer("a", "x", None, 1)),
         (older("a", "x", token_len=7), Answer("a", "x", {"token_len": 7}, 1)),
         (older(81, "x") | {"conv_metadata": METADATA}, Answer("81", "x", METADATA, 1)),
@@ -56,8 +50,7 @@ METADATA = {"token_len": 3, "header_count": {"h1": 1}}
 def test_every_shape(tmp_path, line, answer):
     file = read_answers(write(tmp_path, line))
     assert file.answers == {answer.uid: answer}
-    assert file.problems == []
-    assert file.model == "m"
+    assert (file.unreadable, file.duplicates, file.other_model) == ([], 0, None)
 
 
 @pytest.mark.parametrize(
@@ -69,10 +62,7 @@ def test_every_shape(tmp_path, line, answer):
         ({"uid": "a"}, "neither `messages` nor `choices`"),
         ({"uid": "a", "messages": []}, "does not end with the model's answer"),
         ({"uid": "a", "messages": ["x"]}, "does not end with the model's answer"),
-        (
-            {"uid": "a", "messages": [{"role": "user", "content": "?"}]},
-            "does not end with the model's answer",
-        ),
+        ({"uid": "a", "messages": [{"role": "user"}]}, "does not end with the model's answer"),
         (new("a", {"text": "x"}), "`messages[-1].content.answer` is not text"),
         (new("a", 7), "`messages[-1].content.answer` is not text"),
         (new("a", {"answer": {"x": 1}}), "`messages[-1].content.answer` is not text"),
@@ -84,31 +74,23 @@ def test_every_shape(tmp_path, line, answer):
 def test_a_bad_line_is_listed_and_the_others_are_read(tmp_path, line, message):
     file = read_answers(write(tmp_path, new("b", "x"), line, new("c", "y")))
     assert set(file.answers) == {"b", "c"}
-    (problem,) = file.problems
-    assert (problem.line, problem.kind) == (2, "unreadable")
-    assert message in problem.message
+    (bad,) = file.unreadable
+    assert bad.number == 2
+    assert message in bad.error
 
 
 def test_a_torn_last_line(tmp_path):
     file = read_answers(write(tmp_path, new("a", "x"), '{"uid": "b", "mess', end=""))
     assert set(file.answers) == {"a"}
-    assert file.problems[0].line == 2
-    assert file.problems[0].message == "torn: the file ends inside this line"
+    assert file.unreadable == [Line(2, None, "torn: the file ends inside this line")]
 
 
-def test_of_duplicates_the_last_counts(tmp_path):
-    file = read_answers(write(tmp_path, new("a", "x"), new("b", "y"), new("a", "z")))
+def test_of_duplicates_the_last_counts_and_another_models_name_is_noted(tmp_path):
+    lines = [new("a", "x"), new("b", "y"), new("a", "z")]
+    file = read_answers(write(tmp_path, *lines, name="renamed"))
     assert file.answers["a"] == Answer("a", "z", None, 3)
-    (problem,) = file.problems_of("duplicate")
-    assert problem.line == 3
-    assert "already answered in line 1 (another text)" in problem.message
-
-
-def test_another_models_name_is_noted_once(tmp_path):
-    path = write(tmp_path, new("a", "x"), new("b", "y"), name="renamed")
-    (problem,) = read_answers(path).problems
-    assert (problem.kind, problem.line) == ("other_model", 1)
-    assert "'m'" in problem.message
+    assert file.duplicates == 1
+    assert "'m'" in file.other_model
 
 
 @pytest.mark.parametrize(
@@ -119,9 +101,7 @@ def test_empty_answers(text, empty):
 
 
 def test_an_empty_file_has_no_answers(tmp_path):
-    path = tmp_path / "m.jsonl"
-    path.write_bytes(b"")
-    assert read_answers(path).answers == {}
+    assert read_answers(write(tmp_path, end="")).answers == {}
 
 
 def test_a_missing_file_is_an_error(tmp_path):
@@ -134,7 +114,7 @@ def test_both_shapes_of_the_real_files_hold_the_same_answers(shared_data):
         texts = []
         for bench in ("arena-hard-v0.1", "arena-hard-v0.1-older-shape"):
             file = read_answers(shared_data / bench / "model_answer" / f"{name}.jsonl")
-            assert file.problems == []
+            assert file.unreadable == []
             texts.append({uid: answer.text for uid, answer in file.answers.items()})
         assert len(texts[0]) == 500
         assert texts[0] == texts[1]

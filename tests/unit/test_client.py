@@ -4,14 +4,12 @@ import asyncio
 import contextlib
 import dataclasses
 import itertools
-import json
 import os
 import signal
 import socket
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import arena.client.adaptive_limit
 import arena.client.breaker
@@ -101,7 +99,7 @@ def play(tmp_path):
         endpoints = options.pop("endpoints", None) or [{"url": url, "key": KEY}]
         deadline = options.pop("deadline", Deadline())
         timeout = options.pop("timeout", 20.0)
-        during = options.pop("during", None)
+        during = options.pop("during", lambda client: None)
         server = options.pop("server", None)
         told: list[str] = []
 
@@ -116,8 +114,7 @@ def play(tmp_path):
                 tell=told.append,
                 **options,
             )
-            if during:
-                during(client)
+            during(client)
             failure = None
             try:
                 with Interrupts() as interrupts, interrupts.handled_by(client.interrupt):
@@ -128,19 +125,16 @@ def play(tmp_path):
                 await asker.close()
             return client, failure
 
-        def path(model: str) -> Path:
-            return tmp_path / "games" / f"{model}.jsonl"
-
+        journals = {}
         with contextlib.ExitStack() as stack:
-            journals = {
-                model: stack.enter_context(Journal(path(model), {game.digest for game in games}))
-                for model, games in models.items()
-            }
+            for model, games in models.items():
+                journal = Journal(tmp_path / f"{model}.jsonl", {game.digest for game in games})
+                journals[model] = stack.enter_context(journal)
             games = BatchGames(some_settings, models, journals)
             client, failure = asyncio.run(asyncio.wait_for(go(games), 60))
-            records = dict(journals[next(iter(models))].records)
-        lines = {model: list(read_records(path(model))) for model in models}
-        return Played(failure, records, lines[next(iter(models))], told, client, games, lines)
+        lines = {model: list(read_records(journal.path)) for model, journal in journals.items()}
+        first, records = next(iter(models)), journals[next(iter(models))].records
+        return Played(failure, records, lines[first], told, client, games, lines)
 
     return run
 
@@ -153,14 +147,21 @@ def states(played: Played) -> Counter:
     return Counter(record.state for record in played.records.values())
 
 
+def ended(played: Played) -> Counter:
+    """The states of a run without an error."""
+    assert played.error is None
+    return states(played)
+
+
+def stopped(played: Played, kind: type[Exception] = JudgeError) -> str:
+    """The message of a run that ended with an error."""
+    assert isinstance(played.error, kind)
+    return str(played.error)
+
+
 def position(call: Call) -> int:
     """Of the question that a call is about."""
     return int(call.user.split("?")[0].rsplit(" ", 1)[1])
-
-
-def once(first: Reply | None, then=completion):
-    """The first call of each prompt gets `first`, all others a good reply."""
-    return lambda call: first if call.again == 0 else then()
 
 
 def late(seconds: float | Callable[[Call], float]):
@@ -173,6 +174,13 @@ def late(seconds: float | Callable[[Call], float]):
     return script
 
 
+def dead_url() -> str:
+    """Where nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+
+
 def both(*servers) -> list[dict[str, str]]:
     """Addresses of one judge."""
     return [{"url": server.url, "key": KEY} for server in servers]
@@ -181,8 +189,7 @@ def both(*servers) -> list[dict[str, str]]:
 def test_every_game_is_asked_once_and_written_once(play):
     with judge(lambda call: completion(f"about {position(call)} [[B>A]]")) as server:
         played = play(server.url, questions=10)
-    assert played.error is None
-    assert states(played) == {"ok": 20}
+    assert ended(played) == {"ok": 20}
     assert len(server.calls) == len(played.lines) == 20
     record = next(line for line in played.lines if (line.uid, line.game) == ("q7", 1))
     assert (record.label, record.answer, record.attempts) == ("B>A", "about 7 [[B>A]]", 1)
@@ -214,6 +221,9 @@ def test_questions_go_in_order_and_both_games_of_one_are_open_at_once(play):
     assert {position(call) for call in server.calls[:2]} == {0}
 
 
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
@@ -224,40 +234,28 @@ def test_questions_go_in_order_and_both_games_of_one_are_open_at_once(play):
         (Reply(200, "\0{]] no JSON"), "broken"),
         (completion("half", "abort"), "broken"),
         (None, "broken"),
+        (completion("so [[A>B]]").encode()[:-20], "broken"),
+        (b"no HTTP\r\n\r\n", "broken"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\nno length\r\n", "broken"),
+        (OK + b"Connection: close\r\nContent-Encoding: gzip\r\n\r\nbare", "broken"),
     ],
 )
 def test_what_passes_is_ridden_out_and_counted(play, fault, kind):
-    with judge(once(fault)) as server:
+    """The first call of each prompt gets `fault`; bytes are sent as they are."""
+
+    def script(call: Call) -> Reply | None:
+        if call.again == 0 and isinstance(fault, bytes):
+            call.request.send(fault)
+            return None
+        return completion() if call.again else fault
+
+    with judge(script) as server:
         played = play(server.url, questions=4, parallel=2)
-    assert played.error is None
-    assert states(played) == {"ok": 8}
+    assert ended(played) == {"ok": 8}
     assert len(server.calls) == 16
     assert played.client.counts.failed == {kind: 8}
     assert {record.attempts for record in played.lines} == {2}
-
-
-@pytest.mark.parametrize(
-    "sent",
-    [
-        completion("so [[A>B]]").encode()[:-20],
-        b"no HTTP\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno length\r\n",
-        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Encoding: gzip\r\n\r\nbare",
-    ],
-)
-def test_a_reply_that_stops_half_way_or_is_no_http_is_asked_again(play, sent):
-    async def cut(call: Call) -> Reply | None:
-        if call.again:
-            return completion()
-        call.request.send(sent)
-        return None
-
-    with judge(cut) as server:
-        played = play(server.url, questions=2, parallel=2)
-    assert played.error is None
-    assert states(played) == {"ok": 4}
-    assert played.client.counts.failed == {"broken": 4}
-    assert "Bearer" not in played.client._breaker.last
+    assert "Bearer" not in played.client.remark
 
 
 def test_a_reply_byte_by_byte_has_a_time_limit_as_a_whole(play):
@@ -270,44 +268,30 @@ def test_a_reply_byte_by_byte_has_a_time_limit_as_a_whole(play):
         return None
 
     with judge(slow) as server:
-        played = play(server.url, questions=1, parallel=2, timeout=2.0)
+        played = play(server.url, questions=1, timeout=2.0)
     assert states(played) == {"ok": 2}
     assert played.client.counts.failed == {"timeout": 2}
 
 
-def test_a_stall_is_a_time_out(play):
-    stall = late(lambda call: 30 if call.again == 0 and position(call) == 1 else 0)
-    with judge(stall) as server:
-        played = play(server.url, questions=3, timeout=2.0)
-    assert states(played) == {"ok": 6}
-    assert played.client.counts.failed == {"timeout": 2}
-
-
 def test_terminal_states_reach_the_journal_with_their_reasons(play):
-    replies = {
-        0: completion("[[A>B]]"),
-        1: completion("who knows"),
-        2: completion("and so", "length"),
-        3: error(400, "BadRequestError", "too long", param="input_tokens"),
-        4: error(400, "invalid_request_error", "no", code="content_filter"),
-        5: completion(None, refusal="I cannot."),
-        6: completion("a" * 100_000),
-    }
-    with judge(lambda call: replies[position(call)]) as server:
-        played = play(server.url, questions=7)
+    ends = [
+        (completion("[[A>B]]"), "ok", None),
+        (completion("who knows"), "unparsed", "verdict"),
+        (completion("and so", "length"), "truncated", "max_tokens"),
+        (error(400, "BadRequestError", "too long", param="input_tokens"), "too_long", "too long"),
+        (error(400, "invalid", "no", code="content_filter"), "rejected", "content filter"),
+        (completion(None, refusal="I cannot."), "rejected", "I cannot."),
+        (completion("a" * 100_000), "unparsed", "verdict"),
+    ]
+    with judge(lambda call: ends[position(call)][0]) as server:
+        played = play(server.url, questions=len(ends))
     assert played.error is None
     assert len(server.calls) == 14
-    found = {r.uid: (r.state, r.label, r.reason) for r in played.lines if r.game == 0}
-    assert found == {
-        "q0": ("ok", "A>B", None),
-        "q1": ("unparsed", None, "no verdict in the reply"),
-        "q2": ("truncated", None, "the reply reached max_tokens before a verdict"),
-        "q3": ("too_long", None, "too long"),
-        "q4": ("rejected", None, "content filter: no"),
-        "q5": ("rejected", None, "refused: I cannot."),
-        "q6": ("unparsed", None, "no verdict in the reply"),
-    }
-    assert max(len(r.answer or "") for r in played.lines) == 100_000
+    for record in played.lines:
+        _, state, reason = ends[int(record.uid[1:])]
+        assert (record.state, record.label) == (state, "A>B" if state == "ok" else None)
+        assert reason in record.reason if reason else record.reason is None
+    assert max(len(record.answer or "") for record in played.lines) == 100_000
 
 
 def test_games_without_a_verdict_are_asked_again_by_a_setting(play):
@@ -332,18 +316,16 @@ def test_games_without_a_verdict_are_asked_again_by_a_setting(play):
     last = {(r.uid, r.game): r for r in played.records.values()}
     assert last["q0", 0].attempts == last["q1", 0].attempts == 3
     assert last["q0", 0].reason == "verdict after asking again 2 times"
-    assert last["q1", 0].reason == (
-        "the reply reached max_tokens before a verdict, also after asking again 2 times"
-    )
+    assert last["q1", 0].reason.endswith("verdict, also after asking again 2 times")
     assert (last["q1", 0].state, last["q1", 0].label) == ("truncated", None)
 
 
 def test_a_setting_made_later_asks_the_games_that_have_no_verdict(play):
     with judge(lambda call: completion("hm" if call.again == 0 else "[[A>B]]")) as server:
         assert states(play(server.url, questions=2)) == {"unparsed": 4}
-        played = play(server.url, questions=2, settings={"ask_again": {"times": 1}})
-    assert states(played) == {"ok": 4}
-    assert len(server.calls) == 8
+        again = {"ask_again": {"times": 1, "max_tokens": 900}}
+        assert ended(play(server.url, questions=2, settings=again)) == {"ok": 4}
+    assert [call.body["max_tokens"] for call in server.calls] == [100] * 4 + [900] * 4
 
 
 def test_a_next_run_asks_only_what_is_open(play):
@@ -376,45 +358,31 @@ def test_fewer_requests_where_the_judge_says_too_many(play):
 
 
 def test_retry_after_holds_all_requests(play):
-    began = []
-
-    def script(call: Call) -> Reply:
-        began.append(time.monotonic())
-        return Reply(429, "", {"Retry-After": "0.5"}) if call.number == 0 else completion()
-
-    with judge(script) as server:
+    wait = Reply(429, "", {"Retry-After": "0.5"})
+    with judge(lambda call: wait if call.number == 0 else completion()) as server:
         play(server.url, questions=20, parallel=2)
-    pause = max(late - early for early, late in itertools.pairwise(began))
-    assert pause > 0.45
+    assert max(b.at - a.at for a, b in itertools.pairwise(server.calls)) > 0.45
 
 
 def test_a_retry_after_of_a_day_is_not_waited_for(play, monkeypatch):
     monkeypatch.setattr(arena.client.replies, "LONGEST_WAIT", 0.05)
-    day = Reply(429, "", {"Retry-After": "86400"})
+    day = Reply(429, {"error": {"message": "quota"}}, {"Retry-After": "86400"})
     with judge(lambda call: day if call.number == 0 else completion()) as server:
         assert play(server.url).error is None
         server.script = lambda call: day
-        played = play(server.url, questions=6)
-    assert "nothing but refusals" in str(played.error)
-    assert "(it asks us to wait for 86400 s)" in str(played.error)
-
-
-def test_endless_refusals_are_a_used_up_quota(play):
-    with judge(lambda call: Reply(429, json.dumps({"error": {"message": "quota"}}))) as server:
-        played = play(server.url, questions=2)
-    assert isinstance(played.error, JudgeError)
-    assert "nothing but refusals" in str(played.error)
-    assert "quota" in str(played.error)
+        said = stopped(play(server.url, questions=6))
+    assert "nothing but refusals" in said
+    assert "quota (it asks us to wait for 86400 s)" in said
 
 
 def test_a_wrong_key_stops_at_once_and_is_not_repeated(play):
     with judge(lambda call: completion()) as server:
-        played = play(server.url, endpoints=[{"url": server.url, "key": "another-jobs-key-77"}])
-    assert isinstance(played.error, JudgeError)
-    assert "another job's server" in str(played.error)
+        wrong = {"url": server.url, "key": "another-jobs-key-77"}
+        said = stopped(play(server.url, endpoints=[wrong]))
+    assert "another job's server" in said
     assert (server.refused, server.calls) == (1, [])
-    assert "another-jobs-key-77" not in str(played.error)
-    assert "***" in str(played.error), "the server had repeated it"
+    assert "another-jobs-key-77" not in said
+    assert "***" in said, "the server had repeated it"
 
 
 @pytest.mark.parametrize("status", [403, 404, 405, 429])
@@ -422,13 +390,11 @@ def test_a_judge_of_others_that_does_not_list_its_models_is_asked_all_the_same(p
     with judge(lambda call: completion()) as server:
         server.models = lambda: Reply(status, {"error": {"message": "Missing scopes"}})
         external = play(server.url)
-        assert external.error is None
-        assert states(external) == {"ok": 8}
+        assert ended(external) == {"ok": 8}
         assert external.told[0].startswith("warning: ")
         assert str(status) in external.told[0]
         server.models = lambda: Reply(401, "")
-        wrong = play(server.url, questions=5)
-    assert "the server refuses our key" in str(wrong.error)
+        assert "the server refuses our key" in stopped(play(server.url, questions=5))
 
 
 @pytest.mark.parametrize("status", [500, 503])
@@ -436,40 +402,29 @@ def test_a_dead_judge_behind_a_live_api_opens_the_circuit(play, status, impatien
     """It lists its models and fails every game: within the patience we stop, with few calls."""
     with judge(lambda call: error(status, "internal", "EngineDeadError")) as server:
         played = play(server.url, questions=40, parallel=4)
-    assert isinstance(played.error, JudgeError)
-    assert "no reply for" in str(played.error)
-    assert "EngineDeadError" in str(played.error)
+    assert "no reply for" in stopped(played)
+    assert "EngineDeadError" in stopped(played)
     assert len(server.calls) < 25, "one at a time once the circuit is open"
     assert played.records == {}
 
 
 def test_an_external_judge_that_nobody_answers_for_ends_the_job(play, impatient):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    played = play(f"http://127.0.0.1:{port}/v1")
-    assert isinstance(played.error, JudgeError)
-    assert "has been unhealthy for" in str(played.error)
+    assert "has been unhealthy for" in stopped(play(dead_url()))
 
 
 def test_a_judge_that_comes_back_is_played_on_with(play):
     """Twelve failures in a row open the circuit; one good reply closes it."""
     with judge(lambda call: Reply(500, "") if call.number < 12 else completion()) as server:
         played = play(server.url, questions=20, parallel=6)
-    assert played.error is None
-    assert states(played) == {"ok": 40}
+    assert ended(played) == {"ok": 40}
 
 
 def test_the_next_address_is_taken_where_nobody_listens(play):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        dead = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
     with judge(lambda call: completion()) as server:
-        two = [{"url": dead, "key": KEY}, *(one | {"model": "alias"} for one in both(server))]
         server.names = ("alias",)
-        played = play(dead, questions=10, endpoints=two)
-    assert played.error is None
-    assert states(played) == {"ok": 20}
+        two = [{"url": dead_url()}, {"url": server.url, "key": KEY, "model": "alias"}]
+        played = play(server.url, questions=10, endpoints=two)
+    assert ended(played) == {"ok": 20}
     assert {call.body["model"] for call in server.calls} == {"alias"}
     assert played.client._asker._endpoints[0].rests_until > time.monotonic(), "left out for 10 s"
 
@@ -478,8 +433,7 @@ def test_the_next_address_is_taken_where_nobody_listens(play):
 def test_a_failing_address_rests_and_its_games_go_to_the_healthy_one(play, fault):
     with judge(lambda call: fault) as bad, judge(lambda call: completion()) as good:
         played = play(bad.url, questions=20, parallel=4, endpoints=both(bad, good))
-    assert played.error is None
-    assert states(played) == {"ok": 40}
+    assert ended(played) == {"ok": 40}
     assert len(good.calls) == 40
     assert len(bad.calls) <= 4, "those that were open when it failed first"
 
@@ -494,8 +448,7 @@ def test_an_address_that_fails_for_hours_rests_for_minutes():
 def test_where_all_addresses_refuse_us_the_batch_stops(play):
     with judge(lambda call: Reply(401, "")) as one, judge(lambda call: Reply(403, "")) as two:
         played = play(one.url, questions=5, parallel=1, endpoints=both(one, two))
-    assert isinstance(played.error, JudgeError)
-    assert "refuses our key" in str(played.error)
+    assert "refuses our key" in stopped(played)
 
 
 def test_requests_go_to_the_address_with_fewest_open(play):
@@ -520,8 +473,7 @@ def test_a_request_that_every_game_is_refused_for_is_our_mistake(play, text, que
     with judge(lambda call: refusal(text)) as server:
         server.control = lambda: refusal(text)
         played = play(server.url, questions=questions, parallel=4)
-    assert isinstance(played.error, JudgeError)
-    assert text in str(played.error)
+    assert text in stopped(played)
     assert len(server.calls) < 14
     assert server.controls == 1
     assert played.records == {}, "nothing is written: the next run asks them all"
@@ -533,8 +485,7 @@ def test_an_account_that_is_emptied_later_takes_no_game_with_it(play, questions)
     with judge(lambda call: completion() if call.number < 4 else empty) as server:
         server.control = lambda: empty
         played = play(server.url, questions=questions, parallel=2)
-        assert isinstance(played.error, JudgeError)
-        assert "credit balance" in str(played.error)
+        assert "credit balance" in stopped(played)
         assert states(played) == {"ok": 4}
         assert len(server.calls) < 4 + 10 + 2
         server.script, server.control = lambda call: completion(), completion
@@ -579,8 +530,7 @@ def test_refused_games_in_between_are_the_games_own_fault(play, is_odd, odd, con
 
     with judge(script) as server:
         played = play(server.url, questions=12, parallel=1)
-    assert played.error is None
-    assert states(played) == {"rejected": odd, "ok": 24 - odd}
+    assert ended(played) == {"rejected": odd, "ok": 24 - odd}
     assert {record.attempts for record in played.lines} == {1}
     assert (len(server.calls), server.controls) == (24, controls)
 
@@ -593,7 +543,7 @@ def test_a_judge_that_has_replied_is_believed_that_prompts_are_too_long(play):
 
     with judge(script) as server:
         played = play(server.url, questions=12, parallel=1)
-        assert states(played) == {"ok": 2, "too_long": 22}
+        assert ended(played) == {"ok": 2, "too_long": 22}
         assert states(play(server.url, questions=20)) == {"ok": 2, "too_long": 38}
         assert server.controls == 0
         path = played.games.journals["m"].path
@@ -608,8 +558,7 @@ def test_the_control_is_asked_again_like_any_game(play):
     with judge(lambda call: refusal("odd") if position(call) == 3 else completion()) as server:
         server.control = lambda: next(replies, completion())
         played = play(server.url, questions=4, parallel=1)
-    assert played.error is None
-    assert states(played) == {"ok": 6, "rejected": 2}
+    assert ended(played) == {"ok": 6, "rejected": 2}
     assert server.controls == 3
 
 
@@ -631,18 +580,14 @@ def test_a_repetition_that_is_refused_costs_no_text(play):
     assert len(server.calls) == 8, "the next run asks no more"
     record = next(iter(played.records.values()))
     assert (record.state, record.answer, record.attempts) == ("truncated", "A is", 2)
-    assert record.reason.startswith(
-        "the reply reached max_tokens before a verdict; too_long when asked again: 'max_tokens'"
-    )
+    assert "max_tokens before a verdict; too_long when asked again: 'max" in record.reason
 
 
 def test_a_game_that_never_goes_through_leaves_the_others_alone(play):
     with judge(lambda call: Reply(500, "") if position(call) == 0 else completion()) as server:
         played = play(server.url, questions=6, parallel=2)
-    assert isinstance(played.error, OpenGames)
-    assert str(played.error).startswith(
-        "2 games are open: the judge does not answer them (failures: 12 "
-    )
+    said = stopped(played, OpenGames)
+    assert said.startswith("2 games are open: the judge does not answer them (failures: 12 ")
     assert states(played) == {"ok": 10}
 
 
@@ -650,15 +595,15 @@ def test_near_the_jobs_end_open_games_finish_and_no_more_are_asked(play):
     end = Deadline(60 + 10 + 0.7)  # leaves at 60 s, a game needs at least 10
     with judge(late(0.3)) as server:
         played = play(server.url, questions=40, parallel=4, deadline=end)
-    assert isinstance(played.error, OpenGames)
-    assert "the job ends soon" in str(played.error)
+    assert "the job ends soon" in stopped(played, OpenGames)
     assert len(server.calls) == len(played.records) == 80 - left_of(played)
     assert 4 <= len(server.calls) <= 16
 
 
 def test_at_the_end_of_the_job_open_games_are_given_up(play, monkeypatch):
     monkeypatch.setattr(arena.client.deadline, "QUICKEST", 0.5)
-    end = Deadline(2.5, leave=1.0)
+    monkeypatch.setattr(arena.client.deadline, "LEAVE", 1.0)
+    end = Deadline(2.5)
     with judge(late(30)) as server:
         played = play(server.url, questions=2, deadline=end)
     assert isinstance(played.error, OpenGames)
@@ -669,16 +614,10 @@ def test_at_the_end_of_the_job_open_games_are_given_up(play, monkeypatch):
 def test_a_used_up_budget_ends_the_asking(play):
     with judge(lambda call: completion()) as server:
         played = play(
-            server.url,
-            questions=40,
-            parallel=2,
-            exceeded=lambda: (
-                "the budget of 10 games is used up" if len(server.calls) >= 10 else None
-            ),
+            server.url, questions=9, exceeded=lambda: "no" if len(server.calls) > 9 else None
         )
-    assert isinstance(played.error, BudgetSpent)
-    assert "the budget of 10 games is used up. The next run asks only these" in str(played.error)
-    assert 10 <= len(server.calls) <= 12
+    assert "games are open: no. The next run asks only these" in stopped(played, BudgetSpent)
+    assert 10 <= len(server.calls) < 10 + 8
     assert len(played.records) == len(server.calls)
 
 
@@ -686,8 +625,7 @@ def test_a_budget_of_gpu_hours_is_used_up_while_the_judge_loads(play):
     with judge(lambda call: completion()) as server:
         server.models = lambda: error(503, "unavailable_error", "loading")
         played = play(server.url, exceeded=lambda: "no hours" if server.looks > 3 else None)
-    assert isinstance(played.error, BudgetSpent)
-    assert "8 games are open: no hours" in str(played.error)
+    assert "8 games are open: no hours" in stopped(played, BudgetSpent)
     assert server.calls == []
 
 
@@ -701,8 +639,7 @@ def test_a_signal_leaves_a_whole_journal(play, number):
 
     with judge(script) as server:
         played = play(server.url, questions=20, parallel=4)
-    assert isinstance(played.error, Interrupted)
-    assert signal.Signals(number).name in str(played.error)
+    assert signal.Signals(number).name in stopped(played, Interrupted)
     assert [record.state for record in played.lines] == ["ok"] * 4
     assert left_of(played) == 36
 
@@ -723,17 +660,13 @@ def test_games_are_put_on_disk_now_and_then(play, monkeypatch):
 def test_a_lost_lock_stops_the_writing(play):
     with judge(lambda call: completion()) as server:
         played = play(server.url, lost=lambda: "another took it" if len(server.calls) > 3 else None)
-    assert isinstance(played.error, JournalError)
-    assert "another took it" in str(played.error)
+    assert "another took it" in stopped(played, JournalError)
 
 
 def test_our_own_mistakes_are_not_swallowed(play):
-    def broken(client: Client) -> None:
-        client._finish = None
-
     with judge(lambda call: completion()) as server:
-        played = play(server.url, during=broken)
-    assert isinstance(played.error, TypeError)
+        played = play(server.url, during=lambda client: setattr(client, "_finish", None))
+    assert "not callable" in stopped(played, TypeError)
 
 
 def test_no_key_in_what_is_written_or_said(play, caplog):
@@ -788,9 +721,8 @@ def test_a_prompt_that_models_share_is_asked_and_charged_once(play):
         assert len(server.calls) == 20
         again = play(server.url, models={"y": models["y"]})
         assert len(server.calls) == 20, "what a sibling asked is in our own journal"
-    shared = played.by_model["y"]
-    assert [(line.attempts, line.usage["prompt"]) for line in shared] == [(0, 0)] * 10
-    assert shared[0].reason.startswith("the same prompt as game")
+    shared = {(line.attempts, line.usage["prompt"]) for line in played.by_model["y"]}
+    assert (shared, len(played.by_model["y"])) == ({(0, 0)}, 10)
     assert sum(line.usage["prompt"] for line in played.by_model["x"]) == 7 * 10
     assert states(again) == {"ok": 10}
 
@@ -814,6 +746,14 @@ def test_a_shared_prompt_without_a_verdict_is_asked_again_once_for_all(play):
     assert {line.state for line in played.by_model["y"]} == {"unparsed"}
 
 
+def test_a_shared_reply_without_a_verdict_is_everyones_where_none_is_asked_again(play):
+    models, again = {name: plan(settings(), 2, "same") for name in "xy"}, {"times": 1}
+    with judge(lambda call: completion("hm")) as server:
+        enough = {"exceeded": lambda: "no" if len(server.calls) > 3 else None}
+        played = play(server.url, models=models, settings={"ask_again": again}, **enough)
+    assert [line.state for line in played.by_model["y"]] == ["unparsed"] * 4
+
+
 def test_a_model_is_told_as_it_becomes_whole(play):
     """The second model has one question more: it is complete later."""
     told = []
@@ -835,7 +775,7 @@ def test_a_judge_that_is_started_is_waited_for_and_its_end_stops_us(play):
         assert play(server.url, server=StartedServer(gone)).error.kind == "judge_start"
         assert server.calls == []
         died = play(server.url, questions=20, server=StartedServer(lambda: asyncio.sleep(0), gone))
-    assert "CUDA out of memory" in str(died.error)
+    assert "CUDA out of memory" in stopped(died)
     assert len(server.calls) <= 16, "those that were open when five had failed"
 
 
@@ -843,8 +783,7 @@ def test_the_job_ends_before_the_judge_is_ready(play):
     end = Deadline(61.0)  # leaves a second
     started = StartedServer(lambda: asyncio.sleep(60))
     played = play("http://127.0.0.1:9/v1", server=started, deadline=end)
-    assert isinstance(played.error, JobEnds)
-    assert "8 games are open: the job ends before the judge is ready" in str(played.error)
+    assert "8 games are open: the job ends before the judge is ready" in stopped(played, JobEnds)
 
 
 def test_an_extended_job_plays_on(play):
@@ -854,8 +793,7 @@ def test_an_extended_job_plays_on(play):
 
     with judge(late(0.2)) as server:
         played = play(server.url, questions=10, parallel=4, deadline=end)
-    assert played.error is None
-    assert (len(asked), states(played)) == (1, {"ok": 20})
+    assert (len(asked), ended(played)) == (1, {"ok": 20})
     assert played.told[-1] == "the job was given more time"
 
 
@@ -880,9 +818,8 @@ def test_one_real_game_goes_ahead_of_all_others(play):
 def test_a_judge_that_never_gives_a_verdict_is_stopped(play):
     with judge(lambda call: completion("I would rather not say.")) as server:
         played = play(server.url, questions=40, parallel=2, most_without=6)
-        assert isinstance(played.error, JudgeError)
+        assert "I would rather not say." in stopped(played)
         assert played.error.kind == "no_verdict"
-        assert "I would rather not say." in str(played.error)
         assert len(server.calls) <= 6 + 2
         asked = len(played.lines)
         server.script = lambda call: completion()

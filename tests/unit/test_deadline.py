@@ -1,7 +1,7 @@
 """The job's end, and how much of it a batch leaves alone."""
 
 import asyncio
-import os
+import math
 import time
 
 import pytest
@@ -9,17 +9,10 @@ from arena.client.deadline import LEAVE, QUICKEST, Deadline
 
 
 @pytest.fixture
-def squeue(tmp_path, monkeypatch):
-    """A squeue that answers with a script."""
-
-    def make(script: str) -> None:
-        (tmp_path / "squeue").write_text(f"#!/bin/sh\n{script}\n")
-        (tmp_path / "squeue").chmod(0o755)
-        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-        monkeypatch.setenv("SLURM_JOB_ID", "7")
-        monkeypatch.delenv("SLURM_JOB_END_TIME", raising=False)
-
-    return make
+def job(monkeypatch):
+    """We are in one, and only squeue tells its end."""
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.delenv("SLURM_JOB_END_TIME", raising=False)
 
 
 def left(deadline: Deadline) -> float:
@@ -33,56 +26,48 @@ def test_outside_slurm_nothing_ends(monkeypatch):
     assert not endless.is_over()
 
 
-def test_slurm_is_asked_for_the_time_that_is_left(squeue, monkeypatch):
+def test_slurm_is_asked_for_the_time_that_is_left(job, squeue, monkeypatch):
     """Not for the time of day of the end: the clocks of node and controller may differ."""
     squeue('[ "$3" = 7 ] && [ "$5" = %L ] && echo 1-02:03:04')
     monkeypatch.setenv("SLURM_JOB_END_TIME", "1")
     assert left(Deadline.of_this_job()) == pytest.approx(93784, abs=30)
 
 
-def test_a_controller_that_does_not_answer_leaves_the_environment(squeue, monkeypatch):
+def test_a_controller_that_does_not_answer_leaves_the_environment(job, squeue, monkeypatch):
     squeue("exit 1")
     monkeypatch.setenv("SLURM_JOB_END_TIME", str(int(time.time()) + 5000))
     assert left(Deadline.of_this_job()) == pytest.approx(5000, abs=30)
 
 
 @pytest.mark.parametrize("script", ["echo UNLIMITED", "echo NOT_SET", "echo", "exit 1"])
-def test_a_job_without_a_limit_or_an_answer_has_no_end(squeue, script):
+def test_a_job_without_a_limit_or_an_answer_has_no_end(job, squeue, script):
     squeue(script)
-    assert Deadline.of_this_job().end is None
+    assert Deadline.of_this_job().end == math.inf
 
 
 def test_no_game_is_begun_that_would_not_end():
     deadline = Deadline(10_000.0)
-    end = deadline.end
-    assert deadline.leave_at == end - LEAVE
-    assert deadline.drain_at == end - LEAVE - QUICKEST, "before the first game has ended"
+    assert deadline.leave_at == deadline.end - LEAVE
+    assert deadline.drain_at == deadline.leave_at - QUICKEST, "before the first game has ended"
     for seconds in range(1, 101):
         deadline.observe(float(seconds))
-    assert deadline.drain_at == end - LEAVE - 98.0, "two of a hundred may be given up"
-
-
-def test_only_the_last_games_count():
-    deadline = Deadline(10_000.0)
-    deadline.observe(5_000.0)  # the first one waited for the judge to load
+    assert deadline.drain_at == deadline.leave_at - 98.0, "two of a hundred may be given up"
     for _ in range(200):
         deadline.observe(20.0)
-    assert deadline.drain_at == deadline.end - LEAVE - 20.0
+    assert deadline.drain_at == deadline.leave_at - 20.0, "only the last games count"
 
 
-def test_a_game_that_was_open_while_the_job_was_suspended_does_not_count(monkeypatch):
+def test_a_game_that_was_open_while_the_job_was_suspended_does_not_count(now):
     """Its minutes would have the job leave as early before its end."""
-    now = 1000.0
-    monkeypatch.setattr("arena.client.deadline.time.monotonic", lambda: now)
     deadline = Deadline(10_000.0)
     assert not deadline.is_draining()
-    now += 300
+    now[0] += 300
     assert not deadline.is_draining()
-    now += 1
+    now[0] += 1
     deadline.observe(302.0)
     assert deadline.drain_at == deadline.end - LEAVE - QUICKEST
     for _ in range(20):
-        now += 1
+        now[0] += 1
         assert not deadline.is_draining()
     deadline.observe(12.0)
     assert deadline.drain_at == deadline.end - LEAVE - 12

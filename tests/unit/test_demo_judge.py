@@ -1,9 +1,6 @@
 """The demo judge over HTTP, and the tests' judge that is made of it: faults by request."""
 
 import asyncio
-import json
-import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,65 +11,35 @@ import openai
 import pytest
 from arena.data.prompts import messages, own_prompts
 from arena.demo.judge import PrefixCache, verdict
-from arena.support.errors import ConfigError
 
 from tests.faults import KINDS, Faults, message_digest, short_digest
-from tests.served import PROJECT, SCRIPTS, eventually
+from tests.served import JUDGE, SCRIPTS, running_judge
+from tests.synthetic import read_lines
 
+PRODUCT = SCRIPTS / "demo_judge.py"
 FLIPPED = {"A>>B": "B>>A", "A>B": "B>A", "A=B": "A=B", "B>A": "A>B", "B>>A": "A>>B"}
+TEXTS = [" ".join(f"w{n * k % 97}" for n in range(5 + 3 * k)) for k in range(1, 41)]
+PAIRS = list(zip(TEXTS, reversed(TEXTS), strict=True))
 
 
-def user(a, b, question="What is a tide?"):
-    return (
-        f"<request>\n{question}\n</request>\n<reply_A>\n{a}\n</reply_A>\n<reply_B>\n{b}\n</reply_B>"
-    )
+def user(a, b):
+    answers = f"<reply_A>\n{a}\n</reply_A>\n<reply_B>\n{b}\n</reply_B>"
+    return f"<request>\nWhat is a tide?\n</request>\n{answers}"
 
 
 @contextmanager
-def judge(tmp_path, *words, key=None, product=False):
-    """The tests' judge, or the product's; an OpenAI client of it without retries. The client's
-    `log()` reads the request log of the tests' judge."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = tmp_path / "requests.jsonl"
-    program = SCRIPTS / "demo_judge.py" if product else PROJECT / "tests" / "judge.py"
-    command = [sys.executable, str(program), "--port", str(port), "--name", "toy"]
-    env = {name: value for name, value in os.environ.items() if name != "VLLM_API_KEY"}
-    process = subprocess.Popen(
-        [*command, *([] if product else ["--request-log", str(log)]), *words],
-        env=env | ({"VLLM_API_KEY": key} if key else {}),
-    )
-    client = openai.OpenAI(
-        base_url=f"http://127.0.0.1:{port}/v1", api_key=key or "none", max_retries=0, timeout=20
-    )
-
-    def listening():
-        try:
-            return bool(client.models.list())
-        except openai.APIConnectionError:
-            assert process.poll() is None
-            return False
-
-    try:
-        eventually(listening, what="a demo judge")
-        client.port, client.process = port, process
-        client.log = lambda: [json.loads(line) for line in log.read_text().splitlines()]
+def judge(*words, **options):
+    """The tests' judge, or another program: an OpenAI client of it without retries."""
+    with running_judge("--name", "toy", *words, **options) as (url, process):
+        key = options.get("key", "none")
+        client = openai.OpenAI(base_url=url, api_key=key, max_retries=0, timeout=20)
+        client.process = process
         yield client
-    finally:
-        process.kill()
-        process.wait()
 
 
 def ask(client, text, **more):
     message = {"role": "user", "content": text}
-    return client.chat.completions.create(model="toy", messages=[message], **more)
-
-
-def counts(client):
-    return client.with_options(base_url=f"http://127.0.0.1:{client.port}").get(
-        "/faults", cast_to=object
-    )
+    return client.chat.completions.create(**{"model": "toy", "messages": [message]} | more)
 
 
 # Verdicts
@@ -89,10 +56,8 @@ def test_the_better_answer_wins_and_the_toy_says_what_it_is():
 
 
 def test_swapping_the_answers_mostly_swaps_the_verdict():
-    texts = [" ".join(f"w{n * k % 97}" for n in range(5 + 3 * k)) for k in range(1, 41)]
-    pairs = list(zip(texts, reversed(texts), strict=True))
-    kept = sum(FLIPPED[verdict(user(a, b))[0]] == verdict(user(b, a))[0] for a, b in pairs)
-    assert 0.6 * len(pairs) < kept < len(pairs)  # a bias is there to be found, and is small
+    kept = sum(FLIPPED[verdict(user(a, b))[0]] == verdict(user(b, a))[0] for a, b in PAIRS)
+    assert 0.6 * len(PAIRS) < kept < len(PAIRS)  # a bias is there to be found, and is small
 
 
 def test_both_known_templates_are_understood(project):
@@ -111,23 +76,15 @@ def test_both_known_templates_are_understood(project):
 def test_verdicts_are_the_same_in_every_process():
     text = user("a tide is the sea that rises", "the sea falls and rises again with the moon")
     code = "import sys; from arena.demo.judge import verdict; print(verdict(sys.argv[1])[0])"
-    seen = {
-        subprocess.run(
-            [sys.executable, "-c", code, text],
-            env={"PYTHONPATH": str(SCRIPTS), "PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-        for seed in ("1", "2")
-    }
-    assert seen == {verdict(text)[0]}
+    for seed in ("1", "2"):
+        env = {"PYTHONPATH": str(SCRIPTS), "PYTHONHASHSEED": seed}
+        said = subprocess.check_output([sys.executable, "-c", code, text], env=env, text=True)
+        assert said.strip() == verdict(text)[0]
 
 
 def test_judgments_of_the_first_version_stay_valid():
     """Texts as they were when this was first published: journals are compared with them."""
-    texts = [" ".join(f"w{n * k % 97}" for n in range(5 + 3 * k)) for k in range(1, 41)]
-    said = [verdict(user(a, b))[1] for a, b in zip(texts, reversed(texts), strict=True)]
+    said = [verdict(user(a, b))[1] for a, b in PAIRS]
     assert said[0].endswith("A scores 1.60, B scores 2.81.\n\n[[B>>A]]")
     assert short_digest("\0".join(said)) == "71d02c10f7c2527e"
 
@@ -157,9 +114,9 @@ def test_prefix_cache_forgets_what_was_used_longest_ago():
 # The server
 
 
-@pytest.mark.parametrize("product", [True, False])
-def test_usage_key_and_models(tmp_path, product):
-    with judge(tmp_path, key="secret", product=product) as client:
+@pytest.mark.parametrize("program", [PRODUCT, JUDGE])
+def test_usage_key_and_models(program):
+    with judge(key="secret", program=program) as client:
         text = user("word " * 400, "other")
         first, second = ask(client, text), ask(client, text)
         assert first.usage.prompt_tokens == -(-len(text) // 4)
@@ -170,25 +127,21 @@ def test_usage_key_and_models(tmp_path, product):
         with pytest.raises(openai.AuthenticationError):
             client.with_options(api_key="guess").models.list()
         with pytest.raises(openai.NotFoundError):
-            client.chat.completions.create(
-                model="other", messages=[{"role": "user", "content": "?"}]
-            )
+            ask(client, "?", model="other")
 
 
 def test_hundreds_of_open_requests_and_a_log_that_shows_them(tmp_path):
-    with judge(tmp_path, "--seconds", "0.5") as client:
-        many = openai.AsyncOpenAI(base_url=client.base_url, api_key="none", max_retries=0)
+    path = tmp_path / "requests.jsonl"
+    with judge("--seconds", "0.5", "--request-log", path) as client:
+        many = openai.AsyncOpenAI(base_url=client.base_url, api_key="none", timeout=60)
 
         async def play():
-            async def one(number):
-                content = user(f"answer {number}", "baseline")
-                message = {"role": "user", "content": content}
-                return await many.chat.completions.create(model="toy", messages=[message])
+            texts = (user(f"answer {number}", "baseline") for number in range(300))
+            await asyncio.gather(*(ask(many, text) for text in texts))
 
-            return await asyncio.gather(*(one(number) for number in range(300)))
-
-        assert len(asyncio.run(play())) == 300
-        log = client.log()
+        asyncio.run(play())
+    log = read_lines(path)
+    assert len(log) == 300
     assert max(entry["open"] for entry in log) > 200
     assert len({entry["digest"] for entry in log}) == 300
     asked = [{"role": "user", "content": user("answer 7", "baseline")}]
@@ -197,11 +150,9 @@ def test_hundreds_of_open_requests_and_a_log_that_shows_them(tmp_path):
     assert entry["status"] == 200 and entry["out"] - entry["in"] >= 0.5
 
 
-def test_the_product_takes_its_time_and_ends_when_asked(tmp_path):
-    with (
-        judge(tmp_path, "--slots", "1", "--seconds", "0.3", product=True) as client,
-        ThreadPoolExecutor(3) as pool,
-    ):
+def test_the_product_takes_its_time_and_ends_when_asked():
+    slow = judge("--slots", "1", "--seconds", "0.3", program=PRODUCT)
+    with slow as client, ThreadPoolExecutor(3) as pool:
         began = time.monotonic()
         replies = list(pool.map(lambda n: ask(client, user(f"answer {n}", "other")), range(3)))
         assert time.monotonic() - began >= 0.9
@@ -210,32 +161,8 @@ def test_the_product_takes_its_time_and_ends_when_asked(tmp_path):
         assert client.process.wait(10) == 0
 
 
-def test_slots_are_given_in_the_order_of_arrival(tmp_path):
-    with (
-        judge(tmp_path, "--slots", "1", "--prefill", "1") as client,
-        ThreadPoolExecutor(8) as pool,
-    ):
-        games = [pool.submit(ask, client, "long " * 4_000)]  # some 5 s, in which the others queue
-
-        def there_are(number, state):
-            metrics = client.with_options(base_url=f"http://127.0.0.1:{client.port}")
-            text = metrics.get("/metrics", cast_to=str)
-            return f'num_requests_{state}{{model_name="toy"}} {number}.0' in text
-
-        eventually(lambda: there_are(1, "running"))
-        for number, priority in enumerate((5, 3, 4, 1)):
-            more = {"extra_body": {"priority": priority}}
-            games.append(pool.submit(ask, client, f"game {priority}", **more))
-            eventually(lambda number=number: there_are(number + 1, "waiting"))
-        for game in games:
-            game.result()
-        order = [entry["priority"] for entry in client.log()]
-        assert {entry["running"] for entry in client.log()} == {1}
-    assert order == [0, 5, 3, 4, 1]
-
-
-def test_over_the_context_as_vllm_says_it(tmp_path):
-    with judge(tmp_path, "--context", "100") as client:
+def test_over_the_context_as_vllm_says_it():
+    with judge("--context", "100") as client:
         with pytest.raises(openai.BadRequestError) as refused:
             ask(client, "x" * 400, max_tokens=10)
         assert refused.value.body["param"] == "input_tokens"
@@ -276,8 +203,8 @@ ERRORS = {
 
 
 @pytest.fixture(scope="module")
-def struck(tmp_path_factory):
-    with judge(tmp_path_factory.mktemp("struck")) as client:
+def struck():
+    with judge() as client:
         yield client
 
 
@@ -287,7 +214,6 @@ def test_shapes_of_replies(struck, kind):
         reply = ask(struck, f"<<judge:{kind}>>" + user("a", "b"))
         assert SHAPES[kind](reply.choices[0].message, reply.choices[0].finish_reason)
         assert (reply.usage is None) == (kind == "nousage")
-    assert counts(struck)[kind] == 2
 
 
 @pytest.mark.parametrize("kind", ERRORS)
@@ -301,9 +227,7 @@ def test_errors(struck, kind):
     assert "[[" in ask(struck, text).choices[0].message.content  # the third is answered
 
 
-@pytest.mark.parametrize(
-    ("kind", "least"), [("slow=1", 0.9), ("late=0.5", 0.5), ("stall=0.5", 0.5)]
-)
+@pytest.mark.parametrize(("kind", "least"), [("slow=1", 0.9), ("late=0.5", 0.5), ("stall=1", 1)])
 def test_delays(struck, kind, least):
     began = time.monotonic()
     try:
@@ -314,8 +238,8 @@ def test_delays(struck, kind, least):
 
 
 @pytest.mark.parametrize(("kind", "status"), [("die=7", 7), ("die=0", 0), ("kill", -9)])
-def test_ends(tmp_path, kind, status):
-    with judge(tmp_path) as client:
+def test_ends(kind, status):
+    with judge() as client:
         with pytest.raises(openai.APIConnectionError):
             ask(client, f"<<judge:{kind}>>")
         assert client.process.wait(10) == status
@@ -327,30 +251,12 @@ def test_every_kind_of_fault_is_tested_somewhere():
     assert set(KINDS) - here == elsewhere
 
 
-def test_a_schedule_strikes_by_prompt_not_by_order(tmp_path):
-    schedule = {"seed": 3, "rates": {"500": 0.2, "429": 0.1}, "times": 2, "values": {"429": 0.5}}
-    prompts = [f"p{number}" for number in range(1000)]
-    forward, backward = Faults(schedule), Faults(schedule)
-    first = {prompt: forward.strike(prompt, "") for prompt in prompts}
-    assert first == {prompt: backward.strike(prompt, "") for prompt in reversed(prompts)}
-    kinds = [fault.kind for fault in first.values() if fault]
-    assert 160 < kinds.count("500") < 240 and 70 < kinds.count("429") < 130
-    assert {fault.value for fault in first.values() if fault and fault.kind == "429"} == {"0.5"}
-    for _ in range(20):
-        for prompt in prompts:
-            forward.strike(prompt, "")
-    assert max(forward._struck[prompt, ""] for prompt in prompts) == 2  # so a run comes to an end
-    other = Faults(schedule | {"seed": 4})
-    assert {prompt: other.strike(prompt, "") for prompt in prompts} != first
-
-
 def test_faults_are_remembered_in_their_log(tmp_path):
     log = tmp_path / "faults.jsonl"
-    assert Faults({}, log).strike("d", "<<judge:die>>").kind == "die"
-    again = Faults({}, log)
+    assert Faults(log).strike("d", "<<judge:die>>").kind == "die"
+    again = Faults(log)
     assert again.strike("d", "<<judge:die>>") is None
     assert again.strike("e", "<<judge:die>>").kind == "die"
-    assert again.counts == {"die": 2}
     assert len(log.read_text().splitlines()) == 2
 
 
@@ -360,8 +266,3 @@ def test_markers_strike_one_after_the_other_and_unknown_ones_never():
     struck = [faults.strike("d", text) for _ in range(5)]
     assert [fault and fault.kind for fault in struck] == ["500", "reset", "reset", "429", None]
     assert struck[3].number(9) == 0.1
-
-
-def test_a_schedule_with_an_unknown_kind_is_refused():
-    with pytest.raises(ConfigError, match="unknown 501"):
-        Faults({"rates": {"501": 0.1}})

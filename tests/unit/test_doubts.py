@@ -5,19 +5,14 @@ import json
 import numpy as np
 import pytest
 from arena.ranking.doubts import doubts
-from arena.ranking.show_result import Sources, make_result
-from arena.ranking.votes import Verdicts, read_verdicts
+from arena.ranking.votes import read_verdicts
 
-STRONG_LOSS, STRONG_WIN = 0, 4  # of games[0], where the model is B
+from tests.judged import result_of, verdicts_of, write_lines
 
 
-def verdicts_of(first, second):
-    """Codes of games[0] and games[1], models in rows."""
-    codes = np.stack([first, second], axis=-1)[None].astype(np.int8)
-    names = tuple(f"q{number}" for number in range(codes.shape[2]))
-    models = tuple(f"m{number}" for number in range(codes.shape[1]))
-    category = np.zeros(len(names), dtype=int)
-    return Verdicts(("j",), models, names, ("c",), category, {"c": None}, codes, False, (), ())
+def noted(first, second):
+    """Notes on codes of games[0] and games[1], models in rows."""
+    return list(doubts(verdicts_of(np.stack([first, second], axis=-1)[None]), "v2.0"))
 
 
 def judged(rng, models=4, questions=200, bias=0.0, noise=1.5):
@@ -32,13 +27,13 @@ def judged(rng, models=4, questions=200, bias=0.0, noise=1.5):
 @pytest.mark.parametrize("bias", [0.0, 1.0, -2.0])
 def test_a_judge_with_a_place_bias_is_no_mirror(bias):
     first, second = judged(np.random.default_rng(0), bias=bias)
-    assert list(doubts(verdicts_of(first, second), "v2.0")) == []
+    assert noted(first, second) == []
 
 
 @pytest.mark.parametrize("bias", [0.0, 1.0])
 def test_mirrored_labels_are_found(bias):
     first, second = judged(np.random.default_rng(0), bias=bias)
-    (note,) = doubts(verdicts_of(first, 4 - second), "v2.0")
+    (note,) = noted(first, 4 - second)
     assert "mirrored" in note
     assert "m0" not in note, "all models"
 
@@ -47,7 +42,7 @@ def test_mirrored_labels_of_one_file_name_its_model():
     rng = np.random.default_rng(1)
     first, second = judged(rng, models=6, noise=0.5)
     second[2] = 4 - second[2]
-    (note,) = doubts(verdicts_of(first, second), "v2.0")
+    (note,) = noted(first, second)
     assert "questions of m2 one game" in note
 
 
@@ -55,17 +50,14 @@ def test_verdicts_by_chance_alone_are_no_mirror():
     rng = np.random.default_rng(2)
     for _ in range(20):
         first, second = rng.integers(0, 5, (2, 30, 100))
-        assert list(doubts(verdicts_of(first, second), "v2.0")) == []
+        assert noted(first, second) == []
 
 
 def test_labels_that_cancel_everywhere_are_said_though_nothing_varies(shared_cases):
     """`A<B` in a sense of its own: 80.0 by the five labels of v0.1, 50.0 by v2.0."""
     found = {}
     for rule in ("v0.1", "v2.0"):
-        sources = Sources.find(
-            bench="arena-hard-v0.1", judges=["j"], data_dir=shared_cases / "v01_labels"
-        )
-        result = make_result(sources, rule=rule)
+        result = result_of(shared_cases / "v01_labels", bench="arena-hard-v0.1", rule=rule)
         found[rule] = {row.model: row.score for row in result.boards[0].rows}["m"], result.notes
     assert found["v0.1"][0] == 80
     assert "100 of 200 games have no verdict" in found["v0.1"][1][0]
@@ -88,6 +80,6 @@ def test_gpt_4os_judgments_are_above_suspicion_but_mirrored_they_are_not(shared_
             game = line["games"][1]
             if game and game["score"]:
                 game["score"] = "".join(turned.get(sign, sign) for sign in game["score"])
-        (tmp_path / file.name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+        write_lines(tmp_path / file.name, *lines)
     table = read_verdicts({"gpt-4o": sorted(tmp_path.glob("*.jsonl"))}, bench="b", rule="v0.1")
     assert any("mirrored" in note for note in doubts(table, "v0.1"))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,10 +33,13 @@ from tests.synthetic import (
     attempt,
     iso,
     journal_line,
-    write_attempt,
+    write,
     write_batch,
     write_journal,
+    write_jsonl,
 )
+
+MID = "mid-7b-chat"
 
 
 @pytest.fixture
@@ -59,28 +63,25 @@ def look(settings):
     return forecast(settings, check_settings(settings), now=T0 + 5000)
 
 
-def journal_of(settings, model, games, unparsed=0):
+def journal_of(settings, games, unparsed=0, model=MID, prompt=lambda uid: 100):
     """A journal that holds the first games of a model, the first of these without a verdict."""
     params = GameSettings.from_dict(settings.judgment_params())
     questions = read_questions(settings.questions)
     base = {m: read_answers(settings.answer(m)).answers for m in settings.baseline_models}
     plan = plan_games(params, questions, read_answers(settings.answer(model)).answers, base)
     lines = []
-    for game in plan[:games]:
-        line = json.loads(journal_line(0, game.index)) | {"uid": game.uid, "digest": game.digest}
-        if len(lines) < unparsed:
+    for number, game in enumerate(plan[:games]):
+        line = json.loads(journal_line(0, game.index, usage=(prompt(game.uid), 40, 20)))
+        if number < unparsed:
             line |= {"state": "unparsed", "label": None, "answer": "Both are fine."}
-        lines.append(json.dumps(line) + "\n")
-    path = settings.root / "games" / f"{model}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(lines))
+        lines.append(line | {"uid": game.uid, "digest": game.digest})
+    write_jsonl(Layout(settings.root).journal(model), lines)
 
 
 def played_batch(settings, games=40, gpus=4):
     """A batch of another model: 20 s of start, 30 s idle, 5 s a game on four GPUs."""
-    held = 50 + 5 * games
-    write_batch(settings.root, "r-00", ["x"], resources={"gpus": gpus})
-    write_attempt(settings.root, "r-00", attempt(0, 0, 20, held, gpus=gpus))
+    begun = attempt(0, 0, 20, 50 + 5 * games, gpus=gpus)
+    write_batch(settings.root, "r-00", ["x"], begun, resources={"gpus": gpus})
     lines = [journal_line(q, 0, T0 + 40 + 5 * q, seconds=5) for q in range(games)]
     write_journal(settings.root, "x", lines)
 
@@ -94,11 +95,10 @@ def test_the_example(campaign):
     assert max(len(line) for line in page(found).splitlines()) <= 80
 
 
-def ledger_row(**keys):
-    return dict.fromkeys(COLUMNS, 0) | {"batch": "r-01", "jobs": 1, "source": "record"} | keys
-
-
 def test_rates_are_means_of_games_and_of_jobs():
+    def ledger_row(**keys):
+        return dict.fromkeys(COLUMNS, 0) | {"batch": "r-01", "jobs": 1, "source": "record"} | keys
+
     one = {"games": 60, "completion_tokens": 1000, "busy_s": 8.0, "start_s": 30.0, "idle_s": 4.0}
     two = {"games": 40, "completion_tokens": 3000, "busy_s": 3.0, "start_s": 50.0, "idle_s": 8.0}
     rows = [
@@ -119,8 +119,7 @@ def test_hours_come_from_what_was_measured(campaign):
     assert look(settings).held_s is None
     played_batch(settings, games=40)
     found = look(settings)
-    assert found.jobs == 2
-    assert found.completion_tokens == 94 * 20
+    assert (found.jobs, found.completion_tokens) == (2, 94 * 20)
     assert found.held_s == pytest.approx(2 * 50 + 94 * 5)
     assert found.longest_s == pytest.approx(50 + 70 * 5)  # three of the four models
     assert found.gpu_hours == pytest.approx(4 * found.held_s / 3600)
@@ -128,41 +127,34 @@ def test_hours_come_from_what_was_measured(campaign):
     assert "measured on 40 games of 1 earlier batch of this judge" in page(found)
 
 
-def test_what_is_played_is_not_asked(campaign):
+def test_what_is_played_is_not_asked(campaign, tmp_path):
     settings = campaign()
-    journal_of(settings, "mid-7b-chat", 10)
+    journal_of(settings, 10)
     found = look(settings)
     assert (found.games, found.played) == (84, 10)
     assert "84 games of 4 models; 10 more" in page(found)
-    journal_of(settings, "mid-7b-chat", 24)
+    journal_of(settings, 24)
     found = look(settings)
     assert (found.models, found.games) == (3, 70)
-
-
-def test_a_changed_prompt_asks_all_again(campaign, tmp_path):
-    settings = campaign()
-    journal_of(settings, "mid-7b-chat", 24)
     (tmp_path / "other.txt").write_text("Say which reply is better.")
     found = look(campaign(judge={"system_prompt": "other.txt"}))
     assert (found.games, found.played) == (94, 0)
 
 
-def judged(settings, model, unparsed=0):
-    """Its judgments, made in a run with these settings."""
-    journal_of(settings, model, 24, unparsed)
-    write_batch(settings.root, "r-01", [model], settings=settings.digest)
-    file = settings.judgments_dir / f"{model}.jsonl"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    line = {"uid": "q", "model": model, "games": [{"state": "ok"}] * 2}
-    file.write_text(json.dumps(line) + "\n")
+def judged(settings, unparsed=0):
+    """Judgments of a model, made in a run with these settings."""
+    journal_of(settings, 24, unparsed)
+    write_batch(settings.root, "r-01", [MID], settings=settings.digest)
+    line = {"uid": "q", "model": MID, "games": [{"state": "ok"}] * 2}
+    file = write_jsonl(Path(settings.judgment(MID)), [line])
     os.utime(file, (T0 + 100, T0 + 100))
 
 
-def other_text(path, key):
+def other_text(path, key='"answer": "'):
     """Another text in the first line of a file that is newer than the judgments."""
-    first, rest = Path(path).read_text().split("\n", 1)
-    assert first.count(key) == 1
-    Path(path).write_text(first.replace(key, f"{key}Well, ") + "\n" + rest)
+    text = Path(path).read_text()
+    assert text.split("\n")[0].count(key) == 1
+    Path(path).write_text(text.replace(key, f"{key}Well, ", 1))
     os.utime(path, (T0 + 200, T0 + 200))
 
 
@@ -170,8 +162,8 @@ def other_text(path, key):
     ("change", "games"),
     [
         (lambda s: None, 0),
-        (lambda s: other_text(s.answer("mid-7b-chat"), '"answer": "'), 2),
-        (lambda s: other_text(s.answer("llama-demo-8b"), '"answer": "'), 2),
+        (lambda s: other_text(s.answer(MID)), 2),
+        (lambda s: other_text(s.answer("llama-demo-8b")), 2),
         (lambda s: other_text(s.questions, '"prompt": "'), 2),
         (lambda s: os.utime(s.questions, (T0 + 200, T0 + 200)), 0),  # newer, and the same
         (lambda s: {"temperature": 0.5}, 24),
@@ -181,13 +173,12 @@ def other_text(path, key):
 )
 @pytest.mark.parametrize("planned", [False, True])  # for these settings, and not judged since
 def test_what_changed_since_the_judgments_is_to_play(campaign, change, games, planned):
-    only = {"only": ["mid-7b-chat"]}
-    settings = campaign(**only)
-    judged(settings, "mid-7b-chat", unparsed=3)
-    changed = campaign(judge=change(settings), **only)
+    settings = campaign(only=[MID])
+    judged(settings, unparsed=3)
+    changed = campaign(judge=change(settings), only=[MID])
     if planned:
         again = {"settings": changed.digest, "time": iso(T0 + 300)}
-        write_batch(settings.root, "r-02", ["mid-7b-chat"], **again)
+        write_batch(settings.root, "r-02", [MID], **again)
     assert look(changed).games == games
 
 
@@ -209,24 +200,21 @@ def test_settings_that_only_read_replies_leave_requests_what_they_are(campaign, 
 def test_what_judgments_were_made_of_is_told_by_content(campaign):
     """Where there is a record of it, no time of a file and no later plan counts."""
     settings = campaign()
-    judged(settings, "mid-7b-chat")
-    inputs = {role: read_input(path) for role, path in settings.roles("mid-7b-chat").items()}
-    size = Path(settings.judgment("mid-7b-chat")).stat().st_size
-    record = Layout(settings.root).made_record("mid-7b-chat")
-    Made(settings.digest, inputs, size, "r").write(record)
-    write_batch(settings.root, "r-02", ["mid-7b-chat"], settings="other", time=iso(T0 + 400))
+    judged(settings)
+    inputs = {role: read_input(path) for role, path in settings.roles(MID).items()}
+    size = Path(settings.judgment(MID)).stat().st_size
+    Made(settings.digest, inputs, size, "r").write(Layout(settings.root).made_record(MID))
+    write_batch(settings.root, "r-02", [MID], settings="other", time=iso(T0 + 400))
     os.utime(settings.questions, (T0 + 300, T0 + 300))
 
     def found(now):
-        rows = {
-            row.model: row.mark for row in StatusReader(Campaign(Layout(now.root), now)).read().rows
-        }
-        return rows["mid-7b-chat"] == "done", look(now).games
+        rows = StatusReader(Campaign(Layout(now.root), now)).read().rows
+        return [row.mark == "done" for row in rows if row.model == MID], look(now).games
 
-    assert found(settings) == (True, 70)
-    assert found(campaign(judge={"temperature": 0.5})) == (False, 94)
-    other_text(settings.answer("mid-7b-chat"), '"answer": "')
-    assert found(settings) == (False, 72)
+    assert found(settings) == ([True], 70)
+    assert found(campaign(judge={"temperature": 0.5})) == ([False], 94)
+    other_text(settings.answer(MID))
+    assert found(settings) == ([False], 72)
 
 
 def test_prompts_against_the_context(campaign):
@@ -235,10 +223,8 @@ def test_prompts_against_the_context(campaign):
     assert look(campaign(judge=room)).too_long == []
     found = look(campaign(judge=room | {"context": longest + 99}))
     assert {tokens for _, _, tokens in found.too_long} == {longest}
-    text = page(found)
-    assert "without a verdict" in text
     games = [uid for _, uid, _ in found.too_long]
-    assert len(games) == 2 * len(set(games)) == 2 * text.count(", question ")
+    assert len(games) == 2 * len(set(games)) == 2 * page(found).count(", question ")
     assert look(campaign(judge={"context": None})).context is None
 
 
@@ -261,55 +247,41 @@ def test_walltime_and_budget(campaign):
         assert any("raise walltime.minutes_per_model" in note for note in notes) == raised
     limit = {"max_minutes": 0.99 * needed}
     (note,) = look(campaign(walltime=limit)).notes
-    assert note.endswith("it will ask for: lower batch_size")
-    found = look(campaign(budget={"games": 47, "tokens": 10**9, "gpu_hours": 0.001}))
-    assert found.notes[0] == "budget.games of 47 covers 50% of what is to do"
-    assert [note.split()[0] for note in found.notes] == ["budget.games", "budget.gpu_hours"]
+    assert "lower batch_size" in note and "minutes_per_model" not in note
+    games, hours = look(campaign(budget={"games": 47, "tokens": 10**9, "gpu_hours": 0.001})).notes
+    assert "budget.games of 47 covers 50%" in games and "budget.gpu_hours" in hours
 
 
 def test_nothing_to_play(campaign):
-    settings = campaign(only=["mid-7b-chat"])
-    journal_of(settings, "mid-7b-chat", 23)
+    settings = campaign(only=[MID])
+    journal_of(settings, 23)
     assert "1 game of 1 model;" in page(look(settings))
-    journal_of(settings, "mid-7b-chat", 24)
-    assert "nothing: every model has its judgments" in page(look(settings))
+    journal_of(settings, 24)
+    assert "nothing" in page(look(settings))
 
 
 def test_prompts_of_a_checkout(campaign, tmp_path):
     """A checkout in the shape of Arena-Hard-Auto's, its texts our own."""
     checkout = tmp_path / "checkout"
-    (checkout / "config").mkdir(parents=True)
-    (checkout / "utils").mkdir()
-    template = "{QUESTION}\n{ANSWER_A}\n{ANSWER_B}"
-    entry = {
-        "judge_model": "demo-judge",
-        "bench_name": "arena-demo",
-        "temperature": 0.0,
-        "max_tokens": 16000,
-        "prompt_template": template,
-        "model_list": [],
-    }
-    (checkout / "config/arena-demo.yaml").write_text(yaml.safe_dump(entry))
+    entry = {"judge_model": "demo-judge", "bench_name": "arena-demo", "model_list": []}
+    entry |= {"prompt_template": "{QUESTION}\n{ANSWER_A}\n{ANSWER_B}"}
+    entry |= {"temperature": 0.0, "max_tokens": 16000}
+    write(checkout / "config/arena-demo.yaml", yaml.safe_dump(entry))
     categories = {question.category for question in read_questions(campaign().questions)}
-    judged = dict.fromkeys(  # noqa: RUF024 (never changed)
-        categories, {"baseline": "llama-demo-8b", "system_prompt": "Judge.\nBe fair."}
-    )
-    (checkout / "utils/judge_utils.py").write_text(f"JUDGE_SETTINGS = {judged!r}\n")
-    same = campaign(arena_hard_dir=str(checkout))
-    assert prompt_differences(same) == [f"the judge prompt is that of {checkout}"]
+    theirs = {"baseline": "llama-demo-8b", "system_prompt": "Judge.\nBe fair."}
+    judged = {category: theirs for category in categories}
+    write(checkout / "utils/judge_utils.py", f"JUDGE_SETTINGS = {judged!r}\n")
+    (same,) = prompt_differences(campaign(arena_hard_dir=str(checkout)))
+    assert same.endswith(f"is that of {checkout}")
     (tmp_path / "mine.txt").write_text("Judge.\nBe kind.\nBe brief.\n")
-    mine = campaign(
-        arena_hard_dir=str(checkout),
-        judge={"system_prompt": "mine.txt", "temperature": 0.7},
-        baseline="mid-7b-chat",
-    )
-    told = prompt_differences(mine)
+    judge = {"system_prompt": "mine.txt", "temperature": 0.7}
+    told = prompt_differences(campaign(judge, arena_hard_dir=str(checkout), baseline=MID))
     assert len(told) == 2 * len(categories) + 1
-    assert told[-1] == "temperature: 0.7, in the checkout 0.0"
+    assert re.match("temperature: 0.7, .* 0.0", told[-1])
     assert any("by 3 lines" in line and "Be kind." in line for line in told)
-    assert any("mid-7b-chat, in the checkout llama-demo-8b" in line for line in told)
+    assert any(re.search(f"{MID}, .* llama-demo-8b", line) for line in told)
     (own,) = prompt_differences(campaign())
-    assert "not comparable with published ones" in own
+    assert "not comparable" in own
 
 
 def test_a_run_is_compared_with_its_forecast(campaign):
@@ -322,25 +294,22 @@ def test_a_run_is_compared_with_its_forecast(campaign):
     keep(found, layout, T0 + 10_000)
     with pytest.raises(DataError, match=r"no batch was begun since this forecast of \d\d "):
         against_used(layout, T0 + 20_000, None)
-    models = ("grand-70b-chat", "mid-7b-chat", "tiny-1b-step1000", "tiny-1b-step8000")
-    write_batch(layout.root, "r-01", list(models), run="r1", time=iso(T0 + 11_000))
-    write_attempt(layout.root, "r-01", attempt(11_000, None, None, 14_600, gpus=1))
+    begun, models = attempt(11_000, None, None, 14_600, gpus=1), settings.models
+    write_batch(layout.root, "r-01", list(models), begun, run="r1", time=iso(T0 + 11_000))
     for model in models:
-        journal_of(settings, model, 24)
+        journal_of(settings, 24, model=model)
     keep(look(settings), layout, T0 + 12_000)  # with nothing to play nothing is forecast over it
-    told = {what: (before, used) for what, before, used in against_used(layout, T0 + 20_000, 3)}
-    assert told["games"] == (94, 0)  # the journals' games are of an older time
-    assert told["jobs"] == (1, 1)
-    assert told["gpu_hours"] == (pytest.approx(found.gpu_hours), 1)
-    assert told["cost"] == (pytest.approx(found.cost), 3)
-    assert told["held_s"] == (pytest.approx(found.held_s), 3600)
+    told = {what: numbers for what, *numbers in against_used(layout, T0 + 20_000, 3)}
+    assert told["games"] == [94, 0]  # the journals' games are of an older time
+    assert told["jobs"] == [1, 1]
+    for key, used in (("gpu_hours", 1), ("cost", 3), ("held_s", 3600)):
+        assert told[key] == pytest.approx([getattr(found, key), used])
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"games": 4}', '{"time": "x", "games": 4}'])
 def test_what_is_no_forecast_is_refused(campaign, text):
     layout = Layout(campaign().root)
-    layout.root.mkdir(parents=True)
-    layout.forecast.write_text(text)
+    write(layout.forecast, text)
     with pytest.raises(DataError, match=r"forecast\.json: no forecast"):
         against_used(layout, T0, None)
 
@@ -358,32 +327,22 @@ def test_a_closed_pipe_and_a_python_without_packages_end_in_a_line(campaign, pro
         bare = [sys.executable, "-S", script.replace("forecast", tool)]
         done = subprocess.run(bare, capture_output=True, text=True, check=False)
         assert done.returncode == 1
-        assert done.stderr.startswith(f"{tool}: No module named")
-        assert "Use the Python that runs Snakemake" in done.stderr
+        assert re.match(f"{tool}: No module named .*(.|\n)* runs Snakemake", done.stderr)
 
 
 def test_side_by_side():
     text = side_by_side([("games", 100, 94), ("cost", None, 2.5), ("hours", 2.0, 3.0)])
-    assert [line.split() for line in text.splitlines()[1:]] == [
-        ["games", "100", "94", "0.94"],
-        ["cost", "–", "2.50", "–"],
-        ["hours", "2.00", "3.00", "1.50"],
-    ]
+    lines = [line.split() for line in text.splitlines()[1:]]
+    assert lines[:2] == [["games", "100", "94", "0.94"], ["cost", "–", "2.50", "–"]]
+    assert lines[2:] == [["hours", "2.00", "3.00", "1.50"]]
 
 
 def test_an_estimate_is_corrected_by_what_the_judge_counted(campaign):
     """The example's prompts, counted by a judge that finds half as many tokens again."""
     settings = campaign()
     plain = look(settings)
-    journal_of(settings, "mid-7b-chat", 24)
-    path = settings.root / "games" / "mid-7b-chat.jsonl"
-    counter = PromptCounter(settings, None)
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    path.unlink()
-    prompts, _ = counter.open_games("mid-7b-chat")
-    for line in lines:
-        line["usage"]["prompt"] = round(1.5 * dict(prompts)[line["uid"]])
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    prompts = dict(PromptCounter(settings, None).open_games(MID)[0])
+    journal_of(settings, 24, prompt=lambda uid: round(1.5 * prompts[uid]))
     found = look(settings)
     assert "times 1.50 by 24 games of this judge" in page(found).replace("\n          ", " ")
     assert found.longest == pytest.approx(1.5 * plain.longest, rel=0.02)

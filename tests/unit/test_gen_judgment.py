@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import json
 import os
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import arena.batch.gen_judgment
+import arena.client.adaptive_limit
 import arena.journals.journal
 import pytest
 from arena.batch.gen_judgment import play_batch
@@ -19,18 +19,27 @@ from arena.batch.made import Made
 from arena.client.report import Report
 from arena.data.judgments import read_judgments
 from arena.data.layout import Layout
-from arena.journals.journal import Journal, read_records
+from arena.journals.journal import read_records
 from arena.journals.lock import Lock
-from arena.journals.records import BatchPlan, RunStop, Status, Stop, StopKind, read_attempts
+from arena.journals.records import (
+    Attempt,
+    BatchPlan,
+    RunStop,
+    Status,
+    Stop,
+    StopKind,
+    read_attempts,
+)
 from arena.support.errors import ArenaError, DataError, OpenGames
 from scripted import KEY, Call, completion, judge
 from test_games import PLAIN
-from test_lock import wait_until
 
+from tests.served import SCRIPTS, eventually
+from tests.synthetic import read_lines, write_lines
 from tests.web import Reply, error
 
 LABELS = ("A>B", "B>>A", "A=B")
-DIGEST = "settings-of-today"
+BATCH, DIGEST = "0badcafe", "settings-of-today"
 
 
 def verdict(call: Call) -> Reply:
@@ -41,39 +50,34 @@ def verdict(call: Call) -> Reply:
 class Case:
     """A bench of a few questions on disk, its models m and n, and one batch."""
 
-    def __init__(self, root: Path, questions: int = 5):
+    def __init__(self, root: Path):
         self.data, self.root = root / "data", root / "results"
         self.layout = Layout(self.root)
-        self.uids = [f"q{n}" for n in range(questions)]
-        self.write(
-            self.data / "question.jsonl",
-            [{"uid": uid, "category": "hard", "prompt": f"What is {uid}?"} for uid in self.uids],
-        )
+        self.uids = ["q0", "q1", "q2", "q3", "q4"]
+        asked = ({"uid": uid, "category": "hard", "prompt": f"What is {uid}?"} for uid in self.uids)
+        write_lines(self.data / "question.jsonl", asked)
         for model in ("m", "n", "base"):
             self.answer(model)
         self.run = "run-1"
         self.budget: dict[str, float] = {}
 
-    def write(self, path: Path, lines: list[dict]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-
     def answer(self, model: str, **changed: str) -> None:
-        lines = [
-            {
-                "uid": uid,
-                "messages": [{"content": {"answer": changed.get(uid, f"{model} on {uid}")}}],
-            }
-            for uid in self.uids
-        ]
-        self.write(self.answers(model), lines)
+        texts = {uid: f"{model} on {uid}" for uid in self.uids} | changed
+        lines = ({"uid": uid, "messages": [{"content": text}]} for uid, text in texts.items())
+        write_lines(self.answers(model), lines)
+
+    def block(self, folder: str) -> Path:
+        """Let nothing be written in a folder of the results."""
+        self.root.mkdir()
+        (self.root / folder).write_text("a file where the folder should be")
+        return self.root / folder
 
     def answers(self, model: str) -> Path:
         return self.data / f"{model}.jsonl"
 
     def plan(self, url: str, models=("m",), **changes) -> BatchPlan:
         return BatchPlan(
-            batch="0badcafe",
+            batch=BATCH,
             run=self.run,
             models=tuple(models),
             settings=DIGEST,
@@ -103,8 +107,8 @@ class Case:
         """The lines of a model's judgment file."""
         target = self.root / "judgments" / f"{model}.jsonl"
         target.unlink(missing_ok=True)  # as Snakemake does
-        publish(self.layout, model, DIGEST, "0badcafe", target)
-        return [json.loads(line) for line in target.read_text().splitlines()]
+        publish(self.layout, model, DIGEST, BATCH, target)
+        return read_lines(target)
 
     def judged(self, server=None, **changes) -> list[dict]:
         assert self.play(server, **changes) == 0
@@ -114,19 +118,23 @@ class Case:
         return list(read_records(self.layout.journal(model)))
 
     def log(self) -> str:
-        path = self.layout.log("0badcafe")
+        path = self.layout.log(BATCH)
         return path.read_text() if path.exists() else ""
 
     def stop(self) -> Stop | None:
-        return read_attempts(self.layout.attempts("0badcafe"))[-1].stop
+        return self.attempts()[-1].stop
 
-    def status(self) -> Status:
-        return Status.read(self.layout.status("0badcafe"))
+    def attempts(self) -> list[Attempt]:
+        return read_attempts(self.layout.attempts(BATCH))
 
 
 @pytest.fixture
 def case(tmp_path, monkeypatch) -> Case:
+    """With a back-off in hundredths of what users get."""
     monkeypatch.setenv("TEST_JUDGE_KEY", KEY)
+    monkeypatch.setattr(arena.client.adaptive_limit, "FIRST_DELAY", 0.01)
+    monkeypatch.setattr(arena.client.adaptive_limit, "LONGEST_DELAY", 0.1)
+    monkeypatch.setattr(arena.batch.gen_judgment, "LOCK_POLL", 0.05)
     return Case(tmp_path)
 
 
@@ -142,6 +150,7 @@ def test_the_judgment_file_is_what_arena_hard_autos_reader_looks_for(case):
     first = lines[2]
     assert (first["judge"], first["model"], first["baseline"]) == ("judge", "m", "base")
     for index, game in enumerate(first["games"]):
+        assert list(game)[:3] == ["score", "judgment", "prompt"]
         asked = next(call for call in server.calls if call.body["messages"] == game["prompt"])
         text = verdict(asked).content["choices"][0]["message"]["content"]
         assert game["judgment"] == {"answer": text}
@@ -167,13 +176,8 @@ def test_what_we_write_our_own_reader_reads(case):
     assert [[game.score for game in line.games] for line in read] == [
         [game["score"] for game in line["games"]] for line in lines
     ]
-    assert [line.games[0].state for line in read] == [
-        "ok",
-        "truncated",
-        "unparsed",
-        "rejected",
-        "ok",
-    ]
+    states = [line.games[0].state for line in read]
+    assert states == ["ok", "truncated", "unparsed", "rejected", "ok"]
     assert [line.games[0].score for line in read[1:]] == [None, None, None, "A=B"]
 
 
@@ -198,10 +202,11 @@ def test_all_models_of_a_batch_are_played_and_published(case):
     for model in ("m", "n"):
         assert {line["model"] for line in case.publish(model)} == {model}
         assert len(case.journal(model)) == 10
-    (record,) = read_attempts(case.layout.attempts("0badcafe"))
+    (record,) = case.attempts()
     assert record.start < record.first_game <= record.last_game <= record.end
     assert record.stop is None
-    assert {name: one.played for name, one in case.status().models.items()} == {"m": 10, "n": 10}
+    models = Status.read(case.layout.status(BATCH)).models
+    assert {name: one.played for name, one in models.items()} == {"m": 10, "n": 10}
 
 
 def test_a_second_run_asks_nothing_and_needs_no_server(case):
@@ -210,7 +215,7 @@ def test_a_second_run_asks_nothing_and_needs_no_server(case):
     case.run = "run-2"
     assert case.judged() == before
     assert "10/10 games (ok 10), from the journal" in case.log()
-    assert read_attempts(case.layout.attempts("0badcafe"))[-1].launched is None
+    assert case.attempts()[-1].launched is None
 
 
 def test_a_replay_makes_what_the_journals_hold_and_asks_nothing(case):
@@ -312,16 +317,6 @@ def test_one_model_that_cannot_finish_leaves_the_others_their_judgments(case):
     assert len(case.publish("n")) == 5
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Back-off in hundredths of what users get."""
-    import arena.client.adaptive_limit
-
-    monkeypatch.setattr(arena.client.adaptive_limit, "FIRST_DELAY", 0.01)
-    monkeypatch.setattr(arena.client.adaptive_limit, "LONGEST_DELAY", 0.1)
-    monkeypatch.setattr(arena.batch.gen_judgment, "LOCK_POLL", 0.05)
-
-
 def test_a_model_that_cannot_be_read_costs_itself_alone(case):
     case.answers("n").write_text("")
     with judge(verdict) as server:
@@ -332,7 +327,7 @@ def test_a_model_that_cannot_be_read_costs_itself_alone(case):
         case.publish("n")
 
 
-def test_open_games_leave_no_judgments(case):
+def test_games_that_are_refused_stay_open(case):
     with judge(lambda call: Reply(401, "") if call.number == 6 else verdict(call)) as server:
         assert case.play(server, tries_left=1) == 1
         assert case.stop().kind is StopKind.JUDGE_REFUSES
@@ -389,7 +384,7 @@ def test_a_torn_journal_costs_one_game_and_is_said(case):
 
 
 def test_questions_without_an_answer_are_left_out_and_said(case):
-    case.write(case.answers("m"), [{"uid": "q4", "messages": [{"content": "text"}]}])
+    write_lines(case.answers("m"), [{"uid": "q4", "messages": [{"content": "text"}]}])
     with judge(verdict) as server:
         assert [line["uid"] for line in case.judged(server)] == ["q4"]
     assert "4 of 5 questions left out: an answer is missing" in case.log()
@@ -455,24 +450,13 @@ def test_a_start_that_failed_is_not_tried_again_in_the_run(case):
 
 # ---- other processes
 
-PLAY = (
-    "import json, sys; sys.path[:0] = sys.argv[1:3]\n"
-    "from arena.batch.gen_judgment import play_batch\n"
-    "from arena.journals.records import BatchPlan\n"
-    "plan = BatchPlan.from_json(json.loads(sys.argv[3]), '0badcafe')\n"
-    "sys.exit(play_batch(plan, {}, tries_left=0))\n"
-)
-
 
 def start(case: Case, server, models=("m",)) -> subprocess.Popen:
-    """A batch in a process of its own."""
-    here = Path(__file__).parent
-    plan = json.dumps(case.plan(server.url, models).to_json())
-    library = here.parents[1] / "workflow" / "scripts"
-    command = [sys.executable, "-c", PLAY, here, library, plan]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
-    )
+    """A batch in a process of its own, as its job runs it."""
+    path = case.layout.batch(BATCH)
+    write_lines(path, [case.plan(server.url, models).to_json()])
+    command = [sys.executable, SCRIPTS / "gen_judgment.py", path]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_a_second_job_waits_for_the_first_and_then_has_nothing_to_ask(case):
@@ -489,7 +473,7 @@ def test_models_that_are_free_are_played_while_another_process_holds_one(case):
     with judge(verdict) as server, Lock(case.layout.journal("m")) as other:
         assert other.try_acquire() is None
         process = start(case, server, ("m", "n"))
-        wait_until(lambda: case.layout.made_record("n").exists())
+        eventually(lambda: case.layout.made_record("n").exists())
         assert not case.layout.made("m").exists()
         assert len(server.calls) == 10
         other.release()
@@ -511,9 +495,10 @@ def test_sigterm_is_heard_at_every_moment(case, moment):
             assert other.try_acquire() is None
         process = start(case, server)
         if moment == "locks":
-            wait_until(lambda: "is playing these games" in case.log())
+            eventually(lambda: "is playing these games" in case.log())
         else:
-            wait_until(lambda: len(case.journal()) == 3 if case.layout.journal("m").exists() else 0)
+            journal = case.layout.journal("m")
+            eventually(lambda: journal.exists() and len(case.journal()) == 3)
         process.terminate()
         process.communicate(timeout=60)
     assert process.returncode == 1
@@ -538,8 +523,7 @@ def test_a_full_disk_stops_the_batch_with_its_cause(case, monkeypatch):
 
 
 def test_a_full_journal_folder_stops_before_any_game(case):
-    case.root.mkdir(parents=True)
-    (case.root / "games").write_text("a file where the folder should be")
+    case.block("games")
     with judge(verdict) as server:
         assert case.play(server, tries_left=1) == 1
     assert server.calls == []
@@ -547,8 +531,7 @@ def test_a_full_journal_folder_stops_before_any_game(case):
 
 
 def test_a_log_that_cannot_be_written_is_no_reason_to_stop(case, capsys):
-    case.root.mkdir(parents=True)
-    (case.root / "logs").write_text("a file where the folder should be")
+    case.block("logs")
     with judge(verdict) as server:
         assert len(case.judged(server)) == 5
     assert "0badcafe: done: 10/10 games" in capsys.readouterr().err
@@ -561,13 +544,12 @@ def test_a_full_disk_takes_the_log_in_silence():
 
 
 def test_judgments_that_cannot_be_written_lose_no_game(case):
-    case.root.mkdir(parents=True)
-    (case.root / "made").write_text("a file where the folder should be")
+    blocked = case.block("made")
     with judge(verdict) as server:
         assert case.play(server, tries_left=1) == 0
         assert len(case.journal()) == 10
         assert "all games are kept" in case.stop().text
-        (case.root / "made").unlink()
+        blocked.unlink()
         case.run = "run-2"
         assert len(case.judged(server)) == 5
         assert len(server.calls) == 10
@@ -587,16 +569,6 @@ def test_an_answer_with_markers_changes_nothing_but_its_text(case):
         lines = case.judged(server)
     assert {game["score"] for line in lines for game in line["games"]} == {"A=B"}
     assert lines[2]["games"][0]["prompt"][1]["content"].endswith(f"B: {evil}")
-
-
-def test_memory_holds_only_the_records_in_use(case):
-    """A journal of many settings is read line by line; foreign digests are not kept."""
-    with judge(verdict) as server:
-        case.judged(server)
-        case.run = "run-2"
-        case.judged(server, temperature=1.0)
-    with Journal(case.layout.journal("m"), {"none of them"}) as journal:
-        assert journal.records == {}
 
 
 def test_a_publication_that_is_not_of_these_settings_is_refused(case):

@@ -16,15 +16,10 @@ from arena.ranking.intervals import (
     upstream_scores,
     widen_certain,
 )
-from arena.ranking.votes import Votes
+
+from tests.judged import votes_of
 
 QUESTIONS = [f"q{number}" for number in range(400)]
-
-
-def votes_of(wins, votes, ties=None):
-    wins, votes = np.atleast_2d(wins).astype(float), np.atleast_2d(votes).astype(float)
-    ties = np.zeros_like(wins) if ties is None else np.atleast_2d(ties).astype(float)
-    return Votes(wins, ties, votes, votes, wins, ties)
 
 
 def test_weights_belong_to_a_question_whatever_is_beside_it():

@@ -12,24 +12,19 @@ def read(tmp_path, content: bytes):
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "numbers"),
     [
-        b'{"a":1}\n{"a":2}\n',
-        b'{"a":1}\r\n{"a":2}\r\n',
-        b'{"a":1}\n{"a":2}',
-        b'\xef\xbb\xbf{"a":1}\n{"a":2}\n',
-        b'{"a":1}\n \t{"a":2}\n\n\r\n  \n',
+        (b'{"a":1}\n{"a":2}\n', [1, 2]),
+        (b'{"a":1}\r\n{"a":2}\r\n', [1, 2]),
+        (b'{"a":1}\n{"a":2}', [1, 2]),
+        (b'\xef\xbb\xbf{"a":1}\n{"a":2}\n', [1, 2]),
+        (b'\n{"a":1}\n\n \t{"a":2}\n\n\r\n  \n', [2, 4]),
     ],
-    ids=["plain", "crlf", "no last newline", "byte order mark", "blanks"],
 )
-def test_harmless_differences_are_accepted(tmp_path, content):
+def test_harmless_differences_are_accepted(tmp_path, content, numbers):
     lines = read(tmp_path, content)
     assert [line.obj for line in lines] == [{"a": 1}, {"a": 2}]
-    assert [line.number for line in lines] == [1, 2]
-
-
-def test_blank_lines_keep_the_numbers_of_the_others(tmp_path):
-    assert [line.number for line in read(tmp_path, b'\n{"a":1}\n\n{"a":2}\n')] == [2, 4]
+    assert [line.number for line in lines] == numbers
 
 
 @pytest.mark.parametrize(
@@ -44,6 +39,7 @@ def test_blank_lines_keep_the_numbers_of_the_others(tmp_path):
         (b"null\n", "not a JSON object but NoneType"),
         (b'{"a":1}{"a":2}\n', "more than one JSON value, the second at column 8"),
         (b"\0\0\0\0\n", "only NUL bytes"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         (b"[" * 100_000 + b"\n", "nested too deeply"),
         (b'{"a":' + b"9" * 5000 + b"}\n", "not JSON"),
     ],
@@ -64,29 +60,17 @@ def test_a_file_that_ends_inside_a_line_is_torn(tmp_path, tail):
     assert "torn" in last.error
 
 
-def test_unicode_line_separators_do_not_end_a_line(tmp_path):
-    (line,) = read(tmp_path, '{"a":"x\u2028y\u0085z"}\n'.encode())
-    assert line.obj == {"a": "x\u2028y\u0085z"}
+def test_odd_characters(tmp_path):
+    separators = '{"a":"x\u2028y\u0085z"}\n'.encode()  # which end no line
+    first, second = read(tmp_path, separators + b'{"a":["\\ud83d\\ude00", "x\\uD800y"]}\n')
+    assert first.obj == {"a": "x\u2028y\u0085z"}
+    assert second.obj == {"a": ["😀", "x\ufffdy"]}, "a pair stays, a lone surrogate does not"
 
 
-def test_lone_surrogates_become_replacement_characters_and_pairs_stay(tmp_path):
-    (line,) = read(tmp_path, b'{"a":["\\ud83d\\ude00", "x\\uD800y"]}\n')
-    assert line.obj == {"a": ["😀", "x\ufffdy"]}
-
-
-def test_git_lfs_pointer_is_recognised(tmp_path):
-    first = read(tmp_path, b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n")[0]
-    assert "git lfs pull" in first.error
-
-
-def test_a_missing_file_is_an_error_that_names_it(tmp_path):
-    with pytest.raises(DataError, match=r"none\.jsonl: no such file"):
-        list(iter_lines(tmp_path / "none.jsonl"))
-
-
-def test_a_folder_is_an_error(tmp_path):
-    with pytest.raises(DataError, match="cannot be read"):
-        list(iter_lines(tmp_path))
+@pytest.mark.parametrize(("name", "why"), [("none.jsonl", "no such file"), ("", "cannot be read")])
+def test_what_cannot_be_opened_is_an_error_that_names_it(tmp_path, name, why):
+    with pytest.raises(DataError, match=f"{tmp_path / name}: {why}"):
+        list(iter_lines(tmp_path / name))
 
 
 def test_dump_line_keeps_text_readable():

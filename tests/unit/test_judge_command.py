@@ -23,9 +23,8 @@ def test_a_missing_path_is_named():
 
 
 def test_the_command_for_vllm():
-    script = script_of(
-        {"server": "vllm", "name": "j", "path": "/w", "setup": "module load x"}, 5, 2
-    )
+    judge = {"server": "vllm", "name": "j", "path": "/w", "setup": "module load x"}
+    script = script_of(judge, 5, 2)
     assert script.splitlines() == [
         "set -eo pipefail",
         "module load x",

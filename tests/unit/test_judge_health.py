@@ -6,42 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from arena.pages.health_page import health_page
-from arena.pages.text import text_table
-from arena.ranking.answer_health import Lengths, answer_health, bin_text, read_lengths
+from arena.ranking.answer_health import answer_health, bin_text, read_lengths
+from arena.ranking.documents import plain
 from arena.ranking.intervals import question_weights
 from arena.ranking.judge_health import judge_health, share
-from arena.ranking.show_result import Sources, make_health
-from arena.ranking.votes import ABSENT, CODE_OF_STATE, CODE_OF_VERDICT, Verdicts, count_votes
+from arena.ranking.show_result import TOY_NOTE, make_health
+from arena.ranking.votes import ABSENT, count_votes
 
-
-def table(**judges):
-    """Verdicts from judge -> model -> list of (label in games[0], label in games[1])."""
-    models = list(next(iter(judges.values())))
-    size = len(next(iter(judges.values()))[models[0]])
-    known = CODE_OF_VERDICT | CODE_OF_STATE
-    codes = [
-        [[[known[one] for one in pair] for pair in judges[judge][model]] for model in models]
-        for judge in judges
-    ]
-    names = tuple(f"q{number}" for number in range(size))
-    return Verdicts(
-        judges=tuple(judges),
-        models=tuple(models),
-        questions=names,
-        categories=("c",),
-        category=np.zeros(size, dtype=int),
-        baselines={"c": "base"},
-        codes=np.array(codes, dtype=np.int8),
-        files={},
-        toy=False,
-        examples=(),
-        notes=(),
-    )
-
-
-def weights_of(verdicts, rounds=200):
-    return question_weights(verdicts.questions, rounds, seed=1)
-
+from tests.judged import answer, judgments, line, sources_of, table, weights_of, write_lines
 
 # Consistent win, consistent loss, A twice, B twice, a tie and a win, ties, no verdict.
 GAMES = [
@@ -58,21 +30,22 @@ GAMES = [
 def test_position_bias_and_flips_by_hand():
     verdicts = table(judge={"m": GAMES})
     (health,) = judge_health(verdicts, weights_of(verdicts))
-    assert health.games == 14
-    assert health.states == {"ok": 13, "truncated": 1}
-    assert health.labels["A>B"] == (2, 3)
-    assert health.labels["A>>B"] == (1, 0)
-    # Decided among pairs with both verdicts: 9; for A: 1 + 1 + 2 + 0 + 1
-    assert (health.a_wins.of, health.a_wins.value) == (9, pytest.approx(100 * 5 / 9))
-    assert (health.a_wins_strong.of, health.a_wins_strong.value) == (2, 50)
-    assert (health.a_wins_weak.of, health.a_wins_weak.value) == (7, pytest.approx(100 * 4 / 7))
-    assert (health.flips.of, health.flips.value) == (6, pytest.approx(100 / 3))
-    assert (health.flips_to_a.of, health.flips_to_a.value) == (2, 50)
-    assert (health.half_flips.of, health.half_flips.value) == (6, pytest.approx(100 / 6))
-    assert (health.strong.of, health.strong.value) == (12, pytest.approx(100 * 2 / 12))
-    (model,) = health.models
-    assert (model.games, model.no_verdict, model.truncated) == (14, 1, 1)
-    assert model.flips == pytest.approx(100 / 3)
+    assert (health["games"], health["states"]) == (14, {"ok": 13, "truncated": 1})
+    assert (health["labels"]["A>B"], health["labels"]["A>>B"]) == ([2, 3], [1, 0])
+    shares = {
+        "a_wins": (9, 100 * 5 / 9),  # decided among pairs with both verdicts; 1 + 1 + 2 + 0 + 1
+        "a_wins_strong": (2, 50),
+        "a_wins_weak": (7, 100 * 4 / 7),
+        "flips": (6, 100 / 3),
+        "flips_to_a": (2, 50),
+        "half_flips": (6, 100 / 6),
+        "strong": (12, 100 * 2 / 12),
+    }
+    for key, expected in shares.items():
+        assert (health[key].of, health[key].value) == pytest.approx(expected), key
+    (model,) = health["models"]
+    assert [model[key] for key in ("games", "no_verdict", "truncated")] == [14, 1, 1]
+    assert model["flips"] == pytest.approx(100 / 3)
 
 
 def test_shares_have_intervals_over_questions():
@@ -91,46 +64,33 @@ def test_shares_have_intervals_over_questions():
 def test_a_judge_that_always_says_a_is_found_out():
     verdicts = table(judge={"m": [("A>B", "A>B")] * 20})
     (health,) = judge_health(verdicts, weights_of(verdicts))
-    assert health.a_wins.value == health.flips.value == health.flips_to_a.value == 100
+    assert [health[key].value for key in ("a_wins", "flips", "flips_to_a")] == [100] * 3
 
 
 def test_length_bias_and_empty_answers():
-    verdicts = table(
-        judge={
-            "m": [("B>A", "A>B"), ("A>B", "B>A"), ("B>A", "A=B"), ("B>A", "A=B"), ("A>B", "A=B")]
-        }
-    )
-    lengths = Lengths(
-        model=np.array([[200.0, 30.0, 0.0, 100.0, np.nan]]),
-        baseline=np.array([100.0, 100.0, 100.0, 100.0, 100.0]),
-    )
+    games = [("B>A", "A>B"), ("A>B", "B>A"), ("B>A", "A=B"), ("B>A", "A=B"), ("A>B", "A=B")]
+    verdicts = table(judge={"m": games})
+    lengths = np.array([[200.0, 30.0, 0.0, 100.0, np.nan]]), np.full(5, 100.0), ["a note"]
     unjudged = replace(verdicts, codes=verdicts.codes.copy())
     unjudged.codes[0, 0, 2] = ABSENT
-    votes = count_votes(unjudged.codes)
-    assert answer_health(unjudged, votes, lengths, [], weights_of(verdicts)).empty_answers == 0
-    votes = count_votes(verdicts.codes)
-    found = answer_health(verdicts, votes, lengths, ["a note"], weights_of(verdicts))
+    none, found = (
+        plain(answer_health(one, count_votes(one.codes), weights_of(one), *lengths))
+        for one in (unjudged, verdicts)
+    )
+    assert none["empty_answers"] == 0
     # Decided with unlike lengths: two for the longer, two for the longer, one for the empty one.
-    assert (found.longer_wins.of, found.longer_wins.value) == (5, 80)
-    scores = {bin_text(one.low, one.high): one.score for one in found.bins}
-    assert scores["2 to 4"].value == 100
-    assert scores["0.25 to 0.5"].value == 0
-    assert scores["under 0.25"].value == 75
-    assert scores["4 and more"].of == 0
-    assert (found.empty_answers, found.empty_models) == (1, {"m": 1})
-    assert found.empty_score.value == 75
-    assert (found.empty_wins.of, found.empty_wins.value) == (2, 50)
-    assert found.notes == ["a note"]
+    assert (found["longer_wins"]["of"], found["longer_wins"]["value"]) == (5, 80)
+    scores = {bin_text(one["low"], one["high"]): one["score"] for one in found["bins"]}
+    values = [scores[name]["value"] for name in ("2 to 4", "0.25 to 0.5", "under 0.25")]
+    assert (values, scores["4 and more"]["of"]) == ([100, 0, 75], 0)
+    assert (found["empty_answers"], found["empty_models"]) == (1, {"m": 1})
+    assert found["empty_score"]["value"] == 75
+    assert (found["empty_wins"]["of"], found["empty_wins"]["value"]) == (2, 50)
+    assert found["notes"] == ["a note"]
 
 
 def answers(path, *texts):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = (
-        {"uid": f"q{number}", "messages": [{"content": {"answer": text}}]}
-        for number, text in enumerate(texts)
-    )
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
+    return write_lines(path, *(answer(f"q{number}", text) for number, text in enumerate(texts)))
 
 
 def test_lengths_are_read_a_file_at_a_time(tmp_path):
@@ -142,27 +102,19 @@ def test_lengths_are_read_a_file_at_a_time(tmp_path):
     }
     with files["m"].open("a") as file:
         file.write("torn")
-    lengths, notes = read_lengths(verdicts, files)
-    assert lengths.model[0] == pytest.approx([4, 0, np.nan], nan_ok=True)
-    assert np.isnan(lengths.model[1]).all()
-    assert lengths.baseline.tolist() == [1, 2, 0], "a failed generation is no answer of 7 letters"
-    assert lengths.empty[0].tolist() == [False, True, False]
-    assert notes == [
-        f"{files['m']}:3: line left out: torn: the file ends inside this line",
-        "no answers to look at: n",
-    ]
+    lengths, baseline, notes = read_lengths(verdicts, files)
+    assert lengths[0] == pytest.approx([4, 0, np.nan], nan_ok=True)
+    assert np.isnan(lengths[1]).all()
+    assert baseline.tolist() == [1, 2, 0], "a failed generation is no answer of 7 letters"
+    torn, missing = notes
+    assert f"{files['m']}:3: " in torn
+    assert missing.endswith(": n")
 
 
-def test_a_line_break_in_a_name_breaks_no_row():
-    assert text_table([["a\nb", "1"], ["c", "22"]], (True, False)) == "a b   1\nc    22"
-
-
-def test_the_command_on_real_judgments(shared_data, tmp_path, project):
-    folder = tmp_path / "b" / "model_judgment"
-    folder.mkdir(parents=True)
-    (folder / "gpt-4o").symlink_to(shared_data / "published-gpt-4o" / "model_judgment")
+def test_the_command_on_real_judgments(published, tmp_path, project):
     script = project / "workflow" / "scripts" / "judge_health.py"
-    command = [sys.executable, script, "--data-dir", tmp_path, "-b", "b", "-j", "gpt-4o"]
+    options = ["--data-dir", tmp_path, "-b", "arena-hard-v0.1", "--rule", "v2.0", "-j", "gpt-4o"]
+    command = [sys.executable, script, *options]
     done = subprocess.run([*command, "--out", tmp_path / "out"], text=True, capture_output=True)
     assert done.returncode == 0, done.stderr
     health = json.loads((tmp_path / "out/health.json").read_text())
@@ -183,31 +135,23 @@ def test_the_command_on_real_judgments(shared_data, tmp_path, project):
 
 
 def test_the_toy_and_examples_are_named(tmp_path):
-    folder = tmp_path / "b" / "model_judgment" / "j"
-    folder.mkdir(parents=True)
     games = [
         {"score": "A>B", "toy": True},
         {"judgment": "no end in sight", "finish_reason": "length"},
     ]
-    lines = [{"uid": str(number), "games": games} for number in range(5)]
-    (folder / "m.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    health = make_health(Sources.find(bench="b", judges=["j"], data_dir=tmp_path))
-    assert "The demo judge is a toy" in health_page(health.to_dict()).text()
-    assert health_page(health.to_dict()).text().count("no end in sight") == 1, (
-        "five times the same is one example"
-    )
-    assert health.to_dict()["examples"][0]["state"] == "truncated"
+    data = judgments(tmp_path, j__m=[{"uid": str(number), "games": games} for number in range(5)])
+    health = make_health(sources_of(data))
+    text = health_page(health).text()
+    assert TOY_NOTE in text
+    assert text.count("no end in sight") == 1, "five times the same is one example"
+    assert health["examples"][0]["state"] == "truncated"
 
 
 def test_votes_by_length_count_strong_verdicts_as_the_leaderboard_does(tmp_path):
     """A strong win and a weak loss of equally long answers: 3 of 4 votes, or 1 of 2."""
-    folder = tmp_path / "b" / "model_judgment" / "j"
-    folder.mkdir(parents=True)
-    games = [{"score": "B>>A"}, {"score": "B>A"}]
-    (folder / "m.jsonl").write_text(json.dumps({"uid": "q0", "baseline": "base", "games": games}))
+    data = judgments(tmp_path, j__m=[line("q0", "B>>A", "B>A", baseline="base")])
     for model in ("m", "base"):
-        answers(tmp_path / "b" / "model_answer" / f"{model}.jsonl", "an answer")
-    sources = Sources.find(bench="b", judges=["j"], data_dir=tmp_path)
+        answers(data / "bench" / "model_answer" / f"{model}.jsonl", "an answer")
     for options, score in (({}, 75), ({"weight": 1}, 50)):
-        found = make_health(sources, **options).answers.bins
-        assert [one.score.value for one in found if one.score.of] == [score]
+        found = make_health(sources_of(data), **options)["answers"]["bins"]
+        assert [one["score"]["value"] for one in found if one["score"]["of"]] == [score]

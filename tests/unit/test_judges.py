@@ -1,6 +1,5 @@
 """Several judges: pooling, agreement, and what they add to the uncertainty."""
 
-import csv
 import json
 
 import numpy as np
@@ -10,13 +9,24 @@ from arena.ranking.agreement import agreements, disputed, measure, rank_correlat
 from arena.ranking.judges import compare_judges
 from arena.ranking.leaderboard import make_boards
 from arena.ranking.options import Options
-from arena.ranking.show_result import Sources, make_result
 from arena.ranking.votes import ABSENT, count_votes
 from arena.support.errors import DataError
 
-from tests.unit.test_judge_health import table, weights_of
+from tests.judged import (
+    LOST,
+    WON,
+    WON_STRONGLY,
+    judgments,
+    result_of,
+    rows_of,
+    table,
+    weights_of,
+)
 
-WON, LOST, WON_STRONGLY = ("B>A", "A>B"), ("A>B", "B>A"), ("B>>A", "A>>B")
+
+def judge_of(won):
+    """A judge's verdicts of models in rows and questions in columns."""
+    return {f"m{i}": [WON if one else LOST for one in row] for i, row in enumerate(won)}
 
 
 def test_kappa_and_shares_by_hand():
@@ -24,16 +34,16 @@ def test_kappa_and_shares_by_hand():
     two = {m: [(a, a), ("A>>B", "unparsed")] for m, a in (("x", "A>B"), ("y", "A>B"), ("z", "A=B"))}
     verdicts = table(one=one, two=two)
     (found,) = agreements(verdicts, weights_of(verdicts))
-    assert found.games == 9
+    assert found["games"] == 9
     # Labels: x and z twice, never the second question; y differs. Winners: y alone differs.
-    assert found.same_label == pytest.approx(100 * 4 / 9)
-    assert found.same_winner == pytest.approx(100 * 7 / 9)
+    assert found["same_label"] == pytest.approx(100 * 4 / 9)
+    assert found["same_winner"] == pytest.approx(100 * 7 / 9)
     # A, tie, B: one judge says 5, 2, 2 of 9, the other 7, 2, 0
     chance = (5 * 7 + 2 * 2 + 2 * 0) / 81
-    assert found.kappa.value == pytest.approx((7 / 9 - chance) / (1 - chance))
+    assert found["kappa"].value == pytest.approx((7 / 9 - chance) / (1 - chance))
     assert agreements(table(one=one), weights_of(verdicts)) == []
     alike = table(one={"x": [("A=B", "A=B")]}, two={"x": [("A=B", "A=B")]})
-    assert agreements(alike, weights_of(alike))[0].kappa.value is None
+    assert agreements(alike, weights_of(alike))[0]["kappa"].value is None
 
 
 def test_kappas_interval_is_that_of_independent_questions():
@@ -41,17 +51,14 @@ def test_kappas_interval_is_that_of_independent_questions():
     rng = np.random.default_rng(1)
     ours = rng.random(300) < 0.5
     theirs = np.where(rng.random(300) < 0.8, ours, ~ours)
-    verdicts = table(
-        one={"m": [WON if won else LOST for won in ours]},
-        two={"m": [WON if won else LOST for won in theirs]},
-    )
+    verdicts = table(one=judge_of([ours]), two=judge_of([theirs]))
     (found,) = agreements(verdicts, weights_of(verdicts, 2000))
-    assert found.kappa.value == pytest.approx(0.6, abs=0.1)
+    assert found["kappa"].value == pytest.approx(0.6, abs=0.1)
     # Both games of a question say the same here, so there are 300 independent ones.
     error = np.sqrt(0.8 * 0.2 / 300) / 0.5
-    width = found.kappa.upper - found.kappa.lower
+    width = found["kappa"].upper - found["kappa"].lower
     assert width == pytest.approx(2 * 1.645 * error, rel=0.12)
-    assert found.spearman.value is None, "one model has no order"
+    assert found["spearman"].value is None, "one model has no order"
 
 
 def test_rank_correlations_of_known_data():
@@ -79,8 +86,8 @@ def test_the_order_of_models_by_two_judges():
     silent = ("unparsed", "unparsed")
     verdicts = table(one=judge(models, None), two=judge(swapped, silent))
     (found,) = agreements(verdicts, weights_of(verdicts))
-    assert found.spearman.value == pytest.approx(0.8)
-    assert found.kendall.value == pytest.approx(4 / 6)
+    assert found["spearman"].value == pytest.approx(0.8)
+    assert found["kendall"].value == pytest.approx(4 / 6)
 
 
 def test_disputed_questions_by_hand():
@@ -90,15 +97,13 @@ def test_disputed_questions_by_hand():
     )
     first, second = disputed(verdicts)
     # q2: only n has both games of both judges: from +1 to -1. q1: m from +2 to -1, n not at all.
-    assert (first.uid, first.apart, first.means) == ("q2", 2, {"one": 0, "two": -1})
-    assert (second.uid, second.apart) == ("q1", 1.5)
+    assert first == {"uid": "q2", "category": "c", "apart": 2, "means": {"one": 0, "two": -1}}
+    assert (second["uid"], second["apart"]) == ("q1", 1.5)
     assert disputed(verdicts, most=1) == [first]
 
 
 def test_a_judge_of_strong_words_weighs_no_more():
-    loud = {"m": [WON_STRONGLY] * 10}
-    quiet = {"m": [LOST] * 10}
-    verdicts = table(loud=loud, quiet=quiet)
+    verdicts = table(loud={"m": [WON_STRONGLY] * 10}, quiet={"m": [LOST] * 10})
     assert make_boards(verdicts, Options(rounds=5))[0].rows[0].score == pytest.approx(50)
     rows = make_boards(verdicts, Options(rounds=5, pool="votes"))[0].rows
     assert {row.model: row.score for row in rows}["m"] == pytest.approx(75)
@@ -131,16 +136,11 @@ def test_the_judges_share_is_the_true_one(spread, share, noise):
     that would be 50 % where they do not scatter.
     """
     rng = np.random.default_rng(3)
-    judges = {
-        f"j{number}": {
-            f"m{model}": [
-                WON if won else LOST for won in rng.random(400) < 0.5 + rng.normal(0, spread / 100)
-            ]
-            for model in range(40)
-        }
-        for number in range(6)
-    }
-    verdicts = table(**judges)
+    judges = [
+        [rng.random(400) < 0.5 + rng.normal(0, spread / 100) for _model in range(40)]
+        for _judge in range(6)
+    ]
+    verdicts = table(**{f"j{number}": judge_of(won) for number, won in enumerate(judges)})
     options = Options(rounds=200)
     found = compare_judges(verdicts, options, make_boards(verdicts, options))
     assert found["shares"][0]["of_scores"] == pytest.approx(share, abs=noise)
@@ -151,62 +151,45 @@ def test_a_kinder_judge_is_no_uncertainty_of_differences():
     rng = np.random.default_rng(3)
     won = rng.random((3, 400)) < 0.5
     kinder = won | (rng.random((3, 400)) < 0.3)
-
-    def judge(table):
-        return {f"m{i}": [WON if one else LOST for one in row] for i, row in enumerate(table)}
-
-    verdicts = table(one=judge(won), two=judge(kinder))
+    verdicts = table(one=judge_of(won), two=judge_of(kinder))
     options = Options(rounds=200)
     share = compare_judges(verdicts, options, make_boards(verdicts, options))["shares"][0]
     assert share["of_scores"] > 90
     assert share["of_differences"] < 40
 
 
-def files(folder, **judges):
-    """Judgment files: judge -> (labels, system prompt, baseline)."""
-    for judge, (labels, prompt, baseline) in judges.items():
-        path = folder / "bench" / "model_judgment" / judge / "m.jsonl"
-        path.parent.mkdir(parents=True)
-        messages = [{"role": "user", "content": "q"}]
-        if prompt:
-            messages.insert(0, {"role": "system", "content": prompt})
-        games = [{"score": label, "prompt": messages} for label in labels]
-        line = {"uid": "1", "model": "m", "baseline": baseline, "games": games}
-        path.write_text(json.dumps(line) + "\n")
-    return Sources.find(bench="bench", judges=list(judges), data_dir=folder)
+def prompted(labels, prompt="same", baseline="b", **keys):
+    """A line of judgments that were asked for with this system prompt."""
+    messages = [{"role": "system", "content": prompt}] * bool(prompt)
+    messages.append({"role": "user", "content": "q"})
+    games = [{"score": label, "prompt": messages} for label in labels]
+    return {"uid": "1", "model": "m", "baseline": baseline, "games": games, **keys}
 
 
-@pytest.mark.parametrize("other", ["be kind", ""])
-def test_judges_with_different_prompts_are_not_pooled(tmp_path, other):
-    sources = files(tmp_path, one=(WON, "be strict", "b"), two=(WON, other, "b"))
-    with pytest.raises(DataError, match=r"system prompts.*\none: be strict\ntwo: "):
-        make_result(sources, rounds=5)
-
-
-def test_judges_against_different_baselines_are_not_pooled(tmp_path):
-    sources = files(tmp_path, one=(WON, "same", "b"), two=(WON, "same", "other"))
-    with pytest.raises(DataError, match="2 baselines"):
-        make_result(sources, rounds=5)
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"prompt": "be kind"}, r"system prompts.*\none: same\ntwo: be kind"),
+        ({"prompt": ""}, r"system prompts.*\none: same\ntwo: "),
+        ({"baseline": "other"}, "2 baselines"),
+    ],
+)
+def test_judges_with_other_prompts_or_baselines_are_not_pooled(tmp_path, other, message):
+    data = judgments(tmp_path, one__m=[prompted(WON)], two__m=[prompted(WON, **other)])
+    with pytest.raises(DataError, match=message):
+        result_of(data, ["one", "two"], rounds=5)
 
 
 def test_several_prompts_of_one_judge_are_noted(tmp_path):
-    sources = files(tmp_path, j=(WON, "usual", "b"))
-    folder = tmp_path / "bench" / "model_judgment" / "j"
-    line = json.loads((folder / "m.jsonl").read_text())
-    for model in ("n", "odd"):
-        line["model"] = model
-        if model == "odd":
-            line["games"][0]["prompt"][0]["content"] = "changed"
-        (folder / f"{model}.jsonl").write_text(json.dumps(line))
-    sources = Sources.find(bench="bench", judges=["j"], data_dir=tmp_path)
-    assert any(
-        "2 different system prompts" in note and note.endswith(": odd")
-        for note in make_result(sources, rounds=5).notes
-    )
+    prompts = {"m": "usual", "n": "usual", "odd": "changed"}
+    lines = {f"j__{m}": [prompted(WON, prompt, model=m)] for m, prompt in prompts.items()}
+    (note,) = result_of(judgments(tmp_path, **lines), rounds=5).notes
+    assert "2 different system prompts" in note
+    assert note.endswith(": odd")
 
 
 def test_the_command_shows_a_column_a_judge(tmp_path, capsys):
-    files(tmp_path, loud=(WON_STRONGLY, "same", "b"), quiet=(LOST, "same", "b"))
+    judgments(tmp_path, loud__m=[prompted(WON_STRONGLY)], quiet__m=[prompted(LOST)])
     asked = ["--data-dir", str(tmp_path), "-b", "bench", "-j", "loud", "quiet", "--rounds", "9"]
     assert show_result.main([*asked, "--out", str(tmp_path)]) == 0
     out = capsys.readouterr().out
@@ -214,8 +197,7 @@ def test_the_command_shows_a_column_a_judge(tmp_path, capsys):
         ["m", "50.0", "50.0"]
     ]
     assert "Cohen's kappa" in out
-    with (tmp_path / "judges.csv").open() as file:
-        first, overall = csv.DictReader(file)
+    first, overall = rows_of(tmp_path, "judges.csv")
     assert (first["loud"], first["quiet"], first["mean"]) == ("100.0", "0.0", "50.0")
     assert overall["category"] == "overall"
     assert json.loads((tmp_path / "judges.json").read_text())["agreement"][0]["same_label"] == 0

@@ -7,47 +7,37 @@ from arena.judge.launch import environment, gpu_count
 from arena.support.errors import ConfigError
 
 
-def test_the_judge_sees_the_gpus_of_its_job():
-    seen = environment({}, "key", {"CUDA_VISIBLE_DEVICES": "2,3", "SLURM_JOB_GPUS": "2,3"})
-    assert (seen["CUDA_VISIBLE_DEVICES"], seen["SLURM_JOB_GPUS"]) == ("2,3", "2,3")
-
-
 @pytest.mark.parametrize(
-    ("env", "resources", "count"),
+    ("env", "asked", "count"),
     [
-        ({"CUDA_VISIBLE_DEVICES": "0,1"}, {"gpus": 4}, 2),
-        ({"CUDA_VISIBLE_DEVICES": "GPU-1a,GPU-2b,GPU-3c"}, {}, 3),
-        ({"CUDA_VISIBLE_DEVICES": ""}, {"gpus": 4}, 0),
-        ({"CUDA_VISIBLE_DEVICES": "0,-1,1"}, {}, 1),
-        ({"CUDA_VISIBLE_DEVICES": "NoDevFiles"}, {"gpus": 4}, 0),
-        ({"CUDA_VISIBLE_DEVICES": "MIG-377e0049-554c"}, {"gpus": 4}, 1),
-        ({"SLURM_GPUS_ON_NODE": "4"}, {"gpus": 2}, 4),
-        ({}, {"gpus": 2}, 2),
-        ({}, {}, 0),
+        ({"CUDA_VISIBLE_DEVICES": "0,1"}, 4, 2),
+        ({"CUDA_VISIBLE_DEVICES": "GPU-1a,GPU-2b,GPU-3c"}, 0, 3),
+        ({"CUDA_VISIBLE_DEVICES": ""}, 4, 0),
+        ({"CUDA_VISIBLE_DEVICES": "0,-1,1"}, 0, 1),
+        ({"CUDA_VISIBLE_DEVICES": "NoDevFiles"}, 4, 0),
+        ({"CUDA_VISIBLE_DEVICES": "MIG-377e0049-554c"}, 4, 1),
+        ({"SLURM_GPUS_ON_NODE": "4"}, 2, 4),
+        ({}, 2, 2),
     ],
 )
-def test_gpus_are_those_that_the_job_sees(env, resources, count):
-    assert gpu_count(resources, env) == count
+def test_gpus_are_those_that_the_job_sees(env, asked, count):
+    assert gpu_count(asked, env) == count
 
 
 def test_environment_of_the_judge(tmp_path):
-    outer = {"PATH": "/bin", "NO_PROXY": "example.org", "HF_HOME": "/hf"}
+    outer = {"PATH": "/bin", "NO_PROXY": "example.org", "CUDA_VISIBLE_DEVICES": "2,3"}
     env = environment({"path": str(tmp_path), "env": {"A": 1, "PATH": "/opt"}}, "secret", outer)
     assert env["VLLM_API_KEY"] == env["JUDGE_API_KEY"] == "secret"
     assert env["NO_PROXY"] == "example.org,127.0.0.1,localhost,::1"
     assert env["no_proxy"] == "127.0.0.1,localhost,::1"
-    assert (env["A"], env["PATH"], env["HF_HOME"]) == ("1", "/opt", "/hf")
+    assert (env["A"], env["PATH"], env["CUDA_VISIBLE_DEVICES"]) == ("1", "/opt", "2,3")
     assert env["HF_HUB_OFFLINE"] == "1"  # the weights are a folder
-    outer = {
-        "OMP_NUM_THREADS": "8",
-        "MKL_NUM_THREADS": "8",
-    }  # by Snakemake, from the rule's threads
+    outer = {"OMP_NUM_THREADS": "8", "MKL_NUM_THREADS": "8"}  # by Snakemake, of the rule's threads
     seen = environment({"env": {"MKL_NUM_THREADS": 4}}, "k", outer)
     assert ("OMP_NUM_THREADS" in seen, seen["MKL_NUM_THREADS"]) == (False, "4")
     assert "HF_HUB_OFFLINE" not in environment({"path": "org/model"}, "k", {})
-    assert (
-        environment({"path": str(tmp_path)}, "k", {"HF_HUB_OFFLINE": "0"})["HF_HUB_OFFLINE"] == "0"
-    )
+    asked = environment({"path": str(tmp_path)}, "k", {"HF_HUB_OFFLINE": "0"})
+    assert asked["HF_HUB_OFFLINE"] == "0"
 
 
 @pytest.mark.parametrize(
@@ -73,74 +63,56 @@ def test_causes(status, line, said, local):
     assert cause.local is local
 
 
-def test_the_cause_is_not_its_echo():
-    lines = ["torch.OutOfMemoryError: CUDA out of memory.", "OSError: No such file or directory"]
-    assert "out of memory" in explain(1, lines).text
-
-
+OUT_OF_MEMORY = "torch.OutOfMemoryError: CUDA out of memory."
 ERROR = "(EngineCore_DP0 pid=7) ERROR 11-28 03:14:15 [core.py:708] "
 ECHO = "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s)"
 
 
-@pytest.mark.parametrize(
-    ("kind", "line"),
-    [
-        (
-            "context",
-            "  Value error, User-specified max_model_len (131072) is greater than the derived "
-            "max_model_len. This may lead to incorrect model outputs or CUDA errors.",
-        ),
-        ("gpu_name", "ValueError: invalid literal for int() with base 10: 'MIG-377e0049-554c'"),
-        ("gpu_name", "ValueError: invalid literal for int() with base 10: 'GPU-64b90baa-0cf1'"),
-        ("no_gpu", "ValueError: invalid literal for int() with base 10: 'NoDevFiles'"),
-        ("gpu_unusable", "RuntimeError: No CUDA GPUs are available"),
-        ("dtype", "ValueError: Bfloat16 is only supported on GPUs with compute capability of at"),
-        ("gated", "OSError: You are trying to access a gated repo."),
-        ("gated", "huggingface_hub.errors.GatedRepoError: 401 Client Error. (Request ID: x)"),
-        (
-            "remote_code",
-            "ValueError: The repository contains custom code which must be executed to",
-        ),
-        ("tensor_parallel", "ValueError: Total number of heads (28) must be divisible by tensor"),
-        ("old_driver", "RuntimeError: The NVIDIA driver on your system is too old (found version"),
-        (
-            "old_driver",
-            "/x/torch/cuda/__init__.py:182: UserWarning: CUDA initialization: The NVIDIA driver "
-            "on your system is too old (found version 12040).",
-        ),
-        ("old_driver", "RuntimeError: Error 35: CUDA driver version is insufficient for CUDA"),
-        ("socket_path", 'zmq.error.ZMQError: ipc path "/p/x" is longer than 107 characters'),
-        ("socket_path", "OSError: AF_UNIX path too long"),
-        ("compiler", "RuntimeError: Failed to find C compiler. Please specify via CC environment"),
-        ("compiler", "FileNotFoundError: [Errno 2] No such file or directory: 'ninja'"),
-        ("old_gpu", "torch.AcceleratorError: CUDA error: no kernel image is available for"),
-        ("stale_file", "OSError: [Errno 116] Stale file handle: '/home/u/.cache/vllm/x'"),
-        (
-            "compile_cache",
-            "FileNotFoundError: [Errno 2] No such file or directory: "
-            "'/home/u/.cache/vllm/torch_compile_cache/1f/rank_0_0/computation_graph.py'",
-        ),
-        ("compile_cache", "AssertionError: failed to get the hash of the compiled graph"),
-        ("weights_missing", "HFValidationError: Repo id must be in the form 'repo_name'"),
-        ("weights_broken", "safetensors_rust.SafetensorError: Error while deserializing header:"),
-        ("nccl", "RuntimeError: NCCL error: unhandled system error"),
-        ("architecture", "ValueError: Model architectures ['X'] are not supported for now."),
-        ("program_missing", "ModuleNotFoundError: No module named 'vllm'"),
-        ("program_missing", "ImportError: libnvrtc.so.12: cannot open shared object file"),
-        ("shared_memory", "RuntimeError: DataLoader worker is killed by signal: Bus error."),
-        ("weights_missing", "PermissionError: [Errno 13] Permission denied: '/j/config.json'"),
-        ("weights_missing", "ConnectionError: HTTPSConnectionPool(host='hf.co', port=443): Max"),
-        ("gpu_unusable", "RuntimeError: CUDA unknown error - this may be due to an incorrect"),
-        ("options", "ValueError: Unknown quantization method: fp5"),
-        ("architecture", "ValueError: Transformers does not recognize this architecture."),
-        ("limits", "OSError: [Errno 24] Too many open files"),
-        ("killed_for_memory", "RuntimeError: DefaultCPUAllocator: can't allocate memory"),
-        ("program_missing", "FATAL: While checking container encryption: could not open image"),
-        ("unknown", "ValueError: the moon is full"),
-    ],
-)
+LAST_ERRORS = """
+context           Value error, User-specified max_model_len (131072) is greater than the derived x
+gpu_name          ValueError: invalid literal for int() with base 10: 'MIG-377e0049-554c'
+gpu_name          ValueError: invalid literal for int() with base 10: 'GPU-64b90baa-0cf1'
+no_gpu            ValueError: invalid literal for int() with base 10: 'NoDevFiles'
+gpu_unusable      RuntimeError: No CUDA GPUs are available
+dtype             ValueError: Bfloat16 is only supported on GPUs with compute capability of at
+gated             OSError: You are trying to access a gated repo.
+gated             huggingface_hub.errors.GatedRepoError: 401 Client Error. (Request ID: x)
+remote_code       ValueError: The repository contains custom code which must be executed to
+tensor_parallel   ValueError: Total number of heads (28) must be divisible by tensor
+old_driver        RuntimeError: The NVIDIA driver on your system is too old (found version
+old_driver        x: UserWarning: CUDA initialization: NVIDIA driver on your system is too old
+old_driver        RuntimeError: Error 35: CUDA driver version is insufficient for CUDA
+socket_path       zmq.error.ZMQError: ipc path "/p/x" is longer than 107 characters
+socket_path       OSError: AF_UNIX path too long
+compiler          RuntimeError: Failed to find C compiler. Please specify via CC environment
+compiler          FileNotFoundError: [Errno 2] No such file or directory: 'ninja'
+old_gpu           torch.AcceleratorError: CUDA error: no kernel image is available for
+stale_file        OSError: [Errno 116] Stale file handle: '/home/u/.cache/vllm/x'
+compile_cache     FileNotFoundError: No such file or directory: '/.cache/vllm/torch_compile_cache/x'
+compile_cache     AssertionError: failed to get the hash of the compiled graph
+weights_missing   HFValidationError: Repo id must be in the form 'repo_name'
+weights_broken    safetensors_rust.SafetensorError: Error while deserializing header:
+nccl              RuntimeError: NCCL error: unhandled system error
+architecture      ValueError: Model architectures ['X'] are not supported for now.
+program_missing   ModuleNotFoundError: No module named 'vllm'
+program_missing   ImportError: libnvrtc.so.12: cannot open shared object file
+shared_memory     RuntimeError: DataLoader worker is killed by signal: Bus error.
+weights_missing   PermissionError: [Errno 13] Permission denied: '/j/config.json'
+weights_missing   ConnectionError: HTTPSConnectionPool(host='hf.co', port=443): Max
+gpu_unusable      RuntimeError: CUDA unknown error - this may be due to an incorrect
+options           ValueError: Unknown quantization method: fp5
+architecture      ValueError: Transformers does not recognize this architecture.
+limits            OSError: [Errno 24] Too many open files
+killed_for_memory RuntimeError: DefaultCPUAllocator: can't allocate memory
+program_missing   FATAL: While checking container encryption: could not open image
+unknown           ValueError: the moon is full
+"""
+
+
+@pytest.mark.parametrize("known", LAST_ERRORS.strip().splitlines())
 @pytest.mark.parametrize("prefix", ["", ERROR])
-def test_the_last_error_is_the_cause_whatever_stands_around_it(prefix, kind, line):
+def test_the_last_error_is_the_cause_whatever_stands_around_it(prefix, known):
+    kind, line = known.split(maxsplit=1)
     before = [
         "INFO 11-28 03:14:01 [utils.py:233] non-default args: {'trust_remote_code': True}",
         "WARNING 11-28 03:14:02 [x.py:1] Port 8000: Address already in use, trying port 8001",
@@ -150,21 +122,27 @@ def test_the_last_error_is_the_cause_whatever_stands_around_it(prefix, kind, lin
     after = ["Traceback (most recent call last):", f"{ERROR}    raise e", ECHO]
     cause = explain(1, [*before, prefix + line, *after])
     assert cause.kind == kind
-    assert line.strip()[:60] in cause.text
+    assert line[:60] in cause.text
 
 
-def test_what_a_uuid_breaks_is_not_a_kind_of_model():
-    lines = [
-        "ValueError: invalid literal for int() with base 10: 'MIG-377e'",
-        "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig",
-        "  Value error, Model architectures ['LlamaForCausalLM'] failed to be inspected.",
-    ]
-    assert explain(1, lines).kind == "gpu_name"
-
-
-def test_the_last_of_two_errors_wins():
-    lines = ["torch.OutOfMemoryError: CUDA out of memory.", "OSError: No space left on device"]
-    assert [explain(1, lines[::order]).kind for order in (1, -1)] == ["disk", "gpu_memory"]
+@pytest.mark.parametrize(
+    ("kind", "lines"),
+    [
+        ("disk", [OUT_OF_MEMORY, "OSError: No space left on device"]),
+        ("gpu_memory", ["OSError: No space left on device", OUT_OF_MEMORY]),
+        ("gpu_memory", [OUT_OF_MEMORY, "OSError: No such file or directory"]),  # a weak one
+        (
+            "gpu_name",  # what a UUID breaks is not a kind of model
+            [
+                "ValueError: invalid literal for int() with base 10: 'MIG-377e'",
+                "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig",
+                "  Value error, Model architectures ['LlamaForCausalLM'] failed to be inspected.",
+            ],
+        ),
+    ],
+)
+def test_the_last_of_several_errors_wins_but_for_weak_ones(kind, lines):
+    assert explain(1, lines).kind == kind
 
 
 def test_only_causes_that_pass_are_tried_again_in_the_same_job():
@@ -179,11 +157,9 @@ def test_only_causes_that_pass_are_tried_again_in_the_same_job():
 
 
 def test_endpoints_with_keys_from_the_environment():
-    given = [
-        {"api_base": "http://a/v1/", "api_key_env": "K"},
-        {"api_base": "http://b/v1", "model": "org/j"},
-    ]
-    judge = {"name": "j", "endpoints": given}
+    first = {"api_base": "http://a/v1/", "api_key_env": "K"}
+    second = {"api_base": "http://b/v1", "model": "org/j"}
+    judge = {"name": "j", "endpoints": [first, second]}
     assert endpoints(judge, {"K": "secret"}) == [
         {"url": "http://a/v1", "key": "secret", "model": "j"},
         {"url": "http://b/v1", "key": "EMPTY", "model": "org/j"},
@@ -208,7 +184,5 @@ def test_endpoints_of_the_users_api_config(tmp_path):
     ]
     openai = endpoints(judge | {"name": "gpt"}, {"OPENAI_API_KEY": "sk"})
     assert [(one["key"], one["model"]) for one in openai] == [("sk", "gpt-x")]
-    with pytest.raises(
-        ConfigError, match=r"gpt: no api_key: the environment variable OPENAI_API_K"
-    ):
+    with pytest.raises(ConfigError, match=r"gpt: no api_key: .* OPENAI_API_KEY"):
         endpoints(judge | {"name": "gpt"}, {})

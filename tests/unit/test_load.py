@@ -10,11 +10,7 @@ from arena.support.errors import ConfigError
 @pytest.mark.parametrize(
     ("content", "override", "expected"),
     [
-        (
-            None,
-            "",
-            "config.yaml: No such file or directory. Run this in the folder where Snakemake runs",
-        ),
+        (None, "", "config.yaml: No such file or directory. Run this in the folder where"),
         (b"bench: caf\xe9\n", "", "config.yaml: not UTF-8 at byte 11"),
         (b"a: 1\nb: [\n", "", "config.yaml:2: not YAML: "),
         (b"- a\n", "", "config.yaml: holds no settings"),

@@ -1,9 +1,9 @@
 """The lock of a journal: one holder, no dead holder, between processes and between nodes."""
 
+import contextlib
 import dataclasses
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -15,6 +15,8 @@ import pytest
 from arena.journals.lock import STALE, TRUSTED, Lock, is_alive, read_holder, slurm_job_runs
 from arena.support import processes
 from arena.support.errors import JournalError
+
+from tests.served import eventually
 
 HOLD = (
     "import sys; sys.path.insert(0, sys.argv[1]); from arena.journals.lock import Lock\n"
@@ -31,83 +33,58 @@ def journal(tmp_path) -> Path:
 @pytest.fixture
 def hold(project):
     """Start processes that hold a lock until their standard input is closed."""
-    started = []
+    with contextlib.ExitStack() as stack:
 
-    def start(journal: Path) -> subprocess.Popen:
-        process = subprocess.Popen(
-            [sys.executable, "-c", HOLD, project / "workflow" / "scripts", journal],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
-        assert process.stdout.readline() == "None\n"
-        return process
+        def start(journal: Path) -> subprocess.Popen:
+            command = [sys.executable, "-c", HOLD, project / "workflow" / "scripts", journal]
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            assert process.stdout.readline() == "None\n"
+            return process
 
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        process.stdin.close()
+        yield start
 
 
-def elsewhere(lock: Path, age: float = 0.0, **changes) -> None:
-    """Make the lock's holder one of another node, its last heartbeat `age` seconds ago."""
-    plain = json.loads(lock.read_text()) | {"host": "n2", "machine": "another/boot"} | changes
-    lock.write_text(json.dumps(plain))
-    os.utime(lock, (time.time() - age,) * 2)
-
-
-def slurm_says(tmp_path: Path, monkeypatch, script: str) -> None:
-    """A squeue that says what a controller would."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    (folder / "squeue").write_text(f"#!/bin/sh\n{script}\n")
-    (folder / "squeue").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+def elsewhere(journal: Path, age: float = 0.0, **changes) -> Path:
+    """A lock whose holder is on another node, its last heartbeat `age` seconds ago."""
+    plain = {"host": "n2", "machine": "another/boot", "pid": 7, "started": "1", "token": "theirs"}
+    path = Lock(journal).path
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(plain | {"slurm_job_id": None} | changes))
+    os.utime(path, (time.time() - age,) * 2)
+    return path
 
 
 def test_a_second_client_is_told_who_holds_it_and_gets_it_after(journal, hold):
     process = hold(journal)
     with Lock(journal) as lock:
-        holder = lock.try_acquire()
-        assert holder.pid == process.pid
-        assert str(holder).startswith(f"process {process.pid} on ")
+        with pytest.raises(JournalError, match=f"process {process.pid} on"):
+            lock.acquire()
+        assert lock.try_acquire().pid == read_holder(lock.path).pid == process.pid
         process.communicate()  # closes its input: it releases
         assert lock.try_acquire() is None
     assert list(journal.parent.iterdir()) == []
 
 
-def test_who_does_not_wait_is_told_who_holds_it(journal, hold):
-    process = hold(journal)
-    with Lock(journal) as lock, pytest.raises(JournalError, match=f"process {process.pid} on"):
-        lock.acquire()
-    assert read_holder(Lock(journal).path).pid == process.pid
-
-
 def test_a_lock_does_not_outlive_a_killed_holder(journal, hold):
-    process = hold(journal)
-    process.send_signal(signal.SIGKILL)
+    """Nor while it is a zombie."""
+    process, lock = hold(journal), Lock(journal)
+    process.kill()
+    eventually(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE)
+    assert not is_alive(read_holder(lock.path), lock.path)
     process.wait()
-    with Lock(journal) as lock:
+    with lock:
         assert lock.try_acquire() is None
 
 
 def test_a_process_number_that_was_given_away_is_not_the_holder(journal, hold):
-    process = hold(journal)
-    lock = Lock(journal).path
+    process, lock = hold(journal), Lock(journal).path
     plain = json.loads(lock.read_text()) | {"started": "1"}
     lock.write_text(json.dumps(plain))
     assert process.poll() is None
-    assert not is_alive(read_holder(lock), lock)
-
-
-def test_a_zombie_holds_nothing(journal, hold):
-    process = hold(journal)
-    lock = Lock(journal).path
-    os.kill(process.pid, signal.SIGKILL)  # dead, not yet reaped
-    wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE)
     assert not is_alive(read_holder(lock), lock)
 
 
@@ -123,7 +100,7 @@ def test_without_proc_the_system_is_asked_who_lives(journal, monkeypatch, tmp_pa
         assert not is_alive(dataclasses.replace(holder, started="before"), ours.path)
         assert processes.started(sleeper.pid)
         sleeper.kill()
-        wait_until(lambda: psutil.Process(sleeper.pid).status() == psutil.STATUS_ZOMBIE)
+        eventually(lambda: psutil.Process(sleeper.pid).status() == psutil.STATUS_ZOMBIE)
         assert processes.started(sleeper.pid) is None
     assert processes.started(sleeper.pid) is None
 
@@ -149,26 +126,6 @@ def test_released_and_taken_again_between_two_looks(journal, monkeypatch):
         assert Lock(journal).try_acquire().token == second._me.token
 
 
-def test_another_node_is_believed_while_its_heart_beats(journal, hold):
-    hold(journal)
-    lock = Lock(journal).path
-    elsewhere(lock, age=STALE - 30)
-    assert is_alive(read_holder(lock), lock)
-    elsewhere(lock, age=STALE + 30)
-    assert not is_alive(read_holder(lock), lock)
-
-
-def test_a_pause_of_minutes_of_the_file_server_loses_no_lock(journal, hold):
-    """In seconds, not in the module's terms: two writers are worse than five minutes of waiting."""
-    hold(journal)
-    lock = Lock(journal).path
-    elsewhere(lock, age=240)
-    assert is_alive(read_holder(lock), lock)
-    assert Lock(journal).try_acquire() is not None
-    elsewhere(lock, age=330)
-    assert Lock(journal).try_acquire() is None
-
-
 @pytest.mark.parametrize(
     ("script", "runs"),
     [
@@ -181,71 +138,64 @@ def test_a_pause_of_minutes_of_the_file_server_loses_no_lock(journal, hold):
         ("echo 'Unable to contact slurm controller' >&2; exit 1", None),
     ],
 )
-def test_slurm_knows_whether_a_job_lives(tmp_path, monkeypatch, script, runs):
-    slurm_says(tmp_path, monkeypatch, script)
+def test_slurm_knows_whether_a_job_lives(squeue, script, runs):
+    squeue(script)
     assert slurm_job_runs("17") is runs
 
 
-def test_slurm_is_asked_for_the_holders_job(tmp_path, monkeypatch, journal, hold):
-    hold(journal)
-    lock = Lock(journal).path
-    elsewhere(lock, slurm_job_id="17")  # its heart beats, but Slurm knows better
-    slurm_says(tmp_path, monkeypatch, '[ "$3" = 17 ] || echo RUNNING')
-    assert is_alive(read_holder(lock), lock)
-    assert not is_alive(read_holder(lock), lock, ask=True)
-    elsewhere(lock, slurm_job_id="17", age=TRUSTED + 20)
-    assert not is_alive(read_holder(lock), lock)
+JOB = {"slurm_job_id": "17"}
+GONE = '[ "$3" = 17 ] || echo RUNNING'  # all jobs run but this one
 
 
-def test_who_waits_asks_slurm_once_while_the_heart_beats(tmp_path, monkeypatch, journal, hold):
-    hold(journal)
-    lock = Lock(journal)
-    elsewhere(lock.path, slurm_job_id="17")
-    slurm_says(tmp_path, monkeypatch, f"echo asked >> {tmp_path}/calls; echo RUNNING")
+@pytest.mark.parametrize(
+    ("changes", "age", "script", "first", "lives"),
+    [
+        # In seconds, not in the module's terms: two writers are worse than minutes of waiting.
+        ({}, 240, None, True, True),
+        ({}, 330, None, True, False),
+        (JOB, 0, GONE, False, True),
+        (JOB, 0, GONE, True, False),  # its heart beats, but Slurm knows better
+        (JOB, TRUSTED + 20, GONE, False, False),
+        (JOB, 330, "echo RUNNING", False, True),
+        (JOB, 240, None, True, True),  # without Slurm the heartbeat decides
+        (JOB, 330, None, True, False),
+    ],
+)
+def test_a_holder_on_another_node_lives_by_slurm_or_by_its_heart(
+    squeue, monkeypatch, journal, changes, age, script, first, lives
+):
+    if script:
+        squeue(script)
+    else:
+        monkeypatch.setenv("PATH", "/nonexistent")
+    elsewhere(journal, age, **changes)
+    with Lock(journal) as lock:
+        assert (lock.try_acquire(first=first) is not None) is lives
+
+
+def test_who_waits_asks_slurm_once_while_the_heart_beats(tmp_path, squeue, journal):
+    elsewhere(journal, **JOB)
+    squeue(f"echo asked >> {tmp_path}/calls; echo RUNNING")
     for first in (True, False, False):
-        assert lock.try_acquire(first=first) is not None
+        assert Lock(journal).try_acquire(first=first) is not None
     assert (tmp_path / "calls").read_text() == "asked\n"
 
 
 @pytest.mark.parametrize("ours", ["b", None])
-def test_another_clusters_slurm_is_not_believed(tmp_path, monkeypatch, journal, hold, ours):
+def test_another_clusters_slurm_is_not_believed(squeue, monkeypatch, journal, ours):
     """Two clusters on one file system: the number of a job there is nobody's here, or another's."""
-    hold(journal)
-    lock = Lock(journal).path
-    unknown = "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1"
-    slurm_says(tmp_path, monkeypatch, unknown)
+    squeue("echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
     monkeypatch.setenv("SLURM_JOB_ID", "17")
     if ours:
         monkeypatch.setenv("SLURM_CLUSTER_NAME", ours)
-    elsewhere(lock, slurm_job_id="17", cluster="a")
-    assert is_alive(read_holder(lock), lock, ask=True)
-    elsewhere(lock, slurm_job_id="17", cluster="a", age=STALE + 30)
-    assert not is_alive(read_holder(lock), lock, ask=True)
+    for age, lives in ((0, True), (STALE + 30, False)):
+        lock = elsewhere(journal, age, cluster="a", **JOB)
+        assert is_alive(read_holder(lock), lock, ask=True) is lives
 
 
-def test_a_lock_of_before_there_were_clusters_in_it_is_read(journal, hold):
-    hold(journal)
-    lock = Lock(journal).path
-    plain = json.loads(lock.read_text())
-    del plain["cluster"]
-    lock.write_text(json.dumps(plain))
-    assert is_alive(read_holder(lock), lock)
-
-
-def test_a_requeued_job_does_not_wait_for_its_earlier_life(monkeypatch, journal, hold):
-    hold(journal)
-    lock = Lock(journal).path
-    elsewhere(lock, slurm_job_id="17")  # on another node, its heart beat a moment ago
+def test_a_requeued_job_does_not_wait_for_its_earlier_life(monkeypatch, journal):
+    lock = elsewhere(journal, **JOB)  # on another node, its heart beat a moment ago
     monkeypatch.setenv("SLURM_JOB_ID", "17")
-    assert not is_alive(read_holder(lock), lock)
-
-
-def test_without_slurm_the_heartbeat_decides(monkeypatch, journal, hold):
-    hold(journal)
-    lock = Lock(journal).path
-    elsewhere(lock, slurm_job_id="17", age=STALE + 30)
-    monkeypatch.setenv("PATH", "/nonexistent")
-    assert slurm_job_runs("17") is None
     assert not is_alive(read_holder(lock), lock)
 
 
@@ -254,10 +204,10 @@ def test_the_heart_beats_and_notices_a_lock_that_was_taken(journal, monkeypatch)
     with Lock(journal) as lock:
         assert lock.try_acquire() is None
         os.utime(lock.path, (0, 0))
-        wait_until(lambda: lock.path.stat().st_mtime > 0)
+        eventually(lambda: lock.path.stat().st_mtime > 0)
         assert not lock.lost
-        elsewhere(lock.path, token="another")
-        wait_until(lambda: lock.lost)
+        elsewhere(journal)
+        eventually(lambda: lock.lost)
         before = lock.path.read_bytes()
     assert lock.path.read_bytes() == before  # left to its new holder
 
@@ -275,7 +225,7 @@ def test_a_lock_is_lost_when_it_is_not_there_twice_in_a_row(journal, monkeypatch
     with Lock(journal) as lock:
         monkeypatch.setattr(arena.journals.lock, "read_holder", look)
         assert lock.try_acquire() is None
-        wait_until(lambda: lock.lost)
+        eventually(lambda: lock.lost)
         monkeypatch.undo()
     assert len(seen) == 4
 
@@ -290,10 +240,11 @@ def test_a_foreign_file_in_the_place_of_the_lock_is_not_removed(journal):
 
 
 def test_what_a_crashed_node_left_of_a_lock_is_removed_when_it_is_old(journal):
-    with Lock(journal) as lock:
-        lock.path.parent.mkdir(parents=True)
-        lock.path.touch()
-        os.utime(lock.path, (time.time() - STALE - 30,) * 2)
+    lock = Lock(journal)
+    lock.path.parent.mkdir()
+    lock.path.touch()
+    os.utime(lock.path, (time.time() - STALE - 30,) * 2)
+    with lock:
         assert lock.try_acquire() is None
 
 
@@ -364,18 +315,12 @@ def test_a_crowd_never_holds_it_twice(journal, project, tmp_path):
     assert ends == [("", 9)] * 2 + [("", 0)] * 6
 
 
-def wait_until(condition, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "the condition never came true"
-        time.sleep(0.005)
-
-
-def test_a_lock_of_the_first_version_is_read(journal):
-    """Its jobs may still play when the new one starts; it wrote more keys."""
+def test_a_lock_of_an_earlier_version_is_read(journal):
+    """Its jobs may still play when the new one starts; it wrote other keys."""
     with Lock(journal) as lock:
         assert lock.try_acquire() is None
         plain = json.loads(lock.path.read_text()) | {"batch": "b1", "state": "waiting"}
+        del plain["cluster"]
         lock.path.write_text(json.dumps(plain))
         assert Lock(journal).try_acquire() is not None
         assert lock.is_ours()

@@ -5,22 +5,10 @@ from arena.support.errors import ConfigError
 from arena.support.names import check_model_name, did_you_mean, in_order, nearest
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "Meta-Llama-3.1-8B-Instruct",
-        "allenai__OLMo-2",
-        "step_1000",
-        "gpt-4o:2024-08-06",
-        "lr=1e-5,bs=64",
-        "a+b@c",
-        "_x",
-        "a..b",
-        "a" * 200,
-    ],
-)
-def test_real_names_pass(name):
-    assert check_model_name(name) == name
+def test_real_names_pass():
+    names = "Llama-3.1-8B allenai__OLMo-2 gpt-4o:2024-08-06 lr=1e-5,bs=64 a+b@c _x a..b"
+    for name in (*names.split(), "a" * 200):
+        assert check_model_name(name) == name
 
 
 @pytest.mark.parametrize(
@@ -32,13 +20,10 @@ def test_real_names_pass(name):
         ("..", "begin with"),
         ("-rf", "begin with"),
         ("=x", "begin with"),
-        ("a b", "' '"),
-        ("a\n", r"'\\n'"),
+        ("a b;c\n", r"'\\n', ' ', ';'"),
         ("a\0b", r"'\\x00'"),
-        ("a;b", "';'"),
-        ("$(x)", r"'\$', '\(', '\)'|'\(', '\)'"),
-        ("a{b}", "'{', '}'"),
-        ("a*", r"'\*'"),
+        ("$(x)", r"'\(', '\)'"),
+        ("a{b}*", r"'\*', '{', '}'"),
         ("modèle", "'è'"),
         ("a" * 201, "1 to 200"),
         (7, "must be text, not int 7"),
@@ -46,13 +31,8 @@ def test_real_names_pass(name):
     ],
 )
 def test_unsafe_names_are_refused_with_the_rule(name, rule):
-    with pytest.raises(ConfigError, match=rule):
-        check_model_name(name)
-
-
-def test_the_error_says_where():
-    with pytest.raises(ConfigError, match=r"^models\.txt:3: 'a/b'"):
-        check_model_name("a/b", where="models.txt:3")
+    with pytest.raises(ConfigError, match=f"^models.txt:3: .*{rule}"):
+        check_model_name(name, where="models.txt:3")
 
 
 def test_numbers_in_names_are_numbers_and_equal_ones_have_one_order():

@@ -1,20 +1,20 @@
 """Pages of the report: what stands in them. How they look is for eyes: see docs/statistics.md."""
 
 import html
-import json
 import re
 
 import plot_result as command
 import pytest
 from arena.pages.charts import curves, difference_matrix, intervals
 from arena.pages.formats import comparison, write
-from arena.pages.html import Page, Part, Tab, common_beginning, number, plain_table, word
+from arena.pages.html import Page, Part, Tab, common_beginning, plain_table
 from arena.pages.plot_result import make_pages
 from arena.ranking.documents import as_json
 from arena.ranking.intervals import question_weights
 from arena.ranking.show_result import Sources, make_health, make_result
 
 from tests.browser import needs_chromium, open_page, use_page
+from tests.synthetic import write_jsonl
 
 NASTY = '=x<script>alert("1")</script>,y'
 
@@ -23,8 +23,6 @@ NASTY = '=x<script>alert("1")</script>,y'
 def pages(tmp_path_factory):
     """Pages of a small campaign of two categories with checkpoints and a nasty name."""
     data = tmp_path_factory.mktemp("data")
-    folder = data / "bench" / "model_judgment" / "j"
-    folder.mkdir(parents=True)
     labels = ("A>B", "A=B", "B>A", "B>>A")
     for place, model in enumerate(("r-step1", "r-step2", "s-step1", NASTY)):
         lines = []
@@ -35,38 +33,32 @@ def pages(tmp_path_factory):
                 games[1] = {"judgment": "</script> no verdict"}
             keys = {"category": "ab"[uid % 2], "model": model, "baseline": "base"}
             lines.append({"uid": str(uid), **keys, "games": games})
-        name = f"m{place}.jsonl"
-        (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+        write_jsonl(data / "bench" / "model_judgment" / "j" / f"m{place}.jsonl", lines)
+    return pages_of(data, rounds=20, steps=r"(?P<run>\w)-step(?P<step>\d)")[1]
+
+
+def pages_of(data, **options):
+    """The result of bench and judge j, and its pages."""
     sources = Sources.find(bench="bench", judges=["j"], data_dir=data)
-    out = data / "out"
-    steps = r"(?P<run>\w)-step(?P<step>\d)"
-    write(make_result(sources, rounds=20, steps=steps), out)
-    (out / "health.json").write_text(as_json(make_health(sources).to_dict()))
-    return make_pages(out)
+    result = make_result(sources, **options)
+    write(result, data)
+    (data / "health.json").write_text(as_json(make_health(sources)))
+    return result, make_pages(data)
 
 
 def rows_of(page_html, section=0):
     """Texts of the first table's cells in a tab."""
     tab = page_html.split("<section")[section + 1]
     body = tab.split("<tbody>")[1].split("</tbody>")[0]
-    return [
-        [
-            html.unescape(re.sub("<[^>]+>", "", cell))
-            for cell in re.findall("<td.*?</td>", row, re.S)
-        ]
-        for row in body.split("<tr")[1:]
-    ]
+    rows = (re.findall("<td.*?</td>", row, re.S) for row in body.split("<tr")[1:])
+    return [[html.unescape(re.sub("<[^>]+>", "", cell)) for cell in row] for row in rows]
+
+
+NAMES = ["leaderboard", "intervals", "differences", "categories", "curves", "judge_health"]
 
 
 def test_every_page_is_whole_and_loads_nothing(pages):
-    assert list(pages) == [
-        "leaderboard",
-        "intervals",
-        "differences",
-        "categories",
-        "curves",
-        "judge_health",
-    ]
+    assert list(pages) == NAMES
     for name, page in pages.items():
         text = page.html()
         assert "The demo judge is a toy" in text, name
@@ -76,8 +68,8 @@ def test_every_page_is_whole_and_loads_nothing(pages):
 
 
 def test_strangers_text_is_text(pages):
-    for name in ("leaderboard", "judge_health", "curves"):
-        assert "<script>alert" not in pages[name].html()
+    for page in pages.values():
+        assert "<script>alert" not in page.html()
     assert html.escape(NASTY, quote=False).replace('"', "&#34;") in pages["leaderboard"].html()
 
 
@@ -93,31 +85,21 @@ def test_the_leaderboards_rows(pages):
     text = pages["leaderboard"].html()
     assert re.findall(r'role="tab"[^>]*>([^<]+)<', text) == ["overall", "a", "b"]
     rows = rows_of(text)
+    scores = {row[1]: float(row[2]) for row in rows}
+    assert len(rows) == len(scores) == 5
+    assert [*scores.values()] == sorted(scores.values(), reverse=True)
+    assert scores["base (baseline)"] == 50
+    (row,) = (row for row in rows if row[1] == "r-step1")
+    assert sum(map(int, row[5].split(" · "))) == int(row[7]) == 22
+
+
+def test_ranks_sort_by_the_best_and_then_the_worst_and_bars_by_their_score(pages):
+    rows = pages["leaderboard"].tabs[0].parts[0].table.rows
     assert len(rows) == 5
-    models = [row[1] for row in rows]
-    assert "base (baseline)" in models
-    scores = [float(row[2]) for row in rows]
-    assert scores == sorted(scores, reverse=True)
-    assert dict(zip(models, scores, strict=True))["base (baseline)"] == 50
-    won, tied, lost = map(int, rows[models.index("r-step1")][5].split(" · "))
-    assert won + tied + lost == int(rows[models.index("r-step1")][7]) == 22
-
-
-def test_ranks_sort_by_the_best_and_then_the_worst(pages):
-    text = pages["leaderboard"].html().split("<tbody>")[1].split("</tbody>")[0]
-    keys = re.findall(r'<tr[^>]*><td data-v="([^"]+)" class="">([\d–]+)</td>', text)
-    assert len(keys) == 5
-    for key, ranks in keys:
-        best, _, worst = ranks.partition("–")
-        assert float(key) == pytest.approx(int(best) + int(worst or best) / 1e4)
-
-
-def test_a_bar_sorts_by_its_score(pages):
-    text = pages["leaderboard"].html().split("<tbody>")[1].split("</tbody>")[0]
-    keys = re.findall(r'data-v="([^"]+)" class="[^"]*"><div class="bar"', text)
-    scores = re.findall(r'data-v="([^"]+)" class="strong"', text)
-    assert keys == scores
-    assert len(keys) == 5
+    for ranks, _, score, _, bar, *_ in rows:
+        best, _, worst = ranks.text.partition("–")
+        assert ranks.key == pytest.approx(int(best) + int(worst or best) / 1e4)
+        assert bar.key == score.key == bar.bar[0] == pytest.approx(float(score.text), abs=0.05)
 
 
 def test_charts_hold_the_numbers(pages):
@@ -140,25 +122,18 @@ def test_a_dot_marks_what_differences_csv_does_not_tell_apart():
     pair |= {"lower": 0.01, "upper": 9.0, "told_apart": "no"}
     values = difference_matrix([pair], ["a", "b"]).to_dict()["data"]["values"].splitlines()
     assert values[0].split(",")[-2:] == ["told_apart", "p_adjusted"]
-    assert [line.split(",")[-2] for line in values[1:]] == ["no", "no"]
+    assert values[1:] == ["a,b,0.5,0.0,9.0,9,no,0.3", "b,a,-0.5,-9.0,-0.0,9,no,0.3"]
 
 
 def test_unknown_bounds_are_dashes(tmp_path):
     """A single resample that draws no question: the score is known, its interval is not."""
-    folder = tmp_path / "bench" / "model_judgment" / "j"
-    folder.mkdir(parents=True)
-    keys = {"uid": "1", "games": [{"score": "A>B"}, {"score": "A>B"}]}
+    line = {"uid": "1", "games": [{"score": "A>B"}, {"score": "A>B"}]}
     for model in ("s1", "s2"):
-        (folder / f"{model}.jsonl").write_text(json.dumps(keys))
+        write_jsonl(tmp_path / "bench" / "model_judgment" / "j" / f"{model}.jsonl", [line])
     seed = next(seed for seed in range(99) if not question_weights(["1"], 1, seed).any())
-    sources = Sources.find(bench="bench", judges=["j"], data_dir=tmp_path)
-    result = make_result(sources, rounds=1, seed=seed, steps=r"(?P<step>\d)")
-    write(result, tmp_path)
-    assert comparison(result, ["s1", "s2"]).splitlines()[1].split()[3:] == [
-        *("+0.0", "-", "1", "-", "-", "no")
-    ]
-    (tmp_path / "health.json").write_text(as_json(make_health(sources).to_dict()))
-    pages = make_pages(tmp_path)
+    result, pages = pages_of(tmp_path, rounds=1, seed=seed, steps=r"(?P<step>\d)")
+    pair = comparison(result, ["s1", "s2"]).splitlines()[1]
+    assert pair.split()[3:] == ["+0.0", "-", "1", "-", "-", "no"]
     rows = rows_of(pages["leaderboard"].html())
     assert [row[:4] for row in rows[1:]] == [["1–3", f"s{n}", "50.0", "–"] for n in (1, 2)]
     assert [row[3:] for row in rows_of(pages["curves"].html())] == [["50.0", "–"]] * 2
@@ -171,15 +146,9 @@ def test_mistakes_are_explained(tmp_path, capsys):
 
 
 @needs_chromium
-@pytest.mark.parametrize(
-    "name",
-    ["leaderboard", "intervals", "differences", "categories", "curves", "judge_health"],
-)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_real_browser_draws_every_tab_without_a_word(pages, tmp_path, name):
-    file = tmp_path / f"{name}.html"
-    file.write_text(pages[name].html(), encoding="utf-8")
-    drawn, console = use_page(file, tmp_path / "profile")
-    assert console == []
+    drawn = use_page(pages[name].html(), tmp_path)
     assert drawn.count("<svg") >= len(pages[name].charts)
 
 
@@ -208,8 +177,7 @@ def test_more_runs_than_colours_get_a_plot_each():
 def test_every_row_of_a_matrix_has_its_name():
     names = [f"m{number}" for number in range(150)]
     axis = difference_matrix([], names).to_dict()["layer"][0]["encoding"]["y"]["axis"]
-    assert axis["labelOverlap"] is False
-    assert axis["labelLimit"] == 0
+    assert (axis["labelOverlap"], axis["labelLimit"]) == (False, 0)
 
 
 @pytest.mark.parametrize(
@@ -241,17 +209,12 @@ const waiting = setInterval(() => {
 def test_pages_fit_a_telephone(tmp_path):
     """The page never scrolls sideways, and charts of names of usual length fit as well."""
     models = [f"tulu3-8b-run{number}-step{number}000" for number in range(5)]
-    rows = [
-        {"model": model, "score": 50 + i, "lower": 45.0, "upper": 60.0, "is_baseline": False}
-        | {"best_rank": 1, "worst_rank": 5, "questions": 9, "games": 18}
-        for i, model in enumerate(models)
-    ]
-    page = Page("t" * 90, "about", beginning=common_beginning(models))
+    known = {"score": 50, "lower": 45.0, "upper": 60.0, "is_baseline": False}
+    known |= {"best_rank": 1, "worst_rank": 5, "questions": 9, "games": 18}
+    rows = [{"model": model, **known} for model in models]
+    page = Page("t" * 90, "about", models=models)
     page.tabs = [Tab("c", [Part(chart=page.chart(intervals(rows, 0.9), models))])]
-    file = tmp_path / "frame.html"
-    file.write_text(FRAME.replace("PAGE", html.escape(page.html())), encoding="utf-8")
-    drawn, console = open_page(file, tmp_path / "profile")
-    assert console == []
+    drawn = open_page(FRAME.replace("PAGE", html.escape(page.html())), tmp_path)
     wide, chart = map(int, re.search(r'data-seen="(\d+) (\d+)"', drawn).groups())
     assert wide <= 400
     assert 300 < chart <= 376, "the page's margins are 12 pixels"
@@ -259,12 +222,17 @@ def test_pages_fit_a_telephone(tmp_path):
 
 @needs_chromium
 def test_tables_are_sorted_and_searched(tmp_path):
-    rows = [[word(f"m{(7 * place) % 20}"), number(place)] for place in range(20)]
-    page = Page("t", "", tabs=[Tab("t", [Part(table=plain_table({"M": True, "N": False}, rows))])])
-    file = tmp_path / "t.html"
-    file.write_text(page.html(), encoding="utf-8")
-    drawn, console = use_page(file, tmp_path / "profile")
-    assert console == []
+    """What is not known stays last either way, and the total below all."""
+    rows = [[f"m{(7 * place) % 20}", place or None] for place in range(20)]
+    table = plain_table(("M", "N"), [*rows, ["all 7", 99]], total=True)
+    script = """<script>for (const click of [1, 2]) {
+      document.querySelectorAll("thead button")[1].click();
+      const cells = [...document.querySelectorAll("tr td:first-child")];
+      document.body.append(`@${cells.map(cell => cell.innerText).join(" ")}@`); }</script>"""
+    drawn = use_page(Page("t", "", tabs=[Tab("t", [Part(table=table)])]).html() + script, tmp_path)
+    up = [name for name, _ in rows[1:]]
+    orders = [" ".join([*names, "m0", "all 7"]) for names in (up[::-1], up)]
+    assert re.findall(r"@(m\d[^@]+)@", drawn) == orders
     # The last click was on N, ascending, after which only names with a 7 are shown.
     shown = re.findall(r"<tr>.*?<td[^>]*>(m\d+)</td>", drawn.split("<tbody>")[1])
     assert shown == ["m7", "m17"]

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from arena.support.processes import shared_memory
 
-from tests.served import adopts_orphans
+from tests.served import SCRIPTS, adopts_orphans
 
 MAKES_SHARED_MEMORY = """
 import os, signal, sys, time
@@ -39,17 +39,17 @@ print(name, orphan, all.end(grace=0.3), all.running())
 """
 
 
-@adopts_orphans
-def test_orphans_and_shared_memory_are_gone(project):
-    done = subprocess.run(
-        [sys.executable, "-c", ENDS_IT, MAKES_SHARED_MEMORY],
-        env=os.environ | {"PYTHONPATH": str(project / "workflow" / "scripts")},
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
+def run(*program: str) -> str:
+    command = [sys.executable, "-c", *program]
+    env = os.environ | {"PYTHONPATH": str(SCRIPTS)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done.stderr
-    name, orphan, unkilled, left = done.stdout.split(maxsplit=3)
+    return done.stdout
+
+
+@adopts_orphans
+def test_orphans_and_shared_memory_are_gone():
+    name, orphan, unkilled, left = run(ENDS_IT, MAKES_SHARED_MEMORY).split(maxsplit=3)
     assert (unkilled, left.strip()) == ("[]", "[]")
     assert not (Path("/dev/shm") / name).exists()
     assert not psutil.pid_exists(int(orphan))
@@ -85,15 +85,8 @@ assert processes.Descendants().end(grace=0.1) == []
         pytest.param(UNDYING, id="what does not end is named"),
     ],
 )
-def test_all_below_is_ended(project, program):
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env=os.environ | {"PYTHONPATH": str(project / "workflow" / "scripts")},
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-    assert done.returncode == 0, done.stderr
+def test_all_below_is_ended(program):
+    run(program)
 
 
 def test_shared_memory_of_a_process_that_is_gone_is_none():

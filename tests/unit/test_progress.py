@@ -9,44 +9,43 @@ from arena.journals.progress import Progress, Tally, epoch
 from tests.synthetic import T0, journal_line, write_journal
 
 
+def tally(folder: Path, lines: list[str], *counts) -> Tally:
+    return Tally(Progress(write_journal(folder, "m", lines)).update().lines, *counts)
+
+
 def test_counts_states_pairs_and_tokens(tmp_path):
-    path = write_journal(
-        tmp_path,
-        "m",
-        [
-            journal_line(1, 0),
-            journal_line(1, 1, state="unparsed", attempts=3),
-            journal_line(2, 0, state="too_long", usage=(7, 0, 0)),
-        ],
-    )
-    tally = Tally(Progress(path).update().lines)
-    assert tally.states == {"ok": 1, "unparsed": 1, "too_long": 1}
-    assert (tally.played, tally.questions) == (3, 1)
-    assert tally.usage == (207, 80, 40)
-    assert tally.retries == 2
+    lines = [
+        journal_line(1, 0),
+        journal_line(1, 1, state="unparsed", attempts=3),
+        journal_line(2, 0, state="too_long", usage=(7, 0, 0)),
+    ]
+    found = tally(tmp_path, lines)
+    assert found.states == {"ok": 1, "unparsed": 1, "too_long": 1}
+    assert (found.played, found.questions, found.retries) == (3, 1, 2)
+    assert found.usage == (207, 80, 40)
 
 
 def test_a_game_asked_again_counts_once_and_its_calls_all(tmp_path):
     lines = [
-        journal_line(1, 0, state="unparsed", attempts=2),  # one call failed before
-        journal_line(1, 0, attempts=3),  # asked again for want of a verdict: attempts go on
+        journal_line(1, 0, state="unparsed", attempts=3),  # two calls failed before
+        journal_line(1, 0, attempts=4),  # asked again for want of a verdict: attempts go on
     ]
-    tally = Tally(Progress(write_journal(tmp_path, "m", lines)).update().lines)
-    assert (tally.played, tally.states["ok"], tally.states["unparsed"]) == (1, 1, 0)
-    assert tally.usage == (200, 80, 40)
-    assert tally.retries == 1
+    found = tally(tmp_path, lines)
+    assert (found.played, found.states["ok"], found.states["unparsed"]) == (1, 1, 0)
+    assert (found.usage, found.retries) == ((200, 80, 40), 2)
+    # Lines of other settings only tell what calls were made before.
+    found = tally(tmp_path, lines, lambda line: line.attempts == 4)
+    assert (found.played, found.usage, found.retries) == (1, (100, 40, 20), 0)
 
 
 def test_calls_of_other_settings_count_from_one(tmp_path):
     other = journal_line(2, 0, attempts=2).replace('"q2"', '"q1"')  # the same game, other settings
-    lines = [journal_line(1, 0), other]
-    assert Tally(Progress(write_journal(tmp_path, "m", lines)).update().lines).retries == 1
+    assert tally(tmp_path, [journal_line(1, 0), other]).retries == 1
 
 
 def test_lines_taken_over_cost_nothing(tmp_path):
-    lines = [journal_line(1, 0, attempts=0), journal_line(1, 1, attempts=0)]
-    tally = Tally(Progress(write_journal(tmp_path, "m", lines)).update().lines)
-    assert (tally.questions, tally.usage, tally.last_end) == (1, (0, 0, 0), None)
+    found = tally(tmp_path, [journal_line(1, game, attempts=0) for game in (0, 1)])
+    assert (found.questions, found.usage, found.last_end) == (1, (0, 0, 0), None)
 
 
 def test_numbers_that_nobody_can_add_up_are_none(tmp_path):
@@ -57,9 +56,9 @@ def test_numbers_that_nobody_can_add_up_are_none(tmp_path):
         for number, changed in enumerate(odd)
     ]
     journal = Progress(write_journal(tmp_path, "m", lines)).update()
-    tally = Tally(journal.lines)
-    assert (journal.unreadable, tally.played, tally.usage) == (0, 5, (0, 0, 2))
-    assert tally.retries == 0
+    found = Tally(journal.lines)
+    assert (journal.unreadable, found.played, found.usage) == (0, 5, (0, 0, 2))
+    assert found.retries == 0
 
 
 def test_a_line_is_read_when_its_newline_is_there(tmp_path):
@@ -109,20 +108,11 @@ def test_a_file_that_cannot_be_read_now_keeps_what_was_read(tmp_path, monkeypatc
 def test_recent_games_are_those_of_the_window(tmp_path):
     old = [journal_line(q, 0, T0 - 5000 + q) for q in range(50)]
     new = [journal_line(q, 1, T0 + q) for q in range(61)]  # one a second, each open for 2 s
-    tally = Tally(Progress(write_journal(tmp_path, "m", old + new)).update().lines)
-    assert tally.recent(300, T0 + 60) == (61, T0 - 2)
-    assert tally.recent(300, T0 + 2000) == (0, T0 + 2000)
-
-
-def test_lines_of_other_settings_only_tell_what_calls_were_made_before(tmp_path):
-    lines = [journal_line(1, 0, state="unparsed", attempts=3), journal_line(1, 0, attempts=4)]
-    read = Progress(write_journal(tmp_path, "m", lines)).update().lines
-    tally = Tally(read, lambda line: line.attempts == 4)
-    assert (tally.played, tally.retries, tally.usage) == (1, 0, (100, 40, 20))
+    found = tally(tmp_path, old + new)
+    assert found.recent(300, T0 + 60) == (61, T0 - 2)
+    assert found.recent(300, T0 + 2000) == (0, T0 + 2000)
 
 
 def test_epoch():
-    assert epoch("2026-09-21T14:13:20+00:00") == T0
-    assert epoch("no time") is None
-    assert epoch(None) is None
-    assert epoch(5.0) == 5.0
+    found = [epoch(time) for time in ("2026-09-21T14:13:20+00:00", "no time", None, 5.0)]
+    assert found == [T0, None, None, 5.0]

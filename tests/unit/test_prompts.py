@@ -7,21 +7,6 @@ from arena.data.prompts import Prompts, check_template, fill, messages, own_prom
 from arena.support.errors import ConfigError
 
 TEMPLATE = "Q {QUESTION} A {ANSWER_A} B {ANSWER_B}"
-PROMPTS = Prompts({"*": "any", "creative_writing": "creative"}, TEMPLATE)
-
-
-def test_messages():
-    assert messages(PROMPTS, "hard_prompt", "why", "yes", "no") == [
-        {"role": "system", "content": "any"},
-        {"role": "user", "content": "Q why A yes B no"},
-    ]
-    assert messages(PROMPTS, "creative_writing", "", "", "")[0]["content"] == "creative"
-
-
-def test_markers_and_braces_inside_values_stay_as_they_are():
-    question = "{ANSWER_B} {0} {} {{x}} %s \\1 \\g<0> {QUESTION}"
-    user = messages(PROMPTS, "x", question, "{QUESTION}", "{ANSWER_A}")[1]["content"]
-    assert user == f"Q {question} A {{QUESTION}} B {{ANSWER_A}}"
 
 
 def test_other_braces_of_a_template_are_text():
@@ -41,7 +26,8 @@ def test_other_braces_of_a_template_are_text():
 )
 def test_templates_are_those_of_str_format(text):
     template = f"{text}\n{TEMPLATE}\n"
-    values = {"QUESTION": "{x} {{y}}", "ANSWER_A": "{ANSWER_B}", "ANSWER_B": "}}"}
+    question = "{ANSWER_B} {0} {} {{x}} %s \\1 \\g<0> {QUESTION}"  # stays as it is
+    values = {"QUESTION": question, "ANSWER_A": "{ANSWER_B}", "ANSWER_B": "}}"}
     prompts = Prompts({"*": "s"}, template)
     user = messages(prompts, "x", *values.values())[1]["content"]
     assert user == template.format(**values)
@@ -50,7 +36,6 @@ def test_templates_are_those_of_str_format(text):
 
 def test_the_older_markers_are_the_same_markers():
     older = "{question_1}|{answer_1}|{answer_2}|{ref_answer_1}"
-    assert check_template(older) == "{QUESTION}|{ANSWER_A}|{ANSWER_B}|{REFERENCE}"
     assert Prompts({}, older).template == "{QUESTION}|{ANSWER_A}|{ANSWER_B}|{REFERENCE}"
 
 
@@ -75,7 +60,6 @@ def test_reference():
     assert messages(prompts, "x", "q", "a", "b", "r")[1]["content"].endswith(" R r")
     with pytest.raises(ConfigError, match=r"judge\.reference"):
         messages(prompts, "x", "q", "a", "b")
-    assert "r" not in messages(PROMPTS, "x", "q", "a", "b", "r")[1]["content"]
 
 
 def test_a_category_without_a_prompt_is_named_with_the_nearest():
@@ -91,11 +75,3 @@ def test_our_own_prompts_name_every_verdict():
         assert f"[[{label}]]" in prompts.system["*"]
     assert not prompts.wants_reference
     assert not prompts.template.endswith("\n")
-
-
-def test_missing_and_empty_prompt_files_are_named(tmp_path):
-    with pytest.raises(ConfigError, match=r"system\.txt: .*No such file"):
-        own_prompts(tmp_path)
-    (tmp_path / "system.txt").write_text("\n")
-    with pytest.raises(ConfigError, match=r"system\.txt: .*empty"):
-        own_prompts(tmp_path)

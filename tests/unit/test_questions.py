@@ -1,14 +1,13 @@
 """Both shapes of questions, and what is refused."""
 
 import pytest
-from arena.data.questions import Question, line_uid, read_questions
+from arena.data.questions import Question, read_questions
 from arena.support.errors import DataError
 
 
 def write(tmp_path, content: bytes):
-    folder = tmp_path / "my-bench"
-    folder.mkdir(exist_ok=True)
-    path = folder / "question.jsonl"
+    path = tmp_path / "my-bench" / "question.jsonl"
+    path.parent.mkdir()
     path.write_bytes(content)
     return path
 
@@ -34,6 +33,8 @@ def test_both_shapes_in_file_order(tmp_path):
         (b'{"uid":"a","prompt":" \\n"}\n', ":1: the prompt of question 'a' is empty"),
         (b'{"uid":"a","prompt":null}\n', ":1: the prompt of question 'a' is empty or not text"),
         (b'{"prompt":"x"}\n', "neither `uid` nor `question_id`"),
+        (b'{"uid":"","prompt":"x"}\n', "neither `uid` nor `question_id`"),
+        (b'{"uid":true,"prompt":"x"}\n', "neither `uid` nor `question_id`"),
         (b'{"uid":"a"}\n', "neither `prompt` nor `turns`"),
         (b'{"uid":"a","turns":[{"content":"1"},{"content":"2"}]}\n', "2 turns"),
         (b'{"uid":"a","category":["x"],"prompt":"y"}\n', "`category` must be text"),
@@ -44,14 +45,6 @@ def test_both_shapes_in_file_order(tmp_path):
 def test_broken_questions_are_refused_with_file_and_line(tmp_path, content, error):
     with pytest.raises(DataError, match=error):
         read_questions(write(tmp_path, content))
-
-
-@pytest.mark.parametrize(
-    ("obj", "uid"),
-    [({"uid": "a"}, "a"), ({"question_id": 7}, "7"), ({"uid": ""}, None), ({"uid": True}, None)],
-)
-def test_line_uid(obj, uid):
-    assert line_uid(obj) == uid
 
 
 def test_the_real_questions(shared_data):

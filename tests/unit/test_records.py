@@ -1,6 +1,5 @@
-"""Batches from their files, in the shapes that profiles and supervisors write."""
+"""Batches from their files, in the shapes that profiles and jobs write."""
 
-import copy
 import json
 import os
 import socket
@@ -44,12 +43,8 @@ def test_a_batch_with_two_attempts(tmp_path):
     second = attempt(200, 201, 220, None, slurm_job_id="8", earlier=[first])
     write_attempt(tmp_path, "run-01", second)
     (batch,) = read_batches(tmp_path)
-    assert (batch.name, batch.run, batch.models, batch.plan.games) == (
-        "run-01",
-        "run",
-        ("a", "b"),
-        {"a": 8},
-    )
+    assert (batch.name, batch.run) == ("run-01", "run")
+    assert (batch.models, batch.plan.games) == (("a", "b"), {"a": 8})
     assert [(one.job, one.failed) for one in batch.attempts] == [("7", True), ("8", False)]
     # 100 s and, still running, 400 s on two GPUs.
     assert batch.gpu_hours(T0 + 600) == pytest.approx(2 * 500 / 3600)
@@ -110,12 +105,11 @@ def test_an_attempt_without_an_end_ends_with_its_walltime_or_the_next_one(tmp_pa
 def test_a_process_that_died_without_a_word_lived_as_long_as_its_logs_grew(tmp_path):
     """kill -9 of a whole run; or its client stopped before a judge, and its keeper, was there."""
     process = subprocess.Popen(["sleep", "60"])
-    write_batch(tmp_path, "r-01", ["a"])
     here = {"node": socket.gethostname(), "pid": process.pid}
-    record = write_attempt(tmp_path, "r-01", attempt(0, None, None, None, **here))
-    log = record.with_name("a.log")
-    log.touch()
-    for path, time in ((record, T0), (log, T0 + 250)):
+    write_batch(tmp_path, "r-01", ["a"], attempt(0, None, None, None, **here))
+    for name, time in (("batch.json", T0), ("a.log", T0 + 250)):
+        path = tmp_path / "logs" / "r-01" / name
+        path.touch()
         os.utime(path, (time, time))
 
     def held():
@@ -146,23 +140,12 @@ def test_files_of_others_are_not_trusted(tmp_path):
 ODD = [None, -1, 1.5, 10**400, "x", "2026-13-45T99:99", [[1]], {"a": 1}, True, float("nan")]
 
 
-def places_of(value, path=()):
-    """The paths of all that a JSON value holds, itself too."""
-    yield path
-    if isinstance(value, dict | list):
-        for key in value if isinstance(value, dict) else range(len(value)):
-            yield from places_of(value[key], (*path, key))
-
-
-def with_odd(value, path, odd):
-    if not path:
-        return odd
-    changed = copy.deepcopy(value)
-    inner = changed
-    for key in path[:-1]:
-        inner = inner[key]
-    inner[path[-1]] = odd
-    return changed
+def places_of(value):
+    """Container and key of all that a JSON value holds."""
+    for key in list(value) if isinstance(value, dict) else range(len(value)):
+        yield value, key
+        if isinstance(value[key], dict | list):
+            yield from places_of(value[key])
 
 
 @pytest.mark.parametrize(
@@ -180,13 +163,15 @@ def test_what_is_odd_is_unknown_and_no_error(tmp_path, which):
     row = {"model": "a", "questions": 9, "answers": 5, "state": "incomplete", "reason": "4 missing"}
     (tmp_path / "validation.json").write_text(json.dumps({"models": [row]}))
     path = tmp_path / which
-    sound = json.loads(path.read_text())
-    for place in places_of(sound):
-        for odd in ODD:
-            path.write_text(json.dumps(with_odd(sound, place, odd)))
+    told = [json.loads(path.read_text())]
+    for place, key in places_of(told):
+        sound = place[key]
+        for place[key] in ODD:
+            path.write_text(json.dumps(told[0]))
             status = StatusReader(Campaign(Layout(tmp_path))).read(T0 + 100)
             json.dumps(as_json(status, status.rows, problems(status)))
             ledger(tmp_path, T0 + 100, 2.5)
+        place[key] = sound
 
 
 def test_newest_run(tmp_path):

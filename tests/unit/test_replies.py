@@ -7,6 +7,7 @@ from arena.client.replies import Failure, Outcome, read_reply, read_status
 from test_games import settings
 
 SETTINGS = settings()
+THOUGHT = "<think>[[A>B]]</think>"
 
 
 def reply(content="so [[A>B]]", finish="stop", usage=None, **message) -> bytes:
@@ -18,17 +19,20 @@ def read(body: bytes) -> Outcome:
     return read_reply(body, SETTINGS)
 
 
-def test_tokens_that_are_no_count_are_0():
-    usage = {"prompt_tokens": 10**30, "completion_tokens": -4}
-    assert read(reply(usage=usage)).usage == {"prompt": 0, "cached": 0, "completion": 0}
+def end(status: int, body: bytes) -> str:
+    """The kind of the failure, or the state."""
+    try:
+        outcome = read(body) if status == 200 else read_status(status, {}, body)
+    except Failure as failure:
+        return failure.kind
+    assert outcome.is_refusal
+    assert outcome.reason
+    return outcome.state
 
 
 def test_a_good_reply():
-    usage = {
-        "prompt_tokens": 30,
-        "completion_tokens": 4,
-        "prompt_tokens_details": {"cached_tokens": 16},
-    }
+    usage = {"prompt_tokens": 30, "completion_tokens": 4}
+    usage["prompt_tokens_details"] = {"cached_tokens": 16}
     assert read(reply(usage=usage)) == Outcome(
         "ok", "A>B", "so [[A>B]]", "stop", {"prompt": 30, "cached": 16, "completion": 4}, None
     )
@@ -45,32 +49,12 @@ def test_a_good_reply():
         (reply("cut off", "length"), "truncated", "cut off", "reached max_tokens"),
         (reply("[[B>A]] and on", "length"), "ok B>A", "[[B>A]] and on", None),
         (reply(None, "length"), "truncated", "", "reached max_tokens"),
-        (
-            reply(None, reasoning_content="hm [[A>B]]"),
-            "unparsed",
-            "<think>hm [[A>B]]",
-            "only thoughts",
-        ),
-        (
-            reply(None, reasoning_content="A leaks </think>, so [[A>B]]"),
-            "unparsed",
-            "<think>A leaks </ think>, so [[A>B]]",
-            "only thoughts",
-        ),
+        (reply(None, reasoning_content="[[A>B]]"), "unparsed", "<think>[[A>B]]", "only thoughts"),
+        (reply(None, reasoning="a </think>"), "unparsed", "<think>a </ think>", "only thoughts"),
         (reply(None, "length", reasoning="hm"), "truncated", "<think>hm", "reached max_tokens"),
         (reply("[[B>A]]", reasoning_content="[[A>B]]"), "ok B>A", "[[B>A]]", None),
-        (
-            reply("<think>[[A>>B]]</think>[[B>>A]]"),
-            "ok B>>A",
-            "<think>[[A>>B]]</think>[[B>>A]]",
-            None,
-        ),
-        (
-            reply("<think>[[A>B]]</think>\n"),
-            "unparsed",
-            "<think>[[A>B]]</think>\n",
-            "only thoughts, no reply",
-        ),
+        (reply(f"{THOUGHT}[[B>>A]]"), "ok B>>A", f"{THOUGHT}[[B>>A]]", None),
+        (reply(f"{THOUGHT}\n"), "unparsed", f"{THOUGHT}\n", "only thoughts, no reply"),
         (reply("<think>[[A>B]]", "length"), "truncated", "<think>[[A>B]]", "reached max_tokens"),
         (reply(None, "tool_calls", tool_calls=[{"id": "1"}]), "unparsed", "", "called a tool"),
         (reply(None, refusal="I cannot."), "rejected", "I cannot.", "refused: I cannot."),
@@ -101,17 +85,16 @@ def test_replies(body, end, answer, reason):
     assert reason in outcome.reason if reason else outcome.reason is None
 
 
+FILTERED = (
+    *("SAFETY", "RECITATION", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "refusal", "sensitive"),
+    *("content_filter: PROHIBITED_CONTENT", "content_filtered", "guardrail_intervened"),
+)
+
+
 @pytest.mark.parametrize(
     ("finish", "state", "kept"),
     [
-        *(
-            (word, "rejected", "content_filter")
-            for word in (
-                *("SAFETY", "RECITATION", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "refusal"),
-                *("content_filter: PROHIBITED_CONTENT", "content_filtered", "sensitive"),
-                "guardrail_intervened",
-            )
-        ),
+        *((word, "rejected", "content_filter") for word in FILTERED),
         *((word, "truncated", "length") for word in ("MAX_TOKENS", "max_tokens", "model_length")),
         ("STOP", "unparsed", "stop"),
         ("end_turn", "unparsed", "end_turn"),
@@ -130,6 +113,9 @@ def test_a_filtered_reply_may_have_no_message():
     assert read(reply("[[A>B]]", "MAX_TOKENS")).label == "A>B"
 
 
+FAILED = {"message": {"content": ""}, "finish_reason": "error", "error": {"code": 402}}
+
+
 @pytest.mark.parametrize(
     ("body", "kind"),
     [
@@ -140,29 +126,12 @@ def test_a_filtered_reply_may_have_no_message():
         ({"error": {"message": "Provider returned error", "code": 502}}, "broken"),
         ({"error": "upstream went away"}, "broken"),
         ({"object": "error", "message": "gone", "code": 404}, "fatal"),
-        (
-            {
-                "choices": [
-                    {
-                        "error": {"code": 402, "message": "credits"},
-                        "message": {"content": ""},
-                        "finish_reason": "error",
-                    }
-                ]
-            },
-            "fatal",
-        ),
+        ({"choices": [FAILED]}, "fatal"),
+        ({"error": {"type": "exceed_context_size_error", "code": 400}}, "too_long"),
     ],
 )
 def test_an_error_with_status_200_is_what_it_says(body, kind):
-    with pytest.raises(Failure) as caught:
-        read(json.dumps(body).encode())
-    assert caught.value.kind == kind
-
-
-def test_a_prompt_too_long_with_status_200():
-    body = error("no", type="exceed_context_size_error", code=400)
-    assert read(body).state == "too_long"
+    assert end(200, json.dumps(body).encode()) == kind
 
 
 def test_a_web_page_points_to_the_address():
@@ -180,22 +149,12 @@ def test_a_reply_of_100_000_characters_is_kept_whole_and_read_to_its_end():
 @pytest.mark.parametrize(
     "body",
     [
-        b"",
-        b"\0{]] no JSON",
-        b"[]",
-        b'"text"',
-        b"null",
-        b"{}",
-        b'{"choices": []}',
-        b'{"choices": [{}]}',
+        *(b"", b"\0{]] no JSON", b"[]", b'"text"', b"null", b"{}", b"[" * 100_000),
+        *(b'{"choices": []}', b'{"choices": [{}]}'),
         b'{"choices": null, "error": {"message": "upstream", "code": 502}}',
         reply(17),
-        reply("half")[:40],
-        b"[" * 100_000,
-        reply("aborted", "abort"),
-        reply("broke", "error"),
-        reply("I think that A", None),
-        reply(None, None),
+        *(reply("half")[:40], reply("aborted", "abort"), reply("broke", "error")),
+        *(reply("I think that A", None), reply(None, None)),
     ],
 )
 def test_what_is_no_reply_is_asked_again(body):
@@ -205,7 +164,7 @@ def test_what_is_no_reply_is_asked_again(body):
     assert len(str(caught.value)) < 300
 
 
-@pytest.mark.parametrize("count", [None, "7", [7], {"n": 7}, 7.5, float("nan"), -7, True])
+@pytest.mark.parametrize("count", [None, "7", [7], {"n": 7}, 7.5, float("nan"), -7, True, 10**30])
 def test_usage_that_is_no_number_of_tokens_is_unknown(count):
     none = {"prompt": 0, "cached": 0, "completion": 0}
     assert read(reply(usage=count)).usage == none
@@ -245,7 +204,7 @@ VLLM = (
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "kind"),
+    ("status", "body", "what"),
     [
         (503, error("Loading model", type="unavailable_error"), "broken"),  # llama.cpp
         (503, b"<html>maintenance downtime or capacity problems", "broken"),
@@ -268,25 +227,10 @@ VLLM = (
         (400, error("Budget has been exceeded! Current cost: 1", type="budget_exceeded"), "fatal"),
         (405, b'{"detail": "Method Not Allowed"}', "fatal"),
         (400, error("System role not supported"), "fatal"),
-        (
-            400,
-            error("Conversation roles must alternate user/assistant/user/assistant/..."),
-            "fatal",
-        ),
+        (400, error("Conversation roles must alternate user/assistant/..."), "fatal"),
         (400, error("messages[0].role does not support 'system' with this model."), "fatal"),
         (400, error("Developer instruction is not enabled for models/gemma-3-27b-it"), "fatal"),
         (500, error("Only user, assistant and tool roles are supported, got system."), "fatal"),
-    ],
-)
-def test_failures(status, body, kind):
-    with pytest.raises(Failure) as caught:
-        read_status(status, {}, body)
-    assert caught.value.kind == kind
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "state"),
-    [
         (400, error(VLLM, param="input_tokens"), "too_long"),
         (400, error(VLLM), "too_long"),
         (400, error(param="input_tokens"), "too_long"),
@@ -295,11 +239,7 @@ def test_failures(status, body, kind):
         (400, error("the request exceeds the available context size"), "too_long"),
         (413, b"", "too_long"),
         *((400, error(words), "too_long") for words in TOO_LONG),
-        (
-            400,
-            json.dumps([{"error": {"code": 400, "message": GEMINI, "status": "X"}}]).encode(),
-            "too_long",
-        ),
+        (400, b"[%s]" % error(GEMINI, code=400, status="X"), "too_long"),
         (400, error(json.dumps({"error": {"code": 400, "message": GEMINI}})), "too_long"),
         (400, error("Provider returned error", metadata={"raw": GEMINI}), "too_long"),
         (422, json.dumps({"error": TOO_LONG[0], "error_type": "validation"}).encode(), "too_long"),
@@ -312,10 +252,8 @@ def test_failures(status, body, kind):
         (422, json.dumps({"detail": [{"msg": "bad"}]}).encode(), "rejected"),
     ],
 )
-def test_refusals_that_asking_again_would_not_change(status, body, state):
-    outcome = read_status(status, {}, body)
-    assert (outcome.state, outcome.label, outcome.answer) == (state, None, None)
-    assert outcome.reason
+def test_what_another_status_means(status, body, what):
+    assert end(status, body) == what
 
 
 DATE = "Wed, 21 Oct 2026 07:27:43 GMT"  # of the response: the server's clock alone counts

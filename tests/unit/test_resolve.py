@@ -1,10 +1,10 @@
 """Settings: who wins over whom, and which change judges again."""
 
-import re
+import math
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
+import yaml
 from arena.data.games import Game, GameSettings
 from arena.judge.endpoints import endpoints
 from arena.setup.prompt_check import prompt_differences
@@ -35,37 +35,26 @@ def checkout(data: Path) -> Path:
     home = data / "aha"
     (home / "config").mkdir(parents=True)
     (home / "utils").mkdir()
-    (home / "config/b.yaml").write_text(
-        dedent("""\
-        judge_model: theirs
-        bench_name: b
-        temperature: 0.25
-        max_tokens: 123
-        reference: null
-        regex_patterns: ['\\[\\[([AB<>=]+)\\]\\]']
-        prompt_template: "Q {QUESTION} 1 {ANSWER_A} 2 {ANSWER_B}"
-        model_list: [run-1]
-        """)
-    )
-    (home / "config/api_config.yaml").write_text(
-        dedent("""\
-        theirs:
-          model: theirs
-          endpoints: [{api_base: 'http://127.0.0.1:1/v1', api_key: hidden}]
-          api_type: openai
-          parallel: 8
-          max_tokens: 999
-          temperature: 0.9
-        run-1: {model: run-1, endpoints: null, api_type: openai, parallel: 1}
-        claude: {model: claude, endpoints: null, api_type: anthropic, parallel: 1}
-        """)
-    )
+    file = home / "config/b.yaml"
+    edit(file, judge_model="theirs", bench_name="b", reference=None, model_list=["run-1"])
+    edit(file, temperature=0.25, max_tokens=123, regex_patterns=[r"\[\[([AB<>=]+)\]\]"])
+    edit(file, prompt_template="Q {QUESTION} 1 {ANSWER_A} 2 {ANSWER_B}")
+    ends = {"endpoints": [{"api_base": "http://127.0.0.1:1/v1", "api_key": "hidden"}]}
+    theirs = {"parallel": 8, "max_tokens": 999, "temperature": 0.9, "api_type": "openai"}
+    blocks = {"theirs": theirs | ends, "run-1": {}, "claude": {"api_type": "anthropic"}}
+    edit(home / "config/api_config.yaml", **blocks)
     (home / "utils/judge_utils.py").write_text(
         'PROMPT = "Judge them."\n'
         'JUDGE_SETTINGS = {"hard_prompt": {"baseline": "base", "system_prompt": PROMPT},\n'
         '                  "coding": {"baseline": "other", "system_prompt": PROMPT}}\n'
     )
     return home
+
+
+def edit(file: Path, **keys: object) -> None:
+    """Set keys of a YAML file."""
+    known = yaml.safe_load(file.read_text()) if file.exists() else {}
+    file.write_text(yaml.safe_dump(known | keys))
 
 
 def demo(**judge: object) -> dict:
@@ -77,20 +66,14 @@ def settings(project: Path, **config: object) -> Settings:
     return resolve(minimal | config, project / "config/prompts")
 
 
-def test_all_is_every_answer_file_less_judge_and_baseline(data: Path, project: Path) -> None:
-    assert settings(project).models == ("run-1", "run-2", "solo")
-
-
 def test_odd_names_of_files_blocks_and_lists_are_left_out(data, checkout, project):
     (data / "data/b/model_answer/m(thinking).jsonl").write_text("")
-    found = settings(project)
-    assert found.models == ("run-1", "run-2", "solo")
-    assert found.odd_names == ("m(thinking)",)
+    found = settings(project)  # "all": every answer file less judge and baseline
+    assert (found.models, found.odd_names) == (("run-1", "run-2", "solo"), ("m(thinking)",))
     (data / "models.txt").write_text("solo\norg/name\nm(*\n")
     found = settings(project, models="models.txt")
     assert (found.models, found.odd_names) == (("solo",), ("org/name", "m(thinking)"))
-    file = checkout / "config/api_config.yaml"
-    file.write_text(file.read_text() + "org/name: {model: x, endpoints: null}\n")
+    edit(checkout / "config/api_config.yaml", **{"org/name": {}})
     found = settings(project, **AHA, judge={"name": "theirs"})
     assert (found.models, found.odd_names) == (("claude", "run-1"), ("org/name",))
 
@@ -99,6 +82,7 @@ def test_models_from_a_file_a_list_and_globs(data: Path, project: Path) -> None:
     (data / "models.txt").write_text("\ufeff# mine\nsolo  # the old one\n\nrun-*\n")
     assert settings(project, models="models.txt").models == ("solo", "run-1", "run-2")
     assert settings(project, models=["run-2", "run-*"]).models == ("run-2", "run-1")
+    assert settings(project, only=["run-*"]).selected == ("run-1", "run-2")
 
 
 @pytest.mark.parametrize(
@@ -159,12 +143,10 @@ def test_what_cannot_be_is_refused_by_key(data, project, config, expected):
 
 def test_a_checkout_needs_no_retyping(checkout: Path, project: Path) -> None:
     found = settings(project, **AHA, baseline=None, judge={})
-    judge = found.judge
-    assert (judge["name"], judge["server"], judge["parallel"]) == ("theirs", "external", 8)
-    assert (judge["temperature"], judge["max_tokens"]) == (0.25, 123), (
-        "settings file before api_config"
-    )
-    assert judge["api_config"] == "aha/config/api_config.yaml"
+    judge = {"name": "theirs", "server": "external", "parallel": 8}
+    judge |= {"temperature": 0.25, "max_tokens": 123}  # settings file before api_config
+    assert found.judge.items() >= judge.items()
+    assert found.judge["api_config"] == "aha/config/api_config.yaml"
     assert found.baselines == {"hard_prompt": "base"}, "only of categories that are asked"
     assert found.prompts["system_prompt"]["hard_prompt"] == "Judge them."
     assert found.prompts["prompt_template"] == "Q {QUESTION} 1 {ANSWER_A} 2 {ANSWER_B}"
@@ -177,31 +159,29 @@ def test_a_category_unknown_to_the_checkout_is_never_judged_with_our_prompt(chec
     with pytest.raises(ConfigError, match=r"category 'poems'.*judge.system_prompt"):
         settings(project, **AHA)
     (checkout.parent / "poems.txt").write_text("Judge poems.")
-    judge = {"name": "j", "server": "demo", "system_prompt": {"poems": "poems.txt"}}
-    made = settings(project, **AHA, judge=judge)
-    assert made.prompts["system_prompt"]["poems"] == "Judge poems."
-    assert made.prompts["system_prompt"]["hard_prompt"] == "Judge them."
+    made = settings(project, **AHA, **demo(system_prompt={"poems": "poems.txt"}))
+    told = {"poems": "Judge poems.", "hard_prompt": "Judge them."}
+    assert made.prompts["system_prompt"] == told
 
 
 def test_a_checkouts_prompts_are_never_mixed_with_ours(checkout: Path, project: Path) -> None:
     code, file = checkout / "utils/judge_utils.py", checkout / "config/b.yaml"
-    judge = {"name": "j", "server": "demo"}
-    ours = {"prompt_template": "aha/own.txt", "system_prompt": "aha/own.txt"}
+    template = {"prompt_template": "aha/own.txt"}
+    ours = AHA | demo(system_prompt="aha/own.txt", **template)
     (checkout / "own.txt").write_text("{QUESTION} {ANSWER_A} {ANSWER_B}\n")
     code.rename(checkout / "moved")
     with pytest.raises(ConfigError, match=r"no system prompt for .*'hard_prompt'.*nor for any"):
         settings(project, **AHA)
-    settings(project, **AHA, judge=judge | ours)
+    settings(project, **ours)
     (checkout / "moved").rename(code)
     file.rename(checkout / "config/other.yaml")
     assert settings(project, **AHA).prompts["prompt_template"][0] == "Q", "by its bench_name"
     (checkout / "config/other.yaml").unlink()
     with pytest.raises(ConfigError, match=r"has system prompts but no prompt template"):
         settings(project, **AHA)
-    settings(project, **AHA, judge=judge | {"prompt_template": "aha/own.txt"})
-    assert prompt_differences(settings(project, **AHA, judge=judge | ours))[1:] == [
-        "prompt template: the checkout has none for this bench"
-    ]
+    settings(project, **AHA, **demo(**template))
+    (told,) = prompt_differences(settings(project, **ours))[1:]
+    assert told == "prompt template: the checkout has none for this bench"
     code.unlink()
     (told,) = prompt_differences(settings(project, **AHA))
     assert "aha has no prompts for b, so the judge prompt is this project's own or yours" in told
@@ -212,9 +192,7 @@ def test_what_is_not_asked_for_changes_nothing(checkout: Path, project: Path) ->
     before = settings(project, **where)
     assert list(before.prompts["system_prompt"]) == ["hard_prompt"]
     code = checkout / "utils/judge_utils.py"
-    code.write_text(
-        code.read_text().replace('"other", "system_prompt": PROMPT', '"o", "system_prompt": "x"')
-    )
+    code.write_text(f"{code.read_text()}JUDGE_SETTINGS['coding']['system_prompt'] = 'x'\n")
     given = {"*": "solo", "hard_prompt": "base"}
     for same in ({}, {"baseline": given}, {"baseline_gaps": "block"}):
         after = settings(project, **where | same)
@@ -226,49 +204,44 @@ def test_what_is_not_asked_for_changes_nothing(checkout: Path, project: Path) ->
 def test_a_baseline_of_some_categories_leaves_the_checkouts_for_the_others(checkout, project):
     with (checkout.parent / "data/b/question.jsonl").open("a") as questions:
         questions.write('{"uid": "q2", "category": "coding", "prompt": "?"}\n')
-    found = settings(project, **AHA, baseline={"coding": "solo"})
-    assert found.baselines == {"hard_prompt": "base", "coding": "solo"}
-    assert settings(project, **AHA, baseline={"coding": "solo", "*": "run-1"}).baselines == {
-        "coding": "solo",
-        "*": "run-1",
-    }
+    some, every = {"coding": "solo"}, {"coding": "solo", "*": "run-1"}
+    found = settings(project, **AHA, baseline=some).baselines
+    assert found == {"hard_prompt": "base", "coding": "solo"}
+    assert settings(project, **AHA, baseline=every).baselines == every
 
 
 def test_a_reference_that_the_template_does_not_show_is_left_out(checkout, project):
-    file = checkout / "config/b.yaml"
-    file.write_text(file.read_text().replace("reference: null", "reference: sage"))
+    edit(checkout / "config/b.yaml", reference="sage")
     found = settings(project, **AHA)
     assert found.judge["reference"] is None
     assert prompt_differences(found) == ["reference: None, in the checkout sage"]
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("parallel", "eight"), ("max_tokens", "many"), ("temperature", ".nan")]
+    ("key", "value"), [("parallel", "eight"), ("max_tokens", "many"), ("temperature", math.nan)]
 )
 def test_numbers_of_the_judges_block_are_checked(checkout, project, key, value):
-    file = checkout / "config/api_config.yaml"
-    file.write_text(re.sub(rf"  {key}: .*", f"  {key}: {value}", file.read_text(), count=1))
+    edit(checkout / "config/api_config.yaml", theirs={key: value})
     with pytest.raises(ConfigError, match=rf"api_config\.yaml: theirs: {key}: cannot be"):
         settings(project, **AHA, judge={})
+
+
+THINKING = {"api_type": "openai_thinking"}
+
+
+def thought(effort: str, **more: object) -> dict:
+    return {"reasoning_effort": effort, "max_completion_tokens": 123, **more}
 
 
 @pytest.mark.parametrize(
     ("block", "judge", "sent"),
     [
+        (THINKING | {"reasoning_effort": "high", "max_tokens": None}, {}, thought("high")),
+        (THINKING, {"sampling": {"seed": 1}}, thought("medium", seed=1)),
         (
-            {"api_type": "openai_thinking", "reasoning_effort": "high", "max_tokens": "null"},
-            {},
-            {"reasoning_effort": "high", "max_completion_tokens": 123},
-        ),
-        (
-            {"api_type": "openai_thinking"},
-            {"sampling": {"seed": 1}},
-            {"reasoning_effort": "medium", "max_completion_tokens": 123, "seed": 1},
-        ),
-        (
-            {"api_type": "openai_thinking"},
+            THINKING,
             {"temperature": 1, "sampling": {"reasoning_effort": "low"}},
-            {"reasoning_effort": "low", "max_completion_tokens": 123, "temperature": 1},
+            thought("low", temperature=1),
         ),
         ({}, {"temperature": None}, {"max_tokens": 123}),
         ({}, {}, {"temperature": 0.25, "max_tokens": 123}),
@@ -276,10 +249,7 @@ def test_numbers_of_the_judges_block_are_checked(checkout, project, key, value):
 )
 def test_what_a_request_says_besides_the_prompt(checkout, project, block, judge, sent):
     file = checkout / "config/api_config.yaml"
-    theirs, run, others = file.read_text().partition("run-1")
-    kept = [line for line in theirs.splitlines() if line.split(":")[0].strip() not in block]
-    kept += [f"  {key}: {value}" for key, value in block.items()]
-    file.write_text("\n".join([*kept, run + others]))
+    edit(file, theirs=yaml.safe_load(file.read_text())["theirs"] | block)
     named = settings(project, **AHA, judge={"name": "theirs"} | judge)
     game = Game("q1", 0, 0, [], "")
     request = GameSettings.from_dict(named.judgment_params()).request(game)
@@ -287,18 +257,16 @@ def test_what_a_request_says_besides_the_prompt(checkout, project, block, judge,
 
 
 def test_no_temperature_of_a_checkout_is_none(checkout: Path, project: Path) -> None:
-    file = checkout / "config/b.yaml"
-    file.write_text(file.read_text().replace("temperature: 0.25", "temperature: null"))
-    judge = settings(project, **AHA, judge={"name": "theirs"}).judge
-    assert judge["temperature"] is None
+    edit(checkout / "config/b.yaml", temperature=None)
+    assert settings(project, **AHA, judge={"name": "theirs"}).judge["temperature"] is None
 
 
 def test_our_api_type_wins_over_the_blocks(checkout: Path, project: Path) -> None:
     with pytest.raises(ConfigError, match="claude: api_type: 'anthropic' is not OpenAI-compatible"):
         settings(project, **AHA, judge={"name": "claude"})
     found = settings(project, **AHA, judge={"name": "claude", "api_type": "openai"})
-    told = endpoints(found.server_settings(), {"OPENAI_API_KEY": "k"})
-    assert told[0]["model"] == "claude", "the job takes it as well"
+    (asked,) = endpoints(found.server_settings(), {"OPENAI_API_KEY": "k"})
+    assert asked["model"] == "claude", "the job takes it as well"
 
 
 def test_a_tilde_is_the_home_folder_in_every_path(data, project, monkeypatch):
@@ -307,27 +275,19 @@ def test_a_tilde_is_the_home_folder_in_every_path(data, project, monkeypatch):
     (data / "own.txt").write_text("{QUESTION} {ANSWER_A} {ANSWER_B}\n")
     (data / "checkout/config").mkdir(parents=True)
     prompts = {"prompt_template": "~/own.txt", "system_prompt": {"*": "~/own.txt"}}
-    found = settings(
-        project,
-        models="~/models.txt",
-        judge={"name": "j", "path": "~/weights", **prompts},
-        **{key: f"~/{key[:4]}" for key in ("data_dir", "results_dir", "judgments_dir")},
-        arena_hard_dir="~/checkout",
-    )
-    assert found.answers_dir == data / "data/b/model_answer"
-    assert found.root == data / "resu/b/j"
-    assert found.judgments_dir == data / "judg/j"
-    assert found.judge["path"] == str(data / "weights")
+    folders = {key: f"~/{key[:4]}" for key in ("data_dir", "results_dir", "judgments_dir")}
+    folders |= {"models": "~/models.txt", "arena_hard_dir": "~/checkout"}
+    found = settings(project, judge={"name": "j", "path": "~/weights", **prompts}, **folders)
+    paths = (found.answers_dir, found.root, found.judgments_dir, Path(found.judge["path"]))
+    names = ("data/b/model_answer", "resu/b/j", "judg/j", "weights")
+    assert paths == tuple(data / name for name in names)
     assert found.models == ("solo",)
 
 
 def test_a_copy_of_our_prompt_is_our_prompt(data: Path, project: Path) -> None:
-    judge = {"name": "j", "server": "demo"}
-    own = {
-        "system_prompt": str(project / "config/prompts/system.txt"),
-        "prompt_template": str(project / "config/prompts/template.txt"),
-    }
-    assert settings(project, judge=judge | own).digest == settings(project, judge=judge).digest
+    files = {"system_prompt": "system.txt", "prompt_template": "template.txt"}
+    own = {key: str(project / "config/prompts" / name) for key, name in files.items()}
+    assert settings(project, **demo(**own)).digest == settings(project).digest
 
 
 def test_what_would_end_every_job_is_said(data: Path, project: Path) -> None:
@@ -345,29 +305,29 @@ def test_what_would_end_every_job_is_said(data: Path, project: Path) -> None:
 
 def test_our_keys_win_over_the_checkout(checkout: Path, project: Path) -> None:
     (checkout / "own.txt").write_text("{QUESTION} {ANSWER_A} {ANSWER_B}!")
-    judge = {"name": "j", "server": "demo", "temperature": 0, "prompt_template": "aha/own.txt"}
-    found = settings(project, **AHA, baseline="solo", judge=judge)
-    assert found.judge["temperature"] == 0.0
-    assert found.judge["max_tokens"] == 123
+    ours = demo(temperature=0, prompt_template="aha/own.txt")
+    found = settings(project, **AHA, baseline="solo", **ours)
+    assert (found.judge["temperature"], found.judge["max_tokens"]) == (0.0, 123)
     assert found.baselines == {"*": "solo"}
     assert found.prompts["prompt_template"] == "{QUESTION} {ANSWER_A} {ANSWER_B}!"
 
 
-def test_paths_and_a_folder_for_each_baseline(data: Path, project: Path) -> None:
-    found = settings(project, judgments_dir="out/{baseline}")
-    assert found.judgment("solo") == "out/base/j/solo.jsonl"
-    assert found.answer("solo") == "data/b/model_answer/solo.jsonl"
-    assert str(found.root) == "results/b/j"
-    assert settings(project).judgment("solo") == "data/b/model_judgment/j/solo.jsonl"
-
-
-def test_a_rehearsal_writes_nowhere_else_and_plays_with_the_toy(data: Path, project: Path) -> None:
+@pytest.mark.parametrize(
+    ("config", "judgments", "root"),
+    [
+        ({}, "data/b/model_judgment", "results/b/j"),
+        ({"judgments_dir": "out/{baseline}"}, "out/base", "results/b/j"),
+        ({"rehearsal": True}, "results/rehearsal/model_judgment", "results/rehearsal/b/j"),
+    ],
+)
+def test_where_is_read_and_written(data, project, config, judgments, root):
     judge = {"name": "j", "path": "/weights", "command": "vllm serve {path} --host {host}"}
-    found = settings(project, rehearsal=True, judge=judge)
-    assert found.toy
-    assert found.judgment("solo") == "results/rehearsal/model_judgment/j/solo.jsonl"
-    assert str(found.root) == "results/rehearsal/b/j"
-    assert found.server_settings()["command"] is None
+    found = settings(project, judge=judge, **config)
+    assert found.judgment("solo") == f"{judgments}/j/solo.jsonl"
+    assert found.answer("solo") == "data/b/model_answer/solo.jsonl"
+    assert str(found.root) == root
+    is_rehearsal = "rehearsal" in config
+    assert (found.toy, not found.server_settings()["command"]) == (is_rehearsal, is_rehearsal)
 
 
 def test_a_job_asks_for_time_by_models_and_attempt_up_to_a_limit(data: Path, project: Path) -> None:
@@ -381,22 +341,20 @@ def test_a_job_asks_for_time_by_models_and_attempt_up_to_a_limit(data: Path, pro
 @pytest.mark.parametrize(
     ("change", "judges_again"),
     [
-        ({"judge": {"temperature": 0.5}}, True),
-        ({"judge": {"max_tokens": 5}}, True),
-        ({"judge": {"patterns": ["x"]}}, True),
-        ({"judge": {"sampling": {"top_p": 0.9}}}, True),
+        (demo(temperature=0.5), True),
+        (demo(max_tokens=5), True),
+        (demo(patterns=["x"]), True),
+        (demo(sampling={"top_p": 0.9}), True),
         ({"baseline": "solo"}, True),
         ({"baseline_gaps": "block"}, False),
-        ({"judge": {"parallel": 3}}, False),
-        ({"judge": {"max_restarts": 9, "ready_minutes": 1, "env": {"A": "b"}}}, False),
+        (demo(parallel=3), False),
+        (demo(max_restarts=9, ready_minutes=1, env={"A": "b"}), False),
         ({"batch_size": 3, "seed": 7, "walltime": {"start_minutes": 1}}, False),
     ],
 )
 def test_what_judges_again(data: Path, project: Path, change: dict, judges_again: bool) -> None:
-    judge = {"name": "j", "server": "demo"}
-    before = settings(project, judge=judge).judgment_params()
-    after = settings(project, **(change | {"judge": judge | change.get("judge", {})}))
-    assert (after.judgment_params() != before) == judges_again
+    before, after = settings(project), settings(project, **change)
+    assert (after.judgment_params() != before.judgment_params()) == judges_again
 
 
 def test_another_model_under_the_judges_name_judges_again(data: Path, project: Path) -> None:

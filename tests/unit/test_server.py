@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import socket
 import sys
 
@@ -20,10 +19,10 @@ def serve(tmp_path):
     """Start programs with a judge; all are gone after the test, whatever it did."""
     started = []
 
-    def start(judge=None, env=None, before=(), **options):
+    def start(judge=None, before=(), **options):
         served = Served(tmp_path, judge or {}, **options)
         started.append(served)
-        return served.start(before, **(env or {}))
+        return served.start(before)
 
     yield start
     for served in started:
@@ -36,9 +35,8 @@ def serve(tmp_path):
 def test_nothing_is_launched_unasked(serve):
     served = serve(launch=False)
     assert served.told["state"] == "not needed"
-    port = int(served.told["url"].split(":")[2].split("/")[0])
     with socket.socket() as other, pytest.raises(OSError):
-        other.bind(("127.0.0.1", port))  # nobody else gets it meanwhile
+        other.bind(("127.0.0.1", served.port))  # nobody else gets it meanwhile
     assert served.stop() == 0
     assert served.processes() == []
     assert served.record["launched"] is None and served.log == ""
@@ -64,46 +62,47 @@ def test_says_how_many_requests_the_cache_has_room_for(serve, options, before, r
     assert served.ready().told["parallel"] == ready
 
 
-def test_a_judge_that_is_slow_to_appear_just_works(serve):
-    """As with imports from a busy file system: longer than any limit but that of the start."""
-    served = serve({"setup": "sleep 4"}, hang=0.5, stuck=0.5).ready()
-    assert served.restarts == [] and served.told["state"] == "ready"
-
-
 def test_ends_with_nothing_left(serve):
     served = serve().ready()
-    port = int(served.told["url"].split(":")[2].split("/")[0])
     assert len(served.processes()) == 2  # keeper and judge
     assert served.stop(8) == 0
     assert served.processes() == [] and served.told["state"] == "ended"
     assert served.told["end_on_disk"] is None  # it is the program's to write
     assert served.record["end"] and served.record["cause"] is None
-    socket.create_server(("127.0.0.1", port)).close()
+    socket.create_server(("127.0.0.1", served.port)).close()
 
 
+NO_GPU = "echo RuntimeError: No CUDA GPUs are available; exit 1 # {host}"
+
+
+# judge_start: a matter of the settings; judge_here: of this node or this moment. What may pass is
+# tried once more.
 @pytest.mark.parametrize(
-    ("words", "said", "kind"),
+    ("command", "said", "kind", "restarts"),
     [
-        ("--fail oom", "the GPU is out of memory (exit status 1): use more GPUs", "judge_start"),
-        ("--fail cache", "the weights leave too little GPU memory for the cache", "judge_start"),
-        ("--fail path", "the judge's weights are not there (exit status 1)", "judge_start"),
-        ("--no-such-option", "has an option that this server does not know", "judge_start"),
-        ("--fail quiet --exit-status 137", "raise mem_mb", "judge_start"),
-        ("--fail crash", "exit status 1", "judge_here"),  # nobody knows why: not for ever
-        ("--fail quiet --exit-status 0", "exit status 0, unasked", "judge_here"),
+        (f"{DEMO} --fail oom", "the GPU is out of memory (exit status 1): use", "judge_start", 0),
+        (f"{DEMO} --fail cache", "too little GPU memory for the cache", "judge_start", 0),
+        (f"{DEMO} --fail path", "weights are not there (exit status 1)", "judge_start", 0),
+        (f"{DEMO} --no-such-option", "has an option that this server does", "judge_start", 0),
+        (f"{DEMO} --fail quiet --exit-status 137", "raise mem_mb", "judge_start", 0),
+        (f"{DEMO} --fail crash", "exit status 1", "judge_here", 1),  # nobody knows why
+        (f"{DEMO} --fail quiet --exit-status 0", "status 0, unasked", "judge_here", 1),
+        (NO_GPU, "the GPU cannot be used", "judge_here", 0),
+        ("module load no-such-thing # {host}", "check judge.setup", "judge_start", 0),
+        ("no-such-program {host}", "check judge.setup", "judge_start", 0),
+        (DEMO.replace("{name}", "other"), "serves other, not toy", "judge_start", 0),
+        (f"VLLM_API_KEY=of-another-job {DEMO}", "refuses this job's key", "judge_here", 0),
+        (f"{DEMO} --load-seconds 600", "not ready after", "judge_start", 0),  # as long anywhere
     ],
 )
-def test_a_start_that_fails_is_final_and_says_why(serve, words, said, kind):
-    served = serve({"command": f"{DEMO} {words}", "ready_minutes": 1})
+def test_a_start_that_fails_is_final_and_says_why(serve, command, said, kind, restarts):
+    served = serve({"command": command, "ready_minutes": 1 / 60 if "600" in command else 1})
     message = served.failure()
-    assert message.startswith("judge toy did not start: ")
-    assert said in message
-    assert str(served.logs / "server.log") in message or "quiet" in words
-    assert served.told["kind"] == kind
-    assert served.told["state"] == "ended"
+    assert message.startswith("judge toy did not start: ") and said in message
+    assert (served.told["kind"], served.told["state"]) == (kind, "ended")
     assert served.processes() == []
     assert served.record["launched"] and served.record["ready"] is None
-    assert len(served.restarts) == (kind == "judge_here")  # what may pass is tried once more
+    assert len(served.restarts) == restarts
     assert served.stop() == 0
 
 
@@ -114,71 +113,33 @@ def test_what_passes_is_tried_once_more_in_the_same_job(serve, tmp_path):
     assert served.log.count("launching toy") == 2
 
 
-def test_a_fault_of_the_node_is_none_of_the_settings(serve):
-    served = serve({"command": "echo RuntimeError: No CUDA GPUs are available; exit 1 # {host}"})
-    assert "the GPU cannot be used" in served.failure()
-    assert served.told["kind"] == "judge_here"
-
-
 def test_the_message_ends_with_the_end_of_the_log(serve):
     served = serve({"command": "seq 1 400; echo last words; exit 4  # {host}"})
     lines = served.failure().split("\n")
-    assert lines[-1] == "  last words"
-    assert lines[-2] == "  400"
+    assert lines[-2:] == ["  400", "  last words"]
     assert len(lines) == 17
     assert "exit status 4" in lines[0]
+    assert str(served.logs / "server.log") in lines[1]
 
 
-@pytest.mark.parametrize(
-    "judge", [{"setup": "module load no-such-thing"}, {"command": "no-such-program {host}"}]
-)
-def test_missing_programs_point_to_setup(serve, judge):
-    assert "check judge.setup" in serve(judge).failure()
-
-
-def test_setup_runs_before_the_command(serve):
-    setup = "export CONTEXT=1234\nshopt -s expand_aliases"
+def test_setup_runs_before_the_command_and_may_be_slow(serve):
+    """As with imports from a busy file system: longer than any limit but that of the start."""
+    setup = "export CONTEXT=1234\nsleep 4"
     command = DEMO + " --context $CONTEXT --cache-tokens ${CONTEXT}"
-    served = serve({"setup": setup, "command": command}).ready()
+    served = serve({"setup": setup, "command": command}, hang=0.5, stuck=0.5).ready()
     assert served.get()[1]["data"][0]["max_model_len"] == 1234
-
-
-def test_a_judge_of_another_name_is_refused(serve):
-    served = serve({"command": DEMO.replace("{name}", "other")})
-    assert "serves other, not toy" in served.failure()
-    assert served.told["kind"] == "judge_start"
-    assert served.processes() == []
-
-
-def test_a_server_that_refuses_our_key_is_not_our_judge(serve):
-    served = serve({"command": f"VLLM_API_KEY=of-another-job {DEMO}"})
-    assert "refuses this job's key" in served.failure()
-    assert served.told["kind"] == "judge_here"
+    assert served.restarts == []
 
 
 def test_a_port_that_another_has_taken_is_told(serve):
     served = serve(launch=False)
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        other.bind(("127.0.0.1", int(served.told["url"].split(":")[2].split("/")[0])))
+        other.bind(("127.0.0.1", served.port))
         other.listen()
         served.launch()
         assert "the port was taken" in served.failure()
     assert served.told["kind"] == "judge_here"
-
-
-def test_a_start_has_a_deadline(serve):
-    served = serve({"command": f"{DEMO} --load-seconds 600", "ready_minutes": 1 / 60})
-    assert "not ready after" in served.failure()
-    assert served.told["kind"] == "judge_start"  # as long on any node
-    assert served.processes() == []
-
-
-def test_settings_that_cannot_work_end_it_at_once(serve):
-    served = serve({"command": "serve {pathh}"})
-    assert served.process.wait(10) == 1
-    eventually(lambda: "unknown placeholder {pathh}" in served.errors)
-    assert "ConfigError" in served.errors and "did you mean 'path'" in served.errors
 
 
 def test_a_name_cannot_become_a_shell_word(serve, tmp_path):
@@ -213,9 +174,7 @@ def test_restarts_on_the_same_port(serve, tmp_path, marker, cause):
 
 
 def test_an_engine_that_is_stuck_is_restarted(serve, tmp_path):
-    once = (
-        f"test -e {tmp_path}/seen && exec {DEMO}; touch {tmp_path}/seen; exec {DEMO} --seconds 3600"
-    )
+    once = f"mkdir {tmp_path}/seen || exec {DEMO}; exec {DEMO} --seconds 3600"
     served = serve({"command": once}, stuck=1).ready()
     served.hang_up("a game that never ends")
     assert served.restarted() == ["its engine is stuck: no token for 1 s"]
@@ -248,8 +207,8 @@ def test_gives_up_after_max_restarts(serve):
 
 
 def test_a_restart_that_fails_is_no_failed_start(serve, tmp_path):
-    told = "touch {0}/seen; echo torch.OutOfMemoryError: CUDA out of memory"
-    once = f"test -e {tmp_path}/seen && exit 5; {told.format(tmp_path)}; exec {DEMO}"
+    told = "echo torch.OutOfMemoryError: CUDA out of memory"
+    once = f"mkdir {tmp_path}/seen 2> /dev/null || exit 5; {told}; exec {DEMO}"
     served = serve({"command": once, "max_restarts": 1}).ready()
     served.hang_up("<<judge:die>>")
     assert served.failure().startswith("judge toy died: exit status 5")
@@ -345,7 +304,7 @@ def test_a_killed_keeper_leaves_nothing(serve):
     served = serve({"command": f"{DEMO} --litter"}).ready()
     old = served.processes()
     (keeper,) = psutil.Process(served.process.pid).children()
-    os.kill(keeper.pid, signal.SIGKILL)
+    keeper.kill()
     assert "killed by signal 9" in served.restarted()[0]
     assert not set(old) & set(served.processes())
 
@@ -385,9 +344,8 @@ def test_no_half_of_a_key_where_a_line_is_cut(tmp_path):
 def test_any_program_that_serves_the_api_can_stand_in(serve, tmp_path):
     program = tmp_path / "other server.py"
     program.write_text(OTHER)
-    served = serve(
-        {"command": f"{sys.executable} '{program}' {{port}} {{name}} {{gpus}} ${{HOME}} {{host}}"}
-    ).ready()
+    command = f"{sys.executable} '{program}' {{port}} {{name}} {{gpus}} ${{HOME}} {{host}}"
+    served = serve({"command": command}).ready()
     assert served.get()[1]["data"][0] == {"id": "toy", "gpus": "1", "home": os.environ["HOME"]}
     assert served.stop() == 0
     assert served.processes() == []

@@ -9,6 +9,7 @@ from arena.pages.games_page import games_page
 from arena.ranking.show_result import Sources
 
 from tests.browser import needs_chromium, use_page
+from tests.synthetic import write_jsonl
 
 NASTY = '</script><script>document.title = "broken"</script><img src=x onerror="boom()">'
 FLIP, SILENT, STRONG, PLAIN = ("B>A", "B>A"), ("B>A", None), ("A>>B", "B>A"), ("B>A", "A>B")
@@ -22,8 +23,6 @@ def reply(label):
 def data(tmp_path):
     """Two models and 40 questions; of the first model one flip, one without verdict, one lost."""
     bench = tmp_path / "bench"
-    for folder in ("model_judgment/j", "model_answer"):
-        (bench / folder).mkdir(parents=True)
     for model in ("org/m", "n"):
         lines = []
         for uid in range(40):
@@ -31,22 +30,14 @@ def data(tmp_path):
             played = [{"score": one, "judgment": {"answer": reply(one)}} for one in games]
             keys = {"model": model, "baseline": "base", "category": "ab"[uid % 2]}
             lines.append({"uid": f"q{uid}", **keys, "games": played})
-        write(bench / "model_judgment" / "j" / f"{model[-1]}.jsonl", lines)
+        write_jsonl(bench / "model_judgment" / "j" / f"{model[-1]}.jsonl", lines)
     for model in ("m", "n", "base"):
-        write(
-            bench / "model_answer" / f"{model}.jsonl",
-            [
-                {"uid": f"q{uid}", "messages": [{"content": {"answer": f"{model} says {uid}"}}]}
-                for uid in range(40)
-            ],
-        )
+        texts = ({"answer": f"{model} says {uid}"} for uid in range(40))
+        lines = [{"uid": f"q{u}", "messages": [{"content": text}]} for u, text in enumerate(texts)]
+        write_jsonl(bench / "model_answer" / f"{model}.jsonl", lines)
     questions = [{"uid": f"q{uid}", "category": "a", "prompt": f"Why {uid}?"} for uid in range(40)]
-    write(bench / "question.jsonl", questions)
+    write_jsonl(bench / "question.jsonl", questions)
     return tmp_path
-
-
-def write(path, lines):
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def sources(data):
@@ -57,17 +48,18 @@ def page_data(text):
     return json.loads(re.search(r"^const data = (.*);$", text, re.MULTILINE)[1])
 
 
-def find_pairs(sources, **options):
-    return page_data(games_page(sources, **options))["pairs"]
+def find_pairs(data, model=None, **options):
+    pairs = page_data(games_page(sources(data), **options))["pairs"]
+    return [pair for pair in pairs if model in (None, pair["model"])]
 
 
 def test_one_of_every_kind_is_chosen_and_one_of_all(data):
-    pairs = find_pairs(sources(data))
-    ours = {pair["uid"]: pair["kinds"] for pair in pairs if pair["model"] == "org/m"}
-    assert {"q3": ["flip"], "q5": ["no verdict"], "q7": ["strong loss"]}.items() <= ours.items()
-    assert len(ours) in (3, 4)
-    assert [pair["kinds"] for pair in pairs if pair["model"] == "n"] == [[]]
-    (strong,) = (pair for pair in pairs if pair["kinds"] == ["strong loss"])
+    pairs = {pair["uid"]: pair for pair in find_pairs(data, "org/m")}
+    for uid, kind in (("q3", "flip"), ("q5", "no verdict"), ("q7", "strong loss")):
+        assert pairs[uid]["kinds"] == [kind]
+    assert len(pairs) in (3, 4)
+    assert [pair["kinds"] for pair in find_pairs(data, "n")] == [[]]
+    strong = pairs["q7"]
     assert [(game["label"], game["meaning"]) for game in strong["games"]] == [
         ("A>>B", "the baseline wins clearly"),
         ("B>A", "the baseline wins"),
@@ -76,12 +68,12 @@ def test_one_of_every_kind_is_chosen_and_one_of_all(data):
 
 def test_the_sample_hangs_on_the_seed_and_not_on_other_models(data):
     def chosen(seed):
-        return [one["uid"] for one in find_pairs(sources(data), seed=seed) if one["model"] == "n"]
+        return [one["uid"] for one in find_pairs(data, "n", seed=seed)]
 
-    before = chosen(1)
-    assert len({*chosen(1), *chosen(2), *chosen(3), *chosen(4)}) > 1
+    before = [chosen(seed) for seed in range(4)]
+    assert any(uids != before[0] for uids in before)
     (data / "bench" / "model_judgment" / "j" / "m.jsonl").unlink()
-    assert chosen(1) == before
+    assert [chosen(seed) for seed in range(4)] == before
 
 
 def test_all_games_of_one_model(data, capsys):
@@ -97,7 +89,7 @@ def test_all_games_of_one_model(data, capsys):
 def test_long_texts_keep_their_end_and_a_sample_stays_small(data):
     file = data / "bench" / "model_judgment" / "j" / "n.jsonl"
     long = {"score": None, "judgment": {"answer": "again " * 50_000 + "[[A>B]]"}}
-    write(file, [{"uid": "q1", "model": "n", "baseline": "base", "games": [long, long]}])
+    write_jsonl(file, [{"uid": "q1", "model": "n", "baseline": "base", "games": [long, long]}])
     text = games_page(sources(data))
     assert len(text) < 60_000
     assert "again [[A\\u003eB]]" in text
@@ -107,22 +99,17 @@ def test_without_answers_the_judges_prompt_is_shown(data):
     file = data / "bench" / "model_judgment" / "j" / "n.jsonl"
     prompt = [{"role": "system", "content": "s"}, {"role": "user", "content": "the whole prompt"}]
     games = [{"score": one, "prompt": prompt} for one in PLAIN]
-    write(file, [{"uid": "q1", "model": "n", "games": games}])
+    write_jsonl(file, [{"uid": "q1", "model": "n", "games": games}])
     (data / "bench" / "model_answer" / "n.jsonl").unlink()
-    out = data / "games.html"
-    out.write_text(games_page(sources(data)))
-    assert [
-        one["prompt"] for one in page_data(out.read_text())["pairs"] if one["model"] == "n"
-    ] == ["the whole prompt"]
-    assert "no answers of n" in out.read_text()
+    text = games_page(sources(data))
+    prompts = [one["prompt"] for one in page_data(text)["pairs"] if one["model"] == "n"]
+    assert prompts == ["the whole prompt"]
+    assert '<div class="note">no answers of n' in text
 
 
 @needs_chromium
 def test_a_browser_shows_texts_as_they_are(data, tmp_path):
-    out = data / "games.html"
-    out.write_text(games_page(sources(data)))
-    drawn, console = use_page(out, tmp_path / "profile")
-    assert console == []
+    drawn = use_page(games_page(sources(data)), tmp_path)
     assert "<title>Games</title>" in drawn, "no script of a reply has run"
     assert drawn.count("<img") == 0
     # Searched for a 7: one of the questions that have it, with texts as they were written.

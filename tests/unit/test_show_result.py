@@ -1,10 +1,7 @@
 """The command as a user types it, on folders of judgments."""
 
-import csv
-import io
 import json
 import math
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,11 +12,24 @@ import show_result as command
 from arena.pages.formats import files, interval_text, rank_text
 from arena.ranking.leaderboard import Row, make_boards
 from arena.ranking.options import Options
-from arena.ranking.show_result import Sources, make_result
-from arena.ranking.votes import ABSENT, Verdicts
+from arena.ranking.show_result import TOY_NOTE, make_result
+from arena.ranking.votes import ABSENT
 from arena.support.errors import DataError
 
-WON, LOST = ("B>A", "A>B"), ("A>B", "B>A")
+from tests.judged import (
+    LOST,
+    WON,
+    answer,
+    judgments,
+    line,
+    lines,
+    result_of,
+    rows_of,
+    sources_of,
+    verdicts_of,
+    write_lines,
+)
+
 SEEDED = {"question_id": "q1", "games": [{"judgment": "[[A>B]]"}, {"judgment": "[[B>A]]"}]}
 
 
@@ -27,9 +37,10 @@ SEEDED = {"question_id": "q1", "games": [{"judgment": "[[A>B]]"}, {"judgment": "
 def show_result(capsys):
     """The command in this process: starting Python costs more than what it does here."""
 
-    def run(*arguments, ok=True):
+    def run(data, *arguments, judges=("j",), bench="bench", ok=True):
+        given = ("--data-dir", data, "-b", bench, "-j", *judges, *arguments)
         try:
-            status = command.main(list(map(str, arguments)))
+            status = command.main(list(map(str, given)))
         except SystemExit as error:
             status = error.code
         out, err = capsys.readouterr()
@@ -39,39 +50,10 @@ def show_result(capsys):
     return run
 
 
-@pytest.fixture
-def published(shared_data, tmp_path):
-    """gpt-4o's judgments below a judge's folder, and nothing else; the published rows."""
-    source = shared_data / "published-gpt-4o"
-    folder = tmp_path / "arena-hard-v0.1" / "model_judgment" / "gpt-4o"
-    shutil.copytree(source / "model_judgment", folder)
-    with (source / "leaderboard.csv").open(encoding="utf-8") as file:
-        rows = {row["model"]: row for row in csv.DictReader(file)}
-    return tmp_path, rows
-
-
-def line(uid, first, second, **keys):
-    games = [{"score": label, "judgment": {"answer": label}} for label in (first, second)]
-    return {"uid": uid, "games": games, **keys}
-
-
-def judgments(folder, bench="bench", **files):
-    """Judge and model by the name `judge__model`."""
-    for name, lines in files.items():
-        judge, model = name.split("__")
-        path = folder / bench / "model_judgment" / judge / f"{model}.jsonl"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(json.dumps(one) + "\n" for one in lines))
-    return folder
-
-
-def rows_of(folder, name="leaderboard.csv"):
-    return list(csv.DictReader(io.StringIO((folder / name).read_text())))
-
-
-def result_of(folder, judges=("j",), bench="bench", models=(), **options):
-    sources = Sources.find(bench=bench, judges=judges, data_dir=folder, models=models)
-    return make_result(sources, **options)
+@pytest.fixture(scope="module")
+def printed(shared_data):
+    """The published rows of gpt-4o's judgments, by model."""
+    return {row["model"]: row for row in rows_of(shared_data / "published-gpt-4o")}
 
 
 def test_the_seeded_example(tmp_path, project):
@@ -93,50 +75,43 @@ def test_the_seeded_example(tmp_path, project):
     assert list(baseline.values())[1:7] == ["(baseline)", "50.0", "50.0", "50.0", "0", "0"]
 
 
-def test_published_scores_are_met(published, show_result):
-    data, rows = published
-    out = data / "out"
-    show_result("--data-dir", data, "-b", "arena-hard-v0.1", "-j", "gpt-4o", "--out", out)
+def test_published_scores_are_met(published, printed, show_result):
+    out = published / "out"
+    show_result(published, "--out", out, bench="arena-hard-v0.1", judges=["gpt-4o"])
     found = {row["model"]: row for row in rows_of(out) if row["category"] == "overall"}
-    for model, row in rows.items():
+    for model, row in printed.items():
         assert float(found[model]["score"]) == pytest.approx(float(row["score"]), abs=0.0051), model
     assert found["(baseline)"]["score"] == "50.0"
-    assert (
-        found["Phi-3-small-8k-instruct"]["questions"],
-        found["Phi-3-small-8k-instruct"]["games"],
-    ) == ("21", "42")
+    phi = found["Phi-3-small-8k-instruct"]
+    assert (phi["questions"], phi["games"]) == ("21", "42")
+    strict = result_of(published, ["gpt-4o"], "arena-hard-v0.1", rule="v2.0", rounds=5)
+    rows = {row.model: row for row in strict.boards[0].rows}
+    assert (rows["Qwen2-72B-Instruct"].questions, rows["Qwen2-72B-Instruct"].games) == (498, 996)
+    assert strict.options.level == 0.90
 
 
-def test_published_intervals_are_narrower_than_a_right_bootstrap(published):
+def test_published_intervals_are_narrower_than_a_right_bootstrap(published, printed):
     """That code leaves scores unanchored: see `unanchored_bounds`.
 
     The rows are 8 of a table of 92 models and a baseline other than gpt-4-0314. Their widths are
     of 100 rounds, which say each within 10 %, the mean of eight within 3.4 %.
     """
-    data, rows = published
-    result = result_of(data, ["gpt-4o"], "arena-hard-v0.1", ci="upstream", rounds=4000)
+    result = result_of(published, ["gpt-4o"], "arena-hard-v0.1", ci="upstream", rounds=4000)
     assert result.options.level == 0.95
     ours = {row.model: row for row in result.boards[0].rows if not row.is_baseline}
-    theirs = {m: (float(row["rating_q025"]), float(row["rating_q975"])) for m, row in rows.items()}
+    theirs = {
+        m: (float(row["rating_q025"]), float(row["rating_q975"])) for m, row in printed.items()
+    }
     widths = [(theirs[m][1] - theirs[m][0]) / (row.upper - row.lower) for m, row in ours.items()]
     assert np.mean(widths) == pytest.approx(0.86, abs=0.02), "5 % of our width would be seen"
     for model, row in ours.items():
         noise = 4 * 0.27 * (row.upper - row.lower) / 3.92 + 0.005
         assert row.lower - noise < theirs[model][0] < row.score, model
         assert row.score < theirs[model][1] < row.upper + noise, model
-    unanchored = result_of(data, ["gpt-4o"], "arena-hard-v0.1", ci="unanchored", rounds=200)
+    unanchored = result_of(published, ["gpt-4o"], "arena-hard-v0.1", ci="unanchored", rounds=200)
     for row in unanchored.boards[0].rows:
         if not row.is_baseline:
             assert row.upper - row.lower < ours[row.model].upper - ours[row.model].lower, row.model
-
-
-def test_v20_drops_more_than_v01(published):
-    data, _ = published
-    strict = result_of(data, ["gpt-4o"], "arena-hard-v0.1", rule="v2.0", rounds=5)
-    rows = {row.model: row for row in strict.boards[0].rows}
-    assert (rows["Qwen2-72B-Instruct"].questions, rows["Qwen2-72B-Instruct"].games) == (498, 996)
-    assert rows["gemma-2-9b-it"].questions == 498
-    assert strict.options.level == 0.90
 
 
 def test_categories_overall_and_two_judges(tmp_path, show_result):
@@ -148,29 +123,25 @@ def test_categories_overall_and_two_judges(tmp_path, show_result):
         one__n=[line("1", "A>B", "A>B", **hard | {"model": "n"})],
     )
     out = tmp_path / "out"
-    text = show_result("--data-dir", data, "-b", "bench", "-j", "one", "two", "--out", out)
+    text = show_result(data, "--out", out, judges=["one", "two"])
     found = {(row["category"], row["model"]): row for row in rows_of(out)}
-    assert [text.index(f"Category: {name} ") for name in ("easy", "hard", "overall")] == sorted(
-        text.index(f"Category: {name} ") for name in ("easy", "hard", "overall")
-    )
-    assert found["hard", "m"]["score"] == "100.0"
-    assert (found["hard", "m"]["questions"], found["hard", "m"]["games"]) == ("1", "4")
-    assert found["easy", "m"]["score"] == "50.0"
-    # 6 won votes and 2 ties of 8
-    assert found["overall", "m"]["score"] == "87.5"
-    assert (found["overall", "m"]["questions"], found["overall", "m"]["games"]) == ("2", "6")
-    assert found["overall", "n"]["score"] == "50.0"
+    places = [text.index(f"Category: {name} ") for name in ("easy", "hard", "overall")]
+    assert places == sorted(places)
+    keys = ("score", "questions", "games")
+    assert [found["hard", "m"][key] for key in keys] == ["100.0", "1", "4"]
+    assert [found["overall", "m"][key] for key in keys] == ["87.5", "2", "6"]  # 6 won, 2 tied of 8
+    for place in (("easy", "m"), ("overall", "n"), ("overall", "base")):
+        assert found[place]["score"] == "50.0", place
     assert ("easy", "n") not in found
-    assert found["overall", "base"]["score"] == "50.0"
-    only = show_result("--data-dir", data, "-b", "bench", "-j", "one", "-c", "hard")
+    only = show_result(data, "-c", "hard", judges=["one"])
     assert "easy" not in only
     assert "overall" not in only
 
 
 def test_a_baseline_a_category_has_no_overall_row(tmp_path):
     lines = [
-        line("1", "B>A", "A>B", category="hard", baseline="x"),
-        line("2", "A>B", "B>A", category="soft", baseline="y"),
+        line("1", *WON, category="hard", baseline="x"),
+        line("2", *LOST, category="soft", baseline="y"),
     ]
     result = result_of(judgments(tmp_path, j__m=lines), rounds=5)
     hard, soft, overall = result.boards
@@ -182,35 +153,27 @@ def test_a_baseline_a_category_has_no_overall_row(tmp_path):
 
 def test_the_flag_is_on_the_baselines_row(tmp_path):
     """Also where a model bears its name: judged against itself, or called as we call an unnamed."""
-    won, lost = [line("1", "B>A", "A>B")], [line("1", "A>B", "B>A")]
-    own = judgments(
-        tmp_path / "own", j__base=won, j__m=[one | {"baseline": "base"} for one in lost]
-    )
+    won, lost = lines(WON), lines(LOST)
+    own = judgments(tmp_path / "own", j__base=won, j__m=lines(LOST, baseline="base"))
     odd = judgments(tmp_path / "odd", **{"j__(baseline)": won, "j__m": lost})
-    rows = result_of(own, rounds=5).boards[0].rows
-    assert [(row.model, row.score, row.is_baseline) for row in rows] == [
-        ("base", 50, True),
-        ("m", 0, False),
+    found = [
+        [(row.score, row.is_baseline) for row in result_of(data, rounds=5).boards[0].rows]
+        for data in (own, odd)
     ]
-    rows = result_of(odd, rounds=5).boards[0].rows
-    assert [(row.score, row.is_baseline) for row in rows] == [(100, False), (50, True), (0, False)]
+    assert found == [[(50, True), (0, False)], [(100, False), (50, True), (0, False)]]
 
 
-def test_a_model_without_a_verdict_has_no_row_but_a_note(tmp_path):
+def test_models_without_a_verdict_have_no_row_but_a_note(tmp_path):
+    """A line with one game is not one without a verdict."""
     data = judgments(
-        tmp_path, j__m=[line("1", "A>B", "A>B")], j__mute=[line("1", "nothing", "nothing")]
+        tmp_path,
+        j__half=lines(["B>A"]),
+        j__null=lines(["A>B", None]),
+        j__mute=lines(["nothing", None]),
+        j__m=lines(WON),
     )
     (board, _) = result_of(data, rounds=5).boards
     assert {row.model for row in board.rows} == {"m", "(baseline)"}
-    assert board.notes == ["no game with a verdict, so no row: mute"]
-
-
-def test_one_game_a_line_is_not_no_verdict(tmp_path):
-    half = [{"uid": "1", "games": [{"score": "B>A"}]}]
-    data = judgments(
-        tmp_path, j__half=half, j__null=[line("1", "A>B", None)], j__mute=[line("1", None, None)]
-    )
-    (board, _) = result_of(data, rounds=5).boards
     mute, half = board.notes
     assert mute == "no game with a verdict, so no row: mute"
     assert "so no row: half, null" in half
@@ -221,10 +184,10 @@ def test_one_game_a_line_is_not_no_verdict(tmp_path):
 
 def test_overall_intervals_know_the_categories(tmp_path):
     """Hard questions all lost, soft ones all won: how many of each there are is no chance."""
-    lines = [line(str(i), "A>B", "B>A", category="hard") for i in range(200)]
-    lines += [line(str(i), "B>A", "A>B", category="soft") for i in range(200, 300)]
-    mixed = [line(str(i), *(("B>A", "A>B") if i % 3 else ("A>B", "B>A"))) for i in range(300)]
-    data = judgments(tmp_path, j__m=lines, j__n=mixed)
+    sorted_ = lines(*[LOST] * 200, *[WON] * 100)
+    for number, one in enumerate(sorted_):
+        one["category"] = "hard" if number < 200 else "soft"
+    data = judgments(tmp_path, j__m=sorted_, j__n=lines(*[LOST, WON, WON] * 100))
     overall = result_of(data).boards[-1]
     (row,) = (row for row in overall.rows if row.model == "m")
     assert row.score == pytest.approx(100 / 3)
@@ -238,75 +201,53 @@ def test_overall_intervals_know_the_categories(tmp_path):
 def test_answers_are_found_under_any_of_their_names(tmp_path):
     """Lines that say `org/name`: the judgment file's name, the name itself, `model` inside."""
     names = {"a": "org/a", "b": "org/b", "c": "org/c", "d": "d"}
-    lines = [line(str(i), "B>A" if i % 3 else "A>B", "A=B", baseline="org/base") for i in range(9)]
-    data = judgments(
-        tmp_path, **{f"j__{k}": [one | {"model": v} for one in lines] for k, v in names.items()}
-    )
+    pairs = [("A>B", "A=B"), ("B>A", "A=B"), ("B>A", "A=B")] * 3
+    played = {f"j__{k}": lines(*pairs, baseline="org/base", model=v) for k, v in names.items()}
+    data = judgments(tmp_path, **played)
     answers = data / "bench" / "model_answer"
-    (answers / "org").mkdir(parents=True)
     for model, path in (("x", "a"), ("x", "org/b"), ("org/c", "other"), ("org/base", "base-v2")):
-        (answers / f"{path}.jsonl").write_text(
-            "".join(
-                json.dumps(
-                    {"uid": str(i), "model": model, "messages": [{"content": "x " * (i + 1)}]}
-                )
-                + "\n"
-                for i in range(9)
-            )
-        )
-    result = result_of(data, tokens=True, control_features=("length",), rounds=5)
-    plain = {row.model for row in result.boards[0].rows if row.is_plain}
-    assert plain == {"d"}
-    tokens = {row.model: row.avg_tokens for row in result.boards[0].rows}
+        texts = [answer(str(i), "x " * (i + 1), model=model) for i in range(9)]
+        write_lines(answers / f"{path}.jsonl", *texts)
+    rows = result_of(data, tokens=True, control_features=("length",), rounds=5).boards[0].rows
+    assert {row.model for row in rows if row.is_plain} == {"d"}
+    tokens = {row.model: row.avg_tokens for row in rows}
     assert tokens.pop("d") is None
     assert len(set(tokens.values())) == 1
     assert set(tokens) == {"org/a", "org/b", "org/c", "org/base"}
 
 
 def test_answers_without_a_token_are_not_of_an_unknown_number(tmp_path):
-    data = judgments(tmp_path, j__a=[line(str(i), "A>B", "B>A") for i in range(9)])
+    data = judgments(tmp_path, j__a=lines(*[LOST] * 9))
     result = result_of(data, rounds=5)
     board, *others = result.boards
     rows = [replace(row, avg_tokens=0.0 if row.model == "a" else None) for row in board.rows]
     text = files(replace(result, boards=[replace(board, rows=rows), *others]))["leaderboard.txt"]
-    assert {line.split()[-1] for line in text.splitlines() if line.split()[1:2] == ["a"]} == {"0"}
+    assert {one.split()[-1] for one in text.splitlines() if one.split()[1:2] == ["a"]} == {"0"}
 
 
 def test_average_tokens_are_those_of_the_published_table(shared_data, tmp_path):
     """Arena-Hard v0.1 prints 423, 354 and 329 tokens for these models."""
-    folder = shared_data / "arena-hard-v0.1-older-shape"
-    uids = [
-        json.loads(one)["question_id"]
-        for one in (folder / "model_answer/gpt-4-0613.jsonl").open(encoding="utf-8")
-    ]
-    lines = [line(uid, "A>B", "A>B", baseline="gpt-4-0314") for uid in uids]
-    models = ("gpt-4-0613", "gpt-3.5-turbo-0125")
-    data = judgments(tmp_path, bench="b", **{f"j__{model}": lines for model in models})
-    sources = Sources.find(
-        bench="b", judges=["j"], data_dir=data, answers_dir=folder / "model_answer"
-    )
-    result = make_result(sources, tokens=True, rounds=5)
-    assert {row.model: int(row.avg_tokens) for row in result.boards[0].rows} == {
-        "gpt-4-0314": 423,
-        "gpt-4-0613": 354,
-        "gpt-3.5-turbo-0125": 329,
-    }
+    answers = shared_data / "arena-hard-v0.1-older-shape" / "model_answer"
+    printed = {"gpt-4-0314": 423, "gpt-4-0613": 354, "gpt-3.5-turbo-0125": 329}
+    uids = [json.loads(one)["question_id"] for one in (answers / "gpt-4-0613.jsonl").open("rb")]
+    played = [line(uid, *WON, baseline="gpt-4-0314") for uid in uids]
+    data = judgments(tmp_path, **{f"j__{model}": played for model in list(printed)[1:]})
+    result = make_result(sources_of(data, answers_dir=answers), tokens=True, rounds=5)
+    assert {row.model: int(row.avg_tokens) for row in result.boards[0].rows} == printed
 
 
 def test_the_paper_has_the_same_numbers(tmp_path, show_result):
     """A table a category; strangers' names are text, not commands."""
-    lines = [line(str(i), "B>A" if i % 4 else "A=B", "A>B", category="a_b") for i in range(40)]
-    data = judgments(tmp_path, **{"j__m": [one | {"model": r"[x_1%\input{y}"} for one in lines]})
-    show_result("--data-dir", data, "-b", "bench", "-j", "j", "--out", tmp_path)
+    pairs = [("A=B", "A>B"), WON, WON, WON] * 10
+    data = judgments(tmp_path, j__m=lines(*pairs, category="a_b", model=r"[x_1%\input{y}"))
+    show_result(data, "--out", tmp_path)
     text = (tmp_path / "leaderboard.tex").read_text()
     assert text.count(r"\toprule") == text.count(r"\begin{table}") == 1
     (row,) = (one for one in text.splitlines() if one.startswith("{[}x"))
     name, score, interval, rank, questions, *games = row.removesuffix(r" \\").split(" & ")
     assert name == r"{[}x\_1\%\textbackslash{}input\{y\}"
     assert (score, rank, questions, games) == ("93.8", "1", "40", ["70", "10", "0"])
-    (csv_row,) = (
-        one for one in rows_of(tmp_path) if one["games"] == "80" and one["category"] == "a_b"
-    )
+    csv_row = rows_of(tmp_path)[0]
     below = float(csv_row["score"]) - float(csv_row["lower"])
     assert interval.startswith(f"$_{{-{below:.1f}}}")
     assert [csv_row[key] for key in ("won", "tied", "lost")] == games
@@ -314,15 +255,11 @@ def test_the_paper_has_the_same_numbers(tmp_path, show_result):
 
 def test_design_effect_of_games_that_are_alike_is_two(tmp_path):
     """Two games a question that never differ are worth one."""
-    lines = [line(str(i), *(WON if i % 3 else LOST)) for i in range(600)]
-    (row, _) = result_of(judgments(tmp_path, j__m=lines)).boards[0].rows
-    assert row.design_effect == pytest.approx(2, rel=0.1)
-    single = [
-        {"uid": str(i), "games": [{"score": WON[0] if i % 3 else LOST[0]}]} for i in range(600)
-    ]
-    data = judgments(tmp_path / "single", j__m=single)
-    (row, _) = result_of(data, rule="v0.1").boards[0].rows
-    assert row.design_effect == pytest.approx(1, rel=0.1)
+    pairs = [LOST, WON, WON] * 200
+    for games in (2, 1):
+        played = lines(*(pair[:games] for pair in pairs))
+        (row, _) = result_of(judgments(tmp_path, j__m=played), rule="v0.1").boards[0].rows
+        assert row.design_effect == pytest.approx(games, rel=0.1)
 
 
 def test_tables_with_next_to_nothing_in_them(tmp_path):
@@ -331,11 +268,10 @@ def test_tables_with_next_to_nothing_in_them(tmp_path):
     result = result_of(judgments(tmp_path / "none", j__m=none), rounds=9)
     assert [[row.model for row in board.rows] for board in result.boards] == [["p"], ["q"], []]
     assert set(files(result)) >= {"leaderboard.txt", "leaderboard.tex", "differences.csv"}
-    same = [line(str(i), *(("B>A", "A>B") if i % 3 else ("A>B", "B>A"))) for i in range(30)]
+    same = lines(*[LOST, WON, WON] * 10)
     (board, _) = result_of(judgments(tmp_path / "same", j__m=same, j__n=same)).boards
     assert board.differences.detectable is None, "not 0.0 points"
-    sides = [("B>A", "A>B"), ("A>B", "B>A")] * 3
-    many = [line(str(i), *side, category=f"c{i}") for i, side in enumerate(sides)]
+    many = [line(str(i), *(LOST if i % 2 else WON), category=f"c{i}") for i in range(6)]
     overall = result_of(judgments(tmp_path / "many", j__m=many)).boards[-1]
     assert (overall.differences.lower[0, 1], overall.differences.upper[0, 1]) == (-50, 50)
     for row in overall.rows:
@@ -350,61 +286,51 @@ def test_a_model_that_was_not_asked_in_a_category_is_not_named_there(tmp_path):
 
 def test_scores_that_rest_on_less_are_named(tmp_path):
     """A model with few questions, and judges that did not judge the same models."""
-    lines = [line(str(i), "B>A", "A>B" if i % 2 else "B>A") for i in range(20)]
-    data = judgments(tmp_path, one__m=lines, one__n=lines, one__few=lines[:17], two__m=lines[1:])
+    all_ = lines(*[("B>A", "B>A"), WON] * 10)
+    data = judgments(tmp_path, one__m=all_, one__n=all_, one__few=all_[:17], two__m=all_[1:])
     (board, _) = result_of(data, ["one"], rounds=5).boards
-    assert board.notes == [
-        "scored on fewer questions than the 20 of this table: few (17); compare them by "
-        "differences, which are taken on the same questions"
-    ]
+    (note,) = board.notes
+    assert "than the 20 of this table: few (17)" in note
+    assert note.endswith("on the same questions")
     (board, _) = result_of(data, ["one"], rounds=5, ci="upstream").boards
-    assert board.notes[0].endswith("between these scores, so not on the same questions")
-    both = result_of(data, ["one", "two"], rounds=5)
-    assert [note.split(":")[0] for note in both.notes] == [
-        "judge two judged 19 of the 57 answers that the judges judged and none of few, n"
-    ]
+    assert board.notes[0].endswith("not on the same questions")
+    (note,) = result_of(data, ["one", "two"], rounds=5).notes
+    assert note.startswith("judge two judged 19 of the 57 answers ")
+    assert " none of few, n:" in note
     assert result_of(data, ["one", "two"], models=["m"], rounds=5).notes == [], "one is no matter"
 
 
 def test_some_models_only(tmp_path):
-    data = judgments(
-        tmp_path, **{f"j__{m}": [line("1", "A>B", "A>B")] for m in ("a1", "a2", "small")}
-    )
-    result = result_of(data, models=["a*"], rounds=5)
-    assert sorted(row.model for row in result.boards[0].rows) == ["(baseline)", "a1", "a2"]
-    with pytest.raises(DataError, match="no judgments of 'smal'; did you mean 'small'"):
-        result_of(data, models=["smal"])
-
-
-def test_judges_of_different_models_together(tmp_path):
-    lines = [line("1", "A>B", "A>B")]
-    data = judgments(tmp_path, one__m=lines, one__n=lines, two__m=lines, two__k=lines)
-    both = result_of(data, ["one", "two"], models=["n", "k"], rounds=5)
-    assert sorted(row.model for row in both.boards[0].rows) == ["(baseline)", "k", "n"]
-    alone = result_of(data, ["one", "two"], models=["n"], rounds=5)
+    """Each of some judge's files: judges need not have judged the same models."""
+    won = lines(WON)
+    data = judgments(tmp_path, one__a1=won, one__small=won, two__a1=won, two__a2=won)
+    both = result_of(data, ["one", "two"], models=["a*"], rounds=5)
+    assert sorted(row.model for row in both.boards[0].rows) == ["(baseline)", "a1", "a2"]
+    alone = result_of(data, ["one", "two"], models=["small"], rounds=5)
     assert alone.notes == ["judge two judged none of these models"]
-    with pytest.raises(DataError, match="no judgments of 'x'"):
-        result_of(data, ["one", "two"], models=["m", "x"])
+    with pytest.raises(DataError, match="no judgments of 'smal'; did you mean 'small'"):
+        result_of(data, ["one", "two"], models=["a1", "smal"])
 
 
 def test_a_model_stands_alone(tmp_path):
     """Its row does not change when another model joins the table."""
-    mine = [line(str(i), "A>B", "A>B" if i % 3 else "B>A") for i in range(40)]
+    mine = lines(*[LOST, ("A>B", "A>B"), ("A>B", "A>B")] * 13)
     other = [line(str(i), "B>A", "A=B") for i in range(25, 60)]
     data = judgments(tmp_path, j__m=mine, j__other=other)
-    alone = result_of(data, models=["m"]).boards[0].rows
-    both = result_of(data).boards[0].rows
-    pick = lambda rows: next((r.score, r.lower, r.upper) for r in rows if r.model == "m")  # noqa: E731
-    assert pick(alone) == pick(both)
-    assert pick(both)[1] < pick(both)[0] < pick(both)[2]
+    alone, both = (
+        next(row for row in result_of(data, models=models).boards[0].rows if row.model == "m")
+        for models in (["m"], [])
+    )
+    assert (alone.score, alone.lower, alone.upper) == (both.score, both.lower, both.upper)
+    assert both.lower < both.score < both.upper
 
 
 def test_a_category_stands_alone(tmp_path):
     """Its table does not change when the others are shown beside it."""
-    lines = [
-        line(str(i), "B>A", "A>B" if i % 3 else "B>A", category="ab"[i % 2]) for i in range(30)
-    ]
-    data = judgments(tmp_path, j__m=lines)
+    played = lines(*[("B>A", "B>A"), WON, WON] * 10)
+    for number, one in enumerate(played):
+        one["category"] = "ab"[number % 2]
+    data = judgments(tmp_path, j__m=played)
     beside = result_of(data).boards[1]
     (alone, _) = result_of(data, categories=["b"]).boards
     assert (alone.category, alone.rows) == (beside.category, beside.rows)
@@ -412,10 +338,7 @@ def test_a_category_stands_alone(tmp_path):
 
 def test_differences_are_taken_on_the_questions_that_both_were_judged_on(tmp_path):
     """`few` was spared the ten questions that `all` lost: on the others they are alike."""
-    good = [line(str(i), *WON) for i in range(10)]
-    data = judgments(
-        tmp_path, j__all=[*good, *(line(str(i), *LOST) for i in range(10, 20))], j__few=good
-    )
+    data = judgments(tmp_path, j__all=lines(*[WON] * 10, *[LOST] * 10), j__few=lines(*[WON] * 10))
     board = result_of(data).boards[0]
     names = [row.model for row in board.rows]
     assert [row.score for row in board.rows] == [100, 50, 50]
@@ -433,32 +356,17 @@ def test_text_says_how_far_an_interval_reaches_below_and_above():
 
 def test_text_says_who_cannot_be_told_apart(tmp_path, show_result):
     """Thirty questions: a good and a bad model, and one between that is like either's neighbour."""
-    models = {
-        f"j__m{wins}": [line(str(i), *(WON if i < wins else LOST)) for i in range(30)]
-        for wins in (28, 17, 11, 1)
-    }
+    models = {f"j__m{n}": lines(*[WON] * n, *[LOST] * (30 - n)) for n in (28, 17, 11, 1)}
     out = tmp_path / "out"
-    options = ("--data-dir", judgments(tmp_path, **models), "-b", "bench", "-j", "j", "--out", out)
+    options = (judgments(tmp_path, **models), "--out", out)
 
     def table(*ranks):
-        lines = [one.split() for one in show_result(*options, *ranks).splitlines()]
-        rows = [one for one in lines if one[:1] and one[0] in "12345"]
-        return {one[1]: one[-4:-2] for one in rows}
+        rows = [one.split() for one in show_result(*options, *ranks).splitlines()]
+        return [" ".join((one[1], *one[-4:-2])) for one in rows if one[:1] and one[0] in "12345"]
 
-    assert table() == {
-        "m28": ["1", "1"],
-        "m17": ["2-4", "2"],
-        "(baseline)": ["2-4", "2"],
-        "m11": ["2-4", "2"],
-        "m1": ["5", "3"],
-    }, "all pairs at once"
-    assert table("--ranks", "marginal") == {
-        "m28": ["1", "1"],
-        "m17": ["2-3", "2"],
-        "(baseline)": ["2-4", "2-3"],
-        "m11": ["3-4", "3"],
-        "m1": ["5", "4"],
-    }
+    at_once = ["m28 1 1", "m17 2-4 2", "(baseline) 2-4 2", "m11 2-4 2", "m1 5 3"]
+    each = ["m28 1 1", "m17 2-3 2", "(baseline) 2-4 2-3", "m11 3-4 3", "m1 5 4"]
+    assert (table(), table("--ranks", "marginal")) == (at_once, each)
     groups = json.loads((out / "leaderboard.json").read_text())["categories"]["bench"]["groups"]
     assert groups == [["m28"], ["m17", "(baseline)"], ["(baseline)", "m11"], ["m1"]]
     ranks = [(row["best_rank"], row["worst_rank"]) for row in rows_of(out)[:2]]
@@ -469,7 +377,7 @@ def test_names_are_no_markdown(tmp_path, show_result):
     names = {"*bold*_x_": r"\*bold\*\_x\_", "<b>|`a`": r"\<b\>\|\`a\`", "two\nlines": "two lines"}
     lines = [line("1", "A>B", "A>B", model=name) for name in names]
     data = judgments(tmp_path, j__all=lines, j__a_b=[line("1", "nothing", "A>B", model="gpt_4_*")])
-    show_result("--data-dir", data, "-b", "bench", "-j", "j", "--out", tmp_path)
+    show_result(data, "--out", tmp_path)
     text = (tmp_path / "leaderboard.md").read_text()
     for name, written in names.items():
         assert f" {written} " in text, name
@@ -483,7 +391,7 @@ def test_names_are_no_formulas_and_move_no_cursor(tmp_path, show_result):
         **{"=j__all": [line("1", "A>B", "A>B", model=name, category="@c") for name in names]},
         j2__all=[line("1", "A>B", "A>B", model="m\x1b[2J", category="@c")],
     )
-    text = show_result("--data-dir", data, "-b", "bench", "-j", "=j", "j2", "--out", tmp_path)
+    text = show_result(data, "--out", tmp_path, judges=["=j", "j2"])
     for name in ("leaderboard.csv", "differences.csv", "judges.csv"):
         rows = rows_of(tmp_path, name)
         assert {row["category"] for row in rows} == {"'@c", "overall"}
@@ -499,35 +407,24 @@ def test_the_toy_is_named_in_every_output(tmp_path, show_result):
     toy["games"][0]["toy"] = True
     data = judgments(tmp_path, j__m=[toy])
     out = tmp_path / "out"
-    text = show_result(
-        "--data-dir", data, "-b", "bench", "-j", "j", "--note", "half judged", "--out", out
-    )
+    text = show_result(data, "--note", "half judged", "--out", out)
     for name in ("leaderboard.txt", "leaderboard.md", "leaderboard.json"):
-        assert "The demo judge is a toy" in (out / name).read_text(), name
-    assert text.startswith("NOTE: The demo judge is a toy")
+        assert TOY_NOTE in (out / name).read_text(), name
+    assert text.startswith(f"NOTE: {TOY_NOTE}")
     assert "NOTE: half judged" in text
     assert json.loads((out / "leaderboard.json").read_text())["toy"] is True
 
 
 def test_json_and_differences(tmp_path, show_result):
-    data = judgments(
-        tmp_path,
-        j__a=[line(str(i), "B>A", "A>B") for i in range(10)],
-        j__b=[line(str(i), "A>B", "B>A") for i in range(10)],
-    )
+    data = judgments(tmp_path, j__a=lines(*[WON] * 10), j__b=lines(*[LOST] * 10))
     out = tmp_path / "out"
-    options = ("--data-dir", data, "-b", "bench", "-j", "j", "--weight", "2", "--rounds", "7")
+    options = (data, "--weight", "2", "--rounds", "7")
     text = show_result(*options, "--baseline", "base", "--compare", "b", "a", "--out", out)
     document = json.loads((out / "leaderboard.json").read_text())
     assert (document["weight"], document["rounds"], document["seed"]) == (2, 7, 42)
     assert document["categories"]["bench"]["groups"] == [["a"], ["base"], ["b"]]
-    row = document["rows"][0]
-    assert (row["category"], row["model"], row["best_rank"], row["worst_rank"]) == (
-        "bench",
-        "a",
-        1,
-        1,
-    )
+    row, keys = document["rows"][0], ("category", "model", "best_rank", "worst_rank")
+    assert [row[key] for key in keys] == ["bench", "a", 1, 1]
     pairs = {
         (row["category"], row["model"], row["other"]): row
         for row in rows_of(out, "differences.csv")
@@ -538,65 +435,55 @@ def test_json_and_differences(tmp_path, show_result):
     assert "Told apart" in text
     assert "+100.0" in text
     everyone = show_result(*options, "--compare").split("Told apart")[1]
-    assert [row.split()[1:3] for row in everyone.splitlines()[1:]] == [
-        ["a", "(baseline)"],
-        ["a", "b"],
-        ["(baseline)", "b"],
-    ]
+    found = [" ".join(row.split()[1:3]) for row in everyone.splitlines()[1:]]
+    assert found == ["a (baseline)", "a b", "(baseline) b"]
 
 
-def test_mistakes_are_explained(tmp_path, show_result):
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("-c", "benhc"), "did you mean 'bench'"),
+        (("--ci", "unanchored"), "rule v0.1"),
+        (("--rounds", "0"), "rounds: 0"),
+        (("--seed", "-1"), "seed: -1"),
+        (("--weight", "nan"), "weight: nan"),
+        (("--weight", "inf"), "weight: inf"),
+        (("-f", "length"), "--baseline NAME"),
+        (("-f", "length", "--baseline", "b"), "model_answer/b.jsonl does not exist; --answers-dir"),
+        (("--compare", "n"), "no row for 'n'"),
+    ],
+)
+def test_mistaken_options_are_explained(tmp_path, show_result, options, words):
+    data = judgments(tmp_path, j__m=[SEEDED])
+    assert words in show_result(data, *options, ok=False)
+
+
+def test_wrong_places_are_explained(tmp_path, show_result):
     data = judgments(tmp_path, gpt4o__m=[SEEDED])
-    base = ("--data-dir", data, "-b", "bench")
-    assert "did you mean 'gpt4o'" in show_result(*base, "-j", "gpt-4o", ok=False)
-    assert "no such folder" in show_result("--data-dir", "x", "-b", "b", "-j", "j", ok=False)
-    assert "did you mean 'bench'" in show_result(*base, "-j", "gpt4o", "-c", "benhc", ok=False)
-    unanchored = show_result(*base, "-j", "gpt4o", "--ci", "unanchored", ok=False)
-    assert "rule v0.1" in unanchored
-    for option, value in (("rounds", "0"), ("seed", "-1"), ("weight", "nan"), ("weight", "inf")):
-        message = show_result(*base, "-j", "gpt4o", f"--{option}", value, ok=False)
-        assert f"{option}: {value}" in message
-    (tmp_path / "file").write_text("")
-    message = show_result(*base, "-j", "gpt4o", "--out", tmp_path / "file", ok=False)
-    assert f"{tmp_path / 'file'}: " in message
-    assert "--baseline NAME" in show_result(*base, "-j", "gpt4o", "-f", "length", ok=False)
-    unanswered = show_result(*base, "-j", "gpt4o", "-f", "length", "--baseline", "b", ok=False)
-    assert "bench/model_answer/b.jsonl does not exist; --answers-dir" in unanswered
-    assert "no row for 'n'" in show_result(*base, "-j", "gpt4o", "--compare", "n", ok=False)
-    (tmp_path / "flat/model_judgment").mkdir(parents=True)
-    (tmp_path / "flat/model_judgment/m.jsonl").write_text(json.dumps(SEEDED))
-    message = show_result("--data-dir", tmp_path, "-b", "flat", "-j", "j", ok=False)
-    assert "move them into" in message
+    assert "did you mean 'gpt4o'" in show_result(data, judges=["gpt-4o"], ok=False)
+    assert "no such folder" in show_result("x", ok=False)
+    file = tmp_path / "file"
+    file.write_text("")
+    assert f"{file}: " in show_result(data, "--out", file, judges=["gpt4o"], ok=False)
+    write_lines(tmp_path / "flat/model_judgment/m.jsonl", SEEDED)
+    assert "move them into" in show_result(tmp_path, bench="flat", ok=False)
 
 
 def test_style_control_from_answers(tmp_path, show_result):
     """Two categories, one model without answers, no metadata: all of it stopped Arena-Hard-Auto."""
-    keys = [{"category": c, "baseline": "base"} for c in ("hard", "soft")]
-    lines = [
-        line(str(i), *(("B>A", "A=B") if i % 3 else ("A>B", "A=B")), **keys[i % 2])
-        for i in range(40)
-    ]
-    data = judgments(tmp_path, j__m=lines, j__silent=lines)
+    played = lines(*[("A>B", "A=B"), ("B>A", "A=B"), ("B>A", "A=B")] * 14, baseline="base")[:40]
+    for number, one in enumerate(played):
+        one["category"] = ("hard", "soft")[number % 2]
+    data = judgments(tmp_path, j__m=played, j__silent=played)
     answers = data / "bench" / "model_answer"
-    answers.mkdir()
     for model in ("m", "base"):
-        text = "".join(
-            json.dumps(
-                {
-                    "uid": str(i),
-                    "messages": [
-                        {"content": {"answer": "word " * ((i * 7 + len(model)) % 11) + "# h\n- x"}}
-                    ],
-                }
-            )
-            + "\n"
-            for i in range(40)
-        )
-        (answers / f"{model}.jsonl").write_text(text)
+        texts = ("word " * ((i * 7 + len(model)) % 11) + "# h\n- x" for i in range(40))
+        file = (answer(str(i), text) for i, text in enumerate(texts))
+        write_lines(answers / f"{model}.jsonl", *file)
     kept = (answers / "m.jsonl").read_text().splitlines(keepends=True)
     (answers / "m.jsonl").write_text("".join(["torn\n", kept[1], "torn\n", *kept[3:]]))
     out = tmp_path / "out"
-    options = ("--data-dir", data, "-b", "bench", "-j", "j", "--out", out)
+    options = (data, "--out", out)
     text = show_result(*options, "-f", "length", "markdown", "--rounds", "20")
     assert "style control: length, markdown" in text
     assert "no answer file, so no tokens and no style, of: silent" in text
@@ -632,19 +519,12 @@ def test_style_is_compared_with_the_baseline_of_the_category():
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 5, (1, 3, size, 2)).astype(np.int8)
     codes[0, 0] = ABSENT
-    names = tuple(f"q{number}" for number in range(size))
-    both = Verdicts(
-        judges=("j",),
+    both = verdicts_of(
+        codes,
         models=("a-silent", "m", "n"),
-        questions=names,
         categories=("hard", "soft"),
         category=np.arange(size) % 2,
         baselines={"hard": "curt", "soft": "wordy"},
-        codes=codes,
-        files={},
-        toy=False,
-        examples=(),
-        notes=(),
     )
     counts = {
         name: np.column_stack([mean * (1 + rng.random(size)), *rng.integers(0, 9, (3, size))])
@@ -660,7 +540,7 @@ def test_style_is_compared_with_the_baseline_of_the_category():
         one = replace(
             both,
             models=both.models[1:],
-            questions=tuple(np.array(names)[some]),
+            questions=tuple(np.array(both.questions)[some]),
             categories=(board.category,),
             category=np.zeros(some.sum(), dtype=int),
             baselines={board.category: both.baselines[board.category]},

@@ -5,28 +5,28 @@ from datetime import datetime
 import pytest
 from arena.support import slurm
 
-SUBMITTED = "2026-11-28T04:05:32"
+SUBMITTED = "2026-11-28T04:05:50"
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("0:07", 7),
-        ("01:20:00", 4800),
-        ("2-03:04:05", 183845),
-        ("UNLIMITED", None),
-        ("INVALID", None),
-        ("", None),
-    ],
-)
-def test_seconds(text, seconds):
-    assert slurm.seconds(text) == seconds
+def test_seconds():
+    told = {"0:07": 7, "01:20:00": 4800, "2-03:04:05": 183845}
+    told |= dict.fromkeys(("UNLIMITED", "INVALID", ""))
+    assert {text: slurm.seconds(text) for text in told} == told
 
 
 def fake(folder, name, script):
     path = folder / name
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
+
+
+def queue(folder, *jobs):
+    """A squeue that lists jobs: (number, comment, submitted)."""
+    lines = ""
+    for job, comment, at in jobs:
+        fields = [job, "PENDING", "", "0:00", "1:00:00", "Priority", "N/A", at, comment]
+        lines += "\\037".join(fields) + "\\n"
+    fake(folder, "squeue", f"printf '{lines}'")
 
 
 @pytest.fixture
@@ -46,9 +46,7 @@ def path(tmp_path, monkeypatch):
     ],
 )
 def test_a_job_tells_its_batch(path, comment, batch):
-    line = "\\037".join(["7", "PENDING", "", "0:00", "1:00:00", "Priority", "N/A"])
-    line += f"\\037{SUBMITTED}\\037{comment}"
-    fake(path, "squeue", f"printf '{line}\\n'")
+    queue(path, ("7", comment, SUBMITTED))
     (job,), problem = slurm.squeue()
     assert (job.id, job.state, job.limit, job.reason) == ("7", "PENDING", 3600, "Priority")
     assert (job.expected, job.batch, problem) == ("", batch, None)
@@ -57,16 +55,11 @@ def test_a_job_tells_its_batch(path, comment, batch):
 
 def test_jobs_of_this_run_are_cancelled_and_no_others(path):
     comment = "rule_gen_judgment_wildcards_"
-    jobs = [("7", "0a1b2c3d", 50), ("8", "0a1b2c3d", 49), ("9", "11111111", 50)]
-    lines = []
-    for job, batch, second in jobs:
-        at = f"2026-11-28T04:05:{second}"
-        fields = [job, "RUNNING", "n1", "0:00", "1:00:00", "None", "N/A", at, comment + batch]
-        lines.append("\\037".join(fields))
-    text = "\\n".join(lines)
-    fake(path, "squeue", f"printf '{text}\\n'")
+    before, ours = SUBMITTED.replace(":50", ":49"), comment + "0a1b2c3d"
+    others = comment + "11111111"
+    queue(path, ("7", ours, SUBMITTED), ("8", ours, before), ("9", others, SUBMITTED))
     fake(path, "scancel", f'echo "$@" > {path}/cancelled')
-    since = datetime.fromisoformat("2026-11-28T04:05:50").timestamp()
+    since = datetime.fromisoformat(SUBMITTED).timestamp()
     assert slurm.cancel_batches(["0a1b2c3d"], since) is None
     assert (path / "cancelled").read_text() == "7\n"
     fake(path, "scancel", "echo 'scancel: error: no controller' >&2; exit 1")

@@ -2,6 +2,9 @@
 
 import json
 import os
+import re
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -31,34 +34,56 @@ def campaign(tmp_path, monkeypatch):
     monkeypatch.setattr(slurm, "squeue", lambda: (None, None))
     for folder in ("model_answer", "judgments", "root"):
         (tmp_path / folder).mkdir()
-    (tmp_path / "question.jsonl").write_text("{}\n" * 4)
-    os.utime(tmp_path / "question.jsonl", (T0 - 1000, T0 - 1000))
+    write_lines(tmp_path / "question.jsonl", 4, -1000)
     return made(tmp_path, ("a", "b"))
 
 
+@pytest.fixture
+def root(campaign):
+    return campaign.layout.root
+
+
+@pytest.fixture
+def queue(campaign, monkeypatch):
+    """What squeue says."""
+    queue = []
+    monkeypatch.setattr(slurm, "squeue", lambda: (queue, None))
+    return queue
+
+
 def made(folder, models, baselines=("base",)):
-    baselines = {name: name for name in baselines}
-    root, selected = folder / "root", tuple(models)
-    settings = settings_of(folder, root=root, models=selected, baselines=baselines)
+    root, names = folder / "root", {name: name for name in baselines}
+    settings = settings_of(folder, root=root, models=tuple(models), baselines=names)
     return Campaign(Layout(root), settings)
 
 
-def of_models(campaign, models, baselines=("base",)):
-    return made(campaign.layout.root.parent, models, baselines)
+def of_models(campaign, models, baselines=()):
+    """The campaign with other models, which all have answers."""
+    campaign = made(campaign.layout.root.parent, models, baselines)
+    for model in models:
+        answer(campaign, model)
+    return campaign
 
 
 def answer(campaign, model, lines=4):
-    path = Path(campaign.settings.answer(model))
-    path.write_text("{}\n" * lines)
-    os.utime(path, (T0 - 1000, T0 - 1000))
+    write_lines(campaign.settings.answer(model), lines, -1000)
 
 
-def judge(campaign, model, lines=4, at=None):
-    """at: seconds after T0, None for now."""
-    path = Path(campaign.settings.judgment(model))
-    path.write_text("{}\n" * lines)
-    if at is not None:
-        os.utime(path, (T0 + at, T0 + at))
+def judge(campaign, model, lines=4, at=10**9):
+    """at: seconds after T0."""
+    write_lines(campaign.settings.judgment(model), lines, at)
+
+
+def write_lines(path, lines, at):
+    Path(path).write_text("{}\n" * lines)
+    os.utime(path, (T0 + at, T0 + at))
+
+
+def played(campaign, model, games=8, end=T0, **keys):
+    """The first games of a model, two a question, with one end."""
+    lines = [journal_line(game // 2, game % 2, end, **keys) for game in range(games)]
+    write_journal(campaign.layout.root, model, lines)
+    return lines
 
 
 def look(campaign, now=T0 + 100):
@@ -66,14 +91,13 @@ def look(campaign, now=T0 + 100):
     return status, {row.model: row for row in status.rows}, [t.text for t in problems(status)]
 
 
-def test_done_partial_missing(campaign):
-    for model in ("base", "a", "b", "c"):
-        answer(campaign, model)
-    answer(campaign, "d", lines=3)
-    campaign = of_models(campaign, ("a", "b", "c", "d", "none"))
-    whole = [journal_line(q, g) for q in range(4) for g in (0, 1)]
-    write_journal(campaign.layout.root, "a", whole)
-    write_journal(campaign.layout.root, "b", [*whole[:5], whole[5][:50]])
+def test_done_partial_missing(campaign, root):
+    campaign = of_models(campaign, "abcd", ("base",))
+    for model, lines in (("base", 4), ("d", 3)):
+        answer(campaign, model, lines)
+    campaign = made(root.parent, ("a", "b", "c", "d", "none"))
+    whole = played(campaign, "a")
+    write_journal(root, "b", [*whole[:5], whole[5][:50]])
     judge(campaign, "a")
     status, rows, wrong = look(campaign)
     seen = {m: (r.answers.mark, r.mark, r.judged, r.played, r.games, r.at) for m, r in rows.items()}
@@ -87,70 +111,52 @@ def test_done_partial_missing(campaign):
     assert (status.played, status.games) == (13, 30)
     (base,) = status.baselines
     assert (base.answered, base.questions, base.mark) == (4, 4, "done")
-    assert wrong == ["none: no answers"]
+    assert len(wrong) == 1 and wrong[0].startswith("none: ")
 
 
 def test_judged_elsewhere_counts_lines(campaign):
-    answer(campaign, "base")
     answer(campaign, "a")
     judge(campaign, "a", 3)
-    _, rows, _ = look(campaign)
-    assert (rows["a"].mark, rows["a"].judged, rows["a"].played) == ("done", 3, 6)
+    row = look(campaign)[1]["a"]
+    assert (row.mark, row.judged, row.played) == ("done", 3, 6)
 
 
-def test_answers_newer_than_the_judgments_are_judged_again(campaign):
+def test_judgments_that_are_older_than_answers_or_plan_are_not_done(campaign, root):
     answer(campaign, "base")
     answer(campaign, "a")
-    write_journal(campaign.layout.root, "a", [journal_line(0, 0), journal_line(0, 1)])
-    judge(campaign, "a")
-    assert look(campaign)[1]["a"].mark == "done"
+    played(campaign, "a")
     judge(campaign, "a", at=-2000)
     assert look(campaign)[1]["a"].mark == "partial"
-
-
-def test_judgments_that_are_planned_anew_are_not_done(campaign):
-    answer(campaign, "a")
-    write_journal(campaign.layout.root, "a", [journal_line(q, g) for q in range(4) for g in (0, 1)])
     judge(campaign, "a", at=10)
     settings = campaign.settings.digest
-    write_batch(campaign.layout.root, "r1-01", ["a"], settings=settings, time=iso(T0))
+    write_batch(root, "r1-01", ["a"], settings=settings, time=iso(T0))
     assert look(campaign)[1]["a"].mark == "done"
-    write_batch(campaign.layout.root, "r2-01", ["a"], settings="new", time=iso(T0 + 50))
+    write_batch(root, "r2-01", ["a"], settings="new", time=iso(T0 + 50))
     row = look(campaign)[1]["a"]
     assert (row.mark, row.at, row.played) == ("missing", "planned", 0)
 
 
 @pytest.mark.parametrize("ready", [5, None])
-def test_while_it_plays_a_batch_tells_which_games_are_of_todays_answers(campaign, ready):
+def test_while_it_plays_a_batch_tells_which_games_are_of_todays_answers(campaign, root, ready):
     """Two of eight games are of other answers: the journal alone does not tell."""
     answer(campaign, "a")
-    write_batch(campaign.layout.root, "r-01", ["a"], attempt(0, 1, ready, None), games={"a": 8})
-    old = [journal_line(q, g, T0 - 50) for q in range(4) for g in (0, 1)]
-    write_journal(campaign.layout.root, "a", old)
+    write_batch(root, "r-01", ["a"], attempt(0, 1, ready, None), games={"a": 8})
+    played(campaign, "a", end=T0 - 50)
     told = {"a": (8, {"ok": 5, "unparsed": 1}, None)}
-    write_status(campaign.layout.root, "r-01", T0 - 60, told)  # of an earlier attempt
+    write_status(root, "r-01", T0 - 60, told)  # of an earlier attempt
     assert look(campaign)[1]["a"].played == 8
-    write_status(campaign.layout.root, "r-01", T0 + 6, told)
+    write_status(root, "r-01", T0 + 6, told)
     row = look(campaign)[1]["a"]
     assert (row.played, row.games, row.judged) == (6, 8, 3)
     assert row.at == ("judging" if ready else "starting")
 
 
-def test_other_patterns_leave_games_what_they_are(campaign):
-    """Only what is asked of the judge makes other games."""
+@pytest.mark.parametrize(("requests", "count"), [({}, 4), ({"requests": "q"}, 5)])
+def test_games_of_other_requests_do_not_count(campaign, root, requests, count):
+    """Without the digest of requests, that of all settings tells; other patterns ask the same."""
     answer(campaign, "a")
-    write_batch(campaign.layout.root, "r1-01", ["a"], settings="old", requests="q", time=iso(T0))
-    write_batch(
-        campaign.layout.root, "r2-01", ["a"], settings="new", requests="q", time=iso(T0 + 50)
-    )
-    write_journal(campaign.layout.root, "a", [journal_line(1, 0, T0 + 10)])
-    assert look(campaign)[1]["a"].played == 1
-
-
-def test_games_of_other_settings_do_not_count(campaign):
-    answer(campaign, "a")
-    write_batch(campaign.layout.root, "r1-01", ["a"], settings="old", time=iso(T0))
-    write_batch(campaign.layout.root, "r2-01", ["a"], settings="new", time=iso(T0 + 50))
+    write_batch(root, "r1-01", ["a"], settings="old", time=iso(T0), **requests)
+    write_batch(root, "r2-01", ["a"], settings="new", time=iso(T0 + 50), **requests)
     lines = [
         journal_line(0, 0, T0 - 5),  # before all batches: taken to be of these
         journal_line(1, 0, T0 + 10),
@@ -158,23 +164,20 @@ def test_games_of_other_settings_do_not_count(campaign):
         journal_line(2, 1, T0 + 60),
         journal_line(3, 0, T0 + 10, attempts=0),  # taken over
     ]
-    write_journal(campaign.layout.root, "a", lines)
-    assert look(campaign)[1]["a"].played == 4
-    write_batch(campaign.layout.root, "r3-01", ["a"], settings="old", time=iso(T0 + 70))  # and back
-    assert look(campaign)[1]["a"].played == 3
-    write_batch(campaign.layout.root, "r2-01", ["a"], settings="old", time=iso(T0 + 50))
-    assert look(campaign)[1]["a"].played == 5
+    write_journal(root, "a", lines)
+    assert look(campaign)[1]["a"].played == count
+    write_batch(root, "r3-01", ["a"], settings="old", time=iso(T0 + 70), **requests)  # and back
+    assert look(campaign)[1]["a"].played == (5 if requests else 3)
 
 
-def test_requests_of_a_game_are_those_of_the_attempt_that_asked_it(campaign):
+def test_requests_of_a_game_are_those_of_the_attempt_that_asked_it(campaign, root):
     """Two batches, each asked for again by a later run, which leaves one time of planning."""
     answer(campaign, "a")
-    root = campaign.layout.root
     former = attempt(0, 1, 2, 40, run="r1")
-    write_batch(root, "0a", ["a"], settings="old", run="r3", time=iso(T0 + 80))
-    write_attempt(root, "0a", attempt(81, 82, 83, 99, run="r3", earlier=[former]))
-    write_batch(root, "0b", ["a"], settings="new", run="r4", time=iso(T0 + 100))
-    write_attempt(root, "0b", attempt(50, 51, 52, 70, run="r2"))
+    later = attempt(81, 82, 83, 99, run="r3", earlier=[former])
+    write_batch(root, "0a", ["a"], later, settings="old", run="r3", time=iso(T0 + 80))
+    newest = attempt(50, 51, 52, 70, run="r2")
+    write_batch(root, "0b", ["a"], newest, settings="new", run="r4", time=iso(T0 + 100))
     times = (10, 20, 30, 60, 90)  # three of the old requests, one of the new, one of the old
     write_journal(root, "a", [journal_line(q, 0, T0 + t) for q, t in enumerate(times)])
     assert look(campaign)[1]["a"].played == 1
@@ -182,14 +185,12 @@ def test_requests_of_a_game_are_those_of_the_attempt_that_asked_it(campaign):
     assert look(campaign)[1]["a"].played == 4
 
 
-def test_why_a_batch_gave_a_model_up_is_past_when_another_attempt_begins(campaign):
-    root = campaign.layout.root
+def test_why_a_batch_gave_a_model_up_is_past_when_another_attempt_begins(campaign, root):
     write_batch(root, "r-01", ["a"], attempt(0, 1, 5, 60))
     write_status(root, "r-01", T0 + 60, {"a": (6, {"ok": 2}, ("open_games", "full disk"))})
     row = look(campaign)[1]["a"]
     assert (row.stop, row.games) == (Stop(StopKind.OPEN_GAMES, "full disk"), 6)
-    again = attempt(70, None, None, None, earlier=[attempt(0, 1, 5, 60)])
-    write_attempt(root, "r-01", again)
+    write_attempt(root, "r-01", attempt(70, None, None, None, earlier=[attempt(0, 1, 5, 60)]))
     assert look(campaign)[1]["a"].stop is None
 
 
@@ -202,36 +203,29 @@ def test_validation_is_believed(campaign):
     campaign.layout.validation.write_text(json.dumps({"models": rows}))
     _, found, wrong = look(campaign)
     assert (found["a"].answers.mark, found["a"].games) == ("partial", 10)
-    assert wrong == [
-        "baseline base: 8 of 9 answers; questions without one are left out for all",
-        "b: no file",
-    ]
+    assert len(wrong) == 2 and "8 of 9 answers" in wrong[0] and wrong[1] == "b: no file"
 
 
-def test_speed_and_time_left(campaign):
+def test_speed_and_time_left(campaign, root):
     answer(campaign, "a")
-    write_batch(campaign.layout.root, "r-01", ["a"], attempt(0, 1, 5, None), games={"a": 1000})
+    write_batch(root, "r-01", ["a"], attempt(0, 1, 5, None), games={"a": 1000})
     lines = [journal_line(q, 0, T0 + 10 + q, seconds=1) for q in range(50)]
-    write_journal(campaign.layout.root, "a", lines)
+    write_journal(root, "a", lines)
     status, rows, _ = look(campaign, T0 + 59)
-    assert rows["a"].speed == pytest.approx(1.0)
-    assert rows["a"].left == pytest.approx(950)
-    assert status.left == pytest.approx(950)
     assert rows["a"].at == "judging"
-    write_attempt(campaign.layout.root, "r-01", attempt(0, 1, 5, 58))
+    assert (rows["a"].speed, rows["a"].left, status.left) == pytest.approx((1, 950, 950))
+    write_attempt(root, "r-01", attempt(0, 1, 5, 58))
     status, rows, _ = look(campaign, T0 + 59)
     assert (rows["a"].speed, rows["a"].left, status.left) == (0, None, None)  # nothing runs
 
 
-def test_a_model_that_is_done_still_counts_for_the_speed_of_all(campaign):
+def test_a_model_that_is_done_still_counts_for_the_speed_of_all(campaign, root):
+    keys = {"games": {"a": 50, "b": 100}, "settings": campaign.settings.digest}
+    write_batch(root, "r-01", ["a", "b"], attempt(0, 1, 5, None), **keys)
     for model in campaign.settings.models:
         answer(campaign, model)
-    games, settings = {"a": 50, "b": 100}, campaign.settings.digest
-    write_batch(campaign.layout.root, "r-01", ["a", "b"], games=games, settings=settings)
-    write_attempt(campaign.layout.root, "r-01", attempt(0, 1, 5, None))
-    for model in campaign.settings.models:
         lines = [journal_line(q, 0, T0 + 10 + q) for q in range(50)]
-        write_journal(campaign.layout.root, model, lines)
+        write_journal(root, model, lines)
     before, _, _ = look(campaign, T0 + 59)
     judge(campaign, "a", 25, at=59)
     after, rows, _ = look(campaign, T0 + 59)
@@ -271,30 +265,26 @@ FORMER = {"slurm_job_id": "0", "run": "q"}
         (attempt(0, 5, 9, None, slurm_job_id="1", run="q"), [job("1", "RUNNING")], "running"),
     ],
 )
-def test_state_of_a_batch(campaign, monkeypatch, record, queue, state):
+def test_state_of_a_batch(campaign, root, monkeypatch, record, queue, state):
     monkeypatch.setattr(slurm, "squeue", lambda: (queue, None))
-    write_batch(campaign.layout.root, "r-01", ["a"])
-    if record:
-        write_attempt(campaign.layout.root, "r-01", record)
+    write_batch(root, "r-01", ["a"], record)
     (row,) = StatusReader(campaign).read(T0 + 100).jobs
     assert row.state == state
 
 
-def test_of_two_jobs_of_a_batch_the_newer_is_told(campaign, monkeypatch):
-    queue = [job("10", "PENDING", batch="r-01"), job("9", "COMPLETING", batch="r-01")]
-    monkeypatch.setattr(slurm, "squeue", lambda: (queue, None))
-    write_batch(campaign.layout.root, "r-01", ["a"])
+def test_of_two_jobs_of_a_batch_the_newer_is_told(campaign, root, queue):
+    queue += [job("10", "PENDING", batch="r-01"), job("9", "COMPLETING", batch="r-01")]
+    write_batch(root, "r-01", ["a"])
     (row,) = StatusReader(campaign).read(T0 + 100).jobs
     assert (row.job_id, row.state) == ("10", "queued")
 
 
-def test_slurm_is_asked_rarely_and_at_once_about_a_new_job(campaign, monkeypatch):
+def test_slurm_is_asked_rarely_and_at_once_about_a_new_job(campaign, root, monkeypatch):
     """A job that is younger than the last answer of squeue is not gone."""
-    queue, asked, root = [job("1", "RUNNING")], [], campaign.layout.root
+    queue, asked = [job("1", "RUNNING")], []
     monkeypatch.setattr(slurm, "squeue", lambda: asked.append(None) or (list(queue), None))
-    write_batch(root, "r-01", ["a"])
+    write_batch(root, "r-01", ["a"], attempt(0, 5, 9, None, slurm_job_id="1"))
     write_batch(root, "r-02", ["b"])
-    write_attempt(root, "r-01", attempt(0, 5, 9, None, slurm_job_id="1"))
     reader = StatusReader(campaign)
 
     def look(second):
@@ -317,30 +307,23 @@ def test_slurm_is_asked_rarely_and_at_once_about_a_new_job(campaign, monkeypatch
 
 @pytest.mark.parametrize(
     ("word", "told"),
-    [
-        ("NODE_FAIL", "Slurm ended the job (NODE_FAIL)"),
-        ("OUT_OF_MEMORY", "Slurm ended the job (OUT_OF_MEMORY)"),
-        ("TIMEOUT", "the next attempt, or the next run, plays the rest"),
-        ("FAILED", "its Slurm job 1 ended without a word"),
-    ],
+    [("NODE_FAIL", "NODE_FAIL"), ("TIMEOUT", "next run"), ("FAILED", "Slurm job 1 ended")],
 )
-def test_slurm_says_once_how_a_job_ended_that_is_gone(campaign, monkeypatch, word, told):
+def test_slurm_says_once_how_a_job_ended_that_is_gone(campaign, root, monkeypatch, word, told):
     """The accounting may be behind: it is asked again until it knows, but not at every look."""
     asked, known = [], {}
     monkeypatch.setattr(slurm, "squeue", lambda: ([], None))
     monkeypatch.setattr(slurm, "ended", lambda ids: asked.append(list(ids)) or dict(known))
-    root = campaign.layout.root
-    for name, ident in (("r-01", "1"), ("r-02", "2")):
-        write_batch(root, name, ["a"] if ident == "1" else ["b"])
-        write_attempt(root, name, attempt(0, 5, 9, None, slurm_job_id=ident))
+    for model, ident in (("a", "1"), ("b", "2")):
+        write_batch(root, f"r-0{ident}", [model], attempt(0, 5, 9, None, slurm_job_id=ident))
     reader = StatusReader(campaign)
 
     def look(second):
         return [one.text for one in problems(reader.read(T0 + second)) if "r-01" in one.text]
 
-    assert "ended without a word" in look(0)[0]
+    assert "Slurm job 1 ended" in look(0)[0]
     known["1"] = [("PREEMPTED", T0 - 90, T0 - 50), (word, T0, T0 + 60)]
-    assert "ended without a word" in look(20)[0]
+    assert "Slurm job 1 ended" in look(20)[0]
     (text,) = look(31)
     assert told in text
     known["2"] = [(word, T0, T0 + 60)]
@@ -352,166 +335,133 @@ def test_slurm_says_once_how_a_job_ended_that_is_gone(campaign, monkeypatch, wor
 @pytest.mark.parametrize(
     ("word", "kind"), [("TIMEOUT", "walltime"), ("FAILED", "killed"), (None, "killed")]
 )
-def test_slurm_says_why_a_batch_was_killed(campaign, monkeypatch, word, kind):
+def test_slurm_says_why_a_batch_was_killed(campaign, root, monkeypatch, word, kind):
     """The keeper saw that it was, and no more; under cgroups Slurm's SIGTERM never reached it."""
     ended = {"1": [(word, T0, T0 + 60)]} if word else {}
-    monkeypatch.setattr(
-        slurm, "ended", lambda ids: {job: ended[job] for job in ids if job in ended}
-    )
-    write_batch(campaign.layout.root, "r-01", ["a"])
+    monkeypatch.setattr(slurm, "ended", lambda ids: ended if "1" in ids else {})
     killed = attempt(0, 5, 9, 60, slurm_job_id="1", kind="killed", cause="it was killed")
-    write_attempt(campaign.layout.root, "r-01", killed)
+    write_batch(root, "r-01", ["a"], killed)
     (row,) = StatusReader(campaign).read(T0 + 61).jobs
     assert (row.state, row.stop.kind) == ("failed", kind)
 
 
-def test_a_process_that_is_dead_is_gone(campaign, monkeypatch):
-    import socket
-    import subprocess
-
+def test_a_process_that_is_dead_is_gone(campaign, root):
     process = subprocess.Popen(["sleep", "60"])
-    write_batch(campaign.layout.root, "r-01", ["a"])
     here = {"node": socket.gethostname(), "pid": process.pid}
-    write_attempt(campaign.layout.root, "r-01", attempt(0, 5, 9, None, **here))
+    write_batch(root, "r-01", ["a"], attempt(0, 5, 9, None, **here))
     assert StatusReader(campaign).read(T0).jobs[0].state == "running"
     process.kill()
     process.wait()
     assert StatusReader(campaign).read(T0).jobs[0].state == "gone"
 
 
-def test_each_fault_is_named_with_its_log(campaign, monkeypatch):
+def test_each_fault_is_named_with_its_log(campaign, root, queue, monkeypatch):
     """One fault a batch, in words, and where to look."""
-    campaign, root = of_models(campaign, "abcdefgh", ()), campaign.layout.root
-    for model in campaign.settings.models:
-        answer(campaign, model)
-    cause, restarts = "judge j did not start: no such path", [{"cause": "died of OOM"}]
+    campaign = of_models(campaign, "abcdefgh")
     attempts = {
-        "a": attempt(0, 1, None, 60, cause=cause, kind="judge_start", slurm_job_id="1"),
+        "a": attempt(0, 1, None, 60, cause="no such path", kind="judge_start", slurm_job_id="1"),
         "b": attempt(0, 1, 5, None, slurm_job_id="2"),  # gone: Slurm does not know it
-        "c": attempt(0, 1, 5, None, slurm_job_id="3", restarts=restarts),
+        "c": attempt(0, 1, 5, None, slurm_job_id="3", restarts=[{"cause": "died of OOM"}]),
         "d": attempt(0, 1, None, None, slurm_job_id="4"),
         "e": attempt(0, 1, 5, 90, slurm_job_id="5", cause="its time ended", kind="walltime"),
         "f": attempt(0, 1, 5, 90, slurm_job_id="6"),
         "g": attempt(0, 1, 5, None, slurm_job_id="7"),
     }
-    logs = {}
+    logs = {"journal": str(campaign.layout.journal("g")), "": ""}
     for number, (model, record) in enumerate(attempts.items(), 1):
         name = f"r-{number:02d}"
-        write_batch(root, name, [model])
-        record["server_log"] = logs[model] = f"logs/{name}/server.log"
-        write_attempt(root, name, record)
+        logs[model] = f"logs/{name}/server.log"
+        write_batch(root, name, [model], record | {"server_log": logs[model]})
         campaign.layout.log(name).touch()
         logs[model.upper()] = str(campaign.layout.log(name))
     write_batch(root, "r-08", ["h"])
-    queue = [job(ident, "RUNNING") for ident in "347"]
+    queue += [job(ident, "RUNNING") for ident in "347"]
     queue.append(job("8", "PENDING", "PartitionTimeLimit", "r-08"))
-    monkeypatch.setattr(slurm, "squeue", lambda: (queue, None))
     monkeypatch.setattr(slurm, "ended", lambda _: {})
-    stop = ("journal", "a finished game cannot be written")
-    write_status(root, "r-06", T0 + 90, {"f": (8, {}, stop)})
+    write_status(root, "r-06", T0 + 90, {"f": (8, {}, ("journal", "disk full"))})
     write_status(root, "r-07", T0 + 600, {"g": (8, {"unparsed": 5}, None)}, remark="code 502")
     flaky = [journal_line(q, 0, T0 + 600, attempts=3, state="unparsed") for q in range(5)]
     write_journal(root, "g", [*flaky, "{not json\n"])
     found = problems(StatusReader(campaign).read(T0 + 700))
-    told = {one.text: (one.grave, one.where) for one in found}
-    journal = str(campaign.layout.journal("g"))
-    assert told == {
-        f"batch r-01 on n1: {cause}": (True, logs["a"]),
-        "batch r-02 on n1: its Slurm job 2 ended without a word (killed, or the node died)": (
-            True,
-            logs["b"],
-        ),
-        "batch r-03 on n1: the judge was started again once, last because died of OOM": (
-            False,
-            logs["c"],
-        ),
-        "c: no game has ended for 12 min": (False, logs["C"]),
-        "batch r-04 on n1: the judge has been starting for 12 min": (False, logs["d"]),
-        "batch r-05 on n1: its time ended; the next attempt, or the next run, plays the rest": (
-            True,
-            logs["e"],
-        ),
-        "f: a finished game cannot be written": (True, logs["F"]),
-        "g: 1 line of its journal cannot be read": (False, journal),
-        "g: 100% of the games have no verdict (5 unparsed)": (False, journal),
-        "g: 10 calls failed and were made again; last said: code 502": (False, logs["G"]),
-        "batch r-08: its job 8 will not start: it asks for more time than the partition gives: "
-        "set walltime.max_minutes (PartitionTimeLimit)": (True, ""),
-    }
+    expected = [
+        (r"r-01 on n1: no such path", True, "a"),
+        (r"r-02 on n1: its Slurm job 2 ended", True, "b"),
+        (r"r-03 on n1: .* once, .* died of OOM", False, "c"),
+        (r"^c: .* 12 min", False, "C"),
+        (r"r-04 on n1: .* 12 min", False, "d"),
+        (r"r-05 on n1: its time ended; .*next run", True, "e"),
+        (r"^f: disk full", True, "F"),
+        (r"^g: 1 line ", False, "journal"),
+        (r"^g: 100% .*\(5 unparsed\)", False, "journal"),
+        (r"^g: 10 calls .* code 502", False, "G"),
+        (r"r-08: its job 8 .*\(PartitionTimeLimit\)", True, ""),
+    ]
+    for pattern, grave, log in expected:
+        (one,) = (one for one in found if re.search(pattern, one.text))
+        assert (one.grave, one.where) == (grave, logs[log])
+    assert len(found) == len(expected)
     assert [one.grave for one in found] == sorted((one.grave for one in found), reverse=True)
 
 
-def test_how_an_earlier_attempt_ended_is_told_while_the_next_plays(campaign, monkeypatch):
+def test_how_an_earlier_attempt_ended_is_told_while_the_next_plays(campaign, root, queue):
     """Else Slurm's words are on the screen for the seconds between two attempts only."""
-    queue = []
-    monkeypatch.setattr(slurm, "squeue", lambda: (queue, None))
-    write_batch(campaign.layout.root, "r-01", ["a"])
+    queue.append(job("2", "PENDING", batch="r-01"))
+    write_batch(root, "r-01", ["a"])
     first = attempt(0, 5, 9, 70, cause="(TIMEOUT)", kind="walltime", slurm_job_id="1", run="r")
     former = attempt(0, 5, 9, 70, cause="(NODE_FAIL)", kind="slurm", slurm_job_id="0", run="q")
 
     def told(record):
-        write_attempt(campaign.layout.root, "r-01", record)
+        write_attempt(root, "r-01", record)
         told = [one.text for one in problems(StatusReader(campaign).read(T0 + 100))]
         return ["(TIMEOUT)" in text for text in told if "r-01" in text]
 
     second = attempt(75, 80, None, None, slurm_job_id="2", run="r")
-    queue.append(job("2", "PENDING", batch="r-01"))
     assert told(first) == [True]
     queue[:] = [job("2", "RUNNING")]
     assert told(second | {"earlier": [former, first]}) == [True]
     assert told(second | {"earlier": [former]}) == []
 
 
-def test_a_model_that_is_given_up_is_told_while_the_others_play(campaign):
-    root = campaign.layout.root
+def test_a_model_that_is_given_up_is_told_while_the_others_play(campaign, root):
     for model in ("base", "a", "b"):
         answer(campaign, model)
     write_batch(root, "r-01", ["a", "b"], attempt(0, 1, 5, None))
     stop = ("open_games", "2 games do not go through")
     write_status(root, "r-01", T0 + 90, {"a": (8, {"ok": 6}, stop), "b": (8, {"ok": 2}, None)})
     assert look(campaign)[2] == ["a: 2 games do not go through"]
-    assert look(campaign, T0 + 400)[2][1:] == ["b: no game has ended for 7 min"]
+    (quiet,) = look(campaign, T0 + 400)[2][1:]
+    assert re.match("b: .* 7 min", quiet)
 
 
-@pytest.mark.parametrize(
-    ("odd", "played", "told"),
-    [
-        (4, 10, []),
-        (5, 100, []),
-        (6, 100, ["a: 6% of the games have no verdict (6 unparsed)"]),
-    ],
-)
-def test_some_games_without_a_verdict_are_no_fault(campaign, odd, played, told):
-    lines = [
-        journal_line(question, 0, state="unparsed" if question < odd else "ok")
-        for question in range(played)
-    ]
-    write_journal(campaign.layout.root, "a", lines)
-    assert [text for text in look(campaign)[2] if "no verdict" in text] == told
+@pytest.mark.parametrize(("odd", "games", "told"), [(4, 10, 0), (5, 100, 0), (6, 100, 1)])
+def test_some_games_without_a_verdict_are_no_fault(campaign, root, odd, games, told):
+    states = ["unparsed"] * odd + ["ok"] * (games - odd)
+    lines = [journal_line(q, 0, state=state) for q, state in enumerate(states)]
+    write_journal(root, "a", lines)
+    wrong = [text for text in look(campaign)[2] if "unparsed" in text]
+    assert ["6%" in text for text in wrong] == [True] * told
 
 
-def test_chance_is_judged_by_batches_too_and_models_that_are_done_are_told(campaign):
+def test_chance_is_judged_by_batches_too_and_models_that_are_done_are_told(campaign, root):
     """Little in each of the models is much in their batch, and the judge is one."""
-    games, settings = {"a": 100, "b": 100}, campaign.settings.digest
-    write_batch(campaign.layout.root, "r-01", ["a", "b"], games=games, settings=settings)
-    write_attempt(campaign.layout.root, "r-01", attempt(0, 1, 5, 90))
+    keys = {"games": {"a": 100, "b": 100}, "settings": campaign.settings.digest}
+    write_batch(root, "r-01", ["a", "b"], attempt(0, 1, 5, 90), **keys)
     for model, unlucky in (("a", 6), ("b", 4)):
         lines = [journal_line(q, 0, T0 + 10) for q in range(unlucky, 100)]
         lines += [journal_line(q, 0, T0 + 10, attempts=3, state="unparsed") for q in range(unlucky)]
-        write_journal(campaign.layout.root, model, lines)
+        write_journal(root, model, lines)
         judge(campaign, model, at=90)
     _, rows, told = look(campaign)
     assert {row.mark for row in rows.values()} == {"done"}
-    assert "a, b: 20 calls failed and were made again" in told
-    assert "a: 6% of the games have no verdict (6 unparsed)" in told  # 10 of 200 in all are no more
+    assert any(text.startswith("a, b: 20 calls") for text in told)
+    assert any(re.match(r"a: 6% .*\(6 unparsed\)", text) for text in told)  # 10 of 200: no more
 
 
 @pytest.mark.parametrize("known", ["run", "batch", "model"])
-def test_a_used_up_budget_is_told_once_with_what_is_left_of_the_run(campaign, known):
-    campaign, root = of_models(campaign, "abc", ()), campaign.layout.root
-    spent = "the budget of this run is used up: 8 games"
+def test_a_used_up_budget_is_told_once_with_what_is_left_of_the_run(campaign, root, known):
+    campaign = of_models(campaign, "abc")
+    spent = "used up: 8 games"
     for number, model in enumerate(campaign.settings.models, 1):
-        answer(campaign, model)
         write_batch(root, f"r-{number:02d}", [model], games={model: 8})
     for number, model in enumerate("ab", 1):
         stop = {"cause": spent, "kind": "budget"} if known == "batch" else {}
@@ -521,70 +471,49 @@ def test_a_used_up_budget_is_told_once_with_what_is_left_of_the_run(campaign, kn
         stop = RunStop(Stop(StopKind.BUDGET, spent), "r-01", "n1", None)
         stop.write(campaign.layout.run_stop("r"))
     write_journal(root, "a", [journal_line(q, 0) for q in range(3)])
-    assert look(campaign)[2] == [f"{spent}; 21 games of 3 models left"]
+    (text,) = look(campaign)[2]
+    assert re.match(f"{spent}.* 21 games of 3 models", text)
 
 
 @pytest.mark.parametrize(
     ("reason", "grave"),
     [
-        ("JobHeldUser", True),
-        ("AssocGrpGRESMinutes", True),
-        ("AssocGrpCPUMinutesLimit", True),
-        ("AssocGrpGRESRunMinutes", False),
-        ("AssocGrpGRES", False),
-        ("ReqNodeNotAvail, UnavailableNodes:n1", False),
-        ("PartitionDown", False),
-        ("Priority", None),
-        ("Resources", None),
+        *(("JobHeldUser", [True]), ("AssocGrpGRESMinutes", [True])),
+        *(("AssocGrpCPUMinutesLimit", [True]), ("AssocGrpGRESRunMinutes", [False])),
+        *(("AssocGrpGRES", [False]), ("ReqNodeNotAvail, UnavailableNodes:n1", [False])),
+        *(("PartitionDown", [False]), ("Priority", []), ("Resources", [])),
     ],
 )
-def test_what_clears_by_itself_is_only_noted(campaign, monkeypatch, reason, grave):
-    queue = [job("1", "PENDING", reason, "r-01")]
-    monkeypatch.setattr(slurm, "squeue", lambda: (queue, None))
-    write_batch(campaign.layout.root, "r-01", ["a"])
+def test_what_clears_by_itself_is_only_noted(campaign, root, queue, reason, grave):
+    queue.append(job("1", "PENDING", reason, "r-01"))
+    write_batch(root, "r-01", ["a"])
     told = problems(StatusReader(Campaign(campaign.layout)).read(T0))
-    assert [one.grave for one in told] == ([] if grave is None else [grave])
-    assert all(("will not start" in one.text) == grave for one in told)
+    assert [one.grave for one in told] == grave
 
 
 @pytest.mark.parametrize(
     ("cause", "said", "told"),
     [
         # What the batch says of its models they say better.
-        (("open_games", "of 1 model"), ("open_games", "8 games are open"), ["a: 8 games are open"]),
+        (("open_games", "of 1 model"), ("open_games", "8 are open"), ["a: 8 are open"]),
         (("journal", "of 1 model"), ("journal", "full disk"), ["a: full disk"]),
         # What ends a batch is told once, whatever its models say of it.
-        (
-            ("judge_died", "it died"),
-            ("judge_died", "the judge died"),
-            ["batch r-01 on n1: it died"],
-        ),
-        (("error", "our fault"), None, ["batch r-01 on n1: our fault"]),
+        (("judge_died", "it died"), ("judge_died", "the judge died"), ["r-01 on n1: it died"]),
+        (("error", "our fault"), None, ["r-01 on n1: our fault"]),
         # Two causes are two lines.
-        (
-            ("judge_died", "it died"),
-            ("held", "process 7 plays it"),
-            ["batch r-01 on n1: it died", "a: process 7 plays it"],
-        ),
-        (None, ("open_games", "the judge refused"), ["a: the judge refused"]),
-        (None, None, ["batch r-01 on n1: it ended before its games were played: a"]),
-        # The first version wrote no kinds.
-        (
-            (None, "the supervisor was killed"),
-            None,
-            ["batch r-01 on n1: the supervisor was killed"],
-        ),
+        (("judge_died", "it died"), ("held", "by 7"), ["r-01 on n1: it died", "a: by 7"]),
+        (None, ("open_games", "it refused"), ["a: it refused"]),
+        (None, None, ["r-01 on n1: it ended before its games were played: a"]),
+        ((None, "it was killed"), None, ["r-01 on n1: it was killed"]),  # of the first version
     ],
 )
-def test_each_cause_is_told_once_where_it_is_said_best(campaign, cause, said, told):
-    campaign, root = of_models(campaign, "a", ()), campaign.layout.root
-    answer(campaign, "a")
-    write_batch(root, "r-01", ["a"])
+def test_each_cause_is_told_once_where_it_is_said_best(campaign, root, cause, said, told):
+    campaign = of_models(campaign, "a")
     keys = {"kind": cause[0], "cause": cause[1]} if cause else {}
-    write_attempt(root, "r-01", attempt(0, 1, 5, 90, **keys))
+    write_batch(root, "r-01", ["a"], attempt(0, 1, 5, 90, **keys))
     if said:
         write_status(root, "r-01", T0 + 90, {"a": (8, {}, said)})
-    assert look(campaign)[2] == told
+    assert [text.removeprefix("batch ") for text in look(campaign)[2]] == told
 
 
 def test_a_results_folder_alone_is_enough(tmp_path):
@@ -592,13 +521,9 @@ def test_a_results_folder_alone_is_enough(tmp_path):
     write_journal(tmp_path, "a", [journal_line(1, 0), journal_line(1, 1)])
     write_journal(tmp_path, "z", [journal_line(1, 0)])
     status, rows, wrong = look(Campaign(Layout(tmp_path)))
-    assert {model: row.mark for model, row in rows.items()} == {
-        "a": "done",
-        "b": "missing",
-        "z": "partial",
-    }
-    assert wrong == []
-    assert status.baselines == []
+    marks = {model: row.mark for model, row in rows.items()}
+    assert marks == {"a": "done", "b": "missing", "z": "partial"}
+    assert (wrong, status.baselines) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -612,24 +537,22 @@ def test_a_results_folder_alone_is_enough(tmp_path):
         (None, attempt(0, 5, 9, 70), False),  # for its turn on this machine
     ],
 )
-def test_slurm_is_asked_only_of_jobs_that_it_may_have(campaign, monkeypatch, record, others, asked):
+def test_slurm_is_asked_only_of_jobs_that_it_may_have(
+    campaign, root, monkeypatch, record, others, asked
+):
     monkeypatch.setattr(slurm, "squeue", lambda: (None, "squeue: no answer"))
-    campaign, root = Campaign(campaign.layout), campaign.layout.root
-    for name, content in (("r-01", record), ("r-02", others)):
-        if content or name == "r-01":
-            write_batch(root, name, ["a"])
-        if content:
-            write_attempt(root, name, content)
-    told = "Slurm cannot be asked, so waiting jobs are not shown: squeue: no answer"
-    assert (told in look(campaign)[2]) == asked
+    campaign = Campaign(campaign.layout)
+    write_batch(root, "r-01", ["a"], record)
+    if others:
+        write_batch(root, "r-02", ["a"], others)
+    assert any("squeue: no answer" in text for text in look(campaign)[2]) == asked
 
 
-def test_a_replay_of_complete_journals_is_no_job(campaign, monkeypatch):
+def test_a_replay_of_complete_journals_is_no_job(campaign, root, monkeypatch):
     """It hides neither the batch that had the games nor the run that played them."""
     monkeypatch.setattr(slurm, "squeue", lambda: pytest.fail("asked"))
     answer(campaign, "a")
-    root = campaign.layout.root
     write_batch(root, "0a1b2c3d", ["a"], attempt(0, 5, 9, 70, run="r1", slurm_job_id="1"), run="r1")
     write_batch(root, "replay-4e5f6a7b", ["a"], run="r2", time=iso(T0 + 80))
     status, rows, _ = look(campaign)
-    assert (rows["a"].batch, [job.batch.name for job in status.jobs]) == ("0a1b2c3d", ["0a1b2c3d"])
+    assert [rows["a"].batch, *(job.batch.name for job in status.jobs)] == ["0a1b2c3d"] * 2

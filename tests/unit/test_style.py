@@ -1,18 +1,17 @@
 import json
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from arena.ranking.intervals import question_weights, resampler
+from arena.ranking import style
+from arena.ranking.intervals import question_weights
+from arena.ranking.options import Options
 from arena.ranking.style import COLUMNS, fit, fit_style, style_columns
 from arena.ranking.style_counts import read_style_counts
-from arena.ranking.votes import Votes
 
-QUESTIONS = [f"q{number}" for number in range(300)]
+from tests.judged import votes_of
 
-
-def votes_of(wins, cast):
-    wins, cast = np.asarray(wins, dtype=float), np.asarray(cast, dtype=float)
-    return Votes(wins, np.zeros_like(wins), cast, cast, cast, cast)
+QUESTIONS = [f"q{number}" for number in range(500)]
 
 
 def simulated(strengths, slopes, columns, seed=0, cast=8):
@@ -23,14 +22,19 @@ def simulated(strengths, slopes, columns, seed=0, cast=8):
     return votes_of(rng.binomial(cast, 1 / (1 + np.exp(-odds))), np.full(odds.shape, cast))
 
 
-def controlled(votes, columns, features=("length", "markdown"), rounds=40, level=0.9):
+def controlled(votes, columns, features=("length", "markdown"), rounds=40):
     weights = question_weights(QUESTIONS[: columns.shape[1]], rounds, seed=1)
-    draw = resampler(votes, weights, "questions", seed=1)
-    return fit_style(votes, columns, features, draw, rounds, level)
+    return fit_style(votes, columns, weights, Options(rounds=rounds, control_features=features))
 
 
 def random_columns(models, questions, seed=0):
     return np.random.default_rng(seed).normal(size=(models, questions, 4))
+
+
+def even_games():
+    """Columns, and votes by chance, of two models on 60 questions."""
+    wins = np.random.default_rng(0).binomial(2, 0.5, (2, 60))
+    return random_columns(2, 60), votes_of(wins, np.full((2, 60), 2))
 
 
 def test_columns_by_hand():
@@ -64,7 +68,7 @@ def test_v01s_fit_on_real_answers_is_the_one_of_its_own_design_matrix(shared_dat
     columns = (raw[:2] - raw[2]) / (raw[:2] + raw[2] + 1)
     votes = simulated([-1.0, 0.4], [0.5, 0.8, 0.3, -0.4], columns, cast=6)
     ours = np.array([style_columns(one, raw[2], "v0.1") for one in raw[:2]])
-    found = fit_style(votes, ours, ("markdown",), lambda _: (votes.wins, votes.votes), 2, 0.9)
+    found = controlled(votes, ours, ("markdown",), rounds=2)
 
     cast = votes.votes.astype(int).ravel()
     model = np.repeat(np.arange(2), len(uids))[:, None] == np.arange(2)
@@ -77,7 +81,7 @@ def test_v01s_fit_on_real_answers_is_the_one_of_its_own_design_matrix(shared_dat
         beta += np.linalg.solve((design.T * (p * (1 - p))) @ design, design.T @ (won - p))
     assert found.scores == pytest.approx(100 / (1 + np.exp(-beta[:2])), abs=0.01)
     density = np.array([style_columns(one, raw[2]) for one in raw[:2]])
-    other = fit_style(votes, density, ("markdown",), lambda _: (votes.wins, votes.votes), 2, 0.9)
+    other = controlled(votes, density, ("markdown",), rounds=2)
     assert np.abs(other.scores - found.scores).max() > 1
 
 
@@ -153,7 +157,7 @@ def test_a_model_that_lost_or_won_all():
     found = controlled(votes, columns, rounds=5)
     assert found.scores[:2].tolist() == [0, 100]
     assert found.resamples[:, 0].tolist() == [0] * 5
-    alone = controlled(votes.rows([2]), columns[[2]], rounds=5)
+    alone = controlled(votes[[2]], columns[[2]], rounds=5)
     assert 40 < alone.scores[0] < 60
 
 
@@ -167,13 +171,9 @@ def test_columns_that_say_nothing_are_left_out_and_named():
     assert [one.column for one in found.coefficients] == ["length"]
     assert [note.split()[2] for note in found.notes] == ["header", "list", "bold"]
     assert np.isfinite(found.scores).all()
-
-
-def test_a_column_that_varies_only_where_all_votes_are_alike_is_left_out_and_named():
-    """Nothing can be known of its slope: not a coefficient of 0 with an interval of no width."""
+    # Bold varies only where all votes are alike: no coefficient of 0 with an interval of no width.
     columns = random_columns(3, 300)
     columns[1:, :, 3] = 0.25
-    votes = simulated([0, 0.5, 1], [0.7, 0, 0, 0], columns)
     votes.wins[0] = 0
     found = controlled(votes, columns, rounds=3)
     assert [one.column for one in found.coefficients] == ["length", "header", "list"]
@@ -201,11 +201,9 @@ def test_style_that_foretells_every_vote_has_no_maximum():
 
 def test_a_single_question_may_separate():
     """Headers stand in one question only, and there every vote is lost: its slope runs away."""
-    columns = random_columns(2, 60)
+    columns, votes = even_games()
     columns[..., 1] = 0
     columns[:, 0, 1] = 1
-    rng = np.random.default_rng(0)
-    votes = votes_of(rng.binomial(2, 0.5, (2, 60)), np.full((2, 60), 2))
     votes.wins[:, 0] = 0
     x = np.moveaxis(columns, -1, 0)
     assert fit(votes.wins, votes.votes, x) is None
@@ -215,32 +213,26 @@ def test_a_single_question_may_separate():
 
 def test_rare_columns_survive_resampling():
     """Bold in one question only: some resamples have no such question at all."""
-    columns = random_columns(2, 60)
+    columns, votes = even_games()
     columns[..., 3] = 0
     columns[:, 0, 3] = [1, 0.5]
-    rng = np.random.default_rng(0)
-    votes = votes_of(rng.binomial(2, 0.5, (2, 60)), np.full((2, 60), 2))
     votes.wins[:, 0] = 1
     found = controlled(votes, columns, rounds=60)
     assert np.isfinite(found.resamples).all()
 
 
-def test_all_rounds_together_are_the_fits_one_by_one():
+def test_all_rounds_together_are_the_fits_one_by_one(monkeypatch):
     """Few questions, so that some rounds separate or lose a column, and models win and lose all."""
     columns = random_columns(6, 30)
     columns[..., 3] = np.where(np.arange(30) < 2, columns[..., 3], 0)  # rounds without this column
     votes = simulated([-9, -3.5, 0, 0.3, 0.8, 9], [0.9, 0.0, -0.4, 0.2], columns, cast=2)
     assert not votes.wins[0].any(), "one lost all, and others all in some rounds"
-    weights = question_weights([str(number) for number in range(30)], 300, 1)
-    draw = resampler(votes, weights, "questions", 1)
-    features, patient = ("length", "markdown"), []
-
-    def drawn(number):
-        patient.append(number)
-        return draw(number)
-
-    one_by_one = fit_style(votes, columns, features, draw, 300, 0.9)
-    together = fit_style(votes, columns, features, drawn, 300, 0.9, weights)
+    patient = Mock(wraps=fit)
+    monkeypatch.setattr(style, "fit", patient)
+    together = controlled(votes, columns, rounds=300)
+    assert 1 < patient.call_count < 150, "most rounds need no patient fit"
+    unsettled = np.full((300, 6), np.nan), np.full((300, 4), np.nan)
+    monkeypatch.setattr(style, "resampled_fits", lambda *_: unsettled)
+    one_by_one = controlled(votes, columns, rounds=300)
     np.testing.assert_allclose(together.resamples, one_by_one.resamples, atol=1e-4)
     assert together.notes == one_by_one.notes
-    assert 0 < len(patient) < 150, "most rounds need no patient fit"

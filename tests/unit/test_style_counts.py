@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from arena.ranking.style_counts import read_style_counts
 
+from tests.judged import answer, write_lines
+
 METADATA = {
     "token_len": 12,
     "header_count": {"h1": 1, "h2": 2, "h3": 0, "h4": 0, "h5": 0, "h6": 0},
@@ -12,26 +14,15 @@ METADATA = {
 }
 
 
-def answer(uid, text="x", **keys):
-    content = {"role": "assistant", "content": {"answer": text}}
-    return {"uid": uid, "messages": [content], **keys}
-
-
-def write(path, *lines):
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
-
-
 def test_stored_counted_and_missing(tmp_path):
+    lines = {
+        "stored": [answer("q2", metadata=METADATA), answer("z", metadata=METADATA)],
+        "older": [answer("q1", conv_metadata=METADATA)],
+        "counted": [answer("q1", "# Head\n- **bold** one", metadata=None)],
+        "half": [answer("q1", metadata=METADATA), answer("q2", "")],
+    }
     files = {
-        "stored": write(
-            tmp_path / "a",
-            answer("q2", metadata=METADATA),
-            {"uid": "other"} | answer("z", metadata=METADATA),
-        ),
-        "older": write(tmp_path / "b", answer("q1") | {"conv_metadata": METADATA}),
-        "counted": write(tmp_path / "c", answer("q1", "# Head\n- **bold** one", metadata=None)),
-        "half": write(tmp_path / "d", answer("q1", metadata=METADATA), answer("q2", "")),
+        **{model: write_lines(tmp_path / model, *some) for model, some in lines.items()},
         "gone": tmp_path / "none",
     }
     counts, notes = read_style_counts(files, ["q1", "q2"])

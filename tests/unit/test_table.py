@@ -12,10 +12,12 @@ COLUMNS = [
 
 def test_columns_are_as_wide_as_their_widest_cell_whatever_its_colour():
     done = Style(colour=True).paint("3", "done")
-    assert lay_out([["model", "games", "why"], ["a", done, ""], ["bcd", "12", "late"]], {0, 2}) == [
+    assert lay_out(
+        [["model", "games", "why"], ["a", done, ""], ["b\nd", "12", "late"]], {0, 2}
+    ) == [
         "model  games  why",
         f"a          {done}",
-        "bcd       12  late",
+        "b d       12  late",
     ]
     assert lay_out([]) == []
 

@@ -1,3 +1,5 @@
+"""From a reply to its verdict, and no vote that is none."""
+
 import json
 
 import pytest
@@ -10,6 +12,8 @@ from arena.data.verdict import (
     without_thoughts,
 )
 from arena.support.errors import ConfigError
+
+CHANNEL = "<|channel|>"
 
 
 @pytest.mark.parametrize(
@@ -49,19 +53,14 @@ def test_only_the_ten_known_labels_exist():
     assert {verdict_of(label) for label in LABELS} == {"A>>B", "A>B", "A=B", "B>A", "B>>A"}
     turned = {"A<<B": "B>>A", "A<B": "B>A", "B=A": "A=B", "B<A": "A>B", "B<<A": "A>>B"}
     assert {label: verdict_of(label) for label in turned} == turned
-    assert as_label(" b>a\n") == "B>A"
-    assert as_label("[A=B]") is None
-    assert as_label(1.0) is None
+    assert (as_label(" b>a\n"), as_label("[A=B]"), as_label(1.0)) == ("B>A", None, None)
 
 
 def test_patterns_are_the_users_own():
-    assert parse_verdict("Winner: B>A!", [r"Winner: ([AB<>=]+)"]) is None, (
-        "the reply is upper-cased"
-    )
+    # the reply is upper-cased
+    assert parse_verdict("Winner: B>A!", [r"Winner: ([AB<>=]+)"]) is None
     assert parse_verdict("Winner: B>A!", [r"WINNER: ([AB<>=]+)"]) == "B>A"
     assert parse_verdict("so A>>B", [r"A>>B|B>>A"]) == "A>>B", "a pattern without a group"
-    with pytest.raises(ConfigError, match=r"patterns: .*\(A.* is not a regular expression"):
-        parse_verdict("x", ["(A"])
     with pytest.raises(ConfigError, match="v3"):
         parse_verdict("x", rule="v3")
 
@@ -118,12 +117,12 @@ def test_thoughts_are_not_spoken(reply, spoken):
             ("<unused94>thought", "<unused95>"),
             ("Here is my thought process:", "Here is my response:"),
             (
-                "<|channel|>analysis<|message|>",
-                "<|end|><|start|>assistant<|channel|>final<|message|>",
+                f"{CHANNEL}analysis<|message|>",
+                f"<|end|><|start|>assistant{CHANNEL}final<|message|>",
             ),
             (
-                "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary",
-                "<|end|><|start|>assistant<|channel|>final <|constrain|>json<|message|>",
+                f"{CHANNEL}analysis<|message|>a<|end|><|start|>assistant{CHANNEL}commentary",
+                f"<|end|><|start|>assistant{CHANNEL}final <|constrain|>json<|message|>",
             ),
             ("analysisWe compare.", "assistantfinal"),
         ]
@@ -165,8 +164,7 @@ def test_real_odd_replies(shared_data):
     files = sorted((shared_data / "odd_replies").glob("*.jsonl"))
     cases = [json.loads(line) for file in files for line in file.open(encoding="utf-8")]
     tagged = [case for case in cases if "v1_parse" in case]
-    assert len(cases) == 151
-    assert len(tagged) == 140
+    assert (len(cases), len(tagged)) == (151, 140)
     for case in tagged:
         for rule, expected in (("v0.1", case["v1_parse"]), ("v2.0", case["v2_parse"])):
             expected = expected if expected in LABELS_OF[rule] else None  # [[A>>A]] is no vote

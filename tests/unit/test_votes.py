@@ -1,15 +1,22 @@
-import json
-
 import numpy as np
 import pytest
-from arena.data.verdict import VERDICTS
 from arena.ranking.votes import ABSENT, CODE_OF_STATE, CODE_OF_VERDICT, count_votes, read_verdicts
 from arena.support.errors import DataError
+
+from tests.judged import LOST, WON, line, lines, write_lines
+
+BOTH_A = ("A>B", "A>B")
 
 
 def codes(*games):
     """Verdicts of one model and judge: a pair a question."""
     return np.array([[[[CODE_OF_VERDICT.get(label, -2) for label in pair] for pair in games]]])
+
+
+def read(folder, files, **options):
+    """Verdicts of a judge's files, by name."""
+    paths = [write_lines(folder / f"{name}.jsonl", *some) for name, some in files.items()]
+    return read_verdicts({"j": paths}, bench="b", **options)
 
 
 @pytest.mark.parametrize(
@@ -28,11 +35,8 @@ def test_the_table_of_votes(label, as_a, as_b):
     assert (second.wins.item(), second.votes.item()) == as_a
     assert (first.wins.item(), first.votes.item()) == as_b
     assert first.games.item() == 1
-
-
-def test_weight_of_strong_verdicts():
-    votes = count_votes(codes(("A>>B", "A>B")), weight=5)
-    assert (votes.wins.item(), votes.votes.item()) == (1, 6)
+    strong = count_votes(codes((None, label)), rule="v0.1", weight=5)
+    assert strong.votes.item() == {1: 1, 3: 5}[as_a[1]]
 
 
 def test_v2_drops_a_question_that_v01_keeps_half_of():
@@ -66,108 +70,69 @@ def test_judges_are_pooled():
     assert votes.games.tolist() == [[4, 2]]
 
 
-def write(path, *lines):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
-
-
-def line(uid, *labels, **keys):
-    games = [label and {"score": label, "judgment": {"answer": "x"}} for label in labels]
-    return {"uid": uid, "games": games, **keys}
-
-
 def test_one_table_from_files_of_several_shapes(tmp_path):
-    a = write(
-        tmp_path / "a.jsonl",
-        line("q2", "A>B", "B>A", category="hard", baseline="base"),
-        line("q1", "A>B", category="easy", baseline="base"),
-        line("q3", None, "A>B", category="easy", baseline="base"),
-    )
-    b = write(tmp_path / "b.jsonl", line("q1", "A=B", "A=B"), line("q9", "A=B", "nonsense"))
-    table = read_verdicts({"j": [a, b]}, bench="bench")
-    assert table.models == ("a", "b")
-    assert table.questions == ("q1", "q2", "q3", "q9")
-    assert table.categories == ("bench", "easy", "hard")
-    assert [table.categories[i] for i in table.category] == ["easy", "hard", "easy", "bench"]
-    assert table.baselines == {"bench": None, "easy": "base", "hard": "base"}
-    win, tie, null, unparsed = (
-        VERDICTS.index("A>B"),
-        VERDICTS.index("A=B"),
-        CODE_OF_STATE["null"],
-        CODE_OF_STATE["unparsed"],
-    )
-    assert table.codes[0, 0].tolist() == [[win, ABSENT], [win, 3], [null, win], [ABSENT] * 2]
-    assert table.codes[0, 1].tolist() == [[tie, tie], [ABSENT] * 2, [ABSENT] * 2, [tie, unparsed]]
+    keys = {"easy": {"category": "easy", "baseline": "base"}}
+    keys["hard"] = keys["easy"] | {"category": "hard"}
+    a = [line("q2", *LOST, **keys["hard"]), line("q1", "A>B", **keys["easy"])]
+    a.append(line("q3", None, "A>B", **keys["easy"]))
+    b = [line("q1", "A=B", "A=B"), line("q9", "A=B", "nonsense")]
+    table = read(tmp_path, {"a": a, "b": b})
+    assert (table.models, table.questions) == (("a", "b"), ("q1", "q2", "q3", "q9"))
+    assert table.categories == ("b", "easy", "hard")
+    assert [table.categories[i] for i in table.category] == ["easy", "hard", "easy", "b"]
+    assert table.baselines == {"b": None, "easy": "base", "hard": "base"}
+    null, unparsed = CODE_OF_STATE["null"], CODE_OF_STATE["unparsed"]
+    assert table.codes[0, 0].tolist() == [[1, ABSENT], [1, 3], [null, 1], [ABSENT] * 2]
+    assert table.codes[0, 1].tolist() == [[2, 2], [ABSENT] * 2, [ABSENT] * 2, [2, unparsed]]
     (example,) = table.examples
-    assert (example.model, example.uid, example.game, example.state) == ("b", "q9", 1, "unparsed")
+    found = [example[key] for key in ("model", "uid", "game", "state", "text")]
+    assert found == ["b", "q9", 1, "unparsed", "nonsense"]
 
 
 def test_only_some_categories(tmp_path):
-    file = write(
-        tmp_path / "a.jsonl",
-        line("1", "A>B", "A>B", category="hard_prompt"),
-        line("2", "A>B", "A>B", category="creative_writing"),
-    )
-    table = read_verdicts({"j": [file]}, bench="b", categories=["hard_prompt"])
-    assert table.questions == ("1",)
+    names = ("hard_prompt", "creative_writing")
+    files = {"a": [line(name, *BOTH_A, category=name) for name in names]}
+    assert read(tmp_path, files, categories=names[:1]).questions == names[:1]
     with pytest.raises(DataError, match="did you mean 'hard_prompt'"):
-        read_verdicts({"j": [file]}, bench="b", categories=["hard_prompts"])
+        read(tmp_path, files, categories=["hard_prompts"])
 
 
 def test_two_baselines_are_refused_until_one_is_chosen(tmp_path):
-    file = write(
-        tmp_path / "a.jsonl",
-        line("1", "A>B", "A>B", baseline="x"),
-        line("2", "A>B", "A>B", baseline="x"),
-        line("3", "A>B", "A>B", baseline="y"),
-    )
+    files = {"a": [line(uid, *BOTH_A, baseline="xxy"[int(uid)]) for uid in "012"]}
     with pytest.raises(DataError, match=r"2 baselines.*x \(2 lines\), y \(1 lines\).*--baseline"):
-        read_verdicts({"j": [file]}, bench="b")
-    table = read_verdicts({"j": [file]}, bench="b", baselines=["x"])
-    assert table.questions == ("1", "2")
-    assert table.baselines == {"b": "x"}
+        read(tmp_path, files)
+    table = read(tmp_path, files, baselines=["x"])
+    assert (table.questions, table.baselines) == (("0", "1"), {"b": "x"})
     assert "1 lines against another baseline" in table.notes[0]
 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_two_baselines_are_found_where_only_one_line_names_the_category(tmp_path, order):
-    one = write(tmp_path / "a.jsonl", line("1", "A>B", "A>B", baseline="x"))
-    other = write(tmp_path / "b.jsonl", line("1", "A>B", "A>B", baseline="y", category="c"))
+    files = {"a": lines(BOTH_A, baseline="x"), "b": lines(BOTH_A, baseline="y", category="c")}
     with pytest.raises(DataError, match="category c: judgments against 2 baselines"):
-        read_verdicts({"j": [one, other][::order]}, bench="b")
+        read(tmp_path, dict(list(files.items())[::order]))
 
 
 def test_a_baseline_judged_against_itself_in_lines_that_name_none_has_no_verdicts(tmp_path):
     """In the category whose baseline it is; in another it is a model."""
+    soft = line("2", *BOTH_A, category="soft", baseline="other")
     base, m = (
-        write(
-            tmp_path / f"{model}.jsonl",
-            line("1", "A>B", "A>B", category="hard", **names),
-            line("2", "A>B", "A>B", category="soft", baseline="other"),
-        )
-        for model, names in (("base", {}), ("m", {"baseline": "base"}))
+        [line("1", *BOTH_A, category="hard", **names), soft] for names in ({}, {"baseline": "base"})
     )
-    table = read_verdicts({"j": [base, m]}, bench="b")
+    table = read(tmp_path, {"base": base, "m": m})
     assert table.baselines == {"hard": "base", "soft": "other"}
     assert table.models == ("base", "m")
-    assert table.codes[0, 0].tolist() == [[ABSENT] * 2, [1, 1]]
-    assert table.codes[0, 1].tolist() == [[1, 1], [1, 1]]
-    assert table.notes == (
-        "category hard: base is the baseline and was judged against itself; its row is 50.0",
-    )
+    assert table.codes[0].tolist() == [[[ABSENT] * 2, [1, 1]], [[1, 1], [1, 1]]]
+    (note,) = table.notes
+    assert note.startswith("category hard: base ")
     with pytest.raises(DataError, match="no judgments that can be counted"):
-        read_verdicts({"j": [base]}, bench="b", baselines=["base"])
+        read(tmp_path, {"base": base}, baselines=["base"])
 
 
 def test_a_question_in_two_categories_and_a_category_called_overall_are_noted(tmp_path):
-    file = write(
-        tmp_path / "a.jsonl",
-        line("1", "A>B", "A>B", category="hard"),
-        line("1", "A>B", "A>B", category="overall"),
-        line("2", "A>B", "A>B", category="hard"),
-    )
-    table = read_verdicts({"j": [file]}, bench="b")
+    uids = {"hard": "12", "overall": "1"}
+    files = {"a": [line(uid, *BOTH_A, category=name) for name in uids for uid in uids[name]]}
+    table = read(tmp_path, files)
     assert table.categories == ("hard", "overall (category)")
     assert table.category.tolist() == [1, 0]
     _again, moved, renamed = table.notes
@@ -177,11 +142,11 @@ def test_a_question_in_two_categories_and_a_category_called_overall_are_noted(tm
 
 
 def test_what_was_wrong_is_noted(tmp_path):
-    file = write(
-        tmp_path / "a.jsonl", line("1", "A>B", "A>B"), line("1", "B>A", "B>A", baseline="base")
+    file = write_lines(
+        tmp_path / "a.jsonl", *lines(BOTH_A), *lines(("B>A", "B>A"), baseline="base")
     )
     file.write_text(file.read_text() + "torn {")
-    itself = write(tmp_path / "base.jsonl", line("1", "A=B", "A=B", baseline="base"))
+    itself = write_lines(tmp_path / "base.jsonl", line("1", "A=B", "A=B", baseline="base"))
     table = read_verdicts({"j": [file, itself]}, bench="b")
     assert table.models == ("a",)
     assert table.codes[0, 0, 0].tolist() == [3, 3], "the last line counts"
@@ -192,49 +157,34 @@ def test_what_was_wrong_is_noted(tmp_path):
 
 
 def test_nothing_to_count(tmp_path):
-    file = write(tmp_path / "a.jsonl", {"uid": "1"})
     with pytest.raises(DataError, match="no judgments that can be counted"):
-        read_verdicts({"j": [file]}, bench="b")
+        read(tmp_path, {"a": [{"uid": "1"}]})
 
 
 @pytest.mark.parametrize("other", ["a_old", "m_old"])
 def test_of_two_files_of_a_model_the_one_called_like_it_counts(tmp_path, other):
     """Whichever is read first; nothing of the other one counts, not even its baseline."""
-    keys = {"model": "org/m", "baseline": "base"}
-    own = write(tmp_path / "m.jsonl", line("1", "B>A", "A>B", **keys))
-    old = write(
-        tmp_path / f"{other}.jsonl",
-        line("1", "A>B", "B>A", **keys | {"baseline": "former"}),
-        line("2", "A>B", "B>A", **keys | {"baseline": "former"}),
-    )
-    table = read_verdicts({"j": sorted([own, old])}, bench="b")
-    assert (table.models, table.questions) == (("org/m",), ("1",))
+    old = lines(LOST, LOST, model="org/m", baseline="former")
+    files = {"m": lines(WON, model="org/m", baseline="base"), other: old}
+    table = read(tmp_path, dict(sorted(files.items())))
+    assert (table.models, table.questions) == (("org/m",), ("0",))
     assert (table.baselines, table.files) == ({"b": "base"}, {"org/m": "m"})
     assert table.codes[0, 0].tolist() == [[3, 1]]
     (note,) = table.notes
-    assert str(own) in note
-    assert str(old) in note
+    assert all(str(tmp_path / f"{name}.jsonl") in note for name in files)
 
 
 def test_two_parts_of_a_model_are_one_model(tmp_path):
     """None is called like it: both count, and both are named."""
-    parts = [
-        write(tmp_path / f"part{n}.jsonl", line(str(n), "B>A", "A>B", model="m")) for n in (1, 2)
-    ]
-    table = read_verdicts({"j": parts}, bench="b")
+    table = read(tmp_path, {f"part{uid}": [line(uid, *WON, model="m")] for uid in "12"})
     assert (table.models, table.questions) == (("m",), ("1", "2"))
-    assert all(str(part) in table.notes[0] for part in parts)
+    assert all(str(tmp_path / f"part{uid}.jsonl") in table.notes[0] for uid in "12")
 
 
-@pytest.mark.parametrize(
-    ("case", "words"),
-    [
-        ("fastchat", "MT-Bench"),
-        ("array", "JSON array"),
-        ("pretty", "several lines"),
-        ("utf16", "UTF-16"),
-    ],
-)
+WORDS = {"fastchat": "MT-Bench", "array": "JSON array", "pretty": "lines", "utf16": "UTF-16"}
+
+
+@pytest.mark.parametrize(("case", "words"), WORDS.items())
 def test_files_that_cannot_be_read_are_refused_by_name_and_line(shared_cases, case, words):
     file = shared_cases / case / "b/model_judgment/J/m1.jsonl"
     with pytest.raises(DataError) as refused:
@@ -244,16 +194,16 @@ def test_files_that_cannot_be_read_are_refused_by_name_and_line(shared_cases, ca
 
 
 def test_an_unreadable_or_empty_file_does_not_pass_unseen_beside_others(tmp_path):
-    good = write(tmp_path / "good.jsonl", line("1", "A>B", "A>B"))
-    bad = write(tmp_path / "bad.jsonl", ["no object"], "neither")
-    empty = write(tmp_path / "empty.jsonl")
-    table = read_verdicts({"j": [bad, empty, good]}, bench="b")
+    files = {"bad": [["no object"], "neither"], "empty": [], "good": lines(BOTH_A)}
+    table = read(tmp_path, files)
     assert table.models == ("good",)
-    assert [note.split(": ")[0] for note in table.notes] == [f"{bad}:1", str(empty)]
-    assert "all of its 2 lines" in table.notes[0]
+    bad, empty = table.notes
+    assert bad.startswith(f"{tmp_path / 'bad.jsonl'}:1: ")
+    assert "all of its 2 lines" in bad
+    assert empty.startswith(f"{tmp_path / 'empty.jsonl'}: ")
 
 
 def test_the_toy_is_recognised(tmp_path):
     toy = {"uid": "1", "games": [{"score": "A>B", "toy": True}, None]}
-    assert read_verdicts({"j": [write(tmp_path / "a.jsonl", toy)]}, bench="b").toy
-    assert not read_verdicts({"j": [write(tmp_path / "b.jsonl", line("1", "A>B"))]}, bench="b").toy
+    for played in (toy, line("1", "A>B")):
+        assert read(tmp_path, {"a": [played]}).toy == (played is toy)

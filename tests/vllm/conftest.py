@@ -4,7 +4,6 @@ Built by tests/vllm/install.sh (`make test-vllm`); without it these tests are sk
 """
 
 import sys
-from pathlib import Path
 
 import pytest
 from arena.setup.judge_command import DEFAULT_COMMANDS
@@ -17,14 +16,10 @@ SLOTS = 16  # games at a time
 ON_CPU = f" --enforce-eager --dtype bfloat16 --max-num-seqs {SLOTS}"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    built = list(ENV.glob("installed-*"))
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.vllm)
-            if not sys.platform.startswith("linux") or not built:
-                item.add_marker(pytest.mark.skip(reason="no vLLM here: make test-vllm builds it"))
+@pytest.fixture(scope="session", autouse=True)
+def built_vllm() -> None:
+    if not sys.platform.startswith("linux") or not list(ENV.glob("installed-*")):
+        pytest.skip("no vLLM here: make test-vllm builds it")
 
 
 def judge(model: str, options: str = "", cache_gib: int = 1) -> dict[str, object]:

@@ -12,8 +12,9 @@ import pytest
 from arena.setup.judge_command import DEFAULT_COMMANDS
 
 from tests.served import eventually
+from tests.synthetic import read_lines, write_lines
 from tests.vllm.conftest import ENV, ON_CPU
-from tests.workflow.conftest import Campaign, copy_project, read_lines, write_lines
+from tests.workflow.conftest import Campaign, copy_project
 
 QUESTIONS = 6
 MADE = ("full-1", "full-2", "lora-1", "lora-2")

@@ -11,7 +11,6 @@ from tests.workflow.conftest import read_tsv
 
 QUESTIONS = 4
 WHOLE_S = 1500  # two starts of vLLM, one after the other, on a busy machine
-RESOURCES = {"gpu": 1, "nodes": 1, "mem_mb": 5000, "cpus_per_task": 2}
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +25,9 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
         config={"batch_size": 2, "walltime": {"start_minutes": 20, "minutes_per_model": 2}},
         judge=judge("tiny") | {"max_tokens": 16, "no_verdict_limit": 0},
     )
-    campaign.edit_profile(lambda profile: profile["set-resources"].update(gen_judgment=RESOURCES))
+    campaign.ask_for(gpu=1, mem_mb=5000, cpus_per_task=2)
     try:
-        status = campaign.run("--jobs", "1", seconds=WHOLE_S)
-        assert status == 0, campaign.text()
+        assert campaign.run("--jobs", "1", seconds=WHOLE_S) == 0, campaign.text()
         yield campaign
     finally:
         campaign.clear()
@@ -44,7 +42,7 @@ def test_two_jobs_have_judged_all(played):
             (f"q{number}", index) for number in range(QUESTIONS) for index in (0, 1)
         }
         assert all(game["usage"]["prompt"] > 100 for game in games), "by vLLM's tokenizer"
-        assert len(played.judgment(model)) == QUESTIONS
+        assert len(played.judgments()[model]) == QUESTIONS
     table = (played.root / "leaderboard.txt").read_text()
     assert all(model in table for model in played.names)
 

@@ -3,53 +3,39 @@
 import re
 import sys
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from arena.judge.health import figure
 
 from tests.conftest import PROJECT
+from tests.slurm.campaign import Campaign
 from tests.vllm.conftest import SLOTS, judge
-from tests.workflow.conftest import Campaign, copy_project, read_lines, read_tsv, write_lines
+from tests.workflow.conftest import read_tsv
 
 sys.path.insert(0, str(PROJECT / "benchmarks"))
 from orders import looking, metrics, open_over_time, spans_of
 
-MODELS = [f"model-{number:02d}" for number in range(10)]
 QUESTIONS = 6
 REPLY = 64
 STATES = {"ok", "unparsed", "truncated", "too_long", "rejected"}
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory, project: Path) -> tuple[Campaign, list[str]]:
+def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Campaign, list[str]]:
     """Ten models judged by a tiny random Llama; the campaign and vLLM's figures meanwhile."""
-    campaign = copy_project(project, tmp_path_factory.mktemp("vllm") / "campaign")
-    data = campaign.dir / "data/arena-demo"
-    example = campaign.dir / "examples/data/arena-demo"
-    questions = read_lines(example / "question.jsonl")[:QUESTIONS]
-    write_lines(data / "question.jsonl", questions)
-    asked = {question["uid"] for question in questions}
-    for name, source in [("llama-demo-8b", "llama-demo-8b"), *((m, "mid-7b-chat") for m in MODELS)]:
-        lines = read_lines(example / "model_answer" / f"{source}.jsonl")
-        lines = [line for line in lines if line["uid"] in asked]
-        for line in lines:
-            content = line["messages"][-1]["content"]
-            content["answer"] += "" if name == source else f"\n\n{name} has no more to say."
-        write_lines(data / "model_answer" / f"{name}.jsonl", lines)
-    settings = judge("tiny") | {"name": "tiny-llama", "max_tokens": REPLY}
-    campaign.configure(data_dir="data", batch_size=10, judge=settings | {"no_verdict_limit": 0})
+    settings = judge("tiny") | {"max_tokens": REPLY, "no_verdict_limit": 0}
+    folder = tmp_path_factory.mktemp("vllm") / "campaign"
+    campaign = Campaign(folder, models=10, questions=QUESTIONS, judge=settings)
     with looking(campaign.root, 0.2) as looks:
-        campaign.run()
+        assert campaign.run(profile="profiles/default") == 0, campaign.text()
     return campaign, [text for _, text in looks]
 
 
 def test_every_game_is_terminal_and_counted(played):
     campaign, _ = played
-    assert campaign.models() == MODELS
-    for model in MODELS:
-        assert len(read_lines(campaign.judgment(model))) == QUESTIONS
-        games = campaign.journal(model)
+    for model, lines in campaign.judgments().items():
+        assert len(lines) == QUESTIONS
+        games = campaign.games(model)
         assert len(games) == 2 * QUESTIONS
         assert {game["state"] for game in games} <= STATES
         # Random weights rarely end by themselves: at the limit there is no verdict, so
@@ -62,10 +48,9 @@ def test_every_game_is_terminal_and_counted(played):
 
 def test_one_server_for_all_is_started_and_ended_by_the_batch(played):
     campaign, _ = played
-    records = list(campaign.root.glob("logs/*/batch.json"))
-    assert len(records) == 1
-    log = (records[0].parent / "server.log").read_text()
-    assert "vLLM" in log and log.count("launching tiny-llama") == 1
+    (batch,) = campaign.batches()
+    log = campaign.log(batch["batch"], "server.log")
+    assert "vLLM" in log and log.count("launching demo-judge") == 1
     assert metrics(campaign.root) == "", "it still answers"
 
 
@@ -103,8 +88,8 @@ def test_the_ledgers_cached_tokens_are_vllms_own(played):
 
 def test_a_second_run_starts_no_judge(played):
     campaign, _ = played
-    campaign.judgment(MODELS[3]).unlink()
-    campaign.run()
-    assert len(read_lines(campaign.judgment(MODELS[3]))) == QUESTIONS
+    campaign.judgment_file("m04").unlink()
+    assert campaign.run(profile="profiles/default") == 0, campaign.text()
+    assert len(campaign.judgments()["m04"]) == QUESTIONS
     logs = [path.read_text() for path in campaign.root.glob("logs/*/server.log")]
     assert sum("launching" in log for log in logs) == 1

@@ -5,15 +5,10 @@ A case is the embedded example plus its differences, given as config or as chang
 
 import csv
 import fcntl
-import json
-import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +16,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.served import DEMO, running_judge
+from tests.synthetic import read_lines, write_lines
+
 KEY = "a-key-that-must-not-leak"  # of the judge that already runs
-COPIED = ("Snakefile", "workflow", "config", "profiles", "examples")
+COPIED = ("workflow", "config", "profiles", "examples")
 
 
 @dataclass
@@ -69,9 +67,8 @@ class Campaign:
         return self.dir / "results" / config["bench"] / config["judge"]["name"]
 
     def judgment(self, model: str) -> Path:
-        return (
-            self.dir / "results/model_judgment" / self.settings["judge"]["name"] / f"{model}.jsonl"
-        )
+        name = self.settings["judge"]["name"]
+        return self.dir / "results/model_judgment" / name / f"{model}.jsonl"
 
     def answers(self, model: str) -> Path:
         config = self.settings
@@ -79,6 +76,13 @@ class Campaign:
 
     def journal(self, model: str) -> list[dict]:
         return read_lines(self.root / "games" / f"{model}.jsonl")
+
+    def add_to_answers(self, model: str, text: str, which: slice = slice(None)) -> None:
+        """Let some answers of a model end otherwise."""
+        lines = read_lines(self.answers(model))
+        for line in lines[which]:
+            line["messages"][-1]["content"]["answer"] += text
+        write_lines(self.answers(model), lines)
 
     def copy_to(self, folder: Path) -> "Campaign":
         """A copy to change; time stamps are kept, since they decide what runs."""
@@ -97,30 +101,22 @@ def jobs_of(dry_run: str) -> dict[str, int]:
     return {name: int(count) for name, count in (row.split() for row in rows)}
 
 
-def read_lines(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
 def read_tsv(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file, delimiter="\t"))
 
 
-def write_lines(path: Path, lines: list[dict]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+def by_command(options: str = "", before: str = "") -> dict[str, str]:
+    """`judge` of a config: the tests' judge in the place of vLLM, with its options."""
+    return {"server": "vllm", "path": "none", "command": f"{before}{DEMO} {options}"}
 
 
 def copy_project(project: Path, folder: Path) -> Campaign:
     """What a user clones, less tests and history."""
     unwanted = shutil.ignore_patterns("__pycache__", "*.pyc")
-    folder.mkdir(parents=True)
     for part in COPIED:
-        source = project / part
-        if source.is_dir():
-            shutil.copytree(source, folder / part, ignore=unwanted)
-        else:
-            shutil.copy2(source, folder / part)
+        shutil.copytree(project / part, folder / part, ignore=unwanted)
+    shutil.copy2(project / "Snakefile", folder)
     return Campaign(folder)
 
 
@@ -134,13 +130,6 @@ def campaign(tmp_path: Path, project: Path) -> Campaign:
 def judged_once(shared_folder: Path, project: Path) -> Campaign:
     """The embedded example, judged; only to copy from and to read."""
     return made_once(shared_folder / "judged", lambda folder: copy_project(project, folder).run())
-
-
-@pytest.fixture(scope="session")
-def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder for all workers of pytest-xdist."""
-    folder = tmp_path_factory.getbasetemp()
-    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
 def made_once(folder: Path, make: Callable[[Path], object]) -> Campaign:
@@ -168,28 +157,8 @@ def all_text(campaign: Campaign) -> str:
 
 
 @pytest.fixture
-def endpoint(project: Path, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+def endpoint(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """A server that already runs, with a key: its URL and its request log."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     log = tmp_path / "requests.jsonl"
-    command = [sys.executable, str(project / "tests/judge.py"), "--port", str(port)]
-    server = subprocess.Popen(
-        [*command, "--name", "served", "--request-log", str(log)],
-        env=os.environ | {"VLLM_API_KEY": KEY},
-        stdout=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}/v1"
-    request = urllib.request.Request(f"{url}/models", headers={"Authorization": f"Bearer {KEY}"})
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            urllib.request.urlopen(request, timeout=5)
-            break
-        except OSError:
-            assert server.poll() is None, "the server ended"
-            assert time.monotonic() < deadline, "the server does not answer"
-    yield url, log
-    server.terminate()
-    server.wait(timeout=30)
+    with running_judge("--name", "served", "--request-log", log, key=KEY) as (url, _):
+        yield url, log

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import Campaign, read_lines, write_lines
+from tests.synthetic import read_lines, write_lines
+from tests.workflow.conftest import Campaign
 
 JUDGE = Path(__file__).parents[1] / "judge.py"
 SERVE = (

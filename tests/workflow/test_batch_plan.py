@@ -1,13 +1,10 @@
 """What becomes a job: DESIGN's table, on the local executor and through the whole product."""
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-from tests.workflow.conftest import Campaign, read_lines, write_lines
+from tests.workflow.conftest import Campaign, by_command, read_lines, write_lines
 
 MODELS = [f"m{number:02d}" for number in range(25)]
 
@@ -40,46 +37,29 @@ def test_25_models_make_three_jobs_and_afterwards_only_what_is_missing(campaign:
     for model in MODELS[:4]:
         campaign.judgment(model).unlink()
         (campaign.root / "games" / f"{model}.jsonl").unlink()
-    lines = read_lines(campaign.answers(MODELS[20]))
-    lines[1]["messages"][-1]["content"]["answer"] += " Changed."
-    write_lines(campaign.answers(MODELS[20]), lines)
+    campaign.add_to_answers(MODELS[20], " Changed.", slice(1, 2))
     assert sizes(campaign) == [5]
     assert sizes(campaign, "--config", "judge={temperature: 0.5}") == [10, 10, 5]
 
 
 def test_one_model_that_cannot_finish_costs_itself_alone(campaign: Campaign) -> None:
     copies(campaign, MODELS[:5])
-    lines = read_lines(campaign.answers("m02"))
-    lines[0]["messages"][-1]["content"]["answer"] += " <<judge:500*all>>"
-    write_lines(campaign.answers("m02"), lines)
-    judge = Path(__file__).parents[1] / "judge.py"
-    command = f"{sys.executable} {judge} --name {{name}} --host {{host}} --port {{port}}"
-    vllm = {"server": "vllm", "path": "none", "command": command}
-    campaign.configure(judge=vllm, retries=0)
+    campaign.add_to_answers("m02", " <<judge:500*all>>", slice(1))
+    campaign.configure(judge=by_command(), retries=0)
     text = campaign.run("--keep-going", ok=False).stdout
     assert campaign.models() == ["m00", "m01", "m03", "m04"]
     assert "m02: 2 of 4 games are open" in text
     assert sizes(campaign) == [1]
 
 
-def test_inputs_that_change_while_they_are_judged_are_never_published(campaign: Campaign) -> None:
-    """Between what a batch has made and its publication: as if it had happened while it played."""
+def test_an_older_time_of_change_hides_no_change(campaign: Campaign) -> None:
     campaign.run()
-    model, path = "mid-7b-chat", campaign.answers("mid-7b-chat")
+    path = campaign.answers("mid-7b-chat")
     times = path.stat()
-    text = path.read_text().replace("the", "eht", 1)
-    path.write_text(text)
+    path.write_text(path.read_text().replace("the", "eht", 1))
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns - 10**12))  # as rsync -t, cp -p
-    assert sizes(campaign) == [1], "an older time of change hides nothing"
+    assert sizes(campaign) == [1]
     assert campaign.planned()["judgment"] == 1, "nor from Snakemake"
-    script = campaign.dir / "workflow/scripts/judgment.py"
-    made = json.loads((campaign.root / "made" / f"{model}.json").read_text())
-    command = [sys.executable, script, "--root", campaign.root, "--model", model]
-    command += ["--settings", made["settings"], campaign.dir / "out.jsonl"]
-    done = subprocess.run(command, cwd=campaign.dir, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "mid-7b-chat.jsonl changed while it was judged" in done.stderr
-    assert not (campaign.dir / "out.jsonl").exists()
 
 
 IMPORTER = """
@@ -116,22 +96,13 @@ def test_the_workflow_can_be_imported_twice_from_another_folder(
     snakefile = str(project / "workflow/Snakefile")
     (tmp_path / "Snakefile").write_text(IMPORTER.replace("{snakefile!r}", repr(snakefile)))
 
-    def run(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
-
-    run()
+    importer = Campaign(tmp_path)
+    importer.run("--cores", "2")
     for judge in ("judge-a", "judge-b"):
         assert len(list((tmp_path / "out/judgments" / judge).glob("*.jsonl"))) == 4
-    assert "gen_judgment" not in run("-n"), "without our profile links are made again, no game"
-    assert "Nothing to be done" in run("-n", "--rerun-triggers", "mtime", "params")
+    # Without our profile links are made again, but no game is played.
+    assert not {job for job in importer.planned() if "gen_judgment" in job}
+    assert importer.planned("--rerun-triggers", "mtime", "params") == {}
 
 
 def test_a_config_file_of_ones_own_replaces_the_example(campaign: Campaign) -> None:
@@ -151,23 +122,16 @@ def test_a_config_file_of_ones_own_replaces_the_example(campaign: Campaign) -> N
 
 def test_a_judge_that_is_slow_to_appear_just_works(campaign: Campaign) -> None:
     """Imports from a cold file system, on a busy node: more than any of Snakemake's waits."""
-    judge = Path(__file__).parents[1] / "judge.py"
-    command = f"sleep 15; exec {sys.executable} {judge}"
-    command += " --name {name} --host {host} --port {port}"
-    campaign.configure(judge={"server": "vllm", "command": command}, only=["mid-7b-chat"])
+    campaign.configure(judge=by_command(before="sleep 15; exec "), only=["mid-7b-chat"])
     campaign.run()
     assert campaign.models() == ["mid-7b-chat"]
 
 
 def test_a_run_of_replies_without_verdicts_fails_and_keeps_its_tables(campaign: Campaign) -> None:
-    judge = Path(__file__).parents[1] / "judge.py"
-    command = f"{sys.executable} {judge} --name {{name}} --host {{host}} --port {{port}}"
     for model in ("mid-7b-chat", "grand-70b-chat", "tiny-1b-step1000", "tiny-1b-step8000"):
-        lines = read_lines(campaign.answers(model))
-        for line in lines[1 if model == "mid-7b-chat" else 0 :]:
-            line["messages"][-1]["content"]["answer"] += " <<judge:unparsed>>"
-        write_lines(campaign.answers(model), lines)
-    campaign.configure(judge={"server": "vllm", "command": command, "no_verdict_limit": 5})
+        some = slice(1 if model == "mid-7b-chat" else 0, None)
+        campaign.add_to_answers(model, " <<judge:unparsed>>", some)
+    campaign.configure(judge=by_command() | {"no_verdict_limit": 5})
     text = campaign.run(ok=False).stdout
     assert "games have no verdict, so that the leaderboard means little" in text
     assert (campaign.root / "leaderboard.csv").exists()

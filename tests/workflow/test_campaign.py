@@ -1,25 +1,19 @@
 """Before, during and after, on whole runs: forecast, budget, faults by name, ledger."""
 
-import csv
 import json
 
 import pytest
 
-from tests.served import DEMO
-from tests.workflow.conftest import Campaign, read_lines, write_lines
-
-
-def by_command(options: str) -> dict:
-    """The demo judge in the place of vLLM, so that it can be told to misbehave."""
-    return {"server": "vllm", "path": "none", "command": f"{DEMO} {options}"}
+from tests.workflow.conftest import Campaign, by_command, read_lines, read_tsv
 
 
 def look(campaign: Campaign) -> dict:
     return json.loads(campaign.tool("monitor.py", "--json").stdout)
 
 
-def wrong(campaign: Campaign) -> dict[str, str | None]:
-    return {one["text"]: one["where"] for one in look(campaign)["wrong"]}
+def wrong(campaign: Campaign, words: str = "") -> dict[str, str | None]:
+    """What is wrong, in these words, and where."""
+    return {one["text"]: one["where"] for one in look(campaign)["wrong"] if words in one["text"]}
 
 
 def journaled(campaign: Campaign) -> int:
@@ -27,8 +21,7 @@ def journaled(campaign: Campaign) -> int:
 
 
 def ledger(campaign: Campaign) -> list[dict]:
-    with (campaign.root / "ledger.tsv").open() as file:
-        return list(csv.DictReader(file, delimiter="\t"))
+    return read_tsv(campaign.root / "ledger.tsv")
 
 
 def test_a_budget_stops_in_order_and_the_next_run_goes_on(campaign: Campaign) -> None:
@@ -38,9 +31,9 @@ def test_a_budget_stops_in_order_and_the_next_run_goes_on(campaign: Campaign) ->
     first = journaled(campaign)
     # Passed by the open games, and by what is finished until the next look, a quarter second on.
     assert 8 <= first <= 8 + 4 + 4
-    (text,) = (text for text in wrong(campaign) if "budget" in text)
+    ((text, where),) = wrong(campaign, "budget").items()
     assert f": 8 games (budget.games in the config); {24 - first} games of 1 model left" in text
-    assert (campaign.dir / wrong(campaign)[text]).exists()
+    assert (campaign.dir / where).exists()
     seen = look(campaign)["models"][1]
     assert (seen["model"], seen["played"], seen["games"]) == ("mid-7b-chat", first, 24)
     campaign.configure(budget=None)
@@ -59,9 +52,8 @@ def test_a_used_up_budget_launches_no_judge(campaign: Campaign) -> None:
     assert journaled(campaign) == 0
     records = [json.loads(path.read_text()) for path in campaign.root.glob("logs/*/batch.json")]
     assert {record["launched"] for record in records} == {None}
-    (text,) = (text for text in wrong(campaign) if "budget" in text)
+    (text,) = wrong(campaign, "budget")
     assert text.endswith("; 94 games of 4 models left")
-    assert [text for text in wrong(campaign) if "without a word" in text] == []
 
 
 def test_a_judge_that_does_not_start_is_named_with_its_log(campaign: Campaign) -> None:
@@ -71,8 +63,8 @@ def test_a_judge_that_does_not_start_is_named_with_its_log(campaign: Campaign) -
     (said,) = campaign.root.glob("logs/*/gen_judgment.log")
     assert "/no/such/weights" in said.read_text()
     assert "server.log" in said.read_text()
-    (text,) = (text for text in wrong(campaign) if "did not start" in text)
-    log = campaign.dir / wrong(campaign)[text]
+    (where,) = wrong(campaign, "did not start").values()
+    log = campaign.dir / where
     assert log.name == "server.log"
     assert "demo-judge did not start" in log.read_text()
     page = campaign.tool("monitor.py").stdout
@@ -82,19 +74,14 @@ def test_a_judge_that_does_not_start_is_named_with_its_log(campaign: Campaign) -
 
 def test_a_judge_that_died_and_odd_replies_are_named(campaign: Campaign) -> None:
     """One answer kills the judge, all answers of a model leave it without a verdict."""
-    for model, marker in (("mid-7b-chat", " <<judge:kill>>"), ("grand-70b-chat", "")):
-        lines = read_lines(campaign.answers(model))
-        for line in lines[-1 if marker else 0 :]:
-            content = line["messages"][-1]["content"]
-            content["answer"] += marker or " <<judge:unparsed>>"
-        write_lines(campaign.answers(model), lines)
+    campaign.add_to_answers("mid-7b-chat", " <<judge:kill>>", slice(-1, None))
+    campaign.add_to_answers("grand-70b-chat", " <<judge:unparsed>>")
     faults = campaign.dir / "faults.jsonl"
     campaign.configure(judge=by_command(f"--seconds 0.3 --slots 8 --fault-log {faults}"))
     campaign.run()
-    told = wrong(campaign)
-    (restart,) = (text for text in told if "the judge was started again" in text)
-    assert told[restart].endswith("server.log")
-    (odd,) = (text for text in told if "no verdict" in text)
+    (where,) = wrong(campaign, "the judge was started again").values()
+    assert where.endswith("server.log")
+    (odd,) = wrong(campaign, "no verdict")
     assert odd == "grand-70b-chat: 100% of the games have no verdict (24 unparsed)"
     total = ledger(campaign)[-1]
     assert (total["games"], total["failures"]) == ("94", "24")

@@ -49,16 +49,12 @@ def checkout(campaign: Campaign, endpoint: tuple[str, Path]) -> Path:
     block["endpoints"] = [{"api_base": url, "api_key": KEY}]
     answering = {"model": "x", "endpoints": None, "api_type": "openai", "parallel": 1}
     models = ("mid-7b-chat", "tiny-1b-step8000")
-    for path, text in (
-        (f"config/{BENCH}.yaml", yaml.safe_dump(settings)),
-        (
-            "config/api_config.yaml",
-            yaml.safe_dump({"served": block} | dict.fromkeys(models, answering)),
-        ),
-        ("utils/judge_utils.py", UTILS),
-    ):
-        (home / path).parent.mkdir(exist_ok=True)
-        (home / path).write_text(text)
+    blocks = {"served": block} | dict.fromkeys(models, answering)
+    for folder in ("config", "utils"):
+        (home / folder).mkdir()
+    (home / f"config/{BENCH}.yaml").write_text(yaml.safe_dump(settings))
+    (home / "config/api_config.yaml").write_text(yaml.safe_dump(blocks))
+    (home / "utils/judge_utils.py").write_text(UTILS)
     (campaign.dir / "models.txt").write_text(
         "# two of them\nmid-7b-chat\n\ntiny-1b-*8000 # by pattern\n"
     )
@@ -71,10 +67,8 @@ def test_nothing_has_to_be_typed_again(
 ) -> None:
     output = campaign.run().stdout
     folder = checkout / "data" / BENCH / "model_judgment/served"
-    assert sorted(path.stem for path in folder.glob("*.jsonl")) == [
-        "mid-7b-chat",
-        "tiny-1b-step8000",
-    ]
+    made = sorted(path.stem for path in folder.glob("*.jsonl"))
+    assert made == ["mid-7b-chat", "tiny-1b-step8000"]
     lines = read_lines(folder / "mid-7b-chat.jsonl")
     assert {line["category"]: line["baseline"] for line in lines} == {
         "hard_prompt": "llama-demo-8b",

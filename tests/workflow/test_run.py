@@ -1,6 +1,9 @@
 """What is run, and what is not run again: the embedded example as a user types it."""
 
 import json
+import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -24,47 +27,16 @@ def asked(campaign: Campaign, model: str) -> int:
 
 def test_the_example_gets_a_judgment_a_model_and_a_leaderboard(judged_once: Campaign) -> None:
     assert judged_once.models() == MODELS
-    questions = [
-        line["uid"]
-        for line in read_lines(judged_once.dir / "examples/data/arena-demo/question.jsonl")
-    ]
+    questions = read_lines(judged_once.dir / "examples/data/arena-demo/question.jsonl")
     lines = read_lines(judged_once.judgment("mid-7b-chat"))
-    assert [line["uid"] for line in lines] == questions
-    assert {key for key in lines[0]} >= {"uid", "category", "judge", "model", "baseline", "games"}
+    assert [line["uid"] for line in lines] == [question["uid"] for question in questions]
     for line in lines:
-        assert line["baseline"] == "llama-demo-8b"
-        assert line["judge"] == "demo-judge"
+        assert (line["judge"], line["baseline"]) == ("demo-judge", "llama-demo-8b")
+        assert all("toy" in game["judgment"]["answer"] for game in line["games"])
         assert len(line["games"]) == 2
-        for game in line["games"]:
-            assert isinstance(game["judgment"]["answer"], str)
-            assert len(game["prompt"]) == 2
     table = (judged_once.root / "leaderboard.csv").read_text().splitlines()
-    assert table[0].split(",")[:7] == [
-        "category",
-        "model",
-        "score",
-        "lower",
-        "upper",
-        "questions",
-        "games",
-    ]
+    assert table[0].startswith("category,model,score,lower,upper,questions,games,")
     assert any("llama-demo-8b,50.0" in row for row in table)
-    assert "toy" in (judged_once.root / "leaderboard.txt").read_text().lower()
-
-
-def test_the_baseline_is_a_in_the_first_game_and_b_in_the_second(judged_once: Campaign) -> None:
-    baseline = {
-        line["uid"]: line["messages"][-1]["content"]["answer"]
-        for line in read_lines(judged_once.answers("llama-demo-8b"))
-    }
-    for line in read_lines(judged_once.judgment("grand-70b-chat")):
-        first, second = (game["prompt"][1]["content"] for game in line["games"])
-        text = baseline[line["uid"]]
-        assert first.index(text) < len(first) / 2 or first.index(text) < second.index(text)
-        assert first != second
-
-
-def test_again_there_is_nothing_to_do(judged_once: Campaign) -> None:
     assert judged_once.planned() == {}
 
 
@@ -109,34 +81,21 @@ def scores(judgments: str) -> list[tuple[str, ...]]:
     return [(line["uid"], *(game["score"] for game in line["games"])) for line in lines]
 
 
-def test_a_changed_answer_asks_only_its_own_games(judged: Campaign) -> None:
-    path = judged.answers("mid-7b-chat")
-    lines = read_lines(path)
-    lines[3]["messages"][-1]["content"]["answer"] += " And one more thing."
-    write_lines(path, lines)
-    assert jobs(judged) == ONE
-    games = asked(judged, "mid-7b-chat")
-    judged.run()
-    assert asked(judged, "mid-7b-chat") == games + 2
-    assert judged.planned() == {}
-
-
 def test_an_answer_changed_and_put_back_is_followed_each_time(judged: Campaign) -> None:
     """Though its mark, and with it an input of rule judgment, has been there before."""
     path, judgment = judged.answers("mid-7b-chat"), judged.judgment("mid-7b-chat")
-    old, before = path.read_bytes(), judgment.read_bytes()
-    lines = read_lines(path)
-    lines[3]["messages"][-1]["content"]["answer"] = "Short."
-    write_lines(path, lines)
+    old, before, games = path.read_bytes(), judgment.read_bytes(), asked(judged, "mid-7b-chat")
+    judged.add_to_answers("mid-7b-chat", " One more.", slice(3, 4))
+    new = path.read_bytes()
+    assert jobs(judged) == ONE
     judged.run()
     changed = judgment.read_bytes()
     assert changed != before
-    path.write_bytes(old)
-    judged.run()
-    assert judgment.read_bytes() == before
-    write_lines(path, lines)
-    judged.run()
-    assert judgment.read_bytes() == changed
+    assert asked(judged, "mid-7b-chat") == games + 2
+    for text, judgments in ((old, before), (new, changed)):
+        path.write_bytes(text)
+        judged.run()
+        assert judgment.read_bytes() == judgments
     assert judged.planned() == {}
 
 
@@ -158,8 +117,7 @@ def test_another_temperature_judges_all_again_and_going_back_costs_nothing(
 
 
 def test_a_new_model_is_judged_alone(judged: Campaign) -> None:
-    lines = [line | {"model": "new"} for line in read_lines(judged.answers("mid-7b-chat"))]
-    write_lines(judged.answers("new"), lines)
+    shutil.copy(judged.answers("mid-7b-chat"), judged.answers("new"))
     assert jobs(judged) == ONE
     judged.run()
     assert "new" in (judged.root / "leaderboard.csv").read_text()
@@ -205,12 +163,8 @@ def test_a_dry_run_names_each_batch_and_writes_nothing(campaign: Campaign) -> No
 
 @pytest.mark.parametrize("graph", ["--dag", "--rulegraph"])
 def test_the_graph_is_a_graph_and_nothing_else(campaign: Campaign, graph: str) -> None:
-    import subprocess
-    import sys
-
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", graph], cwd=campaign.dir, capture_output=True, text=True
-    )
+    command = [sys.executable, "-m", "snakemake", graph]
+    done = subprocess.run(command, cwd=campaign.dir, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("digraph snakemake_dag {")
     assert done.stdout.rstrip().endswith("}")

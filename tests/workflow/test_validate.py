@@ -3,9 +3,7 @@
 import json
 import re
 
-import pytest
-
-from tests.workflow.conftest import Campaign, jobs_of, read_lines, write_lines
+from tests.workflow.conftest import Campaign, jobs_of, read_lines, read_tsv, write_lines
 
 
 def report(campaign: Campaign) -> dict[str, dict]:
@@ -17,19 +15,11 @@ def report(campaign: Campaign) -> dict[str, dict]:
 def test_the_example_is_ready_and_its_flaws_are_counted(campaign: Campaign) -> None:
     text = campaign.run("validate").stdout
     rows = report(campaign)
-    flawed = rows["tiny-1b-step1000"]
-    assert (flawed["questions"], flawed["answers"], flawed["missing"], flawed["empty"]) == (
-        12,
-        11,
-        1,
-        1,
-    )
-    assert flawed["state"] == "incomplete", "judged on the answers that are there"
+    flawed = {"questions": 12, "answers": 11, "missing": 1, "empty": 1, "state": "incomplete"}
+    assert rows["tiny-1b-step1000"].items() >= flawed.items()
     assert rows["mid-7b-chat"]["answers"] == 12
     assert "tiny-1b-step1000" in text
-    header, *lines = (campaign.root / "validation.tsv").read_text().splitlines()
-    assert header.split("\t")[:3] == ["model", "questions", "answers"]
-    assert len(lines) == 5
+    assert len(read_tsv(campaign.root / "validation.tsv")) == 5
     assert not list(campaign.root.glob("logs/*/server.log")), "no judge was started"
 
 
@@ -39,9 +29,7 @@ def test_it_runs_whenever_it_is_asked_also_under_the_slurm_profile(campaign: Cam
         assert "tiny-1b-step1000" in text
 
 
-def test_an_external_judge_under_the_slurm_profile_takes_no_core_of_its_own(
-    campaign: Campaign,
-) -> None:
+def test_an_external_judge_under_slurm_takes_no_core_of_its_own(campaign: Campaign) -> None:
     endpoints = [{"api_base": "http://127.0.0.1:1/v1"}]
     campaign.configure(judge={"server": "external", "endpoints": endpoints})
     text = campaign.run("plan", "--profile", "profiles/slurm").stdout
@@ -56,8 +44,7 @@ def test_a_key_that_is_not_set_is_named_before_a_job_is_sent(campaign: Campaign)
         text = " ".join(campaign.run(*arguments, ok=False).stdout.split())
         assert f"{told}NOT_SET_HERE is not set" in text
         assert not list(campaign.root.glob("batches/*"))
-    found = json.loads((campaign.root / "validation.json").read_text())
-    assert not found["ok"]
+    assert not json.loads((campaign.root / "validation.json").read_text())["ok"]
 
 
 def test_a_validation_that_ends_early_leaves_its_reason(campaign: Campaign) -> None:
@@ -70,27 +57,21 @@ def test_a_validation_that_ends_early_leaves_its_reason(campaign: Campaign) -> N
     assert "question.jsonl:1: torn" in found["problems"][0]
 
 
-def test_a_missing_model_is_left_out_with_one_line_or_stops_the_run(campaign: Campaign) -> None:
-    campaign.configure(models=["grand-70b-chat", "mid-7b-chta"])
+def test_missing_answers_and_a_torn_line_block_their_model_alone(campaign: Campaign) -> None:
+    torn = campaign.answers("tiny-1b-step8000")
+    torn.write_bytes(torn.read_bytes()[:-40])
+    campaign.configure(models=["grand-70b-chat", "mid-7b-chta", "tiny-1b-step8000"])
     text = campaign.run("-n").stdout
     assert "mid-7b-chta" in text
     assert "did you mean 'mid-7b-chat'?" in text
+    assert "tiny-1b-step8000.jsonl:12" in text
     assert jobs_of(text)["judgment"] == 1
     campaign.configure(missing_answers="error")
     assert "mid-7b-chta" in campaign.run("-n", ok=False).stdout
     campaign.run("validate", ok=False)
-    assert report(campaign)["mid-7b-chta"]["state"] == "no_answers"
-
-
-def test_a_torn_line_blocks_its_model_alone_and_is_named(campaign: Campaign) -> None:
-    path = campaign.answers("mid-7b-chat")
-    path.write_bytes(path.read_bytes()[:-40])
-    text = campaign.run("-n").stdout
-    assert "mid-7b-chat.jsonl:12" in text
-    assert jobs_of(text)["judgment"] == 3
-    text = campaign.run("validate", ok=False).stdout
-    assert "mid-7b-chat.jsonl:12" in text
-    assert report(campaign)["mid-7b-chat"]["unreadable"] == 1
+    rows = report(campaign)
+    assert rows["mid-7b-chta"]["state"] == "no_answers"
+    assert rows["tiny-1b-step8000"]["unreadable"] == 1
 
 
 def test_a_gap_in_the_baseline_drops_the_question_or_stops_the_run(campaign: Campaign) -> None:
@@ -107,12 +88,6 @@ def test_a_missing_baseline_stops_the_run_and_says_where_it_looked(campaign: Cam
     text = campaign.run(ok=False).stdout
     told = "no answers: examples/data/arena-demo/model_answer/llama-demo-8b.jsonl does not exist"
     assert text.endswith(f"\nbaseline llama-demo-8b: {told}\n"), "and nothing of Snakemake's"
-
-
-@pytest.mark.parametrize("name", ["../x", "a/b"])
-def test_a_name_that_is_a_path_is_refused(campaign: Campaign, name: str) -> None:
-    campaign.configure(models=[name])
-    assert "cannot be a file's name" in campaign.run("-n", ok=False).stdout
 
 
 def test_a_wrong_key_names_the_right_one(campaign: Campaign) -> None:

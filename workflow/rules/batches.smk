@@ -47,9 +47,8 @@ def described(wildcards):
     """The batch file's text; an apostrophe, which a shell would have to quote, as JSON's escape of it."""
     batch, answers = wildcards.batch, checked().answers
     if wildcards.root == ROOT:
-        described = planning.describe(
-            batch, members(batch), checked().games, SETTINGS, RUN, time.time()
-        )
+        games = checked().games
+        described = planning.describe(batch, members(batch), games, SETTINGS, run=RUN, time=time.time())
         # As the other stage has made them: a model without answers must not keep the others from being judged.
         made = {
             model: str(Layout(ANSWERS.root).made(model))

@@ -25,11 +25,11 @@ from arena.journals.adopt import report_adoption
 from arena.judge.endpoints import check_keys
 from arena.setup.config import check_config
 from arena.setup.resolve import resolve
-from arena.support.environment import put_first, put_python_first
+from arena.support.environment import put_first
 from arena.support.errors import ArenaError, ConfigError
 from arena.support.files import load_yaml, read_text
 
-put_python_first()  # also on a node where no environment is active
+put_first(Path(sys.executable).parent)  # `python` on a node where no environment is active
 put_first(RULES.parent / "bin")  # sacct: cancelled and preempted jobs are seen to end
 
 

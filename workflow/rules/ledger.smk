@@ -3,10 +3,6 @@
 # What the campaign used so far, a row a batch and a total; made again when a judgment is.
 
 
-localrules:
-    ledger,
-
-
 # Add up GPU hours, server time, games, tokens and cost.
 rule ledger:
     input:
@@ -21,6 +17,7 @@ rule ledger:
         ),
     log:
         f"{ROOT}/logs/ledger.log",
+    localrule: True
     conda:
         "../envs/arena.yaml"
     params:

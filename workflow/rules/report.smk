@@ -16,12 +16,6 @@ PAGES = {page: f"{ROOT}/report/{page}.html" for page in TITLES}
 GAMES = f"{ROOT}/report/games.html"
 
 
-localrules:
-    judge_health,
-    plot_result,
-    show_games,
-
-
 # Look at the judge itself: position bias, flips, replies without a verdict, length bias.
 rule judge_health:
     input:
@@ -31,16 +25,13 @@ rule judge_health:
         json=f"{ROOT}/health.json",
     log:
         f"{ROOT}/logs/judge_health.log",
+    localrule: True
     conda:
         "../envs/arena.yaml"
     params:
         models=names_of_judged,
         places=PLACES,
-        options={
-            "rule": SETTINGS.leaderboard["rule"],
-            "weight": SETTINGS.leaderboard["weight"],
-            **READING,
-        },
+        options=READING | {"weight": SETTINGS.leaderboard["weight"]},
     script:
         "../scripts/judge_health.py"
 
@@ -79,6 +70,7 @@ rule plot_result:
         },
     log:
         f"{ROOT}/logs/plot_result.log",
+    localrule: True
     conda:
         "../envs/arena.yaml"
     params:
@@ -100,15 +92,13 @@ rule show_games:
         ),
     log:
         f"{ROOT}/logs/show_games.log",
+    localrule: True
     conda:
         "../envs/arena.yaml"
     params:
         models=names_of_judged,
         places=PLACES,
         questions=str(SETTINGS.questions),
-        options={
-            "rule": SETTINGS.leaderboard["rule"],
-            **READING,
-        },
+        options=READING,
     script:
         "../scripts/show_games.py"

@@ -2,14 +2,9 @@
 # out: <results_dir>/<bench>/<judge>/leaderboard.{txt,md,tex,csv,json}, differences.csv; curves.csv where steps are configured
 
 
-LEADERBOARD = {
-    "txt": f"{ROOT}/leaderboard.txt",
-    "md": f"{ROOT}/leaderboard.md",
-    "tex": f"{ROOT}/leaderboard.tex",
-    "csv": f"{ROOT}/leaderboard.csv",
-    "json": f"{ROOT}/leaderboard.json",
-    "differences": f"{ROOT}/differences.csv",
-}
+KINDS = ("txt", "md", "tex", "csv", "json")
+LEADERBOARD = {kind: f"{ROOT}/leaderboard.{kind}" for kind in KINDS}
+LEADERBOARD["differences"] = f"{ROOT}/differences.csv"
 if SETTINGS.leaderboard["steps"]:
     LEADERBOARD["curves"] = f"{ROOT}/curves.csv"
 
@@ -21,15 +16,12 @@ PLACES = {
     "answers_dir": str(SETTINGS.answers_dir),
 }
 READING = {
+    "rule": SETTINGS.leaderboard["rule"],
     "seed": SETTINGS.seed,
     "baselines": SETTINGS.baseline_models,
     "patterns": SETTINGS.prompts["patterns"],
     "toy": SETTINGS.toy,
 }
-
-
-localrules:
-    show_result,
 
 
 # Count votes, resample questions, write the tables.
@@ -41,15 +33,13 @@ rule show_result:
         **LEADERBOARD,
     log:
         f"{ROOT}/logs/show_result.log",
+    localrule: True
     conda:
         "../envs/arena.yaml"
     params:
         models=names_of_judged,
         notes=other_settings,
         places=PLACES,
-        options={
-            **SETTINGS.leaderboard,
-            **READING,
-        },
+        options=SETTINGS.leaderboard | READING,
     script:
         "../scripts/show_result.py"

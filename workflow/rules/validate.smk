@@ -2,16 +2,11 @@
 # out: <results_dir>/<bench>/<judge>/validation.{tsv,json}, plan.json
 
 
-localrules:
-    validate,
-    plan,
-    adopt,
-
-
 # Check questions, answers, baseline and judgments; exit status 1 when something blocks.
 rule validate:
     log:
         f"{ROOT}/logs/validate.log",
+    localrule: True
     conda:
         "../envs/arena.yaml"
     params:
@@ -28,6 +23,7 @@ rule plan:
         ),
     log:
         f"{ROOT}/logs/plan.log",
+    localrule: True
     conda:
         "../envs/arena.yaml"
     params:
@@ -44,6 +40,7 @@ rule adopt:
         foreign_judgments,
     log:
         f"{ROOT}/logs/adopt.log",
+    localrule: True
     conda:
         "../envs/arena.yaml"
     params:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from arena.pages.health_page import health_page
-from arena.ranking.command import command, run_command, run_rule, sources_of
+from arena.ranking.command import command, run_rule, sources_of
 from arena.ranking.documents import as_json
 from arena.ranking.show_result import Sources, make_health
+from arena.support.cli import run_command
 from arena.support.jsonl import write_atomic
 
 
@@ -27,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def look(sources: Sources, options: dict[str, Any], out: Path | None) -> str:
     """Write the files where a folder is given, and return the text."""
-    health = make_health(sources, **options).to_dict()
+    health = make_health(sources, **options)
     text = health_page(health).text()
     if out:
         write_atomic(out / "health.txt", text)

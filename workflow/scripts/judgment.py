@@ -9,7 +9,7 @@ from pathlib import Path
 
 from arena.batch.judgment import publish
 from arena.data.layout import Layout
-from arena.support.errors import ArenaError
+from arena.support.cli import run_command
 
 
 def main() -> int:
@@ -19,12 +19,8 @@ def main() -> int:
     parser.add_argument("--batch")
     parser.add_argument("target", type=Path)
     given = parser.parse_args()
-    try:
-        publish(Layout(Path(given.root)), given.model, given.settings, given.batch, given.target)
-    except ArenaError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    made = Layout(Path(given.root)), given.model, given.settings, given.batch, given.target
+    return run_command("judgment", lambda: publish(*made))
 
 
 if __name__ == "__main__":

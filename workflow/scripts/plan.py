@@ -19,7 +19,7 @@ print_also_to(snakemake.log[0])
 settings, games = snakemake.params.settings, snakemake.params.games
 asked = {Path(path).stem: json.loads(Path(path).read_text()) for path in snakemake.input.asked}
 batches = [
-    replace(describe(batch, models, games, settings, "", 0.0), resources=asked[batch])
+    replace(describe(batch, models, games, settings, time=0.0), resources=asked[batch])
     for batch, models in snakemake.params.batches.items()
 ]
 print(plan_text(batches, settings), flush=True)

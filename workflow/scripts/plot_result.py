@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from arena.pages.plot_result import make_pages
-from arena.ranking.command import run_command
+from arena.support.cli import run_command
 from arena.support.jsonl import write_atomic
 
 

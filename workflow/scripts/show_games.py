@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from arena.pages.games_page import games_page
-from arena.ranking.command import command, run_command, run_rule, sources_of
+from arena.ranking.command import command, run_rule, sources_of
 from arena.ranking.show_result import TOY_NOTE, Sources
+from arena.support.cli import run_command
 from arena.support.jsonl import write_atomic
 
 

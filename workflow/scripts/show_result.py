@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from arena.pages.formats import as_text, comparison, write
-from arena.ranking.command import command, run_command, run_rule, sources_of
-from arena.ranking.compare import RANKS
-from arena.ranking.intervals import CI
-from arena.ranking.options import POOL, ROUNDS
+from arena.ranking.command import command, run_rule, sources_of
+from arena.ranking.options import CI, FEATURES, POOL, RANKS, ROUNDS
 from arena.ranking.show_result import Sources, make_result
-from arena.ranking.style import FEATURES
+from arena.support.cli import run_command
 
 
 def main(argv: list[str] | None = None) -> int:

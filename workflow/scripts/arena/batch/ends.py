@@ -6,45 +6,25 @@ import time
 from arena.client.deadline import Deadline
 from arena.journals.records import Stop, StopKind, stop_by_slurm
 from arena.support import slurm
-from arena.support.errors import (
-    BudgetSpent,
-    ConfigError,
-    DataError,
-    JobEnds,
-    JournalError,
-    JudgeError,
-    OpenGames,
-)
+from arena.support.errors import ArenaError
 from arena.support.interrupts import Interrupted
 
 WALLTIME_SECONDS = 90  # SIGTERM comes at the limit, or some clusters' KillWait before it
 ASK_S = 3  # of the 30 s that Slurm leaves between SIGTERM and SIGKILL
 
-KINDS: tuple[tuple[type[Exception], StopKind], ...] = (
-    (BudgetSpent, StopKind.BUDGET),
-    (JobEnds, StopKind.WALLTIME),
-    (OpenGames, StopKind.OPEN_GAMES),
-    (JournalError, StopKind.JOURNAL),
-    (DataError, StopKind.DATA),
-    (ConfigError, StopKind.DATA),
-)
-
 
 def stop_of(error: Exception, deadline: Deadline) -> Stop:
     """The stop that an error of a batch stands for."""
-    if isinstance(error, Interrupted):
-        return _why_interrupted(deadline) or Stop(StopKind.STOPPED, str(error))
-    if isinstance(error, JudgeError):
+    if isinstance(error, Interrupted) and (why := _why_interrupted(deadline)):
+        return why
+    if isinstance(error, ArenaError):
         return Stop(StopKind(error.kind), str(error))
-    for kind, stop in KINDS:
-        if isinstance(error, kind):
-            return Stop(stop, str(error))
     return Stop(StopKind.ERROR, f"{type(error).__name__}: {error}")
 
 
 def _why_interrupted(deadline: Deadline) -> Stop | None:
     """Why a signal was sent: Snakemake's and Slurm's are the same. None where Slurm is silent."""
-    if deadline.end is not None and deadline.end - time.monotonic() < WALLTIME_SECONDS:
+    if deadline.end - time.monotonic() < WALLTIME_SECONDS:
         return stop_by_slurm("TIMEOUT")
     job = os.environ.get("SLURM_JOB_ID")
     if not job:

@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +176,7 @@ class Batch:
         # Here: these load what a batch that is wholly in its journals does not need.
         from arena.client.asker import Asker
         from arena.client.client import Client
-        from arena.client.ready import RunningServer, Server
+        from arena.client.ready import RunningServer
         from arena.judge.endpoints import endpoints
         from arena.judge.server import Limits, LocalJudge
 
@@ -184,10 +184,8 @@ class Batch:
         models = serving.models
         timeout = judge.get("timeout_s") or QUEUE_SECONDS + SECONDS_PER_TOKEN * settings.most_tokens
         local: LocalJudge | None = None
-        server: Server
         if judge["server"] == "external":
-            asker = Asker(endpoints(judge), settings, timeout=float(timeout))
-            server = RunningServer(asker, settings.judge, self.report.tell)
+            addresses = endpoints(judge)
             self.attempt.note(launched=time.time(), ready=time.time())
         else:
             local = LocalJudge(
@@ -197,8 +195,9 @@ class Batch:
                 attempt=self.attempt,
                 limits=Limits(**json.loads(os.environ.get(LIMITS, "{}"))),
             )
-            here = [{"url": local.url, "key": local.key}]
-            asker, server = Asker(here, settings, timeout=float(timeout)), local
+            addresses = [{"url": local.url, "key": local.key}]
+        asker = Asker(addresses, settings, timeout=float(timeout))
+        server = local or RunningServer(asker, settings.judge, self.report.tell)
         self.report.secrets = asker.secrets
         makers: list[asyncio.Task] = []
         games.completed = lambda name: makers.append(
@@ -214,7 +213,7 @@ class Batch:
             standing.judge = local.state if local else "ready"
             standing.open, standing.remark = client.open, client.remark
             self.report.progress(standing.count(games))
-            self._watch_parent(client.interrupt)
+            self._watch_parent()
             standing.write()
 
         client = Client(
@@ -261,14 +260,11 @@ class Batch:
         else:
             self.standing.done.add(name)
 
-    def _watch_parent(self, interrupt: Callable[[Exception], None] | None = None) -> None:
+    def _watch_parent(self) -> None:
         """Snakemake was killed: nobody will tell us to stop."""
-        if os.getppid() == PARENT:
-            return
-        gone = Interrupted("the process that started this batch is gone; finished games are kept")
-        if interrupt is None:
-            raise gone
-        interrupt(gone)
+        if os.getppid() != PARENT:
+            gone = "the process that started this batch is gone; finished games are kept"
+            self.interrupts.interrupt(gone)
 
     def finish(self, error: Exception | None) -> Stop | None:
         """Write down how it ended; why games are open, None where none is."""
@@ -309,7 +305,7 @@ def play_batch(
     here = Attempt.here(
         plan.batch,
         plan.run,
-        gpus=gpu_count({"gpus": requested_gpus(asked)}),
+        gpus=gpu_count(requested_gpus(asked)),
         log=str(layout.server_log(plan.batch)),
         judge=plan.judge.get("name"),
         server=plan.judge.get("server"),
@@ -322,7 +318,7 @@ def play_batch(
         batch = Batch(plan, report, interrupts, attempt)
         try:
             batch.play(batch.read(), replay=replay)
-        except (ArenaError, Interrupted) as caught:
+        except ArenaError as caught:
             error = caught
         except Exception as caught:
             batch.finish(caught)

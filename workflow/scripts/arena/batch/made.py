@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from arena.data.layout import Layout
 from arena.support.errors import DataError
@@ -24,13 +24,19 @@ OWNER = ".campaign"  # beside a judge's judgments: results folder of the campaig
 Stat = tuple[int, int, int, int]  # size, mtime_ns, ctime_ns, inode: equal, so is the content
 
 
-@dataclass(frozen=True)
-class Input:
-    """A file as it was read. path: where it lay. sha256: of its content."""
+class Input(NamedTuple):
+    """A file as it was read, and as records list it. path: where it lay. sha256: of its content."""
 
     path: str
-    stat: Stat
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
     sha256: str
+
+    @property
+    def stat(self) -> Stat:
+        return self[1:5]
 
 
 def stat_of(path: str | Path) -> Stat:
@@ -45,7 +51,7 @@ def read_input(path: str | Path) -> Input:
         before = stat_of(path)
         digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
         if stat_of(path) == before:
-            return Input(str(path), before, digest)
+            return Input(str(path), *before, digest)
 
 
 class Digests:
@@ -97,19 +103,14 @@ class Made:
     run: str
 
     def write(self, path: Path) -> None:
-        inputs = {role: [one.path, *one.stat, one.sha256] for role, one in self.inputs.items()}
-        content = {"settings": self.settings, "run": self.run, "size": self.size, "inputs": inputs}
-        write_atomic(path, json.dumps(content, indent=1) + "\n")
+        write_atomic(path, json.dumps(vars(self), indent=1) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> "Made | None":
         """None where there is no readable record."""
         try:
             plain = json.loads(path.read_text(encoding="utf-8"))
-            inputs = {
-                role: Input(where, (size, mtime, ctime, inode), sha256)
-                for role, (where, size, mtime, ctime, inode, sha256) in plain["inputs"].items()
-            }
+            inputs = {role: Input(*one) for role, one in plain["inputs"].items()}
             return cls(plain["settings"], inputs, plain["size"], plain["run"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
@@ -140,19 +141,6 @@ def whole(layout: Layout, model: str, judgment: str | Path, settings: str) -> Ma
         return None
     made = Made.read(layout.made_record(model))
     return made if made and (made.size, made.settings) == (size, settings) else None
-
-
-def is_current(
-    layout: Layout,
-    model: str,
-    judgment: str | Path,
-    settings: str,
-    roles: Mapping[str, str],
-    digests: Digests,
-) -> bool:
-    """Whether a model's judgment file is there and of today's settings and inputs."""
-    made = whole(layout, model, judgment, settings)
-    return made is not None and made.is_of(roles, digests)
 
 
 def link(source: Path, target: Path) -> None:

@@ -59,10 +59,11 @@ class Files:
     def model(self, name: str) -> Model:
         """DataError where it has no games."""
         file, answers = _read(self._plan.answers[name], read_answers)
-        reference = self._opponents.get(self.settings.reference or "")
-        games = plan_games(self.settings, self.questions, file.answers, self._opponents, reference)
+        games = plan_games(self.settings, self.questions, file.answers, self._opponents)
         if not games:
-            raise DataError(f"{file.path}: no question is answered by the model and its baseline")
+            raise DataError(
+                f"{self._plan.answers[name]}: no question is answered by the model and its baseline"
+            )
         lock = Lock(self._layout.journal(name))
         return Model(name, games, {**self._shared, "answers": answers}, lock)
 

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from arena.batch.made import Digests, Made, is_current, link, read_input
+from arena.batch.made import Digests, Made, link, read_input, whole
 from arena.batch.models import Files
 from arena.data.games import Game
 from arena.data.layout import Layout
@@ -86,7 +86,8 @@ def make_plan(
         later = not opponents.union((model,)).isdisjoint(answered)
         judgment = settings.judgment(model)
         roles = settings.roles(model)
-        if not later and is_current(layout, model, judgment, settings.digest, roles, digests):
+        made = None if later else whole(layout, model, judgment, settings.digest)
+        if made and made.is_of(roles, digests):
             continue
         if (
             not later
@@ -149,7 +150,7 @@ class Asked:
     """The games of models as they would be asked today; questions and baselines are read once."""
 
     def __init__(self, settings: Settings, models: Sequence[str]) -> None:
-        self._plan = describe("", models, {}, settings, "", 0.0)
+        self._plan = describe("", models, {}, settings)
         self._layout = Layout(settings.root)
 
     @cached_property
@@ -194,17 +195,11 @@ class Asked:
 
 
 def describe(
-    batch: str,
-    models: Sequence[str],
-    games: Mapping[str, int],
-    settings: Settings,
-    run: str,
-    now: float,
+    batch: str, models: Sequence[str], games: Mapping[str, int], settings: Settings, **run: Any
 ) -> BatchPlan:
-    """All that a batch's job needs to know."""
+    """All that a batch's job needs to know. run: its name and time, where it is about to begin."""
     return BatchPlan(
         batch=batch,
-        run=run,
         models=tuple(models),
         settings=settings.digest,
         requests=settings.requests_digest,
@@ -217,5 +212,5 @@ def describe(
         games={model: games.get(model, 0) for model in models},
         budget=settings.budget,
         gpu_hour_cost=settings.gpu_hour_cost,
-        time=now,
+        **run,
     )

@@ -1,12 +1,13 @@
 """A campaign from outside: whose answers there are, and what is judged already."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from arena.batch.made import Digests, is_current
+from arena.batch.made import Digests, whole
 from arena.data.layout import Layout
 from arena.journals.records import Batch, read_json
 from arena.setup.settings import Settings
@@ -52,7 +53,8 @@ class Campaign:
             return None
         judgment, roles = known.judgment(model), known.roles(model)
         if self.layout.made_record(model).exists():
-            return is_current(self.layout, model, judgment, known.digest, roles, self._digests)
+            made = whole(self.layout, model, judgment, known.digest)
+            return made is not None and made.is_of(roles, self._digests)
         if batch is not None and batch.plan.settings != known.digest:
             return False
         planned = (batch.since or 0) if batch else 0
@@ -60,12 +62,11 @@ class Campaign:
 
     def answers_of(self, model: str, checked: Mapping[str, Mapping]) -> Answers:
         """checked: see `read_validation`; the lines of a model that is not there are counted."""
-        row, known = checked.get(model), self.settings
-        if row is not None:
+        if row := checked.get(model):
             state, reason = text_of(row.get("state")) or "", text_of(row.get("reason")) or ""
             questions = count_of(row.get("questions")) or None
             return Answers(model, count_of(row.get("answers")), questions, state, reason)
-        if known is None:
+        if not (known := self.settings):
             return Answers(model, None, None)
         answered = count_lines(known.answer(model)) or 0
         return Answers(model, answered, count_lines(known.questions))
@@ -79,18 +80,14 @@ def read_validation(layout: Layout) -> dict[str, Mapping[str, Any]]:
 
 def count_lines(path: str | Path) -> int | None:
     """Lines that are not blank; None where no file can be read."""
-    path = Path(path)
-    try:
-        if not path.is_file():  # reading a FIFO would never end
-            return None
-        return sum(1 for line in path.read_bytes().splitlines() if line.strip())
-    except OSError:
-        return None
+    with suppress(OSError):
+        if Path(path).is_file():  # reading a FIFO would never end
+            return sum(1 for line in Path(path).read_bytes().splitlines() if line.strip())
+    return None
 
 
 def _modified(path: str) -> float:
     """Time of a file's last change, s since 1970; 0 where there is none to be seen."""
-    try:
+    with suppress(OSError):
         return Path(path).stat().st_mtime
-    except OSError:
-        return 0
+    return 0

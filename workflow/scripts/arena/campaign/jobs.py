@@ -2,17 +2,10 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from arena.journals.records import (
-    Attempt,
-    Batch,
-    Stop,
-    StopKind,
-    is_dead,
-    newest_run,
-    stop_by_slurm,
-)
+from arena.journals import records
+from arena.journals.records import Attempt, Batch, Stop, StopKind
 from arena.support import slurm
 
 ALIVE = ("running", "starting", "idle", "queued")
@@ -49,11 +42,11 @@ class Slurm:
             self._asked = now
             for job, times in slurm.ended(new).items():
                 state = max(times, key=lambda time: time[2])[0]
-                self._ended[job] = None if state in _BY_ITSELF else stop_by_slurm(state)
+                self._ended[job] = None if state in _BY_ITSELF else records.stop_by_slurm(state)
         return self._ended
 
 
-@dataclass(frozen=True)
+@dataclass
 class JobRow:
     """A batch and its job.
 
@@ -110,19 +103,13 @@ def job_rows(batches: Sequence[Batch], asked: Slurm, now: float) -> tuple[list[J
     for batch in batches:
         known = by_id.get((batch.attempt and batch.attempt.job) or "")
         rows.append(_row(batch, by_batch.get(batch.name) or known, queue))
-    silent = [row.job_id for row in rows if _ended_without_a_word(row)]
-    ends = asked.ends(filter(None, silent), now)
-    return [
-        replace(row, stop=ends.get(row.job_id or "") or row.stop)
-        if _ended_without_a_word(row)
-        else row
-        for row in rows
-    ], problem
-
-
-def _ended_without_a_word(row: JobRow) -> bool:
-    """Killed: whether by Slurm only the accounting knows."""
-    return row.state == "gone" or (row.stop is not None and row.stop.kind is StopKind.KILLED)
+    # Killed: whether by Slurm only the accounting knows.
+    killed = StopKind.KILLED
+    silent = [row for row in rows if row.state == "gone" or (row.stop and row.stop.kind is killed)]
+    ends = asked.ends([row.job_id for row in silent if row.job_id], now)
+    for row in silent:
+        row.stop = ends.get(row.job_id or "") or row.stop
+    return rows, problem
 
 
 def _may_wait(batches: Sequence[Batch]) -> list[str]:
@@ -130,7 +117,7 @@ def _may_wait(batches: Sequence[Batch]) -> list[str]:
 
     None in a run whose batches are processes of a machine.
     """
-    run = newest_run(list(batches))
+    run = records.newest_run(list(batches))
     mine = [(b.name, b.attempt if _is_of_its_run(b) else None) for b in batches if b.run == run]
     if any(attempt is not None and attempt.job is None for _, attempt in mine):
         return []
@@ -166,4 +153,4 @@ def _is_gone(attempt: Attempt, queue: list[slurm.Job] | None) -> bool:
     """True where the process that should have written the end is surely dead."""
     if attempt.job is not None:
         return queue is not None and all(job.id != attempt.job for job in queue)
-    return is_dead(attempt)
+    return records.is_dead(attempt)

@@ -62,13 +62,13 @@ def problems(status: CampaignStatus) -> list[Problem]:
 
 def _data(status: CampaignStatus) -> Iterator[Problem]:
     known, table = status.campaign.settings, status.campaign.layout.validation_table
-    for one in status.baselines:
-        if known and one.mark in ("missing", "partial"):
+    if known:
+        for one in status.baselines:
             text = f"baseline {one.model}: {one.answered} of {one.questions} answers"
             if one.mark == "partial":
                 text += "; questions without one are left out for all"
-            yield Problem(text, one.mark == "missing", known.answer(one.model))
-    if known:
+            if one.mark in ("missing", "partial"):
+                yield Problem(text, one.mark == "missing", known.answer(one.model))
         for note in made_otherwise(status.campaign.layout, known.models, known.digest):
             yield Problem(f"one table, several settings: {note}")
     causes = defaultdict(list)
@@ -125,7 +125,7 @@ def _job(status: CampaignStatus, job: JobRow) -> Iterator[Problem]:
     former = [one.stop for one in job.batch.attempts if one.run == job.batch.run and one.stop]
     if left and former and job.state in ALIVE:
         text = f"{name}: {counted(len(former), 'attempt')} of this run ended before, the last: "
-        yield Problem(f"{text}{former[-1].text}", where=log)
+        yield Problem(text + former[-1].text, where=log)
     if attempt and attempt.restarts:
         number, last = len(attempt.restarts), attempt.restarts[-1]
         times = "once" if number == 1 else f"{number} times"

@@ -8,7 +8,7 @@ and shown as such.
 import time
 from bisect import bisect
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -144,29 +144,29 @@ class StatusReader:
         jobs, problem = job_rows(batches, self._slurm, now)
         models = known.models if known else _names(layout, checked, jobs)
         baselines = known.baseline_models if known else []
-        run = newest_run(batches)
+        run, answers = newest_run(batches), self.campaign.answers_of
         return CampaignStatus(
             campaign=self.campaign,
             time=now,
-            rows=[self._row(model, checked, jobs, now) for model in models],
+            rows=[
+                self._row(answers(m, checked), [j for j in jobs if m in j.batch.models], now)
+                for m in models
+            ],
             jobs=[j for j in jobs if j.batch.models and (j.batch.run == run or j.state in ALIVE)],
             batches=batches,
-            baselines=[self.campaign.answers_of(name, checked) for name in baselines],
+            baselines=[answers(name, checked) for name in baselines],
             squeue_problem=problem,
             run_stop=RunStop.read(layout.run_stop(run)) if run else None,
         )
 
-    def _row(
-        self, model: str, checked: Mapping[str, Mapping], jobs: list[JobRow], now: float
-    ) -> ModelRow:
-        known, path = self.campaign.settings, self.campaign.layout.journal(model)
-        jobs = [job for job in jobs if model in job.batch.models]
+    def _row(self, answers: Answers, jobs: list[JobRow], now: float) -> ModelRow:
+        """jobs: those of the model."""
+        model, known = answers.model, self.campaign.settings
+        path = self.campaign.layout.journal(model)
         journal = self._journals.setdefault(model, Progress(path)).update()
         tally = Tally(journal.lines, _of_these_requests([job.batch for job in jobs]))
-        answers = self.campaign.answers_of(model, checked)
         job = jobs[-1] if jobs else None
-        batch = job.batch if job else None
-        said = _said(job, model)
+        batch, said = job.batch if job else None, _said(job, model)
         games = int(batch.plan.games.get(model) or 0) if batch else 0
         games = games or (said.games if said else 0) or 2 * (answers.answered or 0)
         played, judged, states = tally.played, tally.questions, tally.states

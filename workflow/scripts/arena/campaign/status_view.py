@@ -112,14 +112,13 @@ def _jobs(status: CampaignStatus, style: Style) -> list[str]:
     newest = max(job.batch.run for job in status.jobs)
     states = Counter(job.state for job in status.jobs)
     counts = ", ".join(f"{number} {state}" for state, number in states.items())
-    rows = {job.batch.name: status.rows_of(job) for job in status.jobs}
 
     def done(job: JobRow) -> str:
-        mine = rows[job.batch.name]
+        mine = status.rows_of(job)
         return _of(sum(row.done for row in mine), len(mine))
 
     def games(job: JobRow) -> str:
-        mine = rows[job.batch.name]
+        mine = status.rows_of(job)
         return _of(sum(row.played for row in mine), sum(row.games or 0 for row in mine))
 
     def time(job: JobRow) -> str:
@@ -153,6 +152,9 @@ def _models(
         one = row.answers
         return f"{_of(one.answered, one.questions)} {style.mark(one.mark)}"
 
+    def number(games: int) -> str:
+        return f"{games:,}" if games else ""
+
     def state(name: str) -> Column:
         return Column(name, lambda row: f"{row.states.get(name, 0):,}", least=WIDE)
 
@@ -175,10 +177,8 @@ def _models(
         Column("", lambda row: row.mark, lambda row: row.mark, right=False),
         Column("games", lambda row: _of(row.played, row.games)),
         *map(state, STATES),
-        Column(
-            "odd", lambda row: f"{row.odd:,}" if row.odd else "", lambda _: "partial", most=WIDE - 1
-        ),
-        Column("again", lambda row: f"{row.tally.retries:,}" if row.tally.retries else ""),
+        Column("odd", lambda row: number(row.odd), lambda _: "partial", most=WIDE - 1),
+        Column("again", lambda row: number(row.tally.retries)),
         Column("a second", lambda row: f"{row.speed:.1f}" if row.speed else "", least=WIDE),
         Column("left", left),
         Column("batch", batch, right=False, least=WIDE),
@@ -193,8 +193,7 @@ def _models(
 
 
 def _problems(found: Sequence[Problem], style: Style) -> list[str]:
-    heading = f"WRONG {len(found)}" if found else "NOTHING WRONG"
-    lines = [style.paint(heading, "head")]
+    lines = [style.paint(f"WRONG {len(found)}" if found else "NOTHING WRONG", "head")]
     for problem in found:
         kind = "grave" if problem.grave else "note"
         first, *rest = style.wrap(problem.text, f"{style.mark(kind)} ", "  ")

@@ -1,5 +1,6 @@
 """What can be judged and what cannot, known before a judge is started."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from arena.campaign.validation_report import READY, Report, Row
 from arena.data.answer_facts import Facts, FactsMemory
 from arena.data.judgments import is_foreign
 from arena.data.layout import Layout
-from arena.data.prompts import ANY_CATEGORY
+from arena.data.prompts import ANY_CATEGORY, of_category
 from arena.data.questions import Question, read_questions
 from arena.setup.name_hints import NameHints
 from arena.setup.settings import Settings, job_notes
@@ -34,14 +35,13 @@ def check_settings(settings: Settings) -> Report:
     reference, models = settings.judge["reference"], settings.selected
     for question in asked:
         if question.category in _RESERVED:
-            raise DataError(
-                f"{settings.questions}:{question.line}: no category can be called "
-                f"{question.category!r}: that is the name of all of them together"
-            )
+            text = f"no category can be called {question.category!r}"
+            where = f"{settings.questions}:{question.line}"
+            raise DataError(f"{where}: {text}: that is the name of all of them together")
     for name in (*models, *(name for name, _ in settings.opponents())):
         check_model_name(name)
     files = FactsMemory(layout.answers_memory, asked)
-    known = settings.upstream.api_config() if settings.upstream else ()
+    known = settings.upstream.api_config if settings.upstream else ()
     hints = NameHints(settings.answers_dir, known, models)
     rows, foreign, gaps = list[Row](), list[str](), set[int]()
     problems, games = list[str](), dict[str, int]()
@@ -84,7 +84,6 @@ def check_settings(settings: Settings) -> Report:
             problems.append(f"{model}: {row.reason} (missing_answers: error)")
         elif row.state in READY:
             games[model] = to_play
-            hints.note(model)
         rows.append(row)
     for name in settings.odd_names:
         try:
@@ -92,16 +91,14 @@ def check_settings(settings: Settings) -> Report:
         except ConfigError as error:
             rows.append(_row(name, None, len(asked), 0, "broken", [str(error)]))
     if foreign:
-        problems.append(
-            f"{counted(len(foreign), 'judgment file')} in {settings.judgments_dir} not made by "
-            f"this workflow would be overwritten ({listing(foreign)}): run `snakemake adopt` to "
-            "take in what is judged, or move them away"
-        )
+        text = f"{counted(len(foreign), 'judgment file')} in {settings.judgments_dir} not made by "
+        text += f"this workflow would be overwritten ({listing(foreign)}): run `snakemake adopt` to"
+        problems.append(f"{text} take in what is judged, or move them away")
     files.save()
     dropped = [asked[position].uid for position in sorted(gaps)]
     notes = [f"{counted(len(gaps), 'question')} dropped for all models: {listing(dropped)}"]
-    notes = [*notes[: len(gaps)], *hints.notes(), *_alike([*models, *settings.baseline_models])]
-    notes += [*job_notes(settings), *plan.notes]
+    notes = [*notes[: len(gaps)], *hints.notes(games)]
+    notes += [*_alike([*models, *settings.baseline_models]), *job_notes(settings), *plan.notes]
     unselected = [model for model in settings.models if model not in models]
     notes += made_otherwise(layout, unselected, settings.digest)
     return Report(settings.bench, len(asked), rows, problems, notes, dropped, games, plan)
@@ -109,9 +106,9 @@ def check_settings(settings: Settings) -> Report:
 
 def _alike(names: Iterable[str]) -> Iterator[str]:
     """A note for each set of names that are one name where file systems ignore case."""
-    by_folded: dict[str, set[str]] = {}
+    by_folded = defaultdict[str, set[str]](set)
     for name in names:
-        by_folded.setdefault(name.casefold(), set()).add(name)
+        by_folded[name.casefold()].add(name)
     for same in by_folded.values():
         if len(same) > 1:
             yield f"{', '.join(sorted(same))}: differ in case only; are they two models?"
@@ -120,15 +117,13 @@ def _alike(names: Iterable[str]) -> Iterator[str]:
 def _opponents(asked: Sequence[Question], settings: Settings) -> list[tuple[str, str, list[int]]]:
     """(model, role, positions of the questions it must answer) of baselines and reference."""
     baselines, reference = settings.baselines, settings.judge["reference"]
-    needed: dict[str, list[int]] = {}
+    needed = defaultdict[str, list[int]](list)
     for position, question in enumerate(asked):
-        baseline = baselines.get(question.category) or baselines.get(ANY_CATEGORY)
+        baseline = of_category(baselines, question.category)
         if not baseline:
-            raise ConfigError(
-                f"baseline: none for the category {question.category!r} of the questions; there "
-                f"are baselines for {', '.join(sorted(baselines))}"
-            )
-        needed.setdefault(baseline, []).append(position)
+            text = f"baseline: none for the category {question.category!r} of the questions; "
+            raise ConfigError(f"{text}there are baselines for {', '.join(sorted(baselines))}")
+        needed[baseline].append(position)
     opponents = [(model, "baseline", positions) for model, positions in needed.items()]
     return opponents + ([(reference, "reference", list(range(len(asked))))] if reference else [])
 

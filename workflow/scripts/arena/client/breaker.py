@@ -52,7 +52,7 @@ class Breaker:
             self._throttled_since = time.monotonic()
 
     def excuse(self, seconds: float) -> None:
-        """So long the judge was being started anew, which its supervisor limits."""
+        """So long the judge was being started anew, which `judge.max_restarts` limits."""
         self._excused += seconds
 
     @property

@@ -21,7 +21,6 @@ LOOK_S = (0.05, 30.0)
 FASTEST = {"games": 50.0, "tokens": 150_000.0, "gpu_hours": 100 / 3600}
 KINDS = {"games": "games", "tokens": "tokens", "gpu_hours": "GPU hours"}
 SKEW_S = 86_400.0  # clocks of nodes and file servers are less than a day apart
-USED_UP = "the budget of this run is used up"
 
 
 @dataclass(frozen=True)
@@ -71,43 +70,27 @@ class Meter:
 class Guard:
     """Says when a budget is used up. Cheap to ask before every game."""
 
-    def __init__(
-        self,
-        limits: Mapping[str, float],
-        read: Callable[[float], Spent],
-        clock: Callable[[], float] = time.time,
-    ):
+    def __init__(self, limits: Mapping[str, float], read: Callable[[float], Spent]):
         """limits: by kind; without any it never speaks and reads nothing. read: what was spent."""
         self._limits = {kind: limit for kind, limit in limits.items() if kind in KINDS}
-        self._read, self._clock = read, clock
+        self._read = read
         self._due = 0.0
         self._reason: str | None = None
 
     def exceeded(self) -> str | None:
         """Why no further game may be asked, or None. Once it speaks it stays."""
-        if not self._limits or self._reason:
+        limits, now = self._limits, time.time()
+        if not limits or self._reason or now < self._due:
             return self._reason
-        now = self._clock()
-        if now < self._due:
-            return None
         spent = self._read(now)
-        self._reason = reached(self._limits, spent)
-        self._due = now + self._pause(spent)
-        return self._reason
-
-    def _pause(self, spent: Spent) -> float:
-        """Seconds until the next look: no large campaign passes a limit by much before it."""
-        left = (
-            (limit - getattr(spent, kind)) / FASTEST[kind] for kind, limit in self._limits.items()
-        )
+        left = {kind: limit - getattr(spent, kind) for kind, limit in limits.items()}
+        # No large campaign passes a limit by much before the next look.
         shortest, longest = LOOK_S
-        return max(shortest, min(longest, *left))
-
-
-def reached(limits: Mapping[str, float], spent: Spent) -> str | None:
-    """The first limit that is reached, in words."""
-    for kind, words in KINDS.items():
-        limit = limits.get(kind)
-        if limit is not None and getattr(spent, kind) >= limit:
-            return f"{USED_UP}: {limit:,} {words} (budget.{kind} in the config)"
-    return None
+        pause = min(more / FASTEST[kind] for kind, more in left.items())
+        self._due = now + max(shortest, min(longest, pause))
+        if kind := next((kind for kind in KINDS if left.get(kind, 1) <= 0), None):
+            self._reason = (
+                f"the budget of this run is used up: {limits[kind]:,} {KINDS[kind]} "
+                f"(budget.{kind} in the config)"
+            )
+        return self._reason

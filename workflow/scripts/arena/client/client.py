@@ -5,21 +5,22 @@ flight at once, so that the server computes what these prompts share once.
 """
 
 import asyncio
+import contextlib
 import heapq
 import random
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from arena.client.adaptive_limit import AdaptiveLimit, delay
 from arena.client.asker import Asker
 from arena.client.breaker import Breaker
 from arena.client.deadline import Deadline
-from arena.client.ready import Server, wait_ready
+from arena.client.ready import Server
 from arena.client.refusals import Refusals
 from arena.client.replies import Failure, shorten
-from arena.data.games import Game, Requests
 from arena.journals.batch_games import BatchGames, Prompt
 from arena.journals.journal import NO_TOKENS, Outcome, record_of
 from arena.support.errors import BudgetSpent, JobEnds, JournalError, JudgeError, OpenGames
@@ -27,6 +28,7 @@ from arena.support.errors import BudgetSpent, JobEnds, JournalError, JudgeError,
 TRIES = 6  # failures of one game, about a minute with back-off, before it holds up no one any more
 LONGEST_TRIAL = 8.0  # s between trials of a judge that fails: so long a mended one may stand idle
 SYNC_EVERY = 30.0  # s of games that the death of a whole node may cost
+LOOK = 0.2  # s between looks whether waiting for the judge has become useless
 PARALLEL = 64  # requests open, where neither user nor server says; vLLM runs up to 256 at once
 
 
@@ -40,16 +42,6 @@ class Counts:
     first: float | None = None  # end of the first game, and of the last; s since 1970
     last: float | None = None
     usage: Counter[str] = field(default_factory=lambda: Counter(NO_TOKENS))
-
-
-@dataclass(slots=True)
-class _State:
-    """What has happened to one prompt in this run."""
-
-    prompt: Prompt
-    failures: int = 0  # that may be the game's own fault
-    calls: int = 0  # since the last line in the journal
-    again: int = 0  # times that it was asked again because it had no verdict
 
 
 class Client:
@@ -76,7 +68,7 @@ class Client:
         most_without: replies without any verdict after which the judge is given up; 0: never.
         """
         self._games = games
-        self._settings: Requests = games.settings
+        self._settings = games.settings
         self._asker = asker
         self._server = server
         self._deadline = deadline
@@ -84,11 +76,11 @@ class Client:
         self._exceeded, self._lost = exceeded, lost
         self._tell, self._tick = tell, tick
         self._chance = random.Random()  # many jobs must not come back at the same moments
-        self._limit = AdaptiveLimit(parallel or server.parallel or PARALLEL)
+        self._limit = AdaptiveLimit(PARALLEL)
         self._breaker = Breaker(server.patience)
-        self._ready: list[tuple[int, int, str]] = []  # position, index, digest
+        self._prompts = {prompt.game.digest: prompt for prompt in games.prompts}
+        self._ready = [prompt.order for prompt in games.prompts]  # in order, so a heap
         self._later: list[tuple[float, int, int, str]] = []  # the same behind a time
-        self._states: dict[str, _State] = {}
         known = [one for journal in games.journals.values() for one in journal.records.values()]
         answered = any(record.attempts and record.answer is not None for record in known)
         self._refusals = Refusals(self._settings, answered=answered)
@@ -108,9 +100,6 @@ class Client:
 
         Raises an ArenaError where games stay open; whatever was finished is in the journals.
         """
-        for prompt in self._games.prompts:
-            self._states[prompt.game.digest] = _State(prompt, again=prompt.asked)
-            self._push(prompt.game)
         keeper = asyncio.create_task(self._keep())
         keeper.add_done_callback(self._take_error)
         try:
@@ -126,8 +115,7 @@ class Client:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
         if not isinstance(self._stop, JournalError):
-            left = (one.prompt for one in self._states.values() if one.prompt.owners)
-            self._games.settle_rest(left)
+            self._games.settle_rest()
         if self._stop:
             raise self._stop
         if self._games.played() < self._games.total():
@@ -156,24 +144,29 @@ class Client:
     def _set_ceiling(self) -> None:
         self._limit.set_ceiling(self._parallel or self._server.parallel or PARALLEL)
 
-    def _push(self, game: Game) -> None:
-        heapq.heappush(self._ready, (game.position, game.index, game.digest))
-
     async def _wait_for_judge(self) -> bool:
+        """Whether it is ready; False once waiting is of no use."""
+        waiting = asyncio.create_task(self._server.ready())
         try:
-            return await wait_ready(
-                self._server, lambda: self._stop is not None or self._is_draining()
-            )
+            while not waiting.done():
+                if self._stop or self._is_draining():
+                    return False
+                await asyncio.wait({waiting}, timeout=LOOK)
+            waiting.result()
+            return True
         except JudgeError as error:
             self.stop(error)
             return False
+        finally:
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
 
     async def _dispatch(self) -> None:
         """Begin games as slots come free, until nothing is left or something says stop."""
         while not self._stop:
             if control := self._refusals.control(idle=not (self._ready or self._tasks)):
-                self._states[control.digest] = _State(Prompt(control, []))
-                self._push(control)
+                self._prompts[control.digest] = prompt = Prompt(control, [])
+                heapq.heappush(self._ready, prompt.order)
             if not (self._ready or self._later or self._tasks):
                 return
             if self._is_draining() and not await self._has_more_time():
@@ -196,8 +189,8 @@ class Client:
         most = 1 if self._probing else self._limit.limit
         if not self._ready or self.open >= most or self._is_draining():
             return False
-        next_game = self._states[self._ready[0][-1]].prompt.game
-        return not self._refusals.is_asking or self._refusals.is_control(next_game)
+        next_game = self._prompts[self._ready[0][-1]].game
+        return self._refusals.asked is None or self._refusals.asked is next_game
 
     def _is_draining(self) -> bool:
         """Whether no further game may be begun: the job's end is near, or the budget is used up."""
@@ -213,7 +206,7 @@ class Client:
         return False
 
     def _begin(self, digest: str) -> asyncio.Task:
-        task = asyncio.create_task(self._play(self._states[digest]))
+        task = asyncio.create_task(self._play(self._prompts[digest]))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
@@ -230,53 +223,53 @@ class Client:
 
     async def _pause(self, now: float) -> None:
         """Sleep until a game ends, a delay is over, or the next look at the clock is due."""
-        due = 1.0  # s; the deadline is looked at so often when nothing moves
+        due = now + 1.0  # s; the deadline is looked at so often when nothing moves
         if self._later:
-            due = min(due, self._later[0][0] - now)
+            due = min(due, self._later[0][0])
         if self._limit.hold_until > now:
-            due = min(due, self._limit.hold_until - now)
-        timer = asyncio.get_running_loop().call_later(max(due, 0.001), self._wake.set)
-        await self._wake.wait()
-        timer.cancel()
+            due = min(due, self._limit.hold_until)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), max(due - now, 0.001))
         self._wake.clear()
 
-    async def _play(self, state: _State) -> None:
-        game = state.prompt.game
-        body = self._settings.request(game, state.again)
-        state.calls += 1
+    async def _play(self, prompt: Prompt) -> None:
+        game = prompt.game
+        body = self._settings.request(game, prompt.again)
+        prompt.calls += 1
         self.counts.calls += 1
         begun = time.monotonic()
         try:
             outcome = await self._asker.ask(body, self._refusals.address(game))
         except Failure as failure:
-            self._failed(state, failure)
+            self._failed(prompt, failure)
             return
         self._probing = False
         seconds = time.monotonic() - begun
         self._deadline.observe(seconds)
         self._breaker.replied()
         self._limit.replied()
-        if self._refusals.is_control(game):
+        if game is self._refusals.asked:
             if outcome.is_refusal:
                 self.stop(JudgeError(self._refusals.why(outcome)))
             else:
-                self._refusals.control_replied()
+                self._refusals.asked = None
                 self.counts.usage.update(outcome.usage or {})
         elif self._refusals.doubts(outcome):
             self._refusals.hold(game, outcome, seconds)
         else:
-            self._finish(state, outcome, seconds)
+            self._finish(prompt, outcome, seconds)
         if not outcome.is_refusal:
             for held in self._refusals.replied(begun, outcome.address):
-                self._finish(self._states[held.game.digest], held.outcome, held.seconds)
+                self._finish(self._prompts[held.game.digest], held.outcome, held.seconds)
 
-    def _finish(self, state: _State, outcome: Outcome, seconds: float) -> None:
+    def _finish(self, prompt: Prompt, outcome: Outcome, seconds: float) -> None:
         """Into the journal; back into the line if it is to be asked again."""
         self._look_for_verdicts(outcome)
-        prompt = state.prompt
-        earlier, calls = self._games.record_of(prompt), {"calls": state.calls, "again": state.again}
-        record = record_of(prompt.game, outcome, earlier, **calls, seconds=seconds)
-        ask_again = record.is_repeatable and state.again < self._settings.ask_again.times
+        earlier, calls = self._games.record_of(prompt), prompt.calls
+        record = record_of(
+            prompt.game, outcome, earlier, calls=calls, again=prompt.again, seconds=seconds
+        )
+        ask_again = record.is_repeatable and prompt.again < self._settings.ask_again.times
         try:
             if lost := self._lost():
                 raise JournalError(lost)
@@ -287,11 +280,11 @@ class Client:
         self.counts.usage.update(record.usage)
         self.counts.last = time.time()
         self.counts.first = self.counts.first or self.counts.last
-        state.calls = 0
+        prompt.calls = 0
         if ask_again:
-            state.again += 1
+            prompt.again += 1
             self.counts.again += 1
-            self._push(prompt.game)
+            heapq.heappush(self._ready, prompt.order)
 
     def _look_for_verdicts(self, outcome: Outcome) -> None:
         """A judge that never gives a verdict is stopped before its hours are spent."""
@@ -310,9 +303,9 @@ class Client:
                 )
             )
 
-    def _failed(self, state: _State, failure: Failure) -> None:
+    def _failed(self, prompt: Prompt, failure: Failure) -> None:
         self.counts.failed[failure.kind] += 1
-        game, wait = state.prompt.game, 0.0
+        wait = 0.0
         if failure.kind == "fatal":
             self.stop(JudgeError(f"the judge stopped us: {failure.message}"))
         elif failure.kind == "throttled":
@@ -321,12 +314,11 @@ class Client:
             wait = delay(1, self._chance, failure.retry_after)
         else:
             dead = failure.kind == "connection"
-            self._breaker.failed(game.digest, failure.message, dead=dead)
+            self._breaker.failed(prompt.game.digest, failure.message, dead=dead)
             if not dead:
-                state.failures += 1
-                wait = delay(state.failures, self._chance, failure.retry_after)
-        due = time.monotonic() + wait
-        heapq.heappush(self._later, (due, game.position, game.index, game.digest))
+                prompt.failures += 1
+                wait = delay(prompt.failures, self._chance, failure.retry_after)
+        heapq.heappush(self._later, (time.monotonic() + wait, *prompt.order))
 
     async def _half_open(self) -> None:
         """The circuit is open: wait until the judge looks healthy, then try a single game."""
@@ -338,10 +330,8 @@ class Client:
             where = self._asker.where
             self.stop(JudgeError(f"the judge at {where} looks healthy, but: {cause}", "judge_died"))
             return
-        trial = None
-        if self._ready or self._later:
-            *_, digest = heapq.heappop(self._ready) if self._ready else heapq.heappop(self._later)
-            trial = self._begin(digest)
+        queue: list[Any] = self._ready or self._later
+        trial = self._begin(heapq.heappop(queue)[-1]) if queue else None
         while self._breaker.is_open and not self._stop and not self._is_draining():
             if not self._tasks or (trial and trial.done()):
                 await asyncio.sleep(min(LONGEST_TRIAL, delay(self._breaker.trials, self._chance)))
@@ -354,7 +344,7 @@ class Client:
             bool(self._later)
             and not self._tasks
             and not self._ready
-            and all(self._states[digest].failures >= TRIES for *_, digest in self._later)
+            and all(self._prompts[digest].failures >= TRIES for *_, digest in self._later)
         )
 
     async def _drain(self) -> None:

@@ -21,18 +21,13 @@ STILL = 10.0  # s between two looks, of which there is one a second: the job was
 
 
 class Deadline:
-    """The end of the job (monotonic), or None where nothing ends it."""
+    """The end of the job (monotonic); infinite where nothing ends it."""
 
     def __init__(
-        self,
-        left: float | None = None,
-        *,
-        leave: float = LEAVE,
-        ask: Callable[[], float | None] = lambda: None,
+        self, left: float | None = None, *, ask: Callable[[], float | None] = lambda: None
     ):
         """left: s until the job ends. ask: the same of Slurm, now; None where it cannot tell."""
-        self.end = None if left is None else time.monotonic() + left
-        self._leave = leave
+        self.end = math.inf if left is None else time.monotonic() + left
         self._ask = ask
         self._seconds: deque[float] = deque(maxlen=200)  # of the last games: the load of now
         self._looked, self._resumed = time.monotonic(), -math.inf
@@ -63,7 +58,7 @@ class Deadline:
     @property
     def leave_at(self) -> float:
         """When what is still open is given up (monotonic)."""
-        return float("inf") if self.end is None else self.end - self._leave
+        return self.end - LEAVE
 
     @property
     def drain_at(self) -> float:
@@ -73,14 +68,14 @@ class Deadline:
 
     def is_draining(self) -> bool:
         self._look()
-        return self.end is not None and time.monotonic() >= self.drain_at
+        return time.monotonic() >= self.drain_at
 
     def is_over(self) -> bool:
-        return self.end is not None and time.monotonic() >= self.leave_at
+        return time.monotonic() >= self.leave_at
 
     async def extended(self) -> bool:
         """Ask Slurm once more; whether games may be begun again."""
         left = await asyncio.to_thread(self._ask)
-        if left is not None and self.end is not None:
+        if left is not None:
             self.end = max(self.end, time.monotonic() + left)
         return not self.is_draining()

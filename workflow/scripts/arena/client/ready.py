@@ -13,7 +13,6 @@ from arena.support.names import did_you_mean
 
 POLL = 0.25  # s between looks at first ...
 SLOWEST_POLL = 5.0  # ... and at last
-LOOK = 0.2  # s between looks whether the wait has become useless
 
 
 class Server(Protocol):
@@ -81,18 +80,3 @@ class RunningServer:
         if not self._warned:
             self._tell(f"warning: {text}")
             self._warned = True
-
-
-async def wait_ready(server: Server, stopped: Callable[[], bool]) -> bool:
-    """Return True once the judge is ready, False if `stopped` says so first. Raises JudgeError."""
-    waiting = asyncio.ensure_future(server.ready())
-    try:
-        while not waiting.done():
-            if stopped():
-                return False
-            await asyncio.wait({waiting}, timeout=LOOK)
-        waiting.result()
-        return True
-    finally:
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)

@@ -35,7 +35,7 @@ class Refusals:
         self._settings = settings
         self._answered = answered
         self._held: list[Held] = []
-        self._control: Game | None = None
+        self.asked: Game | None = None  # the control without a reply: no other game is begun
         self._address = 0
 
     def doubts(self, outcome: Outcome) -> bool:
@@ -59,27 +59,16 @@ class Refusals:
 
     def control(self, *, idle: bool) -> Game | None:
         """The control, where it is to be asked now. idle: no reply will come otherwise."""
-        if self._control or not self._held or not (idle or len(self._held) >= MOST_REFUSED):
+        if self.asked or not self._held or not (idle or len(self._held) >= MOST_REFUSED):
             return None
         last = self._held[-1]
-        self._control = self._settings.control(last.game)
+        self.asked = self._settings.control(last.game)
         self._address = last.outcome.address
-        return self._control
+        return self.asked
 
     def address(self, game: Game) -> int | None:
         """Where a game has to be asked: the control where the last refusal came from."""
-        return self._address if self.is_control(game) else None
-
-    def is_control(self, game: Game) -> bool:
-        return game is self._control
-
-    def control_replied(self) -> None:
-        self._control = None
-
-    @property
-    def is_asking(self) -> bool:
-        """Whether the control has no reply yet; until then no other game is begun."""
-        return self._control is not None
+        return self._address if game is self.asked else None
 
     def why(self, outcome: Outcome) -> str:
         """What is wrong, once the control was refused as well."""

@@ -7,7 +7,7 @@ Times come from earlier batches of this judge alone; without any, no time is tol
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -30,23 +30,18 @@ from arena.support.jsonl import dump_line, write_atomic
 
 
 def measured(rows: pd.DataFrame) -> dict[str, float] | None:
-    """Means of the batches of a ledger; None without enough games in it.
-
-    reply: completion tokens a game. game_s: seconds of a server's busy time, a game. job_s: seconds
-    that a job holds its node without a game. gpus: of a job.
-    """
+    """Means of the batches of a ledger; None without enough games in it."""
     used = rows[(rows.batch != TOTAL) & (rows.games > 0) & (rows.busy_s > 0)]
     of = used.sum(numeric_only=True)
     if of.games < ENOUGH_GAMES:
         return None
     besides = of.start_s + of.idle_s
     return {
-        "games": int(of.games),
-        "batches": len(used),
-        "reply": float(of.completion_tokens / of.games),
-        "game_s": float(of.busy_s / of.games),
-        "job_s": float(besides / of.jobs),
-        "gpus": float(3600 * of.gpu_hours / (of.busy_s + besides)),
+        **{"games": int(of.games), "batches": len(used)},
+        "reply": float(of.completion_tokens / of.games),  # tokens a game
+        "game_s": float(of.busy_s / of.games),  # of a server's busy time, a game
+        "job_s": float(besides / of.jobs),  # that a job holds its node without a game
+        "gpus": float(3600 * of.gpu_hours / (of.busy_s + besides)),  # of a job
     }
 
 
@@ -96,6 +91,7 @@ def forecast(settings: Settings, report: Report, *, now: float | None = None) ->
     found = {model: counter.open_games(model) for models in batches for model in models}
     asked = [(model, *one) for model, (prompts, _) in found.items() for one in prompts]
     sizes = sorted(tokens for _, _, tokens in asked)
+    games = [sum(len(found[model][0]) for model in models) for models in batches]
     told = Forecast(
         bench=settings.bench,
         judge=judge["name"],
@@ -113,28 +109,27 @@ def forecast(settings: Settings, report: Report, *, now: float | None = None) ->
         prompt=prompt_differences(settings),
         jobs=len(batches),
         prompt_tokens=sum(sizes),
+        **_needs(settings, games, now),
     )
-    accounts, _ = account(
-        read_batches(settings.root)
-    )  # without them a job's first seconds are not known
-    if rates := measured(ledger(settings.root, now, accounts=accounts)):
-        games = [sum(len(found[model][0]) for model in models) for models in batches]
-        held = [rates["job_s"] + number * rates["game_s"] for number in games]
-        hours, price = sum(held) / 3600 * rates["gpus"], settings.gpu_hour_cost
-        told = replace(
-            told,
-            completion_tokens=round(told.games * rates["reply"]),
-            held_s=sum(held),
-            longest_s=max(held, default=0.0),
-            gpu_hours=hours,
-            cost=None if price is None else hours * price,
-            rates=rates,
-        )
     notes = [*_notes(settings, told)]
     if later := later.intersection(report.ready):
         more = counted(sum(report.games[model] for model in later), "game")
         notes.append(f"{more} more, of {counted(len(later), 'model')} whose answers are made first")
     return replace(told, notes=tuple(notes))
+
+
+def _needs(settings: Settings, games: Sequence[int], now: float) -> dict[str, Any]:
+    """What jobs of so many games need by the rates of earlier ones; {} where there are none."""
+    accounts, _ = account(read_batches(settings.root))  # know the first seconds of a job
+    if not (rates := measured(ledger(settings.root, now, accounts=accounts))):
+        return {}
+    held = [rates["job_s"] + number * rates["game_s"] for number in games]
+    hours, price = sum(held) / 3600 * rates["gpus"], settings.gpu_hour_cost
+    return {
+        **{"rates": rates, "completion_tokens": round(sum(games) * rates["reply"])},
+        **{"held_s": sum(held), "longest_s": max(held, default=0.0), "gpu_hours": hours},
+        "cost": None if price is None else hours * price,
+    }
 
 
 def _notes(settings: Settings, told: Forecast) -> Iterator[str]:
@@ -143,10 +138,9 @@ def _notes(settings: Settings, told: Forecast) -> Iterator[str]:
     if (told.longest_s or 0) > 60 * minutes:
         capped = minutes == settings.walltime["max_minutes"]
         advice = "" if capped else "raise walltime.minutes_per_model, or "
-        yield (
-            f"the longest job needs {duration(told.longest_s)}, more than the "
-            f"{duration(60 * minutes)} of walltime it will ask for: {advice}lower batch_size"
-        )
+        longest, asked = duration(told.longest_s), f"{duration(60 * minutes)} of walltime"
+        text = f"the longest job needs {longest}, more than the {asked} it will ask for: "
+        yield f"{text}{advice}lower batch_size"
     needs = {"games": told.games, "gpu_hours": told.gpu_hours}
     needs |= {"tokens": told.prompt_tokens + (told.completion_tokens or 0)}
     for kind, limit in settings.budget.items():
@@ -161,9 +155,8 @@ def keep(found: Forecast, layout: Layout, now: float) -> None:
 
 
 def against_used(layout: Layout, now: float, price: float | None) -> list[tuple[str, Any, Any]]:
-    """(what, forecast, used since) of the last forecast that was kept.
-
-    Raises DataError where there is none, or no batch has begun since.
+    """(what, forecast, used since) of the last forecast that was kept; DataError without one, or
+    where no batch has begun since.
     """
     told = read_json(layout.forecast) or {}
     since = number_of(told.get("time"))

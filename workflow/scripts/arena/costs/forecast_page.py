@@ -5,7 +5,7 @@ from textwrap import wrap
 
 from arena.costs.forecast import Forecast
 from arena.support.humanize import count, counted, duration
-from arena.support.table import Column, Style, table
+from arena.support.table import lay_out
 
 WIDTH = 80  # of a terminal as it opens, and of a log
 SHOWN = 5  # questions that are too long, by name
@@ -34,9 +34,8 @@ def _prompts(told: Forecast) -> Iterator[str]:
     name, _, correction = told.counter.partition(", times ")
     name = name.split(" (")[0] + (f", times {correction}" if correction else "")
     yield f"{told.median:,} tokens (median), longest {told.longest:,}; counted by {name}"
-    room = (
-        f"the context of {told.context or 0:,} ({told.context_from}) less {told.reply:,} of reply"
-    )
+    context = f"the context of {told.context or 0:,} ({told.context_from})"
+    room = f"{context} less {told.reply:,} of reply"
     if told.context is None:
         yield "the judge's context is unknown: set judge.context to have lengths checked"
     elif not told.too_long:
@@ -60,24 +59,17 @@ def _needs(told: Forecast) -> Iterator[str]:
         f"{jobs}, {duration(told.held_s)} in all, the longest {duration(told.longest_s)}: "
         f"{told.gpu_hours:,.1f} GPU hours{cost}"
     )
-    games, number = told.rates["games"], told.rates["batches"]
-    batches = f"{number} earlier batch{'es' * (number > 1)}"
-    yield f"rates measured on {games:,} games of {batches} of this judge"
+    batches = f"{(number := told.rates['batches'])} earlier batch{'es' * (number > 1)}"
+    yield f"rates measured on {told.rates['games']:,} games of {batches} of this judge"
 
 
 def side_by_side(lines: Iterable[tuple[str, float | None, float | None]]) -> str:
     """Forecast and use in two columns, and use as a share of the forecast."""
-    columns = [
-        Column("", lambda line: line[0], right=False),
-        Column("forecast", lambda line: _number(line[1])),
-        Column("used", lambda line: _number(line[2])),
-        Column("used/forecast", lambda line: _number(_ratio(*line[1:]))),
-    ]
-    return "\n".join(table(columns, lines, Style()))
-
-
-def _ratio(told: float | None, used: float | None) -> float | None:
-    return used / told if told and used is not None else None
+    rows = [["", "forecast", "used", "used/forecast"]]
+    for what, told, used in lines:
+        ratio = used / told if told and used is not None else None
+        rows.append([what, *map(_number, (told, used, ratio))])
+    return "\n".join(lay_out(rows))
 
 
 def _number(value: float | None) -> str:

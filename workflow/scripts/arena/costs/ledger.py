@@ -103,12 +103,10 @@ def _games(root: Path, batches: Sequence[Batch], now: float) -> pd.DataFrame:
             if not line.attempts or end is None:
                 continue
             again, asked = calls.again(line), calls.of(line)
-            name = next((name for start, stop, name in times if start <= end <= stop), None)
-            if name is not None:
-                begin = end - (line.seconds or 0)
+            if name := next((name for start, stop, name in times if start <= end <= stop), None):
                 tokens = map(line.tokens, ("prompt", "cached", "completion"))
                 counts = (1, *tokens, int(line.state != "ok"), int(again), asked - 1)
-                found.append((name, begin, end, *counts))
+                found.append((name, end - (line.seconds or 0), end, *counts))
     return pd.DataFrame(found, columns=["batch", "begin", "end", *_OF_GAMES])
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from arena.pages.html import Cell, Column, Page, Part, Stretch, Tab, Table, TableRow, word
+from arena.pages.html import Cell, Page, Part, Stretch, Tab, Value, number, plain_table
 
 # column of the ledger -> heading, what it means
 _HEADINGS = {
@@ -34,18 +34,16 @@ _STRETCHES = {"start_s": "starting", "busy_s": "busy", "idle_s": "idle"}
 def ledger_page(rows: pd.DataFrame, title: str, notes: Sequence[str] = ()) -> Page:
     """A sortable row a batch and the total, which the last of `rows` is."""
     shown = [column for column in _HEADINGS if column != "cost" or rows.cost.notna().any()]
-    heads = {column: _HEADINGS[column] for column in shown}
-    columns = [
-        Column(name, key in ("batch", "source"), hint) for key, (name, hint) in heads.items()
-    ]
-    columns.insert(1, Column("Time held", hint="point at a stretch to read its seconds"))
-    *batches, total = (_line(row, shown) for row in rows.to_dict("records"))
-    part = Part(key=list(_STRETCHES.values()), table=Table(columns, batches, total=total))
+    batch, *others = (_HEADINGS[column] for column in shown)
+    columns = dict([batch, ("Time held", "point at a stretch to read its seconds"), *others])
+    lines = [_line(row, shown) for row in rows.to_dict("records")]
+    table = plain_table(columns, lines, total=True)
     about = "One row for each batch of models that shared a judge server."
+    part = Part(key=list(_STRETCHES.values()), table=table)
     return Page(title, about, notes, [Tab("ledger", [part])])
 
 
-def _line(row: Mapping[str, Any], columns: Sequence[str]) -> TableRow:
+def _line(row: Mapping[str, Any], columns: Sequence[str]) -> list[Value]:
     batch, *cells = (_cell(column, row[column]) for column in columns)
     held = sum(row[column] for column in _STRETCHES)
     stretches = [
@@ -53,12 +51,10 @@ def _line(row: Mapping[str, Any], columns: Sequence[str]) -> TableRow:
         for column, name in _STRETCHES.items()
         if held
     ]
-    return TableRow([batch, Cell("", held, stretches=stretches), *cells])
+    return [batch, Cell("", held, stretches=stretches), *cells]
 
 
-def _cell(column: str, value: str | float) -> Cell:
+def _cell(column: str, value: str | float) -> Value:
     if isinstance(value, str):
-        return word(value)
-    if pd.isna(value):
-        return Cell("–")
-    return Cell(f"{value:,.{2 if column in ('gpu_hours', 'cost') else 0}f}", value)
+        return value
+    return number(None if pd.isna(value) else value, 2 if column in ("gpu_hours", "cost") else 0)

@@ -65,12 +65,9 @@ class PromptCounter:
         return [(game.uid, tokens[game.uid]) for game in games]
 
     def _games(self, model: str) -> tuple[list[Game], Replayed]:
-        answers, path = (
-            read_answers(self._settings.answer(model)).answers,
-            self._layout.journal(model),
-        )
-        reference = self._opponents.get(self._params.reference or "")
-        games = plan_games(self._params, self._questions, answers, self._opponents, reference)
+        answers = read_answers(self._settings.answer(model)).answers
+        path = self._layout.journal(model)
+        games = plan_games(self._params, self._questions, answers, self._opponents)
         journal = Replayed(read_records(path) if path.exists() else ())
         reparse(journal, self._params)
         return games, journal

@@ -1,6 +1,5 @@
 """What a run must know of an answer file, and a memory of it, so that a warm start reads none."""
 
-import contextlib
 import hashlib
 import os
 from collections import Counter
@@ -44,21 +43,19 @@ class Facts:
 
 
 def facts_of(file: AnswerFile, questions: Sequence[Question]) -> Facts:
-    """Count what is there and what is wrong; pure."""
     answers = [file.answers.get(question.uid) for question in questions]
     there = [answer for answer in answers if answer is not None]
-    unreadable = file.problems_of("unreadable")
-    others = file.problems_of("other_model")
+    first = next(iter(file.unreadable), None)
     return Facts(
         answers=len(there),
         missing=tuple(position for position, answer in enumerate(answers) if answer is None),
-        duplicates=len(file.problems_of("duplicate")),
+        duplicates=file.duplicates,
         empty=sum(answer.is_empty for answer in there),
         cut=count_cut(there),
-        unreadable=len(unreadable),
+        unreadable=len(file.unreadable),
         strange=len(file.answers) - len(there),
-        first_unreadable=(unreadable[0].line, unreadable[0].message) if unreadable else None,
-        other_model=others[0].message if others else None,
+        first_unreadable=(first.number, str(first.error)) if first else None,
+        other_model=file.other_model,
     )
 
 
@@ -92,8 +89,8 @@ class FactsMemory:
     Facts belong to the questions they were counted against: others, and all files are read anew.
     """
 
-    def __init__(self, path: str | Path | None, questions: Sequence[Question]) -> None:
-        self.path = Path(path) if path else None
+    def __init__(self, path: Path, questions: Sequence[Question]) -> None:
+        self.path = path
         self.read = 0  # answer files read, not remembered
         self._questions = questions
         uids = "\0".join(question.uid for question in questions)
@@ -101,9 +98,7 @@ class FactsMemory:
         self._files: dict[str, tuple[int, int, int, Facts]] = {}
         # What cannot be read is made anew, at the price of reading once.
         with suppress(FileNotFoundError, ValueError):
-            self._files = (
-                _MEMORY.decode(self.path.read_bytes()).get(self._key, {}) if self.path else {}
-            )
+            self._files = _MEMORY.decode(self.path.read_bytes()).get(self._key, {})
 
     def facts(self, path: str | Path) -> Facts | None:
         """The facts of an answer file, None where there is no such file. DataError: unreadable."""
@@ -123,7 +118,7 @@ class FactsMemory:
 
     def save(self) -> None:
         """Write the memory if it holds something new."""
-        if self.path and self.read:
+        if self.read:
             content = msgspec.to_builtins({self._key: self._files})
-            with contextlib.suppress(OSError):  # read-only: only the next start is slower
+            with suppress(OSError):  # read-only: only the next start is slower
                 write_atomic(self.path, dump_line(content))

@@ -33,66 +33,47 @@ class Answer:
         return not text or text == FAILED_GENERATION
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something wrong with one line. kind: `unreadable`, `duplicate` or `other_model`."""
-
-    line: int
-    kind: str
-    message: str
-
-
-def left_out(path: str | Path, problems: Sequence[Problem]) -> list[str]:
+def left_out(path: str | Path, lines: Sequence[Line]) -> list[str]:
     """A note on the lines of a file that could not be read; none where there are none."""
-    if not problems:
+    if not lines:
         return []
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return [f"{path}:{problems[0].line}: line left out{more}: {problems[0].message}"]
+    more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+    return [f"{path}:{lines[0].number}: line left out{more}: {lines[0].error}"]
 
 
 @dataclass(slots=True)
 class AnswerFile:
-    """The answers of a file by question; `model` is the file's name, which is the model's.
+    """The answers of a file by question; of two answers to one question the last counts, as in
+    Arena-Hard-Auto.
 
-    Of two answers to one question the last counts, as in Arena-Hard-Auto.
+    unreadable: lines, each with its reason. duplicates: lines that repeat a question. other_model:
+    a note where a line names another model than the file, whose name counts.
     """
 
-    path: Path
-    model: str
     answers: dict[str, Answer] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-
-    def problems_of(self, kind: str) -> list[Problem]:
-        return [problem for problem in self.problems if problem.kind == kind]
+    unreadable: list[Line] = field(default_factory=list)
+    duplicates: int = 0
+    other_model: str | None = None
 
 
 def read_answers(path: str | Path) -> AnswerFile:
-    """Read an answer file; bad lines are listed in `problems`, never raised.
+    """Read an answer file; bad lines are listed in `unreadable`, never raised.
 
     Shapes: `messages[-1].content.answer` (or `content` itself as text or as a list of text parts)
     and the older `choices[0].turns[0].content`. Raises DataError where the file cannot be opened.
     """
-    path = Path(path)
-    result = AnswerFile(path, path.name.removesuffix(".jsonl"))
+    result, model = AnswerFile(), Path(path).name.removesuffix(".jsonl")
     for line in iter_lines(path):
         try:
             answer = _answer(line)
         except ValueError as error:
-            result.problems.append(Problem(line.number, "unreadable", str(error)))
+            result.unreadable.append(Line(line.number, None, str(error)))
             continue
-        if earlier := result.answers.get(answer.uid):
-            same = "the same text" if earlier.text == answer.text else "another text"
-            message = (
-                f"question {answer.uid!r} is already answered in line {earlier.line} ({same}); the "
-                "last one counts"
-            )
-            result.problems.append(Problem(line.number, "duplicate", message))
+        result.duplicates += answer.uid in result.answers
         result.answers[answer.uid] = answer
         # Once a file: a renamed file names another model in its lines, and so does a mix-up.
-        name = _model(line)
-        if name not in (None, result.model) and not result.problems_of("other_model"):
-            message = f"the line names the model {name!r}; the file's name counts"
-            result.problems.append(Problem(line.number, "other_model", message))
+        if not result.other_model and (name := _model(line)) not in (None, model):
+            result.other_model = f"the line names the model {name!r}; the file's name counts"
     return result
 
 

@@ -2,15 +2,13 @@
 
 import re
 
+from arena.data.verdict import compile_pattern
 from arena.support.errors import ConfigError
 
 
 def compile_steps(pattern: str) -> re.Pattern:
     """Return the pattern of checkpoint names; it must have a group `step` and may have `run`."""
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise ConfigError(f"steps: {pattern!r} is not a regular expression: {error}") from error
+    compiled = compile_pattern(pattern, "steps")
     if "step" not in compiled.groupindex:
         raise ConfigError(
             f"steps: {pattern!r} has no group `step`; write for example "

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from arena.data.answers import Answer
-from arena.data.prompts import ANY_CATEGORY, Prompts, fill, messages
+from arena.data.prompts import Prompts, fill, messages, of_category
 from arena.data.questions import Question
 from arena.data.verdict import DEFAULT_PATTERNS, parse_verdict
 from arena.support.errors import ConfigError
@@ -29,12 +29,7 @@ class AskAgain:
 
     times: int = 0
     max_tokens: int | None = None
-    seed: int | None = None
-
-    def changes(self, number: int) -> dict[str, int]:
-        """Request fields that differ in the `number`-th repetition, from 1."""
-        changed = {} if self.max_tokens is None else {"max_tokens": self.max_tokens}
-        return changed if self.seed is None else changed | {"seed": self.seed + number - 1}
+    seed: int | None = None  # of the first repetition; each adds 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +92,8 @@ class GameSettings:
         return cls(
             judge=plain["judge"],
             sampling=_sampling(plain),
-            baseline=_by_category(plain["baseline"]),
-            prompts=Prompts(_by_category(plain["system_prompt"]), plain["prompt_template"]),
+            baseline=plain["baseline"],
+            prompts=Prompts(plain["system_prompt"], plain["prompt_template"]),
             patterns=tuple(plain.get("patterns") or DEFAULT_PATTERNS),
             reference=plain.get("reference") or None,
             ask_again=AskAgain(**plain.get("ask_again") or {}),
@@ -115,7 +110,7 @@ class GameSettings:
 
     def baseline_of(self, category: str) -> str:
         """The model that a category's answers are compared with."""
-        if found := self.baseline.get(category) or self.baseline.get(ANY_CATEGORY):
+        if found := of_category(self.baseline, category):
             return found
         raise ConfigError(
             f"no baseline for the category {category!r}; there are baselines for "
@@ -126,30 +121,25 @@ class GameSettings:
         """SHA-256 of all that determines the reply: judge (a toy is another one), messages,
         sampling, and nothing else.
         """
-        content: dict[str, Any] = {
-            "judge": self.judge,
-            "messages": asked,
-            "sampling": self.sampling,
-        }
-        more: dict[str, Any] = {
-            "toy": self.toy,
-            "served_as": self.served_as,
-            "fold_system": self.fold_system,
-        }
-        content |= {key: value for key, value in more.items() if value}
+        content = {"judge": self.judge, "messages": asked, "sampling": self.sampling}
+        # Left out where they are not set: the digests of before.
+        more = ("toy", "served_as", "fold_system")
+        content |= {key: value for key in more if (value := getattr(self, key))}
         text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         # Lone surrogates, which some answers hold, have no UTF-8 form of their own.
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def request(self, game: Game, again: int = 0) -> dict[str, Any]:
         """The request's body; `again` is the number of the repetition (0: the first asking)."""
-        changed = self.ask_again.changes(again) if again else {}
-        if "max_tokens" in changed and "max_completion_tokens" in self.sampling:
-            changed["max_completion_tokens"] = changed.pop("max_tokens")
-        asked = game.messages
+        asked, sampling = game.messages, dict(self.sampling)
+        if again and self.ask_again.max_tokens is not None:
+            newer = "max_completion_tokens" in sampling
+            sampling["max_completion_tokens" if newer else "max_tokens"] = self.ask_again.max_tokens
+        if again and self.ask_again.seed is not None:
+            sampling["seed"] = self.ask_again.seed + again - 1
         if self.fold_system:
             asked = [{"role": "user", "content": "\n\n".join(part["content"] for part in asked)}]
-        return {"model": self.judge, "messages": asked, **self.sampling, **changed}
+        return {"model": self.judge, "messages": asked, **sampling}
 
     def control(self, like: Game) -> Game:
         """A game of a few words with the system prompt, template and sampling of another one.
@@ -174,38 +164,28 @@ def plan_games(
     settings: GameSettings,
     questions: Iterable[Question],
     answers: Mapping[str, Answer],
-    baseline_answers: Mapping[str, Mapping[str, Answer]],
-    reference_answers: Mapping[str, Answer] | None = None,
+    others: Mapping[str, Mapping[str, Answer]],
 ) -> list[Game]:
     """The games of a model, question by question, both games of a question side by side.
 
-    baseline_answers: baseline model -> its answers by uid. Questions that the model, its baseline
-    or the reference has not answered are left out.
+    others: baseline model, or reference -> its answers by uid. Questions that the model, its
+    baseline or the reference has not answered are left out.
     """
     games: list[Game] = []
-    prompts = settings.prompts
-    wanted = settings.reference and prompts.wants_reference
+    wanted = settings.reference and settings.prompts.wants_reference
     for position, question in enumerate(questions):
         ours = answers.get(question.uid)
         baseline = settings.baseline_of(question.category)
-        theirs = baseline_answers.get(baseline, {}).get(question.uid)
-        reference = (reference_answers or {}).get(question.uid)
+        theirs = others.get(baseline, {}).get(question.uid)
+        reference = others.get(settings.reference or "", {}).get(question.uid)
         if ours is None or theirs is None or (wanted and reference is None):
             continue
-        for index, (first, second) in enumerate(((theirs, ours), (ours, theirs))):
-            texts = (
-                question.prompt,
-                first.text,
-                second.text,
-                reference.text if reference else None,
-            )
-            asked = messages(prompts, question.category, *texts)
+        shown = reference.text if reference else None
+        for index, pair in enumerate(((theirs, ours), (ours, theirs))):
+            a, b = (answer.text for answer in pair)
+            asked = messages(settings.prompts, question.category, question.prompt, a, b, shown)
             games.append(Game(question.uid, position, index, asked, settings.digest(asked)))
     return games
-
-
-def _by_category(value: str | Mapping[str, str]) -> dict[str, str]:
-    return {ANY_CATEGORY: value} if isinstance(value, str) else dict(value)
 
 
 def _sampling(plain: Mapping[str, Any]) -> dict[str, Any]:

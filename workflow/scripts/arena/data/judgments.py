@@ -1,4 +1,4 @@
-"""Judgment files: every shape in use is read, one shape is written.
+"""Judgment files: every shape in use is read; the first is written (arena.journals.replay).
 
     {uid, category, judge, model, baseline, games: [{score, judgment: {answer}, prompt}, ...]}
     {question_id, model, judge, games: [{score, judgment: "text", user_prompt}, ...]}
@@ -9,7 +9,7 @@ Only the few keys that votes need are decoded; replies and prompts stay bytes un
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,9 @@ from typing import Any
 import msgspec
 
 from arena.data import game_state
-from arena.data.answers import Problem
-from arena.data.questions import Question
 from arena.data.verdict import DEFAULT_PATTERNS, LABELS_OF, as_label, parse_verdict
 from arena.support.errors import DataError
-from arena.support.jsonl import parse_line, refuse_odd_file
+from arena.support.jsonl import Line, parse_line, refuse_odd_file
 
 # How a game ended; only "ok" votes. "null" is a failed call of Arena-Hard-Auto.
 STATES = (*game_state.STATES, "null")
@@ -39,11 +37,6 @@ class _Game(msgspec.Struct):
     prompt: msgspec.Raw = _NOTHING
 
 
-class _Message(msgspec.Struct):
-    role: Any = None
-    content: Any = None
-
-
 class _Line(msgspec.Struct):
     uid: str | int | None = None
     question_id: str | int | None = None
@@ -56,14 +49,12 @@ class _Line(msgspec.Struct):
 
 _DECODER = msgspec.json.Decoder(_Line)
 _ANY = msgspec.json.Decoder()
-_MESSAGES = msgspec.json.Decoder(list[_Message])
+_MESSAGES = msgspec.json.Decoder(list[dict[str, Any]])
 
 
 @dataclass(slots=True)
 class GameResult:
-    """One game: `score` is a known label or None."""
-
-    score: str | None
+    score: str | None  # a known label
     state: str
     finish_reason: str | None
     toy: bool
@@ -82,7 +73,7 @@ class GameResult:
             messages = _MESSAGES.decode(self._prompt)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return []
-        return [(str(one.role), str(one.content)) for one in messages]
+        return [(str(one.get("role")), str(one.get("content"))) for one in messages]
 
     @property
     def system_prompt(self) -> str | None:
@@ -111,7 +102,7 @@ def read_judgments(
     *,
     rule: str = "v2.0",
     patterns: Sequence[str] = DEFAULT_PATTERNS,
-    problems: list[Problem] | None = None,
+    problems: list[Line] | None = None,
 ) -> Iterator[JudgmentLine]:
     """Yield the lines of a judgment file in file order.
 
@@ -138,35 +129,7 @@ def read_judgments(
                 if problems is None:
                     message = f"{path}:{number}: {error}; repair the line or remove it"
                     raise DataError(message) from error
-                problems.append(Problem(number, "unreadable", str(error)))
-
-
-def judgment_line(
-    question: Question,
-    judge: str,
-    model: str,
-    baseline: str,
-    games: Sequence[Mapping[str, Any] | None],
-) -> dict[str, Any]:
-    """One line of a judgment file in the first shape.
-
-    games: two dicts made by `game_dict`, or None for a game that was not played.
-    """
-    return {
-        "uid": question.uid,
-        "category": question.category,
-        "judge": judge,
-        "model": model,
-        "baseline": baseline,
-        "games": [None if game is None else dict(game) for game in games],
-    }
-
-
-def game_dict(
-    score: str | None, answer: str | None, prompt: Sequence[Any] | None, **extra: Any
-) -> dict[str, Any]:
-    """One game in the first shape, then `extra` (finish_reason, state, usage, toy)."""
-    return {"score": score, "judgment": {"answer": answer}, "prompt": prompt, **extra}
+                problems.append(Line(number, None, str(error)))
 
 
 def _decode(number: int, raw: bytes) -> _Line:

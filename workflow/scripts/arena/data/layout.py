@@ -42,7 +42,6 @@ class Layout:
         return self.root / "batches" / f"{run}.stop.json"
 
     def played(self, batch: str) -> Path:
-        """A line a model; Snakemake removes it."""
         return self.root / "played" / batch
 
     def journal(self, model: str) -> Path:
@@ -70,7 +69,6 @@ class Layout:
         return self.logs(batch) / "status.json"
 
     def log(self, batch: str) -> Path:
-        """What the batch's program says."""
         return self.logs(batch) / "gen_judgment.log"
 
     def server_log(self, batch: str) -> Path:

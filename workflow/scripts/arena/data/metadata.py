@@ -60,7 +60,7 @@ def count_metadata(text: str, token_len: int | None = None) -> dict[str, Any]:
         for kind, patterns in _COUNTED.items()
     }
     return {
-        "token_len": count_tokens(text) if token_len is None else token_len,
+        "token_len": token_counter()[0](text) if token_len is None else token_len,
         "header_count": {f"h{level}": headers[level] for level in range(1, 7)},
         **counts,
     }
@@ -86,11 +86,6 @@ def complete_metadata(text: str, given: dict[str, Any] | None) -> dict[str, Any]
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int | float) and 0 <= value < math.inf
-
-
-def count_tokens(text: str) -> int:
-    """The number of tokens of a text, by the best counter at hand (see `token_counter`)."""
-    return token_counter()[0](text)
 
 
 @functools.cache

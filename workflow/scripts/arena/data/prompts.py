@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 from arena.support.errors import ConfigError
 from arena.support.files import read_text
 from arena.support.names import did_you_mean
 
+T = TypeVar("T")
 ANY_CATEGORY = "*"
 
 # Arena-Hard v0.1's names of the same things.
@@ -45,14 +47,18 @@ class Prompts:
 
     def system_of(self, category: str) -> str:
         """The system prompt of a category; ConfigError where there is none."""
-        for name in (category, ANY_CATEGORY):
-            if name in self.system:
-                return self.system[name]
+        if found := of_category(self.system, category):
+            return found
         raise ConfigError(
             f"no system prompt for the category {category!r}; there are prompts for "
             f"{', '.join(sorted(self.system))}{did_you_mean(category, self.system)}. "
             "Set judge.system_prompt"
         )
+
+
+def of_category(by_category: Mapping[str, T], category: str) -> T | None:
+    """The category's own entry, else that of "*"."""
+    return by_category.get(category) or by_category.get(ANY_CATEGORY)
 
 
 def check_template(template: str, *, where: str = "judge.prompt_template") -> str:

@@ -20,7 +20,7 @@ LABELS = frozenset(VERDICTS) | frozenset(_ALIASES)
 LABELS_OF = {"v0.1": frozenset(VERDICTS), "v2.0": LABELS}
 
 DEFAULT_PATTERNS = (r"\[\[([AB<>=]+)\]\]", r"\[([AB<>=]+)\]")
-RULES = ("v0.1", "v2.0")
+RULES = tuple(LABELS_OF)
 
 # Names of tags in whose likes models think: <think>, <seed:think>, <longcat_think>, <reasoning>.
 _NAME = (
@@ -63,8 +63,7 @@ def parse_verdict(
     rule "v2.0": the reply is upper-cased; the first pattern that finds a label decides, by the last
     one that it finds: code such as `arr[b]` hides no verdict. rule "v0.1": only the first pattern
     counts, the reply is taken as it is, and all of its matches must be equal. A label that the rule
-    does not know is none. Thoughts are not read
-    (see `without_thoughts`).
+    does not know is none. Thoughts are not read (see `without_thoughts`).
     """
     if rule not in RULES:
         raise ConfigError(f"rule: {rule!r} is not one of {', '.join(RULES)}")
@@ -150,11 +149,9 @@ def _matches(pattern: str, text: str) -> list[str]:
 
 
 @lru_cache(maxsize=32)  # a run uses two or three patterns
-def compile_pattern(pattern: str) -> re.Pattern:
+def compile_pattern(pattern: str, where: str = "judge.patterns") -> re.Pattern:
     """The pattern, compiled once; ConfigError where it is no regular expression."""
     try:
         return re.compile(pattern)
     except re.error as error:
-        raise ConfigError(
-            f"judge.patterns: {pattern!r} is not a regular expression: {error}"
-        ) from error
+        raise ConfigError(f"{where}: {pattern!r} is not a regular expression: {error}") from error

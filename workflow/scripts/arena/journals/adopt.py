@@ -7,7 +7,7 @@ the game as it would be asked today, with 0 attempts, so that it counts as playe
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -25,7 +25,7 @@ from arena.journals.journal import NO_TOKENS, Journal, Record, read_records
 from arena.journals.lock import Lock
 from arena.setup.settings import Settings
 from arena.support.coerce import text_of
-from arena.support.errors import ArenaError, DataError, JournalError
+from arena.support.errors import ArenaError, DataError, JournalError, os_errors_as
 from arena.support.humanize import counted
 from arena.support.jsonl import Line, iter_lines
 
@@ -124,22 +124,19 @@ def adopt_all(campaign: Settings, *, dry_run: bool = False) -> Iterator[Adopted 
         except DataError as error:
             yield DataError(f"{path} cannot be adopted without the answers it is about: {error}")
             continue
-        reference = others.get(settings.reference or "")
-        games = plan_games(settings, questions, answers, others, reference)
-        take = partial(
-            adopt, path, model=model, settings=settings, games=games, categories=categories
-        )
+        games = plan_games(settings, questions, answers, others)
+        take = partial(adopt, path, model, settings, games, categories)
         digests = {game.digest for game in games}
         if dry_run:
             records = read_records(journal_path) if journal_path.exists() else ()
             known = digests & {record.digest for record in records}
-            yield take(known=known, append=lambda _: None)
+            yield take(known, lambda _: None)
             continue
         try:
             with Lock(journal_path) as lock:
                 lock.acquire()
                 with Journal(journal_path, digests) as journal:
-                    result = take(known=journal.records.keys(), append=journal.append)
+                    result = take(set(journal.records), journal.append)
                     journal.sync()
                     result.moved_to = move_aside(path, layout.adopted, now)
         except JournalError as error:
@@ -150,23 +147,21 @@ def adopt_all(campaign: Settings, *, dry_run: bool = False) -> Iterator[Adopted 
 
 def adopt(
     path: Path,
-    *,
     model: str,
     settings: GameSettings,
     games: Sequence[Game],
     categories: Mapping[str, str],
-    known: Set[str],
+    known: set[str],
     append: Callable[[Record], None],
 ) -> Adopted:
     """Take a judgment file's games into a journal.
 
-    games: all games of the model as they would be asked now. categories: uid -> category. known:
-    digests that the journal holds. append: writes a line to it.
+    games: all of the model as they would be asked now. known: digests that the journal holds, to
+    which those taken are added. append: writes a line to it.
     """
     result = Adopted(model, path, len(games))
     planned = {game.key: game for game in games}
     stamp = datetime.fromtimestamp(path.stat().st_mtime).astimezone()
-    known = set(known)
     for line in iter_lines(path):
         plain = line.obj or {}
         uid, stored = line_uid(plain), plain.get("games")
@@ -202,13 +197,8 @@ def _foreign_line(
     against it."""
     if uid not in categories:
         return "question"
-    for key, ours in (
-        ("baseline", settings.baseline_of(categories[uid])),
-        ("judge", settings.judge),
-    ):
-        if plain.get(key) and plain[key] != ours:
-            return key
-    return ""
+    ours = {"baseline": settings.baseline_of(categories[uid]), "judge": settings.judge}
+    return next((key for key, name in ours.items() if (plain.get(key) or name) != name), "")
 
 
 def _record(
@@ -285,9 +275,7 @@ def move_aside(path: Path, folder: Path, when: datetime) -> Path:
     target = folder / f"{stem}.jsonl"
     if target.exists():
         raise JournalError(f"{target} is there already; move it away and start again")
-    try:
+    with os_errors_as(JournalError, f"{path}: cannot be moved to {target}"):
         folder.mkdir(parents=True, exist_ok=True)
         shutil.move(path, target)
-    except OSError as error:
-        raise JournalError(f"{path}: cannot be moved to {target}: {error.strerror}") from error
     return target

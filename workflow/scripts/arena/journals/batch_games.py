@@ -18,19 +18,18 @@ Owner = tuple[str, Game]  # model, game
 
 @dataclass(slots=True)
 class Prompt:
-    """What is asked once. owners: the games that need it, the first of which is charged.
-
-    asked: how often it was asked before, in this run and those that the journals know.
-    """
+    """What is asked once. owners: the games that need it, the first of which is charged."""
 
     game: Game
     owners: list[Owner]
-    asked: int = 0
+    again: int = 0  # times that it was asked before, in this run and those that the journals know
+    calls: int = 0  # since the last line in the journal
+    failures: int = 0  # that may be the game's own fault
 
     @property
-    def order(self) -> tuple[int, int]:
+    def order(self) -> tuple[int, int, str]:
         """Question by question, the first game before the second."""
-        return self.game.position, self.game.index
+        return self.game.position, self.game.index, self.game.digest
 
 
 @dataclass
@@ -45,16 +44,8 @@ class BatchGames:
 
     def __post_init__(self) -> None:
         self._open: dict[str, set[str]] = {model: set() for model in self.games}
-        self._states: dict[str, Counter[str]] = {model: Counter() for model in self.games}
-        self._counted: dict[tuple[str, str, int], str] = {}
+        self._ended: dict[str, dict[tuple[str, int], str]] = {model: {} for model in self.games}
         self.prompts = list(self._plan())
-
-    def _count(self, model: str, game: Game, state: str) -> None:
-        key, states = (model, *game.key), self._states[model]
-        if earlier := self._counted.get(key):
-            states[earlier] -= 1
-        states[state] += 1
-        self._counted[key] = state
 
     def _plan(self) -> Iterator[Prompt]:
         """The prompts to ask, in the order of the questions; what another journal of the batch
@@ -74,7 +65,7 @@ class BatchGames:
             journal = self.journals[model]
             for game in self.games[model]:
                 if record := journal.records.get(game.digest):
-                    self._count(model, game, record.state)
+                    self._ended[model][game.key] = record.state
                 if game.digest not in needed:
                     self._own_line(model, game, journal.records[game.digest])
                 elif game.digest not in journal.records and game.digest in known:
@@ -82,7 +73,7 @@ class BatchGames:
                 else:
                     prompt = by_digest.setdefault(game.digest, Prompt(game, []))
                     prompt.owners.append((model, game))
-                    prompt.asked = max(prompt.asked, journal.times_asked(game.digest))
+                    prompt.again = max(prompt.again, journal.times_asked(game.digest))
                     self._open[model].add(game.digest)
         for prompt in by_digest.values():
             # Who asked before is charged again: its journal counts the calls.
@@ -102,7 +93,7 @@ class BatchGames:
         """Write down a reply. is_final: the prompt will not be asked again. JournalError."""
         (payer, game), *others = prompt.owners
         self.journals[payer].append(record)
-        self._count(payer, game, record.state)
+        self._ended[payer][game.key] = record.state
         if is_final:
             self._settle(prompt, record, others)
 
@@ -115,16 +106,16 @@ class BatchGames:
                 if not self._open[model]:
                     self.completed(model)
 
-    def settle_rest(self, prompts: Iterable[Prompt]) -> None:
+    def settle_rest(self) -> None:
         """No prompt is asked any more: those that have a reply, though no verdict, keep it."""
-        for prompt in prompts:
+        for prompt in self.prompts:
             if record := self.record_of(prompt):
                 self._settle(prompt, record, prompt.owners)
 
     def _own_line(self, model: str, game: Game, record: Record) -> None:
         """A line of its own for each game that shares its prompt with another one."""
-        self._count(model, game, record.state)
-        if self.journals[model].holds(game.digest, game.uid, game.index):
+        self._ended[model][game.key] = record.state
+        if (game.digest, *game.key) in self.journals[model].held:
             return
         reason = f"the same prompt as game {record.game} of {record.uid}"
         line = replace(record, uid=game.uid, game=game.index, reason=reason)
@@ -133,17 +124,17 @@ class BatchGames:
 
     def states(self, model: str) -> Counter[str]:
         """Of the model's games that have ended."""
-        return self._states[model]
+        return Counter(self._ended[model].values())
 
     def total(self) -> int:
         return sum(len(games) for games in self.games.values())
 
     def played(self) -> int:
-        return len(self._counted)
+        return sum(map(len, self._ended.values()))
 
     def left(self, model: str) -> int:
         """Games of a model without a state; those to be asked again for a verdict have one."""
-        return len(self.games[model]) - self._states[model].total()
+        return len(self.games[model]) - len(self._ended[model])
 
     def is_whole(self, model: str) -> bool:
         return not self._open[model]

@@ -12,7 +12,7 @@ from arena.data.layout import Layout
 from arena.journals.adopt import move_aside
 from arena.journals.journal import Record, read_records
 from arena.journals.lock import Lock
-from arena.support.errors import JournalError
+from arena.support.errors import JournalError, os_errors_as
 from arena.support.jsonl import Line, iter_lines, write_atomic
 
 
@@ -45,10 +45,8 @@ class Checked:
 def _read(path: Path) -> tuple[list[Record], dict[tuple[str, str, int], Record], list[Line]]:
     """All records, the last one of each game, and the lines that are none. JournalError."""
     flaws: list[Line] = []
-    try:
+    with os_errors_as(JournalError, f"{path}: cannot be read"):
         records = list(read_records(path, flaws))
-    except OSError as error:
-        raise JournalError(f"{path}: cannot be read: {error.strerror}") from error
     return records, {one.key: one for one in records}, flaws
 
 
@@ -94,10 +92,8 @@ def compact(path: Path, *, reopen: Collection[str] = (), judgments: Path | None 
         if judgment and (reopened or _has_games_in(judgment, reopen)):
             aside = move_aside(judgment, Layout(path.parent.parent).reopened, datetime.now())
             said += f", its judgments moved to {aside}"
-        try:
+        with os_errors_as(JournalError, f"{path}: cannot be written"):
             write_atomic(path, (record.line() for record in kept))
-        except OSError as error:
-            raise JournalError(f"{path}: cannot be written: {error.strerror}") from error
     return said
 
 

@@ -8,7 +8,7 @@ the death of a whole node what was not yet put on disk (`sync`). A game is known
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ import msgspec
 from arena.data.game_state import STATES
 from arena.data.games import Game
 from arena.support.coerce import count_of, dict_of, number_of
-from arena.support.errors import JournalError
+from arena.support.errors import JournalError, os_errors_as
 from arena.support.jsonl import Line, dump_line, parse_line
 
 NO_TOKENS = {"prompt": 0, "cached": 0, "completion": 0}
@@ -67,18 +67,9 @@ class Record:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "Record":
-        """Raises JournalError on what is no record, or damaged; other keys are ignored.
-
-        A number that is none, or that nobody could add up, is 0.
-        """
-        usage = dict_of(plain.get("usage"))
-        numbers = {
-            "usage": {key: count_of(usage.get(key)) for key in NO_TOKENS},
-            "attempts": count_of(plain.get("attempts")),
-            "seconds": number_of(plain.get("seconds")) or 0.0,
-        }
+        """Raises JournalError on what is no record, or damaged; other keys are ignored."""
         try:
-            record = msgspec.convert(plain | numbers, cls)
+            record = msgspec.convert(plain | numbers_in(plain), cls)
         except msgspec.ValidationError as error:
             raise JournalError(f"no record of a game: {error}") from error
         if record.state not in STATES or record.game not in (0, 1):
@@ -97,6 +88,16 @@ class Record:
     def is_repeatable(self) -> bool:
         """The judge replied, but without a verdict: another asking may bring one."""
         return self.state in ("unparsed", "truncated")
+
+
+def numbers_in(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers of a line; those that are none, or that nobody could add up, are 0."""
+    usage = dict_of(plain.get("usage"))
+    return {
+        "usage": {key: count_of(usage.get(key)) for key in NO_TOKENS},
+        "attempts": count_of(plain.get("attempts")),
+        "seconds": number_of(plain.get("seconds")) or 0.0,
+    }
 
 
 def record_of(
@@ -155,18 +156,21 @@ def read_records(path: Path | str, flaws: list[Line] | None = None) -> Iterator[
 
 class Replayed:
     """What the lines of a journal say. records: the last line of each digest. asked: how many lines
-    with calls of ours each of them has.
+    with calls of ours each of them has. held: keys of the very games that have a line, since games
+    may share a prompt.
     """
 
     def __init__(self, records: Iterable[Record] = ()):
         self.records: dict[str, Record] = {}
         self.asked: Counter[str] = Counter()
+        self.held: set[tuple[str, str, int]] = set()
         for record in records:
             self._take_in(record)
 
     def _take_in(self, record: Record) -> None:
         self.records[record.digest] = record
         self.asked[record.digest] += record.attempts > 0
+        self.held.add(record.key)
 
     def times_asked(self, digest: str) -> int:
         """How often a game was asked: by us, or once by those whose judgments were adopted."""
@@ -187,33 +191,22 @@ class Journal(Replayed):
         """
         super().__init__()
         self.path = Path(path)
-        self._held: set[tuple[str, str, int]] = set()
         self.flaws: list[Line] = []
-        with contextlib.ExitStack() as undo:
-            try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-                self._file = os.open(self.path, flags, 0o666)
-                undo.callback(os.close, self._file)
-                self.torn = self._drop_torn_tail()
-                self._size = os.fstat(self._file).st_size
-                for record in read_records(self.path, self.flaws):
-                    if digests is None or record.digest in digests:
-                        self._take_in(record)
-            except OSError as error:
-                raise JournalError(
-                    f"{self.path}: the journal cannot be written: {error.strerror}. "
-                    "Games are never played without one"
-                ) from error
+        what, then = "the journal cannot be written", ". Games are never played without one"
+        with contextlib.ExitStack() as undo, self._errors(what, then):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            self._file = os.open(self.path, flags, 0o666)
+            undo.callback(os.close, self._file)
+            self.torn = self._drop_torn_tail()
+            self._size = os.fstat(self._file).st_size
+            for record in read_records(self.path, self.flaws):
+                if digests is None or record.digest in digests:
+                    self._take_in(record)
             undo.pop_all()
 
-    def _take_in(self, record: Record) -> None:
-        super()._take_in(record)
-        self._held.add(record.key)
-
-    def holds(self, digest: str, uid: str, game: int) -> bool:
-        """Whether there is a line of this very game, not only of its prompt."""
-        return (digest, uid, game) in self._held
+    def _errors(self, what: str, then: str = "") -> contextlib.AbstractContextManager[None]:
+        return os_errors_as(JournalError, f"{self.path}: {what}", then)
 
     def _drop_torn_tail(self) -> bool:
         """A last line without its newline: completed if it is a whole record, else cut off."""
@@ -234,7 +227,8 @@ class Journal(Replayed):
         """Write one line. JournalError on a full disk or a second writer; the file stays whole."""
         # A lone surrogate in a reply is kept as the JSON escape that stands for it.
         data = record.line().encode("utf-8", "backslashreplace")
-        try:
+        then = ". Make room and start again: all games before it are kept"
+        with self._errors("a finished game cannot be written", then):
             found = os.fstat(self._file)
             if not found.st_nlink:
                 raise JournalError(
@@ -246,24 +240,20 @@ class Journal(Replayed):
                     f"{self.path}: another process writes this journal too; this one stops. "
                     "Two runs share results_dir: wait for one to end, then start again"
                 )
-            _write_all(self._file, data)
-        except OSError as error:
-            # Shrinking needs no space. Where even that fails, the next start drops a torn line.
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._file, self._size)
-            raise JournalError(
-                f"{self.path}: a finished game cannot be written: {error.strerror}. "
-                "Make room and start again: all games before it are kept"
-            ) from error
+            try:
+                _write_all(self._file, data)
+            except OSError:
+                # Shrinking needs no space. Where even that fails, the next start drops a torn line.
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._file, self._size)
+                raise
         self._size += len(data)
         self._take_in(record)
 
     def sync(self) -> None:
         """Have what was written survive the death of the node; JournalError if it cannot."""
-        try:
+        with self._errors("cannot be put on disk"):
             os.fsync(self._file)
-        except OSError as error:
-            raise JournalError(f"{self.path}: cannot be put on disk: {error.strerror}") from error
 
     def close(self) -> None:
         try:

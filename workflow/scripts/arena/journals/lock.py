@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from arena.support import processes, slurm
-from arena.support.errors import JournalError
+from arena.support.errors import JournalError, os_errors_as
 
 HEARTBEAT = 20.0  # s; a touch of one small file
 TRUSTED = 2 * HEARTBEAT  # s; whose heart beat so lately lives, without asking Slurm
@@ -69,7 +69,7 @@ class Lock:
 
         first: whether this is our first look at it (see `is_alive`).
         """
-        try:
+        with os_errors_as(JournalError, f"{self.path}: the journal cannot be locked"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             while not self._link(self.path):
                 text = _read(self.path)
@@ -81,10 +81,6 @@ class Lock:
                 if holder is not None and is_alive(holder, self.path, ask=first):
                     return holder
                 self._remove_stale(text)
-        except OSError as error:
-            raise JournalError(
-                f"{self.path}: the journal cannot be locked: {error.strerror}"
-            ) from error
         self._beat = threading.Thread(target=self._heartbeat, daemon=True)
         self._beat.start()
         return None
@@ -162,8 +158,7 @@ class Lock:
 
 def read_holder(path: Path) -> Holder | None:
     """Who holds the lock, None where there is none or it cannot be read."""
-    text = _read(path)
-    return None if text is None else _parse(text)
+    return _parse(_read(path) or "")
 
 
 def is_alive(holder: Holder, path: Path, *, ask: bool = False) -> bool:

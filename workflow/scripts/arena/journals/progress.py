@@ -14,10 +14,11 @@ from typing import Annotated
 import msgspec
 
 from arena.data.game_state import STATES
-from arena.support.coerce import count_of, dict_of, number_of
+from arena.journals.journal import numbers_in
+from arena.support.coerce import dict_of
 from arena.support.times import epoch
 
-# What is out of these bounds is read again, as the journal reads it (see `_odd`).
+# What is out of these bounds is read once more, as the journal reads it (see `_odd`).
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
@@ -54,12 +55,8 @@ _decode = msgspec.json.Decoder(Line).decode
 
 
 def _odd(data: bytes) -> Line:
-    """A line with numbers that are none, or that nobody could add up: they are 0."""
     plain = dict_of(json.loads(data))
-    plain["usage"] = {key: count_of(value) for key, value in dict_of(plain.get("usage")).items()}
-    plain["attempts"] = count_of(plain.get("attempts"))
-    plain["seconds"] = number_of(plain.get("seconds"))
-    return msgspec.convert(plain, Line)
+    return msgspec.convert(plain | numbers_in(plain), Line)
 
 
 class Progress:

@@ -191,12 +191,9 @@ class BatchPlan:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt of a batch: a Slurm job or a process. `stop` is None while it runs and where its
-    work was done.
-
-    launched, ready: of the judge, None where no game had to be asked. latest: what an attempt that
-    wrote no end cannot have outlived; derived when read, in no file.
-    """
+    """One attempt of a batch: a Slurm job or a process. stop: None while it runs and where its work
+    was done. launched, ready: of the judge, None where no game had to be asked. latest: what one
+    that wrote no end cannot have outlived; derived when read, in no file."""
 
     batch: str
     run: str | None = None
@@ -287,8 +284,7 @@ class AttemptLog:
 
     def __init__(self, path: Path | None, attempt: Attempt) -> None:
         """path: None keeps no record."""
-        self.path = path
-        self.attempt = attempt
+        self.path, self.attempt = path, attempt
         self._write(_completed(one) for one in self._read())
 
     def note(self, **changes: Any) -> None:
@@ -319,10 +315,8 @@ class AttemptLog:
 
 
 def write_killed(path: Path, pid: int) -> None:
-    """Write the end of the attempt that was process `pid` and was killed.
-
-    Nothing is written where it wrote an end itself, or a later attempt has its record there.
-    """
+    """Write the end of the attempt that was process `pid` and was killed, unless it wrote one
+    itself or a later attempt has its record there."""
     attempts = read_attempts(path)
     if attempts and attempts[-1].pid == pid and attempts[-1].end is None:
         stop = Stop(StopKind.KILLED, "the process of the batch was killed")
@@ -339,8 +333,8 @@ def _write_attempts(path: Path, attempts: list[Attempt]) -> None:
 def read_attempts(path: Path) -> list[Attempt]:
     """All attempts of a batch, oldest first; [] where there is no readable record."""
     plain = read_json(path)
-    all_of_them = [*map(dict_of, list_of(plain.get("earlier"))), plain] if plain else []
-    return [Attempt.from_json(one, path.parent.name) for one in all_of_them]
+    found = [*list_of(plain.get("earlier")), plain] if plain else []
+    return [Attempt.from_json(dict_of(one), path.parent.name) for one in found]
 
 
 def _is_same(one: Attempt, other: Attempt) -> bool:
@@ -350,10 +344,8 @@ def _is_same(one: Attempt, other: Attempt) -> bool:
 
 
 def _completed(former: Attempt) -> Attempt:
-    """An attempt that could not write down its end, with what Slurm's accounting says of it.
-
-    Under proctrack/cgroup Slurm tells only the first process of a job that it will end; all others
-    are killed.
+    """An attempt that could not write down its end, with what Slurm's accounting says of it: under
+    proctrack/cgroup only the first process of a job is told that it will end, others are killed.
     """
     unknown = former.end is None or (former.stop and former.stop.kind is StopKind.KILLED)
     if not unknown or former.job is None or former.start is None:
@@ -376,9 +368,7 @@ def stop_by_slurm(word: str) -> Stop:
 @dataclass(frozen=True)
 class ModelStatus:
     """One model of a batch. games: all that it has. states: of those that have ended, by name.
-
-    stop: why it is not complete, once the batch has given it up or ended.
-    """
+    stop: why it is not complete, once the batch has given it up or ended."""
 
     games: int = 0
     states: Mapping[str, float] = field(default_factory=dict)
@@ -392,9 +382,7 @@ class ModelStatus:
 @dataclass(frozen=True)
 class Status:
     """Where a batch stands. judge: "not needed", "starting", "ready", "restarting" or "ended".
-
-    open: requests under way. remark: what it would say if it were asked now ("" for nothing).
-    """
+    open: requests under way. remark: what it would say if it were asked now ("" for nothing)."""
 
     time: float
     judge: str = ""
@@ -414,16 +402,12 @@ class Status:
             for name, one in dict_of(plain.get("models")).items()
             if isinstance(one, dict)
         }
-        known = epoch(plain.get("time")) is not None
-        return decode(cls, plain, models=models) if known else None
+        return None if epoch(plain.get("time")) is None else decode(cls, plain, models=models)
 
 
 @dataclass(frozen=True)
 class RunStop:
-    """Why a run submits nothing more: the judge cannot start, or the budget is used up.
-
-    A new run has another name and tries again.
-    """
+    """Why a run submits nothing more: no judge, no budget. A new run, of another name, tries."""
 
     stop: Stop
     batch: str = ""
@@ -468,7 +452,7 @@ class Batch:
 
     @property
     def is_replay(self) -> bool:
-        """Whether it only makes judgments of complete journals, without a job or an attempt."""
+        """It only makes judgments of complete journals, without a job or an attempt."""
         return self.name.startswith(REPLAY)
 
     @property
@@ -523,11 +507,8 @@ def _read(layout: Layout, name: str) -> Batch:
 
 
 def _bounded(attempts: list[Attempt], plan: BatchPlan, logs: Path) -> tuple[Attempt, ...]:
-    """Attempts that wrote no end, each with what it cannot have outlived.
-
-    "runtime" is the walltime in minutes. In the first version the plan has that of the first
-    attempt, and later ones asked for more.
-    """
+    """Attempts that wrote no end, each with what it cannot have outlived."""
+    # Minutes. In the first version the plan has those of the first attempt; later ones asked more.
     first = number_of(plan.resources.get("runtime"))
     for number, attempt in enumerate(attempts):
         minutes = number_of(attempt.asked.get("runtime")) or (first and first * (number + 1))

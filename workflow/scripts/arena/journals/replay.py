@@ -6,7 +6,6 @@ from typing import Any
 
 from arena.data.game_state import ANSWERED, state_of
 from arena.data.games import Game, GameSettings, Requests
-from arena.data.judgments import game_dict, judgment_line
 from arena.data.questions import Question
 from arena.journals.journal import Record, Replayed
 
@@ -58,27 +57,32 @@ def judgment_lines(
     journal: Replayed,
 ) -> Iterator[dict[str, Any]]:
     """The lines of the judgment file, in question order; all games have a record."""
-    by_key = {game.key: game for game in games}
-    for question in questions:
-        keys = [(question.uid, index) for index in (0, 1)]
-        pair = [by_key[key] for key in keys if key in by_key]
-        if len(pair) < 2:
-            continue
-        played = [_played(game, journal.records[game.digest], settings.toy) for game in pair]
-        baseline = settings.baseline_of(question.category)
-        yield judgment_line(question, settings.judge, model, baseline, played)
+    asked = {question.uid: question for question in questions}
+    for pair in zip(games[::2], games[1::2], strict=True):
+        question = asked[pair[0].uid]
+        yield {
+            "uid": question.uid,
+            "category": question.category,
+            "judge": settings.judge,
+            "model": model,
+            "baseline": settings.baseline_of(question.category),
+            "games": [_played(game, journal.records[game.digest], settings.toy) for game in pair],
+        }
 
 
 def _played(game: Game, record: Record, toy: bool) -> dict[str, Any]:
     """One game as Arena-Hard-Auto's tools read it: a score of null votes nowhere."""
-    extra = {
+    played = {
+        "score": record.label,
+        "judgment": {"answer": record.answer or ""},
+        "prompt": game.messages,
         "state": record.state,
         "finish_reason": record.finish_reason,
         "usage": record.usage,
         "seconds": record.seconds,
     }
     if record.reason:
-        extra["reason"] = record.reason
+        played["reason"] = record.reason
     if toy:
-        extra["toy"] = True
-    return game_dict(record.label, record.answer or "", game.messages, **extra)
+        played["toy"] = True
+    return played

@@ -19,6 +19,7 @@ def endpoints(
     block of the judge in the user's api_config.yaml. Raises ConfigError naming what is missing.
     """
     name: str = judge["name"]
+    # URL, model, key, the variable that holds it, and where that is said.
     found: list[tuple[str, str, str | None, str | None, str]] = []
     for number, given in enumerate(judge.get("endpoints") or ()):
         where = f"judge.endpoints[{number}] ({given['api_base']}): api_key_env"
@@ -30,7 +31,7 @@ def endpoints(
         where = f"{judge['api_config']}: {name}: no api_key"
         found.append((known.api_base, known.model, known.api_key, variable, where))
     result = []
-    for url, model, key, variable, where in found:  # variable: of the key; where: said so
+    for url, model, key, variable, where in found:
         if variable and not key and not env.get(variable):
             raise ConfigError(
                 f"{where}: the environment variable {variable} is not set; export it before you "

@@ -34,7 +34,7 @@ def environment(
     return env
 
 
-def gpu_count(resources: Mapping[str, Any], env: Mapping[str, str] = os.environ) -> int:
+def gpu_count(asked: int, env: Mapping[str, str] = os.environ) -> int:
     """GPUs of this job: that it sees (CUDA_VISIBLE_DEVICES), else by Slurm, else asked for."""
     visible = env.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
@@ -42,4 +42,4 @@ def gpu_count(resources: Mapping[str, Any], env: Mapping[str, str] = os.environ)
         return len(list(takewhile(_DEVICE.match, map(str.strip, visible.split(",")))))
     if env.get("SLURM_GPUS_ON_NODE", "").isdigit():
         return int(env["SLURM_GPUS_ON_NODE"])
-    return int(resources.get("gpus") or 0)
+    return asked

@@ -4,12 +4,13 @@ Every chart works without colour vision (Okabe and Ito's colours, and shapes or 
 them), and every mark says its numbers when pointed at.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 import altair as alt
+from pandas import DataFrame, concat
 
-from arena.pages.text import csv_text
+from arena.pages.html import span
 from arena.ranking.answer_health import bin_text
 
 BLUE, ORANGE, RED, GREEN, GREY = "#0072b2", "#e69f00", "#d55e00", "#009e73", "#8c959f"
@@ -18,58 +19,46 @@ LABEL_COLOURS = [BLUE, "#7fb8d8", "#d0d7de", "#f2cf80", ORANGE]  # of A>>B to B>
 PLACES = ("A is the baseline", "A is the model")  # of the first and the second game
 WIDTH = 640
 ROW = 20  # pixels of a model's row; its name is 12 high
-MATRIX_COLUMNS = (
-    *("model", "other", "difference", "lower", "upper", "questions"),
-    *("told_apart", "p_adjusted"),
-)
+MATRIX_COLUMNS = ["model", "other", "difference", "lower", "upper", "questions", "told_apart"]
+MATRIX_COLUMNS += ["p_adjusted"]
 SMALLEST_CELL, LARGEST_CELL, MATRIX = 9, 30, 1000  # pixels of a cell and of all of them
 CELL = 200  # pixels of a run's own plot
 MOST_RUNS = 8  # as many as there are colours; more get a plot each
 
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[dict[str, Any]]
 
 
 def intervals(rows: Rows, level: float) -> alt.LayerChart:
     """Scores with their intervals, best first; the baseline's 50 as a line."""
+    kinds = ["model", "baseline"]
     shown = [
-        {**row, "ranks": span(row), "kind": "baseline" if row["is_baseline"] else "model"}
+        row
+        | {"kind": kinds[row["is_baseline"]], "ranks": span(row["best_rank"], row["worst_rank"])}
         for row in rows
         if row["score"] is not None
     ]
-    kinds = ["model", "baseline"]
     base = _chart(shown).encode(
-        y=_models([row["model"] for row in shown]),
+        y=_names([row["model"] for row in shown]),
         color=alt.Color("kind:N", scale=alt.Scale(domain=kinds, range=[BLUE, RED]), legend=None),
         tooltip=_tips(
-            ("model:N",),
-            *_scores(level),
-            ("ranks:N", "", "ranks it may have"),
+            *(("model:N",), *_scores(level), ("ranks:N", "", "ranks it may have")),
             *(("questions:Q",), ("games:Q",)),
         ),
     )
     scale = alt.Scale(domain=kinds, range=["circle", "diamond"])
     shape = alt.Shape("kind:N", scale=scale, legend=None)
-    x = alt.X(
-        "lower:Q", title="Score (%)", scale=alt.Scale(zero=False, nice=True), axis=_side(shown)
-    )
-    whiskers = base.mark_rule(strokeWidth=2.5, opacity=0.55).encode(x=x, x2="upper:Q")
-    points = _points(base, 70).encode(x="score:Q", shape=shape)
-    return (_line_at_50() + whiskers + points).properties(width=WIDTH, height=alt.Step(ROW))
+    return _scored(base, shape, shown).properties(width=WIDTH, height=alt.Step(ROW))
 
 
 def difference_matrix(pairs: Rows, order: Sequence[str]) -> alt.LayerChart:
     """Who is better than whom: two cells a pair; a dot where they cannot be told apart."""
     cell = min(LARGEST_CELL, max(SMALLEST_CELL, MATRIX / max(len(order), 1)))
-    short = [
-        {
-            **one,
-            **{key: one[key] and round(one[key], 1) for key in ("difference", "lower", "upper")},
-        }
-        for pair in pairs
-        for one in (pair, _turned(pair))
-    ]
+    numbers = dict.fromkeys(("difference", "lower", "upper"), float)
+    one = DataFrame(pairs, columns=MATRIX_COLUMNS).astype(numbers)
+    turned = {"model": one.other, "other": one.model, "difference": 0 - one.difference}  # no -0
+    other = one.assign(**turned, lower=0 - one.upper, upper=0 - one.lower)
     # As CSV: thousands of pairs, whose keys would be most of the page.
-    text = csv_text(MATRIX_COLUMNS, short, cell=lambda value: value)
+    text = concat([one, other]).round(dict.fromkeys(numbers, 1)).to_csv(index=False)
     data = alt.Data(values=text, format=alt.CsvDataFormat(type="csv"))
     most = max((abs(pair["difference"]) for pair in pairs), default=1) or 1
     names = {"labelFontSize": min(12, cell), "labelOverlap": False}
@@ -79,11 +68,9 @@ def difference_matrix(pairs: Rows, order: Sequence[str]) -> alt.LayerChart:
         x=alt.X("other:N", title="... than this", axis=across, **place),
         y=alt.Y("model:N", title="how much better this is ...", axis=names_axis(**names), **place),
         tooltip=_tips(
-            ("model:N",),
-            ("other:N", "", "minus"),
-            *((f"{key}:Q", "+.1f") for key in ("difference", "lower", "upper")),
-            ("questions:Q", "", "shared questions"),
-            ("told_apart:N", "", "told apart"),
+            *(("model:N",), ("other:N", "", "minus")),
+            *((f"{key}:Q", "+.1f") for key in numbers),
+            *(("questions:Q", "", "shared questions"), ("told_apart:N", "", "told apart")),
             ("p_adjusted:Q", ".2g", "p, adjusted"),
         ),
     )
@@ -96,15 +83,6 @@ def difference_matrix(pairs: Rows, order: Sequence[str]) -> alt.LayerChart:
     )
     size = {"width": alt.Step(cell), "height": alt.Step(cell)}
     return (base.mark_rect().encode(color=colour) + dots).properties(**size)
-
-
-def _turned(pair: Mapping[str, Any]) -> dict[str, Any]:
-    """The same pair from the other model's side."""
-    turned = {**pair, "model": pair["other"], "other": pair["model"]}
-    turned["difference"] = 0 - pair["difference"]  # 0, not -0
-    if pair["lower"] is not None:
-        turned["lower"], turned["upper"] = 0 - pair["upper"], 0 - pair["lower"]
-    return turned
 
 
 def curves(points: Rows, level: float) -> alt.LayerChart | alt.FacetChart:
@@ -161,104 +139,81 @@ def _small_curves(points: Rows, tips: list[alt.Tooltip]) -> alt.FacetChart:
 def outcomes(rows: Rows) -> alt.Chart:
     """Shares of games won, tied and lost against the baseline, most wins first."""
     shown = [row for row in rows if row["games"]]
-    values = [
-        part
-        for row in shown
-        for part in _parts(
-            {"model": row["model"]}, "outcome", {key: row[key] for key in ("won", "tied", "lost")}
-        )
-    ]
-    order = sorted(shown, key=lambda row: -(row["won"] + row["tied"] / 2) / row["games"])
-    colours = {"won": BLUE, "tied": "#d0d7de", "lost": ORANGE}
-    bars = _bars(values, "outcome", colours, "games", orient="top" if len(shown) > 30 else "bottom")
-    tips = _tips(("model:N",), ("outcome:N",), ("games:Q",), ("share:Q", ".1%"))
-    return bars.encode(y=_models([row["model"] for row in order]), tooltip=tips).properties(
-        width=WIDTH, height=alt.Step(ROW)
-    )
+    shown.sort(key=lambda row: -(row["won"] + row["tied"] / 2) / row["games"])
+    counts = {row["model"]: {key: row[key] for key in ("won", "tied", "lost")} for row in shown}
+    return _bars(counts, "model", "outcome", [BLUE, "#d0d7de", ORANGE], "games", ROW)
 
 
 def labels(judge: Mapping[str, Any]) -> alt.Chart:
     """The mix of labels in each place of the model; without bias the two are mirror images."""
-    values = [
-        part
+    counts = {
+        place: {label: games[game] for label, games in judge["labels"].items()}
         for game, place in enumerate(PLACES)
-        for part in _parts(
-            {"game": place}, "label", {key: n[game] for key, n in judge["labels"].items()}
-        )
+    }
+    return _bars(counts, "game", "label", LABEL_COLOURS, "verdicts", 30)
+
+
+def _bars(
+    counts: Mapping[str, Mapping[str, int]],
+    whole: str,
+    part: str,
+    colours: Sequence[str],
+    what: str,
+    step: int,
+) -> alt.Chart:
+    """A bar of each whole in its parts; counts: name of the whole -> part -> number of `what`."""
+    values = [
+        {whole: name, part: kind, "place": place, "games": number, "share": number / total}
+        for name, parts in counts.items()
+        if (total := max(sum(parts.values()), 1))
+        for place, (kind, number) in enumerate(parts.items())
     ]
-    bars = _bars(
-        values, "label", dict(zip(judge["labels"], LABEL_COLOURS, strict=True)), "verdicts"
+    scale = alt.Scale(domain=list(next(iter(counts.values()), ())), range=list(colours))
+    shares = _side(counts, format=".0%")
+    games = ("games:Q", "", what)
+    bars = _chart(values).encode(
+        x=alt.X("share:Q", title=f"share of {what}", axis=shares),
+        y=_names(list(counts), whole),
+        order="place:Q",
+        color=alt.Color(f"{part}:N", scale=scale, legend=alt.Legend(orient="top", title=None)),
+        tooltip=_tips((f"{whole}:N",), (f"{part}:N",), games, ("share:Q", ".1%")),
     )
-    y = alt.Y("game:N", title=None, axis=alt.Axis(labelLimit=0, ticks=False))
-    tips = _tips(("game:N",), ("label:N",), ("games:Q", "", "verdicts"), ("share:Q", ".1%"))
-    return bars.encode(y=y, tooltip=tips).properties(width=WIDTH, height=alt.Step(30))
-
-
-def _parts(whole: dict[str, str], name: str, counts: Mapping[str, int]) -> Iterator[dict[str, Any]]:
-    """A bar's parts in their order, with their shares."""
-    total = max(sum(counts.values()), 1)
-    for place, (part, games) in enumerate(counts.items()):
-        yield whole | {name: part, "place": place, "games": games, "share": games / total}
-
-
-def _bars(values: Rows, part: str, colours: Mapping[str, str], what: str, **axis: str) -> alt.Chart:
-    scale = alt.Scale(domain=list(colours), range=list(colours.values()))
-    legend = alt.Legend(orient="top", title=None)
-    shares = alt.Axis(format=".0%", **axis)
-    return (
-        _chart(values)
-        .mark_bar()
-        .encode(
-            x=alt.X("share:Q", title=f"share of {what}", axis=shares),
-            order="place:Q",
-            color=alt.Color(f"{part}:N", scale=scale, legend=legend),
-        )
-    )
+    return bars.mark_bar().properties(width=WIDTH, height=alt.Step(step))
 
 
 def by_category(rows: Rows) -> alt.LayerChart:
     """One line a model: its score in each category, with intervals."""
     shown = [row for row in rows if row["score"] is not None and not row["is_baseline"]]
     names = list(dict.fromkeys(row["category"] for row in shown))
-    means: dict[str, list[float]] = {}
-    for row in shown:
-        means.setdefault(row["model"], []).append(row["score"])
-    order = sorted(means, key=lambda model: -sum(means[model]) / len(means[model]))
+    means = DataFrame(shown, columns=["model", "score"]).groupby("model", sort=False).mean()
+    order = list(means.sort_values("score", ascending=False, kind="stable").index)
     legend = alt.Legend(orient="top", columns=1, title=None, symbolOpacity=1)
     base = _chart(shown).encode(
-        y=_models(order),
+        y=_names(order),
         yOffset=alt.YOffset("category:N", sort=names),
         color=alt.Color("category:N", scale=_colours(names), legend=legend),
         tooltip=_tips(("model:N",), ("category:N",), *_scores()),
     )
-    x = alt.X("lower:Q", title="Score (%)", scale=alt.Scale(zero=False), axis=_side(order))
-    whiskers = base.mark_rule(strokeWidth=2, opacity=0.55).encode(x=x, x2="upper:Q")
     shape = alt.Shape("category:N", scale=alt.Scale(domain=names), legend=legend)
-    points = _points(base, 55).encode(x="score:Q", shape=shape)
-    return (_line_at_50() + whiskers + points).properties(
-        width=WIDTH, height=alt.Step(ROW * (1 + 0.4 * (len(names) - 1)), **{"for": "position"})
-    )
+    height = alt.Step(ROW * (1 + 0.4 * (len(names) - 1)), **{"for": "position"})
+    return _scored(base, shape, order).properties(width=WIDTH, height=height)
 
 
 def flips(judge: Mapping[str, Any]) -> tuple[Any, Any]:
     """For each model how often A won, and how often the verdict flipped."""
     rows = [row for row in judge["models"] if row["flips"] is not None]
-    y = _models([row["model"] for row in sorted(rows, key=lambda row: -row["flips"])])
-    scale = alt.Scale(domain=[0, max([5, *(row["flips"] for row in rows)])], nice=True)
-    whole = alt.Scale(domain=[0, 100])
-    wins = _points(_chart(rows), 70, color=BLUE).encode(
-        y=y,
-        x=alt.X("a_wins:Q", title="A wins (%)", scale=whole, axis=_side(rows)),
-        tooltip=_tips(("model:N",), ("a_wins:Q", ".1f"), ("games:Q",)),
-    )
-    bars = _chart(rows).mark_bar(color=ORANGE)
-    flipped = bars.encode(
-        y=y,
-        x=alt.X("flips:Q", title="flipped when swapped (%)", axis=_side(rows), scale=scale),
-        tooltip=_tips(("model:N",), ("flips:Q", ".1f"), ("games:Q",)),
-    )
+    rows.sort(key=lambda row: -row["flips"])
     size = {"width": WIDTH, "height": alt.Step(ROW)}
-    return (_line_at_50() + wins).properties(**size), flipped.properties(**size)
+
+    def drawn(key: str, title: str, most: float) -> alt.Chart:
+        scale = alt.Scale(domain=[0, most], nice=True)
+        x = alt.X(f"{key}:Q", title=title, axis=_side(rows), scale=scale)
+        tips = _tips(("model:N",), (f"{key}:Q", ".1f"), ("games:Q",))
+        return _chart(rows).encode(x=x, y=_names([row["model"] for row in rows]), tooltip=tips)
+
+    wins = _line_at_50() + _points(drawn("a_wins", "A wins (%)", 100), 70, color=BLUE)
+    flipped = drawn("flips", "flipped when swapped (%)", max([5, *(row["flips"] for row in rows)]))
+    return wins.properties(**size), flipped.mark_bar(color=ORANGE).properties(**size)
 
 
 def lengths(bins: Rows) -> alt.LayerChart:
@@ -272,8 +227,7 @@ def lengths(bins: Rows) -> alt.LayerChart:
     base = _chart(values).encode(
         x=alt.X("ratio:N", sort=order, title="times the baseline's length", axis=axis),
         tooltip=_tips(
-            ("ratio:N",),
-            ("value:Q", ".1f", "mean vote (%)"),
+            *(("ratio:N",), ("value:Q", ".1f", "mean vote (%)")),
             *(("lower:Q", ".1f"), ("upper:Q", ".1f"), ("of:Q", "", "votes")),
         ),
     )
@@ -281,12 +235,6 @@ def lengths(bins: Rows) -> alt.LayerChart:
     whiskers = base.mark_rule(strokeWidth=2.5, opacity=0.5, color=GREEN).encode(y=y, y2="upper:Q")
     points = _points(base, 80, color=GREEN).encode(y="value:Q")
     return (whiskers + points).properties(width=WIDTH, height=240)
-
-
-def span(row: Mapping[str, Any]) -> str:
-    """`3` or `3–5`: the ranks that a model may have."""
-    best, worst = row["best_rank"], row["worst_rank"]
-    return f"{best}" if best == worst else f"{best}–{worst}"
 
 
 def _chart(rows: Rows) -> alt.Chart:
@@ -297,8 +245,15 @@ def _points(chart: alt.Chart, size: int, **options: str) -> alt.Chart:
     return chart.mark_point(filled=True, size=size, opacity=1, **options)
 
 
-def _models(order: Sequence[str]) -> alt.Y:
-    return alt.Y("model:N", sort=list(order), title=None, axis=names_axis())
+def _scored(base: alt.Chart, shape: alt.Shape, rows: Sized) -> alt.LayerChart:
+    """Scores with their intervals, beside the line at 50."""
+    x = alt.X("lower:Q", title="Score (%)", scale=alt.Scale(zero=False), axis=_side(rows))
+    whiskers = base.mark_rule(strokeWidth=2.5, opacity=0.55).encode(x=x, x2="upper:Q")
+    return _line_at_50() + whiskers + _points(base, 60).encode(x="score:Q", shape=shape)
+
+
+def _names(order: Sequence[str], field: str = "model") -> alt.Y:
+    return alt.Y(f"{field}:N", sort=list(order), title=None, axis=names_axis())
 
 
 def _tips(*fields: tuple[str, ...]) -> list[alt.Tooltip]:
@@ -324,9 +279,9 @@ def _line_at_50() -> alt.Chart:
     return _chart([{"at": 50}]).mark_rule(color=GREY, strokeDash=[4, 4]).encode(x="at:Q")
 
 
-def _side(rows: Sequence[Any]) -> alt.Axis:
+def _side(rows: Sized, **options: str) -> alt.Axis:
     """A scale of scores, above a list that is longer than a screen."""
-    return alt.Axis(orient="top" if len(rows) > 30 else "bottom")
+    return alt.Axis(orient="top" if len(rows) > 30 else "bottom", **options)
 
 
 def names_axis(**options: Any) -> alt.Axis:
@@ -339,7 +294,5 @@ def specification(chart: alt.TopLevelMixin) -> dict[str, Any]:
     """The chart as plain Vega-Lite, in the report's fonts."""
     font = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
     letters = {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": 500}
-    styled = chart.configure(font=font, background="transparent")
-    return (
-        styled.configure_axis(gridColor="#eaeef2", **letters).configure_view(stroke=None).to_dict()
-    )
+    styled = chart.configure(font=font, background="transparent", view={"stroke": None})
+    return styled.configure_axis(gridColor="#eaeef2", **letters).to_dict()

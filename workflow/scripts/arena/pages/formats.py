@@ -1,8 +1,10 @@
 """The leaderboard's files: text for terminals, Markdown, LaTeX (pandas tables), CSV and JSON."""
 
+import csv
+import io
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
@@ -11,18 +13,18 @@ from typing import Any
 
 from pandas import DataFrame
 
-from arena.pages.html import interval
-from arena.pages.judges_page import judges_csv, judges_page
-from arena.pages.text import csv_text, text_table
+from arena.pages.html import interval, span
+from arena.pages.judges_page import judges_page
 from arena.ranking.curves import Point
 from arena.ranking.documents import as_json, plain
 from arena.ranking.leaderboard import Board, Row, shown
 from arena.ranking.options import Options
 from arena.ranking.show_result import TOY_NOTE, Result
 from arena.support.errors import DataError
-from arena.support.humanize import printable
+from arena.support.humanize import csv_cell, printable
 from arena.support.jsonl import write_atomic
 from arena.support.names import did_you_mean, in_order
+from arena.support.table import lay_out
 
 # The columns of leaderboard.csv: documented in docs/statistics.md, never renamed, only added to.
 CSV_COLUMNS = (
@@ -41,6 +43,11 @@ RANKS = {
     "marginal": "the places that the data allow by each pair alone ({:.0%}); some of so many pairs "
     "are wrong.",
 }
+POWER = (
+    "A true difference of {detectable[pair]:.1f} points is found in 4 of 5 campaigns of {questions}"
+    " questions where two models are compared, one of {detectable[all_pairs]:.1f} points where all "
+    "are."
+)
 AGAINST = {
     "Models in both": "models",
     "Pairs": "pairs",
@@ -70,10 +77,10 @@ def files(result: Result) -> dict[str, str]:
         "leaderboard.tex": as_latex(result),
         "leaderboard.csv": csv_text(CSV_COLUMNS, _rows(result.boards)),
         "leaderboard.json": as_json(_document(result)),
-        "differences.csv": csv_text(DIFFERENCE_COLUMNS, list(_pairs(result.boards))),
+        "differences.csv": csv_text(DIFFERENCE_COLUMNS, _pairs(result.boards)),
     }
     if result.curves is not None:
-        texts["curves.csv"] = csv_text(CURVE_COLUMNS, list(map(_point, result.curves)))
+        texts["curves.csv"] = csv_text(CURVE_COLUMNS, map(_point, result.curves))
     if result.against:
         texts["against.json"] = as_json(plain(result.against))
     if result.judges:
@@ -82,9 +89,35 @@ def files(result: Result) -> dict[str, str]:
 
 
 def write(result: Result, folder: Path) -> None:
-    """Write all files into `folder`, each whole or not at all."""
+    """Each file whole or not at all."""
     for name, text in files(result).items():
         write_atomic(folder / name, text)
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows as CSV with a header; other keys are left out, None is an empty cell."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(csv_cell, columns))
+    writer.writerows([csv_cell(row.get(column)) for column in columns] for row in rows)
+    return text.getvalue()
+
+
+def judges_csv(found: Mapping[str, Any]) -> str:
+    """A row a model and category, a column a judge with its bounds beside it."""
+    ends = {"": "value", " lower": "lower", " upper": "upper"}
+    columns = ["category", "model", "pooled", "mean"]
+    columns += [f"{judge}{end}" for judge in found["judges"] for end in ends]
+    rows = [
+        row
+        | {
+            f"{judge}{end}": one[key]
+            for judge, one in row["by_judge"].items()
+            for end, key in ends.items()
+        }
+        for row in found["scores"]
+    ]
+    return csv_text(columns, rows)
 
 
 def as_text(result: Result) -> str:
@@ -155,12 +188,10 @@ def as_latex(result: Result) -> str:
 def heading(result: Result) -> str:
     """One line that says how the numbers were made."""
     options = result.options
-    drawn = "questions"
-    if options.ci != "questions":
-        drawn = f"single votes (as upstream{', unanchored' * (options.ci == 'unanchored')})"
-    style = ""
-    if options.control_features:
-        style = f"; style control: {', '.join(options.control_features)}"
+    drawn = f"single votes (as upstream{', unanchored' * (options.ci == 'unanchored')})"
+    drawn = "questions" if options.ci == "questions" else drawn
+    features = ", ".join(options.control_features)
+    style = f"; style control: {features}" if features else ""
     return (
         f"{result.bench}, judge {' + '.join(result.verdicts.judges)}, rule {options.rule}, strong "
         f"verdicts count {options.weight:g}; {options.level:.0%} intervals from {options.rounds} "
@@ -170,8 +201,7 @@ def heading(result: Result) -> str:
 
 def legend(options: Options) -> str:
     """What the columns mean, by the way in which the ranks were made."""
-    group = "Group: neighbours that share a number cannot be told apart."
-    return f"{_ranks(options)} {group}"
+    return f"{_ranks(options)} Group: neighbours that share a number cannot be told apart."
 
 
 def _ranks(options: Options) -> str:
@@ -208,7 +238,7 @@ def against_text(found: Sequence[Mapping[str, Any]]) -> str:
     other = found[0]["other"]
     cells = [["", *(one["category"] for one in found)]]
     cells += [[name, *(_measure(one[key]) for one in found)] for name, key in AGAINST.items()]
-    text = f"Against {other}\n\n{text_table(cells, [True, *(False for _ in found)])}"
+    text = "\n".join([f"Against {other}", "", *lay_out(cells)])
     if unknown := dict.fromkeys(model for one in found for model in one["unknown"]):
         text += f"\n\nNOTE: not in {other}, so left out: {', '.join(unknown)}"
     return text
@@ -239,7 +269,7 @@ def _document(result: Result) -> dict[str, Any]:
                 "questions": board.questions,
                 "detectable": _detectable(board),
                 "groups": board.groups,
-                "style": board.style and plain([asdict(one) for one in board.style.coefficients]),
+                "style": board.style and plain(board.style.coefficients),
                 "notes": board.notes,
             }
             for board in result.boards
@@ -249,20 +279,13 @@ def _document(result: Result) -> dict[str, Any]:
 
 def interval_text(row: Row) -> str:
     """`(-1.9 / +2.4)`: how far the interval reaches below and above the score."""
-    if not math.isfinite(row.lower):
-        return "-"
-    return f"(-{max(row.score - row.lower, 0):.1f} / +{max(row.upper - row.score, 0):.1f})"
+    below, above = max(row.score - row.lower, 0), max(row.upper - row.score, 0)
+    return f"(-{below:.1f} / +{above:.1f})" if math.isfinite(row.lower) else "-"
 
 
 def rank_text(row: Row) -> str:
     """`3` or `3-5`: the ranks that the data allow."""
-    if row.best_rank is None or row.worst_rank is None:
-        return "-"
-    return _span(row.best_rank, row.worst_rank)
-
-
-def _span(first: int, last: int) -> str:
-    return f"{first}" if first == last else f"{first}-{last}"
+    return "-" if row.best_rank is None else span(row.best_rank, row.worst_rank, "-")
 
 
 def _rows(boards: Sequence[Board]) -> list[dict[str, Any]]:
@@ -298,7 +321,7 @@ def _table(board: Board) -> DataFrame:
     for number, group in enumerate(board.groups, 1):
         for model in group:
             numbers.setdefault(model, []).append(number)
-    groups = {model: _span(places[0], places[-1]) for model, places in numbers.items()}
+    groups = {model: span(places[0], places[-1], "-") for model, places in numbers.items()}
     cells = [
         {
             "Model": row.title,
@@ -328,12 +351,9 @@ def _power(board: Board) -> Iterator[str]:
     found = _detectable(board)
     effects = [row.design_effect for row in board.rows if row.design_effect is not None]
     if found and effects:
-        yield (
-            f"A true difference of {found['pair']:.1f} points is found in 4 of 5 campaigns of "
-            f"{board.questions} questions where two models are compared, one of "
-            f"{found['all_pairs']:.1f} points where all are. Design effect (median): "
-            f"{median(effects):.1f} times the variance of as many independent votes."
-        )
+        power = POWER.format(detectable=found, questions=board.questions)
+        effect = f"Design effect (median): {median(effects):.1f} times the variance"
+        yield f"{power} {effect} of as many independent votes."
 
 
 def _comment(line: str) -> str:

@@ -6,6 +6,7 @@ is ever markup.
 
 import hashlib
 import heapq
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,11 +50,9 @@ def games_page(
     """
     rule = rule or default_rule(sources.bench)
     chars = CHARS if each is not None else None
-    pairs, files = [], {}
-    wanted: dict[str, set[str]] = {}
-    for judge, path in (
-        (judge, path) for judge, some in sources.judgments.items() for path in some
-    ):
+    pairs, files, wanted = [], {}, defaultdict[str, set[str]](set)
+    given = ((judge, path) for judge, some in sources.judgments.items() for path in some)
+    for judge, path in given:
         lines = (
             (line, _kinds(line))
             for line in read_judgments(path, rule=rule, patterns=patterns, problems=[])
@@ -64,7 +63,7 @@ def games_page(
             pairs.append(_pair(judge, sources.bench, line, kinds, chars))
             files[line.model] = path.name  # lines may say `org/name`
             for model in filter(None, (line.model, line.baseline)):
-                wanted.setdefault(model, set()).add(line.uid)
+                wanted[model].add(line.uid)
     pairs.sort(key=lambda pair: (in_order(pair["model"]), pair["judge"], pair["uid"]))
     answers = {}
     for model, uids in wanted.items():
@@ -92,12 +91,12 @@ def games_page(
 
 def _sample(lines: Iterator[Found], each: int, seed: int) -> list[Found]:
     """The `each` lines of every kind whose hash is the largest: a sample in one pass."""
-    kept: dict[str, list[tuple[bytes, str, Found]]] = {}
+    kept = defaultdict[str, list[tuple[bytes, str, Found]]](list)
     for line, kinds in lines:
         for kind in ("any", *kinds):
             text = f"{seed} {kind} {line.model} {line.uid}"
             entry = (hashlib.sha256(text.encode()).digest(), line.uid, (line, kinds))
-            heap = kept.setdefault(kind, [])
+            heap = kept[kind]
             if len(heap) < each:
                 heapq.heappush(heap, entry)
             elif entry[0] > heap[0][0]:
@@ -107,20 +106,17 @@ def _sample(lines: Iterator[Found], each: int, seed: int) -> list[Found]:
 
 def _strengths(line: JudgmentLine) -> list[int | None]:
     """Each game's verdict from -2 to 2, seen from the model."""
+    labels = [game.score if game else None for game in line.games]
     return [
-        None
-        if game is None or game.score is None
-        else int(STRENGTH[VERDICTS.index(verdict_of(game.score))]) * (1 if index else -1)
-        for index, game in enumerate(line.games)
+        int(STRENGTH[VERDICTS.index(verdict_of(label))]) * sign if label else None
+        for label, sign in zip(labels, (-1, 1), strict=True)
     ]
 
 
 def _kinds(line: JudgmentLine) -> list[str]:
-    first, second = _strengths(line)
-    if first is None or second is None:
-        tests = (False, True, -2 in (first, second))
-    else:
-        tests = (first * second < 0, False, -2 in (first, second))
+    strengths = _strengths(line)
+    flipped = {strength > 0 for strength in strengths if strength} == {True, False}
+    tests = (flipped, None in strengths, -2 in strengths)
     return [kind for kind, is_so in zip(KINDS, tests, strict=True) if is_so]
 
 
@@ -149,6 +145,5 @@ def _cut(text: str, chars: int | None) -> str:
     """Begin and end of a text that is too long: the verdict stands at the end."""
     if chars is None or len(text) <= chars:
         return text
-    half = chars // 2
-    left = len(text) - 2 * half
+    half, left = chars // 2, len(text) - chars
     return f"{text[:half]}\n\n[... {left:,} characters left out ...]\n\n{text[-half:]}"

@@ -4,17 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from arena.pages import charts
-from arena.pages.html import (
-    Card,
-    Cell,
-    Page,
-    Part,
-    Tab,
-    common_beginning,
-    interval,
-    number,
-    plain_table,
-)
+from arena.pages.html import Card, Page, Part, Tab, interval, number, plain_table
 from arena.pages.judges_page import agreement_table
 from arena.ranking.answer_health import bin_text
 
@@ -32,9 +22,8 @@ def health_page(health: Mapping[str, Any]) -> Page:
     """Is the judge sound?"""
     names = " and ".join(judge["judge"] for judge in health["judges"])
     about = f"{health['bench']}, judge {names}; {health['level']:.0%} intervals over questions"
-    page = Page("Is the judge sound?", about, health["notes"])
     models = [model["model"] for judge in health["judges"] for model in judge["models"]]
-    page.beginning = common_beginning(models)
+    page = Page("Is the judge sound?", about, health["notes"], models=models)
     for judge in health["judges"]:
         examples = [one for one in health["examples"] if one["judge"] == judge["judge"]]
         page.tabs.append(Tab(judge["judge"], list(_judge_parts(page, judge, examples))))
@@ -66,21 +55,16 @@ def _judge_parts(
         text = "Answers of like quality flip more: a high rate in one row alone is no fault."
         yield Part("Flips by model", text, flips)
     states = [
-        (STATE_WORDS[state], Cell(f"{count:,}", count), number(100 * count / judge["games"], 2))
+        (STATE_WORDS[state], count, number(100 * count / judge["games"], 2))
         for state, count in sorted(judge["states"].items(), key=lambda item: -item[1])
     ]
     table = plain_table(("Ended with", "Games", "Share (%)"), states)
     yield Part("How games ended", table=table)
     if examples:
-        texts = [
-            (
-                f"{one['state']}: {one['model']}, question {one['uid']}, game {one['game']}",
-                one["text"] or "(empty reply)",
-            )
-            for one in examples
-        ]
+        heads = ("{state}: {model}, question {uid}, game {game}".format(**one) for one in examples)
+        ends = (one["text"] or "(empty reply)" for one in examples)
         text = "The ends of some replies, where the verdict should have been."
-        yield Part("Replies without a verdict", text, examples=texts)
+        yield Part("Replies without a verdict", text, examples=[*zip(heads, ends, strict=True)])
     keys = ("model", "games", "no_verdict", "truncated", "a_wins", "flips")
     columns = ("Model", "Games", "No verdict", "Truncated", "A wins (%)", "Flips (%)")
     table = plain_table(columns, [[model[key] for key in keys] for model in judge["models"]])
@@ -88,16 +72,16 @@ def _judge_parts(
 
 
 def _cards(judge: Mapping[str, Any]) -> Iterator[Card]:
-    strong, weak, half = (
-        _percent(judge[key]) for key in ("a_wins_strong", "a_wins_weak", "half_flips")
-    )
+    keys = ("a_wins_strong", "a_wins_weak", "half_flips")
+    strong, weak, half = (_percent(judge[key]) for key in keys)
     # An interval that leaves out 50 is a bias, but only a large one changes verdicts.
     meaning = f"50 % without position bias; strong verdicts {strong}, weak {weak}"
     yield from _card("Picks the first answer", judge["a_wins"], meaning, lambda p: abs(p - 50) > 10)
     meaning = "of questions: the other answer wins when the two are swapped; half flips, a tie "
     yield from _card("Flips", judge["flips"], f"{meaning}when swapped: {half}", lambda p: p > 25)
-    meaning = "named the first one twice"
-    yield from _card("Flips that are position bias", judge["flips_to_a"], meaning)
+    yield from _card(
+        "Flips that are position bias", judge["flips_to_a"], "named the first one twice"
+    )
     yield from _card("Strong verdicts", judge["strong"], "each counts several votes")
     silent = judge["games"] - judge["states"].get("ok", 0)
     meaning, share = f"{silent:,} of {judge['games']:,} games gave no vote", silent / judge["games"]
@@ -137,9 +121,8 @@ def _answer_parts(page: Page, answers: Mapping[str, Any]) -> Iterator[Part]:
     if rows:
         text = "Mean vote for answers of a given length. Without any tie to length: a level line."
         table = plain_table(("Times the baseline's length", "Mean vote (%)", "Votes"), rows)
-        yield Part(
-            "Votes by length", text, page.chart(charts.lengths(answers["bins"])), table=table
-        )
+        chart = page.chart(charts.lengths(answers["bins"]))
+        yield Part("Votes by length", text, chart, table=table)
     if answers["empty_models"]:
         table = plain_table(("Model", "Empty answers"), list(answers["empty_models"].items()))
         yield Part("Empty answers by model", table=table)

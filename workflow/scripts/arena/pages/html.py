@@ -1,18 +1,18 @@
 """Pages of the report: whole HTML files, tables to sort and charts, nothing loaded from afar."""
 
 import functools
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
 from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from arena.pages.text import text_table
 from arena.support.humanize import printable
+from arena.support.table import lay_out
 
 if TYPE_CHECKING:
     from altair import TopLevelMixin
@@ -51,19 +51,17 @@ class Cell:
     stretches: Sequence[Stretch] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class TableRow:
-    cells: Sequence[Cell]
-    baseline: bool = False
+Value = Cell | str | float | None  # of which `plain_table` makes cells
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """total: stays below, however the rows are sorted."""
+    """total: stays below, however the rows are sorted. baselines: numbers of rows."""
 
     columns: Sequence[Column]
-    rows: Sequence[TableRow]
-    total: TableRow | None = None
+    rows: Sequence[Sequence[Cell]]
+    total: Sequence[Cell] | None = None
+    baselines: Collection[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +103,21 @@ class Page:
     notes: Sequence[str] = ()
     tabs: list[Tab] = field(default_factory=list)
     charts: list[dict[str, Any]] = field(default_factory=list)
-    beginning: str = ""  # of most models' names: charts leave it out where there is no room
+    models: Collection[str] = ()
+
+    @property
+    def beginning(self) -> str:
+        """Of all models' names: charts leave it out where there is no room."""
+        return common_beginning(self.models)
 
     def chart(self, chart: "TopLevelMixin", names: Sequence[str] = ()) -> int:
         """Take a chart in, and return its number for Part; `names`: that stand beside it."""
         from arena.pages.charts import CELL, specification  # here: Altair takes half a second
 
-        drawn = _printable(specification(chart))
+        drawn, beginning = _printable(specification(chart)), self.beginning
+        saved = len(beginning) - 1  # an ellipsis stands for it
+        short = [len(name) - saved * name.startswith(beginning or "\n") for name in names]
         # For the page, which fits a chart into the room that it finds.
-        saved = len(self.beginning) - 1  # an ellipsis stands for it
-        short = [len(name) - saved * name.startswith(self.beginning or "\n") for name in names]
         drawn["usermeta"] = {
             "names": max(map(len, names), default=0),
             "short": max(short, default=0),
@@ -125,7 +128,7 @@ class Page:
         return len(self.charts) - 1
 
     def text(self) -> str:
-        """The page for a terminal: all but its charts."""
+        """For a terminal: all but the charts."""
         lines = [*(f"NOTE: {note}" for note in self.notes), self.title, self.about]
         for tab in self.tabs:
             lines += [f"##### {tab.name} #####", *(f"NOTE: {note}" for note in tab.notes)]
@@ -134,12 +137,12 @@ class Page:
                     lines += [part.title, part.text]
                 if part.cards:
                     cells = [[one.name, one.value, one.meaning] for one in part.cards]
-                    lines.append(text_table(cells, (True, False, True)))
+                    lines += ["\n".join(lay_out(cells, (0, 2)))]
                 if part.table:
                     heads = [column.name for column in part.table.columns]
-                    rows = [[cell.text for cell in row.cells] for row in part.table.rows]
-                    words = [column.word for column in part.table.columns]
-                    lines.append(text_table([heads, *rows], words))
+                    rows = [[cell.text for cell in row] for row in part.table.rows]
+                    left = [i for i, column in enumerate(part.table.columns) if column.word]
+                    lines += ["\n".join(lay_out([heads, *rows], left))]
                 lines += [f"{title}\n{indent(text, '    ')}" for title, text in part.examples]
         return printable("\n\n".join(filter(None, lines))) + "\n"
 
@@ -148,18 +151,21 @@ class Page:
         return templates().get_template("page.html").render(page=self, vega=vega)
 
 
-def common_beginning(names: Sequence[str]) -> str:
+def common_beginning(names: Collection[str]) -> str:
     """What three or more names begin with, up to a separator; "" where that saves nothing."""
-    least, most = min(names, default=""), max(names, default="")
-    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(least, most, strict=False))
-    shared = "".join(letter for letter, _ in pairs)
+    shared = os.path.commonprefix([*names])  # noqa: RUF071 (letters, no folders)
     cut = re.match(r".*[-_./:+@]", shared)
     return cut[0] if len(names) > 2 and cut and len(cut[0]) > 3 else ""
 
 
+def span(first: int | None, last: int | None, dash: str = "–") -> str:
+    """`3` or `3–5`: the ranks that a model may have."""
+    return f"{first}" if first == last else f"{first}{dash}{last}"
+
+
 def number(value: float | None, digits: int = 1) -> Cell:
     """A cell of a number; a dash where there is none."""
-    return Cell("–") if value is None else Cell(f"{value:.{digits}f}", value)
+    return Cell("–") if value is None else Cell(f"{value:,.{digits}f}", value)
 
 
 def between(lower: float | None, upper: float | None, spec: str = ".1f") -> Cell:
@@ -167,11 +173,6 @@ def between(lower: float | None, upper: float | None, spec: str = ".1f") -> Cell
     if lower is None or upper is None:
         return Cell("–")
     return Cell(f"{lower:{spec}} – {upper:{spec}}", upper - lower)
-
-
-def word(text: str) -> Cell:
-    """A cell of text."""
-    return Cell(text, text, "word")
 
 
 def interval(one: Mapping[str, Any], digits: int = 2) -> Cell:
@@ -183,19 +184,27 @@ def interval(one: Mapping[str, Any], digits: int = 2) -> Cell:
 
 
 def plain_table(
-    columns: Sequence[str], rows: Sequence[Sequence[Cell | str | float | None]]
+    columns: Sequence[str] | Mapping[str, str],
+    rows: Sequence[Sequence[Value]],
+    baselines: Collection[int] = (),
+    total: bool = False,
 ) -> Table:
-    """A table of cells and of plain values; counts are shown whole, other numbers with a digit."""
+    """A table of cells and of plain values; counts are shown whole, other numbers with a digit.
+
+    columns: names, or name -> hint. total: the last row is one.
+    """
     cells = [[_cell(value) for value in row] for row in rows]
     words = [cell.style == "word" for cell in cells[0]] if cells else [False] * len(columns)
-    return Table(list(map(Column, columns, words)), list(map(TableRow, cells)))
+    hints = columns.values() if isinstance(columns, Mapping) else [""] * len(columns)
+    last = cells.pop() if total else None
+    return Table(list(map(Column, columns, words, hints)), cells, last, baselines)
 
 
-def _cell(value: Cell | str | float | None) -> Cell:
+def _cell(value: Value) -> Cell:
     if isinstance(value, Cell):
         return value
     if isinstance(value, str):
-        return word(value)
+        return Cell(value, value, "word")
     return number(value, 0 if isinstance(value, int) else 1)
 
 

@@ -1,12 +1,10 @@
-"""Several judges as a page and as a file: scores side by side, agreement, disputed questions."""
+"""Several judges as a page: scores side by side, agreement, disputed questions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from arena.pages.html import Page, Part, Tab, Table, interval, number, plain_table
-from arena.pages.text import csv_text
 
-ENDS = {"": "value", " lower": "lower", " upper": "upper"}
 MEASURES = {"Cohen's kappa": "kappa", "Spearman's rho": "spearman", "Kendall's tau": "kendall"}
 
 
@@ -39,22 +37,6 @@ def judges_page(found: Mapping[str, Any], about: str = "", notes: Sequence[str] 
         parts.append(Part("Questions on which the judges differ most", text, table=table))
     page.tabs.append(Tab("agreement", parts))
     return page
-
-
-def judges_csv(found: Mapping[str, Any]) -> str:
-    """A row a model and category, a column a judge with its bounds beside it."""
-    columns = ["category", "model", "pooled", "mean"]
-    columns += [f"{judge}{end}" for judge in found["judges"] for end in ENDS]
-    rows = [
-        row
-        | {
-            f"{judge}{end}": values[key]
-            for judge, values in row["by_judge"].items()
-            for end, key in ENDS.items()
-        }
-        for row in found["scores"]
-    ]
-    return csv_text(columns, rows)
 
 
 def agreement_table(agreement: Sequence[Mapping[str, Any]]) -> Table:

@@ -7,21 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from arena.pages import charts
+from arena.pages.formats import POWER
 from arena.pages.health_page import health_page
-from arena.pages.html import (
-    Cell,
-    Column,
-    Page,
-    Part,
-    Tab,
-    Table,
-    TableRow,
-    between,
-    common_beginning,
-    number,
-    plain_table,
-    word,
-)
+from arena.pages.html import Cell, Page, Part, Tab, Value, between, number, plain_table, span
 from arena.pages.judges_page import judges_page
 from arena.ranking.votes import OVERALL
 from arena.support.errors import DataError
@@ -38,14 +26,11 @@ def make_pages(folder: Path) -> dict[str, Page]:
 
     Raises DataError naming the command that writes what is missing.
     """
-    for name, command in (
-        ("leaderboard.json", "show_result.py"),
-        ("differences.csv", "show_result.py"),
-        ("health.json", "judge_health.py"),
-    ):
+    for name in ("leaderboard.json", "differences.csv", "health.json"):
         if not (folder / name).is_file():
+            command = "judge_health.py" if name == "health.json" else "show_result.py"
             raise DataError(f"{folder / name}: no such file; {command} --out {folder} writes it")
-    board = json.loads((folder / "leaderboard.json").read_text(encoding="utf-8"))
+    board = json.loads((folder / "leaderboard.json").read_bytes())
     # A name that a spreadsheet would compute stands in CSV with an apostrophe in front.
     names = {
         csv_cell(name): name for row in board["rows"] for name in (row["model"], row["category"])
@@ -59,10 +44,9 @@ def make_pages(folder: Path) -> dict[str, Page]:
     if (folder / "curves.csv").exists():
         pages["curves"] = curves_page(board, read_csv(folder / "curves.csv", names))
     if (folder / "judges.json").exists():
-        found = json.loads((folder / "judges.json").read_text(encoding="utf-8"))
+        found = json.loads((folder / "judges.json").read_bytes())
         pages["judges"] = judges_page(found, _page("", board).about, board["notes"])
-    health = json.loads((folder / "health.json").read_text(encoding="utf-8"))
-    pages["judge_health"] = health_page(health)
+    pages["judge_health"] = health_page(json.loads((folder / "health.json").read_bytes()))
     return pages
 
 
@@ -86,54 +70,45 @@ def leaderboard_page(board: Mapping[str, Any]) -> Page:
     controlled = bool(board["control_features"])
     tokens = any(row["avg_tokens"] is not None for row in board["rows"])
     ranks = f"ranks that the data allow: below who is surely better, above who is worse{how}"
-    columns = [
-        Column("Rank", hint=ranks),
-        Column("Model", word=True),
-        Column("Score (%)", hint="mean vote against the baseline; 50 is as good as the baseline"),
-        Column(f"{level} interval", hint=f"{board['rounds']} resamples"),
-        Column("0 – 50 – 100", hint="bar: score; line: interval; middle: as good as the baseline"),
-        Column("Won · tied · lost", hint="games"),
-        *(Column("Questions"), Column("Games")),
-        *[Column("Without style control")] * controlled,
-        *[Column("Tokens", hint="of the model's answers, on average")] * tokens,
-    ]
+    columns = {
+        **{"Rank": ranks, "Model": ""},
+        "Score (%)": "mean vote against the baseline; 50 is as good as the baseline",
+        f"{level} interval": f"{board['rounds']} resamples",
+        "0 – 50 – 100": "bar: score; line: interval; middle: as good as the baseline",
+        **{"Won · tied · lost": "games", "Questions": "", "Games": ""},
+        **({"Without style control": ""} if controlled else {}),
+        **({"Tokens": "of the model's answers, on average"} if tokens else {}),
+    }
     for category, rows in _by_category(board):
         about = board["categories"][category]
         cells = [_leaderboard_row(row, controlled, tokens) for row in rows]
-        power = (
-            "A true difference of {pair:.1f} points is found in 4 of 5 campaigns of this size "
-            "where two models are compared, one of {all_pairs:.1f} points where all are."
-        )
-        text = power.format(**about["detectable"]) if about["detectable"] else ""
-        tab = Tab(category, [Part(text=text, table=Table(columns, cells))], about["notes"])
+        table = plain_table(columns, cells, [i for i, row in enumerate(rows) if row["is_baseline"]])
+        text = POWER.format(**about) if about["detectable"] else ""
+        tab = Tab(category, [Part(text=text, table=table)], about["notes"])
         if about["style"]:
             tab.parts.append(_style_part(about["style"], level))
         page.tabs.append(tab)
     return page
 
 
-def _leaderboard_row(row: Mapping[str, Any], controlled: bool, tokens: bool) -> TableRow:
-    score, best = row["score"], row["best_rank"]
+def _leaderboard_row(row: Mapping[str, Any], controlled: bool, tokens: bool) -> list[Value]:
+    score, best, worst = row["score"], row["best_rank"], row["worst_rank"]
     model = row["model"] + " (baseline)" * (row["is_baseline"] and row["model"][0] != "(")
     interval = between(row["lower"], row["upper"])
     # Without an interval the bar's line has no length.
     ends = (score, score) if row["lower"] is None else (row["lower"], row["upper"])
-    counts = [
-        Cell(f"{row['won']:,} · {row['tied']:,} · {row['lost']:,}", row["won"]),
-        *(Cell(f"{row[key]:,}", row[key]) for key in ("questions", "games")),
-    ]
-    shown = [Cell("–")] * 2
+    won = Cell(f"{row['won']:,} · {row['tied']:,} · {row['lost']:,}", row["won"])
+    strong, bar = Cell("–"), Cell("–")
     if score is not None:
-        shown = [Cell(f"{score:.1f}{'*' * row['is_plain']}", score, "strong")]
-        shown.append(Cell(interval.text, score, bar=(score, *ends)))
-    cells = [
-        Cell("–") if best is None else Cell(charts.span(row), best + row["worst_rank"] / 1e4),
-        *(word(model), shown[0], interval, shown[1]),
-        *([Cell("–", "")] * len(counts) if row["is_baseline"] else counts),
+        strong = Cell(f"{score:.1f}{'*' * row['is_plain']}", score, "strong")
+        bar = Cell(interval.text, score, bar=(score, *ends))
+    return [
+        Cell("–") if best is None else Cell(span(best, worst), best + worst / 1e4),
+        *(model, strong, interval, bar),
+        *([None] * 3 if row["is_baseline"] else [won, row["questions"], row["games"]]),
+        *[row["plain_score"]] * controlled,
+        *[row["avg_tokens"] and int(row["avg_tokens"])] * tokens,
     ]
-    cells += [number(row["plain_score"])] * controlled
-    cells += [number(row["avg_tokens"] and int(row["avg_tokens"]), 0)] * tokens
-    return TableRow(cells, row["is_baseline"])
 
 
 def _style_part(style: Rows, level: str) -> Part:
@@ -254,8 +229,8 @@ def _page(title: str, board: Mapping[str, Any]) -> Page:
         f"{board['bench']}, judge {' + '.join(board['judges'])}, rule {board['rule']}; "
         f"{board['level']:.0%} intervals from {board['rounds']} resamples of {drawn}"
     ) + (f"; style control: {style}" if style else "")
-    names = {row["model"] for row in board["rows"] if not row["is_baseline"]}
-    return Page(title, about, board["notes"], beginning=common_beginning(sorted(names)))
+    names = [row["model"] for row in board["rows"] if not row["is_baseline"]]
+    return Page(title, about, board["notes"], models=names)
 
 
 def _names(rows: Rows) -> list[str]:

@@ -75,18 +75,16 @@ def compare_rankings(board: Board, other: Ranking) -> dict[str, Any]:
     As plain data: shares and means from 0 to 1, None where there is no such pair or where the other
     ranking has no intervals; `unknown` are models that it lacks.
     """
-    folded = {name.casefold(): name for name in other.scores}
+    folded = {name.casefold(): scores for name, scores in other.scores.items()}
     scored = [i for i, row in enumerate(board.rows) if np.isfinite(row.score)]
-    known = {i: folded.get(board.rows[i].model.casefold()) for i in scored}
-    names = {i: name for i, name in known.items() if name is not None}
-    rows = list(names)
+    rows = [i for i in scored if board.rows[i].model.casefold() in folded]
     if len(rows) < FEWEST:
         raise DataError(
             f"{other.name}: only {len(rows)} of the models of category {board.category} are in it, "
             f"and {FEWEST} are needed; it has {', '.join(sorted(other.scores)[:5])}, ..."
         )
     ours = np.array([(r.score, r.lower, r.upper) for r in (board.rows[i] for i in rows)])
-    theirs = np.array([other.scores[name] for name in names.values()])
+    theirs = np.array([folded[board.rows[i].model.casefold()] for i in rows])
     drawn = board.resamples[:, rows]
     drawn = drawn[np.isfinite(drawn).all(axis=1)]
     one, two = np.triu_indices(len(rows), 1)
@@ -110,7 +108,7 @@ def compare_rankings(board: Board, other: Ranking) -> dict[str, Any]:
         "brier": float(((chance - (better > 0)) ** 2)[ordered].mean()) if ordered.any() else None,
         "spearman": asdict(spearman),
         "kendall": asdict(kendall),
-        "unknown": [board.rows[i].model for i in scored if i not in names],
+        "unknown": [board.rows[i].model for i in scored if i not in rows],
     }
 
 

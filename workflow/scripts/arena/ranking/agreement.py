@@ -4,14 +4,14 @@ Votes are seen from the model. Intervals resample questions. Resampling adds noi
 lowers a correlation of ranks, so these intervals lean to the low side; they always hold the value.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
-from arena.ranking.documents import plain
-from arena.ranking.intervals import percentiles, resampled_scores
+from arena.ranking.intervals import Strata, percentiles, resampled_scores, strata_of
 from arena.ranking.votes import ABSENT, Verdicts, count_votes
 
 STRENGTH = np.array([2, 1, 0, -1, -2])  # of VERDICTS, seen from A
@@ -29,43 +29,14 @@ class Measure:
     upper: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """How far two judges agree on the games that both judged.
+def agreements(verdicts: Verdicts, weights: np.ndarray, weight: float = 3) -> list[dict[str, Any]]:
+    """Return the agreement of every pair of judges that judged a game in common.
 
     same_label, same_winner: percent of games. kappa: Cohen's, on win, tie and loss (1 perfect, 0
     chance). spearman, kendall: of the models' scores on these games (Kendall's tau-b); of three
-    models at least.
+    models at least. weights: [rounds, Q] draw the intervals; weight: votes of a strong verdict.
     """
-
-    judge: str
-    other: str
-    games: int
-    same_label: float
-    same_winner: float
-    kappa: Measure
-    spearman: Measure
-    kendall: Measure
-
-
-@dataclass(frozen=True, slots=True)
-class Disputed:
-    """A question: how far two judges' verdicts lie apart there, in steps of the five labels (0-4),
-    as a mean over pairs of judges and models, and each judge's mean verdict, from -2 to 2.
-    """
-
-    uid: str
-    category: str
-    apart: float
-    means: dict[str, float | None]
-
-
-def agreements(verdicts: Verdicts, weights: np.ndarray, weight: float = 3) -> list[Agreement]:
-    """Return the agreement of every pair of judges that judged a game in common.
-
-    weights: [rounds, Q] draw the intervals; weight: votes of a strong verdict, in scores.
-    """
-    strata = [np.flatnonzero(verdicts.category == one) for one in np.unique(verdicts.category)]
+    strata = strata_of(verdicts.category)
     found = []
     for one, two in combinations(range(len(verdicts.judges)), 2):
         codes = verdicts.codes[[one, two]]
@@ -77,22 +48,28 @@ def agreements(verdicts: Verdicts, weights: np.ndarray, weight: float = 3) -> li
         table = _confusion(codes, both)
         spearman, kendall = _order(codes, weights, strata, weight)
         found.append(
-            Agreement(
-                judge=verdicts.judges[one],
-                other=verdicts.judges[two],
-                games=games,
-                same_label=100 * float((both & (codes[0] == codes[1])).sum() / games),
-                same_winner=100 * float(np.trace(table.sum(axis=0)) / games),
-                kappa=measure(_kappa(table.sum(axis=0)), _kappa(np.tensordot(weights, table, 1))),
-                spearman=spearman,
-                kendall=kendall,
-            )
+            {
+                "judge": verdicts.judges[one],
+                "other": verdicts.judges[two],
+                "games": games,
+                "same_label": 100 * float((both & (codes[0] == codes[1])).sum() / games),
+                "same_winner": 100 * float(np.trace(table.sum(axis=0)) / games),
+                "kappa": measure(
+                    _kappa(table.sum(axis=0)), _kappa(np.tensordot(weights, table, 1))
+                ),
+                "spearman": spearman,
+                "kendall": kendall,
+            }
         )
     return found
 
 
-def disputed(verdicts: Verdicts, most: int = DISPUTED) -> list[Disputed]:
-    """Return the questions on which the judges differ most, the worst first."""
+def disputed(verdicts: Verdicts, most: int = DISPUTED) -> list[dict[str, Any]]:
+    """Return the questions on which the judges differ most, the worst first.
+
+    apart: how far two judges' verdicts lie apart there, in steps of the five labels (0-4), as a
+    mean over pairs of judges and models. means: each judge's mean verdict, from -2 to 2.
+    """
     seen = from_the_model(verdicts.codes)
     seen = np.where(np.isnan(seen).any(axis=-1), np.nan, seen.mean(axis=-1))  # [J, M, Q]
     pairs = [np.abs(seen[i] - seen[j]) for i, j in combinations(range(len(seen)), 2)]
@@ -101,12 +78,12 @@ def disputed(verdicts: Verdicts, most: int = DISPUTED) -> list[Disputed]:
     order = [q for q, value in enumerate(apart) if value > 0]
     order.sort(key=lambda q: (-apart[q], verdicts.questions[q]))
     return [
-        Disputed(
-            verdicts.questions[q],
-            verdicts.categories[verdicts.category[q]],
-            apart[q],
-            plain(dict(zip(verdicts.judges, means[q], strict=True))),
-        )
+        {
+            "uid": verdicts.questions[q],
+            "category": verdicts.categories[verdicts.category[q]],
+            "apart": apart[q],
+            "means": dict(zip(verdicts.judges, means[q], strict=True)),
+        }
         for q in order[:most]
     ]
 
@@ -154,7 +131,7 @@ def _kappa(table: np.ndarray) -> np.ndarray:
 
 
 def _order(
-    codes: np.ndarray, weights: np.ndarray, strata: Sequence[np.ndarray], weight: float
+    codes: np.ndarray, weights: np.ndarray, strata: Strata, weight: float
 ) -> Iterator[Measure]:
     """Spearman and Kendall of the models' scores by two judges, codes [2, M, Q, 2]."""
     votes = [count_votes(each[None], "v0.1", weight) for each in codes]
@@ -163,7 +140,7 @@ def _order(
         return iter([Measure(None, None, None)] * 2)
     # The first round is the questions as they are.
     weights = np.vstack([np.ones_like(weights[:1]), weights])
-    scores = [resampled_scores(each.rows(models), weights, strata) for each in votes]
+    scores = [resampled_scores(each[models], weights, strata) for each in votes]
     with np.errstate(invalid="ignore", divide="ignore"):
         value, *drawn = (rank_correlations(*pair) for pair in zip(*scores, strict=True))
     return map(measure, value, np.reshape(drawn, (-1, 2)).T)
@@ -171,6 +148,4 @@ def _order(
 
 def _mean(values: np.ndarray) -> np.ndarray:
     """Mean down the first axis of what is known; NaN where nothing is."""
-    known = ~np.isnan(values)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(known, values, 0).sum(axis=0) / known.sum(axis=0)
+    return np.ma.masked_invalid(values).mean(axis=0).filled(np.nan)

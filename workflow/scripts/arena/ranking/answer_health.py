@@ -1,9 +1,9 @@
 """What the answers' length has to do with the verdicts, and how empty answers fared."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,45 +16,6 @@ from arena.ranking.votes import ABSENT, Verdicts, Votes
 RATIOS = (0.25, 0.5, 0.8, 1.25, 2.0, 4.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Lengths:
-    """Characters of answers: 0 is an empty one, NaN none."""
-
-    model: np.ndarray  # [M, Q]
-    baseline: np.ndarray  # [Q], of the category's baseline
-
-    @property
-    def empty(self) -> np.ndarray:  # [M, Q]
-        return self.model == 0
-
-
-@dataclass(frozen=True, slots=True)
-class LengthBin:
-    """Mean vote for models whose answers are `low` to `high` times as long as the baseline's."""
-
-    low: float
-    high: float | None
-    score: Share
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerHealth:
-    """How lengths and empty answers were judged.
-
-    longer_wins: of decided verdicts, those for the longer answer. empty_score: mean vote of empty
-    answers that were judged; empty_wins: of the verdicts on them, those that preferred them to the
-    baseline's.
-    """
-
-    longer_wins: Share
-    bins: list[LengthBin]
-    empty_answers: int
-    empty_models: dict[str, int]
-    empty_score: Share
-    empty_wins: Share
-    notes: list[str]
-
-
 def bin_text(low: float, high: float | None) -> str:
     """How many times as long as the baseline's answer."""
     if high is None:
@@ -62,8 +23,13 @@ def bin_text(low: float, high: float | None) -> str:
     return f"{low:g} to {high:g}" if low else f"under {high:g}"
 
 
-def read_lengths(verdicts: Verdicts, files: Mapping[str, Path]) -> tuple[Lengths, list[str]]:
-    """Read the lengths of answers, a file at a time. Models without a file are noted."""
+def read_lengths(
+    verdicts: Verdicts, files: Mapping[str, Path]
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return characters of answers, [M, Q] of models and [Q] of baselines, and notes.
+
+    0 is an empty answer, NaN none. Models without a file are noted.
+    """
     place = {uid: number for number, uid in enumerate(verdicts.questions)}
     lengths = {model: np.full(len(place), np.nan) for model in files}
     notes, missing = [], []
@@ -72,7 +38,7 @@ def read_lengths(verdicts: Verdicts, files: Mapping[str, Path]) -> tuple[Lengths
             missing.append(model)
             continue
         file = read_answers(path)
-        notes += left_out(path, file.problems_of("unreadable"))
+        notes += left_out(path, file.unreadable)
         for uid, answer in file.answers.items():
             if uid in place:
                 lengths[model][place[uid]] = 0 if answer.is_empty else len(answer.text.strip())
@@ -81,36 +47,49 @@ def read_lengths(verdicts: Verdicts, files: Mapping[str, Path]) -> tuple[Lengths
         notes.append(f"no answers to look at: {', '.join(missing)}")
     if np.isnan(baseline).all():
         notes.append("the baseline's answers are not known: no length bias")
-    return Lengths(np.array([lengths[model] for model in verdicts.models]), baseline), notes
+    return np.array([lengths[model] for model in verdicts.models]), baseline, notes
 
 
 def answer_health(
-    verdicts: Verdicts, votes: Votes, lengths: Lengths, notes: Sequence[str], weights: np.ndarray
-) -> AnswerHealth:
-    """Relate verdicts of all judges, and votes, to the lengths of answers."""
+    verdicts: Verdicts,
+    votes: Votes,
+    weights: np.ndarray,
+    lengths: np.ndarray,
+    baseline: np.ndarray,
+    notes: Sequence[str],
+) -> dict[str, Any]:
+    """Relate verdicts of all judges, and votes, to the lengths of answers.
+
+    longer_wins: of decided verdicts, those for the longer answer. bins: mean vote for models whose
+    answers are `low` to `high` times as long as the baseline's. empty_score: mean vote of empty
+    answers that were judged; empty_wins: of the verdicts on them, those that preferred them to the
+    baseline's.
+    """
     seen = np.moveaxis(from_the_model(verdicts.codes), -1, 0)  # [2, J, M, Q]
-    longer = np.sign(lengths.model - lengths.baseline)
+    longer = np.sign(lengths - baseline)
     decided = (np.abs(seen) > 0) & (np.abs(longer) > 0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = np.maximum(lengths.model, 1) / np.maximum(lengths.baseline, 1)
+        ratio = np.maximum(lengths, 1) / np.maximum(baseline, 1)
 
     def score(here: np.ndarray) -> Share:
         here = here & (votes.votes > 0)
         return share(np.where(here, votes.wins, 0), np.where(here, votes.votes, 0), weights)
 
     bins = [
-        LengthBin(low, None if high == np.inf else high, score((ratio >= low) & (ratio < high)))
+        {"low": low, "high": high, "score": score((ratio >= low) & (ratio < high))}
         for low, high in pairwise((0.0, *RATIOS, np.inf))
     ]
-    on_empty = np.isfinite(seen) & lengths.empty
+    empty = lengths == 0
+    on_empty = np.isfinite(seen) & empty
     judged = (verdicts.codes != ABSENT).any(axis=(0, 3))
-    counts = (lengths.empty & judged).sum(axis=1).tolist()
-    return AnswerHealth(
-        longer_wins=share(decided & (seen * longer > 0), decided, weights),
-        bins=bins,
-        empty_answers=sum(counts),
-        empty_models={m: count for m, count in zip(verdicts.models, counts, strict=True) if count},
-        empty_score=score(lengths.empty),
-        empty_wins=share(on_empty & (seen > 0), on_empty, weights),
-        notes=list(notes),
-    )
+    counts = (empty & judged).sum(axis=1).tolist()
+    models = {model: count for model, count in zip(verdicts.models, counts, strict=True) if count}
+    return {
+        "longer_wins": share(decided & (seen * longer > 0), decided, weights),
+        "bins": bins,
+        "empty_answers": sum(counts),
+        "empty_models": models,
+        "empty_score": score(empty),
+        "empty_wins": share(on_empty & (seen > 0), on_empty, weights),
+        "notes": notes,
+    }

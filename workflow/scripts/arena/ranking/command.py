@@ -63,20 +63,6 @@ def sources_of(args: dict[str, Any]) -> Sources:
     return Sources.find(**{name: args.pop(name) for name in names})
 
 
-def run_command(name: str, work: Callable[[], None]) -> int:
-    """Run a command and return its exit status; what a user can act on is said in one line."""
-    try:
-        work()
-    except ArenaError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-    except OSError as error:  # a folder that cannot be written to, a file in its place
-        place = f"{error.filename}: " if error.filename else ""
-        print(f"{name}: {place}{error.strerror or error}", file=sys.stderr)
-    else:
-        return 0
-    return 1
-
-
 def run_rule(rule: Any, work: Callable[[Sources, dict[str, Any]], str]) -> int:
     """Adapter of a rule: the files are the rule's inputs, not all that a folder holds.
 

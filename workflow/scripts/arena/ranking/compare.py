@@ -1,12 +1,12 @@
 """Differences between any two models on the same questions, ranks, and groups that are alike."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 
 from arena.ranking.intervals import (
+    WHOLE,
     Strata,
     normal_of,
     scale_of,
@@ -14,10 +14,9 @@ from arena.ranking.intervals import (
     student,
     widen_certain,
 )
+from arena.ranking.options import RANKS, Options
 from arena.ranking.significance import STILL, at_most_certain, detectable, p_values
 from arena.ranking.votes import Votes
-
-RANKS = ("simultaneous", "marginal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,63 +38,49 @@ class Differences:
     detectable: tuple[float, float] | None  # see `significance.detectable`
 
 
-def paired_differences(
-    votes: Votes,
-    weights: np.ndarray,
-    level: float,
-    baseline: int | None = None,
-    strata: Strata = (),
-    ranks: str = RANKS[0],
-) -> Differences:
-    """Compare every pair on the questions that both were judged on, by resampling these.
+def paired_rows(votes: Votes, weights: np.ndarray, strata: Strata = WHOLE) -> Iterator[np.ndarray]:
+    """Differences of every pair on the questions that both were judged on, as `compare` takes them.
 
     So a hard question that only one of them was asked weighs on neither. `weights`: [rounds, Q];
-    `baseline`: its row, where it has one.
+    NaN where nothing is shared.
     """
-    parts = strata if len(strata) > 1 else [np.arange(votes.votes.shape[1])]
-    even = len(parts) > 1
     weights = np.vstack([np.ones_like(weights[:1]), weights])
-    pairs = [_Pairs(votes.of(rows), weights[:, rows], even) for rows in parts]
-    # A row of the triangle at a time, so that memory stays at rounds x models.
-    triangle = (_against(pairs, i) for i in range(len(votes.votes)))
-    return _differences(triangle, votes, level, baseline, strata, ranks)
+    pairs = [_Pairs(votes[:, rows], weights[:, rows], len(strata) > 1) for rows in strata]
+    for i in range(len(votes.votes)):  # a row at a time: memory stays at rounds x models
+        columns = zip(*(part.sums(i) for part in pairs), strict=True)
+        won, cast, other_won, other_cast = map(sum, columns)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            difference = 100 * (won / cast - other_won / other_cast)
+        # What is left of a subtraction must not pass for a vote.
+        yield np.where((cast > 1e-9) & (other_cast > 1e-9), difference, np.nan)
 
 
-def resampled_differences(
-    scores: np.ndarray,
-    resamples: np.ndarray,
-    votes: Votes,
-    level: float,
-    baseline: int | None = None,
-    strata: Strata = (),
-    ranks: str = RANKS[0],
-    ci: str = "questions",
-) -> Differences:
-    """Compare scores [M] with resamples [rounds, M] of any kind, such as style-controlled ones.
+def score_rows(scores: np.ndarray, resamples: np.ndarray) -> Iterator[np.ndarray]:
+    """Differences of scores [M] with resamples [rounds, M] of any kind, as `compare` takes them.
 
     A score is of all its model's questions, so these are not differences on the same questions.
     """
     rows = np.vstack([scores, resamples])
-    triangle = (rows[:, [i]] - rows[:, i + 1 :] for i in range(len(scores)))
-    return _differences(triangle, votes, level, baseline, strata, ranks, ci)
+    return (rows[:, [i]] - rows[:, i + 1 :] for i in range(len(scores)))
 
 
-def _differences(
+def compare(
     triangle: Iterable[np.ndarray],
     votes: Votes,
-    level: float,
-    baseline: int | None,
-    strata: Strata,
-    ranks: str,
-    ci: str = "questions",
+    options: Options,
+    baseline: int | None = None,
+    strata: Strata = WHOLE,
 ) -> Differences:
-    """Whole matrices from the triangle i < j: [1 + rounds, M - i - 1] a row i, values first."""
+    """Whole matrices from the triangle i < j: [1 + rounds, M - i - 1] a row i, values first.
+
+    `baseline`: its row, where it has one.
+    """
+    level = options.level
     has = (votes.votes > 0).astype(float)
     questions = has @ has.T
     together = questions.astype(int)
-    parts = [has[:, rows] for rows in strata] if len(strata) > 1 else [has]
-    free = questions - sum(part @ part.T > 0 for part in parts)
-    if ci != "questions":  # single votes, as upstream: a normal, whatever the questions
+    free = questions - sum(has[:, rows] @ has[:, rows].T > 0 for rows in strata)
+    if options.ci != "questions":  # single votes, as upstream: a normal, whatever the questions
         questions = free = 1e6 * (questions > 0)
     least, most = np.zeros(len(has)), np.full(len(has), 100.0)
     if baseline is not None:
@@ -119,7 +104,7 @@ def _differences(
             t = np.abs(values) / np.where(error > STILL, error, 0.0)
         t[np.abs(values) <= STILL] = 0.0
         normal = np.where(np.isnan(error), np.nan, normal_of(t, free[i, rest]))
-        if ci == "questions":
+        if options.ci == "questions":
             ends = least[i] - most[rest], most[i] - least[rest]
             low, high = widen_certain(values, low, high, shared, level, *ends)
             low, high = np.maximum(low, ends[0]), np.minimum(high, ends[1])
@@ -131,7 +116,7 @@ def _differences(
         errors[i, rest] = error
     p, adjusted = p_values(z, largest)
     with np.errstate(invalid="ignore"):
-        better = ((adjusted if ranks == RANKS[0] else p) < 1 - level) & (whole > 0)
+        better = ((adjusted if options.ranks == RANKS[0] else p) < 1 - level) & (whole > 0)
     if baseline is not None and len(has) > 2:
         errors[baseline] = errors[:, baseline] = np.nan  # models against each other
     found = detectable(errors, largest, level)
@@ -171,16 +156,6 @@ class _Pairs:
             scale = scale_of(shared, (~self.missing[after] & ~self.missing[i]).sum(axis=1))
             sums = [scale * part for part in sums]
         return sums
-
-
-def _against(parts: Sequence[_Pairs], i: int) -> np.ndarray:
-    """Model i minus the models after it, [rounds, M - i - 1]; NaN where nothing is shared."""
-    columns = zip(*(part.sums(i) for part in parts), strict=True)
-    won, cast, other_won, other_cast = (reduce(np.add, column) for column in columns)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        difference = 100 * (won / cast - other_won / other_cast)
-    # What is left of a subtraction must not pass for a vote.
-    return np.where((cast > 1e-9) & (other_cast > 1e-9), difference, np.nan)
 
 
 def rank_ranges(differences: Differences, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

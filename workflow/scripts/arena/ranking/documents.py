@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
 from typing import Any
 
 DIGITS = 4  # of numbers in files: published scores have 2, intervals are seeded
@@ -12,6 +13,8 @@ def plain(value: Any) -> Any:
     """Plain data for JSON: rounded numbers, None where there is no number."""
     if isinstance(value, float):
         return round(value, DIGITS) if math.isfinite(value) else None
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -14,19 +14,20 @@ import numpy as np
 
 from arena.ranking.votes import Votes
 
-CI = ("questions", "upstream", "unanchored")
-# Share of resamples inside the interval: Arena-Hard-Auto prints 5-95 % (v2.0) and 2.5-97.5 %
-# (v0.1).
-LEVELS = {"v2.0": 0.90, "v0.1": 0.95}
-
-Strata = Sequence[np.ndarray]  # the questions of each category, as indices
-Resampler = Callable[[int], tuple[np.ndarray, np.ndarray]]  # round -> won and cast votes, [M, Q]
+Strata = Sequence[np.ndarray | slice]  # the questions of each category
+WHOLE: Strata = (slice(None),)
 
 
 def question_weights(questions: Sequence[str], rounds: int, seed: int) -> np.ndarray:
     """Return how often each question is drawn in each round, [rounds, Q]."""
     columns = [_generator(seed, question).poisson(1.0, rounds) for question in questions]
     return np.array(columns, dtype=float).reshape(len(columns), rounds).T
+
+
+def strata_of(category: np.ndarray) -> Strata:
+    """Return the questions of each category, from the categories [Q] of questions."""
+    found = [np.flatnonzero(category == one) for one in np.unique(category)]
+    return found if len(found) > 1 else WHOLE
 
 
 def stratified(weights: np.ndarray, strata: Strata) -> np.ndarray:
@@ -40,22 +41,21 @@ def stratified(weights: np.ndarray, strata: Strata) -> np.ndarray:
     for rows in strata:
         part = weights[:, rows]
         part = np.where(part.any(axis=1, keepdims=True), part, 1.0)
-        result[:, rows] = part * len(rows) / part.sum(axis=1, keepdims=True)
+        result[:, rows] = part * part.shape[1] / part.sum(axis=1, keepdims=True)
     return result
 
 
-def resampled_scores(votes: Votes, weights: np.ndarray, strata: Strata = ()) -> np.ndarray:
+def resampled_scores(votes: Votes, weights: np.ndarray, strata: Strata = WHOLE) -> np.ndarray:
     """Return the scores (0-100) of every round, [rounds, M]; NaN where a round drew no vote.
 
     With several strata each keeps the weight that it has among the model's own questions, so that
     the scores depend on no other model's questions.
     """
     won, cast = np.zeros((2, len(weights), len(votes.votes)))
-    for rows in strata if len(strata) > 1 else [slice(None)]:
-        part, draws = votes.of(rows), weights[:, rows]
-        scale: np.ndarray | float = 1.0
-        if len(strata) > 1:
-            scale = scale_of(draws @ (part.votes > 0).T, (part.votes > 0).sum(axis=1))
+    for rows in strata:
+        part, draws = votes[:, rows], weights[:, rows]
+        has = part.votes > 0
+        scale = scale_of(draws @ has.T, has.sum(axis=1)) if len(strata) > 1 else 1.0
         won += scale * (draws @ part.wins.T)
         cast += scale * (draws @ part.votes.T)
     with np.errstate(invalid="ignore"):
@@ -93,7 +93,9 @@ def upstream_scores(
     return np.array(columns).reshape(len(columns), rounds).T
 
 
-def resampler(votes: Votes, weights: np.ndarray, ci: str, seed: int) -> Resampler:
+def resampler(
+    votes: Votes, weights: np.ndarray, ci: str, seed: int
+) -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
     """Return a function of the round that gives its won and cast votes, [M, Q] each.
 
     For fits that need each question's votes. "upstream" draws single votes: the numbers of won,

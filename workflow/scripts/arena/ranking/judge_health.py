@@ -5,63 +5,32 @@ verdict: there each answer stood once in each place, so an unbiased judge picks 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from arena.data.verdict import VERDICTS
-from arena.ranking.agreement import LEVEL, from_the_model
+from arena.ranking.agreement import LEVEL, Measure, from_the_model
 from arena.ranking.intervals import score_bounds, standard_errors
 from arena.ranking.votes import ABSENT, CODE_OF_STATE, Verdicts
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class Share(Measure):
     """A share in percent with its interval over questions; None where it is of nothing."""
 
-    value: float | None
-    lower: float | None
-    upper: float | None
     of: int
 
 
-@dataclass(frozen=True, slots=True)
-class JudgeHealth:
-    """What one judge did.
+def judge_health(verdicts: Verdicts, weights: np.ndarray) -> list[dict[str, Any]]:
+    """Return what each judge did; `weights` [rounds, Q] draw the intervals of shares.
 
     a_wins: of the decided verdicts, those for A (50 without position bias), and the same by how
     strong. flips: questions whose two verdicts name different winners; flips_to_a: of these, those
     that named A twice. half_flips: one verdict a tie, the other not. states: games by how they
-    ended. labels: verdicts by label, in games[0] and games[1].
+    ended. labels: verdicts by label, in games[0] and games[1]. models: the same for each, without
+    intervals; None where nothing was judged.
     """
-
-    judge: str
-    games: int
-    states: dict[str, int]
-    labels: dict[str, tuple[int, int]]
-    a_wins: Share
-    a_wins_strong: Share
-    a_wins_weak: Share
-    flips: Share
-    flips_to_a: Share
-    half_flips: Share
-    strong: Share
-    models: list["ModelHealth"]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelHealth:
-    """The same for one model, without intervals; None where nothing was judged."""
-
-    model: str
-    games: int
-    no_verdict: int
-    truncated: int
-    a_wins: float | None
-    flips: float | None
-
-
-def judge_health(verdicts: Verdicts, weights: np.ndarray) -> list[JudgeHealth]:
-    """Return the health of each judge; `weights` [rounds, Q] draw the intervals."""
     return [
         _health(verdicts, name, codes, weights)
         for name, codes in zip(verdicts.judges, verdicts.codes, strict=True)
@@ -87,7 +56,9 @@ def share(hits: np.ndarray, cases: np.ndarray, weights: np.ndarray) -> Share:
     return Share(float(value[0]), lower, upper, total)
 
 
-def _health(verdicts: Verdicts, name: str, codes: np.ndarray, weights: np.ndarray) -> JudgeHealth:
+def _health(
+    verdicts: Verdicts, name: str, codes: np.ndarray, weights: np.ndarray
+) -> dict[str, Any]:
     played = codes != ABSENT
     states = {state: int((codes == code).sum()) for state, code in CODE_OF_STATE.items()}
     states["ok"] = int((codes >= 0).sum())
@@ -97,34 +68,33 @@ def _health(verdicts: Verdicts, name: str, codes: np.ndarray, weights: np.ndarra
     decided, strong = both & (np.abs(for_a) > 0), both & (np.abs(for_a) == 2)
     weak, to_a = decided & ~strong, for_a > 0
     flips = both & (first * second < 0)
-    return JudgeHealth(
-        judge=name,
-        games=int(played.sum()),
-        states={state: count for state, count in states.items() if count},
-        labels={
-            label: (int((codes[..., 0] == code).sum()), int((codes[..., 1] == code).sum()))
-            for code, label in enumerate(VERDICTS)
+    return {
+        "judge": name,
+        "games": int(played.sum()),
+        "states": {state: count for state, count in states.items() if count},
+        "labels": {
+            label: (codes == code).sum(axis=(0, 1)).tolist() for code, label in enumerate(VERDICTS)
         },
-        a_wins=share(decided & to_a, decided, weights),
-        a_wins_strong=share(strong & to_a, strong, weights),
-        a_wins_weak=share(weak & to_a, weak, weights),
-        flips=share(flips, both, weights),
-        flips_to_a=share(flips & (second > 0), flips, weights),
-        half_flips=share(both & ((first == 0) != (second == 0)), both, weights),
-        strong=share(strong, np.stack([both, both]), weights),
-        models=[
-            ModelHealth(
-                model=model,
-                games=int(played[i].sum()),
-                no_verdict=int((played[i] & (codes[i] < 0)).sum()),
-                truncated=int((codes[i] == CODE_OF_STATE["truncated"]).sum()),
-                a_wins=_percent((decided & to_a)[:, i].sum(), decided[:, i].sum()),
-                flips=_percent(flips[i].sum(), both[i].sum()),
-            )
+        "a_wins": share(decided & to_a, decided, weights),
+        "a_wins_strong": share(strong & to_a, strong, weights),
+        "a_wins_weak": share(weak & to_a, weak, weights),
+        "flips": share(flips, both, weights),
+        "flips_to_a": share(flips & (second > 0), flips, weights),
+        "half_flips": share(both & ((first == 0) != (second == 0)), both, weights),
+        "strong": share(strong, np.stack([both, both]), weights),
+        "models": [
+            {
+                "model": model,
+                "games": int(played[i].sum()),
+                "no_verdict": int((played[i] & (codes[i] < 0)).sum()),
+                "truncated": int((codes[i] == CODE_OF_STATE["truncated"]).sum()),
+                "a_wins": _percent((decided & to_a)[:, i].sum(), decided[:, i].sum()),
+                "flips": _percent(flips[i].sum(), both[i].sum()),
+            }
             for i, model in enumerate(verdicts.models)
             if played[i].any()
         ],
-    )
+    }
 
 
 def _percent(hits: int, cases: int) -> float | None:

@@ -3,7 +3,7 @@ uncertainty.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,18 +40,14 @@ def compare_judges(
         for judge, codes in zip(verdicts.judges, verdicts.codes, strict=True)
     ]
     weights = question_weights(verdicts.questions, options.rounds, options.seed)
-    scores: list[dict[str, Any]] = []
-    shares = []
-    for board, *own in zip(boards, *alone, strict=True):
-        scores += _scores(board, own, verdicts.judges)
-        shares.append(_share(board, own))
+    tables = [(board, own) for board, *own in zip(boards, *alone, strict=True)]
     return plain(
         {
             "judges": verdicts.judges,
-            "scores": scores,
-            "shares": shares,
-            "agreement": [asdict(one) for one in agreements(verdicts, weights, options.weight)],
-            "disputed": [asdict(one) for one in disputed(verdicts)],
+            "scores": [row for table in tables for row in _scores(*table, verdicts.judges)],
+            "shares": [_share(*table) for table in tables],
+            "agreement": agreements(verdicts, weights, options.weight),
+            "disputed": disputed(verdicts),
         }
     )
 
@@ -120,11 +116,10 @@ def _share(board: Board, own: Sequence[Board]) -> dict[str, Any]:
         for row in board.rows
         if row.questions >= FEW * board.questions and all(row.model in each for each in places)
     ]
-    both = [
-        (each, [place[model] for model in models]) for each, place in zip(own, places, strict=True)
-    ]
-    scores = np.array([[each.rows[i].score for i in some] for each, some in both])
-    drawn = np.array([each.resamples[:, some] for each, some in both])
+    columns = [[place[model] for model in models] for place in places]
+    pairs = list(zip(own, columns, strict=True))
+    scores = np.array([[each.rows[i].score for i in some] for each, some in pairs])
+    drawn = np.array([each.resamples[:, some] for each, some in pairs])
     drawn = drawn[:, np.isfinite(drawn).all(axis=(0, 2))]  # [J, rounds, M]
     shares: dict[str, Any] = {"category": board.category, "of_scores": None, "of_differences": None}
     if models:

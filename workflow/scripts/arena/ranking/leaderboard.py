@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
 
 import numpy as np
 
@@ -67,9 +68,7 @@ class Board:
 
 
 def make_boards(
-    verdicts: Verdicts,
-    options: Options,
-    counts: Mapping[str, np.ndarray] | None = None,
+    verdicts: Verdicts, options: Options, counts: Mapping[str, np.ndarray] | None = None
 ) -> list[Board]:
     """Return a table a category, then the overall one.
 
@@ -80,20 +79,13 @@ def make_boards(
     alike = verdicts.category if options.pool == "games" else None
     votes = count_votes(verdicts.codes, options.rule, options.weight, alike)
     weights = intervals.question_weights(verdicts.questions, options.rounds, options.seed)
-    columns = None
-    if options.control_features:
-        columns = _style_columns(verdicts, counts or {}, options.rule)
+    counts = counts or {}
+    style = _style_columns(verdicts, counts, options.rule) if options.control_features else None
     tables = [(name, verdicts.category == i) for i, name in enumerate(verdicts.categories)]
     if len(tables) > 1:
         tables.append((OVERALL, np.ones(len(verdicts.questions), dtype=bool)))
-    boards = []
-    for category, chosen in tables:
-        tokens = {model: rows[chosen, 0] for model, rows in (counts or {}).items()}
-        own = verdicts.category[chosen]
-        strata = [np.flatnonzero(own == one) for one in np.unique(own)]
-        style = None if columns is None else columns[:, chosen]
-        part = votes.of(chosen), weights[:, chosen], strata, style, tokens
-        boards.append(_board(verdicts, options, category, verdicts.codes[:, :, chosen], *part))
+    given = votes, weights, style, counts
+    boards = [_board(verdicts, options, category, chosen, *given) for category, chosen in tables]
     return boards if len(boards) > 1 else [*boards, replace(boards[0], category=OVERALL)]
 
 
@@ -120,19 +112,19 @@ def _board(
     verdicts: Verdicts,
     options: Options,
     category: str,
-    codes: np.ndarray,
-    every: Votes,
+    chosen: np.ndarray,
+    votes: Votes,
     weights: np.ndarray,
-    strata: Sequence[np.ndarray],
-    columns: np.ndarray | None,
-    tokens: Mapping[str, np.ndarray],
+    style: np.ndarray | None,
+    counts: Mapping[str, np.ndarray],
 ) -> Board:
-    """The table of some questions: arrays of all models [M, Q], weights [rounds, Q]."""
+    """The table of the `chosen` questions: arrays of all models and questions are given."""
     baseline = _baseline(verdicts.baselines, category)
-    judged = every.votes.sum(axis=1) > 0
-    notes = list(silent_models(verdicts.models, codes, judged))
-    models = [verdicts.models[i] for i in np.flatnonzero(judged).tolist()]
-    every = votes = every.rows(judged)
+    strata, weights = intervals.strata_of(verdicts.category[chosen]), weights[:, chosen]
+    judged = votes.votes[:, chosen].sum(axis=1) > 0
+    notes = list(silent_models(verdicts.models, verdicts.codes[:, :, chosen], judged))
+    models = list(compress(verdicts.models, judged))
+    every = votes = votes[:, chosen][judged]
     scores = plain = 100 * votes.wins.sum(axis=1) / votes.votes.sum(axis=1)
     fit, is_plain = None, np.zeros(len(models), dtype=bool)
     if options.ci == "questions":
@@ -140,16 +132,13 @@ def _board(
     else:
         drawn = options.rounds, options.seed, options.rule
         resamples = intervals.upstream_scores(votes, models, *drawn)
-    if columns is not None:
-        columns = columns[judged]
+    if style is not None:
+        columns = style[judged][:, chosen]
         known = ~np.isnan(columns).any(axis=-1)
         votes = every.where(known)
         is_plain = votes.votes.sum(axis=1) == 0
         notes += unknown_style(models, every, known, is_plain)
-        even = intervals.stratified(weights, strata)
-        draw = intervals.resampler(votes, even, options.ci, options.seed)
-        how = options.control_features, draw, options.rounds, options.level
-        fit = fit_style(votes, columns, *how, even if options.ci == "questions" else None)
+        fit = fit_style(votes, columns, intervals.stratified(weights, strata), options)
         scores = np.where(is_plain, plain, fit.scores)
         resamples = np.where(is_plain, resamples, fit.resamples)
     notes += thin_ground(models, votes, baseline, options)
@@ -169,20 +158,19 @@ def _board(
     scores, plain, is_plain, resamples = (
         values[..., order] for values in (scores, plain, is_plain, resamples)
     )
-    votes, shown = votes.rows(order), shown.rows(order)
+    votes, shown = votes[order], shown[order]
     lower, upper, design = _intervals(scores, resamples, shown, strata, at_baseline, options)
-    settings = options.level, at_baseline, strata, options.ranks
-    if options.paired:
-        differences = compare.paired_differences(votes, weights, *settings)
-    else:
-        differences = compare.resampled_differences(scores, resamples, votes, *settings, options.ci)
+    rows_of_pairs = (
+        compare.paired_rows(votes, weights, strata)
+        if options.paired
+        else compare.score_rows(scores, resamples)
+    )
+    differences = compare.compare(rows_of_pairs, votes, options, at_baseline, strata)
     known = np.isfinite(scores) & ~is_plain
     best, worst = compare.rank_ranges(differences, known)
     own = np.arange(len(models)) == at_baseline
-    played = [(shown.votes > 0).sum(axis=1)]
-    played += [each.sum(axis=1) for each in (shown.games, shown.games_won, shown.games_tied)]
-    counted = np.where(own, 0, played).astype(int)
-    used, games, won, tied = counted
+    parts = (shown.votes > 0, shown.games, shown.games_won, shown.games_tied)
+    used, games, won, tied = np.where(own, 0, [part.sum(axis=1) for part in parts]).astype(int)
     arrays = {
         **{"score": scores, "lower": lower, "upper": upper, "questions": used, "games": games},
         **{"won": won, "tied": tied, "lost": games - won - tied, "plain_score": plain},
@@ -191,10 +179,11 @@ def _board(
         "worst_rank": np.where(known, worst, np.array(None)),
         "design_effect": np.where(np.isfinite(design), design, np.array(None)),
     }
+    tokens = (_mean(counts[model][chosen, 0]) if model in counts else None for model in models)
     columns_of = zip(*(values.tolist() for values in arrays.values()), strict=True)
     rows = [
-        Row(model=model, avg_tokens=_mean(tokens.get(model)), **dict(zip(arrays, row, strict=True)))
-        for model, row in zip(models, columns_of, strict=True)
+        Row(model=model, avg_tokens=mean, **dict(zip(arrays, row, strict=True)))
+        for model, mean, row in zip(models, tokens, columns_of, strict=True)
     ]
     groups = compare.alike(differences, np.flatnonzero(known).tolist())
     return Board(
@@ -210,18 +199,16 @@ def _board(
     )
 
 
-def _mean(tokens: np.ndarray | None) -> float | None:
+def _mean(tokens: np.ndarray) -> float | None:
     """Of a model's answers to these questions; None where there are none."""
-    if tokens is None or not np.isfinite(tokens).any():
-        return None
-    return float(np.nanmean(tokens))
+    return float(np.nanmean(tokens)) if np.isfinite(tokens).any() else None
 
 
 def _intervals(
     scores: np.ndarray,
     resamples: np.ndarray,
     votes: Votes,
-    strata: Sequence[np.ndarray],
+    strata: intervals.Strata,
     baseline: int | None,
     options: Options,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -249,12 +236,10 @@ def _intervals(
     return lower, upper, design
 
 
-def _vote_variance(votes: Votes, strata: Sequence[np.ndarray]) -> np.ndarray:
+def _vote_variance(votes: Votes, strata: intervals.Strata) -> np.ndarray:
     """Variance of a single vote (in percent, squared) about its category's mean, [M]."""
     squares = np.zeros(len(votes.votes))
-    for rows in strata:
-        won, tied, cast = (
-            part[:, rows].sum(axis=1) for part in (votes.wins, votes.ties, votes.votes)
-        )
+    for part in (votes[:, rows] for rows in strata):
+        won, tied, cast = (each.sum(axis=1) for each in (part.wins, part.ties, part.votes))
         squares += won - tied / 4 - won**2 / np.maximum(cast, 1e-9)  # a tie is 0.5, squared 0.25
     return 1e4 * np.maximum(squares, 0) / np.maximum(votes.votes.sum(axis=1), 1e-9)

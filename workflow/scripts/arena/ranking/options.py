@@ -4,12 +4,14 @@ import math
 from dataclasses import dataclass
 
 from arena.data.verdict import RULES
-from arena.ranking.compare import RANKS
-from arena.ranking.intervals import CI, LEVELS
-from arena.ranking.style import FEATURES
 from arena.support.errors import ConfigError
 
+CI = ("questions", "upstream", "unanchored")
 POOL = ("games", "votes")
+RANKS = ("simultaneous", "marginal")
+FEATURES = {"length": ("length",), "markdown": ("header", "list", "bold")}  # -> style columns
+# Share of resamples inside an interval: Arena-Hard-Auto prints 5-95 % and 2.5-97.5 %.
+LEVELS = {"v2.0": 0.90, "v0.1": 0.95}
 ROUNDS = 1000  # Arena-Hard-Auto's 100 leave a noise of a tenth of an interval's width in its ends
 
 
@@ -22,18 +24,15 @@ class Options:
     pool: str = POOL[0]  # of several judges: the games of each count the same, or each vote does
     rounds: int = ROUNDS
     seed: int = 42
-    ci: str = "questions"
-    ranks: str = "simultaneous"
+    ci: str = CI[0]
+    ranks: str = RANKS[0]
     control_features: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for key, value, known in (
-            ("rule", self.rule, RULES),
-            ("ci", self.ci, CI),
-            ("pool", self.pool, POOL),
-            ("ranks", self.ranks, RANKS),
-            *(("control_features", feature, FEATURES) for feature in self.control_features),
-        ):
+        chosen = [(self.rule, "rule", RULES), (self.ci, "ci", CI), (self.pool, "pool", POOL)]
+        chosen += [(self.ranks, "ranks", RANKS)]
+        chosen += [(name, "control_features", tuple(FEATURES)) for name in self.control_features]
+        for value, key, known in chosen:
             if value not in known:
                 raise ConfigError(f"{key}: {value!r} is not one of {', '.join(known)}")
         for key in ("weight", "rounds"):
@@ -49,7 +48,6 @@ class Options:
 
     @property
     def level(self) -> float:
-        """Share of resamples inside an interval: 0.90 for rule v2.0, 0.95 for v0.1."""
         return LEVELS[self.rule]
 
     @property

@@ -1,7 +1,7 @@
 """From a folder of judgments to the leaderboard's files."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -9,19 +9,19 @@ from typing import Any
 from arena.data.answers import model_inside
 from arena.data.verdict import DEFAULT_PATTERNS, default_rule
 from arena.ranking.against import compare_rankings, read_ranking
-from arena.ranking.agreement import LEVEL, Agreement, agreements
-from arena.ranking.answer_health import AnswerHealth, answer_health, read_lengths
+from arena.ranking.agreement import LEVEL, agreements
+from arena.ranking.answer_health import answer_health, read_lengths
 from arena.ranking.curves import Point, make_curves
 from arena.ranking.documents import plain
 from arena.ranking.doubts import doubts
 from arena.ranking.intervals import question_weights
-from arena.ranking.judge_health import JudgeHealth, judge_health
+from arena.ranking.judge_health import judge_health
 from arena.ranking.judges import check_poolable, compare_judges, uneven_prompts
 from arena.ranking.leaderboard import Board, make_boards, shown
 from arena.ranking.options import Options
 from arena.ranking.style import DIFFERENCES
 from arena.ranking.style_counts import read_style_counts
-from arena.ranking.votes import Example, Verdicts, count_votes, read_verdicts
+from arena.ranking.votes import Verdicts, count_votes, read_verdicts
 from arena.support.errors import DataError
 from arena.support.names import did_you_mean
 
@@ -108,22 +108,6 @@ class Result:
     against: list[dict[str, Any]] | None = None  # None: no other ranking was given
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
-    """Everything about the judges of a bench; `answers` is None where no answer was read."""
-
-    bench: str
-    judges: list[JudgeHealth]
-    agreement: list[Agreement]
-    answers: AnswerHealth | None
-    examples: Sequence[Example]
-    notes: list[str]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data with rounded numbers: the content of health.json."""
-        return plain(asdict(self) | {"level": LEVEL})
-
-
 def make_result(
     sources: Sources,
     *,
@@ -178,9 +162,10 @@ def make_health(
     toy: bool = False,
     notes: Sequence[str] = (),
     **reading: Any,
-) -> Health:
-    """Look at the judges themselves; with the answers at hand, also at how lengths were judged.
+) -> dict[str, Any]:
+    """Look at the judges themselves: the content of health.json.
 
+    answers: how their lengths were judged; None where no answer was read.
     reading: patterns and baselines, as for `make_result`.
     """
     options = Options(rule=rule or default_rule(sources.bench), weight=weight, seed=seed)
@@ -189,14 +174,17 @@ def make_health(
     answers, texts = None, sources.answers(verdicts)
     if any(path.is_file() for path in texts.values()):
         votes = count_votes(verdicts.codes, options.rule, weight)
-        answers = answer_health(verdicts, votes, *read_lengths(verdicts, texts), weights)
-    return Health(
-        bench=sources.bench,
-        judges=judge_health(verdicts, weights),
-        agreement=agreements(verdicts, weights, weight),
-        answers=answers,
-        examples=verdicts.examples,
-        notes=[*[TOY_NOTE] * (toy or verdicts.toy), *notes, *verdicts.notes],
+        answers = answer_health(verdicts, votes, weights, *read_lengths(verdicts, texts))
+    return plain(
+        {
+            "bench": sources.bench,
+            "judges": judge_health(verdicts, weights),
+            "agreement": agreements(verdicts, weights, weight),
+            "answers": answers,
+            "examples": verdicts.examples,
+            "notes": [*[TOY_NOTE] * (toy or verdicts.toy), *notes, *verdicts.notes],
+            "level": LEVEL,
+        }
     )
 
 

@@ -46,7 +46,7 @@ def p_values(z: np.ndarray, largest: np.ndarray) -> tuple[np.ndarray, np.ndarray
     above = len(ordered) - np.searchsorted(ordered, z)
     pairs = np.isfinite(p[np.triu_indices(len(p), 1)]).sum()
     adjusted = np.minimum((1 + above) / (1 + len(ordered)), p * max(pairs, 1))
-    adjusted = np.minimum(np.maximum(adjusted, p), 1)
+    adjusted = np.clip(adjusted, p, 1)
     return p, np.where(np.isnan(z), np.nan, adjusted)
 
 

@@ -6,18 +6,17 @@ maximum likelihood by Newton's method. Votes of one model and question share x, 
 arrow: a diagonal for the models and at most four dense rows for the style.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import compress
+from itertools import chain, compress
 
 import numpy as np
 
-from arena.ranking.intervals import Resampler, standard_errors, student
+from arena.ranking.intervals import resampler, standard_errors, student
+from arena.ranking.options import FEATURES, Options
 from arena.ranking.style_resamples import resampled_fits
 from arena.ranking.votes import Votes
 
-FEATURES = {"length": ("length",), "markdown": ("header", "list", "bold")}
-COLUMNS = ("length", "header", "list", "bold")
+COLUMNS = tuple(chain(*FEATURES.values()))
 TOLERANCE = 1e-4  # of a step, in log-odds: Newton squares it, so what is left is below 1e-7
 ITERATIONS = 60  # 4 are usual; far more means that no finite maximum exists
 SEPARATED = 30.0  # log-odds a standard deviation: e^-30, votes that style foretells without fail
@@ -71,33 +70,24 @@ def style_columns(model: np.ndarray, baseline: np.ndarray, rule: str = "v2.0") -
     return columns
 
 
-def fit_style(
-    votes: Votes,
-    columns: np.ndarray,
-    features: Sequence[str],
-    resampler: Resampler,
-    rounds: int,
-    level: float,
-    weights: np.ndarray | None = None,
-) -> StyleFit:
+def fit_style(votes: Votes, columns: np.ndarray, weights: np.ndarray, options: Options) -> StyleFit:
     """Fit votes [M, Q] on style columns [M, Q, 4], which are known wherever there are votes.
 
-    `weights` [rounds, Q]: of questions, where these are what `resampler` draws; it is then fast.
+    `weights` [rounds, Q]: of questions, for intervals that resample these.
 
     Columns that say nothing of their own (constant, or a copy of others or of the models) are left
     out and named. When style foretells every vote there is no maximum: that is said too, and the
     scores are the plain ones.
     """
-    notes: list[str] = []
-    won, cast = votes.wins, votes.votes
-    names = [name for feature in FEATURES if feature in features for name in FEATURES[feature]]
+    won, cast, rounds = votes.wins, votes.votes, options.rounds
+    names = [name for key in FEATURES if key in options.control_features for name in FEATURES[key]]
     x, sds = _standardised(columns[..., [COLUMNS.index(name) for name in names]], cast)
     mixed = _mixed(won, cast)  # the other models say nothing about style
     kept = _independent(x[:, mixed], cast[mixed])
-    notes += (
+    notes = [
         f"style column {name} varies with nothing of its own: left out"
         for name in compress(names, ~kept)
-    )
+    ]
     x, sds, names = x[kept], sds[kept], list(compress(names, kept))
     found = fit(won, cast, x)
     if found is None:
@@ -111,12 +101,11 @@ def fit_style(
     scores, slopes = found
     resamples = np.full((rounds, len(won)), np.nan)
     drawn_slopes = np.full((rounds, len(names)), np.nan)
-    open_rounds = list(range(rounds))
-    if names and weights is not None:
+    if names and options.ci == "questions":
         resamples, drawn_slopes = resampled_fits(won, cast, x, weights, scores, slopes, FLAT)
-        open_rounds = np.flatnonzero(np.isnan(drawn_slopes).any(axis=1)).tolist()
-    for number in open_rounds:
-        again = fit(*resampler(number), x, start=slopes)
+    draw = resampler(votes, weights, options.ci, options.seed)
+    for number in np.flatnonzero(np.isnan(resamples).all(axis=1)).tolist():  # still open
+        again = fit(*draw(number), x, start=slopes)
         if again is not None:
             resamples[number], drawn_slopes[number] = again
     if failed := int(np.isnan(drawn_slopes).any(axis=1).sum()):
@@ -126,7 +115,7 @@ def fit_style(
         )
     questions = int((cast > 0).any(axis=0).sum())
     errors = standard_errors(drawn_slopes, questions, questions - 1)
-    reach = student(level, questions - 1) * errors
+    reach = student(options.level, questions - 1) * errors
     ends = slopes - reach, slopes + reach
     coefficients = [Coefficient(*values) for values in zip(names, slopes, *ends, sds, strict=True)]
     return StyleFit(scores, resamples, coefficients, notes)

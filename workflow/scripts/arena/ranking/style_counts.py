@@ -53,7 +53,7 @@ def read_style_counts(
                 (uid, _row(complete_metadata(answer.text, answer.metadata)))
                 for uid, answer in file.answers.items()
             ]
-            notes += left_out(path, file.problems_of("unreadable"))
+            notes += left_out(path, file.unreadable)
             counted += 1
         for uid, row in rows:
             if uid in place:

@@ -13,13 +13,15 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from arena.data.answers import Problem, left_out
+from arena.data.answers import left_out
 from arena.data.judgments import STATES, GameResult, JudgmentLine, read_judgments
 from arena.data.verdict import DEFAULT_PATTERNS, VERDICTS, verdict_of
 from arena.support.errors import DataError
+from arena.support.jsonl import Line
 from arena.support.names import did_you_mean, in_order
 
 OVERALL = "overall"  # the table of all categories
@@ -46,18 +48,6 @@ EXAMPLE_CHARS = 300  # the end of a reply, where the verdict should have been
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """The end of a reply that gave no verdict."""
-
-    judge: str
-    model: str
-    uid: str
-    game: int
-    state: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Verdicts:
     """All verdicts of one bench. Models and questions are sorted, categories in order of name."""
 
@@ -69,9 +59,9 @@ class Verdicts:
     baselines: Mapping[str, str | None]  # category -> the baseline's name where the files give it;
     # no code is of a baseline against itself
     codes: np.ndarray  # [J, M, Q, 2] int8
-    toy: bool  # some game was played by the demo judge
-    examples: tuple[Example, ...]
-    notes: tuple[str, ...]  # what was found in the files and how it was handled
+    toy: bool = False  # some game was played by the demo judge
+    examples: Sequence[Mapping[str, Any]] = ()  # ends of replies that gave no verdict
+    notes: tuple[str, ...] = ()  # what was found in the files and how it was handled
     # category -> judge -> system prompt -> models; by the first game of a file that tells it
     prompts: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = field(default_factory=dict)
     # model -> the name of its judgment file, without .jsonl
@@ -97,13 +87,9 @@ class Votes:
     games_won: np.ndarray
     games_tied: np.ndarray
 
-    def of(self, questions: np.ndarray | slice) -> "Votes":
-        """The same for some questions only."""
-        return Votes(*(getattr(self, name)[:, questions] for name in self.__slots__))
-
-    def rows(self, models: np.ndarray | Sequence[int]) -> "Votes":
-        """The same for some models only (a mask or indices, whose order counts)."""
-        return Votes(*(getattr(self, name)[models] for name in self.__slots__))
+    def __getitem__(self, some: Any) -> "Votes":
+        """The same for some models, or, as votes[:, questions], for some questions."""
+        return Votes(*(getattr(self, name)[some] for name in self.__slots__))
 
     def where(self, known: np.ndarray) -> "Votes":
         """The same without the votes on answers [M, Q] that are not `known`."""
@@ -117,10 +103,7 @@ class Votes:
 
 
 def count_votes(
-    codes: np.ndarray,
-    rule: str = "v2.0",
-    weight: float = 3,
-    alike: np.ndarray | None = None,
+    codes: np.ndarray, rule: str = "v2.0", weight: float = 3, alike: np.ndarray | None = None
 ) -> Votes:
     """Turn verdicts [J, M, Q, 2] into votes.
 
@@ -191,14 +174,14 @@ class _Reader:
     moved: dict[str, str] = field(default_factory=dict)  # question -> an earlier line's category
     # (question, baseline) -> lines: a line's category may stand in a later file only
     against: Counter[tuple[str, str]] = field(default_factory=Counter)
-    examples: list[Example] = field(default_factory=list)
+    examples: list[dict[str, Any]] = field(default_factory=list)
     looked: Counter[tuple[str, str]] = field(default_factory=Counter)  # (judge, state) -> replies
     notes: list[str] = field(default_factory=list)
     toy: bool = False
     prompts: dict[str, dict[str, dict[str, list[str]]]] = field(default_factory=dict)
 
     def read(self, judge: str, path: Path) -> None:
-        problems: list[Problem] = []
+        problems: list[Line] = []
         counts: Counter[str] = Counter()
         asked: set[str | None] = set()  # categories whose system prompt in this file is known
         others: dict[Path, str] = {}  # that hold judgments of a model of this file
@@ -219,8 +202,7 @@ class _Reader:
             else f"holds judgments of {model} like {first}; both count"
             for first, model in others.items()
         ]
-        for kind, text in NOTES.items():
-            texts += [text.format(counts[kind])] * (counts[kind] > 0)
+        texts += [text.format(counts[kind]) for kind, text in NOTES.items() if counts[kind]]
         self.notes += [f"{path}: {text}" for text in texts]
 
     def _add(self, judge: str, line: JudgmentLine) -> str:
@@ -230,9 +212,9 @@ class _Reader:
             return "itself"
         if line.category:
             known = self.category.get(line.uid, line.category)
+            self.category[line.uid] = line.category
             if known != line.category:
                 self.moved[line.uid] = known
-            self.category[line.uid] = line.category
         if line.baseline:
             self.against[line.uid, line.baseline] += 1
         place = 2 * self.place.setdefault(line.uid, len(self.place))
@@ -259,12 +241,14 @@ class _Reader:
         self.toy = self.toy or game.toy
         if game.score is not None:
             return CODE_OF_VERDICT[verdict_of(game.score)]
-        kept = {one.text for one in self.examples if (one.judge, one.state) == (judge, game.state)}
+        kind = {"judge": judge, "state": game.state}
+        kept = {one["text"] for one in self.examples if kind.items() <= one.items()}
         if len(kept) < EXAMPLES and self.looked[judge, game.state] < EXAMPLES_LOOKED_AT:
             self.looked[judge, game.state] += 1
             text = game.answer.strip()[-EXAMPLE_CHARS:]
             if text not in kept:
-                self.examples.append(Example(judge, line.model, line.uid, index, game.state, text))
+                where = {"judge": judge, "model": line.model, "uid": line.uid, "game": index}
+                self.examples.append(where | {"state": game.state, "text": text})
         return CODE_OF_STATE[game.state]
 
     def table(self, wanted: Collection[str] | None) -> Verdicts:
@@ -286,24 +270,20 @@ class _Reader:
         codes = codes[:, :, [self.place[uid] for uid in questions]]
         notes = [*self.notes, *self._odd_categories(category_of)]
         baselines = self._baselines(categories, category_of)
-        for number, name in enumerate(categories):
-            baseline = baselines[name]
-            if baseline is not None and baseline in models:
-                own = codes[:, models.index(baseline), :][:, category == number]
-                if (own != ABSENT).any():
+        for number, (name, baseline) in enumerate(baselines.items()):
+            if baseline in models:
+                itself = (slice(None), models.index(baseline), category == number)
+                if (codes[itself] != ABSENT).any():
                     notes.append(
                         f"category {name}: {baseline} is the baseline and was judged "
                         "against itself; its row is 50.0"
                     )
-                codes[:, models.index(baseline), category == number] = ABSENT
+                codes[itself] = ABSENT
         judged = np.asarray((codes != ABSENT).any(axis=(0, 2, 3)))
         if not judged.any():
-            lines = [
-                "the judgment files hold no judgments that can be counted",
-                *notes[:MOST_NOTES],
-            ]
-            lines += [f"and {len(notes) - MOST_NOTES} more"] * (len(notes) > MOST_NOTES)
-            raise DataError("\n".join(lines))
+            more = [f"and {len(notes) - MOST_NOTES} more"] if len(notes) > MOST_NOTES else []
+            head = "the judgment files hold no judgments that can be counted"
+            raise DataError("\n".join([head, *notes[:MOST_NOTES], *more]))
         return Verdicts(
             judges=tuple(judges),
             models=tuple(compress(models, judged)),
@@ -315,7 +295,7 @@ class _Reader:
             files={m: path.name.removesuffix(".jsonl") for (_, m), path in self.file.items()},
             toy=self.toy,
             prompts={name: self.prompts[name] for name in categories if name in self.prompts},
-            examples=tuple(self.examples),
+            examples=self.examples,
             notes=tuple(notes),
         )
 
@@ -343,13 +323,11 @@ class _Reader:
                 found[category_of[uid]][baseline] += lines
         for category, against in found.items():
             if len(against) > 1:
-                names = ", ".join(
-                    f"{name} ({lines} lines)" for name, lines in against.most_common()
-                )
+                names = (f"{name} ({lines} lines)" for name, lines in against.most_common())
                 raise DataError(
                     f"category {category}: judgments against {len(against)} baselines, whose "
-                    f"scores cannot be compared: {names}; choose with --baseline, or move some "
-                    "files away"
+                    f"scores cannot be compared: {', '.join(names)}; choose with --baseline, or "
+                    "move some files away"
                 )
         return {category: next(iter(against), only) for category, against in found.items()}
 
@@ -365,7 +343,7 @@ def _is_called(path: Path, model: str) -> bool:
     return path.name.removesuffix(".jsonl") in (model, model.rpartition("/")[2])
 
 
-def _refused(path: Path, problems: Sequence[Problem]) -> str:
+def _refused(path: Path, problems: Sequence[Line]) -> str:
     """Say why nothing of a file can be read, in words that help with the shapes in the wild."""
     if not problems:
         return f"{path}: empty"
@@ -373,7 +351,7 @@ def _refused(path: Path, problems: Sequence[Problem]) -> str:
         start = file.read(200)
     hint = next((hint for begin, hint in SHAPES.items() if re.match(begin, start, re.S)), "")
     first = problems[0]
-    return f"{path}:{first.line}: {first.message}; so are all of its {len(problems)} lines{hint}"
+    return f"{path}:{first.number}: {first.error}; so are all of its {len(problems)} lines{hint}"
 
 
 def _category(name: str) -> str:

@@ -33,9 +33,7 @@ def choose_baselines(
     ours = _by_category(given, asked, "baseline")
     baselines = _asked_for(_merged(entries, "baseline", ours), asked)
     if not baselines:
-        raise ConfigError(
-            "config: baseline is missing: the model that all others are compared with"
-        )
+        raise ConfigError("config: baseline is missing: the model that all are compared with")
     for model in baselines.values():
         check_model_name(model, where="config: baseline")
     return baselines
@@ -101,21 +99,21 @@ def choose_prompts(
 
 def _by_category(
     given: str | Mapping[str, str] | None, asked: set[str], key: str
-) -> Mapping[str, str]:
+) -> dict[str, str]:
     """A value of the config by category; ConfigError for one that no question has."""
-    given = {ANY_CATEGORY: given} if isinstance(given, str) and given else given or {}
-    for category in given if asked else ():
+    by_category = {ANY_CATEGORY: given} if isinstance(given, str) and given else dict(given or {})
+    for category in by_category if asked else ():
         if category not in asked | {ANY_CATEGORY}:
             raise ConfigError(
                 f"config: {key}: the questions have no category {category!r}"
                 f"{did_you_mean(category, asked)} (they have {', '.join(sorted(asked))})"
             )
-    return dict(given)
+    return by_category
 
 
-def _merged(entries: Entries, key: str, ours: Mapping[str, str]) -> dict[str, str]:
+def _merged(entries: Entries, key: str, ours: dict[str, str]) -> dict[str, str]:
     theirs = {} if ANY_CATEGORY in ours else {name: entry[key] for name, entry in entries.items()}
-    return theirs | dict(ours)
+    return theirs | ours
 
 
 def _asked_for(by_category: dict[str, str], asked: set[str]) -> dict[str, str]:

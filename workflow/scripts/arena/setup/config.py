@@ -27,7 +27,8 @@ def check_config(config: dict[str, Any], schema_file: Path) -> dict[str, Any]:
     problems = sorted(found, key=lambda problem: list(map(str, problem.path)))
     if problems:
         paths = list(_paths(schema, ""))
-        lines = [line for problem in problems for line in _explain(problem, paths)]
+        # jsonschema tells each missing key on its own, and `_explain` all of a block at once
+        lines = dict.fromkeys(line for problem in problems for line in _explain(problem, paths))
         raise ConfigError(without_secrets("config: " + "\n        ".join(lines)))
     return config
 

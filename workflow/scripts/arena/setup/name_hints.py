@@ -17,11 +17,8 @@ class NameHints:
     models: all that are to be judged; none of them is suggested for another.
     """
 
-    def __init__(self, folder: str | Path, known: Iterable[str], models: Iterable[str]) -> None:
-        self._folder = Path(folder)
-        self._known = set(known)
-        self._models = set(models)
-        self._unknown: list[str] = []
+    def __init__(self, folder: Path, known: Iterable[str], models: Iterable[str]) -> None:
+        self._folder, self._known, self._models = folder, set(known), set(models)
         self._given = 0
 
     @cached_property
@@ -36,18 +33,11 @@ class NameHints:
         others = (self._files | self._known) - self._models if self._given <= _MOST else set()
         return said + did_you_mean(model, sorted(others))
 
-    def note(self, model: str) -> None:
-        """Remember a model that has answers, if it is no block of api_config.yaml."""
-        if self._known and model not in self._known:
-            self._unknown.append(model)
-
-    def notes(self) -> list[str]:
-        """What to tell about the models that were noted."""
-        count = len(self._unknown)
-        if count > _MOST:
-            return [f"{count} models are no blocks of api_config.yaml: {listing(self._unknown)}"]
+    def notes(self, answered: Iterable[str]) -> list[str]:
+        """On the models that have answers and are no blocks of api_config.yaml."""
+        unknown = [model for model in answered if self._known and model not in self._known]
+        if len(unknown) > _MOST:
+            return [f"{len(unknown)} models are no blocks of api_config.yaml: {listing(unknown)}"]
         others = sorted(self._known - self._models)
-        return [
-            f"{model}: no block of api_config.yaml{did_you_mean(model, others)}"
-            for model in self._unknown
-        ]
+        note = "no block of api_config.yaml"
+        return [f"{model}: {note}{did_you_mean(model, others)}" for model in unknown]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from operator import itemgetter
 from typing import Any
 
-from arena.data.prompts import ANY_CATEGORY
+from arena.data.prompts import of_category
 from arena.setup.by_category import categories_of
 from arena.setup.settings import Settings
 
@@ -33,13 +33,12 @@ def _differences(
 ) -> Iterator[str]:
     prompts = settings.prompts
     for category in sorted(categories_of(settings.questions)):
-        entry = entries.get(category) or entries.get(ANY_CATEGORY)
-        if not entry:
+        if not (entry := of_category(entries, category)):
             yield f"system prompt of {category}: the checkout has none"
             continue
-        used = _of(prompts["system_prompt"], category)
+        used = of_category(prompts["system_prompt"], category) or ""
         yield from _difference(f"system prompt of {category}", used, entry["system_prompt"])
-        baseline = _of(settings.baselines, category)
+        baseline = of_category(settings.baselines, category)
         if baseline != entry["baseline"]:
             yield f"baseline of {category}: {baseline}, in the checkout {entry['baseline']}"
     if template := theirs.get("prompt_template"):
@@ -53,15 +52,9 @@ def _differences(
             yield f"{key}: {settings.judge[key]}, in the checkout {theirs[key]}"
 
 
-def _of(by_category: Mapping[str, str], category: str) -> str:
-    return by_category.get(category) or by_category.get(ANY_CATEGORY, "")
-
-
 def _difference(what: str, used: str, theirs: str) -> Iterator[str]:
     if used != theirs:
         lines = difflib.ndiff(theirs.splitlines(), used.splitlines())
-        changed = sorted(
-            (line for line in lines if line[0] in "+-"), key=itemgetter(0)
-        )  # ours first
+        changed = sorted((line for line in lines if line[0] in "+-"), key=itemgetter(0))  # ours: +
         first = next((line for line in changed if line[1:].strip()), "only blanks")
         yield f"{what} differs from the checkout's by {len(changed)} lines; first: {first[:60]!r}"

@@ -18,13 +18,7 @@ from arena.setup.by_category import categories_of, choose_baselines, choose_prom
 from arena.setup.judge_command import script_of
 from arena.setup.paths import at_home
 from arena.setup.settings import DEFAULTS, Settings
-from arena.setup.upstream import (
-    DEFAULT_EFFORT,
-    THINKING,
-    Upstream,
-    check_api_type,
-    read_endpoints,
-)
+from arena.setup.upstream import DEFAULT_EFFORT, THINKING, Upstream, check_api_type, read_endpoints
 from arena.support.errors import ConfigError
 from arena.support.files import read_text
 from arena.support.names import check_model_name, did_you_mean, in_order, is_model_name
@@ -37,10 +31,9 @@ _GLOB = set("*?[")
 
 
 def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
-    """Complete a config that `check_config` has accepted.
+    """Complete a config that `check_config` has accepted; prompts_dir: of our own prompts.
 
-    prompts_dir: of our own prompts, used without a checkout. Raises ConfigError naming the key, or
-    the file and key of the checkout.
+    Raises ConfigError naming the key, or the file and key of the checkout.
     """
     config = at_home(config)
     upstream = Upstream(Path(config["arena_hard_dir"])) if config.get("arena_hard_dir") else None
@@ -48,28 +41,27 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
     theirs = upstream.settings(bench) if upstream else {}
     entries = upstream.judge_settings(bench) if upstream else {}
     judge = _judge(config["judge"], theirs, upstream)
-    data_dir = Path(
-        config.get("data_dir") or (upstream.data_dir if upstream else DEFAULTS["data_dir"])
-    )
+    checkout = upstream.directory if upstream else None
+    data_dir = Path(config.get("data_dir") or (checkout or Path()) / DEFAULTS["data_dir"])
     if not (data_dir / bench).is_dir():
         near = did_you_mean(bench, (path.name for path in data_dir.glob("*")))
         raise ConfigError(f"config: bench: there is no folder {data_dir / bench}/{near}")
     results_dir = Path(config.get("results_dir") or DEFAULTS["results_dir"])
     judgments_dir = config.get("judgments_dir") or str(data_dir / bench / "model_judgment")
-    rehearsal = bool(config.get("rehearsal"))
-    if rehearsal:
+    if config.get("rehearsal"):
         judge |= {"server": "demo", "endpoints": None, "command": None, "setup": None}
         results_dir /= "rehearsal"
         judgments_dir = str(results_dir / "model_judgment")
     questions = data_dir / bench / "question.jsonl"
     asked = categories_of(questions)
     baselines = choose_baselines(config.get("baseline"), entries, asked)
-    checkout = upstream.directory if upstream else None
     prompts = choose_prompts(config["judge"], theirs, entries, asked, checkout, prompts_dir)
     if not asks_for(prompts["prompt_template"], "REFERENCE"):
         judge["reference"] = None  # the settings file names one that its template does not show
     answers_dir = data_dir / bench / "model_answer"
-    answers = resolve_answers(config, results_dir / bench, upstream, rehearsal=rehearsal)
+    answers = resolve_answers(
+        config, results_dir / bench, upstream, rehearsal=bool(config.get("rehearsal"))
+    )
     written = tuple(answers.writers) if answers else ()
     named = _models(config["models"], answers_dir, upstream, written)
     left_out = {judge["name"], *baselines.values()}
@@ -158,9 +150,7 @@ def _judge(
         "max_tokens": int(max_tokens),
         "parallel": first("parallel", block),
         "reference": first("reference", theirs) or None,
-        "max_restarts": first("max_restarts"),
-        "no_verdict_limit": first("no_verdict_limit"),
-        "ready_minutes": first("ready_minutes"),
+        **{key: first(key) for key in ("max_restarts", "no_verdict_limit", "ready_minutes")},
     }
 
 
@@ -183,9 +173,7 @@ def _server(ours: dict[str, Any], name: str, block: dict[str, Any]) -> str:
         )
     if server == "vllm":
         if not served:
-            raise ConfigError(
-                "config: judge.path is missing: server vllm needs the judge's weights"
-            )
+            raise ConfigError("config: judge.path is missing: the judge's weights, for server vllm")
         script_of(ours | {"name": name, "server": server}, port=1, gpus=1)  # refuses a bad template
     return server
 
@@ -196,7 +184,7 @@ def _models(
     """What `models` names. Of a file and of "all" also names that are odd; a list's are refused."""
     found = {path.stem for path in answers_dir.glob("*.jsonl")}
     answered = sorted(found.union(written), key=in_order)
-    configured = sorted(upstream.api_config(), key=in_order) if upstream else []
+    configured = sorted(upstream.api_config, key=in_order) if upstream else []
     if given == "all":
         return configured or answered
     known = dict.fromkeys([*configured, *answered])
@@ -230,12 +218,7 @@ def _only(given: str | list[str] | None, models: list[str]) -> tuple[str, ...]:
 
 
 def _expand(
-    entries: list[str],
-    known: Collection[str],
-    key: str,
-    *,
-    odd: bool = False,
-    strict: bool = False,
+    entries: list[str], known: Collection[str], key: str, *, odd: bool = False, strict: bool = False
 ) -> list[str]:
     """Names with globs filled in, in order, each once.
 

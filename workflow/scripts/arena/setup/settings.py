@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
 # What a batch's job reads of the judge: where and how fast, never what is asked.
 SERVER_KEYS = (
-    *("name", "server", "path", "setup", "command", "env", "endpoints", "api_config"),
-    *("parallel", "timeout_s", "max_restarts", "ready_minutes", "api_type"),
-    "no_verdict_limit",
+    *("name", "server", "path", "setup", "command", "env", "endpoints", "api_config", "parallel"),
+    *("timeout_s", "max_restarts", "ready_minutes", "api_type", "no_verdict_limit"),
 )
 
 DEFAULTS: dict[str, Any] = {
@@ -133,9 +132,8 @@ class Settings:
     @property
     def requests_digest(self) -> str:
         """Of what the judge's replies depend on: the rest only says how replies are read."""
-        reading = ("patterns", "ask_again", "baseline_gaps")
-        asked = {k: v for k, v in self.judgment_params().items() if k not in reading}
-        return _digest(asked)
+        reading = ("patterns", "ask_again")
+        return _digest({k: v for k, v in self.judgment_params().items() if k not in reading})
 
     def server_settings(self) -> dict[str, Any]:
         """What a batch needs besides; nothing that a judgment depends on."""
@@ -161,6 +159,5 @@ def job_notes(settings: Settings) -> list[str]:
 
 
 def _digest(plain: Any) -> str:
-    """Short SHA-256 of plain data."""
     text = json.dumps(plain, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

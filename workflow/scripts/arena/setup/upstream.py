@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.data.prompts import ANY_CATEGORY, check_template
+from arena.data.verdict import compile_pattern
 from arena.setup.secrets import check_address
 from arena.support.errors import ConfigError
 from arena.support.files import load_yaml, read_text
@@ -61,35 +62,26 @@ class Upstream:
         return {"directory": self.directory}
 
     @property
-    def data_dir(self) -> Path:
-        return self.directory / "data"
-
-    @property
     def api_config_file(self) -> Path:
         return self.directory / "config" / "api_config.yaml"
 
-    def api_config(self) -> dict[str, dict[str, Any]]:
-        """The blocks of api_config.yaml by name, {} without the file.
-
-        `model` is always set: the server's name of the model (v0.1 calls it `model_name`).
-        """
-        return self._api_config
-
     @cached_property
-    def _api_config(self) -> dict[str, dict[str, Any]]:
+    def api_config(self) -> dict[str, dict[str, Any]]:
+        """The blocks of api_config.yaml by name, {} without the file."""
         return read_api_config(self.api_config_file) if self.api_config_file.is_file() else {}
 
     def block(self, name: str) -> dict[str, Any]:
         """The block of a model with its numbers checked, {} without one."""
-        block = self.api_config().get(name, {})
+        block = self.api_config.get(name, {})
         _check_numbers(block, f"{self.api_config_file}: {name}")
         return block
 
     def settings(self, bench: str) -> dict[str, Any]:
         """The settings of a bench, {} where no file of the checkout is about it.
 
-        Keys, each only where the file has it: judge_model, temperature, max_tokens, reference
-        (a model's name), regex_patterns (list), prompt_template (with our markers).
+        Keys: judge_model, max_tokens, reference (a model's name), prompt_template (with our
+        markers), each None where the file lacks it; regex_patterns (list); and temperature where
+        the file has it, since null is a value of it.
         """
         file, raw = self._settings_file(bench)
         return _normalised(raw, file) if file else {}
@@ -97,8 +89,7 @@ class Upstream:
     def judge_settings(self, bench: str) -> dict[str, dict[str, str]]:
         """Baseline and system prompt by category; the category "*" stands for every one (v0.1).
 
-        Of v2.0 these are all categories that the checkout knows, also those of other benches.
-        {} where the checkout has neither.
+        Of v2.0 these are all categories that the checkout knows; {} where it has neither.
         """
         file, raw = self._settings_file(bench)
         if "system_prompt" in raw:
@@ -132,7 +123,10 @@ class Upstream:
 
 
 def read_api_config(file: Path) -> dict[str, dict[str, Any]]:
-    """The blocks of an api_config.yaml, each with `model` set."""
+    """The blocks of an api_config.yaml by name.
+
+    `model` is always set: the server's name of the model (v0.1 calls it `model_name`).
+    """
     loaded = load_yaml(read_text(file), file) or {}
     if not isinstance(loaded, dict):
         raise ConfigError(f"{file}: must hold keys and values, not {type(loaded).__name__}")
@@ -207,41 +201,35 @@ def _normalised(raw: dict[str, Any], file: Path) -> dict[str, Any]:
         if raw.get(key) is False:
             raise ConfigError(f"{file}: {key}: False is another game than Arena-Hard's pairs")
     _check_numbers(raw, str(file))
-    settings = {key: raw[key] for key in ("judge_model", "max_tokens") if raw.get(key) is not None}
-    if "temperature" in raw:  # null: none is sent
-        settings["temperature"] = raw["temperature"]
     patterns = raw.get("regex_patterns") or raw.get("regex_pattern") or []
     patterns = [patterns] if isinstance(patterns, str) else patterns
-    if patterns:
-        settings["regex_patterns"] = patterns
-    template = raw.get("prompt_template")
-    if isinstance(template, list) and len(template) == 1:  # v0.1: one template a turn
-        template = template[0]
-    if template is not None:
-        settings["prompt_template"] = template
-    reference = raw.get("ref_model") if raw.get("reference") is True else raw.get("reference")
-    if isinstance(reference, list) and len(reference) < 2:
-        reference = reference[0] if reference else None
-    settings["reference"] = reference or None
-    for key in ("judge_model", "prompt_template", "reference"):
-        if not isinstance(settings.get(key) or "", str):
-            raise ConfigError(f"{file}: {key}: cannot be {settings[key]!r}; give one text")
     _check_patterns(patterns, f"{file}: regex_patterns")
-    if template is not None:
+    reference = raw.get("ref_model") if raw.get("reference") is True else raw.get("reference")
+    texts = {
+        "judge_model": raw.get("judge_model"),
+        "prompt_template": _only_item(raw.get("prompt_template")),  # v0.1: one template a turn
+        "reference": _only_item(reference) or None,
+    }
+    for key, text in texts.items():
+        if not isinstance(text or "", str):
+            raise ConfigError(f"{file}: {key}: cannot be {text!r}; give one text")
+    if (template := texts["prompt_template"]) is not None:
         where = f"{file}: prompt_template"
-        settings["prompt_template"] = check_template(template, where=where)
-    return settings
+        texts["prompt_template"] = check_template(template, where=where)
+    stated = {"temperature": raw["temperature"]} if "temperature" in raw else {}
+    return {**texts, **stated, "max_tokens": raw.get("max_tokens"), "regex_patterns": patterns}
+
+
+def _only_item(value: Any) -> Any:
+    """The item of a list of one, None of an empty list, and everything else as it is."""
+    return next(iter(value), None) if isinstance(value, list) and len(value) < 2 else value
 
 
 def _check_patterns(patterns: Any, where: str) -> None:
     if not isinstance(patterns, list) or not all(isinstance(item, str) for item in patterns):
         raise ConfigError(f"{where}: must be a list of regular expressions")
     for pattern in patterns:
-        try:
-            groups = re.compile(pattern).groups
-        except re.error as error:
-            raise ConfigError(f"{where}: {pattern!r}: {error}") from error
-        if groups != 1:
+        if (groups := compile_pattern(pattern, where).groups) != 1:
             raise ConfigError(f"{where}: {pattern!r} must have one group, the label, not {groups}")
 
 

@@ -39,14 +39,28 @@ def wrong_python(tool: str, error: ModuleNotFoundError) -> NoReturn:
     sys.exit(f"{tool}: {error}. Use the Python that runs Snakemake, such as .venv/bin/python")
 
 
-def run_tool(tool: str, main: Callable[[list[str]], None]) -> None:
-    """Run a tool's `main`: an error of users is one line, a closed pipe (`... | head`) is none."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a question mark where a terminal knows no dash
-        sys.stdout.reconfigure(errors="replace")
+def run_command(name: str, work: Callable[[], None]) -> int:
+    """Run a command; its exit status. What a user can act on is said in one line, a closed pipe
+    (`... | head`) is no error.
+    """
     try:
-        main(sys.argv[1:])
+        work()
         sys.stdout.flush()
     except ArenaError as error:
-        sys.exit(f"{tool}: {error}")
+        print(f"{name}: {error}", file=sys.stderr)
     except BrokenPipeError:
         sys.stderr.close()  # Python would complain there once more when it ends
+        return 0
+    except OSError as error:  # a folder that cannot be written to, a file in its place
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"{name}: {place}{error.strerror or error}", file=sys.stderr)
+    else:
+        return 0
+    return 1
+
+
+def run_tool(tool: str, main: Callable[[list[str]], None]) -> NoReturn:
+    """Run a tool's `main` and end with its status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a question mark where a terminal knows no dash
+        sys.stdout.reconfigure(errors="replace")
+    sys.exit(run_command(tool, lambda: main(sys.argv[1:])))

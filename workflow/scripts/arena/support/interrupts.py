@@ -19,6 +19,8 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 class Interrupted(OpenGames):
     """A signal ended the batch: leave at once."""
 
+    kind = "stopped"
+
 
 class Interrupts:
     """Hears the signals while its block runs, and raises Interrupted in the main thread.
@@ -42,12 +44,14 @@ class Interrupts:
             signal.signal(number, before)
 
     def _hear(self, number: int, _: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        self.interrupt(f"stopped by {name}; finished games are kept, the next run asks the rest")
+
+    def interrupt(self, text: str) -> None:
+        """As a signal does, in the main thread, with another text."""
         if self._caught is not None:
             return  # we are on our way: a second Ctrl-C must not tear the clean-up apart
-        name = signal.Signals(number).name
-        self._caught = caught = Interrupted(
-            f"stopped by {name}; finished games are kept, the next run asks the rest"
-        )
+        self._caught = caught = Interrupted(text)
         if self._handler is None:
             raise caught
         self._handler(caught)

@@ -62,21 +62,11 @@ def squeue(patience: float = TIMEOUT_S) -> tuple[list[Job] | None, str | None]:
         parts = [part.strip() for part in line.split(_SEPARATOR)]
         if len(parts) == len(_FIELDS):
             ident, state, node, elapsed, limit, reason, expected, at, comment = parts
-            found = _BATCH.search(comment)
+            batch = found[1] if (found := _BATCH.search(comment)) else None
             times = seconds(elapsed) or 0, seconds(limit)
             expected = "" if expected == "N/A" else expected
-            jobs.append(
-                Job(
-                    ident,
-                    state,
-                    node,
-                    *times,
-                    reason,
-                    expected,
-                    found[1] if found else None,
-                    0.0 if at == "N/A" else datetime.fromisoformat(at).timestamp(),
-                )
-            )
+            submitted = 0.0 if at == "N/A" else datetime.fromisoformat(at).timestamp()
+            jobs.append(Job(ident, state, node, *times, reason, expected, batch, submitted))
     return (None if problem else jobs), problem
 
 
@@ -167,17 +157,9 @@ def _call(
 
 
 # What of a job's resources `sbatch --test-only` is told, as the executor tells it.
-_ASKED = {
-    "slurm_account": "--account",
-    "slurm_partition": "--partition",
-    "qos": "--qos",
-    "runtime": "--time",
-    "mem_mb": "--mem",
-    "cpus_per_task": "--cpus-per-task",
-    "nodes": "--nodes",
-    "gpu": "--gpus",
-    "gres": "--gres",
-}
+_ASKED = {"slurm_account": "account", "slurm_partition": "partition", "qos": "qos"}
+_ASKED |= {"runtime": "time", "mem_mb": "mem", "cpus_per_task": "cpus-per-task", "nodes": "nodes"}
+_ASKED |= {"gpu": "gpus", "gres": "gres"}
 
 
 def refusal(asked: Mapping[str, Any]) -> str | None:
@@ -187,6 +169,6 @@ def refusal(asked: Mapping[str, Any]) -> str | None:
     """
     if shutil.which("sbatch") is None:
         return None
-    options = [f"{_ASKED[key]}={value}" for key, value in asked.items() if key in _ASKED]
+    options = [f"--{_ASKED[key]}={value}" for key, value in asked.items() if key in _ASKED]
     _, problem = _call(["sbatch", "--test-only", *options, "--wrap", "true"], CANCEL_S)
     return None if problem is None or _NO_CLUSTER in problem else problem

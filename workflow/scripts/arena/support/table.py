@@ -74,7 +74,11 @@ class Column:
 def lay_out(
     rows: Sequence[Sequence[str]], left: Collection[int] = (0,), gap: str = "  "
 ) -> list[str]:
-    """Lines of columns as wide as their widest cell. left: numbers of those that are flush left."""
+    """Lines of columns as wide as their widest cell. left: numbers of those that are flush left.
+
+    A line break in a cell becomes a blank.
+    """
+    rows = [[" ".join(cell.splitlines()) for cell in row] for row in rows]
     widths = [max(map(visible, column)) for column in zip(*rows, strict=True)]
 
     def padded(number: int, cell: str) -> str:
