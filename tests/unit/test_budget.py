@@ -32,7 +32,7 @@ def clock(monkeypatch) -> list[float]:
 
 
 def test_spent_is_what_this_run_asked_and_a_second_look_reads_what_is_new(root):
-    meter = Meter(root, "run", T0)
+    meter = Meter([root], "run", T0)
     assert meter.read(T0 + 1000) == Spent(3, 360, pytest.approx(0.5))
     with (root / "games/b.jsonl").open("a") as file:
         file.write(journal_line(2, 0, T0 + 20))
@@ -51,7 +51,7 @@ def test_spent_is_what_this_run_asked_and_a_second_look_reads_what_is_new(root):
     ],
 )
 def test_guard_of_a_batch(root, clock, limits, words):
-    guard = Guard(limits, Meter(root, "run", T0).read)
+    guard = Guard(limits, Meter([root], "run", T0).read)
     said = guard.exceeded()
     assert said is None if words is None else words in said
     assert guard.exceeded() == said
@@ -59,10 +59,10 @@ def test_guard_of_a_batch(root, clock, limits, words):
 
 def test_a_run_begins_with_the_first_of_its_batches_and_not_with_its_namesakes(root):
     """A batch that an earlier run played too: what that one spent is not this one's."""
-    assert Meter(root, "run", T0 + 500).read(T0 + 1000).games == 3
+    assert Meter([root], "run", T0 + 500).read(T0 + 1000).games == 3
     earlier = attempt(-9000, -8999, -8990, -5000, run="before")
     write_attempt(root, "run-01", attempt(0, 1, 2, 900, run="run", earlier=[earlier]))
-    assert Meter(root, "run", T0).read(T0 + 1000) == Spent(3, 360, pytest.approx(0.5))
+    assert Meter([root], "run", T0).read(T0 + 1000) == Spent(3, 360, pytest.approx(0.5))
 
 
 def test_nothing_is_read_without_a_budget():
@@ -93,4 +93,4 @@ def test_a_node_whose_clock_is_behind_the_heads_spends_all_the_same(tmp_path):
     write_batch(tmp_path, "run-01", ["a"], time=T0 + 600)
     write_attempt(tmp_path, "run-01", attempt(0, 1, 2, 900, run="run"))
     write_journal(tmp_path, "a", [journal_line(1, 0, T0 + 9)])
-    assert Meter(tmp_path, "run", T0 + 600).read(T0 + 1000).games == 1
+    assert Meter([tmp_path], "run", T0 + 600).read(T0 + 1000).games == 1

@@ -556,7 +556,7 @@ def test_judgments_that_cannot_be_written_lose_no_game(case):
 
 
 def test_an_error_of_ours_is_on_record(case, monkeypatch):
-    monkeypatch.setattr(arena.batch.gen_judgment, "judgment_lines", None)
+    monkeypatch.setattr(arena.batch.models, "judgment_lines", None)
     with judge(verdict) as server, pytest.raises(TypeError):
         case.play(server)
     assert case.stop().kind is StopKind.ERROR

@@ -48,7 +48,9 @@ def described(wildcards):
     batch, answers = wildcards.batch, checked().answers
     if wildcards.root == ROOT:
         games = checked().games
-        described = planning.describe(batch, members(batch), games, SETTINGS, run=RUN, time=time.time())
+        described = planning.describe(
+            batch, members(batch), games, SETTINGS, run=RUN, time=time.time()
+        )
         # As the other stage has made them: a model without answers must not keep the others from being judged.
         made = {
             model: str(Layout(ANSWERS.root).made(model))
@@ -60,6 +62,8 @@ def described(wildcards):
         described = describe_answers(
             batch, answers.members(batch), answers, SETTINGS, RUN, time.time()
         )
+    if ANSWERS:
+        described = replace(described, beside=tuple({ROOT, str(ANSWERS.root)} - {wildcards.root}))
     return json.dumps(described.to_json(), indent=1).replace("'", r"\u0027")
 
 

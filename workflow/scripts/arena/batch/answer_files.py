@@ -1,10 +1,11 @@
 """The models of a batch of answers: what each is asked, and the lines that its journal makes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from arena.batch.made import read_input, whole
 from arena.batch.models import Model, Serving
+from arena.data.answer_doubts import Doubt, Seen, doubts
 from arena.data.answer_requests import AnswerSettings, line_of
 from arena.data.layout import Layout
 from arena.data.questions import read_questions
@@ -12,6 +13,8 @@ from arena.journals.journal import Journal
 from arena.journals.lock import Lock
 from arena.journals.records import BatchPlan
 from arena.support.jsonl import iter_lines
+
+LOOKED_AT = 20  # first answers of a model: enough to see what is wrong, minutes of its GPU time
 
 
 class AnswerFiles:
@@ -24,6 +27,7 @@ class AnswerFiles:
         self.settings = {
             name: AnswerSettings(**one) for name, one in plan.params["writers"].items()
         }
+        self._looked: set[str] = set()
         self._redone: Mapping[str, Any] = plan.params.get("redone") or {}
 
     def digest(self, name: str) -> str:
@@ -52,6 +56,23 @@ class AnswerFiles:
 
     def replayed(self, journal: Journal) -> None:
         """Answers are read as they are."""
+
+    def doubtful(self, models: Iterable[Model]) -> Iterator[tuple[str, Doubt, bool]]:
+        """What is odd about the first answers of models, once they are there; whether to go on."""
+        for model in models:
+            records = model.journal.records if model.journal else {}
+            first = [(game, records.get(game.digest)) for game in model.games[:LOOKED_AT]]
+            if model.name in self._looked or any(record is None for _, record in first):
+                continue
+            self._looked.add(model.name)
+            parts = self.settings[model.name].parts
+            seen = [
+                Seen(parts(one.answer or "")[1], one.finish_reason, game.messages[-1]["content"])
+                for game, one in first
+                if one is not None
+            ]
+            for doubt in doubts(seen):
+                yield model.name, doubt, doubt.is_grave and bool(self._plan.params["stop_doubtful"])
 
     def lines(self, model: Model) -> Iterator[dict[str, Any]]:
         """The lines of the answer file by question; a question that was refused has none."""

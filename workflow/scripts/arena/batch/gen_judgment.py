@@ -59,7 +59,8 @@ class Batch:
         self.plan, self.report, self.interrupts, self.attempt = plan, report, interrupts, attempt
         self.layout = Layout(Path(plan.root))
         self.deadline = Deadline()
-        spent = Meter(self.layout.root, plan.run, plan.time or time.time())
+        roots = [self.layout.root, *map(Path, plan.beside)]
+        spent = Meter(roots, plan.run, plan.time or time.time())
         self.guard = Guard(plan.budget, spent.read)
         self.standing = Standing(self.layout.status(plan.batch), report)
 
@@ -152,13 +153,23 @@ class Batch:
             for model in models:
                 if games.is_whole(model.name):
                     self._make(model)
-            if games.prompts and not replay:
+            self._look(games, serving)
+            if not all(map(games.is_dropped, games.prompts)) and not replay:
                 self._ask(games, serving)
         finally:
             self.standing.count(games)
         for model in models:
             if model.name not in self.standing.done and not games.left(model.name):
                 self._make(model)
+
+    def _look(self, games: BatchGames, serving: Serving) -> None:
+        """Say what is odd about first answers; give up models that had better be mended first."""
+        for name, doubt, give_up in self.files.doubtful(serving.models.values()):
+            if give_up:
+                games.drop(name)
+                self.standing.give_up(name, StopKind.DATA, f"{name}: given up: {doubt.text}")
+            else:
+                self.report.tell(f"{name}: {doubt.text}")
 
     def _ask(self, games: BatchGames, serving: Serving) -> None:
         """Ask what is open; no judge is launched for nothing."""
@@ -209,6 +220,7 @@ class Batch:
             return next((f"{path}: another process took this lock" for path in paths), None)
 
         def tick() -> None:
+            self._look(games, serving)
             standing = self.standing
             standing.judge = local.state if local else "ready"
             standing.open, standing.remark = client.open, client.remark

@@ -1,10 +1,11 @@
 """The models of a batch as their files are now: their games, and the content these were made of."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from arena.batch.made import Digests, Input, read_input, stat_of, whole
+from arena.data.answer_doubts import Doubt
 from arena.data.answers import read_answers
 from arena.data.games import Game, GameSettings, Requests, plan_games
 from arena.data.layout import Layout
@@ -78,6 +79,10 @@ class Files:
     def replayed(self, journal: Journal) -> None:
         """Read a journal as today's settings read it."""
         reparse(journal, self.settings)
+
+    def doubtful(self, _: Iterable[Model]) -> Iterator[tuple[str, Doubt, bool]]:
+        """Of a judge the client sees for itself that it gives no verdicts."""
+        return iter(())
 
     def lines(self, model: Model) -> Iterator[dict[str, Any]]:
         """The lines of a complete model's file."""

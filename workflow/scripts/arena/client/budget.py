@@ -6,14 +6,14 @@ it is passed by these, and by what other batches finish until they look again (`
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from arena.data.layout import Layout
 from arena.journals.progress import Progress
-from arena.journals.records import read_batches
+from arena.journals.records import Batch, read_batches
 
 # Seconds between two looks at the files: the shorter, the nearer the end of the budget is.
 LOOK_S = (0.05, 30.0)
@@ -35,9 +35,9 @@ class Spent:
 class Meter:
     """Adds up what a run spends; a second reading only looks at what is new."""
 
-    def __init__(self, root: Path, run: str, since: float):
-        """since: when a batch of the run was planned."""
-        self._root, self._run, self._planned = root, run, since
+    def __init__(self, roots: Sequence[Path], run: str, since: float):
+        """roots: results folders that the run fills. since: when a batch of it was planned."""
+        self._roots, self._run, self._planned = roots, run, since
         self._journals: dict[Path, Progress] = {}
         self._games = self._tokens = 0
 
@@ -48,13 +48,17 @@ class Meter:
         Journals have the times of the nodes' clocks, plans that of the head's: a node whose clock
         is behind would spend nothing. So its own start, by its own clock, counts as well.
         """
-        batches = [batch for batch in read_batches(self._root) if batch.run == self._run]
+        batches = [batch for batch in self._batches() if batch.run == self._run]
         starts = [one.start for batch in batches for one in batch.attempts if one.run == self._run]
         planned = [batch.plan.time for batch in batches]
         return min([self._planned, *filter(None, planned + starts)])
 
+    def _batches(self) -> Iterator[Batch]:
+        for root in self._roots:
+            yield from read_batches(root)
+
     def read(self, now: float) -> Spent:
-        for path in Layout(self._root).journals():
+        for path in (path for root in self._roots for path in Layout(root).journals()):
             if path not in self._journals and path.stat().st_mtime < self._since - SKEW_S:
                 continue
             journal = self._journals.setdefault(path, Progress(path))
@@ -63,7 +67,7 @@ class Meter:
                     self._games += 1
                     self._tokens += line.tokens("prompt") + line.tokens("completion")
             journal.lines.clear()  # they are counted
-        held = (batch.gpu_hours(now, self._run) for batch in read_batches(self._root))
+        held = (batch.gpu_hours(now, self._run) for batch in self._batches())
         return Spent(self._games, self._tokens, sum(held))
 
 

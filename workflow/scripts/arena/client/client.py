@@ -180,7 +180,9 @@ class Client:
                 heapq.heappush(self._ready, heapq.heappop(self._later)[1:])
             if now >= self._limit.hold_until:
                 while self._may_begin():
-                    self._begin(heapq.heappop(self._ready)[-1])
+                    digest = heapq.heappop(self._ready)[-1]
+                    if not self._games.is_dropped(self._prompts[digest]):
+                        self._begin(digest)
             if self._only_hopeless():
                 return
             await self._pause(now)

@@ -45,7 +45,16 @@ class BatchGames:
     def __post_init__(self) -> None:
         self._open: dict[str, set[str]] = {model: set() for model in self.games}
         self._ended: dict[str, dict[tuple[str, int], str]] = {model: {} for model in self.games}
+        self.dropped: set[str] = set()
         self.prompts = list(self._plan())
+
+    def drop(self, model: str) -> None:
+        """Ask no more for a model; what it has stays."""
+        self.dropped.add(model)
+
+    def is_dropped(self, prompt: Prompt) -> bool:
+        """Whether nobody needs it any more; the control, which nobody owns, is always needed."""
+        return bool(prompt.owners) and self.dropped.issuperset(name for name, _ in prompt.owners)
 
     def _plan(self) -> Iterator[Prompt]:
         """The prompts to ask, in the order of the questions; what another journal of the batch
@@ -127,7 +136,7 @@ class BatchGames:
         return Counter(self._ended[model].values())
 
     def total(self) -> int:
-        return sum(len(games) for games in self.games.values())
+        return sum(map(len, self.games.values())) - sum(map(self.left, self.dropped))
 
     def played(self) -> int:
         return sum(map(len, self._ended.values()))

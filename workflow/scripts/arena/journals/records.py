@@ -142,7 +142,8 @@ class BatchPlan:
     replies. params: `Settings.judgment_params()`. answers: model -> answer file. opponents: the
     same of baselines and reference. games: model -> games to be played. resources: as asked of
     Snakemake, `gpus` among them. judge: `Settings.server_settings()`. servings: of a batch of
-    answers, the servers to be started one after the other, each with `models` and `server`.
+    answers, the servers to be started one after the other, each with `models` and `server`. beside:
+    results folders that the same run fills, and whose games its budget counts as well.
     """
 
     batch: str
@@ -157,6 +158,7 @@ class BatchPlan:
     params: Mapping[str, Any] = field(default_factory=dict)
     judge: Mapping[str, Any] = field(default_factory=dict)
     servings: tuple[Mapping[str, Any], ...] = ()
+    beside: tuple[str, ...] = ()
     games: Mapping[str, float] = field(default_factory=dict)
     resources: Mapping[str, Any] = field(default_factory=dict)
     budget: Mapping[str, float] = field(default_factory=dict)
