@@ -1,37 +1,6 @@
 # in:  folders of weights, or endpoints; <data_dir>/<bench>/question.jsonl
 # out: <data_dir>/<bench>/model_answer/{model}.jsonl
 # One job a batch asks its models; a target a model publishes its answers. Absent without `answers` in the config.
-from arena.batch.answer_plan import describe_answers, servings
-from arena.batch.made import link
-from arena.journals.records import BatchPlan
-
-
-def serving_of(batch):
-    """Models of a batch of answers, and servers that it starts one after the other."""
-    if workflow.is_main_process:
-        models = checked().answers.members(batch)
-        return len(models), len(servings(checked().answers, models, ANSWERS))
-    plan = BatchPlan.from_json(json.loads(Layout(ANSWERS.root).batch(batch).read_text()), batch)
-    return len(plan.models), len(plan.servings)
-
-
-def answered_by(wildcards):
-    """What makes a model's answers; nothing where they are there, whoever made them."""
-    answers = checked().answers if workflow.is_main_process else None
-    batch = answers and answers.batch_of(wildcards.model)
-    if not batch:
-        return {}
-    layout, stale = Layout(ANSWERS.root), []
-    if wildcards.model in answers.redone:
-        stale = [str(layout.stale(wildcards.model))]
-        planning.mark(layout.stale(wildcards.model))
-        if not workflow.dryrun:
-            link(
-                Path(SETTINGS.answer(wildcards.model)), layout.replaced / f"{wildcards.model}.jsonl"
-            )
-    return {"played": ended_by(ANSWERS.root, batch), "stale": stale}
-
-
 if ANSWERS:
     # As with judges: profiles give GPUs to the first name only.
     GEN_ANSWER = "gen_answer_no_gpu"
@@ -92,3 +61,23 @@ if ANSWERS:
             ),
         shell:
             "exec python {params.script:q} --model {wildcards.model:q} {params.told} {output:q} 2> {log:q}"
+
+    # What the answers of the campaign used so far, as rule ledger says of its judgments.
+    rule ledger_of_answers:
+        input:
+            lambda wildcards: [ended_by(ANSWERS.root, batch) for batch in checked().answers.batches],
+        output:
+            tsv=f"{ANSWERS.root}/ledger.tsv",
+            html=f"{ANSWERS.root}/ledger.html",
+        log:
+            f"{ANSWERS.root}/logs/ledger.log",
+        localrule: True
+        conda:
+            "../envs/arena.yaml"
+        params:
+            script=SCRIPTS / "ledger.py",
+            root=str(ANSWERS.root),
+            price=("" if SETTINGS.gpu_hour_cost is None else f"--price {SETTINGS.gpu_hour_cost}"),
+        shell:
+            "python {params.script:q} {params.root:q} --tsv {output.tsv:q} --html {output.html:q}"
+            " {params.price} > {log:q} 2>&1"

@@ -3,6 +3,10 @@ import json
 import time
 from dataclasses import replace
 
+from arena.batch.answer_plan import describe_answers, servings
+from arena.batch.made import link
+from arena.journals.records import BatchPlan
+
 RUN = planning.run_name()
 
 
@@ -99,3 +103,34 @@ def made_by(wildcards):
         return {}
     stale = [str(LAYOUT.stale(wildcards.model))] if wildcards.model in plan().stale else []
     return {"played": ended_by(ROOT, batch), "stale": stale}
+
+
+def serving_of(batch):
+    """Models of a batch of answers, and servers that it starts one after the other."""
+    if workflow.is_main_process:
+        models = checked().answers.members(batch)
+        return len(models), len(servings(checked().answers, models, ANSWERS))
+    plan = BatchPlan.from_json(json.loads(Layout(ANSWERS.root).batch(batch).read_text()), batch)
+    return len(plan.models), len(plan.servings)
+
+
+def answered_by(wildcards):
+    """What makes a model's answers; nothing where they are there, whoever made them."""
+    answers = checked().answers if workflow.is_main_process else None
+    batch = answers and answers.batch_of(wildcards.model)
+    if not batch:
+        return {}
+    layout, stale = Layout(ANSWERS.root), []
+    if wildcards.model in answers.redone:
+        stale = [str(layout.stale(wildcards.model))]
+        planning.mark(layout.stale(wildcards.model))
+        if not workflow.dryrun:
+            link(
+                Path(SETTINGS.answer(wildcards.model)), layout.replaced / f"{wildcards.model}.jsonl"
+            )
+    return {"played": ended_by(ANSWERS.root, batch), "stale": stale}
+
+
+def used_by_answers(wildcards):
+    """The ledger of the answers that this run makes."""
+    return [f"{ANSWERS.root}/ledger.tsv"] if ANSWERS and checked().answers.batches else []

@@ -53,6 +53,8 @@ class Problem:
 def problems(status: CampaignStatus) -> list[Problem]:
     """The grave ones first."""
     found = [*_data(status), *_games(status), *_budget(status)]
+    if status.stage:
+        found += problems(status.stage)
     for job in status.jobs:
         found += [*_job(status, job), *_games_of(status, job)]
     if why := status.squeue_problem:

@@ -9,8 +9,9 @@ import time
 from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 from arena.campaign.campaign import Answers, Campaign, count_lines, read_validation
 from arena.campaign.jobs import ALIVE, JobRow, Slurm, job_rows
@@ -74,6 +75,7 @@ class CampaignStatus:
     baselines: list[Answers]
     squeue_problem: str | None
     run_stop: RunStop | None  # why the newest run submits nothing more
+    stage: "CampaignStatus | None" = None  # of the answers, where this campaign makes them
 
     @property
     def toy(self) -> bool:
@@ -135,6 +137,8 @@ class StatusReader:
         self.campaign = campaign
         self._journals: dict[str, Progress] = {}
         self._slurm = Slurm()
+        made = campaign.settings.answers if campaign.settings else None
+        self._stage = StatusReader(Campaign(Layout(made.root))) if made else None
 
     def read(self, now: float | None = None) -> CampaignStatus:
         now = time.time() if now is None else now
@@ -145,19 +149,32 @@ class StatusReader:
         models = known.models if known else _names(layout, checked, jobs)
         baselines = known.baseline_models if known else []
         run, answers = newest_run(batches), self.campaign.answers_of
+        stage = self._stage.read(now) if self._stage else None
+        rows = [
+            self._row(answers(m, checked), [j for j in jobs if m in j.batch.models], now)
+            for m in models
+        ]
         return CampaignStatus(
             campaign=self.campaign,
             time=now,
-            rows=[
-                self._row(answers(m, checked), [j for j in jobs if m in j.batch.models], now)
-                for m in models
-            ],
+            rows=[self._answering(row, stage) for row in rows] if stage else rows,
             jobs=[j for j in jobs if j.batch.models and (j.batch.run == run or j.state in ALIVE)],
             batches=batches,
             baselines=[answers(name, checked) for name in baselines],
             squeue_problem=problem,
             run_stop=RunStop.read(layout.run_stop(run)) if run else None,
+            stage=stage,
         )
+
+    def _answering(self, row: ModelRow, stage: CampaignStatus) -> ModelRow:
+        """The row of a model whose answers are still being made."""
+        mine = next((one for one in stage.rows if one.model == row.model), None)
+        known = self.campaign.settings
+        if mine is None or known is None or Path(known.answer(row.model)).exists():
+            return row
+        ended = mine.at in ("stopped", "failed", "no job", "done")
+        answers = replace(row.answers, answered=mine.played, questions=mine.games)
+        return replace(row, answers=answers, at="no answers" if ended else "answering")
 
     def _row(self, answers: Answers, jobs: list[JobRow], now: float) -> ModelRow:
         """jobs: those of the model."""

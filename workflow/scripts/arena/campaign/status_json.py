@@ -30,6 +30,7 @@ def as_json(
         },
         "baselines": [_answers(answers) for answers in status.baselines],
         "jobs": [_job(job, status.time) for job in status.jobs],
+        "answers": status.stage and as_json(status.stage, status.stage.rows, ()),
         "models": [
             {
                 **_answers(row.answers),

@@ -18,7 +18,7 @@ WIDE = 120  # columns of a terminal that has room for every detail
 ROOMY = 32  # lines of a terminal that has room for blank ones
 
 # What --sort knows. What needs a look comes first, what nothing can be said of last.
-_ACTIVITY = ("stopped", "failed", "judging", "starting", "queued", "planned", "no job")
+_ACTIVITY = ("stopped", "failed", "judging", "answering", "starting", "queued", "planned", "no job")
 SORTS: dict[str, Callable[[ModelRow], Any]] = {
     "model": lambda row: in_order(row.model),
     "activity": lambda row: _ACTIVITY.index(row.at) if row.at in _ACTIVITY else len(_ACTIVITY),
@@ -56,6 +56,8 @@ def screen(
     blank = [""] if height is None or height >= ROOMY else []
     head = [*_heading(status, style), *blank, *_totals(status, style), *blank]
     jobs = [*_jobs(status, style), *blank] if status.jobs else []
+    if status.stage and any(job.state != "ended" for job in status.stage.jobs):
+        jobs = [*_answers(status.stage, style), *blank, *jobs]
     wrong = _problems(found, style)
     if height is None:
         return [*head, *jobs, *_models(status, rows, style, None), "", *wrong]
@@ -105,6 +107,15 @@ def _totals(status: CampaignStatus, style: Style) -> list[str]:
         mark = style.paint(f"{style.mark(one.mark)} {one.mark}", one.mark)
         lines.append(f"baseline  {one.model}: {_of(one.answered, one.questions)} answers {mark}")
     return lines
+
+
+def _answers(stage: CampaignStatus, style: Style) -> list[str]:
+    """The jobs that make answers, above those that judge."""
+    heading, *lines = _jobs(stage, style)
+    told = f"ANSWERS {stage.played:,} of {stage.games:,} ({share(stage.played, stage.games)})"
+    if stage.speed:
+        told += f", {stage.speed:.1f} a second, {duration(stage.left)} left at this speed"
+    return [style.paint(told, "head"), heading, *lines]
 
 
 def _jobs(status: CampaignStatus, style: Style) -> list[str]:
