@@ -7,34 +7,53 @@ if ANSWERS:
     if any(writer.server["server"] == "vllm" for writer in ANSWERS.writers.values()):
         GEN_ANSWER = "gen_answer"
 
-    # Start the servers of a batch's models one after the other, ask what no journal holds, write the answers, clean up.
-    rule:
-        name:
-            GEN_ANSWER
-        input:
-            batch=f"{ANSWERS.root}/batches/{{batch}}.json",
-            questions=str(SETTINGS.questions),
-        output:
-            temp(f"{ANSWERS.root}/played/{{batch}}"),
-        log:
-            f"{ANSWERS.root}/logs/gen_answer/{{batch}}.log",
-        retries: SETTINGS.retries if workflow.is_main_process else 0
-        conda:
-            "../envs/arena.yaml"
-        threads: 1 if GEN_ANSWER == "gen_answer_no_gpu" else workflow.cores
-        resources:
-            runtime=lambda wildcards, attempt: round(
-                ANSWERS.job_minutes(*serving_of(wildcards.batch), attempt)
-            ),
-            tries_left=lambda wildcards, attempt: SETTINGS.retries + 1 - attempt,
-        params:
-            script=SCRIPTS / "gen_answer.py",
-            asked=lambda wildcards, resources, threads: json.dumps(
-                asked_for({**dict(resources), "threads": threads})
-            ),
-        shell:
-            "exec python {params.script:q} {input.batch:q} --tries-left {resources.tries_left}"
-            " --resources {params.asked:q} > {log:q} 2>&1"
+    if PLANNING:
+
+        rule:
+            name:
+                GEN_ANSWER
+            output:
+                temp(f"{ANSWERS.root}/plan/{{batch}}.json"),
+            log:
+                f"{ANSWERS.root}/logs/plan/{{batch}}.log",
+            localrule: True
+            conda:
+                "../envs/arena.yaml"
+            resources:
+                runtime=answer_walltime,
+            params:
+                asked=lambda wildcards, resources: json.dumps(asked_for(dict(resources))),
+            shell:
+                "printf '%s\\n' {params.asked:q} > {output:q} 2> {log:q}"
+
+    else:
+
+        # Start the servers of a batch's models one after the other, ask what no journal holds, write the answers, clean up.
+        rule:
+            name:
+                GEN_ANSWER
+            input:
+                batch=f"{ANSWERS.root}/batches/{{batch}}.json",
+                questions=str(SETTINGS.questions),
+            output:
+                temp(f"{ANSWERS.root}/played/{{batch}}"),
+            log:
+                f"{ANSWERS.root}/logs/gen_answer/{{batch}}.log",
+            retries: SETTINGS.retries if workflow.is_main_process else 0
+            conda:
+                "../envs/arena.yaml"
+            threads: 1 if GEN_ANSWER == "gen_answer_no_gpu" else workflow.cores
+            resources:
+                runtime=answer_walltime,
+                tries_left=lambda wildcards, attempt: SETTINGS.retries + 1 - attempt,
+            params:
+                script=SCRIPTS / "gen_answer.py",
+                asked=lambda wildcards, resources, threads: json.dumps(
+                    asked_for({**dict(resources), "threads": threads})
+                ),
+            shell:
+                "exec python {params.script:q} {input.batch:q} --tries-left {resources.tries_left}"
+                " --resources {params.asked:q} > {log:q} 2>&1"
 
     # Publish a model's answers, or say which are open and why.
     rule answer:

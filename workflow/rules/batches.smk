@@ -114,6 +114,10 @@ def serving_of(batch):
     return len(plan.models), len(plan.servings)
 
 
+def answer_walltime(wildcards, attempt):
+    return round(ANSWERS.job_minutes(*serving_of(wildcards.batch), attempt))
+
+
 def answered_by(wildcards):
     """What makes a model's answers; nothing where they are there, whoever made them."""
     answers = checked().answers if workflow.is_main_process else None

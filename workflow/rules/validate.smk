@@ -19,7 +19,12 @@ rule validate:
 rule plan:
     input:
         asked=lambda wildcards: (
-            [f"{ROOT}/plan/{batch}.json" for batch in plan().batches] if PLANNING else []
+            [
+                *(f"{ROOT}/plan/{batch}.json" for batch in plan().batches),
+                *(f"{ANSWERS.root}/plan/{batch}.json" for batch in checked().answers.batches),
+            ]
+            if PLANNING
+            else []
         ),
     log:
         f"{ROOT}/logs/plan.log",
@@ -29,6 +34,7 @@ rule plan:
     params:
         batches=lambda wildcards: dict(plan().batches),
         games=lambda wildcards: checked().games,
+        answers=lambda wildcards: checked().answers,
         settings=SETTINGS,
     script:
         "../scripts/plan.py"

@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from arena.batch.answer_plan import describe_answers
 from arena.batch.plan import describe
 from arena.campaign.plan_page import plan_text
 from arena.data.layout import Layout
@@ -22,8 +23,13 @@ batches = [
     replace(describe(batch, models, games, settings, time=0.0), resources=asked[batch])
     for batch, models in snakemake.params.batches.items()
 ]
-print(plan_text(batches, settings), flush=True)
+made = snakemake.params.answers
+answers = [
+    replace(describe_answers(batch, models, made, settings, "", 0.0), resources=asked[batch])
+    for batch, models in made.batches.items()
+]
+print(plan_text(answers, batches, settings), flush=True)
 for words in sorted({words for one in asked.values() if (words := refusal(one))}):
     print(f"Slurm would refuse these jobs: {words}", flush=True)
-plain = [batch.to_json() for batch in batches]
+plain = [batch.to_json() for batch in [*answers, *batches]]
 write_atomic(Layout(settings.root).plan, json.dumps(plain, indent=1) + "\n")

@@ -8,8 +8,8 @@ from arena.support.humanize import counted
 from arena.support.table import Style
 
 
-def plan_text(plans: Sequence[BatchPlan], settings: Settings) -> str:
-    """80 columns where names allow it."""
+def plan_text(answers: Sequence[BatchPlan], plans: Sequence[BatchPlan], settings: Settings) -> str:
+    """80 columns where names allow it. answers: batches that are made before."""
     judge = settings.judge
     sampling = {key: judge[key] for key in ("temperature", "max_tokens")} | judge["sampling"]
     toy = " - a toy, its verdicts mean nothing" * settings.toy
@@ -23,10 +23,11 @@ def plan_text(plans: Sequence[BatchPlan], settings: Settings) -> str:
     ]
     if not plans:
         return "\n".join([*lines, "Nothing to judge: every judgment is there and up to date."])
-    for plan in plans:
-        lines += ["", f"batch {plan.batch}: {counted(len(plan.models), 'model')}, one job"]
+    for plan in [*answers, *plans]:
+        what = f"answers {plan.batch}" if plan.servings else f"batch {plan.batch}"
+        lines += ["", f"{what}: {counted(len(plan.models), 'model')}, one job"]
         lines += Style(80).wrap(", ".join(plan.models), "  ", "  ")
         asked = ", ".join(f"{key}={value}" for key, value in plan.resources.items())
         lines.append(f"  asks for {asked}")
-    total = sum(len(plan.models) for plan in plans)
-    return "\n".join([*lines, "", f"{counted(total, 'model')}, {counted(len(plans), 'job')}."])
+    total, jobs = sum(len(plan.models) for plan in plans), len(plans) + len(answers)
+    return "\n".join([*lines, "", f"{counted(total, 'model')}, {counted(jobs, 'job')}."])
