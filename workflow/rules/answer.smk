@@ -60,7 +60,7 @@ if ANSWERS:
         input:
             unpack(answered_by),
         output:
-            str((ANSWERS.toy_dir or SETTINGS.answers_dir) / "{model}.jsonl"),
+            str((ANSWERS.folder or SETTINGS.answers_dir) / "{model}.jsonl"),
         log:
             f"{ANSWERS.root}/logs/answer/{{model}}.log",
         wildcard_constraints:
@@ -95,7 +95,7 @@ if ANSWERS:
             "../envs/arena.yaml"
         params:
             script=SCRIPTS / "ledger.py",
-            root=str(ANSWERS.root),
+            root=lambda wildcards, output: str(Path(output.tsv).parent),
             price=("" if SETTINGS.gpu_hour_cost is None else f"--price {SETTINGS.gpu_hour_cost}"),
         shell:
             "python {params.script:q} {params.root:q} --tsv {output.tsv:q} --html {output.html:q}"

@@ -114,7 +114,7 @@ rule judgment:
     input:
         unpack(made_by),
         # Whether they have changed is told by their content (arena/batch/made.py), not by time stamps.
-        answer=ancient(SETTINGS.answer("{model}")),
+        answer=lambda wildcards: ancient(SETTINGS.answer(wildcards.model)),
         opponents=ancient(OPPONENTS),
         questions=ancient(str(SETTINGS.questions)),
     output:

@@ -14,6 +14,7 @@ PLACES = {
     "bench": SETTINGS.bench,
     "judge": SETTINGS.judge["name"],
     "answers_dir": str(SETTINGS.answers_dir),
+    **({"made_dir": str(ANSWERS.folder)} if ANSWERS and ANSWERS.folder else {}),
 }
 READING = {
     "rule": SETTINGS.leaderboard["rule"],

@@ -67,7 +67,9 @@ def games_page(
     pairs.sort(key=lambda pair: (in_order(pair["model"]), pair["judge"], pair["uid"]))
     answers = {}
     for model, uids in wanted.items():
-        path = sources.answers_dir / files.get(model, f"{model}.jsonl")
+        name = files.get(model, f"{model}.jsonl")
+        places = [folder / name for folder in (sources.answers_dir, sources.made_dir) if folder]
+        path = next(filter(Path.is_file, places), places[0])
         found = read_answers(path).answers if path.is_file() else {}
         answers[model] = {uid: _cut(found[uid].text, chars) for uid in uids if uid in found}
     asked, notes = {pair["uid"] for pair in pairs}, list(notes)

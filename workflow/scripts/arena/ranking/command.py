@@ -70,7 +70,10 @@ def run_rule(rule: Any, work: Callable[[Sources, dict[str, Any]], str]) -> int:
     """
     places = rule.params.places
     judgments = {places["judge"]: [Path(file) for file in rule.input.judgments]}
-    sources = Sources(places["bench"], judgments, Path(places["answers_dir"]))
+    made = places.get("made_dir")
+    sources = Sources(
+        places["bench"], judgments, Path(places["answers_dir"]), Path(made) if made else None
+    )
     with Path(rule.log[0]).open("w", encoding="utf-8") as log:
         try:
             notes = rule.params.get("notes")  # of show_result alone

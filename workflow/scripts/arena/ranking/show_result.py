@@ -33,11 +33,15 @@ TOY_NOTE = (
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The files of a leaderboard: judge -> judgment files, and where the answers are."""
+    """The files of a leaderboard: judge -> judgment files, and where the answers are.
+
+    made_dir: where else some are, because a workflow made them there.
+    """
 
     bench: str
     judgments: Mapping[str, Sequence[Path]]
     answers_dir: Path
+    made_dir: Path | None = None
 
     @classmethod
     def find(
@@ -85,7 +89,8 @@ class Sources:
         found, missing = {}, []
         for name in sorted({*verdicts.models, *filter(None, verdicts.baselines.values())}):
             called = (verdicts.files.get(name, name), name)
-            paths = [self.answers_dir / f"{call}.jsonl" for call in called]
+            folders = filter(None, (self.answers_dir, self.made_dir))
+            paths = [folder / f"{call}.jsonl" for folder in folders for call in called]
             found[name] = next(filter(Path.is_file, paths), paths[-1])
             missing += [] if found[name].is_file() else [name]
         if missing:

@@ -61,7 +61,7 @@ class Answers:
     """writers: by model. steps: as `leaderboard.steps`, of names with {step}. root: of journals,
     batches and logs. redo: models whose answers are all asked once more; redo_states: which answers
     are, "empty" and "cut". stop_doubtful: give up a model whose first answers show that something
-    is wrong. toy_dir: of the answers of a rehearsal, which writes none beside the real ones.
+    is wrong. folder: where they are written, if not beside the others.
     """
 
     writers: dict[str, Writer]
@@ -73,7 +73,7 @@ class Answers:
     steps: str | None
     newest_first: bool
     walltime: dict[str, float]
-    toy_dir: Path | None = None
+    folder: Path | None = None
 
     def job_minutes(self, models: int, starts: int, attempt: int = 1) -> float:
         """Walltime that the job of so many models, of so many servers, asks for."""
@@ -102,6 +102,7 @@ def resolve_answers(
             f"config: answers.redo: {name!r}: no answers are made of a model of this "
             f"name{did_you_mean(name, writers)}"
         )
+    given = ours.get("dir")
     states = {key for key in ("empty", "cut") if isinstance(redo, Mapping) and redo.get(key)}
     return Answers(
         writers=writers,
@@ -114,7 +115,7 @@ def resolve_answers(
         ),
         newest_first=ours.get("newest_first", False),
         stop_doubtful=ours.get("stop_doubtful", False),
-        toy_dir=results / "model_answer" if rehearsal else None,
+        folder=results / "model_answer" if rehearsal else Path(given) if given else None,
         walltime={
             key: ours.get("walltime", {}).get(
                 key, config.get("walltime", {}).get(key, DEFAULTS[key])

@@ -77,8 +77,8 @@ class Settings:
 
     def answer(self, model: str) -> str:
         path = self.answers_dir / f"{model}.jsonl"
-        toy = self.answers.toy_dir if self.answers and model in self.answers.writers else None
-        return str(path if toy is None or path.exists() else toy / f"{model}.jsonl")
+        made = self.answers.folder if self.answers and model in self.answers.writers else None
+        return str(path if made is None or path.exists() else made / path.name)
 
     def judgment(self, model: str) -> str:
         return str(self.judgments_dir / f"{model}.jsonl")
