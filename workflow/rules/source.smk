@@ -19,10 +19,14 @@ def unpacked(source):
             with archive.open("wb") as file:
                 repository.archive(file, commit, path=["workflow", "config"])
             with tarfile.open(archive) as tar:
-                tar.extractall(tree, filter="data")
-            # jobs that start together may all unpack: the first to be ready counts
-            if not folder.exists():
+                # Python 3.11 before 3.11.4 has no filter, and 3.12 warns where none is named
+                tar.extraction_filter = getattr(tarfile, "data_filter", None)
+                tar.extractall(tree)
+            try:
                 tree.rename(folder)
+            except OSError:  # another job that started together with this one was faster
+                if not folder.exists():
+                    raise
     return folder / source.path
 
 
