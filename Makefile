@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CORES ?= 2
 
-.PHONY: help demo test check format test-slurm test-vllm clean
+.PHONY: help demo test check format docs image test-slurm test-vllm clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,18 @@ $(VENV)/dev: requirements-dev.txt requirements.txt constraints.txt | $(BIN)/pip
 	$(INSTALL) -r requirements-dev.txt
 	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	@touch $(VENV)/run $@
+
+# In an environment of its own: no test needs it.
+$(VENV)-docs/done: requirements-docs.txt
+	$(PYTHON) -m venv $(VENV)-docs
+	$(VENV)-docs/bin/pip install --quiet --disable-pip-version-check -r requirements-docs.txt
+	@touch $@
+
+docs: $(VENV)-docs/done ## build the documentation site: site/index.html; with search: python3 -m http.server -d site
+	@NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --strict --quiet
+
+image: ## build the image arena-hard, which runs the demo: docker run --rm arena-hard
+	docker build --tag arena-hard .
 
 test-slurm: $(VENV)/dev ## install and start a real Slurm here (Debian, root), run the tests on it, with vLLM where it is built, stop it
 	$(BIN)/python tests/slurm/cluster.py install

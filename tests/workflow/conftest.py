@@ -111,13 +111,16 @@ def by_command(options: str = "", before: str = "") -> dict[str, str]:
     return {"server": "vllm", "path": "none", "command": f"{before}{DEMO} {options}"}
 
 
-def copy_project(project: Path, folder: Path) -> Campaign:
-    """What a user clones, less tests and history."""
+def copy_project(project: Path, folder: Path, *, answers: bool = False) -> Campaign:
+    """What a user clones, less tests and history. answers: with the stage that makes them."""
     unwanted = shutil.ignore_patterns("__pycache__", "*.pyc")
     for part in COPIED:
         shutil.copytree(project / part, folder / part, ignore=unwanted)
     shutil.copy2(project / "Snakefile", folder)
-    return Campaign(folder)
+    copy = Campaign(folder)
+    if not answers:
+        copy.configure(answers=None)
+    return copy
 
 
 @pytest.fixture

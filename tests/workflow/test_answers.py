@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.synthetic import read_lines, write_lines
-from tests.workflow.conftest import Campaign
+from tests.workflow.conftest import Campaign, copy_project, read_tsv
 
 JUDGE = Path(__file__).parents[1] / "judge.py"
 SERVE = (
@@ -174,3 +174,21 @@ def test_redo_asks_once_more_and_once_only(line: Campaign) -> None:
     assert kept.read_bytes() == old
     calls = len(read_lines(line.dir / "results/arena-demo/answers/games/lora-one.jsonl"))
     assert calls == 2 * len(old.splitlines())
+
+
+def test_the_example_makes_the_answers_of_one_model(project: Path, tmp_path: Path) -> None:
+    """And `validate`, `plan` and the monitor know of them."""
+    campaign = copy_project(project, tmp_path / "campaign", answers=True)
+    planned = campaign.run("plan").stdout
+    assert "\nanswers " in planned and "\n  toy-writer\n" in planned
+    campaign.run()
+    assert (campaign.dir / "results/model_answer/toy-writer.jsonl").exists()
+    assert not campaign.answers("toy-writer").exists()
+    assert campaign.planned() == {}
+    status = json.loads(campaign.tool("monitor.py", "--json").stdout)
+    (row,) = (row for row in status["models"] if row["model"] == "toy-writer")
+    assert (row["answers"], row["judgments"], row["at"]) == (12, "done", "done")
+    assert status["answers"]["totals"]["played"] == 12
+    assert "toy-writer" in (campaign.root / "leaderboard.csv").read_text()
+    used = read_tsv(campaign.dir / "results/arena-demo/answers/ledger.tsv")
+    assert used[-1]["games"] == "12"

@@ -9,12 +9,6 @@ from pathlib import Path
 
 from snakemake.logging import logger
 
-# The folder of this file, also where the workflow is imported as a module from elsewhere.
-RULES = Path(workflow.current_basedir)
-# A Path, which Snakemake does not compare among params: a project may move.
-SCRIPTS = RULES.parent / "scripts"
-sys.path.insert(0, str(SCRIPTS))
-
 from arena.batch import plan as planning
 from arena.batch.made import check_owner, claim, made_otherwise
 from arena.batch.early_stop import submit_nothing_more, watch_for_early_stop
