@@ -49,7 +49,7 @@ def campaign(tmp_path, project, monkeypatch):
     for path in (tmp_path / "examples").rglob("*.jsonl"):
         os.utime(path, (T0 - 100, T0 - 100))
     monkeypatch.chdir(tmp_path)
-    given = yaml.safe_load((project / "config/config.yaml").read_text())
+    given = yaml.safe_load((project / "config/config.yaml").read_text()) | {"answers": None}
 
     def configured(judge=None, **changes):
         config = given | changes | {"judge": given["judge"] | (judge or {})}

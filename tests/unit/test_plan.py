@@ -32,7 +32,7 @@ def campaign(tmp_path: Path, project: Path, monkeypatch) -> Path:
 
 
 def plan_of(**changes) -> Plan:
-    given = [f"{key}={value}" for key, value in changes.items()]
+    given = [f"{key}={value}" for key, value in ({"answers": "null"} | changes).items()]
     settings = load_settings(Path("config/config.yaml"), given)
     return make_plan(settings, settings.selected, GAMES)
 
