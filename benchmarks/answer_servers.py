@@ -3,7 +3,7 @@ or a job each. Simulated.
 
     python benchmarks/answer_servers.py [--start 180] [--tokens-per-second 3000]
 
-A server starts in `start` seconds and writes so many tokens a second where all its slots are busy; a
+A server starts in `start` seconds and writes so many tokens a second where all slots are busy; a
 slot keeps its speed when others are idle, so that each serving has the tail of its longest answers.
 Adapters cost a share of the speed (vLLM's documentation: 4 to 34 %). Lengths of answers are drawn,
 seeded. Prints hours and their ratio to a job a checkpoint.
