@@ -12,7 +12,7 @@ from arena.data.questions import read_questions
 from arena.journals.journal import Journal
 from arena.journals.lock import Lock
 from arena.journals.records import BatchPlan
-from arena.support.jsonl import iter_lines
+from arena.support.jsonl import iter_lines, write_atomic
 
 LOOKED_AT = 20  # first answers of a model: enough to see what is wrong, minutes of its GPU time
 
@@ -51,8 +51,17 @@ class AnswerFiles:
             names = [name for name in one["models"] if name in by_name]
             if names:
                 asked = {name: by_name[name] for name in names}
-                found.append(Serving(self.settings[names[0]], one["server"], asked))
+                server = self._with_template(one["server"])
+                found.append(Serving(self.settings[names[0]], server, asked))
         return found or [Serving(self.settings[models[0].name], {}, by_name)]
+
+    def _with_template(self, server: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A server's settings with the adapters' own chat template as the file that vLLM asks for."""
+        if not (template := server.get("template")):
+            return server
+        file = self._layout.logs(self._plan.batch) / "chat_template.jinja"
+        write_atomic(file, template)
+        return {**server, "options": [*server["options"], "--chat-template", str(file)]}
 
     def replayed(self, journal: Journal) -> None:
         """Answers are read as they are."""

@@ -260,6 +260,8 @@ def _share(shared: dict[str, Any], plan: AnswerPlan, answers: Answers) -> None:
         return
     found = [plan.checkpoints[model] for model in models]
     template = answers.writers[models[0]].chat_template
+    if not template:
+        server["template"] = found[0].template  # vLLM itself would take the base's
     server["path"] = str(found[0].base)
     server["options"] = [
         *("--enable-lora", "--max-loras", str(len(models))),
