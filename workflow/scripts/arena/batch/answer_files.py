@@ -56,7 +56,7 @@ class AnswerFiles:
         return found or [Serving(self.settings[models[0].name], {}, by_name)]
 
     def _with_template(self, server: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A server's settings with the adapters' own chat template as the file that vLLM asks for."""
+        """A server's settings, with its adapters' chat template in a file, as vLLM asks for."""
         if not (template := server.get("template")):
             return server
         file = self._layout.logs(self._plan.batch) / "chat_template.jinja"
