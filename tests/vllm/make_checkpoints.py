@@ -1,7 +1,7 @@
 """Checkpoints of the tiny Llama: `.venv-vllm/bin/python make_checkpoints.py TINY FOLDER`.
 
 FOLDER/full-1 and full-2: whole ones with other weights, the second with a chat template of its own
-(it writes each message's role twice). FOLDER/lora-1 and lora-2: adapters of TINY, of ranks 4 and 8.
+(it writes each message's role twice). FOLDER/lora-1 to lora-3: adapters of TINY, of ranks 4, 8 and 4, the last with that template.
 """
 
 import json
@@ -31,7 +31,7 @@ def full(number: int, template: str | None = None) -> None:
         (folder / "chat_template.jinja").write_text(template)
 
 
-def adapter(number: int, rank: int) -> None:
+def adapter(number: int, rank: int, template: str | None = None) -> None:
     folder = FOLDER / f"lora-{number}"
     folder.mkdir(parents=True)
     torch.manual_seed(100 + number)
@@ -45,9 +45,12 @@ def adapter(number: int, rank: int) -> None:
     told = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": 2 * rank}
     told |= {"base_model_name_or_path": str(TINY), "target_modules": ["q_proj", "v_proj"]}
     (folder / "adapter_config.json").write_text(json.dumps(told))
+    if template:
+        (folder / "chat_template.jinja").write_text(template)
 
 
 full(1)
 full(2, TEMPLATE)
 adapter(1, 4)
 adapter(2, 8)
+adapter(3, 4, TEMPLATE)
