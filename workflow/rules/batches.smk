@@ -15,8 +15,7 @@ def plan():
         if (made.batches or made.replays) and not workflow.dryrun:
             check_keys(SETTINGS.judge)
             claim(SETTINGS.judgments_dir, SETTINGS.root)
-    for line in made.lines(games):
-        logger.info(line)
+    show_plan(made, games)
     watch_for_early_stop(SETTINGS.root, RUN, stop_submitting)
     return made
 

@@ -1,0 +1,137 @@
+"""What a person sees of a run, in place of Snakemake's blocks: a filter and formatter of the
+handler that writes to the terminal. Snakemake's own log in .snakemake/log/ keeps everything.
+
+Snakemake gives each record of its log an `event`, as its interface for logger plugins has them (a
+plugin itself would have to be installed). What is not known here is shown as it comes: warnings,
+errors, lines of other workflows.
+"""
+
+import logging
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from arena.campaign.run_watch import RunWatch, last_lines
+from arena.campaign.summary import Places, summary
+from arena.support.table import Style, cut
+
+HIDDEN_EVENTS = (
+    *("workflow_started", "job_started", "job_finished", "progress", "resources_info"),
+    *("job_info", "group_info"),
+)
+# Lines of Snakemake and its Slurm plugin that carry no event, by their beginnings.
+NOISE = re.compile(
+    "Building DAG of jobs|Using shell:|Conda environments: ignored|Select jobs to execute|Reasons:"
+    "|This was a dry-run|Touching output file|Removing temporary|Would remove temporary|Some jobs "
+    r"were triggered by|Rules with provenance|\d+ jobs have (missing|outdated)|SLURM run ID|Job "
+    "rate limit reached|Exiting because a job execution failed"
+)
+SUBMITTED = re.compile(r"Job (\d+) has been (submitted with SLURM jobid \d+)")
+AGAIN = re.compile(r"Trying to restart job (\d+)")
+CLEAR = "\r\x1b[K"  # what a bar left on its line
+TAIL = "\n    sbatch call:"  # the plugin adds the whole command to Slurm's words
+
+
+class Screen:
+    """dry: of a dry run, which ends with its batches. watch: None before there is something."""
+
+    def __init__(self, handler: logging.Handler, places: Places, *, dry: bool) -> None:
+        self.handler, self._places, self._dry = handler, places, dry
+        self._original = handler.formatter or logging.Formatter()
+        self.plan: tuple[str, ...] = ()
+        self.watch: RunWatch | None = None
+        self.models: tuple[str, ...] = ()  # that get their judgments in this run
+        self._jobs: dict[int, tuple[str, Mapping[str, str]]] = {}
+        self._finished: list[tuple[str, Mapping[str, str]]] = []
+        self._shown_stats = self._has_ended = self._has_bar = False
+        handler.addFilter(self)
+        handler.setFormatter(self)  # type: ignore[arg-type]  # all that a handler asks of one
+
+    @property
+    def is_terminal(self) -> bool:
+        isatty = getattr(getattr(self.handler, "stream", None), "isatty", None)
+        return bool(isatty and isatty())
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        event, text = str(getattr(record, "event", None) or ""), str(record.msg)
+        if event == "job_info":
+            fields = vars(record)
+            self._jobs[fields["jobid"]] = fields["rule_name"], dict(fields["wildcards"])
+        elif event == "job_finished":
+            self._finished.append(self._jobs.get(vars(record).get("job_id", -1), ("", {})))
+        elif event == "run_info":
+            first, self._shown_stats = not self._shown_stats, True
+            return self._dry and first
+        elif event == "error":  # the job's own record, which follows, has its log
+            return "CalledProcessError" not in text
+        elif text.startswith("Elapsed time"):
+            self._has_ended = True
+        if hasattr(record, "quietness") and record.levelno <= logging.INFO:
+            return False
+        return event not in HIDDEN_EVENTS and not (not event and NOISE.match(text))
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = self._text(record)
+        clear, self._has_bar = CLEAR if self._has_bar and text else "", False
+        return clear + text
+
+    def draw(self, part: float, standing: str) -> None:
+        """A bar in the last line of a terminal, which the next line of text replaces."""
+        stream: Any = vars(self.handler)["stream"]
+        unicode = (stream.encoding or "").lower().startswith("utf")
+        bar = Style(colour=False, unicode=unicode).bar(part, 20)
+        line = cut(f"{bar} {standing}", shutil.get_terminal_size().columns - 1)
+        self.handler.acquire()
+        try:
+            if not self._has_ended:
+                stream.write(CLEAR + line)
+                stream.flush()
+                self._has_bar = True
+        finally:
+            self.handler.release()
+
+    def _text(self, record: logging.LogRecord) -> str:
+        event, text = str(getattr(record, "event", None) or ""), str(record.msg)
+        if event == "job_error":
+            return self._failure(vars(record))
+        if event == "run_info":
+            return "\n".join([self._original.format(record).rstrip("\n"), *self.plan])
+        if text.startswith("Elapsed time"):
+            return "\n".join(self._summary(text))
+        if found := SUBMITTED.match(text):
+            return f"{self._name(int(found[1]))}: {found[2]}"
+        if found := AGAIN.match(text):
+            return f"{self._name(int(found[1]))}: will be tried again"
+        return self._original.format(record)
+
+    def _name(self, job: int) -> str:
+        rule, wildcards = self._jobs.get(job, (f"job {job}", {}))
+        return (
+            f"batch {wildcards['batch']}"
+            if "batch" in wildcards
+            else " ".join([rule, *wildcards.values()])
+        )
+
+    def _failure(self, job: Mapping[str, Any]) -> str:
+        """One line: what failed, why, its log."""
+        rule, wildcards = self._jobs.get(job["jobid"], (job["rule_name"], {}))
+        words = " ".join(str(job.get("rule_msg") or "").partition(TAIL)[0].split()).rstrip(". ")
+        batch, model, logs = wildcards.get("batch"), wildcards.get("model"), job.get("log") or ()
+        if batch and self.watch and "gen_judgment" in rule:
+            return self.watch.failure(batch, words) or ""
+        said = [line for log in logs for line in last_lines(log, 1)]
+        cause = words or " ".join(said) or "it ended with an error and wrote nothing"
+        if model and self.watch:
+            text = cause.removeprefix(f"{model}: ")
+            why = text.partition("games are open: ")[2] or text
+            if self.watch.cause(why, model) != why.splitlines()[0].rstrip(" .:"):
+                return ""  # the same as another model's, and the summary names them all
+            return f"{model}: {text}"
+        return f"{self._name(job['jobid'])} failed: {cause}. Log: {', '.join(logs)}"
+
+    def _summary(self, elapsed: str) -> Iterable[str]:
+        rules = {rule for rule, _ in self._finished}
+        judged = {w["model"] for _, w in self._finished if "model" in w}
+        missing = [model for model in self.models if model not in judged]
+        return summary(self._places, "show_result" in rules, self.models, missing, elapsed)
