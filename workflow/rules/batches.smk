@@ -2,7 +2,10 @@
 import json
 import time
 
+from arena.campaign.stop import this_process
+
 RUN = planning.run_name()
+MAIN = this_process()  # now: Snakemake takes the Slurm job that it runs in out of its environment
 
 
 @functools.cache
@@ -45,7 +48,7 @@ def described(wildcards):
     """The batch file's text; an apostrophe, which a shell would have to quote, as JSON's escape of it."""
     batch = wildcards.batch
     described = planning.describe(
-        batch, members(batch), checked().games, SETTINGS, RUN, time.time()
+        batch, members(batch), checked().games, SETTINGS, RUN, time.time(), MAIN
     )
     return json.dumps(described.to_json(), indent=1).replace("'", r"\u0027")
 

@@ -24,16 +24,10 @@ def show_plan(made, games):
     lines = tuple(made.lines(games))
     bar = SCREEN.draw if SCREEN and SCREEN.is_terminal else None
     watch = RunWatch(LAYOUT, RUN, made.batches, games, minutes=bar is None)
-    if SCREEN:
-        SCREEN.watch, SCREEN.plan = watch, lines
-        SCREEN.models = tuple(
-            model
-            for part in (made.batches, made.replays)
-            for models in part.values()
-            for model in models
-        )
     if PLANNING:
         return  # its page has them
+    if SCREEN:
+        SCREEN.watch, SCREEN.plan, SCREEN.models = watch, lines, made.models
     if not (SCREEN and workflow.dryrun):  # a dry run ends with them
         for line in lines:
             logger.info(line)

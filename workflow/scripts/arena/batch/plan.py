@@ -51,6 +51,11 @@ class Plan:
         """The batch or replay that makes a model's judgments; None for a settled one."""
         return self._batch_of.get(model)
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """All that get judgments now."""
+        return tuple(self._batch_of)
+
     @cached_property
     def _batch_of(self) -> dict[str, str]:
         both = {**self.batches, **self.replays}
@@ -186,6 +191,7 @@ def describe(
     settings: Settings,
     run: str,
     now: float,
+    main: Mapping[str, Any] | None = None,
 ) -> BatchPlan:
     """All that a batch's job needs to know."""
     return BatchPlan(
@@ -204,4 +210,5 @@ def describe(
         budget=settings.budget,
         gpu_hour_cost=settings.gpu_hour_cost,
         time=now,
+        main=main or {},
     )

@@ -102,8 +102,8 @@ class RunWatch:
 
     def cause(self, text: str, whose: str) -> str:
         """The cause in one line, or whose line has it already."""
-        first = self._causes.setdefault(text, whose)
-        short = text.splitlines()[0].rstrip(" .:") if text else "no cause is recorded"
+        short = text.partition("\n")[0].rstrip(" .:") or "no cause is recorded"
+        first = self._causes.setdefault(short, whose)
         return short if first == whose else f"as {first}"
 
     def status(self, batch: str) -> Status | None:

@@ -9,6 +9,7 @@ errors, lines of other workflows.
 import logging
 import re
 import shutil
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -44,7 +45,8 @@ class Screen:
         self.models: tuple[str, ...] = ()  # that get their judgments in this run
         self._jobs: dict[int, tuple[str, Mapping[str, str]]] = {}
         self._finished: list[tuple[str, Mapping[str, str]]] = []
-        self._shown_stats = self._has_ended = self._has_bar = False
+        self._once: set[str] = set()  # what is shown once only
+        self._has_ended = self._has_bar = False
         handler.addFilter(self)
         handler.setFormatter(self)  # type: ignore[arg-type]  # all that a handler asks of one
 
@@ -61,12 +63,15 @@ class Screen:
         elif event == "job_finished":
             self._finished.append(self._jobs.get(vars(record).get("job_id", -1), ("", {})))
         elif event == "run_info":
-            first, self._shown_stats = not self._shown_stats, True
-            return self._dry and first
+            return self._dry and self._is_first(event)
         elif event == "error":  # the job's own record, which follows, has its log
             return "CalledProcessError" not in text
-        elif text.startswith("Elapsed time"):
-            self._has_ended = True
+        elif text.startswith("Will exit after finishing"):
+            return self._is_first(text)
+        self._has_ended |= text.startswith("Elapsed time")
+        if self.watch and (self._has_ended or event in ("job_finished", "job_error")):
+            for line in self.watch.look(time.time()):  # before what Snakemake says of it
+                logging.getLogger(record.name).info(line)
         if hasattr(record, "quietness") and record.levelno <= logging.INFO:
             return False
         return event not in HIDDEN_EVENTS and not (not event and NOISE.match(text))
@@ -90,6 +95,11 @@ class Screen:
                 self._has_bar = True
         finally:
             self.handler.release()
+
+    def _is_first(self, what: str) -> bool:
+        is_first = what not in self._once
+        self._once.add(what)
+        return is_first
 
     def _text(self, record: logging.LogRecord) -> str:
         event, text = str(getattr(record, "event", None) or ""), str(record.msg)
@@ -117,21 +127,23 @@ class Screen:
         """One line: what failed, why, its log."""
         rule, wildcards = self._jobs.get(job["jobid"], (job["rule_name"], {}))
         words = " ".join(str(job.get("rule_msg") or "").partition(TAIL)[0].split()).rstrip(". ")
-        batch, model, logs = wildcards.get("batch"), wildcards.get("model"), job.get("log") or ()
+        batch, model, logs = wildcards.get("batch"), wildcards.get("model"), list(job["log"])
         if batch and self.watch and "gen_judgment" in rule:
             return self.watch.failure(batch, words) or ""
-        said = [line for log in logs for line in last_lines(log, 1)]
-        cause = words or " ".join(said) or "it ended with an error and wrote nothing"
-        if model and self.watch:
-            text = cause.removeprefix(f"{model}: ")
-            why = text.partition("games are open: ")[2] or text
-            if self.watch.cause(why, model) != why.splitlines()[0].rstrip(" .:"):
+        said = [line for log in logs for line in last_lines(log, 50)]
+        if model and self.watch and (own := [one for one in said if one.startswith(f"{model}: ")]):
+            games, opened, why = own[0].partition(" games are open: ")
+            why = (why or games).partition(". Log: ")[0]
+            if not self._is_first(why):
                 return ""  # the same as another model's, and the summary names them all
-            return f"{model}: {text}"
+            said_before = self.watch.cause(why, model)
+            return f"{games}{opened}{said_before}. Log: {logs[0]}" if opened else own[0]
+        cause = words or "".join(said[-1:]) or "it ended with an error and wrote nothing"
         return f"{self._name(job['jobid'])} failed: {cause}. Log: {', '.join(logs)}"
 
     def _summary(self, elapsed: str) -> Iterable[str]:
         rules = {rule for rule, _ in self._finished}
         judged = {w["model"] for _, w in self._finished if "model" in w}
-        missing = [model for model in self.models if model not in judged]
+        asked = any("judgment" in rule for rule, _ in self._jobs.values())
+        missing = [model for model in self.models if asked and model not in judged]
         return summary(self._places, "show_result" in rules, self.models, missing, elapsed)

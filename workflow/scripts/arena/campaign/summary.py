@@ -6,7 +6,7 @@ from pathlib import Path
 
 from arena.journals.records import read_json
 from arena.support.coerce import dict_of, list_of, number_of, text_of
-from arena.support.humanize import listing
+from arena.support.humanize import counted, listing
 from arena.support.table import lay_out
 
 TOP = 5
@@ -28,11 +28,9 @@ def summary(
     if is_ranked:
         yield from top(places.root / "leaderboard.json")
     if missing:
-        judged = len(models) - len(missing)
-        yield f"{judged} of {len(models)} models are judged, not {listing(missing)}."
-        yield "The same command again asks only what is missing."
-        yield f"What is wrong: python {places.scripts}/monitor.py"
-    if is_ranked or models:
+        yield f"{len(missing)} of {counted(len(models), 'model')} not judged: {listing(missing)}."
+        yield f"Why: python {places.scripts}/monitor.py   The same command again asks only these."
+    if is_ranked or missing:
         yield f"Leaderboard, journals, logs: {places.root}/   Judgments: {places.judgments}/"
     yield elapsed
 
