@@ -83,22 +83,24 @@ class RunWatch:
         attempts = self._read(self._layout.attempts(batch), read_attempts) or [None]
         return attempts[-1] if attempts[-1] and attempts[-1].run == self._run else None
 
-    def failure(self, batch: str, words: str = "") -> str | None:
-        """A line with the cause and its log; None where the cause was given before.
+    def failure(self, batch: str, words: str = "", logs: Sequence[str] = ()) -> str | None:
+        """A line with the cause and its log; None where the cause of this attempt was given before.
 
-        words: of who ran the job, for where the batch itself recorded no cause.
+        words: of who ran the job. logs: what the job wrote, with whose end the line goes on where
+        the batch itself recorded no cause.
         """
         attempt = self.attempt(batch)
         stop, start = (attempt.stop, attempt.start) if attempt else (None, None)
-        if (batch, start, "end") in self._said:
+        if (batch, start, "failed") in self._said:
             return None
-        log = (attempt and attempt.log) or str(self._layout.log(batch))
+        known = [(attempt and attempt.log) or "", str(self._layout.log(batch)), *logs]
+        log = next((path for path in known if path and Path(path).exists()), known[1])
         if stop is None:
-            cause, end = (words, []) if words else ("no cause is recorded", last_lines(log, 5))
+            end = [line for path in logs[:1] for line in last_lines(path, 5)]
+            cause = words or "no cause is recorded"
             return "\n  ".join([f"batch {batch} failed: {cause}. Log: {log}", *end])
-        self._said.add((batch, start, "end"))
-        cause = self.cause(stop.text, f"batch {batch}")
-        return f"batch {batch} failed: {cause}. Log: {log}"
+        self._said.add((batch, start, "failed"))
+        return f"batch {batch} failed: {self.cause(stop.text, f'batch {batch}')}. Log: {log}"
 
     def cause(self, text: str, whose: str) -> str:
         """The cause in one line, or whose line has it already."""

@@ -129,7 +129,7 @@ class Screen:
         words = " ".join(str(job.get("rule_msg") or "").partition(TAIL)[0].split()).rstrip(". ")
         batch, model, logs = wildcards.get("batch"), wildcards.get("model"), list(job["log"])
         if batch and self.watch and "gen_judgment" in rule:
-            return self.watch.failure(batch, words) or ""
+            return self.watch.failure(batch, words, logs) or ""
         said = [line for log in logs for line in last_lines(log, 50)]
         if model and self.watch and (own := [one for one in said if one.startswith(f"{model}: ")]):
             games, opened, why = own[0].partition(" games are open: ")
