@@ -127,7 +127,7 @@ def test_the_workflow_can_be_imported_twice_from_another_folder(
         assert done.returncode == 0, done.stdout
         return done.stdout
 
-    run()
+    assert run().count("the judge is ready") == 2, "our lines among Snakemake's"
     for judge in ("judge-a", "judge-b"):
         assert len(list((tmp_path / "out/judgments" / judge).glob("*.jsonl"))) == 4
     assert "gen_judgment" not in run("-n"), "without our profile links are made again, no game"

@@ -37,6 +37,7 @@ class RunWatch:
         self._files: dict[Path, tuple[object, Any]] = {}
         self._said: set[tuple[str, float | None, str]] = set()  # batch, start of its attempt, what
         self._causes: dict[str, str] = {}  # cause -> whose line gave it first
+        self._attempts: dict[str, Attempt | None] = {}  # at the last look
         self._played: dict[str, int] = {}
         self._before: dict[str, int] = {}  # games that a batch had when its judge was ready
         self._samples: deque[tuple[float, int]] = deque()  # time, games of this run
@@ -46,6 +47,7 @@ class RunWatch:
     def look(self, now: float) -> list[str]:
         """Lines for what has happened since the last look."""
         with self._lock:
+            self._attempts = {batch: self._attempt(batch) for batch in self._games}
             lines = [line for batch in self._games for line in self._changes(batch)]
             self._sample(now)
             if not self.is_playing:
@@ -59,7 +61,7 @@ class RunWatch:
 
     @property
     def is_playing(self) -> bool:
-        return any(_state(self.attempt(batch)) == "playing" for batch in self._games)
+        return "playing" in map(_state, self._attempts.values())
 
     @property
     def part(self) -> float:
@@ -74,11 +76,11 @@ class RunWatch:
         if last > first and now > begun:
             speed = (last - first) / (now - begun)
             parts += [f"{speed:.1f} games/s", f"{duration((games - played) / speed)} left"]
-        states = [_state(self.attempt(batch)) for batch in self._games]
-        numbers = {name: states.count(name) for name in ("playing", "starting", "waiting")}
-        return ", ".join([*parts, *(f"{number} {name}" for name, number in numbers.items())])
+        states = [_state(attempt) for attempt in self._attempts.values()]
+        numbers = [(states.count(name), name) for name in ("playing", "starting", "waiting")]
+        return ", ".join([*parts, *(f"{number} {name}" for number, name in numbers if number)])
 
-    def attempt(self, batch: str) -> Attempt | None:
+    def _attempt(self, batch: str) -> Attempt | None:
         """The newest of this run."""
         attempts = self._read(self._layout.attempts(batch), read_attempts) or [None]
         return attempts[-1] if attempts[-1] and attempts[-1].run == self._run else None
@@ -89,10 +91,12 @@ class RunWatch:
         words: of who ran the job. logs: what the job wrote, with whose end the line goes on where
         the batch itself recorded no cause.
         """
-        attempt = self.attempt(batch)
+        attempt = self._attempt(batch)
         stop, start = (attempt.stop, attempt.start) if attempt else (None, None)
+        if stop is not None and "'FAILED'" in words:
+            words = ""  # says no more than the batch itself
         if (batch, start, "failed") in self._said:
-            return None
+            return f"batch {batch}: {words}" if words else None
         known = [(attempt and attempt.log) or "", str(self._layout.log(batch)), *logs]
         log = next((path for path in known if path and Path(path).exists()), known[1])
         if stop is None:
@@ -100,7 +104,8 @@ class RunWatch:
             cause = words or "no cause is recorded"
             return "\n  ".join([f"batch {batch} failed: {cause}. Log: {log}", *end])
         self._said.add((batch, start, "failed"))
-        return f"batch {batch} failed: {self.cause(stop.text, f'batch {batch}')}. Log: {log}"
+        cause = self.cause(stop.text, f"batch {batch}") + f" ({words})" * bool(words)
+        return f"batch {batch} failed: {cause}. Log: {log}"
 
     def cause(self, text: str, whose: str) -> str:
         """The cause in one line, or whose line has it already."""
@@ -108,17 +113,12 @@ class RunWatch:
         first = self._causes.setdefault(short, whose)
         return short if first == whose else f"as {first}"
 
-    def status(self, batch: str) -> Status | None:
-        """Of the newest attempt."""
-        status, attempt = self._read(self._layout.status(batch), Status.read), self.attempt(batch)
-        current = status and attempt and status.time >= (attempt.start or 0)
-        return status if current else None
-
     def _changes(self, batch: str) -> list[str]:
-        attempt, status = self.attempt(batch), self.status(batch)
-        if attempt is None:
+        attempt = self._attempts[batch]
+        if attempt is None or (batch, attempt.start, "end") in self._said:
             return []
-        if status is not None:
+        status = self._read(self._layout.status(batch), Status.read)
+        if status is not None and status.time >= (attempt.start or 0):
             self._played[batch] = sum(model.played for model in status.models.values())
             if attempt.ready is not None and status.time >= attempt.ready:
                 self._before.setdefault(batch, self._played[batch])
@@ -128,6 +128,7 @@ class RunWatch:
             happened["ready"] = f"the judge is ready after {duration(attempt.ready - begun)}"
         if attempt.end is not None and attempt.stop is None:
             happened["end"] = f"done after {duration(attempt.end - begun)}"
+            self._played[batch] = self._games[batch]  # its last status may be seconds older
         new = [key for key in happened if (batch, attempt.start, key) not in self._said]
         self._said |= {(batch, attempt.start, key) for key in new}
         lines = [f"batch {batch}: {happened[key]}" for key in new]

@@ -26,7 +26,7 @@ NOISE = re.compile(
     "Building DAG of jobs|Using shell:|Conda environments: ignored|Select jobs to execute|Reasons:"
     "|This was a dry-run|Touching output file|Removing temporary|Would remove temporary|Some jobs "
     r"were triggered by|Rules with provenance|\d+ jobs have (missing|outdated)|SLURM run ID|Job "
-    "rate limit reached|Exiting because a job execution failed"
+    "rate limit reached|MinJobAge|Exiting because a job execution failed"
 )
 SUBMITTED = re.compile(r"Job (\d+) has been (submitted with SLURM jobid \d+)")
 AGAIN = re.compile(r"Trying to restart job (\d+)")
@@ -66,8 +66,8 @@ class Screen:
             return self._dry and self._is_first(event)
         elif event == "error":  # the job's own record, which follows, has its log
             return "CalledProcessError" not in text
-        elif text.startswith("Will exit after finishing"):
-            return self._is_first(text)
+        elif text.startswith("Will exit after finishing") or record.levelno == logging.WARNING:
+            return self._is_first(text)  # the Slurm plugin warns at each submission
         self._has_ended |= text.startswith("Elapsed time")
         if self.watch and (self._has_ended or event in ("job_finished", "job_error")):
             for line in self.watch.look(time.time()):  # before what Snakemake says of it
@@ -85,7 +85,7 @@ class Screen:
         """A bar in the last line of a terminal, which the next line of text replaces."""
         stream: Any = vars(self.handler)["stream"]
         unicode = (stream.encoding or "").lower().startswith("utf")
-        bar = Style(colour=False, unicode=unicode).bar(part, 20)
+        bar = Style(colour=False, unicode=unicode).bar(part, 12)
         line = cut(f"{bar} {standing}", shutil.get_terminal_size().columns - 1)
         self.handler.acquire()
         try:
