@@ -127,7 +127,7 @@ def test_stop_this_campaign_only(campaign, tmp_path):
     Typed in a folder that was entered through a link, and whose name holds a blank.
     """
     page = (PROJECT / "docs/slurm.md").read_text()
-    (command,) = re.findall(r"^\*\*Stop this campaign.*?```\n(.*?)```", page, re.M | re.S)
+    (command,) = re.findall(r"^\*\*See and stop this campaign.*?```\n(.*?)```", page, re.M | re.S)
     other = slurm(
         "sbatch", "--parsable", "-t", "5", "-o", "/dev/null", "--wrap", "sleep 300"
     ).strip()

@@ -26,7 +26,7 @@ NOISE = re.compile(
     "Building DAG of jobs|Using shell:|Conda environments: ignored|Select jobs to execute|Reasons:"
     "|This was a dry-run|Touching output file|Removing temporary|Would remove temporary|Some jobs "
     r"were triggered by|Rules with provenance|\d+ jobs have (missing|outdated)|SLURM run ID|Job "
-    "rate limit reached|MinJobAge|Exiting because a job execution failed"
+    r"rate limit reached|MinJobAge \d+s \(>=|Exiting because a job execution failed"
 )
 SUBMITTED = re.compile(r"Job (\d+) has been (submitted with SLURM jobid \d+)")
 AGAIN = re.compile(r"Trying to restart job (\d+)")
@@ -66,20 +66,22 @@ class Screen:
             return self._dry and self._is_first(event)
         elif event == "error":  # the job's own record, which follows, has its log
             return "CalledProcessError" not in text
-        elif text.startswith("Will exit after finishing") or record.levelno == logging.WARNING:
-            return self._is_first(text)  # the Slurm plugin warns at each submission
         self._has_ended |= text.startswith("Elapsed time")
         if self.watch and (self._has_ended or event in ("job_finished", "job_error")):
             for line in self.watch.look(time.time()):  # before what Snakemake says of it
                 logging.getLogger(record.name).info(line)
         if hasattr(record, "quietness") and record.levelno <= logging.INFO:
             return False
-        return event not in HIDDEN_EVENTS and not (not event and NOISE.match(text))
+        if event in HIDDEN_EVENTS or (not event and NOISE.match(text)):
+            return False
+        again = record.levelno == logging.WARNING or text.startswith("Will exit after finishing")
+        return not again or self._is_first(text)  # the Slurm plugin warns at each submission
 
     def format(self, record: logging.LogRecord) -> str:
         text = self._text(record)
-        clear, self._has_bar = CLEAR if self._has_bar and text else "", False
-        return clear + text
+        if text and self._has_bar:
+            self._has_bar, text = False, CLEAR + text
+        return text
 
     def draw(self, part: float, standing: str) -> None:
         """A bar in the last line of a terminal, which the next line of text replaces."""

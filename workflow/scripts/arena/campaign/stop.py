@@ -17,8 +17,7 @@ import psutil
 from arena.data.layout import Layout
 from arena.journals.records import newest_run, read_batches
 from arena.support import slurm
-from arena.support.coerce import count_of, text_of
-from arena.support.humanize import counted
+from arena.support.coerce import count_of
 
 INTERRUPT_S = 60.0  # in which Snakemake cancels its jobs and ends
 TERMINATE_S = 30.0
@@ -35,51 +34,37 @@ def this_process() -> dict[str, Any]:
 
 def stop(layout: Layout, say: Say, *, jobs_only: bool = False) -> bool:
     """Whether nothing of the campaign runs any more, as far as can be known; says what it did."""
-    names = set(layout.batch_names())
-    before, _ = _jobs(names)
-    done = jobs_only or _stop_main(layout, say)
-    if not done:
+    jobs, _ = _jobs(layout)
+    if not jobs_only and not _stop_main(layout, say):
         return False
-    jobs, problem = _jobs(names)
-    problem = problem or slurm.cancel([job.id for job in jobs])
-    if before:
-        told = ", ".join(f"{job.id} (batch {job.batch})" for job in before)
-        say(f"{counted(len(before), 'Slurm job')} cancelled: {told}" if not problem else told)
-    if problem:
-        say(f"Slurm jobs may still run: {problem}")
-    elif not before:
-        say("No Slurm job of this campaign waits or runs.")
+    left, problem = _jobs(layout)
+    problem = problem or slurm.cancel(list(left))
+    told = ", ".join(f"{job} (batch {batch})" for job, batch in (jobs | left).items()) or "none"
+    say(f"Slurm jobs may still run: {problem}" if problem else f"Slurm jobs cancelled: {told}")
     return not problem
 
 
-def _jobs(names: set[str]) -> tuple[list[slurm.Job], str | None]:
-    """Of these batches: a batch's name holds its results folder, so no two campaigns share one."""
-    jobs, problem = slurm.squeue(slurm.CANCEL_S)
-    return [job for job in jobs or () if job.batch in names], problem
+def _jobs(layout: Layout) -> tuple[dict[str, str], str | None]:
+    """Batches by the ids of their jobs. No two results folders share a batch's name."""
+    names, (queue, problem) = set(layout.batch_names()), slurm.squeue(slurm.CANCEL_S)
+    return {job.id: job.batch for job in queue or () if job.batch in names and job.batch}, problem
 
 
 def _stop_main(layout: Layout, say: Say) -> bool:
     batches = read_batches(layout.root)
     run = newest_run(batches)
     known = [batch.plan for batch in batches if batch.run == run and batch.plan.main]
-    if not known:
-        say("No Snakemake has recorded a run here.")
-        return True
-    main, began = known[0].main, min(plan.time or 0 for plan in known)
-    host, pid, job = text_of(main.get("host")), count_of(main.get("pid")), main.get("job")
-    if host == socket.gethostname():
-        process = _snakemake(pid, began)
-        if process is None:
-            say("No Snakemake of this campaign runs on this machine.")
-            return True
-        return _end(process, say)
-    if job:
-        return _end_job(str(job), say)
-    say(
-        f"The last Snakemake of this campaign ran on {host} as process {pid}. Stop it there: run "
-        f"this command on {host}, or kill -INT {pid}. If it is gone: --jobs-only"
-    )
-    return False
+    main = known[0].main if known else {}
+    host, pid, job = main.get("host"), count_of(main.get("pid")), main.get("job")
+    if main and host != socket.gethostname():
+        where = f"Slurm job {job} on {host}" if job else f"process {pid} on {host}"
+        say(f"The last Snakemake of this campaign was {where}: stop it there (this command, or")
+        say(f"kill -INT {pid}), or scancel its job. If it is gone: --jobs-only")
+        return False
+    process = _snakemake(pid, min(plan.time or 0 for plan in known)) if main else None
+    if process is None:
+        say("No Snakemake of this campaign runs on this machine.")
+    return process is None or _end(process, say)
 
 
 def _snakemake(pid: int, began: float) -> psutil.Process | None:
@@ -102,33 +87,18 @@ def _end(process: psutil.Process, say: Say) -> bool:
                 with suppress(psutil.Error):
                     one.send_signal(sign)
         say(f"{sign.name} sent to Snakemake, process {process.pid}")
-        if _soon(lambda: _is_gone(process), patience):
+        if _ends(process, patience):
             say("Snakemake has ended.")
             return True
     say(f"Snakemake, process {process.pid}, still runs; to end it at once: kill -9 {process.pid}")
     return False
 
 
-def _is_gone(process: psutil.Process) -> bool:
-    try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return True
-
-
-def _end_job(job: str, say: Say) -> bool:
-    """A Snakemake that is a Slurm job itself, elsewhere."""
-    say(f"Slurm job {job}, which runs Snakemake: interrupted")
-    for options, patience in ((("--batch", "--signal=INT"), INTERRUPT_S), ((), TERMINATE_S)):
-        slurm.cancel([job], *options)
-        if _soon(lambda: not slurm.ask_of_job(job, "%i", slurm.TIMEOUT_S)[0], patience):
-            return True
-    say(f"Slurm job {job} still runs: squeue --jobs {job}")
-    return False
-
-
-def _soon(condition: Callable[[], bool], patience: float) -> bool:
+def _ends(process: psutil.Process, patience: float) -> bool:
     until = time.monotonic() + patience
-    while not (found := condition()) and time.monotonic() < until:
-        time.sleep(LOOK_S)
-    return found
+    with suppress(psutil.Error):  # it is gone
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            if time.monotonic() > until:
+                return False
+            time.sleep(LOOK_S)
+    return True
