@@ -1,11 +1,15 @@
 """What a person sees: a screen of lines that each say something."""
 
+import contextlib
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.slurm.campaign import await_that
 from tests.workflow.conftest import Campaign, read_lines, write_lines
 from tests.workflow.test_batch_plan import MODELS, copies
 
@@ -108,7 +112,57 @@ def test_who_asks_for_snakemakes_own_screen_gets_it(campaign: Campaign, asked: s
     assert len(campaign.models()) == 4
 
 
+def stop(campaign: Campaign) -> str:
+    """Whatever its exit status: a Slurm of this machine may be away just now."""
+    command = [sys.executable, "workflow/scripts/stop.py"]
+    return subprocess.run(command, cwd=campaign.dir, capture_output=True, text=True).stdout
+
+
 def test_stop_is_harmless_where_nothing_runs(campaign: Campaign) -> None:
     for _ in range(2):
-        assert "No Snakemake" in campaign.tool("stop.py").stdout
+        assert "No Snakemake" in stop(campaign)
         campaign.run()
+
+
+def test_a_bar_where_a_person_looks_on(campaign: Campaign) -> None:
+    """A terminal: the bar is drawn again and again in one line, and is gone in the end."""
+    copies(campaign, MODELS[:4])
+    judge = {"server": "vllm", "path": "none", "command": f"{JUDGE} --seconds 3"}
+    campaign.configure(judge=judge)
+    main, terminal = os.openpty()
+    command = [sys.executable, "-m", "snakemake"]
+    run = subprocess.Popen(command, cwd=campaign.dir, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    seen = b""
+    with contextlib.suppress(OSError):  # its other end is closed
+        while part := os.read(main, 4096):
+            seen += part
+    os.close(main)
+    assert run.wait() == 0
+    text = seen.decode()
+    bars = re.findall(r"\r\x1b\[K[█░]+ (\d+) of 16 games", text)
+    assert len(bars) >= 2 and bars == sorted(bars, key=int)
+    assert "░" not in text.splitlines()[-1]
+
+
+@pytest.mark.parametrize("in_background", [False, True])
+def test_stop_ends_a_run_on_this_machine(campaign: Campaign, in_background: bool) -> None:
+    """Also one that was started so that it ignores Ctrl-C, as a shell's script does with `&`."""
+    copies(campaign, MODELS[:4])
+    judge = {"server": "vllm", "path": "none", "command": f"{JUDGE} --seconds 4 --slots 1"}
+    campaign.configure(judge=judge)
+    ignoring = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    ignoring += "os.execv(sys.executable, [sys.executable, '-m', 'snakemake'])"
+    arguments = ["-c", ignoring] if in_background else ["-m", "snakemake"]
+    with (campaign.dir / "out.txt").open("w") as out:
+        command = [sys.executable, *arguments]
+        run = subprocess.Popen(command, cwd=campaign.dir, stdout=out, stderr=out)
+    try:
+        await_that(lambda: list(campaign.root.glob("games/*.jsonl")), "a journal")
+        said = stop(campaign)
+        assert str(run.pid) in said and said.count("SIG") == 1
+        assert run.wait(30) == 1
+    finally:
+        run.kill()
+    assert "No Snakemake" in stop(campaign)
+    assert campaign.models() == []

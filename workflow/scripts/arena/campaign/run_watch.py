@@ -111,7 +111,7 @@ class RunWatch:
         """The cause in one line, or whose line has it already."""
         short = text.partition("\n")[0].rstrip(" .:") or "no cause is recorded"
         first = self._causes.setdefault(short, whose)
-        return short if first == whose else f"as {first}"
+        return short if first == whose else f"the same cause as {first}"
 
     def _changes(self, batch: str) -> list[str]:
         attempt = self._attempts[batch]

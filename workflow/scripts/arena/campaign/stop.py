@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -46,11 +47,13 @@ def stop(layout: Layout, say: Say, *, jobs_only: bool = False) -> bool:
 
 def _jobs(layout: Layout) -> tuple[dict[str, str], str | None]:
     """Batches by the ids of their jobs. No two results folders share a batch's name."""
-    names, (queue, problem) = set(layout.batch_names()), slurm.squeue(slurm.CANCEL_S)
+    names = set(layout.batch_names())
+    queue, problem = slurm.squeue(slurm.CANCEL_S) if names else (None, None)
     return {job.id: job.batch for job in queue or () if job.batch in names and job.batch}, problem
 
 
 def _stop_main(layout: Layout, say: Say) -> bool:
+    """Whether none is left that would submit again what is cancelled."""
     batches = read_batches(layout.root)
     run = newest_run(batches)
     known = [batch.plan for batch in batches if batch.run == run and batch.plan.main]
@@ -64,7 +67,9 @@ def _stop_main(layout: Layout, say: Say) -> bool:
     process = _snakemake(pid, min(plan.time or 0 for plan in known)) if main else None
     if process is None:
         say("No Snakemake of this campaign runs on this machine.")
-    return process is None or _end(process, say)
+    else:
+        _end(process, say)
+    return True
 
 
 def _snakemake(pid: int, began: float) -> psutil.Process | None:
@@ -77,10 +82,14 @@ def _snakemake(pid: int, began: float) -> psutil.Process | None:
     return None
 
 
-def _end(process: psutil.Process, say: Say) -> bool:
-    """Ctrl-C, which a terminal sends to the processes of the same group too; then SIGTERM."""
+def _end(process: psutil.Process, say: Say) -> None:
+    """Ctrl-C, which a terminal sends to the processes of the same group too; SIGTERM, after which
+    nothing more is submitted, where that is ignored (`snakemake &` in a script) or does not help.
+    """
     group = os.getpgid(process.pid)
     for sign, patience in ((signal.SIGINT, INTERRUPT_S), (signal.SIGTERM, TERMINATE_S)):
+        if sign is signal.SIGINT and _ignores_interrupts(process.pid):
+            continue
         with suppress(psutil.Error, ProcessLookupError):
             mine = process.children(recursive=True)
             for one in [process, *(child for child in mine if os.getpgid(child.pid) == group)]:
@@ -89,8 +98,15 @@ def _end(process: psutil.Process, say: Say) -> bool:
         say(f"{sign.name} sent to Snakemake, process {process.pid}")
         if _ends(process, patience):
             say("Snakemake has ended.")
-            return True
-    say(f"Snakemake, process {process.pid}, still runs; to end it at once: kill -9 {process.pid}")
+            return
+    say("Snakemake submits nothing more, and ends when it has seen its jobs end.")
+
+
+def _ignores_interrupts(pid: int) -> bool:
+    with suppress(OSError):  # no /proc on macOS
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+        ignored = next(line for line in status.splitlines() if line.startswith("SigIgn:"))
+        return bool(int(ignored.split()[1], 16) & 1 << signal.SIGINT - 1)
     return False
 
 
