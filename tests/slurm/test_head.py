@@ -100,7 +100,7 @@ def test_stop_this_campaign_only(campaign, tmp_path):
     Typed in a folder that was entered through a link, and whose name holds a blank.
     """
     page = (PROJECT / "docs/slurm.md").read_text()
-    (command,) = re.findall(r"^\*\*Stop this campaign.*?```\n(.*?)```", page, re.M | re.S)
+    (command,) = re.findall(r"^\*\*See and stop this campaign.*?```\n(.*?)```", page, re.M | re.S)
     other = sbatch("-t", "20", "--wrap", "sleep 1000")
     struck = campaign("my campaign")
     struck.start()

@@ -1,7 +1,8 @@
 """Checkpoints of the tiny Llama: `.venv-vllm/bin/python make_checkpoints.py TINY FOLDER`.
 
-FOLDER/full-1 and full-2: whole ones with other weights, the second with a chat template of its own
-(it writes each message's role twice). FOLDER/lora-1 to lora-3: adapters of TINY, of ranks 4, 8 and 4, the last with that template.
+FOLDER/full-1 and full-2: whole ones of other weights, the second with a chat template of its own
+(it writes each message's role twice). FOLDER/lora-1 to lora-3: adapters of TINY, of ranks 4, 8 and
+4, the last with that template.
 """
 
 import json

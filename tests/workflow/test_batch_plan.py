@@ -97,7 +97,8 @@ def test_the_workflow_can_be_imported_twice_from_another_folder(
     (tmp_path / "Snakefile").write_text(IMPORTER.replace("{snakefile!r}", repr(snakefile)))
 
     importer = Campaign(tmp_path)
-    importer.run("--cores", "2")
+    text = importer.run("--cores", "2").stdout
+    assert text.count("the judge is ready") == 2, "our lines among Snakemake's"
     for judge in ("judge-a", "judge-b"):
         assert len(list((tmp_path / "out/judgments" / judge).glob("*.jsonl"))) == 4
     # Without our profile links are made again, but no game is played.

@@ -7,7 +7,10 @@ from arena.batch.answer_plan import describe_answers, servings
 from arena.batch.made import link
 from arena.journals.records import BatchPlan
 
+from arena.campaign.stop import this_process
+
 RUN = planning.run_name()
+MAIN = this_process()  # now: Snakemake takes the Slurm job that it runs in out of its environment
 
 
 @functools.cache
@@ -20,8 +23,7 @@ def plan():
         if (made.batches or made.replays) and not workflow.dryrun:
             check_keys(SETTINGS.judge)
             claim(SETTINGS.judgments_dir, SETTINGS.root)
-    for line in made.lines(games):
-        logger.info(line)
+    show_plan(made, games)
     watch_for_early_stop(SETTINGS.root, RUN, stop_submitting)
     return made
 
@@ -50,11 +52,9 @@ def walltime(wildcards, attempt):
 def described(wildcards):
     """The batch file's text; an apostrophe, which a shell would have to quote, as JSON's escape of it."""
     batch, answers = wildcards.batch, checked().answers
+    run = {"run": RUN, "time": time.time(), "main": MAIN}
     if wildcards.root == ROOT:
-        games = checked().games
-        described = planning.describe(
-            batch, members(batch), games, SETTINGS, run=RUN, time=time.time()
-        )
+        described = planning.describe(batch, members(batch), checked().games, SETTINGS, **run)
         # As the other stage has made them: a model without answers must not keep the others from being judged.
         made = {
             model: str(Layout(ANSWERS.root).made(model))
@@ -63,9 +63,7 @@ def described(wildcards):
         }
         described = replace(described, answers={**described.answers, **made})
     else:
-        described = describe_answers(
-            batch, answers.members(batch), answers, SETTINGS, RUN, time.time()
-        )
+        described = describe_answers(batch, answers.members(batch), answers, SETTINGS, **run)
     if ANSWERS:
         described = replace(described, beside=tuple({ROOT, str(ANSWERS.root)} - {wildcards.root}))
     return json.dumps(described.to_json(), indent=1).replace("'", r"\u0027")

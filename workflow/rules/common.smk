@@ -69,10 +69,7 @@ def checked():
     with errors_for_users():
         found = validation.check_settings(SETTINGS)
         found.raise_blocking()
-    for line in [
-        *found.answers.lines(dict.fromkeys(found.answers.models, found.questions)),
-        *found.left_out(),
-    ]:
+    for line in found.left_out():
         logger.warning(line)
     return found
 

@@ -25,7 +25,7 @@ batches = [
 ]
 made = snakemake.params.answers
 answers = [
-    replace(describe_answers(batch, models, made, settings, "", 0.0), resources=asked[batch])
+    replace(describe_answers(batch, models, made, settings, time=0.0), resources=asked[batch])
     for batch, models in made.batches.items()
 ]
 print(plan_text(answers, batches, settings), flush=True)

@@ -56,11 +56,6 @@ class AnswerPlan(Plan):
     notes: tuple[str, ...] = ()
     checkpoints: Mapping[str, Checkpoint] = field(default_factory=dict)
 
-    @property
-    def models(self) -> frozenset[str]:
-        """Whose answers are made in this run."""
-        return frozenset(self.digests)
-
     def lines(self, games: Mapping[str, int]) -> Iterator[str]:
         """A line a batch, for the terminal. games: questions of each model."""
         for name, models in self.batches.items():
@@ -272,9 +267,9 @@ def _share(shared: dict[str, Any], plan: AnswerPlan, answers: Answers) -> None:
 
 
 def describe_answers(
-    batch: str, models: Sequence[str], plan: AnswerPlan, settings: Settings, run: str, now: float
+    batch: str, models: Sequence[str], plan: AnswerPlan, settings: Settings, **run: Any
 ) -> BatchPlan:
-    """All that a batch's job needs to know."""
+    """All that a batch's job needs to know. run: as of `arena.batch.plan.describe`."""
     answers = settings.answers
     assert answers is not None
     number = len(read_questions(settings.questions))
@@ -292,7 +287,6 @@ def describe_answers(
         }
     return BatchPlan(
         batch=batch,
-        run=run,
         models=tuple(models),
         root=str(answers.root),
         questions=str(settings.questions),
@@ -307,5 +301,5 @@ def describe_answers(
         games=dict.fromkeys(models, number),
         budget=settings.budget,
         gpu_hour_cost=settings.gpu_hour_cost,
-        time=now,
+        **run,
     )

@@ -51,6 +51,11 @@ class Plan:
         """The batch or replay that makes a model's judgments; None for a settled one."""
         return self._batch_of.get(model)
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """All that get judgments now."""
+        return tuple(self._batch_of)
+
     @cached_property
     def _batch_of(self) -> dict[str, str]:
         both = {**self.batches, **self.replays}

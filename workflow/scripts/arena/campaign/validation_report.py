@@ -7,13 +7,15 @@ from arena.batch.answer_plan import AnswerPlan
 from arena.data.layout import Layout
 from arena.journals.records import write_json
 from arena.support.errors import DataError
-from arena.support.humanize import printable
+from arena.support.humanize import counted, listing, printable
 from arena.support.jsonl import write_atomic
 from arena.support.table import Column, Style, table
 
 READY = ("ready", "incomplete", "to_answer")
 # States that keep one model from being judged; a foreign judgment stops the whole run.
-LEFT_OUT = ("no_answers", "broken")
+LEFT_OUT = {"no_answers": "without answers", "broken": "with broken files"}
+MOST_LINES = 3  # more of a state are one line
+MOST_PLAIN = 12  # rows of models of which there is nothing to say
 _STYLE = Style(80, unicode=False)  # a terminal as it opens, and any log
 _COLUMNS = [
     Column("model", lambda row: row.model, right=False, shrinks=True),
@@ -79,9 +81,16 @@ class Report:
         return bool(self.ready) and not self.problems and not broken
 
     def left_out(self) -> list[str]:
-        """One line a model that will not be judged."""
-        lost = [row for row in self.rows if row.state in LEFT_OUT]
-        return [printable(f"left out: {row.model}: {row.reason}") for row in lost]
+        """A line a model that will not be judged; one line for many in the same state."""
+        lines = []
+        for state, why in LEFT_OUT.items():
+            lost = [row for row in self.rows if row.state == state]
+            if len(lost) > MOST_LINES:
+                models = f"{counted(len(lost), 'model')} {why}: {listing([r.model for r in lost])}"
+                lines.append(f"left out: {models}; all of them: snakemake validate")
+            else:
+                lines += [printable(f"left out: {row.model}: {row.reason}") for row in lost]
+        return lines
 
     def raise_blocking(self) -> None:
         """Raise DataError with all that stops a run; also where no model is left to judge."""
@@ -112,13 +121,20 @@ class Report:
 
     def table(self) -> str:
         """The rows and all that was found, in 80 columns."""
+        found: dict[str, list[str]] = {}
+        for row in self.rows:
+            found.setdefault(row.reason, []).append(row.model)
         sections = {
-            "Found": [f"{row.model}: {row.reason}" for row in self.rows if row.reason],
+            "Found": [f"{listing(who)}: {reason}" for reason, who in found.items() if reason],
             "Notes": self.notes,
             "Stops a run": self.problems,
         }
         lines = [f"{self.bench}: {self.questions:,} questions", ""]
-        lines += table(_COLUMNS, self.rows, _STYLE)
+        plain = [row.model for row in self.rows if row.state == "ready" and not row.reason]
+        hidden = set(plain[MOST_PLAIN:])
+        lines += table(_COLUMNS, [row for row in self.rows if row.model not in hidden], _STYLE)
+        if hidden:
+            lines.append(f"and {len(hidden)} more that are ready, with all answers")
         for title, texts in sections.items():
             lines += ["", f"{title}:"] if texts else []
             lines += [line for text in texts for line in _STYLE.wrap(text, "  ", "    ")]

@@ -85,7 +85,7 @@ def forecast(settings: Settings, report: Report, *, now: float | None = None) ->
     limit = context - judge["max_tokens"] if context else None
     counter = PromptCounter(settings, limit)
     counter.correct(sorted(report.ready))
-    later = report.answers.models
+    later = set(report.answers.models)
     ready = [one for one in settings.selected if one in report.ready and one not in later]
     batches = make_plan(settings, ready, report.games).batches.values()
     found = {model: counter.open_games(model) for models in batches for model in models}

@@ -164,6 +164,7 @@ class BatchPlan:
     budget: Mapping[str, float] = field(default_factory=dict)
     gpu_hour_cost: float | None = None
     time: float | None = None
+    main: Mapping[str, Any] = field(default_factory=dict)  # host, pid, Slurm job of the run's head
 
     def to_json(self) -> dict[str, Any]:
         return encode(self)

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -136,9 +136,12 @@ def cancel_batches(names: Collection[str], since: float) -> str | None:
     """
     jobs, problem = squeue(CANCEL_S)
     ids = [job.id for job in jobs or () if job.batch in names and job.submitted >= since]
-    if ids:
-        _, problem = _call(["scancel", *ids], CANCEL_S)
-    return problem
+    return cancel(ids) or problem
+
+
+def cancel(ids: Sequence[str], *options: str) -> str | None:
+    """scancel; why that failed, None if it did not or there is nothing to cancel."""
+    return _call(["scancel", *options, *ids], CANCEL_S)[1] if ids else None
 
 
 def _call(

@@ -1,0 +1,168 @@
+"""What a person sees: a screen of lines that each say something."""
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.campaign import await_that
+from tests.workflow.conftest import Campaign, read_lines, write_lines
+from tests.workflow.test_batch_plan import MODELS, copies
+
+JUDGE = f"{sys.executable} {Path(__file__).parents[1] / 'judge.py'} --name {{name}} "
+JUDGE += "--host {host} --port {port}"
+SCREEN = 40  # lines
+
+
+def lines_of(text: str) -> list[str]:
+    """What is left of a screen without the two lines that come before any workflow is read."""
+    lines = text.splitlines()
+    assert len(lines) <= SCREEN, text
+    return lines
+
+
+def test_25_models_their_batches_and_the_top_in_one_screen(campaign: Campaign) -> None:
+    copies(campaign, MODELS)
+    dry = lines_of(campaign.run("-n").stdout)
+    assert [line.startswith("batch ") for line in dry[-4:]] == [False, True, True, True]
+    lines = lines_of(campaign.run().stdout)
+    planned = [line for line in lines if line in dry[-3:]]
+    assert len(planned) == 3, "the same lines as the dry run's"
+    for name in (line.split()[1].rstrip(":") for line in planned):
+        assert len([line for line in lines if line.startswith(f"batch {name}")]) == 4
+    top = lines.index(next(line for line in lines if line.startswith("Top 5 of 26")))
+    best = read_best(campaign)
+    assert [line.split()[1] for line in lines[top + 2 : top + 7]] == best[:5]
+    assert str(campaign.root.relative_to(campaign.dir)) in lines[top + 7]
+    # Snakemake's own log keeps what the screen leaves out.
+    (log,) = (campaign.dir / ".snakemake/log").glob("*.log")
+    assert log.read_text().count("rule judgment:") == 25
+
+
+def read_best(campaign: Campaign) -> list[str]:
+    table = (campaign.root / "leaderboard.csv").read_text().splitlines()
+    return [row.split(",")[1] for row in table if row.startswith("overall,")]
+
+
+def test_what_fails_is_a_line_with_its_cause_and_log(campaign: Campaign) -> None:
+    """Two models fail for one cause, which is given once; the summary names both."""
+    copies(campaign, MODELS)
+    for model in ("m02", "m03"):
+        lines = read_lines(campaign.answers(model))
+        lines[0]["messages"][-1]["content"]["answer"] += " <<judge:500*all>>"
+        write_lines(campaign.answers(model), lines)
+    campaign.configure(judge={"server": "vllm", "path": "none", "command": JUDGE}, retries=1)
+    text = campaign.run("--keep-going", ok=False).stdout
+    lines = lines_of(text)
+    failed = [line for line in lines if "failed" in line and "500" in line]
+    assert len(failed) == 2, "an attempt each"
+    assert all((campaign.dir / line.split("Log: ")[1]).exists() for line in failed)
+    (model,) = (line for line in lines if re.match("m0[23]: ", line))
+    assert "2 of 4 games" in model and failed[0].split()[1] in model, "the batch's line says why"
+    (missing,) = (line for line in lines if line.startswith("2 of 25 models"))
+    assert "m02" in missing and "m03" in missing
+    assert "rule judgment" not in text and "CalledProcessError" not in text
+
+
+def test_a_judge_that_does_not_start_is_not_told_once_a_model(campaign: Campaign) -> None:
+    copies(campaign, MODELS)
+    judge = {"server": "vllm", "path": "none", "command": f"{JUDGE} --fail path"}
+    campaign.configure(judge=judge, batch_size=5)
+    lines = lines_of(campaign.run("--profile", "profiles/local", ok=False).stdout)
+    told = [line for line in lines if "/no/such/weights" in line]
+    assert 1 <= len(told) <= 3
+    assert any("25 of 25 models" in line for line in lines)
+
+
+def test_a_batch_that_is_killed_shows_the_end_of_its_log(campaign: Campaign) -> None:
+    """Where no record knows the cause."""
+    script = campaign.dir / "workflow/scripts/gen_judgment.py"
+    script.write_text("import sys\nprint('first')\nsys.exit('torn asunder')\n")
+    text = campaign.run("--config", "retries=0", ok=False).stdout
+    assert text.count("torn asunder") == 1
+    assert "4 of 4 models" in text
+
+
+def test_many_missing_models_are_a_line(campaign: Campaign) -> None:
+    campaign.configure(models=["mid-7b-chat", *(f"absent-{number}" for number in range(113))])
+    lines = lines_of(campaign.run("-n").stdout)
+    (left_out,) = (line for line in lines if "absent-" in line)
+    assert "113 models" in left_out and "absent-2 and 110 more" in left_out
+    assert "snakemake validate" in left_out
+
+
+def test_plan_shows_each_batch_once(campaign: Campaign) -> None:
+    copies(campaign, MODELS)
+    text = campaign.run("plan").stdout
+    assert len([line for line in lines_of(text) if "m00" in line]) == 1
+
+
+@pytest.mark.parametrize("asked", ["--verbose", "--quiet"])
+def test_who_asks_for_snakemakes_own_screen_gets_it(campaign: Campaign, asked: str) -> None:
+    text = campaign.run(asked, *(["all"] if asked == "--quiet" else [])).stdout
+    own = "rule show_result:" in text
+    assert (own, "the judge is ready" in text) == (
+        (True,) * 2 if asked == "--verbose" else (False,) * 2
+    )
+    assert "Top " not in text
+    assert len(campaign.models()) == 4
+
+
+def stop(campaign: Campaign) -> str:
+    """Whatever its exit status: a Slurm of this machine may be away just now."""
+    command = [sys.executable, "workflow/scripts/stop.py"]
+    return subprocess.run(command, cwd=campaign.dir, capture_output=True, text=True).stdout
+
+
+def test_stop_is_harmless_where_nothing_runs(campaign: Campaign) -> None:
+    for _ in range(2):
+        assert "No Snakemake" in stop(campaign)
+        campaign.run()
+
+
+def test_a_bar_where_a_person_looks_on(campaign: Campaign) -> None:
+    """A terminal: the bar is drawn again and again in one line, and is gone in the end."""
+    copies(campaign, MODELS[:4])
+    judge = {"server": "vllm", "path": "none", "command": f"{JUDGE} --seconds 3"}
+    campaign.configure(judge=judge)
+    main, terminal = os.openpty()
+    command = [sys.executable, "-m", "snakemake"]
+    run = subprocess.Popen(command, cwd=campaign.dir, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    seen = b""
+    with contextlib.suppress(OSError):  # its other end is closed
+        while part := os.read(main, 4096):
+            seen += part
+    os.close(main)
+    assert run.wait() == 0
+    text = seen.decode()
+    bars = re.findall(r"\r\x1b\[K[█░]+ (\d+) of 16 games", text)
+    assert len(bars) >= 2 and bars == sorted(bars, key=int)
+    assert "░" not in text.splitlines()[-1]
+
+
+@pytest.mark.parametrize("in_background", [False, True])
+def test_stop_ends_a_run_on_this_machine(campaign: Campaign, in_background: bool) -> None:
+    """Also one that was started so that it ignores Ctrl-C, as a shell's script does with `&`."""
+    copies(campaign, MODELS[:4])
+    judge = {"server": "vllm", "path": "none", "command": f"{JUDGE} --seconds 4 --slots 1"}
+    campaign.configure(judge=judge)
+    ignoring = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    ignoring += "os.execv(sys.executable, [sys.executable, '-m', 'snakemake'])"
+    arguments = ["-c", ignoring] if in_background else ["-m", "snakemake"]
+    with (campaign.dir / "out.txt").open("w") as out:
+        command = [sys.executable, *arguments]
+        run = subprocess.Popen(command, cwd=campaign.dir, stdout=out, stderr=out)
+    try:
+        await_that(lambda: list(campaign.root.glob("games/*.jsonl")), "a journal")
+        said = stop(campaign)
+        assert str(run.pid) in said and said.count("SIG") == 1
+        assert run.wait(30) == 1
+    finally:
+        run.kill()
+    assert "No Snakemake" in stop(campaign)
+    assert campaign.models() == []

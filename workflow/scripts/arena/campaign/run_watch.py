@@ -1,0 +1,200 @@
+"""What a run has to say while it goes on, from its batches' records: a line when a batch starts,
+when its judge answers, when it ends, and once a minute how far all of them are.
+
+A look costs two `stat` a batch; a file is read again only when it has changed.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from arena.data.layout import Layout
+from arena.journals.records import Attempt, Status, read_attempts
+from arena.support.humanize import duration, share
+
+LOOK_S = 1.0
+MINUTE_S = 60.0
+WINDOW_S = 300.0  # as the monitor's: long enough for a slow judge to finish games in it
+
+
+class RunWatch:
+    """games: batch -> its games, or answers. layouts: batch -> where its files are. minutes: False
+    where a bar shows the same.
+    """
+
+    def __init__(
+        self,
+        layouts: Mapping[str, Layout],
+        run: str,
+        games: Mapping[str, int],
+        *,
+        minutes: bool = True,
+    ) -> None:
+        self._layouts, self._run, self._minutes = layouts, run, minutes
+        self._games = games
+        self._files: dict[Path, tuple[object, Any]] = {}
+        self._said: set[tuple[str, float | None, str]] = set()  # batch, start of its attempt, what
+        self._causes: dict[str, str] = {}  # cause -> whose line gave it first
+        self._attempts: dict[str, Attempt | None] = {}  # at the last look
+        self._played: dict[str, int] = {}
+        self._before: dict[str, int] = {}  # games that a batch had when its judge was ready
+        self._samples: deque[tuple[float, int]] = deque()  # time, games of this run
+        self._due: float | None = None
+        self._lock = threading.Lock()  # the thread below looks, and so does who logs an error
+
+    def look(self, now: float) -> list[str]:
+        """Lines for what has happened since the last look."""
+        with self._lock:
+            self._attempts = {batch: self._attempt(batch) for batch in self._games}
+            lines = [line for batch in self._games for line in self._changes(batch)]
+            self._sample(now)
+            if not self.is_playing:
+                self._due = None
+            elif self._due is None:
+                self._due = now + MINUTE_S
+            elif now >= self._due:
+                self._due = now + MINUTE_S
+                lines += [self.standing()] * self._minutes
+            return lines
+
+    def name(self, batch: str) -> str:
+        """As the plan and the log call it."""
+        known = self._layouts.get(batch)
+        return f"{'answers' if known and known.root.name == 'answers' else 'batch'} {batch}"
+
+    @property
+    def is_playing(self) -> bool:
+        return "playing" in map(_state, self._attempts.values())
+
+    @property
+    def part(self) -> float:
+        """Of all games of these batches, 0 to 1."""
+        return sum(self._played.values()) / max(1, sum(self._games.values()))
+
+    def standing(self) -> str:
+        """Games of all, games a second over the last minutes, time left at this speed."""
+        played, games = sum(self._played.values()), sum(self._games.values())
+        parts = [f"{played:,} of {games:,} games ({share(played, games)})"]
+        (begun, first), (now, last) = self._samples[0], self._samples[-1]
+        if last > first and now > begun:
+            speed = (last - first) / (now - begun)
+            parts += [f"{speed:.1f} games/s", f"{duration((games - played) / speed)} left"]
+        states = [_state(attempt) for attempt in self._attempts.values()]
+        numbers = [(states.count(name), name) for name in ("playing", "starting", "waiting")]
+        return ", ".join([*parts, *(f"{number} {name}" for number, name in numbers if number)])
+
+    def _attempt(self, batch: str) -> Attempt | None:
+        """The newest of this run."""
+        attempts = self._read(self._layouts[batch].attempts(batch), read_attempts) or [None]
+        return attempts[-1] if attempts[-1] and attempts[-1].run == self._run else None
+
+    def failure(self, batch: str, words: str = "", logs: Sequence[str] = ()) -> str | None:
+        """A line with the cause and its log; None where the cause of this attempt was given before.
+
+        words: of who ran the job. logs: what the job wrote, with whose end the line goes on where
+        the batch itself recorded no cause.
+        """
+        attempt = self._attempt(batch)
+        stop, start = (attempt.stop, attempt.start) if attempt else (None, None)
+        if stop is not None and "'FAILED'" in words:
+            words = ""  # says no more than the batch itself
+        if (batch, start, "failed") in self._said:
+            return f"{self.name(batch)}: {words}" if words else None
+        known = [(attempt and attempt.log) or "", str(self._layouts[batch].log(batch)), *logs]
+        log = next((path for path in known if path and Path(path).exists()), known[1])
+        if stop is None:
+            end = [line for path in logs[:1] for line in last_lines(path, 5)]
+            cause = words or "no cause is recorded"
+            return "\n  ".join([f"{self.name(batch)} failed: {cause}. Log: {log}", *end])
+        self._said.add((batch, start, "failed"))
+        cause = self.cause(stop.text, self.name(batch)) + f" ({words})" * bool(words)
+        return f"{self.name(batch)} failed: {cause}. Log: {log}"
+
+    def cause(self, text: str, whose: str) -> str:
+        """The cause in one line, or whose line has it already."""
+        short = text.partition("\n")[0].rstrip(" .:") or "no cause is recorded"
+        first = self._causes.setdefault(short, whose)
+        return short if first == whose else f"the same cause as {first}"
+
+    def _changes(self, batch: str) -> list[str]:
+        attempt = self._attempts[batch]
+        if attempt is None or (batch, attempt.start, "end") in self._said:
+            return []
+        status = self._read(self._layouts[batch].status(batch), Status.read)
+        if status is not None and status.time >= (attempt.start or 0):
+            self._played[batch] = sum(model.played for model in status.models.values())
+            if attempt.ready is not None and status.time >= attempt.ready:
+                self._before.setdefault(batch, self._played[batch])
+        begun, job = attempt.start or 0, f" (Slurm job {attempt.job})" if attempt.job else ""
+        happened = {"start": f"started on {attempt.node}{job}"}
+        if attempt.ready is not None:
+            who = "the judge" if self.name(batch)[0] == "b" else "its first server"
+            happened["ready"] = f"{who} is ready after {duration(attempt.ready - begun)}"
+        if attempt.end is not None and attempt.stop is None:
+            happened["end"] = f"done after {duration(attempt.end - begun)}"
+            self._played[batch] = self._games[batch]  # its last status may be seconds older
+        new = [key for key in happened if (batch, attempt.start, key) not in self._said]
+        self._said |= {(batch, attempt.start, key) for key in new}
+        lines = [f"{self.name(batch)}: {happened[key]}" for key in new]
+        if attempt.end is not None and attempt.stop and (line := self.failure(batch)):
+            lines.append(line)
+        return lines
+
+    def _sample(self, now: float) -> None:
+        """Begin anew when nothing has played: a speed is that of judges that play."""
+        if not self.is_playing:
+            self._samples.clear()
+        done = sum(self._played[batch] - self._before[batch] for batch in self._before)
+        self._samples.append((now, done))
+        while self._samples[0][0] < now - WINDOW_S:
+            self._samples.popleft()
+
+    def _read(self, path: Path, read: Callable[[Path], Any]) -> Any:
+        try:
+            stat = path.stat()
+        except OSError:
+            return None
+        version, (known, value) = (stat.st_mtime_ns, stat.st_ino), self._files.get(path, ((), None))
+        if known != version:
+            value = read(path)
+            self._files[path] = version, value
+        return value
+
+
+def _state(attempt: Attempt | None) -> str:
+    if attempt is None:
+        return "waiting"
+    if attempt.end is not None:
+        return "ended"
+    return "starting" if attempt.ready is None else "playing"
+
+
+def last_lines(path: str | Path, number: int) -> list[str]:
+    """Of a log, without blank ones; [] where there is none."""
+    try:
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return [line.rstrip() for line in text.splitlines() if line.strip()][-number:]
+
+
+def watch_run(
+    watch: RunWatch,
+    say: Callable[[str], object],
+    is_on: Callable[[], object],
+    draw: Callable[[float, str], object] | None = None,
+) -> None:
+    """Say what happens, in a thread of its own, until `is_on` is false. draw: of a bar."""
+
+    def go() -> None:
+        pause = threading.Event()
+        while not pause.wait(LOOK_S) and is_on():
+            for line in watch.look(time.time()):
+                say(line)
+            if draw and watch.is_playing:
+                draw(watch.part, watch.standing())
+
+    threading.Thread(target=go, name="run-watch", daemon=True).start()

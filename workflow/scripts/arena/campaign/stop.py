@@ -1,0 +1,120 @@
+"""Stop a campaign from outside: first the Snakemake that runs it, as Ctrl-C does, since it would
+submit again what is cancelled; then the Slurm jobs of its batches, and no others.
+
+A rule could not do this: the running Snakemake holds the lock of its folder.
+"""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from arena.data.layout import Layout
+from arena.journals.records import newest_run, read_batches
+from arena.support import slurm
+from arena.support.coerce import count_of
+
+INTERRUPT_S = 60.0  # in which Snakemake cancels its jobs and ends
+TERMINATE_S = 30.0
+LOOK_S = 0.3
+
+Say = Callable[[str], object]
+
+
+def this_process() -> dict[str, Any]:
+    """Of a run's main process, for whoever wants to stop it."""
+    job = os.environ.get("SLURM_JOB_ID")
+    return {"host": socket.gethostname(), "pid": os.getpid(), "job": job}
+
+
+def stop(layout: Layout, say: Say, *, jobs_only: bool = False) -> bool:
+    """Whether nothing of the campaign runs any more, as far as can be known; says what it did."""
+    jobs, _ = _jobs(layout)
+    if not jobs_only and not _stop_main(layout, say):
+        return False
+    left, problem = _jobs(layout)
+    problem = problem or slurm.cancel(list(left))
+    told = ", ".join(f"{job} (batch {batch})" for job, batch in (jobs | left).items()) or "none"
+    say(f"Slurm jobs may still run: {problem}" if problem else f"Slurm jobs cancelled: {told}")
+    return not problem
+
+
+def _jobs(layout: Layout) -> tuple[dict[str, str], str | None]:
+    """Batches by the ids of their jobs. No two results folders share a batch's name."""
+    names = set(layout.batch_names())
+    queue, problem = slurm.squeue(slurm.CANCEL_S) if names else (None, None)
+    return {job.id: job.batch for job in queue or () if job.batch in names and job.batch}, problem
+
+
+def _stop_main(layout: Layout, say: Say) -> bool:
+    """Whether none is left that would submit again what is cancelled."""
+    batches = read_batches(layout.root)
+    run = newest_run(batches)
+    known = [batch.plan for batch in batches if batch.run == run and batch.plan.main]
+    main = known[0].main if known else {}
+    host, pid, job = main.get("host"), count_of(main.get("pid")), main.get("job")
+    if main and host != socket.gethostname():
+        where = f"Slurm job {job} on {host}" if job else f"process {pid} on {host}"
+        say(f"The last Snakemake of this campaign was {where}: stop it there (this command, or")
+        say(f"kill -INT {pid}), or scancel its job. If it is gone: --jobs-only")
+        return False
+    process = _snakemake(pid, min(plan.time or 0 for plan in known)) if main else None
+    if process is None:
+        say("No Snakemake of this campaign runs on this machine.")
+    else:
+        _end(process, say)
+    return True
+
+
+def _snakemake(pid: int, began: float) -> psutil.Process | None:
+    """The process, if it is that Snakemake and no later one of the same number."""
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        same = process.create_time() <= began and process.status() != psutil.STATUS_ZOMBIE
+        if same and any("snakemake" in word for word in process.cmdline()):
+            return process
+    return None
+
+
+def _end(process: psutil.Process, say: Say) -> None:
+    """Ctrl-C, which a terminal sends to the processes of the same group too; SIGTERM, after which
+    nothing more is submitted, where that is ignored (`snakemake &` in a script) or does not help.
+    """
+    group = os.getpgid(process.pid)
+    for sign, patience in ((signal.SIGINT, INTERRUPT_S), (signal.SIGTERM, TERMINATE_S)):
+        if sign is signal.SIGINT and _ignores_interrupts(process.pid):
+            continue
+        with suppress(psutil.Error, ProcessLookupError):
+            mine = process.children(recursive=True)
+            for one in [process, *(child for child in mine if os.getpgid(child.pid) == group)]:
+                with suppress(psutil.Error):
+                    one.send_signal(sign)
+        say(f"{sign.name} sent to Snakemake, process {process.pid}")
+        if _ends(process, patience):
+            say("Snakemake has ended.")
+            return
+    say("Snakemake submits nothing more, and ends when it has seen its jobs end.")
+
+
+def _ignores_interrupts(pid: int) -> bool:
+    with suppress(OSError):  # no /proc on macOS
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+        ignored = next(line for line in status.splitlines() if line.startswith("SigIgn:"))
+        return bool(int(ignored.split()[1], 16) & 1 << signal.SIGINT - 1)
+    return False
+
+
+def _ends(process: psutil.Process, patience: float) -> bool:
+    until = time.monotonic() + patience
+    with suppress(psutil.Error):  # it is gone
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            if time.monotonic() > until:
+                return False
+            time.sleep(LOOK_S)
+    return True

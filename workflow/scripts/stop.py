@@ -1,0 +1,38 @@
+"""Stop a campaign and nothing else: python workflow/scripts/stop.py. What is judged is kept.
+
+Interrupts the Snakemake that runs it, as Ctrl-C does, and cancels the Slurm jobs of its batches,
+also those that a dead Snakemake has left. Harmless where nothing runs.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from arena.support.cli import run_tool, wrong_python
+
+try:
+    from arena.campaign.stop import stop
+    from arena.data.layout import Layout
+    from arena.setup.load import load_settings
+    from arena.support.errors import DataError
+except ModuleNotFoundError as error:
+    wrong_python("stop", error)
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    add = parser.add_argument
+    add("--configfile", type=Path, default=Path("config/config.yaml"), metavar="FILE")
+    add("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as given to snakemake")
+    add("--results", type=Path, metavar="DIR", help="<results_dir>/<bench>/<judge>")
+    add("--jobs-only", action="store_true", help="leave Snakemake alone: it is surely gone")
+    options = parser.parse_args(arguments)
+    if options.results and not options.results.is_dir():
+        raise DataError(f"--results {options.results}: no such folder")
+    root = options.results or load_settings(options.configfile, options.config).root
+    if not stop(Layout(root), print, jobs_only=options.jobs_only):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    run_tool("stop", main)
