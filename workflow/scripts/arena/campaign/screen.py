@@ -130,7 +130,8 @@ class Screen:
         batch, model, logs = wildcards.get("batch"), wildcards.get("model"), list(job["log"])
         if batch and self.watch and ("gen_judgment" in rule or "gen_answer" in rule):
             return self.watch.failure(batch, words, logs) or ""
-        said = [line for log in logs for line in last_lines(log, 50)]
+        lines = (line for log in logs for line in last_lines(log, 50))
+        said = [line.removeprefix("judgment: ") for line in lines]
         if model and self.watch and (own := [one for one in said if one.startswith(f"{model}: ")]):
             games, opened, why = own[0].partition(" games are open: ")
             why = (why or games).partition(". Log: ")[0]
