@@ -186,7 +186,7 @@ def _models(
     answered = sorted(found.union(written), key=in_order)
     configured = sorted(upstream.api_config, key=in_order) if upstream else []
     if given == "all":
-        return configured or answered
+        return list(dict.fromkeys([*configured, *written])) if configured else answered
     known = dict.fromkeys([*configured, *answered])
     if isinstance(given, list):
         return _expand(given, known, "models")
