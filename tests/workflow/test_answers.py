@@ -133,6 +133,8 @@ def test_answers_of_others_are_kept_and_judged(line: Campaign) -> None:
     line.run()
     assert line.answers("lora-two").read_bytes() == before
     assert "lora-two" in line.models()
+    line.run("--forcerun", "answer")
+    assert line.answers("lora-two").read_bytes() == before
 
 
 def test_what_cannot_be_served_costs_itself(line: Campaign) -> None:
@@ -167,13 +169,24 @@ def test_redo_asks_once_more_and_once_only(line: Campaign) -> None:
     line.run()
     old = line.answers("lora-one").read_bytes()
     again = ("--config", "answers={redo: [lora-one]}")
+    failing = ("--config", "answers={redo: [lora-one], command: 'false {host} {options}'}")
+    line.run(*failing, ok=False)
+    assert line.answers("lora-one").read_bytes() == old  # until there is a new one
     assert list(batches(line, *again).values()) == [{"lora-one"}]
     line.run(*again)
     assert line.planned(*again) == {} and line.planned() == {}
-    kept = line.dir / "results/arena-demo/answers/replaced/lora-one.jsonl"
-    assert kept.read_bytes() == old
-    calls = len(read_lines(line.dir / "results/arena-demo/answers/games/lora-one.jsonl"))
-    assert calls == 2 * len(old.splitlines())
+    made = line.dir / "results/arena-demo/answers"
+    assert (made / "replaced/lora-one.jsonl").read_bytes() == old
+    journal = made / "games/lora-one.jsonl"
+    assert len(read_lines(journal)) == 2 * len(old.splitlines())
+    new = line.answers("lora-one").read_bytes()
+    line.answers("lora-one").write_bytes(old)  # as if killed before they were published
+    line.run(*again)
+    assert line.answers("lora-one").read_bytes() == new
+    assert len(read_lines(journal)) == 2 * len(old.splitlines())
+    (made / "made/lora-one.json").unlink()
+    line.run(*again)
+    assert len(read_lines(journal)) == 3 * len(old.splitlines())
 
 
 def test_the_example_makes_the_answers_of_one_model(project: Path, tmp_path: Path) -> None:

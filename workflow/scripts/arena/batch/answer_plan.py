@@ -38,7 +38,7 @@ from arena.support.files import read_text
 from arena.support.humanize import counted, listing
 
 CHARACTERS = 4  # of a token of English, about; for a warning only
-REDONE = "-redone"  # ends the digest of answers that were asked once more
+REDONE = "-redone-"  # in the digest of answers that were asked once more
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,19 @@ def make_answer_plan(settings: Settings) -> AnswerPlan:
     doubts: dict[str, list[str]] = defaultdict(list)
     longest = max((len(question.prompt) for question in questions), default=0) // CHARACTERS
     complete: list[str] = []
+    notes: list[str] = []
     if answers.newest_first:
         names = dict.fromkeys(sorted(names, key=lambda name: -_modified(answers, name)))
     for model in names:
         if (writer := answers.writers.get(model)) is None:
             continue
         path = Path(settings.answer(model))
-        again = _asked_again(model, path, answers, layout) if path.exists() else ()
-        if path.exists() and not again:
+        again: tuple[str, ...] = ()
+        if path.exists() and path.parent != (answers.folder or settings.answers_dir):
+            if model in answers.redo:
+                notes.append(f"answers.redo: {path} is kept: it is not in {answers.folder}")
+            continue
+        if path.exists() and not (again := _asked_again(model, path, answers, layout)):
             continue
         try:
             found = None
@@ -111,7 +116,8 @@ def make_answer_plan(settings: Settings) -> AnswerPlan:
         digests[model] = writer.digest(found.digest if found else "")
         if again:
             redone[model] = again
-            digests[model] += REDONE
+            old = hashlib.sha256(path.read_bytes()).hexdigest()
+            digests[model] += REDONE + old[:8]  # once an old file: a third one is asked again
         if found:
             checkpoints[model] = found
         if _holds(layout, answer_settings(model, writer, digests[model]), questions, again):
@@ -121,7 +127,7 @@ def make_answer_plan(settings: Settings) -> AnswerPlan:
     batches: dict[str, tuple[str, ...]] = {}
     for members in waiting.values():
         batches |= _named(members, answers, digests)
-    notes = [f"{listing(models)}: {doubt}" for doubt, models in doubts.items()]
+    notes += [f"{listing(models)}: {doubt}" for doubt, models in doubts.items()]
     notes += [
         f"{', '.join(same)}: the same weights under several names"
         for same in same_weights(checkpoints)
@@ -188,8 +194,8 @@ def first_prompt(
 def _asked_again(model: str, path: Path, answers: Answers, layout: Layout) -> tuple[str, ...]:
     """Questions of an answer file that `answers.redo` wants asked once more; once only."""
     made = Made.read(layout.made_record(model))
-    if made is not None and made.settings.endswith(REDONE):
-        return ()
+    if made and REDONE in made.settings and made.size == path.stat().st_size:
+        return ()  # they are published, not only made
     if model in answers.redo:
         return tuple(read_answers(path).answers)
     if not answers.redo_states:
