@@ -165,6 +165,13 @@ def test_a_server_that_does_not_start_leaves_the_others_to_go_on(line: Campaign)
     assert list(batches(line).values()) == [{"tiny-run1-step2000"}]
 
 
+@pytest.mark.parametrize("gone", ["{options}", "{host}"])
+def test_a_command_that_cannot_work_is_refused_before_a_job(line: Campaign, gone: str) -> None:
+    line.configure(answers=line.settings["answers"] | {"command": SERVE.replace(gone, "")})
+    (told,) = (text for text in line.run("-n", ok=False).stdout.splitlines() if gone in text)
+    assert told.split()[0].startswith(("config:", "answers.command"))
+
+
 def test_redo_asks_once_more_and_once_only(line: Campaign) -> None:
     line.run()
     old = line.answers("lora-one").read_bytes()

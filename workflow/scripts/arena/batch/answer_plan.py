@@ -18,6 +18,7 @@ from arena.batch.plan import Plan
 from arena.data.answer_lines import asked_messages
 from arena.data.answer_requests import AnswerSettings
 from arena.data.answers import read_answers
+from arena.data.games import most_tokens
 from arena.data.layout import Layout
 from arena.data.questions import Question, read_questions
 from arena.data.weights import (
@@ -31,8 +32,8 @@ from arena.data.weights import (
 from arena.journals.journal import read_records
 from arena.journals.records import REPLAY, BatchPlan
 from arena.setup.answers import Answers, Writer
-from arena.setup.judge_command import command_of
-from arena.setup.settings import DEFAULTS, Settings
+from arena.setup.judge_command import command_of, script_of
+from arena.setup.settings import Settings
 from arena.support.errors import ConfigError, DataError, Unfinished
 from arena.support.files import read_text
 from arena.support.humanize import counted, listing
@@ -132,7 +133,7 @@ def make_answer_plan(settings: Settings) -> AnswerPlan:
         f"{', '.join(same)}: the same weights under several names"
         for same in same_weights(checkpoints)
     ]
-    return AnswerPlan(
+    plan = AnswerPlan(
         batches,
         _named(complete, answers, digests, REPLAY),
         digests=digests,
@@ -142,6 +143,9 @@ def make_answer_plan(settings: Settings) -> AnswerPlan:
         notes=tuple(notes),
         checkpoints=checkpoints,
     )
+    for batch in batches.values():
+        servings(plan, batch, answers)  # refuses a bad command now, not in its job
+    return plan
 
 
 def answer_settings(model: str, writer: Writer, digest: str) -> AnswerSettings:
@@ -174,7 +178,7 @@ def _modified(answers: Answers, model: str) -> float:
 def _doubts(writer: Writer, found: Checkpoint, longest: int) -> list[str]:
     """What may spoil the answers. Raises DataError where none could be given."""
     template = read_text(writer.chat_template) if writer.chat_template else None
-    most = int(writer.sampling.get("max_tokens") or DEFAULTS["max_tokens"])
+    most = most_tokens(writer.sampling)
     return doubts_of(found, template, most, longest, system_prompt=writer.system_prompt)
 
 
@@ -254,6 +258,8 @@ def servings(plan: AnswerPlan, models: Sequence[str], answers: Answers) -> list[
                 "config: answers.command: {options} is missing: adapters and chat templates are "
                 "given to the server there"
             )
+        if one["server"]["server"] == "vllm":
+            script_of(one["server"], port=1, gpus=1, block="answers")
     return found
 
 
