@@ -71,9 +71,9 @@ def line(campaign: Campaign) -> Campaign:
         checkpoint(ckpt / f"run1/step_{step}", seed=step)
     base = checkpoint(ckpt / "base")
     for name, rank in (("one", 4), ("two", 16)):
-        adapter(ckpt / f"lora-{name}", base, rank)
+        adapter(ckpt / f"lora={name}", base, rank)
     models = {"tiny-{run}-step{step}": "ckpt/{run}/step_{step}"}
-    models |= {f"lora-{name}": f"ckpt/lora-{name}" for name in ("one", "two")}
+    models |= {f"lora-{name}": f"ckpt/lora={name}" for name in ("one", "two")}
     campaign.configure(answers={"models": models, "command": SERVE, "max_tokens": 512}, retries=0)
     return campaign
 

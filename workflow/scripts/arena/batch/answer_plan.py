@@ -276,7 +276,12 @@ def _share(shared: dict[str, Any], plan: AnswerPlan, answers: Answers) -> None:
     server["options"] = [
         *("--enable-lora", "--max-loras", str(len(models))),
         *("--max-lora-rank", str(allowed_rank([one.rank or 1 for one in found]))),
-        *("--lora-modules", *(f"{m}={one.path}" for m, one in zip(models, found, strict=True))),
+        # As JSON: in NAME=PATH vLLM allows no folder such as epoch=1.
+        "--lora-modules",
+        *(
+            json.dumps({"name": name, "path": str(one.path)})
+            for name, one in zip(models, found, strict=True)
+        ),
         *(["--chat-template", template] if template else []),
     ]
 
