@@ -239,16 +239,23 @@ def arguments() -> argparse.Namespace:
     add("--clingy", action="store_true", help="ignores SIGTERM while a call is open")
     # vLLM's options, of a writer of answers
     add("--served-model-name", help="writes answers under this name")
-    add("--lora-modules", nargs="+", default=[], help="NAME=PATH: and under these")
+    add("--lora-modules", nargs="+", default=[], help="NAME=PATH or JSON: and under these")
     add("--enable-lora", action="store_true")
     for name in ("--max-loras", "--max-lora-rank", "--chat-template"):
         add(name, help="taken, and of no effect")
     add("--litter", action="store_true", help="leaves a process in a session of its own")
     args = parser.parse_args()
     if args.served_model_name:
-        names = [module.split("=")[0] for module in args.lora_modules]
-        args.writes = [args.served_model_name, *names]
+        args.writes = [args.served_model_name, *map(name_of, args.lora_modules)]
     return args
+
+
+def name_of(module: str) -> str:
+    """As vLLM reads a value of --lora-modules: of NAME=PATH, no second `=` is allowed."""
+    if "=" in module and "," not in module:
+        name, _ = module.split("=")
+        return name
+    return json.loads(module)["name"]
 
 
 def main(judge: type[Judge] = Judge, faults: type[Faults] = Faults) -> None:

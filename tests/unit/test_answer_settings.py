@@ -50,6 +50,9 @@ def test_placeholders_make_a_model_of_every_folder_that_fits(folder: Path) -> No
         ({"models": ["m"]}, "answers.endpoints"),
         ({}, "answers.models"),
         ({"models": {"x/y": "ckpt/a/step_1"}}, "answers.models"),
+        ({"models": {"m": "ckpt/a/step_1"}, "sampling": {"model": "x"}}, "answers.sampling.model"),
+        ({"models": {"m": "ckpt/a/step_1"}, "chat_template": "none"}, "answers.chat_template"),
+        ({"models": {"m": "ckpt/a/step_1"}, "system_prompt": "none"}, "answers.system_prompt"),
     ],
 )
 def test_what_cannot_be_is_refused_by_its_key(folder: Path, answers: dict, told: str) -> None:
@@ -66,6 +69,7 @@ def test_blocks_of_a_checkout_are_read_as_they_are(folder: Path) -> None:
         "far:\n  model: org/far\n"
         "  endpoints: [{api_base: 'http://127.0.0.1:1/v1', api_key: hidden}]\n"
         "  sys_prompt: Be brief.\n  end_think_token: </t>\n  parallel: 3\n"
+        "  api_type: openai_thinking\n  max_tokens: 50\n"
     )
     writers = resolved(Upstream(folder / "aha")).writers
     local, far = writers["local"], writers["far"]
@@ -73,6 +77,7 @@ def test_blocks_of_a_checkout_are_read_as_they_are(folder: Path) -> None:
     assert local.sampling == {"max_tokens": 99, "temperature": 0.5}
     assert (far.path, far.server["server"], far.server["parallel"]) == ("", "external", 3)
     assert (far.system_prompt, far.end_think_token) == ("Be brief.", "</t>")
+    assert far.sampling == {"max_completion_tokens": 50, "reasoning_effort": "medium"}
     assert "hidden" not in str(far.server)  # keys stay in their file
     ours = resolved(Upstream(folder / "aha"), max_tokens=7).writers["local"]
     assert ours.sampling["max_tokens"] == 7

@@ -113,9 +113,10 @@ def endpoint(address: str = "http://h/v1", **more: object) -> dict:
     ],
 )
 def test_secrets_are_refused_and_never_printed(schema: Path, judge: dict) -> None:
-    with pytest.raises(ConfigError) as caught:
-        check_config(minimal(judge={"name": "j"} | judge), schema)
-    assert "S3cret" not in str(caught.value)
+    for config in (minimal(judge={"name": "j"} | judge), minimal(answers=judge)):
+        with pytest.raises(ConfigError) as caught:
+            check_config(config, schema)
+        assert "S3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

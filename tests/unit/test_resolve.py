@@ -277,11 +277,24 @@ def test_a_tilde_is_the_home_folder_in_every_path(data, project, monkeypatch):
     prompts = {"prompt_template": "~/own.txt", "system_prompt": {"*": "~/own.txt"}}
     folders = {key: f"~/{key[:4]}" for key in ("data_dir", "results_dir", "judgments_dir")}
     folders |= {"models": "~/models.txt", "arena_hard_dir": "~/checkout"}
+    (data / "ckpt/m1").mkdir(parents=True)
+    files = {"base": "~/base", "chat_template": {"*": "~/own.txt"}, "system_prompt": "~/own.txt"}
+    folders["answers"] = {"models": {"m{n}": "~/ckpt/m{n}"}, "dir": "~/made", **files}
     found = settings(project, judge={"name": "j", "path": "~/weights", **prompts}, **folders)
+    writer = found.answers.writers["m1"]
+    used = (writer.path, writer.base, writer.chat_template, str(found.answers.folder))
+    assert used == tuple(str(data / name) for name in ("ckpt/m1", "base", "own.txt", "made"))
     paths = (found.answers_dir, found.root, found.judgments_dir, Path(found.judge["path"]))
     names = ("data/b/model_answer", "resu/b/j", "judg/j", "weights")
     assert paths == tuple(data / name for name in names)
     assert found.models == ("solo",)
+
+
+def test_all_models_of_a_checkout_and_those_whose_answers_are_made(checkout, project):
+    answers = {"models": {"new-{step}": "ckpt/{step}"}}
+    (checkout.parent / "ckpt/100").mkdir(parents=True)
+    found = settings(project, **AHA, judge={"name": "theirs"}, answers=answers)
+    assert found.models == ("claude", "run-1", "new-100")
 
 
 def test_a_copy_of_our_prompt_is_our_prompt(data: Path, project: Path) -> None:

@@ -71,9 +71,9 @@ def line(campaign: Campaign) -> Campaign:
         checkpoint(ckpt / f"run1/step_{step}", seed=step)
     base = checkpoint(ckpt / "base")
     for name, rank in (("one", 4), ("two", 16)):
-        adapter(ckpt / f"lora-{name}", base, rank)
+        adapter(ckpt / f"lora={name}", base, rank)
     models = {"tiny-{run}-step{step}": "ckpt/{run}/step_{step}"}
-    models |= {f"lora-{name}": f"ckpt/lora-{name}" for name in ("one", "two")}
+    models |= {f"lora-{name}": f"ckpt/lora={name}" for name in ("one", "two")}
     campaign.configure(answers={"models": models, "command": SERVE, "max_tokens": 512}, retries=0)
     return campaign
 
@@ -133,6 +133,8 @@ def test_answers_of_others_are_kept_and_judged(line: Campaign) -> None:
     line.run()
     assert line.answers("lora-two").read_bytes() == before
     assert "lora-two" in line.models()
+    line.run("--forcerun", "answer")
+    assert line.answers("lora-two").read_bytes() == before
 
 
 def test_what_cannot_be_served_costs_itself(line: Campaign) -> None:
@@ -163,17 +165,35 @@ def test_a_server_that_does_not_start_leaves_the_others_to_go_on(line: Campaign)
     assert list(batches(line).values()) == [{"tiny-run1-step2000"}]
 
 
+@pytest.mark.parametrize("gone", ["{options}", "{host}"])
+def test_a_command_that_cannot_work_is_refused_before_a_job(line: Campaign, gone: str) -> None:
+    line.configure(answers=line.settings["answers"] | {"command": SERVE.replace(gone, "")})
+    (told,) = (text for text in line.run("-n", ok=False).stdout.splitlines() if gone in text)
+    assert told.split()[0].startswith(("config:", "answers.command"))
+
+
 def test_redo_asks_once_more_and_once_only(line: Campaign) -> None:
     line.run()
     old = line.answers("lora-one").read_bytes()
     again = ("--config", "answers={redo: [lora-one]}")
+    failing = ("--config", "answers={redo: [lora-one], command: 'false {host} {options}'}")
+    line.run(*failing, ok=False)
+    assert line.answers("lora-one").read_bytes() == old  # until there is a new one
     assert list(batches(line, *again).values()) == [{"lora-one"}]
     line.run(*again)
     assert line.planned(*again) == {} and line.planned() == {}
-    kept = line.dir / "results/arena-demo/answers/replaced/lora-one.jsonl"
-    assert kept.read_bytes() == old
-    calls = len(read_lines(line.dir / "results/arena-demo/answers/games/lora-one.jsonl"))
-    assert calls == 2 * len(old.splitlines())
+    made = line.dir / "results/arena-demo/answers"
+    assert (made / "replaced/lora-one.jsonl").read_bytes() == old
+    journal = made / "games/lora-one.jsonl"
+    assert len(read_lines(journal)) == 2 * len(old.splitlines())
+    new = line.answers("lora-one").read_bytes()
+    line.answers("lora-one").write_bytes(old)  # as if killed before they were published
+    line.run(*again)
+    assert line.answers("lora-one").read_bytes() == new
+    assert len(read_lines(journal)) == 2 * len(old.splitlines())
+    (made / "made/lora-one.json").unlink()
+    line.run(*again)
+    assert len(read_lines(journal)) == 3 * len(old.splitlines())
 
 
 def test_the_example_makes_the_answers_of_one_model(project: Path, tmp_path: Path) -> None:

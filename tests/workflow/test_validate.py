@@ -39,7 +39,7 @@ def test_an_external_judge_under_slurm_takes_no_core_of_its_own(campaign: Campai
 def test_a_key_that_is_not_set_is_named_before_a_job_is_sent(campaign: Campaign) -> None:
     endpoints = [{"api_base": "http://127.0.0.1:1/v1", "api_key_env": "NOT_SET_HERE"}]
     campaign.configure(judge={"server": "external", "endpoints": endpoints})
-    told = "judge.endpoints[0] (http://127.0.0.1:1/v1): api_key_env: the environment variable "
+    told = "endpoints[0] (http://127.0.0.1:1/v1): api_key_env: the environment variable "
     for arguments in ([], ["validate"]):
         text = " ".join(campaign.run(*arguments, ok=False).stdout.split())
         assert f"{told}NOT_SET_HERE is not set" in text

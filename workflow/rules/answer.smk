@@ -60,7 +60,8 @@ if ANSWERS:
         input:
             unpack(answered_by),
         output:
-            str((ANSWERS.folder or SETTINGS.answers_dir) / "{model}.jsonl"),
+            # Not removed before there is another one, and put back where none is made.
+            update(str((ANSWERS.folder or SETTINGS.answers_dir) / "{model}.jsonl")),
         log:
             f"{ANSWERS.root}/logs/answer/{{model}}.log",
         wildcard_constraints:
@@ -69,17 +70,16 @@ if ANSWERS:
         localrule: True
         conda:
             "../envs/arena.yaml"
-        # All depend on `input`, so that no change of settings makes an answer that is there be made again.
+        # All depend on `input`, so that no change of settings makes an answer that is there be made again; what is there
+        # stays even where Snakemake runs this (-F, a run that was killed).
         params:
-            script=SCRIPTS / "judgment.py",
-            told=lambda wildcards, input: (
-                f"--root {ANSWERS.root} --settings {checked().answers.digests[wildcards.model]}"
-                f" --batch {Path(input.played).name}"
+            publish=lambda wildcards, input: (
+                publication(wildcards.model, Path(input.played).name)
                 if "played" in input.keys()
-                else ""
+                else "test -e"
             ),
         shell:
-            "exec python {params.script:q} --model {wildcards.model:q} {params.told} {output:q} 2> {log:q}"
+            "{params.publish} {output:q} 2> {log:q}"
 
     # What the answers of the campaign used so far, as rule ledger says of its judgments.
     rule ledger_of_answers:

@@ -1,5 +1,6 @@
 # Which models share a job, and what its rules need to know of it. Functions only; the logic is arena/batch/plan.py.
 import json
+import shlex
 import time
 from dataclasses import replace
 
@@ -131,6 +132,13 @@ def answered_by(wildcards):
                 Path(SETTINGS.answer(wildcards.model)), layout.replaced / f"{wildcards.model}.jsonl"
             )
     return {"played": ended_by(ANSWERS.root, batch), "stale": stale}
+
+
+def publication(model, batch):
+    """The command that publishes a model's answers, less the file."""
+    settings = checked().answers.digests[model]
+    given = ["--root", ANSWERS.root, "--model", model, "--settings", settings, "--batch", batch]
+    return shlex.join(["python", *map(str, [SCRIPTS / "judgment.py", *given])])
 
 
 def used_by_answers(wildcards):

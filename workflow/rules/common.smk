@@ -69,6 +69,9 @@ def checked():
     with errors_for_users():
         found = validation.check_settings(SETTINGS)
         found.raise_blocking()
+        if not workflow.dryrun:
+            for model in found.answers.models:
+                check_keys(ANSWERS.writers[model].server)
     for line in found.left_out():
         logger.warning(line)
     return found

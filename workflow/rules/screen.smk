@@ -28,9 +28,7 @@ def show_plan(made, games):
     layouts = dict.fromkeys(made.batches, LAYOUT)
     layouts |= {batch: Layout(ANSWERS.root) for batch in answers.batches}
     sizes = {
-        batch: sum(
-            (asked if batch in answers.batches else games).get(one, 0) for one in models
-        )
+        batch: sum((asked if batch in answers.batches else games).get(one, 0) for one in models)
         for batch, models in {**made.batches, **answers.batches}.items()
     }
     bar = SCREEN.draw if SCREEN and SCREEN.is_terminal else None

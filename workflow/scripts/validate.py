@@ -27,6 +27,8 @@ found = None
 try:
     report = check_settings(settings)
     check_keys(settings.judge)
+    for model in report.answers.models:
+        check_keys(settings.answers.writers[model].server)
     found = forecast(settings, report) if report.ok else None
 except ArenaError as error:  # found after the table, or it cut the checking short
     report.problems.append(str(error))

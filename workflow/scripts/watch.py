@@ -28,20 +28,34 @@ def options_of(arguments: list[str]) -> argparse.Namespace:
 
 def command_of(given: list[str]) -> list[str]:
     """Snakemake's command; its --config is one option, which ours joins."""
-    if "--config" not in given:
-        return [sys.executable, "-m", "snakemake", *given, "--config", NEWEST_FIRST]
-    place = given.index("--config") + 1
+    place = next((i for i, one in enumerate(given, 1) if one in ("--config", "-C")), None)
+    if place is None:
+        given, place = [*given, "--config"], len(given) + 1
     return [sys.executable, "-m", "snakemake", *given[:place], NEWEST_FIRST, *given[place:]]
+
+
+def status_of(command: list[str]) -> int:
+    """Run it to its end. Ctrl-C reaches it as well: it is given the time to cancel its jobs."""
+    interrupted = False
+    with subprocess.Popen(command) as child:
+        while True:
+            try:
+                status = child.wait()
+                break
+            except KeyboardInterrupt:
+                interrupted = True
+    if interrupted:
+        raise KeyboardInterrupt
+    return status
 
 
 def main(arguments: list[str]) -> None:
     options = options_of(arguments)
     while True:
         begun = time.monotonic()
-        last = bool(
-            options.until and options.until.exists()
-        )  # seen before the run: it looks once more
-        status = subprocess.run(command_of(options.snakemake), check=False).returncode
+        # Seen before the run: it looks once more.
+        last = bool(options.until and options.until.exists())
+        status = status_of(command_of(options.snakemake))
         now = time.strftime("%H:%M:%S")
         if last:
             print(f"{now}: {options.until} is there: the end", flush=True)

@@ -18,6 +18,7 @@ from arena.batch.plan import Plan
 from arena.data.answer_lines import asked_messages
 from arena.data.answer_requests import AnswerSettings
 from arena.data.answers import read_answers
+from arena.data.games import most_tokens
 from arena.data.layout import Layout
 from arena.data.questions import Question, read_questions
 from arena.data.weights import (
@@ -31,14 +32,14 @@ from arena.data.weights import (
 from arena.journals.journal import read_records
 from arena.journals.records import REPLAY, BatchPlan
 from arena.setup.answers import Answers, Writer
-from arena.setup.judge_command import command_of
-from arena.setup.settings import DEFAULTS, Settings
+from arena.setup.judge_command import command_of, script_of
+from arena.setup.settings import Settings
 from arena.support.errors import ConfigError, DataError, Unfinished
 from arena.support.files import read_text
 from arena.support.humanize import counted, listing
 
 CHARACTERS = 4  # of a token of English, about; for a warning only
-REDONE = "-redone"  # ends the digest of answers that were asked once more
+REDONE = "-redone-"  # in the digest of answers that were asked once more
 
 
 @dataclass(frozen=True)
@@ -81,14 +82,19 @@ def make_answer_plan(settings: Settings) -> AnswerPlan:
     doubts: dict[str, list[str]] = defaultdict(list)
     longest = max((len(question.prompt) for question in questions), default=0) // CHARACTERS
     complete: list[str] = []
+    notes: list[str] = []
     if answers.newest_first:
         names = dict.fromkeys(sorted(names, key=lambda name: -_modified(answers, name)))
     for model in names:
         if (writer := answers.writers.get(model)) is None:
             continue
         path = Path(settings.answer(model))
-        again = _asked_again(model, path, answers, layout) if path.exists() else ()
-        if path.exists() and not again:
+        again: tuple[str, ...] = ()
+        if path.exists() and path.parent != (answers.folder or settings.answers_dir):
+            if model in answers.redo:
+                notes.append(f"answers.redo: {path} is kept: it is not in {answers.folder}")
+            continue
+        if path.exists() and not (again := _asked_again(model, path, answers, layout)):
             continue
         try:
             found = None
@@ -106,7 +112,8 @@ def make_answer_plan(settings: Settings) -> AnswerPlan:
         digests[model] = writer.digest(found.digest if found else "")
         if again:
             redone[model] = again
-            digests[model] += REDONE
+            old = hashlib.sha256(path.read_bytes()).hexdigest()
+            digests[model] += REDONE + old[:8]  # once an old file: a third one is asked again
         if found:
             checkpoints[model] = found
         if _holds(layout, answer_settings(model, writer, digests[model]), questions, again):
@@ -116,12 +123,12 @@ def make_answer_plan(settings: Settings) -> AnswerPlan:
     batches: dict[str, tuple[str, ...]] = {}
     for members in waiting.values():
         batches |= _named(members, answers, digests)
-    notes = [f"{listing(models)}: {doubt}" for doubt, models in doubts.items()]
+    notes += [f"{listing(models)}: {doubt}" for doubt, models in doubts.items()]
     notes += [
         f"{', '.join(same)}: the same weights under several names"
         for same in same_weights(checkpoints)
     ]
-    return AnswerPlan(
+    plan = AnswerPlan(
         batches,
         _named(complete, answers, digests, REPLAY),
         digests=digests,
@@ -131,6 +138,9 @@ def make_answer_plan(settings: Settings) -> AnswerPlan:
         notes=tuple(notes),
         checkpoints=checkpoints,
     )
+    for batch in batches.values():
+        servings(plan, batch, answers)  # refuses a bad command now, not in its job
+    return plan
 
 
 def answer_settings(model: str, writer: Writer, digest: str) -> AnswerSettings:
@@ -163,7 +173,7 @@ def _modified(answers: Answers, model: str) -> float:
 def _doubts(writer: Writer, found: Checkpoint, longest: int) -> list[str]:
     """What may spoil the answers. Raises DataError where none could be given."""
     template = read_text(writer.chat_template) if writer.chat_template else None
-    most = int(writer.sampling.get("max_tokens") or DEFAULTS["max_tokens"])
+    most = most_tokens(writer.sampling)
     return doubts_of(found, template, most, longest, system_prompt=writer.system_prompt)
 
 
@@ -183,8 +193,8 @@ def first_prompt(
 def _asked_again(model: str, path: Path, answers: Answers, layout: Layout) -> tuple[str, ...]:
     """Questions of an answer file that `answers.redo` wants asked once more; once only."""
     made = Made.read(layout.made_record(model))
-    if made is not None and made.settings.endswith(REDONE):
-        return ()
+    if made and REDONE in made.settings and made.size == path.stat().st_size:
+        return ()  # they are published, not only made
     if model in answers.redo:
         return tuple(read_answers(path).answers)
     if not answers.redo_states:
@@ -243,6 +253,8 @@ def servings(plan: AnswerPlan, models: Sequence[str], answers: Answers) -> list[
                 "config: answers.command: {options} is missing: adapters and chat templates are "
                 "given to the server there"
             )
+        if one["server"]["server"] == "vllm":
+            script_of(one["server"], port=1, gpus=1, block="answers")
     return found
 
 
@@ -261,7 +273,12 @@ def _share(shared: dict[str, Any], plan: AnswerPlan, answers: Answers) -> None:
     server["options"] = [
         *("--enable-lora", "--max-loras", str(len(models))),
         *("--max-lora-rank", str(allowed_rank([one.rank or 1 for one in found]))),
-        *("--lora-modules", *(f"{m}={one.path}" for m, one in zip(models, found, strict=True))),
+        # As JSON: in NAME=PATH vLLM allows no folder such as epoch=1.
+        "--lora-modules",
+        *(
+            json.dumps({"name": name, "path": str(one.path)})
+            for name, one in zip(models, found, strict=True)
+        ),
         *(["--chat-template", template] if template else []),
     ]
 

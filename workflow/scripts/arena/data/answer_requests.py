@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from arena.data.answer_lines import answer_id, answer_line, asked_messages, split_thought
-from arena.data.games import AskAgain, Game, Messages
+from arena.data.games import AskAgain, Game, Messages, most_tokens
 from arena.data.questions import Question
 
 ANSWER = "answer"
@@ -33,7 +33,7 @@ class AnswerSettings:
 
     @property
     def most_tokens(self) -> int:
-        return int(self.sampling.get("max_tokens") or 4096)
+        return most_tokens(self.sampling)
 
     def games(self, questions: Iterable[Question]) -> list[Game]:
         """One request a question, in their order."""

@@ -91,7 +91,7 @@ class GameSettings:
         """Read `Settings.judgment_params()`; ConfigError names the key that is wrong."""
         return cls(
             judge=plain["judge"],
-            sampling=_sampling(plain),
+            sampling=sampling_of(plain),
             baseline=plain["baseline"],
             prompts=Prompts(plain["system_prompt"], plain["prompt_template"]),
             patterns=tuple(plain.get("patterns") or DEFAULT_PATTERNS),
@@ -104,9 +104,8 @@ class GameSettings:
 
     @property
     def most_tokens(self) -> int:
-        """The longest reply that may come, in tokens; 4,096 where no setting says."""
-        stated = (self.sampling.get(key) for key in ("max_tokens", "max_completion_tokens"))
-        return max(filter(None, (*stated, self.ask_again.max_tokens)), default=4096)
+        """The longest reply that may come, in tokens."""
+        return max(most_tokens(self.sampling), self.ask_again.max_tokens or 0)
 
     def baseline_of(self, category: str) -> str:
         """The model that a category's answers are compared with."""
@@ -188,16 +187,22 @@ def plan_games(
     return games
 
 
-def _sampling(plain: Mapping[str, Any]) -> dict[str, Any]:
+def most_tokens(sampling: Mapping[str, Any]) -> int:
+    """The longest reply that a request may have; 4,096 where it does not say."""
+    stated = (sampling.get(key) for key in ("max_tokens", "max_completion_tokens"))
+    return max(filter(None, stated), default=4096)
+
+
+def sampling_of(plain: Mapping[str, Any], block: str = "judge") -> dict[str, Any]:
     """One flat dict of request fields: what is null is not sent, 0.0 and 0 are the same."""
     extra = dict(plain.get("sampling") or {})
     nested = extra.pop("extra_body", None) or {}
     if not isinstance(nested, Mapping):
-        raise ConfigError(f"judge.sampling.extra_body: must hold fields, not {nested!r}")
+        raise ConfigError(f"{block}.sampling.extra_body: must hold fields, not {nested!r}")
     extra |= nested
     for key in _RESERVED:
         if key in extra:
-            raise ConfigError(f"judge.sampling.{key}: this field is not a setting; remove it")
+            raise ConfigError(f"{block}.sampling.{key}: this field is not a setting; remove it")
     fields = {"temperature": plain.get("temperature"), "max_tokens": plain.get("max_tokens")}
     if "max_completion_tokens" in extra:  # OpenAI's newer name; servers refuse both at once
         del fields["max_tokens"]

@@ -22,7 +22,7 @@ def endpoints(
     # URL, model, key, the variable that holds it, and where that is said.
     found: list[tuple[str, str, str | None, str | None, str]] = []
     for number, given in enumerate(judge.get("endpoints") or ()):
-        where = f"judge.endpoints[{number}] ({given['api_base']}): api_key_env"
+        where = f"endpoints[{number}] ({given['api_base']}): api_key_env"
         model = given.get("model") or name
         found.append((given["api_base"], model, None, given.get("api_key_env"), where))
     for known in () if found else read_endpoints(judge["api_config"], name, judge.get("api_type")):

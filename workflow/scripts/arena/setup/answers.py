@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from arena.data.games import sampling_of
 from arena.data.weights import expand
-from arena.setup.settings import DEFAULTS
+from arena.setup.settings import DEFAULTS, requested
 from arena.setup.upstream import Upstream, read_endpoints
 from arena.support.errors import ConfigError
 from arena.support.files import load_yaml, read_text
@@ -201,19 +202,21 @@ def _writer(
             )
         server["api_config"] = str(upstream.api_config_file)
         read_endpoints(upstream.api_config_file, name, ours.get("api_type"))
-    sampling = {"temperature": first("temperature"), "max_tokens": first("max_tokens")}
-    sampling |= ours.get("sampling") or {}
     template = ours.get("chat_template")
     if isinstance(template, Mapping):
         fits = (file for glob, file in template.items() if fnmatch.fnmatch(name, glob))
         template = next(fits, None)
+    if template:
+        read_text(template, "config: answers.chat_template: ")  # refused here, not in a job
     system = ours.get("system_prompt")
     return Writer(
         server,
         folder,
         base=ours.get("base"),
         chat_template=template,
-        system_prompt=read_text(system).strip() if system else block.get("sys_prompt"),
+        system_prompt=read_text(system, "config: answers.system_prompt: ").strip()
+        if system
+        else block.get("sys_prompt"),
         end_think_token=first("end_think_token"),
-        sampling={key: value for key, value in sorted(sampling.items()) if value is not None},
+        sampling=sampling_of(requested(ours, block), "answers"),
     )

@@ -8,7 +8,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from arena.setup.secrets import check_judge, without_secrets
+from arena.setup.secrets import check_block, without_secrets
 from arena.support.errors import ConfigError
 from arena.support.files import load_yaml, read_text
 from arena.support.names import nearest
@@ -21,8 +21,9 @@ def check_config(config: dict[str, Any], schema_file: Path) -> dict[str, Any]:
     """
     schema = load_yaml(read_text(schema_file), schema_file)
     config = _typed(config, schema, "")
-    if isinstance(config.get("judge"), dict):
-        check_judge(config["judge"])
+    for block in ("judge", "answers"):
+        if isinstance(config.get(block), dict):
+            check_block(block, config[block])
     found = Draft202012Validator(schema).iter_errors(config)
     problems = sorted(found, key=lambda problem: list(map(str, problem.path)))
     if problems:

@@ -28,7 +28,7 @@ def command_of(judge: Mapping[str, Any]) -> str:
     return judge.get("command") or DEFAULT_COMMANDS[judge["server"]]
 
 
-def fill(template: str, values: Mapping[str, Any]) -> str:
+def fill(template: str, values: Mapping[str, Any], block: str = "judge") -> str:
     """Put shell-quoted values in place of `{path} {name} {host} {port} {gpus} {options}`.
 
     `${VAR}` is left to the shell, `{{` and `}}` are braces. ConfigError for one without a value.
@@ -39,31 +39,33 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
             return match[0][0]
         if name not in values:
             raise ConfigError(
-                f"judge.command: unknown placeholder {{{name}}} (known: {', '.join(values)}; a "
+                f"{block}.command: unknown placeholder {{{name}}} (known: {', '.join(values)}; a "
                 f"brace of your own is written twice){did_you_mean(name, values)}"
             )
         if values[name] is None:
-            raise ConfigError(f"judge.{name} is not set, and the command asks for {{{name}}}")
+            raise ConfigError(f"{block}.{name} is not set, and the command asks for {{{name}}}")
         value = values[name]
         return shlex.join(value) if isinstance(value, list) else shlex.quote(str(value))
 
     return _PLACEHOLDER.sub(value, template)
 
 
-def script_of(judge: Mapping[str, Any], port: int, gpus: int, host: str = "127.0.0.1") -> str:
+def script_of(
+    judge: Mapping[str, Any], port: int, gpus: int, host: str = "127.0.0.1", block: str = "judge"
+) -> str:
     """The lines that bash runs: the user's setup, then the command.
 
     Raises ConfigError as `fill` does, and where the command does not say where to listen.
     """
     values = {"path": judge.get("path"), "name": judge["name"], "host": host, "port": port}
     values |= {"gpus": gpus, "options": list(judge.get("options") or ())}
-    command = fill(command_of(judge), values)
+    command = fill(command_of(judge), values, block)
     if not any(address in command for address in (host, "127.0.0.1", "localhost")):
         raise ConfigError(
-            "judge.command: {host} is missing, and without it the server may listen to the whole "
-            "network. Give it as its address, such as --host {host}"
+            f"{block}.command: {{host}} is missing, and without it the server may listen to the "
+            "whole network. Give it as its address, such as --host {host}"
         )
-    return f"set -eo pipefail\n{judge.get('setup') or ''}\n{command}\n"
+    return f"set -eo pipefail\n{judge.get('setup') or ''}\n{command.rstrip()}\n"
 
 
 # What a game has of the cache to itself: about half of its 2,200 prompt tokens (390 million in

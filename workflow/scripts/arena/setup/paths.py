@@ -7,6 +7,7 @@ from arena.support.errors import ConfigError
 
 _FOLDERS = ("arena_hard_dir", "data_dir", "judgments_dir", "results_dir")
 _PATHS = {*_FOLDERS, "models", "path", "system_prompt", "prompt_template"}
+_PATHS |= {"base", "chat_template", "dir"}
 
 
 def at_home(config: dict[str, Any]) -> dict[str, Any]:
@@ -14,13 +15,18 @@ def at_home(config: dict[str, Any]) -> dict[str, Any]:
 
     Raises ConfigError for a folder with braces: to Snakemake they are wildcards.
     """
-    for key in _FOLDERS:
-        path = (config.get(key) or "").replace("{baseline}", "" if key == "judgments_dir" else "{")
+    answers = config.get("answers") or {}
+    for key, given in {
+        **{key: config.get(key) for key in _FOLDERS},
+        "answers.dir": answers.get("dir"),
+    }.items():
+        path = (given or "").replace("{baseline}", "" if key == "judgments_dir" else "{")
         if "{" in path or "}" in path:
             raise ConfigError(
-                f"config: {key}: {config[key]}: no braces, but for {{baseline}} in judgments_dir"
+                f"config: {key}: {given}: no braces, but for {{baseline}} in judgments_dir"
             )
-    return _filled(config | {"judge": _filled(config["judge"])})
+    blocks = {key: _filled(config[key]) for key in ("judge", "answers") if config.get(key)}
+    return _filled(config | blocks)
 
 
 def _filled(block: dict[str, Any]) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from arena.setup.answers import Answers, resolve_answers
 from arena.setup.by_category import categories_of, choose_baselines, choose_prompts
 from arena.setup.judge_command import script_of
 from arena.setup.paths import at_home
-from arena.setup.settings import DEFAULTS, Settings
-from arena.setup.upstream import DEFAULT_EFFORT, THINKING, Upstream, check_api_type, read_endpoints
+from arena.setup.settings import DEFAULTS, Settings, requested
+from arena.setup.upstream import Upstream, check_api_type, read_endpoints
 from arena.support.errors import ConfigError
 from arena.support.files import read_text
 from arena.support.names import check_model_name, did_you_mean, in_order, is_model_name
@@ -129,15 +129,6 @@ def _judge(
         found = (source[key] for source in (ours, *sources) if source.get(key) is not None)
         return next(found, DEFAULTS.get(key))
 
-    # null is a value here: no temperature is sent
-    stated = [source["temperature"] for source in (ours, theirs, block) if "temperature" in source]
-    temperature = [*stated, DEFAULTS["temperature"]][0]
-    max_tokens = first("max_tokens", theirs, block)
-    sampling = ours.get("sampling") or {}
-    if (ours.get("api_type") or block.get("api_type")) == THINKING:
-        effort = block.get("reasoning_effort") or DEFAULT_EFFORT
-        sampling = {"reasoning_effort": effort, "max_completion_tokens": max_tokens} | sampling
-        temperature = ours.get("temperature")
     return {
         "name": name,
         "server": server,
@@ -145,9 +136,7 @@ def _judge(
         "api_config": api_config,
         **{key: ours.get(key) for key in _AS_GIVEN},
         "env": {key: str(value) for key, value in (ours.get("env") or {}).items()},
-        "sampling": sampling,
-        "temperature": None if temperature is None else float(temperature),
-        "max_tokens": int(max_tokens),
+        **requested(ours, theirs, block),
         "parallel": first("parallel", block),
         "reference": first("reference", theirs) or None,
         **{key: first(key) for key in ("max_restarts", "no_verdict_limit", "ready_minutes")},
@@ -186,7 +175,7 @@ def _models(
     answered = sorted(found.union(written), key=in_order)
     configured = sorted(upstream.api_config, key=in_order) if upstream else []
     if given == "all":
-        return configured or answered
+        return list(dict.fromkeys([*configured, *written])) if configured else answered
     known = dict.fromkeys([*configured, *answered])
     if isinstance(given, list):
         return _expand(given, known, "models")

@@ -40,10 +40,10 @@ def check_address(url: str, where: str) -> None:
         )
 
 
-def check_judge(judge: Mapping[str, Any], env: Mapping[str, str] = os.environ) -> None:
-    """ConfigError for a secret in config.yaml's block `judge`."""
-    for number, entry in enumerate(list_of(judge.get("endpoints"))):
-        where = f"config: judge.endpoints.{number}"
+def check_block(block: str, given: Mapping[str, Any], env: Mapping[str, str] = os.environ) -> None:
+    """ConfigError for a secret in config.yaml's block `judge` or `answers`."""
+    for number, entry in enumerate(list_of(given.get("endpoints"))):
+        where = f"config: {block}.endpoints.{number}"
         if url := text_of(dict_of(entry).get("api_base")):
             check_address(url, f"{where}.api_base")
         name = dict_of(entry).get("api_key_env")
@@ -53,9 +53,9 @@ def check_judge(judge: Mapping[str, Any], env: Mapping[str, str] = os.environ) -
                 f"{where}.api_key_env: this is no name of an environment variable, and perhaps the "
                 "key itself: export the key (`export JUDGE_KEY=...`) and give the variable's name"
             )
-    for key, value in dict_of(judge.get("env")).items():
+    for key, value in dict_of(given.get("env")).items():
         if _KEY.search(text_of(value) or ""):
             raise ConfigError(
-                f"config: judge.env.{key}: this looks like a key, and config.yaml is copied into "
+                f"config: {block}.env.{key}: this looks like a key, and config.yaml is copied into "
                 f"the results: export it in the shell that starts snakemake (`export {key}=...`)"
             )

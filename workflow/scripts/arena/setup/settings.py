@@ -6,12 +6,13 @@ What changes a judgment is in `Settings.judgment_params`; nothing else may trigg
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from arena.setup.upstream import Upstream
+from arena.setup.upstream import DEFAULT_EFFORT, THINKING, Upstream
 
 if TYPE_CHECKING:
     from arena.setup.answers import Answers
@@ -138,6 +139,28 @@ class Settings:
     def server_settings(self) -> dict[str, Any]:
         """What a batch needs besides; nothing that a judgment depends on."""
         return {key: self.judge[key] for key in SERVER_KEYS} | {"seed": self.seed}
+
+
+def requested(ours: Mapping[str, Any], *theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """`temperature`, `max_tokens` and `sampling` of a block of config.yaml.
+
+    theirs: what Arena-Hard-Auto's files say, the last of them the block of api_config.yaml.
+    """
+    sources, block = (ours, *theirs), theirs[-1]
+    # null is a value here: no temperature is sent
+    stated = [source["temperature"] for source in sources if "temperature" in source]
+    temperature = [*stated, DEFAULTS["temperature"]][0]
+    most = (source["max_tokens"] for source in sources if source.get("max_tokens") is not None)
+    max_tokens, sampling = int(next(most, DEFAULTS["max_tokens"])), ours.get("sampling") or {}
+    if (ours.get("api_type") or block.get("api_type")) == THINKING:
+        effort = block.get("reasoning_effort") or DEFAULT_EFFORT
+        sampling = {"reasoning_effort": effort, "max_completion_tokens": max_tokens} | sampling
+        temperature = ours.get("temperature")
+    return {
+        "temperature": None if temperature is None else float(temperature),
+        "max_tokens": max_tokens,
+        "sampling": sampling,
+    }
 
 
 def job_notes(settings: Settings) -> list[str]:
