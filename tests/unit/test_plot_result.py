@@ -7,7 +7,7 @@ import plot_result as command
 import pytest
 from arena.pages.charts import curves, difference_matrix, intervals
 from arena.pages.formats import comparison, write
-from arena.pages.html import Page, Part, Tab, common_beginning, plain_table
+from arena.pages.html import Page, Part, Tab, plain_table
 from arena.pages.plot_result import make_pages
 from arena.ranking.documents import as_json
 from arena.ranking.intervals import question_weights
@@ -178,19 +178,6 @@ def test_every_row_of_a_matrix_has_its_name():
     names = [f"m{number}" for number in range(150)]
     axis = difference_matrix([], names).to_dict()["layer"][0]["encoding"]["y"]["axis"]
     assert (axis["labelOverlap"], axis["labelLimit"]) == (False, 0)
-
-
-@pytest.mark.parametrize(
-    ("names", "beginning"),
-    [
-        (["tulu3-8b-rank1-step10", "tulu3-8b-rank1-final", "tulu3-8b-rank12-step1"], "tulu3-8b-"),
-        (["tulu3-8b-a", "tulu3-8b-b"], ""),
-        (["a-b", "a-c", "a-d"], ""),
-        ([], ""),
-    ],
-)
-def test_what_names_begin_with(names, beginning):
-    assert common_beginning(names) == beginning
 
 
 # A page in a frame as wide as a telephone, which Chromium's own window cannot be.

@@ -14,9 +14,9 @@ from arena.support.table import Column, Style, table
 READY = ("ready", "incomplete", "to_answer")
 # States that keep one model from being judged; a foreign judgment stops the whole run.
 LEFT_OUT = ("no_answers", "broken")
-_STYLE = Style(80, unicode=False)  # a terminal as it opens, and any log
+_STYLE = Style(80, unicode=False, whole=True)  # a terminal as it opens, and any log
 _COLUMNS = [
-    Column("model", lambda row: row.model, right=False, shrinks=True),
+    Column("model", lambda row: row.model, right=False, names=True),
     Column("answers", lambda row: f"{row.answers}/{row.questions}"),
     Column("miss", lambda row: str(row.missing or "-")),
     Column("dupl", lambda row: str(row.duplicates or "-")),
@@ -111,14 +111,17 @@ class Report:
         write_json(layout.validation, content)
 
     def table(self) -> str:
-        """The rows and all that was found, in 80 columns."""
+        """The rows and all that was found, in 80 columns where names allow it; counts that are 0
+        for all models have no column.
+        """
         sections = {
             "Found": [f"{row.model}: {row.reason}" for row in self.rows if row.reason],
             "Notes": self.notes,
             "Stops a run": self.problems,
         }
         lines = [f"{self.bench}: {self.questions:,} questions", ""]
-        lines += table(_COLUMNS, self.rows, _STYLE)
+        found = [c for c in _COLUMNS if any(c.text(row) != "-" for row in self.rows)]
+        lines += table(found, self.rows, _STYLE)
         for title, texts in sections.items():
             lines += ["", f"{title}:"] if texts else []
             lines += [line for text in texts for line in _STYLE.wrap(text, "  ", "    ")]

@@ -1,8 +1,6 @@
 """Pages of the report: whole HTML files, tables to sort and charts, nothing loaded from afar."""
 
 import functools
-import os
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from arena.support.humanize import printable
+from arena.support.names import common_beginning, without
 from arena.support.table import lay_out
 
 if TYPE_CHECKING:
@@ -115,8 +114,7 @@ class Page:
         from arena.pages.charts import CELL, specification  # here: Altair takes half a second
 
         drawn, beginning = _printable(specification(chart)), self.beginning
-        saved = len(beginning) - 1  # an ellipsis stands for it
-        short = [len(name) - saved * name.startswith(beginning or "\n") for name in names]
+        short = map(len, without(beginning, names))
         # For the page, which fits a chart into the room that it finds.
         drawn["usermeta"] = {
             "names": max(map(len, names), default=0),
@@ -149,13 +147,6 @@ class Page:
     def html(self) -> str:
         vega = _vega() if self.charts else ""
         return templates().get_template("page.html").render(page=self, vega=vega)
-
-
-def common_beginning(names: Collection[str]) -> str:
-    """What three or more names begin with, up to a separator; "" where that saves nothing."""
-    shared = os.path.commonprefix([*names])  # noqa: RUF071 (letters, no folders)
-    cut = re.match(r".*[-_./:+@]", shared)
-    return cut[0] if len(names) > 2 and cut and len(cut[0]) > 3 else ""
 
 
 def span(first: int | None, last: int | None, dash: str = "–") -> str:
