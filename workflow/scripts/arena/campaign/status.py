@@ -18,6 +18,7 @@ from arena.campaign.jobs import ALIVE, JobRow, Slurm, job_rows
 from arena.data.layout import Layout
 from arena.journals.progress import Line, Progress, Tally
 from arena.journals.records import Batch, ModelStatus, RunStop, Stop, newest_run, read_batches
+from arena.setup.settings import Settings
 from arena.support.names import in_order
 
 # Long enough for a slow judge to finish games in it, short enough to show a change of speed.
@@ -53,7 +54,7 @@ class ModelRow:
         return "done" if self.done else "partial" if self.played else "missing"
 
     @property
-    def odd(self) -> int:
+    def no_verdict(self) -> int:
         """Games that ended without a verdict."""
         return self.states.total() - self.states["ok"]
 
@@ -88,6 +89,12 @@ class CampaignStatus:
     def marks(self) -> dict[str, int]:
         marks = [row.mark for row in self.rows]
         return {mark: marks.count(mark) for mark in ("done", "partial", "missing")}
+
+    @property
+    def with_answers(self) -> int | None:
+        """Models that have answers; None where nobody knows of any."""
+        known = [row.answers.answered for row in self.rows if row.answers.answered is not None]
+        return sum(map(bool, known)) if known else None
 
     @cached_property
     def states(self) -> Counter[str]:
@@ -154,6 +161,9 @@ class StatusReader:
             self._row(answers(m, checked), [j for j in jobs if m in j.batch.models], now)
             for m in models
         ]
+        if known:
+            jobs = _settled(jobs, {row.model for row in rows if row.done})
+            stage = stage and _with_files(stage, known)
         return CampaignStatus(
             campaign=self.campaign,
             time=now,
@@ -215,6 +225,30 @@ class StatusReader:
             tally=tally,
             journal=journal,
         )
+
+
+def _settled(jobs: list[JobRow], done: set[str]) -> list[JobRow]:
+    """A job that failed is of no concern where its models have been done since."""
+    ended = ("failed", "gone")
+    return [
+        replace(job, state="ended", stop=None)
+        if job.state in ended and done.issuperset(job.batch.models)
+        else job
+        for job in jobs
+    ]
+
+
+def _with_files(stage: CampaignStatus, known: Settings) -> CampaignStatus:
+    """The stage of answers, of which those that have a file are done, whoever wrote it."""
+    busy = ("judging", "starting", "queued", "planned")  # asked once more: redo
+    rows = [
+        replace(row, done=True, at="done")
+        if row.at not in busy and Path(known.answer(row.model)).exists()
+        else row
+        for row in stage.rows
+    ]
+    done = {row.model for row in rows if row.done}
+    return replace(stage, rows=rows, jobs=_settled(stage.jobs, done))
 
 
 def _said(job: JobRow | None, model: str) -> ModelStatus | None:
