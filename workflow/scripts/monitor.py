@@ -20,16 +20,20 @@ from arena.support.cli import run_tool, wrong_python
 try:
     from arena.campaign.campaign import Campaign, is_results
     from arena.campaign.problems import problems
-    from arena.campaign.status import StatusReader
+    from arena.campaign.status import StatusReader, history
     from arena.campaign.status_json import as_json
     from arena.campaign.status_view import SORTS, chosen, screen
     from arena.data.layout import Layout
     from arena.setup.load import load_settings
     from arena.support.errors import DataError
     from arena.support.humanize import listing
+    from arena.support.jsonl import write_atomic
     from arena.support.table import Style, cut
 except ModuleNotFoundError as error:
     wrong_python("monitor", error)
+
+
+LEAST_REFRESH_S = 10  # of a page: a browser needs a moment to draw its charts
 
 
 def options_of(arguments: list[str]) -> argparse.Namespace:
@@ -41,6 +45,7 @@ def options_of(arguments: list[str]) -> argparse.Namespace:
         "--results", type=Path, metavar="DIR", help="<results_dir>/<bench>/<judge>; needs no config"
     )
     add("--watch", type=pause, nargs="?", const=5.0, metavar="SECONDS", help="again and again (5)")
+    add("--html", type=Path, metavar="FILE", help="write a page (with --watch: it stays current)")
     add("--json", action="store_true", help="one JSON object (with --watch: one a line)")
     add("--filter", action="append", default=[], metavar="GLOB", help="models by name, or by state")
     add("--sort", choices=SORTS, help="default: the order of the config")
@@ -69,9 +74,11 @@ def main(arguments: list[str]) -> None:
         campaign = Campaign(Layout(settings.root), settings)
     reader = StatusReader(campaign)
     if options.watch is None:
-        print(page(reader, options), flush=True)
+        show(reader, options)
         return
-    live = sys.stdout.isatty() and not options.json
+    live = sys.stdout.isatty() and not options.json and not options.html
+    if options.html:
+        print(f"{options.html} is written every {options.watch:g} s until Ctrl-C", flush=True)
     with other_screen() if live else contextlib.suppress(KeyboardInterrupt):
         while True:
             if live:
@@ -80,8 +87,26 @@ def main(arguments: list[str]) -> None:
                 text = "\x1b[K\n".join(cut(line, size.columns) for line in lines)
                 print("\x1b[H" + text + "\x1b[K\x1b[J", end="", flush=True)
             else:
-                print(page(reader, options) + ("" if options.json else "\n"), flush=True)
+                show(reader, options)
             time.sleep(options.watch)
+
+
+def show(reader: StatusReader, options: argparse.Namespace) -> None:
+    """Print a look, or write it."""
+    if not options.html:
+        watched = options.watch is not None and not options.json
+        print(page(reader, options) + "\n" * watched, flush=True)
+        return
+    from arena.pages.status_page import status_page  # here: its charts take half a second
+
+    status = reader.read()
+    told = as_json(status, chosen(status.rows, [], options.sort), problems(status)) | {
+        "history": history(status)
+    }
+    if status.stage:
+        told["answers"]["history"] = history(status.stage)
+    refresh = options.watch and max(LEAST_REFRESH_S, options.watch)
+    write_atomic(options.html, status_page(told, refresh).html())
 
 
 def check_results(folder: Path) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from arena.campaign.campaign import Answers, Campaign, count_lines, read_validation
 from arena.campaign.jobs import ALIVE, JobRow, Slurm, job_rows
@@ -20,9 +21,12 @@ from arena.journals.progress import Line, Progress, Tally
 from arena.journals.records import Batch, ModelStatus, RunStop, Stop, newest_run, read_batches
 from arena.setup.settings import Settings
 from arena.support.names import in_order
+from arena.support.times import iso
 
 # Long enough for a slow judge to finish games in it, short enough to show a change of speed.
 SPEED_WINDOW_S = 300
+STRETCHES_S = (10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 86400)
+MOST_STRETCHES = 120  # points of a curve: more than that no screen shows
 # What a model does while its batch's job is in a state.
 _AT = {"running": "judging", "idle": "starting", "ended": "stopped", "gone": "stopped"}
 
@@ -135,6 +139,32 @@ class CampaignStatus:
 
     def rows_of(self, job: JobRow) -> list[ModelRow]:
         return [row for row in self.rows if row.model in job.batch.models]
+
+
+def history(status: CampaignStatus) -> dict[str, Any] | None:
+    """Games that ended in each stretch of `seconds` since the newest run's first job began, by
+    batch; None before a game has.
+    """
+    begun = [one.start for job in status.jobs for one in job.batch.attempts if one.start]
+    run = {job.batch.name for job in status.jobs}
+    start = min(begun, default=status.time)
+    ends = [
+        (row.batch, end)
+        for row in status.rows
+        if row.batch in run
+        for line in row.journal.lines
+        if line.attempts and (end := line.end) and start <= end <= status.time
+    ]
+    if not ends:
+        return None
+    alive = any(job.state in ALIVE for job in status.jobs)
+    length = (status.time if alive else max(end for _, end in ends)) - start
+    step = next((one for one in STRETCHES_S if one * MOST_STRETCHES > length), STRETCHES_S[-1])
+    counts: dict[str, list[int]] = {}
+    for batch, end in ends:
+        of_batch = counts.setdefault(batch, [0] * (int(length / step) + 1))
+        of_batch[int((end - start) / step)] += 1
+    return {"seconds": step, "start": iso(start), "batches": counts}
 
 
 class StatusReader:

@@ -115,6 +115,25 @@ def curves(points: Rows, level: float) -> alt.LayerChart | alt.FacetChart:
     return (band + line + dots.add_params(pick, zoom)).properties(width=WIDTH, height=380)
 
 
+def speeds(points: Rows, what: str) -> alt.LayerChart:
+    """What ends a second, by time: all batches together, and each behind it in grey."""
+    hint = _tips(("batch:N",), ("time:T", "%d %b %H:%M:%S"), ("speed:Q", ".2f", f"{what}/s"))
+    axis = alt.Axis(grid=False, labelOverlap=True, tickCount=6)
+    base = _chart(points).encode(
+        x=alt.X("time:T", title=None, axis=axis), y=alt.Y("speed:Q", title=f"{what}/s")
+    )
+    over = alt.selection_point(fields=["batch"], on="pointerover", nearest=True, clear="pointerout")
+    each, whole = base.transform_filter("datum.batch"), base.transform_filter("!datum.batch")
+    near = each.mark_point(opacity=0, size=80).encode(detail="batch:N", tooltip=hint)
+    lines = each.mark_line(strokeWidth=1.5).encode(
+        detail="batch:N",
+        color=alt.condition(over, alt.value(ORANGE), alt.value(GREY), empty=False),
+        strokeWidth=alt.condition(over, alt.value(3), alt.value(1), empty=False),
+    )
+    total = whole.mark_line(strokeWidth=2.5, color=BLUE)
+    return (lines + total + near.add_params(over)).properties(width=WIDTH, height=220)
+
+
 def _small_curves(points: Rows, tips: list[alt.Tooltip]) -> alt.FacetChart:
     """A plot a run, the other runs in grey behind it, all with the same scales."""
     x = alt.X("step:Q", title=None, axis=alt.Axis(format="~s", grid=False, tickCount=4))

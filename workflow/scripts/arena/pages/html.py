@@ -74,9 +74,25 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """grave: it deserves a look at once."""
+
+    text: str
+    grave: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A square of a map, filled to `full` percent; hint: shown when pointed at."""
+
+    hint: str
+    full: float
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """A heading with what stands under it; `chart` is a number of the page's charts, `key` names
-    the stretches of the bars.
+    the stretches of the bars, `tiles` are a map: heading of a row -> its squares.
     """
 
     title: str = ""
@@ -85,6 +101,8 @@ class Part:
     key: Sequence[str] = ()
     table: Table | None = None
     cards: Sequence[Card] = ()
+    remarks: Sequence[Remark] = ()
+    tiles: Mapping[str, Sequence[Tile]] = field(default_factory=dict)
     examples: Sequence[tuple[str, str]] = ()  # title and text
 
 
@@ -97,12 +115,18 @@ class Tab:
 
 @dataclass(slots=True)
 class Page:
+    """refresh: seconds after which it loads itself again, as somebody writes it anew; None: never.
+    written: when, seconds since 1970.
+    """
+
     title: str
     about: str
     notes: Sequence[str] = ()
     tabs: list[Tab] = field(default_factory=list)
     charts: list[dict[str, Any]] = field(default_factory=list)
     models: Collection[str] = ()
+    refresh: float | None = None
+    written: float = 0
 
     @property
     def beginning(self) -> str:

@@ -116,9 +116,10 @@ def table(columns: Sequence[Column], rows: Iterable[Any], style: Style) -> list[
         return 0 if style.whole else sum(map(width, shown)) + len(shown) - 1 - style.width
 
     def drop() -> None:
-        for column in sorted(shown, key=lambda column: -column.spare):
-            if column.spare and over() > 0:
-                del shown[column]
+        for spare in sorted({column.spare for column in shown} - {0}, reverse=True):
+            if over() > 0:
+                for column in [column for column in shown if column.spare == spare]:
+                    del shown[column]
 
     def shorten() -> None:
         for column in [column for column in shown if column.names and over() > 0]:
