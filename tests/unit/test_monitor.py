@@ -62,7 +62,7 @@ def json_of(root, *arguments):
     return json.loads(text_of(root, "--json", *arguments))
 
 
-@pytest.mark.parametrize("width", [80, 140])
+@pytest.mark.parametrize("width", [80, 160])
 def test_a_page_fits_its_width_and_says_all(root, width):
     text = text_of(root, "--width", width)
     lines = text.splitlines()
@@ -73,7 +73,7 @@ def test_a_page_fits_its_width_and_says_all(root, width):
     assert re.search(r"^· c +–/–.* 0/4( missing)? +0/8 ", text, re.M)
     assert "11 of 24" not in text  # the model without a known number counts as played
     assert f"✗ batch {RUN}-02 on n1: did not start: out of memory\n  see server.log" in text
-    assert ("too_long" in text) == (width == 140)
+    assert ("too_long" in text) == (width == 160)
 
 
 def test_ascii_and_no_colour(root):
@@ -255,6 +255,24 @@ def test_where_rows_do_not_fit_the_most_active_stay(root):
     whole = status.rows[0].model
     assert (first(None), first(99), first(24, ordered=True)) == (whole, whole, whole)
     assert first(24) == "zz"
+
+
+def test_a_page_is_written_again_and_again(root, tmp_path):
+    page = tmp_path / "status.html"
+    assert text_of(root, "--html", page) == ""
+    assert "base-model-with-a-long-name-step-000100" in page.read_text()
+    command = [sys.executable, SCRIPT, "--results", root, "--html", page, "--watch", "0.1"]
+    watching = subprocess.Popen([*map(str, command)], env={"PATH": ""}, stdout=subprocess.PIPE)
+    try:
+        write_journal(root, "newcomer", [journal_line(0, 0)])
+        deadline = time.monotonic() + 20
+        while "newcomer" not in page.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert "location.reload" in page.read_text().rpartition("<script>")[2]
+    finally:
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(20) == 0
 
 
 def test_a_bar_is_full_only_when_all_is_done():

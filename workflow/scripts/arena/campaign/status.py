@@ -160,10 +160,12 @@ def history(status: CampaignStatus) -> dict[str, Any] | None:
     alive = any(job.state in ALIVE for job in status.jobs)
     length = (status.time if alive else max(end for _, end in ends)) - start
     step = next((one for one in STRETCHES_S if one * MOST_STRETCHES > length), STRETCHES_S[-1])
+    whole = max(1, int(length / step))  # without the last stretch, which is not over
     counts: dict[str, list[int]] = {}
     for batch, end in ends:
-        of_batch = counts.setdefault(batch, [0] * (int(length / step) + 1))
-        of_batch[int((end - start) / step)] += 1
+        of_batch = counts.setdefault(batch, [0] * whole)
+        if (place := int((end - start) / step)) < whole:
+            of_batch[place] += 1
     return {"seconds": step, "start": iso(start), "batches": counts}
 
 

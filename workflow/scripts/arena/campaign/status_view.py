@@ -15,7 +15,8 @@ from arena.support.humanize import count, counted, duration, listing, share
 from arena.support.names import in_order
 from arena.support.table import Column, Style, table
 
-WIDE = 120  # columns of a terminal that has room for every detail
+WIDE = 120  # columns of a terminal that has room for batches and speeds
+WIDEST = 160  # ... and for each state in which a game ends
 ROOMY = 32  # lines of a terminal that has room for blank ones
 
 # What --sort knows. What changes comes first, what is done last.
@@ -181,7 +182,7 @@ def _models(
         return f"{games:,}" if games else ""
 
     def state(name: str) -> Column:
-        return Column(name, lambda row: f"{row.states.get(name, 0):,}", least=WIDE, spare=6)
+        return Column(name, lambda row: f"{row.states.get(name, 0):,}", least=WIDEST, spare=6)
 
     def left(row: ModelRow) -> str:
         """The time left while it plays, else what it waits for."""
@@ -201,7 +202,7 @@ def _models(
         Column("judged", lambda row: _of(row.judged, row.games and row.games // 2)),
         Column("", lambda row: row.mark, lambda row: row.mark, right=False, spare=5),
         Column("games", lambda row: _of(row.played, row.games)),
-        *map(state, STATES),
+        *map(state, STATES[1:]),
         Column("no verdict", lambda row: number(row.no_verdict), lambda _: "partial", spare=3),
         Column("retries", lambda row: number(row.tally.retries), spare=4),
         Column("games/s", lambda row: f"{row.speed:.1f}" if row.speed else "", least=WIDE),

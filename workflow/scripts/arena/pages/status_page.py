@@ -57,7 +57,7 @@ def _parts(page: Page, status: Plain, what: str) -> Iterator[Part]:
         text = "Blue: all jobs; grey: each job, which is named when pointed at."
         yield Part(f"{what} a second", text, page.chart(charts.speeds(points, what.lower())))
     heads = {
-        **{"Model": "", "State": "", f"{what} ": "blue: with a verdict, orange: without"},
+        **{"Model": "", "State": "", "Progress": "blue: with a verdict, orange: without"},
         **{what: "", "Answers": "of the questions", "No verdict": "", "Retries": ""},
         **{f"{what}/s": "over the last five minutes", "Left": "at this speed", "Batch": ""},
     }
