@@ -169,7 +169,8 @@ POINTS = [
 
 def test_more_runs_than_colours_get_a_plot_each():
     many, few = (curves([p for p in POINTS if p["run"] < f"run{n:02}"], 0.9) for n in (9, 8))
-    assert many.to_dict()["facet"]["field"] == "run"
+    facet = many.to_dict()["facet"]
+    assert (facet["field"], facet["sort"]) == ("run", [f"run{run:02}" for run in range(9)])
     colours = few.to_dict()["layer"][1]["encoding"]["color"]["scale"]["range"]
     assert len(set(colours)) == 8
 

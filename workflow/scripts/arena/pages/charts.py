@@ -87,7 +87,7 @@ def difference_matrix(pairs: Rows, order: Sequence[str]) -> alt.LayerChart:
 
 def curves(points: Rows, level: float) -> alt.LayerChart | alt.FacetChart:
     """Score against step, one line a run with its band; drag and scroll to look closer."""
-    runs = sorted({point["run"] for point in points})
+    runs = list(dict.fromkeys(point["run"] for point in points))
     tips = _tips(("model:N",), ("step:Q", ","), *_scores(level))
     if len(runs) > MOST_RUNS:
         return _small_curves(points, tips)
@@ -150,7 +150,9 @@ def _small_curves(points: Rows, tips: list[alt.Tooltip]) -> alt.FacetChart:
     band = base.mark_area(opacity=0.25, color=BLUE).encode(y=low, y2="upper:Q")
     line = base.mark_line(strokeWidth=2.5, color=BLUE).encode(y="score:Q")
     dots = _points(base, 45, color=BLUE).encode(y="score:Q", tooltip=tips)
-    runs = alt.Facet("run:N", title=None, header=alt.Header(labelLimit=0, labelFontWeight="bold"))
+    order = list(dict.fromkeys(point["run"] for point in points))
+    header = alt.Header(labelLimit=0, labelFontWeight="bold")
+    runs = alt.Facet("run:N", title=None, sort=order, header=header)
     layers = alt.layer(others, band, line, dots, data=alt.Data(values=list(points)))
     return layers.properties(width=CELL, height=CELL * 2 // 3).facet(runs, columns=4)
 
