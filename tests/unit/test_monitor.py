@@ -17,7 +17,10 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from arena.campaign.status_view import SORTS, chosen
+from arena.campaign.campaign import Campaign
+from arena.campaign.status import StatusReader
+from arena.campaign.status_view import SORTS, chosen, screen
+from arena.data.layout import Layout
 from arena.support.table import Style, cut, visible
 
 from tests.conftest import PROJECT
@@ -59,18 +62,18 @@ def json_of(root, *arguments):
     return json.loads(text_of(root, "--json", *arguments))
 
 
-@pytest.mark.parametrize("width", [80, 140])
+@pytest.mark.parametrize("width", [80, 160])
 def test_a_page_fits_its_width_and_says_all(root, width):
     text = text_of(root, "--width", width)
     lines = text.splitlines()
     assert [line for line in lines if len(line) > width and not line.startswith("  see")] == []
     assert "\x1b" not in text  # no colours in a file
     assert re.search(f"some-bench.* some-judge(.|\n)*JOBS .*{RUN}", text)
-    assert re.search(r"^◐ b +–/–.* 0/4 partial +3/8 ", text, re.M)
-    assert re.search(r"^· c +–/–.* 0/4 missing +0/8 ", text, re.M)
+    assert re.search(r"^◐ b +–/–.* 0/4( partial)? +3/8 ", text, re.M)
+    assert re.search(r"^· c +–/–.* 0/4( missing)? +0/8 ", text, re.M)
     assert "11 of 24" not in text  # the model without a known number counts as played
     assert f"✗ batch {RUN}-02 on n1: did not start: out of memory\n  see server.log" in text
-    assert ("too_long" in text) == (width == 140)
+    assert ("too_long" in text) == (width == 160)
 
 
 def test_ascii_and_no_colour(root):
@@ -115,18 +118,25 @@ def test_what_cannot_be_done_is_said(tmp_path, arguments, words):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(("wrong", "right"), [("..", "some-judge"), ("games", "")])
+def test_a_folder_that_holds_no_results_is_refused_with_the_one_that_is_near(root, wrong, right):
+    done = run("--results", root / wrong)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.search(f"results_dir.*did you mean .*{right}", done.stderr)
+
+
 def row(model, answered=12, **keys):
     """A row of which only what filters and sorts look at is known."""
-    known = {"mark": "partial", "at": "judging", "batch": None, "states": {}, "odd": 0}
+    known = {"mark": "partial", "at": "judging", "batch": None, "states": {}, "no_verdict": 0}
     known |= {"played": 0, "speed": 0.0, "left": None} | keys
     return SimpleNamespace(model=model, answers=SimpleNamespace(answered=answered), **known)
 
 
 ROWS = [
     row("c", mark="missing", at="queued", batch="r-02", answered=None),
-    row("b-2", played=3, speed=0.1, left=500.0, states={"ok": 2, "unparsed": 1}, odd=1),
+    row("b-2", played=3, speed=0.1, left=500.0, states={"ok": 2, "unparsed": 1}, no_verdict=1),
     row("b-10", at="stopped", played=7, batch="r-02", states={"ok": 7}, answered=11),
-    row("a", mark="done", at="done", played=9, speed=0.2, left=5.0, states={"ok": 5}, odd=4),
+    row("a", mark="done", at="done", played=9, speed=0.2, left=5.0, states={"ok": 5}, no_verdict=4),
 ]
 
 
@@ -139,10 +149,10 @@ ROWS = [
         (["r-02", "b-2"], None, "c b-2 b-10"),
         (["queued", "done"], None, "c a"),
         ([], "model", "a b-2 b-10 c"),
-        ([], "activity", "b-10 b-2 c a"),
+        ([], "activity", "b-2 b-10 c a"),
         ([], "answers", "c b-10 b-2 a"),
         ([], "games", "a b-10 b-2 c"),
-        ([], "odd", "a b-2 c b-10"),
+        ([], "no-verdict", "a b-2 c b-10"),
         ([], "speed", "a b-2 c b-10"),
         ([], "left", "b-2 a c b-10"),
     ],
@@ -154,7 +164,7 @@ def test_filter_and_sort(filters, sort, models):
 def test_by_the_config(project):
     found = json.loads(run("--json", "--config", "judge={name: other}", cwd=project).stdout)
     assert [row["model"] for row in found["baselines"]] == ["llama-demo-8b"]
-    assert (found["toy"], found["totals"]["models"]) == (True, 4)
+    assert (found["toy"], found["totals"]["models"]) == (True, 5)
     assert found["root"].endswith("/other")
 
 
@@ -217,7 +227,7 @@ def test_watch_refreshes_in_place_and_gives_the_screen_back(root, columns):
 
     read_until(lambda: seen.count(b"\x1b[H") >= 3)
     write_journal(root, "c", [journal_line(0, 0), journal_line(0, 1)])
-    read_until(lambda: re.search(rb"1/4 \S*partial", seen.rpartition(b"\x1b[H")[2]))
+    read_until(lambda: re.search(rb"c .* 1/4 ", seen.rpartition(b"\x1b[H")[2]))
     os.kill(pid, signal.SIGINT)
     read_until(lambda: b"\x1b[?1049l" in seen)
     _, status = os.waitpid(pid, 0)
@@ -227,6 +237,42 @@ def test_watch_refreshes_in_place_and_gives_the_screen_back(root, columns):
     assert len(lines) <= 24
     assert max(visible(line) for line in lines) <= columns
     assert b"\x1b[?1049h" in seen.split(b"\x1b[H")[0]
+
+
+def test_where_rows_do_not_fit_the_most_active_stay(root):
+    """Unless another order is asked for."""
+    write_journal(root, "c", [journal_line(0, 0)])
+    write_batch(root, f"{RUN}-04", [f"z{number}" for number in range(30)])
+    write_batch(root, f"{RUN}-05", ["zz"], attempt(0, 1, 5, None))
+    reader = StatusReader(Campaign(Layout(root)))
+    status = reader.read()
+
+    def first(height, **keys):
+        lines = screen(status, [], status.rows, Style(whole=True), height, **keys)
+        at = next(place for place, line in enumerate(lines) if line.startswith("MODELS"))
+        return lines[at + 2].split()[1]
+
+    whole = status.rows[0].model
+    assert (first(None), first(99), first(24, ordered=True)) == (whole, whole, whole)
+    assert first(24) == "zz"
+
+
+def test_a_page_is_written_again_and_again(root, tmp_path):
+    page = tmp_path / "status.html"
+    assert text_of(root, "--html", page) == ""
+    assert "base-model-with-a-long-name-step-000100" in page.read_text()
+    command = [sys.executable, SCRIPT, "--results", root, "--html", page, "--watch", "0.1"]
+    watching = subprocess.Popen([*map(str, command)], env={"PATH": ""}, stdout=subprocess.PIPE)
+    try:
+        write_journal(root, "newcomer", [journal_line(0, 0)])
+        deadline = time.monotonic() + 20
+        while "newcomer" not in page.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert "location.reload" in page.read_text().rpartition("<script>")[2]
+    finally:
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(20) == 0
 
 
 def test_a_bar_is_full_only_when_all_is_done():

@@ -2,7 +2,7 @@
 
 import pytest
 from arena.support.errors import ConfigError
-from arena.support.names import check_model_name, did_you_mean, in_order, nearest
+from arena.support.names import check_model_name, common_beginning, did_you_mean, in_order, nearest
 
 
 def test_real_names_pass():
@@ -49,3 +49,18 @@ def test_nearest_ignores_case_and_gives_nothing_for_noise():
     assert nearest("zzz", known) is None
     assert did_you_mean("gpt4o", known) == "; did you mean 'gpt-4o'?"
     assert did_you_mean("zzz", known) == ""
+
+
+@pytest.mark.parametrize(
+    ("names", "beginning"),
+    [
+        (["tulu3-8b-rank1-step10", "tulu3-8b-rank1-final", "tulu3-8b-rank12-step1"], "tulu3-8b-"),
+        (["tulu3-8b-a", "tulu3-8b-b"], ""),
+        (["a-b", "a-c", "a-d"], ""),
+        (["qwen3", *(f"tulu3-{n}" for n in range(3))], "tulu3-"),
+        (["a-much-longer-name", *(f"tulu3-{n}" for n in range(3))], ""),
+        ([], ""),
+    ],
+)
+def test_what_names_begin_with(names, beginning):
+    assert common_beginning(names) == beginning

@@ -41,6 +41,7 @@ def path(tmp_path, monkeypatch):
         ("rule_gen_judgment_wildcards_0a1b2c3d", "0a1b2c3d"),
         ("rule_arena_gen_judgment_wildcards_0a1b2c3d", "0a1b2c3d"),  # of an importing workflow
         ("rule_gen_judgment_no_gpu_wildcards_0a1b2c3d", "0a1b2c3d"),
+        ("rule_gen_answer_wildcards_0a1b2c3d", "0a1b2c3d"),
         ("rule_show_result_wildcards_", None),
         ("(null)", None),
     ],

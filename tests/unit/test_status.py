@@ -201,9 +201,59 @@ def test_validation_is_believed(campaign):
         {"model": "base", "questions": 9, "answers": 8, "state": "ready", "reason": ""},
     ]
     campaign.layout.validation.write_text(json.dumps({"models": rows}))
+    answer(campaign, "a")
+    answer(campaign, "base")
     _, found, wrong = look(campaign)
     assert (found["a"].answers.mark, found["a"].games) == ("partial", 10)
     assert len(wrong) == 2 and "8 of 9 answers" in wrong[0] and wrong[1] == "b: no file"
+
+
+def test_a_validation_is_not_believed_of_files_that_changed_since(campaign):
+    """Answers that have come, gone or grown, and judgments of others that adopt moved away."""
+    reasons = {"a": "no_answers", "b": "ready", "c": "ready", "d": "foreign_judgments"}
+    rows = [
+        {"model": model, "questions": 4, "answers": 3 * (model != "a"), "state": state}
+        for model, state in reasons.items()
+    ]
+    campaign = made(campaign.layout.root.parent, reasons)
+    campaign.layout.validation.write_text(json.dumps({"models": rows}))
+    os.utime(campaign.layout.validation, (T0, T0))
+    for model in "acd":
+        answer(campaign, model)
+    os.utime(campaign.settings.answer("c"), (T0 + 5, T0 + 5))
+    judge(campaign, "d")
+    status, found, wrong = look(campaign)
+    assert [row.answers.answered for row in found.values()] == [4, 0, 4, 3]
+    assert (status.with_answers, any(text.startswith("d:") for text in wrong)) == (3, True)
+    Path(campaign.settings.judgment("d")).unlink()
+    assert not any(text.startswith("d:") for text in look(campaign)[2])
+
+
+def test_a_job_that_failed_is_past_where_its_models_are_judged_since(campaign, root):
+    campaign = of_models(campaign, "a")
+    failed = attempt(0, 1, None, 60, cause="no such path", kind="judge_start")
+    write_batch(root, "r-01", ["a"], failed, settings=campaign.settings.digest)
+    status, _, wrong = look(campaign)
+    assert ([job.state for job in status.jobs], len(wrong)) == (["failed"], 1)
+    judge(campaign, "a")  # adopted, or played by a later run
+    status, _, wrong = look(campaign)
+    assert ([job.state for job in status.jobs], wrong) == (["ended"], [])
+
+
+def test_other_results_folders_are_found(campaign):
+    """A rehearsal and other judges: what runs may be there, and not where one looks."""
+    results = campaign.layout.root.parent / "results"
+    folders = {name: results / name for name in ("rehearsal/b/j", "b/other", "c/j", "b/answers")}
+    for folder in folders.values():
+        (folder / "batches").mkdir(parents=True)
+
+    def beside(folder, settings):
+        found = Campaign(Layout(folder), settings).beside()
+        return {str(one.relative_to(results)) for one in found}
+
+    assert beside(results / "b/j", campaign.settings) == {"rehearsal/b/j", "b/other", "c/j"}
+    assert beside(folders["rehearsal/b/j"], campaign.settings) == {"b/other", "c/j"}
+    assert beside(results / "b/j", None) == {"b/other"}
 
 
 def test_speed_and_time_left(campaign, root):
@@ -307,7 +357,7 @@ def test_slurm_is_asked_rarely_and_at_once_about_a_new_job(campaign, root, monke
 
 @pytest.mark.parametrize(
     ("word", "told"),
-    [("NODE_FAIL", "NODE_FAIL"), ("TIMEOUT", "next run"), ("FAILED", "Slurm job 1 ended")],
+    [("NODE_FAIL", "NODE_FAIL"), ("TIMEOUT", "next run"), ("FAILED", "Slurm job 1 vanished")],
 )
 def test_slurm_says_once_how_a_job_ended_that_is_gone(campaign, root, monkeypatch, word, told):
     """The accounting may be behind: it is asked again until it knows, but not at every look."""
@@ -321,9 +371,9 @@ def test_slurm_says_once_how_a_job_ended_that_is_gone(campaign, root, monkeypatc
     def look(second):
         return [one.text for one in problems(reader.read(T0 + second)) if "r-01" in one.text]
 
-    assert "Slurm job 1 ended" in look(0)[0]
+    assert "Slurm job 1 vanished" in look(0)[0]
     known["1"] = [("PREEMPTED", T0 - 90, T0 - 50), (word, T0, T0 + 60)]
-    assert "Slurm job 1 ended" in look(20)[0]
+    assert "Slurm job 1 vanished" in look(20)[0]
     (text,) = look(31)
     assert told in text
     known["2"] = [(word, T0, T0 + 60)]
@@ -385,7 +435,7 @@ def test_each_fault_is_named_with_its_log(campaign, root, queue, monkeypatch):
     found = problems(StatusReader(campaign).read(T0 + 700))
     expected = [
         (r"r-01 on n1: no such path", True, "a"),
-        (r"r-02 on n1: its Slurm job 2 ended", True, "b"),
+        (r"r-02 on n1: its Slurm job 2 vanished", True, "b"),
         (r"r-03 on n1: .* once, .* died of OOM", False, "c"),
         (r"^c: .* 12 min", False, "C"),
         (r"r-04 on n1: .* 12 min", False, "d"),

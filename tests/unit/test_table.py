@@ -35,5 +35,42 @@ def test_the_column_that_shrinks_gives_way():
     ]
 
 
+NAMES = [f"tulu3-8b-rank{rank}-step{step}000" for rank in (1, 16) for step in (2, 12)]
+
+
+def named(width, **keys):
+    columns = [
+        Column("model", lambda name: name, right=False, names=True),
+        Column("less", lambda _: "lesser", spare=2),
+        Column("games", lambda _: "10"),
+    ]
+    return table(columns, NAMES, Style(width, **keys))
+
+
+def test_names_are_never_cut_to_ambiguity():
+    """Whole in files and where other columns can go; else without their common beginning."""
+    lines = named(20, whole=True)
+    assert [line.split()[0] for line in lines[1:]] == NAMES
+    assert "lesser" in lines[1]
+    short = named(34, unicode=False)
+    assert [line.split()[0] for line in short[1:5]] == [n.replace("tulu3-8b-", "~") for n in NAMES]
+    assert short[5].split() == ["~", "stands", "for", "tulu3-8b-"]
+    assert "lesser" in short[1]
+    narrow = named(10)
+    assert (len(narrow), "lesser" in narrow[1]) == (6, False)
+    assert len({line.split()[0] for line in narrow[1:5]}) == 4
+
+
+def test_names_are_whole_from_100_columns_on():
+    wide = [name.replace("8b", "8b" * 37) for name in NAMES]
+    columns = [
+        Column("model", lambda name: name, names=True),
+        Column("less", lambda _: "lesser", spare=1),
+    ]
+    for width, whole in ((99, False), (100, True)):
+        lines = table(columns, wide, Style(width))
+        assert (wide[0] in lines[1], "lesser" in lines[1]) == (whole, not whole)
+
+
 def test_a_column_that_needs_more_room_is_shown_where_it_is():
     assert table(COLUMNS, ROWS, Style(width=120))[2] == "b                    1,200    x"

@@ -18,17 +18,22 @@ from pathlib import Path
 from arena.support.cli import run_tool, wrong_python
 
 try:
-    from arena.campaign.campaign import Campaign
+    from arena.campaign.campaign import Campaign, is_results
     from arena.campaign.problems import problems
-    from arena.campaign.status import StatusReader
+    from arena.campaign.status import StatusReader, history
     from arena.campaign.status_json import as_json
     from arena.campaign.status_view import SORTS, chosen, screen
     from arena.data.layout import Layout
     from arena.setup.load import load_settings
     from arena.support.errors import DataError
+    from arena.support.humanize import listing
+    from arena.support.jsonl import write_atomic
     from arena.support.table import Style, cut
 except ModuleNotFoundError as error:
     wrong_python("monitor", error)
+
+
+LEAST_REFRESH_S = 10  # of a page: a browser needs a moment to draw its charts
 
 
 def options_of(arguments: list[str]) -> argparse.Namespace:
@@ -40,10 +45,11 @@ def options_of(arguments: list[str]) -> argparse.Namespace:
         "--results", type=Path, metavar="DIR", help="<results_dir>/<bench>/<judge>; needs no config"
     )
     add("--watch", type=pause, nargs="?", const=5.0, metavar="SECONDS", help="again and again (5)")
+    add("--html", type=Path, metavar="FILE", help="write a page (with --watch: it stays current)")
     add("--json", action="store_true", help="one JSON object (with --watch: one a line)")
     add("--filter", action="append", default=[], metavar="GLOB", help="models by name, or by state")
     add("--sort", choices=SORTS, help="default: the order of the config")
-    add("--width", type=int, help="columns (default: the terminal's, 80 in a file)")
+    add("--width", type=int, help="columns (default: the terminal's; names are whole in a file)")
     add("--color", choices=("auto", "always", "never"), default="auto")
     add("--ascii", action="store_true", help="no marks and bars beyond ASCII")
     return parser.parse_args(arguments)
@@ -58,8 +64,8 @@ def pause(text: str) -> float:
 
 def main(arguments: list[str]) -> None:
     options = options_of(arguments)
-    if options.results and not options.results.is_dir():
-        raise DataError(f"--results {options.results}: no such folder")
+    if options.results:
+        check_results(options.results)
     gc.disable()  # 100,000 lines of journals are as many objects, and none of them garbage
     if options.results:
         campaign = Campaign(Layout(options.results))
@@ -68,9 +74,11 @@ def main(arguments: list[str]) -> None:
         campaign = Campaign(Layout(settings.root), settings)
     reader = StatusReader(campaign)
     if options.watch is None:
-        print(page(reader, options), flush=True)
+        show(reader, options)
         return
-    live = sys.stdout.isatty() and not options.json
+    live = sys.stdout.isatty() and not options.json and not options.html
+    if options.html:
+        print(f"{options.html} is written every {options.watch:g} s until Ctrl-C", flush=True)
     with other_screen() if live else contextlib.suppress(KeyboardInterrupt):
         while True:
             if live:
@@ -79,8 +87,41 @@ def main(arguments: list[str]) -> None:
                 text = "\x1b[K\n".join(cut(line, size.columns) for line in lines)
                 print("\x1b[H" + text + "\x1b[K\x1b[J", end="", flush=True)
             else:
-                print(page(reader, options) + ("" if options.json else "\n"), flush=True)
+                show(reader, options)
             time.sleep(options.watch)
+
+
+def show(reader: StatusReader, options: argparse.Namespace) -> None:
+    """Print a look, or write it."""
+    if not options.html:
+        watched = options.watch is not None and not options.json
+        print(page(reader, options) + "\n" * watched, flush=True)
+        return
+    from arena.pages.status_page import status_page  # here: its charts take half a second
+
+    status = reader.read()
+    told = as_json(status, chosen(status.rows, [], options.sort), problems(status)) | {
+        "history": history(status)
+    }
+    if status.stage:
+        told["answers"]["history"] = history(status.stage)
+    refresh = options.watch and max(LEAST_REFRESH_S, options.watch)
+    write_atomic(options.html, status_page(told, refresh).html())
+
+
+def check_results(folder: Path) -> None:
+    """Raise DataError where it is no results folder, with one that is near."""
+    if not folder.is_dir():
+        raise DataError(f"--results {folder}: no such folder")
+    if is_results(folder):
+        return
+    near = [
+        path.parent for depth in ("*", "*/*", "*/*/*") for path in folder.glob(f"{depth}/batches")
+    ]
+    near += [parent for parent in folder.absolute().parents[:2] if is_results(parent)]
+    hint = f"; did you mean {listing([str(path) for path in near])}?" if near else ""
+    text = "no results of a campaign; it takes <results_dir>/<bench>/<judge>"
+    raise DataError(f"--results {folder}: {text}{hint}")
 
 
 def page(reader: StatusReader, options: argparse.Namespace, height: int | None = None) -> str:
@@ -91,7 +132,8 @@ def page(reader: StatusReader, options: argparse.Namespace, height: int | None =
     style = style_of(options)
     if options.json:
         return json.dumps(as_json(status, rows, found), ensure_ascii=not style.unicode)
-    return style.plain("\n".join(screen(status, found, rows, style, height)))
+    lines = screen(status, found, rows, style, height, ordered=bool(options.sort))
+    return style.plain("\n".join(lines))
 
 
 def style_of(options: argparse.Namespace) -> Style:
@@ -99,9 +141,9 @@ def style_of(options: argparse.Namespace) -> Style:
     colour = options.color == "always" or (
         options.color == "auto" and on_terminal and "NO_COLOR" not in os.environ
     )
-    width = options.width or (shutil.get_terminal_size().columns if on_terminal else 80)
+    given = options.width or (shutil.get_terminal_size().columns if on_terminal else None)
     unicode = not options.ascii and (sys.stdout.encoding or "").lower().startswith("utf")
-    return Style(max(80, width), colour, unicode)
+    return Style(max(80, given or 80), colour, unicode, whole=given is None)
 
 
 @contextlib.contextmanager

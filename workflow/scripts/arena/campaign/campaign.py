@@ -62,7 +62,8 @@ class Campaign:
 
     def answers_of(self, model: str, checked: Mapping[str, Mapping]) -> Answers:
         """checked: see `read_validation`; the lines of a model that is not there are counted."""
-        if row := checked.get(model):
+        row = checked.get(model)
+        if row and not self._has_changed(model, row):
             state, reason = text_of(row.get("state")) or "", text_of(row.get("reason")) or ""
             questions = count_of(row.get("questions")) or None
             return Answers(model, count_of(row.get("answers")), questions, state, reason)
@@ -70,6 +71,39 @@ class Campaign:
             return Answers(model, None, None)
         answered = count_lines(known.answer(model)) or 0
         return Answers(model, answered, count_lines(known.questions))
+
+    def _has_changed(self, model: str, row: Mapping) -> bool:
+        """Whether answers have come, gone or changed, or judgments of others gone, since the
+        validation that wrote the row.
+        """
+        if (known := self.settings) is None:
+            return False
+        answers, judgment = Path(known.answer(model)), Path(known.judgment(model))
+        if row.get("state") == "foreign_judgments":
+            return not judgment.exists() or self.layout.made_record(model).exists()
+        if answers.exists() != bool(row.get("answers")):
+            return row.get("state") != "broken"
+        return _modified(str(answers)) > _modified(str(self.layout.validation))
+
+    def beside(self) -> list[Path]:
+        """Other results folders: of other judges and benches, and of a rehearsal; newest first.
+
+        Without a config only those of the same bench.
+        """
+        root = self.layout.root
+        folders = {path.parent for path in root.parent.glob("*/batches")}
+        if self.settings:
+            results = root.parents[1]
+            real = results.parent if results.name == "rehearsal" else results
+            for pattern in ("*/*/batches", "rehearsal/*/*/batches"):
+                folders |= {path.parent for path in real.glob(pattern)}
+        others = [folder for folder in folders if folder != root and folder.name != "answers"]
+        return sorted(others, key=lambda folder: -_modified(str(folder / "batches")))
+
+
+def is_results(folder: Path) -> bool:
+    """Whether a campaign wrote it: `<results_dir>/<bench>/<judge>`."""
+    return any((folder / name).is_dir() for name in ("batches", "games", "logs"))
 
 
 def read_validation(layout: Layout) -> dict[str, Mapping[str, Any]]:

@@ -15,8 +15,8 @@ from arena.support.humanize import counted, duration, listing, share
 # A judge under load finishes a game every few seconds; minutes without one are no chance.
 SILENT_S = 300
 # Real judges leave some games without a verdict: about 1 in 100 in the published tables.
-ODD_SHARE = 0.05
-ODD_LEAST = 5  # fewer are chance
+UNUSUAL_SHARE = 0.05
+UNUSUAL_LEAST = 5  # fewer are chance
 # Beginnings of squeue's reasons -> whether no waiting helps, for somebody has to change the request
 # or the cluster; the others clear by themselves, but not by the queue's moving on alone.
 WAITS = {
@@ -102,7 +102,7 @@ def _job(status: CampaignStatus, job: JobRow) -> Iterator[Problem]:
             yield Problem(f"{name}: {stop.text}{then}", bool(left), log)
     elif job.state == "gone" and attempt:
         what = f"its Slurm job {attempt.job}" if attempt.job else "its process"
-        text = f"{name}: {what} ended without a word (killed, or the node died)"
+        text = f"{name}: {what} vanished without recording an end (killed, or the node died)"
         yield Problem(text, bool(left), log)
     elif job.state == "ended" and (silent := [row.model for row in left if not row.stop]):
         whole = [row.model for row in left if row.games and row.played >= row.games]
@@ -145,12 +145,12 @@ def _games(status: CampaignStatus) -> Iterator[Problem]:
         if journal.problem:
             text = f"{row.model}: its journal cannot be read: {journal.problem}"
             yield Problem(text, where=where)
-    if odd := _beyond_chance(status.rows, lambda row: row.odd):
-        states = sum((row.states for row in odd), Counter[str]())
+    if rows := _beyond_chance(status.rows, lambda row: row.no_verdict):
+        states = sum((row.states for row in rows), Counter[str]())
         kinds = ", ".join(f"{states[state]} {state}" for state in STATES[1:] if states[state])
-        part = share(sum(row.odd for row in odd), sum(row.played for row in odd))
-        text = f"{_names(odd)}: {part} of the games have no verdict ({kinds})"
-        yield Problem(text, where=str(layout.journal(odd[0].model)))
+        part = share(sum(row.no_verdict for row in rows), sum(row.played for row in rows))
+        text = f"{_names(rows)}: {part} of the games have no verdict ({kinds})"
+        yield Problem(text, where=str(layout.journal(rows[0].model)))
 
 
 def _games_of(status: CampaignStatus, job: JobRow) -> Iterator[Problem]:
@@ -204,7 +204,7 @@ def _beyond_chance(rows: Sequence[ModelRow], number: Callable[[ModelRow], int]) 
 
     def is_much(some: Sequence[ModelRow]) -> bool:
         part = sum(map(number, some))
-        return part >= ODD_LEAST and part > ODD_SHARE * sum(row.played for row in some)
+        return part >= UNUSUAL_LEAST and part > UNUSUAL_SHARE * sum(row.played for row in some)
 
     batches = defaultdict(list)
     for row in rows:

@@ -12,16 +12,21 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from arena.campaign.campaign import Answers, Campaign, count_lines, read_validation
 from arena.campaign.jobs import ALIVE, JobRow, Slurm, job_rows
 from arena.data.layout import Layout
 from arena.journals.progress import Line, Progress, Tally
 from arena.journals.records import Batch, ModelStatus, RunStop, Stop, newest_run, read_batches
+from arena.setup.settings import Settings
 from arena.support.names import in_order
+from arena.support.times import iso
 
 # Long enough for a slow judge to finish games in it, short enough to show a change of speed.
 SPEED_WINDOW_S = 300
+STRETCHES_S = (10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 86400)
+MOST_STRETCHES = 120  # points of a curve: more than that no screen shows
 # What a model does while its batch's job is in a state.
 _AT = {"running": "judging", "idle": "starting", "ended": "stopped", "gone": "stopped"}
 
@@ -53,7 +58,7 @@ class ModelRow:
         return "done" if self.done else "partial" if self.played else "missing"
 
     @property
-    def odd(self) -> int:
+    def no_verdict(self) -> int:
         """Games that ended without a verdict."""
         return self.states.total() - self.states["ok"]
 
@@ -88,6 +93,12 @@ class CampaignStatus:
     def marks(self) -> dict[str, int]:
         marks = [row.mark for row in self.rows]
         return {mark: marks.count(mark) for mark in ("done", "partial", "missing")}
+
+    @property
+    def with_answers(self) -> int | None:
+        """Models that have answers; None where nobody knows of any."""
+        known = [row.answers.answered for row in self.rows if row.answers.answered is not None]
+        return sum(map(bool, known)) if known else None
 
     @cached_property
     def states(self) -> Counter[str]:
@@ -130,6 +141,34 @@ class CampaignStatus:
         return [row for row in self.rows if row.model in job.batch.models]
 
 
+def history(status: CampaignStatus) -> dict[str, Any] | None:
+    """Games that ended in each stretch of `seconds` since the newest run's first job began, by
+    batch; None before a game has.
+    """
+    begun = [one.start for job in status.jobs for one in job.batch.attempts if one.start]
+    run = {job.batch.name for job in status.jobs}
+    start = min(begun, default=status.time)
+    ends = [
+        (row.batch, end)
+        for row in status.rows
+        if row.batch in run
+        for line in row.journal.lines
+        if line.attempts and (end := line.end) and start <= end <= status.time
+    ]
+    if not ends:
+        return None
+    alive = any(job.state in ALIVE for job in status.jobs)
+    length = (status.time if alive else max(end for _, end in ends)) - start
+    step = next((one for one in STRETCHES_S if one * MOST_STRETCHES > length), STRETCHES_S[-1])
+    whole = max(1, int(length / step))  # without the last stretch, which is not over
+    counts: dict[str, list[int]] = {}
+    for batch, end in ends:
+        of_batch = counts.setdefault(batch, [0] * whole)
+        if (place := int((end - start) / step)) < whole:
+            of_batch[place] += 1
+    return {"seconds": step, "start": iso(start), "batches": counts}
+
+
 class StatusReader:
     """Looks at a campaign again and again; reads each line of a journal once, asks Slurm rarely."""
 
@@ -154,6 +193,9 @@ class StatusReader:
             self._row(answers(m, checked), [j for j in jobs if m in j.batch.models], now)
             for m in models
         ]
+        if known:
+            jobs = _settled(jobs, {row.model for row in rows if row.done})
+            stage = stage and _with_files(stage, known)
         return CampaignStatus(
             campaign=self.campaign,
             time=now,
@@ -215,6 +257,30 @@ class StatusReader:
             tally=tally,
             journal=journal,
         )
+
+
+def _settled(jobs: list[JobRow], done: set[str]) -> list[JobRow]:
+    """A job that failed is of no concern where its models have been done since."""
+    ended = ("failed", "gone")
+    return [
+        replace(job, state="ended", stop=None)
+        if job.state in ended and done.issuperset(job.batch.models)
+        else job
+        for job in jobs
+    ]
+
+
+def _with_files(stage: CampaignStatus, known: Settings) -> CampaignStatus:
+    """The stage of answers, of which those that have a file are done, whoever wrote it."""
+    busy = ("judging", "starting", "queued", "planned")  # asked once more: redo
+    rows = [
+        replace(row, done=True, at="done")
+        if row.at not in busy and Path(known.answer(row.model)).exists()
+        else row
+        for row in stage.rows
+    ]
+    done = {row.model for row in rows if row.done}
+    return replace(stage, rows=rows, jobs=_settled(stage.jobs, done))
 
 
 def _said(job: JobRow | None, model: str) -> ModelStatus | None:

@@ -20,9 +20,11 @@ def as_json(
     return {
         "time": datetime.fromtimestamp(status.time, UTC).isoformat(timespec="seconds"),
         "root": str(status.campaign.layout.root),
+        "beside": [str(folder) for folder in status.campaign.beside()],
         "toy": status.toy,
         "totals": {
             "models": len(status.rows),
+            "with_answers": status.with_answers,
             **status.marks,
             **_progress(status, status.states),
             "retries": status.retries,

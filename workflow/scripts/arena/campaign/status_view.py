@@ -1,6 +1,7 @@
 """The monitor's screen: totals, jobs, models and what is wrong, in any width from 80 columns."""
 
 import fnmatch
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -10,21 +11,22 @@ from arena.campaign.jobs import JobRow
 from arena.campaign.problems import Problem
 from arena.campaign.status import CampaignStatus, ModelRow
 from arena.data.game_state import STATES
-from arena.support.humanize import count, duration, share
+from arena.support.humanize import count, counted, duration, listing, share
 from arena.support.names import in_order
 from arena.support.table import Column, Style, table
 
-WIDE = 120  # columns of a terminal that has room for every detail
+WIDE = 120  # columns of a terminal that has room for batches and speeds
+WIDEST = 160  # ... and for each state in which a game ends
 ROOMY = 32  # lines of a terminal that has room for blank ones
 
-# What --sort knows. What needs a look comes first, what nothing can be said of last.
-_ACTIVITY = ("stopped", "failed", "judging", "answering", "starting", "queued", "planned", "no job")
+# What --sort knows. What changes comes first, what is done last.
+_ACTIVITY = ("judging", "answering", "starting", "stopped", "failed", "queued", "planned", "no job")
 SORTS: dict[str, Callable[[ModelRow], Any]] = {
     "model": lambda row: in_order(row.model),
     "activity": lambda row: _ACTIVITY.index(row.at) if row.at in _ACTIVITY else len(_ACTIVITY),
     "answers": lambda row: row.answers.answered or 0,
     "games": lambda row: -row.played,
-    "odd": lambda row: -row.odd,
+    "no-verdict": lambda row: -row.no_verdict,
     "speed": lambda row: -row.speed,
     "left": lambda row: -(row.left or 0),
 }
@@ -47,8 +49,11 @@ def screen(
     rows: Sequence[ModelRow],
     style: Style,
     height: int | None = None,
+    *,
+    ordered: bool = False,
 ) -> list[str]:
-    """All lines; with a height, as many as a screen has, and models are cut before anything else.
+    """All lines; with a height, as many as a screen has, and models are cut before anything else:
+    the most active stay, unless the rows are `ordered`.
 
     What is wrong comes last on a page that is printed once, where the eye is when it has scrolled
     by, and on top of a screen, where it is never cut.
@@ -65,6 +70,8 @@ def screen(
     wrong = [*_first(wrong, height // 4), *blank]
     jobs = _first(jobs, height // 3)
     most = height - len(head) - len(wrong) - len(jobs) - 3  # heading, titles, the rest counted
+    if len(rows) > most and not ordered:
+        rows = sorted(rows, key=SORTS["activity"])
     return [*head, *wrong, *jobs, *_models(status, rows, style, max(3, most))][:height]
 
 
@@ -90,22 +97,30 @@ def _heading(status: CampaignStatus, style: Style) -> list[str]:
 
 
 def _totals(status: CampaignStatus, style: Style) -> list[str]:
-    models = ", ".join(f"{number} {mark}" for mark, number in status.marks.items())
+    judged = ", ".join(f"{number} {mark}" for mark, number in status.marks.items())
+    known = status.with_answers
+    models = f"{len(status.rows)}" + ("" if known is None else f"; with answers: {known}")
     part = status.played / status.games if status.games else 0.0
     bar = style.bar(part, 20 if style.width < WIDE else 40)
     games = f"{status.played:,} of {status.games:,} ({share(status.played, status.games)})"
     states = ", ".join(f"{status.states[s]:,} {s}" for s in STATES if status.states[s] or s == "ok")
-    again = f"; {status.retries:,} calls made again" if status.retries else ""
+    retries = f"; {counted(status.retries, 'retry', 'retries')}" if status.retries else ""
     prompt, cached, completion = status.usage
     tokens = f"{count(prompt)} prompt ({share(cached, prompt)} cached), {count(completion)} "
-    lines = [f"models    {len(status.rows)}: {models}", f"games     {bar} {games}"]
+    lines = [f"models    {models}", f"judged    {judged}", f"games     {bar} {games}"]
     if status.speed:
         left = f"{duration(status.left)} left at this speed"
-        lines.append(f"          {status.speed:.1f} a second, {left}")
-    lines += [f"          {states}{again}", f"tokens    {tokens}completion"]
+        lines.append(f"          {status.speed:.1f} games/s, {left}")
+    lines += [f"          {states}{retries}", f"tokens    {tokens}completion"]
     for one in status.baselines:
         mark = style.paint(f"{style.mark(one.mark)} {one.mark}", one.mark)
         lines.append(f"baseline  {one.model}: {_of(one.answered, one.questions)} answers {mark}")
+    if not status.batches:
+        lines.append(f"run       none yet in {status.campaign.layout.root}")
+    if beside := status.campaign.beside():
+        results = status.campaign.layout.root.parent
+        names = [os.path.relpath(folder, results.parent) for folder in beside]
+        lines.append(f"beside    {listing(names)}: not shown, see --results")
     return lines
 
 
@@ -114,7 +129,7 @@ def _answers(stage: CampaignStatus, style: Style) -> list[str]:
     heading, *lines = _jobs(stage, style)
     told = f"ANSWERS {stage.played:,} of {stage.games:,} ({share(stage.played, stage.games)})"
     if stage.speed:
-        told += f", {stage.speed:.1f} a second, {duration(stage.left)} left at this speed"
+        told += f", {stage.speed:.1f} answers/s, {duration(stage.left)} left at this speed"
     return [style.paint(told, "head"), heading, *lines]
 
 
@@ -167,7 +182,7 @@ def _models(
         return f"{games:,}" if games else ""
 
     def state(name: str) -> Column:
-        return Column(name, lambda row: f"{row.states.get(name, 0):,}", least=WIDE)
+        return Column(name, lambda row: f"{row.states.get(name, 0):,}", least=WIDEST, spare=6)
 
     def left(row: ModelRow) -> str:
         """The time left while it plays, else what it waits for."""
@@ -182,17 +197,17 @@ def _models(
 
     columns = [
         Column("", lambda row: style.mark(row.mark), lambda row: row.mark),
-        Column("model", lambda row: row.model, right=False, shrinks=True),
-        Column("answers", answers, lambda row: row.answers.mark),
+        Column("model", lambda row: row.model, right=False, names=True),
+        Column("answers", answers, lambda row: row.answers.mark, spare=1),
         Column("judged", lambda row: _of(row.judged, row.games and row.games // 2)),
-        Column("", lambda row: row.mark, lambda row: row.mark, right=False),
+        Column("", lambda row: row.mark, lambda row: row.mark, right=False, spare=5),
         Column("games", lambda row: _of(row.played, row.games)),
-        *map(state, STATES),
-        Column("odd", lambda row: number(row.odd), lambda _: "partial", most=WIDE - 1),
-        Column("again", lambda row: number(row.tally.retries)),
-        Column("a second", lambda row: f"{row.speed:.1f}" if row.speed else "", least=WIDE),
+        *map(state, STATES[1:]),
+        Column("no verdict", lambda row: number(row.no_verdict), lambda _: "partial", spare=3),
+        Column("retries", lambda row: number(row.tally.retries), spare=4),
+        Column("games/s", lambda row: f"{row.speed:.1f}" if row.speed else "", least=WIDE),
         Column("left", left),
-        Column("batch", batch, right=False, least=WIDE),
+        Column("batch", batch, right=False, least=WIDE, spare=2),
     ]
     whole, shown = len(status.rows), rows if most is None else rows[:most]
     heading = f"MODELS {len(rows)} of {whole}" if len(rows) != whole else f"MODELS {whole}"
@@ -204,7 +219,7 @@ def _models(
 
 
 def _problems(found: Sequence[Problem], style: Style) -> list[str]:
-    lines = [style.paint(f"WRONG {len(found)}" if found else "NOTHING WRONG", "head")]
+    lines = [style.paint(f"PROBLEMS {len(found)}" if found else "no problems", "head")]
     for problem in found:
         kind = "grave" if problem.grave else "note"
         first, *rest = style.wrap(problem.text, f"{style.mark(kind)} ", "  ")

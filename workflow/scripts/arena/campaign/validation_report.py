@@ -16,9 +16,9 @@ READY = ("ready", "incomplete", "to_answer")
 LEFT_OUT = {"no_answers": "without answers", "broken": "with broken files"}
 MOST_LINES = 3  # more of a state are one line
 MOST_PLAIN = 12  # rows of models of which there is nothing to say
-_STYLE = Style(80, unicode=False)  # a terminal as it opens, and any log
+_STYLE = Style(80, unicode=False, whole=True)  # a terminal as it opens, and any log
 _COLUMNS = [
-    Column("model", lambda row: row.model, right=False, shrinks=True),
+    Column("model", lambda row: row.model, right=False, names=True),
     Column("answers", lambda row: f"{row.answers}/{row.questions}"),
     Column("miss", lambda row: str(row.missing or "-")),
     Column("dupl", lambda row: str(row.duplicates or "-")),
@@ -120,7 +120,9 @@ class Report:
         write_json(layout.validation, content)
 
     def table(self) -> str:
-        """The rows and all that was found, in 80 columns."""
+        """The rows and all that was found, in 80 columns where names allow it; counts that are 0
+        for all models have no column.
+        """
         found: dict[str, list[str]] = {}
         for row in self.rows:
             found.setdefault(row.reason, []).append(row.model)
@@ -132,7 +134,9 @@ class Report:
         lines = [f"{self.bench}: {self.questions:,} questions", ""]
         plain = [row.model for row in self.rows if row.state == "ready" and not row.reason]
         hidden = set(plain[MOST_PLAIN:])
-        lines += table(_COLUMNS, [row for row in self.rows if row.model not in hidden], _STYLE)
+        shown = [row for row in self.rows if row.model not in hidden]
+        columns = [c for c in _COLUMNS if any(c.text(row) != "-" for row in self.rows)]
+        lines += table(columns, shown, _STYLE)
         if hidden:
             lines.append(f"and {len(hidden)} more that are ready, with all answers")
         for title, texts in sections.items():

@@ -87,7 +87,7 @@ def difference_matrix(pairs: Rows, order: Sequence[str]) -> alt.LayerChart:
 
 def curves(points: Rows, level: float) -> alt.LayerChart | alt.FacetChart:
     """Score against step, one line a run with its band; drag and scroll to look closer."""
-    runs = sorted({point["run"] for point in points})
+    runs = list(dict.fromkeys(point["run"] for point in points))
     tips = _tips(("model:N",), ("step:Q", ","), *_scores(level))
     if len(runs) > MOST_RUNS:
         return _small_curves(points, tips)
@@ -115,6 +115,25 @@ def curves(points: Rows, level: float) -> alt.LayerChart | alt.FacetChart:
     return (band + line + dots.add_params(pick, zoom)).properties(width=WIDTH, height=380)
 
 
+def speeds(points: Rows, what: str) -> alt.LayerChart:
+    """What ends a second, by time: all batches together, and each behind it in grey."""
+    hint = _tips(("batch:N",), ("time:T", "%d %b %H:%M:%S"), ("speed:Q", ".2f", f"{what}/s"))
+    axis = alt.Axis(grid=False, labelOverlap=True, tickCount=6)
+    base = _chart(points).encode(
+        x=alt.X("time:T", title=None, axis=axis), y=alt.Y("speed:Q", title=f"{what}/s")
+    )
+    over = alt.selection_point(fields=["batch"], on="pointerover", nearest=True, clear="pointerout")
+    each, whole = base.transform_filter("datum.batch"), base.transform_filter("!datum.batch")
+    near = each.mark_point(opacity=0, size=80).encode(detail="batch:N", tooltip=hint)
+    lines = each.mark_line(strokeWidth=1.5).encode(
+        detail="batch:N",
+        color=alt.condition(over, alt.value(ORANGE), alt.value(GREY), empty=False),
+        strokeWidth=alt.condition(over, alt.value(3), alt.value(1), empty=False),
+    )
+    total = whole.mark_line(strokeWidth=2.5, color=BLUE)
+    return (lines + total + near.add_params(over)).properties(width=WIDTH, height=220)
+
+
 def _small_curves(points: Rows, tips: list[alt.Tooltip]) -> alt.FacetChart:
     """A plot a run, the other runs in grey behind it, all with the same scales."""
     x = alt.X("step:Q", title=None, axis=alt.Axis(format="~s", grid=False, tickCount=4))
@@ -131,7 +150,9 @@ def _small_curves(points: Rows, tips: list[alt.Tooltip]) -> alt.FacetChart:
     band = base.mark_area(opacity=0.25, color=BLUE).encode(y=low, y2="upper:Q")
     line = base.mark_line(strokeWidth=2.5, color=BLUE).encode(y="score:Q")
     dots = _points(base, 45, color=BLUE).encode(y="score:Q", tooltip=tips)
-    runs = alt.Facet("run:N", title=None, header=alt.Header(labelLimit=0, labelFontWeight="bold"))
+    order = list(dict.fromkeys(point["run"] for point in points))
+    header = alt.Header(labelLimit=0, labelFontWeight="bold")
+    runs = alt.Facet("run:N", title=None, sort=order, header=header)
     layers = alt.layer(others, band, line, dots, data=alt.Data(values=list(points)))
     return layers.properties(width=CELL, height=CELL * 2 // 3).facet(runs, columns=4)
 

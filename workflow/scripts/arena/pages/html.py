@@ -1,8 +1,6 @@
 """Pages of the report: whole HTML files, tables to sort and charts, nothing loaded from afar."""
 
 import functools
-import os
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from arena.support.humanize import printable
+from arena.support.names import common_beginning, without
 from arena.support.table import lay_out
 
 if TYPE_CHECKING:
@@ -75,9 +74,25 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """grave: it deserves a look at once."""
+
+    text: str
+    grave: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A square of a map, filled to `full` percent; hint: shown when pointed at."""
+
+    hint: str
+    full: float
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """A heading with what stands under it; `chart` is a number of the page's charts, `key` names
-    the stretches of the bars.
+    the stretches of the bars, `tiles` are a map: heading of a row -> its squares.
     """
 
     title: str = ""
@@ -86,6 +101,8 @@ class Part:
     key: Sequence[str] = ()
     table: Table | None = None
     cards: Sequence[Card] = ()
+    remarks: Sequence[Remark] = ()
+    tiles: Mapping[str, Sequence[Tile]] = field(default_factory=dict)
     examples: Sequence[tuple[str, str]] = ()  # title and text
 
 
@@ -98,12 +115,18 @@ class Tab:
 
 @dataclass(slots=True)
 class Page:
+    """refresh: seconds after which it loads itself again, as somebody writes it anew; None: never.
+    written: when, seconds since 1970.
+    """
+
     title: str
     about: str
     notes: Sequence[str] = ()
     tabs: list[Tab] = field(default_factory=list)
     charts: list[dict[str, Any]] = field(default_factory=list)
     models: Collection[str] = ()
+    refresh: float | None = None
+    written: float = 0
 
     @property
     def beginning(self) -> str:
@@ -115,8 +138,7 @@ class Page:
         from arena.pages.charts import CELL, specification  # here: Altair takes half a second
 
         drawn, beginning = _printable(specification(chart)), self.beginning
-        saved = len(beginning) - 1  # an ellipsis stands for it
-        short = [len(name) - saved * name.startswith(beginning or "\n") for name in names]
+        short = map(len, without(beginning, names))
         # For the page, which fits a chart into the room that it finds.
         drawn["usermeta"] = {
             "names": max(map(len, names), default=0),
@@ -149,13 +171,6 @@ class Page:
     def html(self) -> str:
         vega = _vega() if self.charts else ""
         return templates().get_template("page.html").render(page=self, vega=vega)
-
-
-def common_beginning(names: Collection[str]) -> str:
-    """What three or more names begin with, up to a separator; "" where that saves nothing."""
-    shared = os.path.commonprefix([*names])  # noqa: RUF071 (letters, no folders)
-    cut = re.match(r".*[-_./:+@]", shared)
-    return cut[0] if len(names) > 2 and cut and len(cut[0]) > 3 else ""
 
 
 def span(first: int | None, last: int | None, dash: str = "–") -> str:

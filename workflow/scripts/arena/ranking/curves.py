@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from arena.data.checkpoints import compile_steps
 from arena.ranking.leaderboard import Board, Row
 from arena.support.errors import ConfigError
+from arena.support.names import in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,4 +66,4 @@ def make_curves(boards: Sequence[Board], pattern: str) -> list[Point]:
                 *_, before, last = [0.0, *sorted(steps[run])]
                 points.append(Point(board.category, run, 2 * last - before, row))
     places = [board.category for board in boards]
-    return sorted(points, key=lambda one: (places.index(one.category), one.run, one.step))
+    return sorted(points, key=lambda one: (places.index(one.category), in_order(one.run), one.step))

@@ -2,7 +2,8 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable
 
 from arena.support.errors import ConfigError
 
@@ -37,6 +38,24 @@ def in_order(name: str) -> tuple:
     """A key to sort names by, in which numbers are numbers: step2000 comes before step12000."""
     parts = re.split(r"(\d+)", name)  # text and digits in turn
     return ([int(part) if part.isdecimal() else part for part in parts], name)
+
+
+def common_beginning(names: Collection[str]) -> str:
+    """What three or more names begin with, up to a separator, so that leaving it out shortens the
+    longest of all names most; "" where that saves nothing.
+    """
+    ends = ((name, found.end()) for name in names for found in re.finditer("[-_./:+@]", name))
+    counts = Counter(name[:end] for name, end in ends)
+    shared = ["", *(text for text, number in counts.items() if number > 2 and len(text) > 3)]
+    return min(shared, key=lambda text: max(map(len, without(text, names)), default=0))
+
+
+def without(beginning: str, names: Iterable[str], dots: str = "…") -> list[str]:
+    """The names, with dots in place of the beginning."""
+    return [
+        dots + name[len(beginning) :] if beginning and name.startswith(beginning) else name
+        for name in names
+    ]
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -22,7 +22,7 @@ _SEPARATOR = "\x1f"  # never part of a name or a reason
 _FIELDS = ("%i", "%T", "%N", "%M", "%l", "%r", "%S", "%V", "%k")
 _NO_CLUSTER = "Could not establish a configuration source"
 # As the plugin comments a job; a workflow that imports ours puts a prefix to the rule.
-_BATCH = re.compile(r"gen_judgment(?:_no_gpu)?_wildcards_([\w-]+)$")
+_BATCH = re.compile(r"gen_(?:judgment|answer)(?:_no_gpu)?_wildcards_([\w-]+)$")
 _TRES_GPUS = re.compile(r"gres/gpu(?::[^=,]+)?=(\d+)")
 
 

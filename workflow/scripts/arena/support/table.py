@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from arena.support.humanize import printable
+from arena.support.names import common_beginning, without
 
+WHOLE_NAMES = 100  # columns from which names go before columns that can be spared
 # Blue and orange, which all common kinds of colour vision tell apart; marks and words say the same.
 COLOURS = {"done": "38;5;33", "partial": "38;5;172", "grave": "1;38;5;172", "dim": "2", "head": "1"}
 _ESCAPE = re.compile(r"\x1b\[[\d;]*m")
@@ -15,11 +17,18 @@ _ESCAPE = re.compile(r"\x1b\[[\d;]*m")
 
 @dataclass(frozen=True)
 class Style:
-    """How lines are drawn. colour: ANSI colours. unicode: marks and bars beyond ASCII."""
+    """How lines are drawn. colour: ANSI colours. unicode: marks and bars beyond ASCII. whole: a
+    file or a pipe, where tables are as wide as they need.
+    """
 
     width: int = 80
     colour: bool = False
     unicode: bool = True
+    whole: bool = False
+
+    @property
+    def dots(self) -> str:
+        return "…" if self.unicode else "~"
 
     def paint(self, text: str, kind: str) -> str:
         painted = self.colour and text and kind in COLOURS
@@ -37,11 +46,11 @@ class Style:
         return self.paint(full * filled, "done") + self.paint(empty * (width - filled), "dim")
 
     def fit(self, text: str, width: int) -> str:
-        """Cut in the middle, where names of checkpoints differ least."""
-        if len(text) <= width or width < 1:
-            return text[:width]
+        """Cut in the middle; not for names, which may differ just there."""
+        if self.whole or len(text) <= width:
+            return text
         head = (width - 1) // 2
-        return text[:head] + ("…" if self.unicode else "~") + text[len(text) - width + head + 1 :]
+        return text[:head] + self.dots + text[len(text) - width + head + 1 :]
 
     def plain(self, text: str) -> str:
         """Text as it may be drawn: without anything beyond ASCII where that is not wanted."""
@@ -59,7 +68,8 @@ class Style:
 class Column:
     """text: row -> cell. kind: row -> colour. least, most: widths of terminals that show it.
 
-    shrinks: gives way when the table is too wide.
+    Where the table is too wide: shrinks: its cells are cut in the middle; names: what they begin
+    with is left out; spare: it goes, the largest number first.
     """
 
     title: str
@@ -69,6 +79,8 @@ class Column:
     least: int = 0
     most: int = 10_000
     shrinks: bool = False
+    names: bool = False
+    spare: int = 0
 
 
 def lay_out(
@@ -89,25 +101,43 @@ def lay_out(
 
 
 def table(columns: Sequence[Column], rows: Iterable[Any], style: Style) -> list[str]:
-    """Lines of a table no wider than the terminal: the one column that shrinks gives way."""
-    rows = list(rows)
-    shown = [column for column in columns if column.least <= style.width <= column.most]
-    head = [column.title for column in shown]
-    cells = [
-        [re.sub("[\n\t]", " ", printable(column.text(row))) for column in shown] for row in rows
-    ]
-    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
-    over = sum(widths) + len(widths) - 1 - style.width
-    for i, column in enumerate(shown):
-        if column.shrinks and over > 0:
-            most = max(8, widths[i] - over)  # 8 characters still tell most names apart
-            for line in cells:
-                line[i] = style.fit(line[i], most)
-    for line, row in zip(cells, rows, strict=True):
-        line[:] = map(style.paint, line, (column.kind(row) for column in shown))
-    head = [style.paint(title, "dim") for title in head]
+    """Lines of a table, as wide as the terminal where that can be without cutting names."""
+    rows, note = list(rows), []
+    shown = {
+        column: [re.sub("[\n\t]", " ", printable(column.text(row))) for row in rows]
+        for column in columns
+        if column.least <= style.width <= column.most
+    }
+
+    def width(column: Column) -> int:
+        return max(len(column.title), *map(len, shown[column]), 0)
+
+    def over() -> int:
+        return 0 if style.whole else sum(map(width, shown)) + len(shown) - 1 - style.width
+
+    def drop() -> None:
+        for spare in sorted({column.spare for column in shown} - {0}, reverse=True):
+            if over() > 0:
+                for column in [column for column in shown if column.spare == spare]:
+                    del shown[column]
+
+    def shorten() -> None:
+        for column in [column for column in shown if column.names and over() > 0]:
+            if beginning := common_beginning(shown[column]):
+                shown[column] = without(beginning, shown[column], style.dots)
+                note.append(style.paint(f"  {style.dots} stands for {beginning}", "dim"))
+
+    for make_room in (drop, shorten) if style.width >= WHOLE_NAMES else (shorten, drop):
+        make_room()
+    for column in [column for column in shown if column.shrinks and over() > 0]:
+        most = max(8, width(column) - over())  # 8 characters still tell most reasons apart
+        shown[column] = [style.fit(cell, most) for cell in shown[column]]
+    lines = [[style.paint(column.title, "dim") for column in shown]]
+    for number, row in enumerate(rows):
+        cells = ((cells[number], column.kind(row)) for column, cells in shown.items())
+        lines.append([style.paint(*cell) for cell in cells])
     left = [i for i, column in enumerate(shown) if not column.right]
-    return lay_out([head, *cells], left, gap=" ")
+    return [*lay_out(lines, left, gap=" "), *note]
 
 
 def cut(line: str, width: int) -> str:

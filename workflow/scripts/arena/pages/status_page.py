@@ -1,0 +1,157 @@
+"""The monitor's page: what `--json` says, as a page that a browser shows and refreshes."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from arena.pages import charts
+from arena.pages.html import Card, Cell, Page, Part, Remark, Stretch, Tab, Tile, Value, plain_table
+from arena.support.humanize import duration, share
+from arena.support.times import epoch
+
+# The states of models, in the order of the map.
+ORDER = (
+    *("judging", "answering", "starting", "queued", "planned"),
+    *("stopped", "failed", "no job", "no answers", "done"),
+)
+TOY = "The judge is a toy: its verdicts mean nothing."
+
+Plain = Mapping[str, Any]
+
+
+def status_page(status: Plain, refresh: float | None = None) -> Page:
+    """status: the monitor's JSON with `history`. refresh: seconds until the page loads itself
+    again; None: never.
+    """
+    root = Path(status["root"])
+    written = epoch(status["time"]) or 0
+    about = f"{root}, seen {datetime.fromtimestamp(written).strftime('%d %b %H:%M:%S')}"
+    models = [model["model"] for model in status["models"]]
+    page = Page(f"{root.parent.name}, judge {root.name}", about, models=models)
+    page.notes = [TOY] if status["toy"] else []
+    page.notes += [f"Another results folder, not shown here: {path}" for path in status["beside"]]
+    page.written, page.refresh = written, refresh
+    page.tabs = [Tab("Judgments", list(_parts(page, status, "Games")))]
+    if status["answers"]:
+        page.tabs.append(Tab("Answers", list(_parts(page, status["answers"], "Answers"))))
+    return page
+
+
+def _parts(page: Page, status: Plain, what: str) -> Iterator[Part]:
+    """what: of which models have so many."""
+    yield Part(cards=_cards(status, what))
+    remarks = [
+        Remark(one["text"] + (f"\nsee {one['where']}" if one["where"] else ""), one["grave"])
+        for one in status["wrong"]
+    ]
+    if remarks:
+        yield Part("Problems", remarks=remarks)
+    yield Part("Models by state", "A square a model, filled as far as it is.", tiles=_map(status))
+    if jobs := status["jobs"]:
+        columns = ("Batch", "Job", "State", "Node", "Time", "Models done", what, "Why")
+        lines = [_job(job, status) for job in jobs]
+        yield Part("Jobs of the newest run", table=plain_table(columns, lines))
+    if points := _points(status["history"]):
+        text = "Blue: all jobs; grey: each job, which is named when pointed at."
+        yield Part(f"{what} a second", text, page.chart(charts.speeds(points, what.lower())))
+    heads = {
+        **{"Model": "", "State": "", "Progress": "blue: with a verdict, orange: without"},
+        **{what: "", "Answers": "of the questions", "No verdict": "", "Retries": ""},
+        **{f"{what}/s": "over the last five minutes", "Left": "at this speed", "Batch": ""},
+    }
+    yield Part("Models", table=plain_table(heads, [_model(one) for one in status["models"]]))
+
+
+def _cards(status: Plain, what: str) -> list[Card]:
+    totals, grave = status["totals"], sum(one["grave"] for one in status["wrong"])
+    played, games, speed = totals["played"], totals["games"], totals["games_per_second"]
+    left = totals["seconds_left"]
+    missed = played - totals["states"]["ok"]
+    cards = [
+        Card("Models", f"{totals['models']}", f"{_dash(totals['with_answers'])} with answers"),
+        Card(
+            "Done", f"{totals['done']}", f"{totals['partial']} partial, {totals['missing']} missing"
+        ),
+        Card(what, share(played, games), f"{played:,} of {games:,}"),
+        Card("Speed", f"{speed:.1f}/s", f"{duration(left)} left" if left else "nothing runs"),
+        Card("No verdict", share(missed, played), f"{missed:,}; {totals['retries']:,} retries"),
+        Card("Problems", f"{len(status['wrong'])}", f"{grave} of them stop work", bool(grave)),
+    ]
+    return [
+        card for card in cards if what == "Games" or card.name not in ("No verdict", "Problems")
+    ]
+
+
+def _map(status: Plain) -> dict[str, list[Tile]]:
+    tiles = defaultdict(list)
+    for model in status["models"]:
+        played, games = model["played"], model["games"]
+        part = 100 * min(1, played / games) if games else 0
+        hint = f"{model['model']}: {_of(played, games)}"
+        tiles[model["at"]].append(Tile(hint, 100 if model["at"] == "done" else part))
+    return {state: tiles[state] for state in (*ORDER, *sorted({*tiles} - {*ORDER})) if tiles[state]}
+
+
+def _job(job: Plain, status: Plain) -> list[Value]:
+    models = [model for model in status["models"] if model["model"] in job["models"]]
+    played = sum(model["played"] for model in models)
+    games = sum(model["games"] or 0 for model in models)
+    done = sum(model["judgments"] == "done" for model in models)
+    time = "" if job["seconds"] is None else duration(job["seconds"])
+    limit = f" of {duration(job['limit'])}" if job["limit"] and time else ""
+    return [
+        *(job["batch"], job["job"] or "", job["state"], job["node"] or ""),
+        Cell(time + limit, job["seconds"] or ""),
+        Cell(_of(done, len(job["models"])), done),
+        Cell(_of(played, games), played),
+        job["reason"] or "",
+    ]
+
+
+def _model(model: Plain) -> list[Value]:
+    played, games, ok = model["played"], model["games"], model["states"]["ok"]
+    parts = {"busy": ok, "starting": played - ok}
+    bar = [
+        Stretch(name, 100 * number / max(games, played), f"{number:,}")
+        for name, number in parts.items()
+        if games and number
+    ]
+    at, missed, left = model["at"], played - ok, model["seconds_left"]
+    return [
+        *(model["model"], at),
+        Cell("", played / games, stretches=bar) if bar else Cell(""),
+        Cell(_of(played, games), played),
+        Cell(_of(model["answers"], model["questions"]), model["answers"] or 0),
+        Cell(f"{missed or ''}", missed),
+        Cell(f"{model['retries'] or ''}", model["retries"]),
+        Cell(f"{model['games_per_second'] or ''}", model["games_per_second"]),
+        Cell("" if left is None else duration(left), "" if left is None else left),
+        model["batch"] or "",
+    ]
+
+
+def _points(history: Plain | None) -> list[dict[str, Any]]:
+    """Time, batch and speed; the batch "" is all together."""
+    if not history:
+        return []
+    step, start = history["seconds"], epoch(history["start"]) or 0
+    sums = [sum(counts) for counts in zip(*history["batches"].values(), strict=True)]
+    return [
+        {
+            "time": datetime.fromtimestamp(start + (place + 0.5) * step, UTC).isoformat(),
+            "batch": batch,
+            "speed": number / step,
+        }
+        for batch, counts in {"": sums, **history["batches"]}.items()
+        for place, number in enumerate(counts)
+    ]
+
+
+def _of(part: int | None, whole: int | None) -> str:
+    return f"{_dash(part)}/{_dash(whole)}"
+
+
+def _dash(number: int | None) -> str:
+    return "–" if number is None else f"{number:,}"
