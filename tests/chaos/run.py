@@ -64,7 +64,6 @@ class Chaos:
         self.bench = bench
         self.chance = random.Random(seed)
         self.prompts = bench.prompts()
-        self.answers = {bench.journals(model)[0] for model in MODELS}
         self.deeds: list[tuple[int, str]] = []
         self.done: Counter[str] = Counter()
         self.kills: list[int] = []
@@ -95,7 +94,7 @@ class Chaos:
         run = self.bench.run
         judge = [sys.executable, Path(__file__).with_name("judge.py")]
         judge += ["--fault-log", run / "fault.log", "--request-log", run / "request.log"]
-        judge += ["--slots", 6, "--seconds", 0.01]
+        judge += ["--slots", 6, "--seconds", 0.02]
         judge += ["--cache-tokens", 0]  # so that the tokens of a game are the same in every run
         return shlex.join(map(str, judge))
 
@@ -143,7 +142,8 @@ class Chaos:
             return
         if len(self._lives()) < self.lives_due:
             return
-        deed, answering = self.deeds[0][1], bool(self.answers & self._open().keys())
+        deed = self.deeds[0][1]
+        answering = not all(self.bench.answers(model).exists() for model in MODELS)
         if getattr(self, f"_kill_{deed}")():
             self.deeds.pop(0)
             self.done[f"kill -9: {deed}{', answering' if answering else ''}"] += 1
