@@ -129,9 +129,12 @@ def shaped(text: str, kind: str) -> tuple[dict[str, Any], str]:
     return message | changes.get(kind, {}), reasons.get(kind, "stop")
 
 
-def message_digest(messages: list[dict]) -> str:
-    """SHA-256 (16 digits) of the messages of a call, as the logs name a prompt."""
-    return short_digest(json.dumps(messages, sort_keys=True, ensure_ascii=False))
+def message_digest(messages: list[dict], writer: str = "") -> str:
+    """SHA-256 (16 digits) of the messages of a call, as the logs name a prompt.
+
+    writer: the model that is asked for an answer.
+    """
+    return short_digest(writer + json.dumps(messages, sort_keys=True, ensure_ascii=False))
 
 
 def short_digest(text: str) -> str:

@@ -89,10 +89,14 @@ class Judge(DemoJudge):
         models = [{"id": name, "object": "model"} | more for name in self.names]
         return web.json_response({"object": "list", "data": models})
 
+    def digest(self, asked: dict[str, Any]) -> str:
+        """The name of a request in the logs: all models that write are asked the same."""
+        return message_digest(asked["messages"], asked["model"] if self.writes else "")
+
     async def play(
         self, request: web.Request, asked: dict[str, Any], prompt: str, user: str
     ) -> web.StreamResponse:
-        digest = message_digest(asked["messages"])
+        digest = self.digest(asked)
         self.open += 1
         entry = {"in": time.time(), "out": None, "status": None, "fault": None, "digest": digest}
         entry |= {"user": asked.get("user"), "open": self.open}

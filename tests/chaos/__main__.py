@@ -2,12 +2,12 @@
 
     python tests/chaos [--seeds 20] [--first 1] [--questions 60] [--keep FOLDER]
 
-Each seed has Snakemake judge three models with the local profile, while a seeded schedule of faults
-strikes the calls and a hand kills the batch, its judge, the judge's keeper and Snakemake itself and
-tears a journal. What failed or was killed is started again by the same command (after `--unlock`).
-A seed in which a kind of fault never fired does not count, and another is taken in its place. Exit
-status 1 if a game was lost, doubled or differs from the undisturbed run, or that run from what is
-known beforehand.
+Each seed has Snakemake make the answers of three models (one whole, two adapters) and judge them
+with the local profile, while a seeded schedule of faults strikes the calls and a hand kills the
+batch, its server, the server's keeper and Snakemake itself and tears a journal. What failed or was
+killed is started again by the same command (after `--unlock`). A seed in which a kind of fault
+never fired does not count, and another is taken in its place. Exit status 1 if an answer or a game
+was lost, doubled or differs from the undisturbed run, or that run from what is known beforehand.
 """
 
 import argparse
@@ -25,7 +25,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, default=20, help="how many have to count")
     parser.add_argument("--first", type=int, default=1, help="the first seed")
-    parser.add_argument("--questions", type=int, default=60, help="six games each")
+    parser.add_argument(
+        "--questions", type=int, default=60, help="three answers and six games each"
+    )
     parser.add_argument("--keep", type=Path, help="keep all files of the runs here")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:

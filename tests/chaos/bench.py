@@ -1,5 +1,5 @@
-"""A bench for chaos runs: questions, three models and a baseline, with every kind of reply, and
-copies of the project in which Snakemake judges them."""
+"""A bench for chaos runs: questions, weights of three models and a baseline's answers, with every
+kind of reply, and copies of the project in which Snakemake makes their answers and judges them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,24 +7,22 @@ from typing import Any
 
 import yaml
 from arena.data.answers import read_answers
-from arena.data.games import Game, GameSettings, plan_games
+from arena.data.games import GameSettings, plan_games
 from arena.data.layout import Layout
 from arena.data.questions import read_questions
 from arena.setup.resolve import resolve
 from arena.setup.settings import Settings
 
+from tests.chaos import known
+from tests.chaos.known import MODELS
+from tests.checkpoints import adapter, checkpoint
 from tests.conftest import PROJECT
 from tests.faults import message_digest
 from tests.synthetic import write_lines
 from tests.workflow.conftest import copy_project
 
-MODELS = ("alpha", "beta", "gamma")
 JUDGE = "chaos-judge"
 PARALLEL = 12  # requests open at the judge
-# Replies that are what they are, in the undisturbed run as well: one of each in every 80 answers.
-LASTING = ("null", "empty", "reasoning", "thought", "think", "tool", "refusal", "length")
-LASTING += ("longwinded", "unparsed", "odd", "huge", "nousage", "too_long", "toolong_openai")
-LASTING += ("filter", "turned")
 # Seconds, where a user waits for minutes: fields of arena.judge.server.Limits.
 LIMITS = {"grace": 1, "look": 0.3, "hang": 2, "engine": 1, "backoff": 0}
 
@@ -38,27 +36,33 @@ class Bench:
     questions: int
 
     def write(self) -> None:
-        """Questions and answers; texts differ in length, so that verdicts differ too."""
+        """Questions, the baseline's answers, weights, and the answers that are to come of them."""
         questions = [
             {"uid": f"q{n:03}", "category": "hard", "prompt": f"How would you sort {n} things?"}
             for n in range(self.questions)
         ]
         write_lines(self.data / "chaos/question.jsonl", questions)
-        for number, model in enumerate((*MODELS, "base")):
+        for model in (*MODELS, "base"):
             answers = []
-            for n, question in enumerate(questions):
-                text = f"{model} sorts {n} things. " * (1 + (7 * n + 5 * number) % 11)
-                if model != "base" and (n + 13 * number) % 80 < len(LASTING):
-                    text += f"<<judge:{LASTING[(n + 13 * number) % 80]}>>"
+            for question in questions:
+                text = known.answer(model, question["prompt"])
                 answers.append({"uid": question["uid"], "messages": [{"content": text}]})
-            write_lines(self.data / f"chaos/model_answer/{model}.jsonl", answers)
+            write_lines(self.expected(model), answers)
+        full, *adapters = MODELS
+        checkpoint(self.data / "weights" / full)
+        base = checkpoint(self.data / "weights/tiny")
+        for model in adapters:
+            adapter(self.data / "weights" / model, base)
 
-    def write_project(self, command: str) -> None:
-        """A copy of the project whose judge is started by this command."""
+    def write_project(self, program: str) -> None:
+        """A copy of the project whose judge and writers are started by this command."""
         copy_project(PROJECT, self.run)
-        (self.run / "config/config.yaml").write_text(yaml.safe_dump(self._config(command)))
+        (self.run / "config/config.yaml").write_text(yaml.safe_dump(self._config(program)))
 
-    def _config(self, command: str) -> dict[str, Any]:
+    def _config(self, program: str) -> dict[str, Any]:
+        program += " --host {host} --port {port}"
+        usual = {"parallel": PARALLEL, "max_restarts": 1000, "ready_minutes": 1}
+        usual["timeout_s"] = 4.0  # a stall costs so long
         return {
             "bench": "chaos",
             "data_dir": str(self.data),
@@ -67,20 +71,19 @@ class Bench:
             "models": list(MODELS),
             "baseline": "base",
             "leaderboard": {"rounds": 20},
-            "judge": {
-                "name": JUDGE,
-                "server": "vllm",
-                "command": command,
-                "parallel": PARALLEL,
-                "timeout_s": 4.0,  # a stall costs so long
-                "max_restarts": 1000,
-                "ready_minutes": 1,
+            "judge": usual
+            | {"name": JUDGE, "server": "vllm", "command": f"{program} --name {{name}}"},
+            "answers": usual
+            | {
+                "models": {model: str(self.data / "weights" / model) for model in MODELS},
+                "dir": str(self.run / "answers"),
+                "command": f"{program} --served-model-name {{name}} {{options}}",
             },
         }
 
     @property
     def settings(self) -> Settings:
-        return resolve(self._config("serve {host}"), PROJECT / "config/prompts")
+        return resolve(self._config("serve"), PROJECT / "config/prompts")
 
     @property
     def leaderboard(self) -> Path:
@@ -89,28 +92,36 @@ class Bench:
     def output(self, model: str) -> Path:
         return self.run / "judgments" / JUDGE / f"{model}.jsonl"
 
-    def journal(self, model: str) -> Path:
-        return Layout(self.settings.root).journal(model)
+    def answers(self, model: str) -> Path:
+        return self.run / "answers" / f"{model}.jsonl"
 
-    def games(self, model: str) -> list[Game]:
+    def expected(self, model: str) -> Path:
+        """The answers that a model must get; of the baseline, those that it has."""
+        folder = "model_answer" if model == "base" else "expected"
+        return self.data / "chaos" / folder / f"{model}.jsonl"
+
+    def journals(self, model: str) -> list[Path]:
+        """Of its answers, and of its games."""
         settings = self.settings
-        answers = {name: read_answers(settings.answer(name)).answers for name in (model, "base")}
-        plain = GameSettings.from_dict(settings.judgment_params())
+        return [Layout(root).journal(model) for root in (settings.answers.root, settings.root)]
+
+    def prompts(self, *, plain: bool = False) -> dict[Path, dict[str, tuple[str, int]]]:
+        """Journal -> the server's name of a prompt (`message_digest`) -> the key of its game.
+
+        plain: only those whose replies are ordinary ones.
+        """
+        settings, found = self.settings, {}
         questions = read_questions(settings.questions)
-        return plan_games(plain, questions, answers[model], {"base": answers["base"]})
-
-    def prompts(self) -> dict[str, dict[str, str]]:
-        """model -> the judge's name of a prompt (`message_digest`) -> the game's digest."""
-        return {
-            model: {message_digest(game.messages): game.digest for game in self.games(model)}
-            for model in MODELS
-        }
-
-    def plain_prompts(self) -> list[str]:
-        """The prompts whose replies are ordinary ones."""
-        return sorted(
-            message_digest(game.messages)
-            for model in MODELS
-            for game in self.games(model)
-            if "<<judge:" not in game.messages[-1]["content"]
-        )
+        params = GameSettings.from_dict(settings.judgment_params())
+        base = read_answers(self.expected("base")).answers
+        for model in MODELS:
+            answers, games = self.journals(model)
+            asked = [([{"role": "user", "content": one.prompt}], one.uid) for one in questions]
+            found[answers] = {message_digest(messages, model): (uid, 0) for messages, uid in asked}
+            expected = read_answers(self.expected(model)).answers
+            found[games] = {
+                message_digest(game.messages): game.key
+                for game in plan_games(params, questions, expected, {"base": base})
+                if not (plain and "<<judge:" in game.messages[-1]["content"])
+            }
+        return found

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from arena.journals.compact import check
@@ -99,66 +100,66 @@ def examine(calm: Bench, stormy: Bench, told: Told) -> Outcome:
     if calm.leaderboard.read_bytes() != stormy.leaderboard.read_bytes():
         unequal.append("another leaderboard")
     for model in MODELS:
-        before, after = scores(calm, model), scores(stormy, model)
+        before, after = results(calm, model), results(stormy, model)
         games += len(before)
         lost += len(before.keys() - after.keys())
         doubled += sum(len(found) - 1 for found in after.values())
         differing += sum(after.get(key, found) != found for key, found in before.items())
         if without_times(calm, model) != without_times(stormy, model):
             unequal.append(f"{model}: other bytes")
-        unequal += journal_problems(stormy, model)
+    unequal += journal_problems(stormy)
     return Outcome(told, games, lost, doubled, differing, unequal)
 
 
 def known_problems(calm: Bench) -> list[str]:
     """Where an undisturbed run differs from what is known beforehand."""
-    found = []
+    found = journal_problems(calm)
     calls = Counter(prompt for _, prompt in read_pairs(calm.run / "calls"))
-    for model, prompts in calm.prompts().items():
+    for journal, prompts in calm.prompts().items():
         if more := sum(calls[prompt] - 1 for prompt in prompts):
-            found.append(f"{model}: {more} calls more than games")
+            found.append(f"{journal}: {more} calls more than games")
     table = dict(pd.read_csv(calm.leaderboard)[["model", "score"]].itertuples(index=False))
     for model in MODELS:
-        found += journal_problems(calm, model)
         expected, pairs = {}, []
-        answers = {name: texts(calm.data, name) for name in (model, "base")}
-        for uid, question in texts(calm.data, None).items():
-            theirs, ours = answers["base"][uid], answers[model][uid]
+        for line in read_lines(calm.data / "chaos/question.jsonl"):
+            uid, question = line["uid"], line["prompt"]
+            theirs, ours = known.answer("base", question), known.answer(model, question)
+            expected[uid, "answer"] = [(model, ours)]
             games = [known.verdict(question, theirs, ours), known.verdict(question, ours, theirs)]
             expected |= {(uid, index): [game] for index, game in enumerate(games)}
             pairs.append((games[0][1], games[1][1]))
-        wrong = {key: one for key, one in scores(calm, model).items() if expected.get(key) != one}
-        if wrong or len(expected) != 2 * calm.questions:
-            found.append(f"{model}: not the known verdicts: {dict(list(wrong.items())[:3])}")
+        there = results(calm, model)
+        keys = expected.keys() | there.keys()
+        wrong = {key: there.get(key) for key in keys if expected.get(key) != there.get(key)}
+        if wrong or len(expected) != 3 * calm.questions:
+            some = dict(sorted(wrong.items(), key=str)[:3])
+            found.append(f"{model}: {len(wrong)} not the known answers and verdicts: {some}")
         if abs(table[model] - known.score(pairs)) > 0.0001:
             found.append(f"{model}: score {table[model]}, known: {known.score(pairs):.3f}")
     return found
 
 
-def texts(data: Path, model: str | None) -> dict[str, str]:
-    """uid -> answer of a model; without one, the question."""
-    if model is None:
-        return {line["uid"]: line["prompt"] for line in read_lines(data / "chaos/question.jsonl")}
-    answers = read_lines(data / f"chaos/model_answer/{model}.jsonl")
-    return {line["uid"]: line["messages"][0]["content"] for line in answers}
-
-
-def journal_problems(bench: Bench, model: str) -> list[str]:
-    """Unless the journal holds each game exactly once, and nothing else."""
-    journal = bench.journal(model)
-    held = Counter(record.digest for record in read_records(journal))
-    planned = Counter(game.digest for game in bench.games(model))
-    found = [f"{model}: {flaw.error}" for flaw in check(journal).flaws]
-    if missing := planned - held:
-        found.append(f"{model}: {missing.total()} games are not in the journal")
-    if more := held - planned:
-        found.append(f"{model}: {more.total()} lines too many in the journal")
+def journal_problems(bench: Bench) -> list[str]:
+    """Unless each journal holds each answer or game exactly once, and nothing else."""
+    found = []
+    for journal, prompts in bench.prompts().items():
+        held = Counter((record.uid, record.game) for record in read_records(journal))
+        planned = Counter(prompts.values())
+        found += [f"{journal}: {flaw.error}" for flaw in check(journal).flaws]
+        if missing := planned - held:
+            found.append(f"{journal}: {missing.total()} games are missing")
+        if more := held - planned:
+            found.append(f"{journal}: {more.total()} lines too many")
     return found
 
 
-def scores(bench: Bench, model: str) -> dict[tuple[str, int], list]:
-    """(uid, index) -> the scores under that key: exactly one where nothing is doubled."""
-    found: dict[tuple[str, int], list] = {}
+def results(bench: Bench, model: str) -> dict[tuple[str, Any], list]:
+    """(uid, index) -> the scores, and (uid, "answer") -> the answers under that key: exactly one
+    where nothing is doubled."""
+    found: dict[tuple[str, Any], list] = {}
+    for line in read_lines(bench.answers(model)):
+        answer = line["messages"][-1]["content"]["answer"]
+        found.setdefault((line["uid"], "answer"), []).append((line["model"], answer))
     for line in read_lines(bench.output(model)):
         for index, game in enumerate(line["games"]):
             found.setdefault((line["uid"], index), []).append((game["state"], game["score"]))
@@ -166,10 +167,13 @@ def scores(bench: Bench, model: str) -> dict[tuple[str, int], list]:
 
 
 def without_times(bench: Bench, model: str) -> bytes:
-    """The judgment file's bytes, once the seconds of its games are dropped."""
+    """The bytes of a model's answers and judgments, once times are dropped."""
     lines = read_lines(bench.output(model))
     for game in (game for line in lines for game in line["games"]):
         del game["seconds"]
+    lines += read_lines(bench.answers(model))
+    for line in lines:
+        line.pop("tstamp", None)
     return "\n".join(json.dumps(line, ensure_ascii=False) for line in lines).encode()
 
 
@@ -179,11 +183,13 @@ def summary(outcomes: list[Outcome]) -> str:
     for outcome in outcomes:
         total["faults"] += outcome.told.faults.total()
         total["orphans"] += outcome.told.orphans
+        kills = (n for kind, n in outcome.told.faults.items() if "snakemake" in kind)
+        total["kills"] += sum(kills)
         for name in ("games", "lost", "doubled", "differing", "extra", "most"):
             total[name] += getattr(outcome, name)
     return (
         f"{len(outcomes)} seeds, {total['games']:,} games, {total['faults']:,} faults, "
-        f"{len(outcomes)} kills of Snakemake that left {total['orphans']} batches behind: "
+        f"{total['kills']} kills of Snakemake that left {total['orphans']} batches behind: "
         f"{total['lost']} lost, {total['doubled']} doubled, {total['differing']} differing; "
         f"{total['extra']} extra calls at the kills of batches, which had {total['most']} in flight"
     )

@@ -1,4 +1,4 @@
-"""The bench's verdicts and scores as they must come out, worked out here from the rules alone.
+"""The bench's answers, verdicts and scores as they must come out, worked out from the rules alone.
 
 Nothing of the workflow is used, so that an error which strikes every run alike cannot hide.
 """
@@ -7,11 +7,27 @@ import hashlib
 import math
 import re
 
+MODELS = ("alpha", "beta", "gamma")
+# Replies of the judge that are what they are, in the undisturbed run as well: one of each in every
+# 80 answers.
+LASTING = ("null", "empty", "reasoning", "thought", "think", "tool", "refusal", "length")
+LASTING += ("longwinded", "unparsed", "odd", "huge", "nousage", "too_long", "toolong_openai")
+LASTING += ("filter", "turned")
 # How a game ends whose reply is shaped by a marker; the other markers change no verdict.
 ENDS = dict.fromkeys(("null", "empty", "reasoning", "tool", "unparsed", "odd", "huge"), "unparsed")
 ENDS |= {"length": "truncated", "too_long": "too_long", "toolong_openai": "too_long"}
 ENDS |= {"refusal": "rejected", "filter": "rejected"}
 MARKER = re.compile(r"<<judge:(\w+)>>")
+
+
+def answer(model: str, question: str) -> str:
+    """What a model, or the baseline, says; lengths differ, so that verdicts differ too."""
+    n, number = int(re.findall(r"\d+", question)[0]), (*MODELS, "base").index(model)
+    text = f"{model} sorts {n} things. " * (1 + (7 * n + 5 * number) % 11)
+    marked = (n + 13 * number) % 80
+    if model in MODELS and marked < len(LASTING):
+        text += f"<<judge:{LASTING[marked]}>>"
+    return text
 
 
 def verdict(question: str, first: str, second: str) -> tuple[str, str | None]:

@@ -4,6 +4,7 @@ Everything that is broken is chosen by the seed and happens at a count of calls,
 """
 
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -33,8 +34,10 @@ FAULTS |= {"slow": (6, "0.5"), "late": (6, "0.3")}
 FAULTS |= {"kill": (1, None), "die": (1, None), "hang": (1, None), "engine": (1, None)}
 STRIKES = FAULTS.keys() - {"slow", "late"}  # of these two the reply arrives all the same
 # What our own hand does in every run; "torn" kills the batch and tears a journal of it.
-DEEDS = ("batch", "batch", "torn", "judge", "keeper", "snakemake")
+DEEDS = ("batch", "batch", "torn", "judge", "keeper", "snakemake")  # while judging
+EARLY = ("torn", "judge", "snakemake")  # while answers are made
 NEEDED = {*FAULTS, *(f"kill -9: {deed}" for deed in DEEDS)}
+NEEDED |= {f"kill -9: {deed}, answering" for deed in EARLY}
 
 
 @dataclass
@@ -68,9 +71,12 @@ class Chaos:
         self.snakemake: subprocess.Popen | None = None
         if faults:
             games = sum(map(len, self.prompts.values()))
-            deeds = self.chance.sample(DEEDS, len(DEEDS))
-            steps = sorted(self.chance.sample(range(games // 12, games), len(deeds)))
-            self.deeds = list(zip(steps, deeds, strict=True))
+            answers = bench.questions * len(MODELS)
+            # Well before the end of the answers, so that there are some to be struck.
+            for deeds, first, last in ((EARLY, 0, answers * 3 // 4), (DEEDS, answers, games)):
+                calls = range(first + (last - first) // 12, last)
+                steps = sorted(self.chance.sample(calls, len(deeds)))
+                self.deeds += zip(steps, self.chance.sample(deeds, len(deeds)), strict=True)
         bench.write_project(self._judge())
         schedule = self._schedule() if faults else {}
         (bench.run / "faults.json").write_text(json.dumps(schedule))
@@ -79,19 +85,18 @@ class Chaos:
         """Prompt -> the fault that strikes its first call. A reply that is an odd one by itself
         is left alone: a fault that delivers it would make it an ordinary one.
         """
-        prompts = self.bench.plain_prompts()
+        prompts = sorted(itertools.chain(*self.bench.prompts(plain=True).values()))
         chosen = [[kind, value] for kind, (number, value) in FAULTS.items() for _ in range(number)]
         return dict(zip(self.chance.sample(prompts, len(chosen)), chosen, strict=True))
 
     def _judge(self) -> str:
-        """The judge's command."""
+        """The command of the judge and of the writers."""
         run = self.bench.run
         judge = [sys.executable, Path(__file__).with_name("judge.py")]
         judge += ["--fault-log", run / "fault.log", "--request-log", run / "request.log"]
-        judge += ["--slots", 6, "--seconds", 0.01]
+        judge += ["--slots", 6, "--seconds", 0.02]
         judge += ["--cache-tokens", 0]  # so that the tokens of a game are the same in every run
-        options = " --name {name} --host {host} --port {port}"
-        return " ".join(shlex.quote(str(part)) for part in judge) + options
+        return shlex.join(map(str, judge))
 
     def play(self, within: float = 1200.0) -> Told:
         """Until Snakemake says that all is done; TimeoutError where that takes too long."""
@@ -138,9 +143,10 @@ class Chaos:
         if len(self._lives()) < self.lives_due:
             return
         deed = self.deeds[0][1]
+        answering = not all(self.bench.answers(model).exists() for model in MODELS)
         if getattr(self, f"_kill_{deed}")():
             self.deeds.pop(0)
-            self.done[f"kill -9: {deed}"] += 1
+            self.done[f"kill -9: {deed}{', answering' if answering else ''}"] += 1
 
     def _kill_batch(self) -> bool:
         """Kill the batch's program while it has games in flight."""
@@ -156,9 +162,8 @@ class Chaos:
         if not self._kill_batch():
             return False
         # What is complete was put on disk before its judgments were made.
-        journal = self.bench.journal(self.chance.choice(sorted(self._open())))
-        data = journal.read_bytes() if journal.exists() else b""
-        if data:
+        journal = self.chance.choice(sorted(path for path in self._open() if path.exists()))
+        if data := journal.read_bytes():
             size = len(data) - min(self.chance.randint(2, 200), len(data))
             os.truncate(journal, size)
             self.torn += data.count(b"\n") - data[:size].count(b"\n")
@@ -196,8 +201,7 @@ class Chaos:
 
     def _holder(self) -> Holder | None:
         """The batch's program, if it lives: it holds the locks of its models' journals."""
-        for model in MODELS:
-            journal = self.bench.journal(model)
+        for journal in self.prompts:
             lock = journal.with_name(f"{journal.name}.lock")
             if (holder := read_holder(lock)) and is_alive(holder, lock):
                 return holder
@@ -214,14 +218,13 @@ class Chaos:
         asked = Counter(told.calls) - told.struck - told.failed
         return sum(asked[prompt] > 0 for prompts in self._open().values() for prompt in prompts)
 
-    def _open(self) -> dict[str, list[str]]:
-        """Model -> prompts whose games its journal does not hold; none that is complete."""
+    def _open(self) -> dict[Path, list[str]]:
+        """Journal -> prompts whose games it does not hold; none that is complete."""
         left = {}
-        for model, prompts in self.prompts.items():
-            journal = self.bench.journal(model)
-            known = {line["digest"] for line in read_lines(journal)}
-            left[model] = [prompt for prompt, digest in prompts.items() if digest not in known]
-        return {model: prompts for model, prompts in left.items() if prompts}
+        for journal, prompts in self.prompts.items():
+            held = {(line["uid"], line["game"]) for line in read_lines(journal)}
+            left[journal] = [prompt for prompt, key in prompts.items() if key not in held]
+        return {journal: prompts for journal, prompts in left.items() if prompts}
 
     def _end(self) -> list[str]:
         """Stop what runs; the commands of processes that are there a minute later."""

@@ -115,6 +115,7 @@ class Campaign:
     judge: dict = field(default_factory=dict)
     options: str = ""  # of the demo judge
     wrap: list[str] = field(default_factory=list)  # what Snakemake is started by
+    stage: str = "demo-judge"  # whose files to look at: the judge's, or "answers"
     process: subprocess.Popen | None = None
     runs: int = 0
     figures: dict = field(default_factory=dict)  # what the report says besides Slurm's accounting
@@ -130,7 +131,7 @@ class Campaign:
 
     @property
     def root(self) -> Path:
-        return self.folder / "results/tiny/demo-judge"
+        return self.folder / "results/tiny" / self.stage
 
     def _write_data(self) -> None:
         bench = self.folder / "data/tiny"

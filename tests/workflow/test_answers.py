@@ -3,61 +3,15 @@
 import json
 import os
 import shutil
-import struct
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.checkpoints import SERVE, adapter, aged, checkpoint, weights
 from tests.synthetic import read_lines, write_lines
 from tests.workflow.conftest import Campaign, copy_project, read_tsv
 
-JUDGE = Path(__file__).parents[1] / "judge.py"
-SERVE = (
-    f"{sys.executable} {JUDGE} --served-model-name {{name}} --host {{host}} --port {{port}} "
-    "--request-log requests/{port}.jsonl {options}"
-)
-TEMPLATE = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}"
 STEPS = (1000, 2000, 3000)
-
-
-def weights(file: Path, bytes_missing: int = 0) -> None:
-    """A safetensors file of one small tensor."""
-    header = json.dumps({"w": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}).encode()
-    data = struct.pack("<Q", len(header)) + header + bytes(16)
-    file.write_bytes(data[: len(data) - bytes_missing])
-
-
-def checkpoint(folder: Path, template: str | None = TEMPLATE, **changes: object) -> Path:
-    """A full checkpoint that was written long ago."""
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps({"max_position_embeddings": 8192, **changes}))
-    if template:
-        (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": template}))
-    weights(folder / "model.safetensors")
-    return aged(folder)
-
-
-def adapter(folder: Path, base: Path, rank: int = 8) -> Path:
-    folder.mkdir(parents=True)
-    told = {"base_model_name_or_path": str(base), "r": rank, "peft_type": "LORA"}
-    (folder / "adapter_config.json").write_text(json.dumps(told))
-    weights_of_adapter = {
-        "x.lora_A.weight": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}
-    }
-    header = json.dumps(weights_of_adapter).encode()
-    data = struct.pack("<Q", len(header)) + header + bytes(16)
-    (folder / "adapter_model.safetensors").write_bytes(data)
-    return aged(folder)
-
-
-def aged(folder: Path) -> Path:
-    """Written an hour ago: else it counts as being written."""
-    then = time.time() - 3600
-    for path in (*folder.iterdir(), folder):
-        os.utime(path, (then, then))
-    return folder
 
 
 @pytest.fixture
