@@ -10,7 +10,9 @@ STARTED = time.time()
 onerror:
     if plan.cache_info().currsize:
         # Slurm gives whole seconds, and its clock may be behind by some; no run begins within these of a dead one.
-        problem = slurm.cancel_batches(plan().batches, STARTED - 5)
+        problem = slurm.cancel_batches(
+            [*plan().batches, *checked().answers.batches], STARTED - 5
+        )
         if problem:
             logger.error(f"Jobs of this campaign may still run ({problem}): see docs/slurm.md")
 

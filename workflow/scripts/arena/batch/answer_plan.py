@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.batch.made import Made
-from arena.batch.plan import Plan
+from arena.batch.plan import Plan, named
 from arena.data.answer_lines import asked_messages
 from arena.data.answer_requests import AnswerSettings
 from arena.data.answers import read_answers
@@ -121,8 +121,9 @@ def make_answer_plan(settings: Settings) -> AnswerPlan:
         else:
             waiting[group].append(model)
     batches: dict[str, tuple[str, ...]] = {}
+    root = str(answers.root.absolute())
     for members in waiting.values():
-        batches |= _named(members, answers, digests)
+        batches |= named(members, answers.batch_size, [root], digests=digests)
     notes += [f"{listing(models)}: {doubt}" for doubt, models in doubts.items()]
     notes += [
         f"{', '.join(same)}: the same weights under several names"
@@ -130,7 +131,7 @@ def make_answer_plan(settings: Settings) -> AnswerPlan:
     ]
     plan = AnswerPlan(
         batches,
-        _named(complete, answers, digests, REPLAY),
+        named(complete, answers.batch_size, [root], REPLAY, digests),
         digests=digests,
         problems=problems,
         unfinished=tuple(unfinished),
@@ -216,17 +217,6 @@ def _holds(
         return False
     wanted = {game.digest for game in held.games(questions) if not only or game.uid in only}
     return wanted <= {record.digest for record in read_records(path)}
-
-
-def _named(
-    models: Sequence[str], answers: Answers, digests: Mapping[str, str], prefix: str = ""
-) -> dict[str, tuple[str, ...]]:
-    batches = {}
-    for start in range(0, len(models), answers.batch_size):
-        members = tuple(models[start : start + answers.batch_size])
-        key = json.dumps([str(answers.root.absolute()), [(one, digests[one]) for one in members]])
-        batches[prefix + hashlib.sha256(key.encode()).hexdigest()[:8]] = members
-    return batches
 
 
 def servings(plan: AnswerPlan, models: Sequence[str], answers: Answers) -> list[dict[str, Any]]:

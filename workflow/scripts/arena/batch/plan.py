@@ -113,8 +113,8 @@ def make_plan(
         if Path(judgment).exists() and mark(layout.stale(model)):
             stale.add(model)
     digests.save()
-    size = settings.batch_size
-    batches, replays = _named(waiting, size, settings), _named(complete, size, settings, REPLAY)
+    facts, size = [str(settings.root.absolute()), settings.digest], settings.batch_size
+    batches, replays = named(waiting, size, facts), named(complete, size, facts, REPLAY)
     return Plan(batches, replays, frozenset(stale))
 
 
@@ -131,13 +131,19 @@ def mark(path: Path) -> bool:
         return False
 
 
-def _named(
-    models: Sequence[str], size: int, settings: Settings, prefix: str = ""
+def named(
+    models: Sequence[str],
+    size: int,
+    facts: Sequence[str],
+    prefix: str = "",
+    digests: Mapping[str, str] | None = None,
 ) -> dict[str, tuple[str, ...]]:
+    """Batches of so many models, named by these, their own `digests` and `facts`."""
     batches = {}
     for start in range(0, len(models), size):
         members = tuple(models[start : start + size])
-        key = json.dumps([str(settings.root.absolute()), settings.digest, members])
+        own = [digests[model] for model in members] if digests else []
+        key = json.dumps([*facts, members, *own])
         batches[prefix + hashlib.sha256(key.encode()).hexdigest()[:8]] = members
     return batches
 

@@ -181,17 +181,13 @@ def _writer(
         return next((value for value in found if value is not None), None)
 
     server: dict[str, Any] = {key: first(key) for key in _SERVER} | {
-        **{
-            "name": name,
-            "path": folder or None,
-            "api_config": None,
-            "api_type": ours.get("api_type"),
-        },
-        "env": {key: str(value) for key, value in (ours.get("env") or {}).items()},
-        "timeout_s": ours.get("timeout_s"),
+        "name": name,
         "server": "vllm" if folder else "external",
+        "path": folder or None,
+        "env": {key: str(value) for key, value in (ours.get("env") or {}).items()},
+        "api_config": None,
+        **{key: ours.get(key) for key in ("endpoints", "api_type", "timeout_s")},
     }
-    server["endpoints"] = ours.get("endpoints")
     if toy:
         server |= {"server": "demo", "command": None, "setup": None, "endpoints": None}
     elif not folder and not ours.get("endpoints"):
