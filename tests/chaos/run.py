@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 from arena.batch.gen_judgment import LIMITS as LIMITS_ENV
+from arena.data.layout import Layout
 from arena.journals.lock import Holder, is_alive, read_holder
 
 from tests.chaos.bench import LIMITS, MODELS, PARALLEL, Bench
@@ -64,6 +65,8 @@ class Chaos:
         self.bench = bench
         self.chance = random.Random(seed)
         self.prompts = bench.prompts()
+        answers = Layout(bench.settings.answers.root)
+        self.made = [answers.made(model) for model in MODELS]  # there before games are judged
         self.deeds: list[tuple[int, str]] = []
         self.done: Counter[str] = Counter()
         self.kills: list[int] = []
@@ -72,9 +75,9 @@ class Chaos:
         if faults:
             games = sum(map(len, self.prompts.values()))
             answers = bench.questions * len(MODELS)
-            # Well before the end of the answers, so that there are some to be struck.
-            for deeds, first, last in ((EARLY, 0, answers * 3 // 4), (DEEDS, answers, games)):
-                calls = range(first + (last - first) // 12, last)
+            for deeds, first, last in ((EARLY, 0, answers), (DEEDS, answers, games)):
+                # Well before the end of each stage, so that there is something to be struck.
+                calls = range(first + (last - first) // 12, last - (last - first) // 4)
                 steps = sorted(self.chance.sample(calls, len(deeds)))
                 self.deeds += zip(steps, self.chance.sample(deeds, len(deeds)), strict=True)
         bench.write_project(self._judge())
@@ -143,7 +146,7 @@ class Chaos:
         if len(self._lives()) < self.lives_due:
             return
         deed = self.deeds[0][1]
-        answering = not all(self.bench.answers(model).exists() for model in MODELS)
+        answering = not all(path.exists() for path in self.made)
         if getattr(self, f"_kill_{deed}")():
             self.deeds.pop(0)
             self.done[f"kill -9: {deed}{', answering' if answering else ''}"] += 1

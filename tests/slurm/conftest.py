@@ -103,7 +103,7 @@ def campaign(tmp_path: Path, record_property):
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
-    reports = [r for key in ("passed", "failed") for r in terminalreporter.stats.get(key, [])]
+    reports = [r for key in ("passed", "failed", "") for r in terminalreporter.stats.get(key, [])]
     jobs = {report.nodeid: dict(report.user_properties).get("jobs") for report in reports}
     if any(jobs.values()):
         terminalreporter.section("jobs by sacct")
