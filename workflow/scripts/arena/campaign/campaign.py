@@ -88,16 +88,17 @@ class Campaign:
     def beside(self) -> list[Path]:
         """Other results folders: of other judges and benches, and of a rehearsal; newest first.
 
-        Without a config only those of the same bench.
+        Without a config those of the same bench and the rehearsals only.
         """
         root = self.layout.root
-        folders = {path.parent for path in root.parent.glob("*/batches")}
-        if self.settings:
-            results = root.parents[1]
-            real = results.parent if results.name == "rehearsal" else results
-            for pattern in ("*/*/batches", "rehearsal/*/*/batches"):
-                folders |= {path.parent for path in real.glob(pattern)}
-        others = [folder for folder in folders if folder != root and folder.name != "answers"]
+        results = root.absolute().parents[1]
+        real = results.parent if results.name == "rehearsal" else results
+        patterns = [f"{root.parent.name}/*/batches", "rehearsal/*/*/batches"]
+        patterns += ["*/*/batches"] * (self.settings is not None)
+        folders = {path.parent for pattern in patterns for path in real.glob(pattern)}
+        others = [
+            folder for folder in folders if folder != root.absolute() and folder.name != "answers"
+        ]
         return sorted(others, key=lambda folder: -_modified(str(folder / "batches")))
 
 

@@ -118,8 +118,8 @@ def _totals(status: CampaignStatus, style: Style) -> list[str]:
     if not status.batches:
         lines.append(f"run       none yet in {status.campaign.layout.root}")
     if beside := status.campaign.beside():
-        results = status.campaign.layout.root.parent
-        names = [os.path.relpath(folder, results.parent) for folder in beside]
+        results = status.campaign.layout.root.absolute().parents[1]
+        names = [os.path.relpath(folder, results) for folder in beside]
         lines.append(f"beside    {listing(names)}: not shown, see --results")
     return lines
 
