@@ -42,7 +42,7 @@ def test_what_is_written_is_read_back(tmp_path, text, thought):
     written = line(text, thought=thought, system_prompt="Be brief.", finish_reason="length")
     write_atomic(path, dump_line(written))
     file = read_answers(path)
-    assert file.problems == []
+    assert file.unreadable == []
     answer = file.answers["q1"]
     assert answer.text == text.replace("\ud800", "\ufffd")
     assert answer.finish_reason == "length"

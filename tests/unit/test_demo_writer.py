@@ -10,8 +10,8 @@ from arena.data.answer_doubts import Seen, doubts
 from arena.data.questions import read_questions
 from arena.demo.writer import LABEL, write
 
-from tests.served import SCRIPTS
-from tests.unit.test_demo_judge import judge
+from tests.served import JUDGE, SCRIPTS
+from tests.unit.test_demo_judge import PRODUCT, judge
 
 MODELS = ["llama-8b-step1000", "llama-8b-step2000", "qwen-7b", "mid-7b-chat", "tiny"]
 
@@ -68,9 +68,9 @@ def test_the_system_prompt_counts():
     assert write("m", [system, *asked("What is a tide?")]) != write("m", asked("What is a tide?"))
 
 
-@pytest.mark.parametrize("product", [True, False])
-def test_the_server_writes_under_each_of_its_names(tmp_path, product):
-    with judge(tmp_path, "--writes", "base", "adapter-1", product=product) as client:
+@pytest.mark.parametrize("program", [PRODUCT, JUDGE])
+def test_the_server_writes_under_each_of_its_names(program):
+    with judge("--writes", "base", "adapter-1", program=program) as client:
         assert [model.id for model in client.models.list()] == ["base", "adapter-1"]
         create = client.chat.completions.create
         for model in ("base", "adapter-1"):
@@ -88,8 +88,8 @@ def test_the_server_writes_under_each_of_its_names(tmp_path, product):
                 create(model=unknown, messages=asked("What is a tide?"))
 
 
-def test_faults_strike_the_writer_too(tmp_path):
-    with judge(tmp_path, "--writes", "base") as client:
+def test_faults_strike_the_writer_too():
+    with judge("--writes", "base") as client:
         for marker, text in (("<<judge:empty>>", ""), ("<<judge:null>>", None)):
             reply = client.chat.completions.create(model="base", messages=asked(f"Tide? {marker}"))
             assert reply.choices[0].message.content == text

@@ -17,10 +17,13 @@ def profile(name: str) -> dict:
 
 def test_only_the_batches_ask_for_much():
     asked = profile("slurm")["set-resources"]
-    assert list(asked) == ["gen_judgment", "gen_judgment_no_gpu"]
-    assert asked["gen_judgment"].keys() == {"gpu", "nodes", "mem_mb", "cpus_per_task"}
-    assert asked["gen_judgment"]["nodes"] == 1
-    assert not {"gpu", "gpus", "gres"} & set(asked["gen_judgment_no_gpu"])
+    assert set(asked) == {
+        f"gen_{what}{gpu}" for what in ("answer", "judgment") for gpu in ("", "_no_gpu")
+    }
+    for what in ("answer", "judgment"):
+        assert asked[f"gen_{what}"].keys() == {"gpu", "nodes", "mem_mb", "cpus_per_task"}
+        assert asked[f"gen_{what}"]["nodes"] == 1
+        assert not {"gpu", "gpus", "gres"} & set(asked[f"gen_{what}_no_gpu"])
 
 
 @pytest.mark.parametrize("name", ["default", "slurm", "local"])
