@@ -1,4 +1,4 @@
-"""Three seeds of the chaos run (`python tests/chaos` plays more), and that it can fail."""
+"""Two seeds of the chaos run (`python tests/chaos` plays more), and that it can fail."""
 
 import dataclasses
 from collections import Counter
@@ -22,7 +22,7 @@ def test_the_undisturbed_run_is_what_is_known_beforehand(calm):
     assert known_problems(calm) == []
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_nothing_is_lost_doubled_or_changed(calm, seed):
     outcome = disturbed(calm, seed)
     assert outcome.missing == set(), "a kind of fault never fired"
