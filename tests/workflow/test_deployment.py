@@ -112,7 +112,7 @@ def test_a_folder_of_snakedeploy_judges_with_its_own_config(
     config = yaml.safe_load(path.read_text()) | {"data_dir": str(project / "examples/data")}
     path.write_text(yaml.safe_dump(config))
     snakemake(folder, TABLE, env=env)
-    assert judged(folder) == MODELS
+    assert judged(folder) == [*MODELS, "toy-writer"]
     assert "Nothing to be done" in snakemake(folder, "-n", TABLE, env=env)
     (unpacked,) = (folder / ".snakemake/arena-hard").iterdir()
     assert {part.name for part in unpacked.iterdir()} == {"workflow", "config"}

@@ -10,6 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from filecmp import cmp
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +195,8 @@ def first_prompt(
 def _asked_again(model: str, path: Path, answers: Answers, layout: Layout) -> tuple[str, ...]:
     """Questions of an answer file that `answers.redo` wants asked once more; once only."""
     made = Made.read(layout.made_record(model))
-    if made and REDONE in made.settings and made.size == path.stat().st_size:
+    file = layout.made(model)
+    if made and REDONE in made.settings and file.exists() and cmp(file, path, shallow=False):
         return ()  # they are published, not only made
     if model in answers.redo:
         return tuple(read_answers(path).answers)
