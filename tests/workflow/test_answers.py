@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkpoints import SERVE, adapter, aged, checkpoint, weights
+from tests.checkpoints import SERVE, TEMPLATE, adapter, aged, checkpoint, weights
 from tests.synthetic import read_lines, write_lines
 from tests.workflow.conftest import Campaign, copy_project, read_tsv
 
@@ -64,14 +64,30 @@ def test_from_checkpoints_to_the_leaderboard(line: Campaign) -> None:
     assert all(f",{step}" in curve for step in STEPS)
 
 
-def test_only_what_is_missing_is_made(line: Campaign) -> None:
+def test_of_25_checkpoints_only_what_is_missing_is_made(line: Campaign) -> None:
+    """Three whole ones and 22 adapters, of which one is broken and one has answers of others."""
+    ckpt, answers = line.dir / "ckpt", line.settings["answers"]
+    for number in range(20):
+        adapter(ckpt / f"lora={number:02}", ckpt / "base")
+    weights(ckpt / "lora=07/adapter_model.safetensors", bytes_missing=3, tensor="x.lora_A.weight")
+    aged(ckpt / "lora=07")
+    shutil.copy(line.answers("mid-7b-chat"), line.answers("lora-08"))
+    names = {"tiny-{run}-step{step}": "ckpt/{run}/step_{step}", "lora-{name}": "ckpt/lora={name}"}
+    line.configure(answers=answers | {"models": names})
+    assert sorted(map(len, batches(line).values())) == [3, 10, 10]
+    assert sorted(map(len, batches(line, word="batch").values())) == [5, 10, 10]
     line.run()
-    checkpoint(line.dir / "ckpt/run1/step_4000", seed=4000)
+    assert len(line.models()) == 25 and "lora-07" not in line.models()
+    assert sorted(servers(line)) == [1, 1, 3]
+    assert line.planned() == {}
+    checkpoint(ckpt / "run1/step_4000", seed=4000)  # added
     new = {"tiny-run1-step4000"}
+    os.utime(ckpt / "run1/step_1000/model.safetensors")  # touched: an answer is kept
+    shutil.rmtree(ckpt / "run1/step_2000")  # gone: so are its answers
+    (line.dir / "template.jinja").write_text(TEMPLATE + " ")
+    line.configure(answers=answers | {"models": names, "chat_template": "template.jinja"})
     assert list(batches(line).values()) == list(batches(line, word="batch").values()) == [new]
-    os.utime(line.dir / "ckpt/run1/step_1000/model.safetensors")  # touched: an answer is kept
-    shutil.rmtree(line.dir / "ckpt/run1/step_2000")  # gone: so are its answers
-    assert list(batches(line).values()) == [new]
+    line.configure(answers=answers | {"models": names})
     line.answers("lora-one").unlink()
     jobs = line.planned()
     assert jobs["answer"] == 2 and jobs["replay"] == 1  # from the journal, without a server
