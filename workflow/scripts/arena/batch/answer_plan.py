@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from filecmp import cmp
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,6 @@ from arena.setup.answers import Answers, Writer
 from arena.setup.judge_command import command_of, script_of
 from arena.setup.settings import Settings
 from arena.support.errors import ConfigError, DataError, Unfinished
-from arena.support.files import read_text
 from arena.support.humanize import counted, listing
 
 CHARACTERS = 4  # of a token of English, about; for a warning only
@@ -70,12 +69,12 @@ class AnswerPlan(Plan):
             yield f"still being written, left for the next run: {listing(self.unfinished)}"
 
 
-def make_answer_plan(settings: Settings) -> AnswerPlan:
+def make_answer_plan(settings: Settings, questions: Sequence[Question]) -> AnswerPlan:
     """Plan the answers of the selected models, the baselines and the reference."""
     answers = settings.answers
     if answers is None:
         return AnswerPlan()
-    layout, questions = Layout(answers.root), read_questions(settings.questions)
+    layout = Layout(answers.root)
     names = dict.fromkeys([*settings.selected, *(name for name, _ in settings.opponents())])
     problems, unfinished, digests, redone = {}, [], {}, {}
     checkpoints: dict[str, Checkpoint] = {}
@@ -174,9 +173,8 @@ def _modified(answers: Answers, model: str) -> float:
 
 def _doubts(writer: Writer, found: Checkpoint, longest: int) -> list[str]:
     """What may spoil the answers. Raises DataError where none could be given."""
-    template = read_text(writer.chat_template) if writer.chat_template else None
-    most = most_tokens(writer.sampling)
-    return doubts_of(found, template, most, longest, system_prompt=writer.system_prompt)
+    most, system = most_tokens(writer.sampling), writer.system_prompt
+    return doubts_of(found, writer.template, most, longest, system_prompt=system)
 
 
 def first_prompt(
@@ -186,9 +184,9 @@ def first_prompt(
     first, shown = read_questions(questions)[0], defaultdict[str, list[str]](list)
     for model, found in plan.checkpoints.items():
         writer = answers.writers[model]
-        template = read_text(writer.chat_template) if writer.chat_template else found.template
         asked = asked_messages(first.prompt, writer.system_prompt)
-        shown[render(template or "", asked, found.tokens)].append(model)
+        template = writer.template or found.template or ""
+        shown[render(template, asked, found.tokens)].append(model)
     return ((models, text) for text, models in shown.items())
 
 
@@ -283,17 +281,10 @@ def describe_answers(
     assert answers is not None
     number = len(read_questions(settings.questions))
     runs = servings(plan, models, answers) if batch in plan.batches else []
-    writers = {}
-    for model in models:
-        held = answer_settings(model, answers.writers[model], plan.digests[model])
-        writers[model] = {
-            "judge": held.judge,
-            "writer": held.writer,
-            "sampling": dict(held.sampling),
-            "system_prompt": held.system_prompt,
-            "end_think_token": held.end_think_token,
-            "toy": held.toy,
-        }
+    writers = {
+        model: asdict(answer_settings(model, answers.writers[model], plan.digests[model]))
+        for model in models
+    }
     return BatchPlan(
         batch=batch,
         models=tuple(models),

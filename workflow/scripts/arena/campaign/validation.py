@@ -45,7 +45,7 @@ def check_settings(settings: Settings) -> Report:
     hints = NameHints(settings.answers_dir, known, models)
     rows, foreign, gaps = list[Row](), list[str](), set[int]()
     problems, games = list[str](), dict[str, int]()
-    plan = make_answer_plan(settings)
+    plan = make_answer_plan(settings, asked)
     for model, role, needed in _opponents(asked, settings):
         if model in plan.models:
             rows.append(_row(model, None, len(needed), 0, role, ["its answers are made first"]))

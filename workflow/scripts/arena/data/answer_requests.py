@@ -7,7 +7,7 @@ and batch serve both. An answer is a game with index 0 and, where it is one, the
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -29,7 +29,11 @@ class AnswerSettings:
     system_prompt: str | None = None
     end_think_token: str | None = None
     toy: bool = False
-    ask_again: AskAgain = field(default_factory=AskAgain)
+
+    @property
+    def ask_again(self) -> AskAgain:
+        """Never: an answer is asked once."""
+        return AskAgain()
 
     @property
     def most_tokens(self) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 from arena.data.games import sampling_of
 from arena.data.weights import expand
-from arena.setup.settings import DEFAULTS, requested
+from arena.setup.settings import DEFAULTS, minutes_of, requested
 from arena.setup.upstream import Upstream, read_endpoints
 from arena.support.errors import ConfigError
 from arena.support.files import load_yaml, read_text
@@ -40,12 +40,16 @@ class Writer:
     end_think_token: str | None = None
     sampling: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def template(self) -> str | None:
+        """The text of `chat_template`."""
+        return read_text(self.chat_template) if self.chat_template else None
+
     def digest(self, weights: str) -> str:
         """Of all that determines the answers besides the questions. weights: digest of `path`."""
-        template = read_text(self.chat_template) if self.chat_template else None
         plain: list[Any] = [
             weights,
-            template,
+            self.template,
             self.system_prompt,
             self.end_think_token,
             self.sampling,
@@ -78,9 +82,7 @@ class Answers:
 
     def job_minutes(self, models: int, starts: int, attempt: int = 1) -> float:
         """Walltime that the job of so many models, of so many servers, asks for."""
-        walltime = self.walltime
-        asked = walltime["start_minutes"] * starts + walltime["minutes_per_model"] * models
-        return min(asked * attempt, walltime["max_minutes"])
+        return minutes_of(self.walltime, models, starts, attempt)
 
 
 def resolve_answers(
@@ -176,8 +178,8 @@ def _writer(
 ) -> Writer:
     block = upstream.block(name) if upstream else {}
 
-    def first(key: str, theirs: str | None = None) -> Any:
-        found = (ours.get(key), block.get(theirs or key), DEFAULTS.get(key))
+    def first(key: str) -> Any:
+        found = (ours.get(key), block.get(key), DEFAULTS.get(key))
         return next((value for value in found if value is not None), None)
 
     server: dict[str, Any] = {key: first(key) for key in _SERVER} | {

@@ -105,9 +105,7 @@ class Settings:
 
     def job_minutes(self, models: int, attempt: int = 1) -> float:
         """Walltime that the job of so many models asks for."""
-        walltime = self.walltime
-        asked = walltime["start_minutes"] + walltime["minutes_per_model"] * models
-        return min(asked * attempt, walltime["max_minutes"])
+        return minutes_of(self.walltime, models, 1, attempt)
 
     def judgment_params(self) -> dict[str, Any]:
         """What determines a judgment besides its input files; plain JSON for `GameSettings`."""
@@ -161,6 +159,12 @@ def requested(ours: Mapping[str, Any], *theirs: Mapping[str, Any]) -> dict[str, 
         "max_tokens": max_tokens,
         "sampling": sampling,
     }
+
+
+def minutes_of(walltime: Mapping[str, float], models: int, starts: int, attempt: int) -> float:
+    """Walltime of a job that starts so many servers; each attempt asks for more."""
+    asked = walltime["start_minutes"] * starts + walltime["minutes_per_model"] * models
+    return min(asked * attempt, walltime["max_minutes"])
 
 
 def job_notes(settings: Settings) -> list[str]:
