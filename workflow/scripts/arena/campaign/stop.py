@@ -47,7 +47,9 @@ def stop(layout: Layout, say: Say, *, jobs_only: bool = False) -> bool:
 
 def _jobs(layout: Layout) -> tuple[dict[str, str], str | None]:
     """Batches by the ids of their jobs. No two results folders share a batch's name."""
-    names = set(layout.batch_names())
+    root, stage = layout.root.absolute(), read_batches(layout.root.parent / "answers")
+    mine = [one for one in stage if root in map(Path.absolute, map(Path, one.plan.beside))]
+    names = {*layout.batch_names(), *(one.name for one in mine)}
     queue, problem = slurm.squeue(slurm.CANCEL_S) if names else (None, None)
     return {job.id: job.batch for job in queue or () if job.batch in names and job.batch}, problem
 

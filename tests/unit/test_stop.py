@@ -1,0 +1,29 @@
+"""Which Slurm jobs `stop.py` takes to be a campaign's."""
+
+from pathlib import Path
+
+import pytest
+from arena.campaign.stop import stop
+from arena.data.layout import Layout
+from arena.journals.records import BatchPlan, write_json
+from arena.support import slurm
+
+
+def test_jobs_of_both_stages_and_of_no_other_campaign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roots = {name: tmp_path / "bench" / name for name in ("judge", "other", "answers")}
+    plans = {"aaaa": ("judge", ()), "bbbb": ("other", ())}
+    plans |= {"cccc": ("answers", ("judge",)), "dddd": ("answers", ("other",))}
+    for batch, (root, beside) in plans.items():
+        plan = BatchPlan(batch, run="r", models=("m",), beside=tuple(str(roots[b]) for b in beside))
+        write_json(Layout(roots[root]).batch(batch), plan.to_json())
+    queue = [
+        slurm.Job(ident, "RUNNING", "n1", 1, 60, "None", "", batch)
+        for ident, batch in zip("1234", plans, strict=True)
+    ]
+    cancelled: list[str] = []
+    monkeypatch.setattr(slurm, "squeue", lambda *_: (queue, None))
+    monkeypatch.setattr(slurm, "cancel", lambda ids, *_: cancelled.extend(ids))
+    assert stop(Layout(roots["judge"]), print, jobs_only=True)
+    assert cancelled == ["1", "3"]
