@@ -21,6 +21,7 @@ from arena.campaign.campaign import Campaign
 from arena.campaign.status import StatusReader
 from arena.campaign.status_view import SORTS, chosen, screen
 from arena.data.layout import Layout
+from arena.support import slurm
 from arena.support.table import Style, cut, visible
 
 from tests.conftest import PROJECT
@@ -239,8 +240,9 @@ def test_watch_refreshes_in_place_and_gives_the_screen_back(root, columns):
     assert b"\x1b[?1049h" in seen.split(b"\x1b[H")[0]
 
 
-def test_where_rows_do_not_fit_the_most_active_stay(root):
-    """Unless another order is asked for."""
+def test_where_rows_do_not_fit_the_most_active_stay(root, monkeypatch):
+    """Unless another order is asked for. Slurm knows none of the older jobs any more."""
+    monkeypatch.setattr(slurm, "squeue", lambda: ([], None))
     write_journal(root, "c", [journal_line(0, 0)])
     write_batch(root, f"{RUN}-04", [f"z{number}" for number in range(30)])
     write_batch(root, f"{RUN}-05", ["zz"], attempt(0, 1, 5, None))
