@@ -70,7 +70,7 @@ def checked():
         found = validation.check_settings(SETTINGS)
         found.raise_blocking()
     for line in [
-        *found.answers.lines(dict.fromkeys(found.answers.models, found.questions)),
+        *found.answers.lines(found.answers.asked(found.questions)),
         *found.left_out(),
     ]:
         logger.warning(line)
@@ -107,10 +107,10 @@ def names_of_judged(wildcards):
     return [Path(file).stem for file in all_judgments(wildcards)]
 
 
-def other_settings(wildcards):
-    """A note for the tables: one table should be of one setting."""
+def notes_of_tables(wildcards):
+    """What part of the questions they are of; and one table should be of one setting."""
     settled = [name for name in names_of_judged(wildcards) if plan().batch_of(name) is None]
-    return made_otherwise(LAYOUT, settled, SETTINGS.digest)
+    return [*SETTINGS.pilot_note(), *made_otherwise(LAYOUT, settled, SETTINGS.digest)]
 
 
 def style_answers(wildcards):

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from arena.batch.made import Made
+from arena.batch.made import Made, link
 from arena.batch.plan import Plan
 from arena.data.answer_lines import asked_messages
 from arena.data.answer_requests import AnswerSettings
 from arena.data.answers import read_answers
 from arena.data.layout import Layout
-from arena.data.questions import Question, read_questions
+from arena.data.questions import PILOT, Question
 from arena.data.weights import (
     Checkpoint,
     allowed_rank,
@@ -39,6 +39,10 @@ from arena.support.humanize import counted, listing
 
 CHARACTERS = 4  # of a token of English, about; for a warning only
 REDONE = "-redone"  # ends the digest of answers that were asked once more
+_OTHERWISE = (
+    "answered a pilot with other weights or settings than today's, so the other questions are not "
+    "asked: delete the answer file to have all of them answered"
+)
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,14 @@ class AnswerPlan(Plan):
 
     problems: model -> why its answers cannot be made. unfinished: checkpoints that are still being
     written, left for the next run. redone: model with an answer file -> questions asked once more.
+    completed: model whose answers were made for a pilot -> how many questions are left.
     """
 
     digests: Mapping[str, str] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
     unfinished: tuple[str, ...] = ()
     redone: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    completed: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     checkpoints: Mapping[str, Checkpoint] = field(default_factory=dict)
 
@@ -60,6 +66,11 @@ class AnswerPlan(Plan):
     def models(self) -> frozenset[str]:
         """Whose answers are made in this run."""
         return frozenset(self.digests)
+
+    def asked(self, questions: int) -> dict[str, int]:
+        """Questions that each is asked, of so many."""
+        fewer = {model: len(uids) for model, uids in self.redone.items()} | dict(self.completed)
+        return {model: fewer.get(model, questions) for model in self.digests}
 
     def lines(self, games: Mapping[str, int]) -> Iterator[str]:
         """A line a batch, for the terminal. games: questions of each model."""
@@ -78,9 +89,10 @@ def make_answer_plan(settings: Settings) -> AnswerPlan:
     answers = settings.answers
     if answers is None:
         return AnswerPlan()
-    layout, questions = Layout(answers.root), read_questions(settings.questions)
+    layout, questions = Layout(answers.root), settings.asked()
+    mark = settings.pilot.mark if settings.pilot else ""
     names = dict.fromkeys([*settings.selected, *(name for name, _ in settings.opponents())])
-    problems, unfinished, digests, redone = {}, [], {}, {}
+    problems, unfinished, digests, redone, completed = {}, [], {}, {}, {}
     checkpoints: dict[str, Checkpoint] = {}
     waiting: dict[tuple, list[str]] = defaultdict(list)
     doubts: dict[str, list[str]] = defaultdict(list)
@@ -93,7 +105,12 @@ def make_answer_plan(settings: Settings) -> AnswerPlan:
             continue
         path = Path(settings.answer(model))
         again = _asked_again(model, path, answers, layout) if path.exists() else ()
-        if path.exists() and not again:
+        pilot = None if again else made_for_pilot(layout, model, path)
+        only, before = again, ""
+        if pilot:
+            before = pilot.settings.partition(PILOT)[0]
+            only = _left(layout, answer_settings(model, writer, before), questions, path)
+        if path.exists() and not only:
             continue
         try:
             found = None
@@ -108,13 +125,19 @@ def make_answer_plan(settings: Settings) -> AnswerPlan:
         except DataError as error:
             problems[model] = str(error)
             continue
-        digests[model] = writer.digest(found.digest if found else "")
+        digest = writer.digest(found.digest if found else "")
         if again:
             redone[model] = again
-            digests[model] += REDONE
+            digest += REDONE
+        elif only and before.removesuffix(REDONE) != digest:
+            doubts[_OTHERWISE].append(model)
+            continue
+        elif only:
+            completed[model], digest = len(only), before
+        digests[model] = digest + mark
         if found:
             checkpoints[model] = found
-        if _holds(layout, answer_settings(model, writer, digests[model]), questions, again):
+        if _holds(layout, answer_settings(model, writer, digest), questions, only):
             complete.append(model)
         else:
             waiting[group].append(model)
@@ -133,6 +156,7 @@ def make_answer_plan(settings: Settings) -> AnswerPlan:
         problems=problems,
         unfinished=tuple(unfinished),
         redone=redone,
+        completed=completed,
         notes=tuple(notes),
         checkpoints=checkpoints,
     )
@@ -173,10 +197,10 @@ def _doubts(writer: Writer, found: Checkpoint, longest: int) -> list[str]:
 
 
 def first_prompt(
-    plan: AnswerPlan, answers: Answers, questions: Path
+    plan: AnswerPlan, answers: Answers, first: Question
 ) -> Iterator[tuple[list[str], str]]:
-    """The first question as models will see it: those that see it so, and the text."""
-    first, shown = read_questions(questions)[0], defaultdict[str, list[str]](list)
+    """A question as models will see it: those that see it so, and the text."""
+    shown = defaultdict[str, list[str]](list)
     for model, found in plan.checkpoints.items():
         writer = answers.writers[model]
         template = read_text(writer.chat_template) if writer.chat_template else found.template
@@ -188,7 +212,7 @@ def first_prompt(
 def _asked_again(model: str, path: Path, answers: Answers, layout: Layout) -> tuple[str, ...]:
     """Questions of an answer file that `answers.redo` wants asked once more; once only."""
     made = Made.read(layout.made_record(model))
-    if made is not None and made.settings.endswith(REDONE):
+    if made is not None and REDONE in made.settings:
         return ()
     if model in answers.redo:
         return tuple(read_answers(path).answers)
@@ -200,6 +224,35 @@ def _asked_again(model: str, path: Path, answers: Answers, layout: Layout) -> tu
         if ("empty" in answers.redo_states and answer.is_empty)
         or ("cut" in answers.redo_states and answer.finish_reason == "length")
     )
+
+
+def made_for_pilot(layout: Layout, model: str, path: Path) -> Made | None:
+    """The record of an answer file that is there and that we made for a pilot."""
+    for record in (layout.made_record(model), layout.replaced / f"{model}.json"):
+        made = Made.read(record)
+        if made and PILOT in made.settings and path.exists() and path.stat().st_size == made.size:
+            return made
+    return None
+
+
+def set_aside(layout: Layout, model: str, path: Path) -> None:
+    """Keep an answer file that is about to be replaced, and what tells that it is a pilot's: an
+    interrupted run leaves it where it is, and the record of the next one in the place of its own.
+    """
+    if pilot := made_for_pilot(layout, model, path):
+        pilot.write(layout.replaced / f"{model}.json")
+    link(path, layout.replaced / path.name)
+
+
+def _left(
+    layout: Layout, held: AnswerSettings, questions: Sequence[Question], path: Path
+) -> tuple[str, ...]:
+    """Questions without a line in an answer file, but for those that the server refused."""
+    journal, there = layout.journal(held.judge), read_answers(path).answers
+    records = read_records(journal) if journal.exists() else ()
+    refused = {record.digest for record in records if record.answer is None}
+    games = held.games(questions)
+    return tuple(game.uid for game in games if game.uid not in there and game.digest not in refused)
 
 
 def _holds(
@@ -275,11 +328,12 @@ def describe_answers(
     """All that a batch's job needs to know."""
     answers = settings.answers
     assert answers is not None
-    number = len(read_questions(settings.questions))
+    number = len(settings.asked())
     runs = servings(plan, models, answers) if batch in plan.batches else []
     writers = {}
     for model in models:
-        held = answer_settings(model, answers.writers[model], plan.digests[model])
+        digest = plan.digests[model].partition(PILOT)[0]
+        held = answer_settings(model, answers.writers[model], digest)
         writers[model] = {
             "judge": held.judge,
             "writer": held.writer,
@@ -299,6 +353,8 @@ def describe_answers(
             "writers": writers,
             "stop_doubtful": answers.stop_doubtful,
             "redone": {model: plan.redone[model] for model in models if model in plan.redone},
+            "completed": [model for model in models if model in plan.completed],
+            "pilot": settings.pilot_params,
         },
         judge=runs[0]["server"] if runs else {},
         servings=tuple(runs),
