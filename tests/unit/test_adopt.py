@@ -1,13 +1,14 @@
 """Judgments that others made: what is taken, what stays open, and what happens to the file."""
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 from arena.data.games import plan_games
 from arena.data.judgments import is_foreign
-from arena.data.questions import Question
+from arena.data.questions import Pilot, Question
 from arena.journals.adopt import adopt, adopt_all, move_aside, report_adoption
 from arena.journals.journal import NO_TOKENS, Journal, read_records
 from arena.journals.lock import Lock
@@ -249,6 +250,15 @@ def test_a_campaign_is_adopted_once(campaign):
     assert result.moved_to.parent == campaign.root / "adopted"
     assert result.moved_to.read_text() == before
     assert list(adopt_all(campaign)) == []
+
+
+def test_a_pilot_adopts_whole_files(campaign):
+    """What it leaves out would be asked once more later."""
+    judged(campaign, "q1", "q2", "q3")
+    other = {"baselines": {"hard": "base", "other": "n"}, "categories": frozenset({"other"})}
+    pilot = replace(campaign, pilot=Pilot(None, ["other"]), **other)
+    (result,) = adopt_all(pilot)
+    assert (result.taken.total(), result.open) == (6, 0)
 
 
 def test_a_dry_run_knows_the_journal_and_leaves_it_alone(campaign):

@@ -1,7 +1,9 @@
 """Both shapes of questions, and what is refused."""
 
+from collections import Counter
+
 import pytest
-from arena.data.questions import Question, read_questions
+from arena.data.questions import Pilot, Question, read_questions
 from arena.support.errors import DataError
 
 
@@ -52,3 +54,41 @@ def test_the_real_questions(shared_data):
     assert len(questions) == 500
     assert {question.category for question in questions} == {"arena-hard-v0.1"}
     assert questions[0].uid == "328c149ed45a41c0b9d6f14659e63599"
+
+
+BENCH = [Question(f"q{n:02d}", "abc"[n % 6 // 3 + (n % 6 == 5)], "?", n + 1) for n in range(60)]
+KNOWN = ["q44", "q45", "q53", "q56"]
+SHARES = {"a": 30, "b": 20, "c": 10}
+
+
+def uids(pilot: Pilot) -> list[str]:
+    return [question.uid for question in pilot.choose(BENCH)]
+
+
+def test_a_pilot_is_the_same_for_all_and_another_by_another_seed():
+    assert uids(Pilot(4, seed=42)) == KNOWN
+    assert uids(Pilot(4, seed=43)) != KNOWN
+    shuffled = Pilot(4, seed=42).choose(BENCH[::-1])
+    assert [question.uid for question in shuffled] == KNOWN[::-1]  # the order of the file
+
+
+@pytest.mark.parametrize("categories", [(), ("a",), ("a", "c")])
+def test_a_smaller_pilot_is_part_of_a_larger_one_and_categories_keep_their_share(categories):
+    sizes = {name: size for name, size in SHARES.items() if name in (categories or SHARES)}
+    total, before = sum(sizes.values()), set[str]()
+    for number in range(1, total + 1):
+        chosen = Pilot(number, categories, seed=7).choose(BENCH)
+        assert len(chosen) == number and before < {one.uid for one in chosen}
+        before = {one.uid for one in chosen}
+        counts = Counter(one.category for one in chosen)
+        assert set(counts) <= set(sizes)
+        for name, size in sizes.items():
+            assert abs(counts[name] - number * size / total) <= 1
+
+
+def test_a_pilot_without_a_number_is_all_of_its_categories(tmp_path):
+    assert Pilot(None, ["b"]).choose(BENCH) == [one for one in BENCH if one.category == "b"]
+    path = write(tmp_path, NEW + NEW.replace(b'"a"', b'"b"').replace(b"hard_prompt", b"c"))
+    assert [one.uid for one in read_questions(path, Pilot(None, ["c"]))] == ["b"]
+    with pytest.raises(DataError, match=r"question\.jsonl"):
+        read_questions(path, Pilot(None, ["gone"]))

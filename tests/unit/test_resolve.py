@@ -127,6 +127,10 @@ def test_models_from_a_file_a_list_and_globs(data: Path, project: Path) -> None:
         (demo(prompt_template="latin.txt"), "judge.prompt_template: latin.txt: not UTF-8 at byte"),
         (demo(system_prompt={"coding": "empty.txt"}), "judge.system_prompt: the questions have no"),
         ({"baseline": {"hard_prompts": "base"}}, "baseline: the questions have no category"),
+        (
+            {"categories": ["hard"]},
+            "categories: the questions have no category 'hard' (they have hard_prompt)",
+        ),
         (demo(sampling={"stream": True}), "judge.sampling.stream: this field is not a setting"),
         (demo(sampling={"extra_body": 5}), "judge.sampling.extra_body: must hold fields"),
     ],
@@ -379,3 +383,24 @@ def test_another_model_under_the_judges_name_judges_again(data: Path, project: P
     assert digest("j") == digest(None, "j")
     assert digest("j") != digest("org/j") != digest("org/other")
     assert digest("org/j", "j") == digest("j", "org/j", "org/j"), "order and number are no matter"
+
+
+def test_a_pilot_changes_which_games_are_played_and_no_game(data: Path, project: Path) -> None:
+    lines = (f'{{"uid": "{n}", "category": "{"ab"[n % 2]}", "prompt": "?"}}\n' for n in range(8))
+    (data / "data/b/question.jsonl").write_text("".join(lines))
+    baselines = {"baseline": {"a": "base", "b": "solo"}}
+    whole = settings(project, **baselines)
+    for all_of_it in ({"questions": 8}, {"questions": 9}, {"categories": ["b", "a"]}):
+        assert settings(project, **baselines, **all_of_it).digest == whole.digest
+    pilot = settings(project, **baselines, questions=4)
+    assert (pilot.requests_digest, pilot.models) == (whole.requests_digest, whole.models)
+    assert (
+        len({pilot.digest, whole.digest, settings(project, questions=3, **baselines).digest}) == 3
+    )
+    assert len(pilot.asked()) == 4 and pilot.baseline_models == ["base", "solo"]
+    one = settings(project, **baselines, categories="b")  # asks for no answers of base
+    assert one.opponents() == [("solo", "data/b/model_answer/solo.jsonl")]
+    assert [question.uid for question in one.asked()] == ["1", "3", "5", "7"]
+    assert whole.pilot_note() == [] and "4 of 8" in one.pilot_note()[0]
+    assert settings(project, **baselines, categories="b", seed=1).digest == one.digest
+    assert settings(project, **baselines, questions=4, seed=1).digest != pilot.digest

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,8 +26,8 @@ HERE = Path(__file__).parent
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two whole checkpoints, three adapters, and one whose weights are not all there."""
     folder = tmp_path_factory.mktemp("checkpoints")
-    python, tiny = ENV / "bin/python", ENV / "models/tiny"
-    subprocess.run([python, HERE / "make_checkpoints.py", tiny, folder], check=True)
+    base = shutil.copytree(ENV / "models/tiny", folder / "tiny")
+    subprocess.run([ENV / "bin/python", HERE / "make_checkpoints.py", base, folder], check=True)
     broken = folder / "lora-broken"
     broken.mkdir()
     for file in ("adapter_config.json", "adapter_model.safetensors"):

@@ -4,8 +4,7 @@ import shlex
 import time
 from dataclasses import replace
 
-from arena.batch.answer_plan import describe_answers, servings
-from arena.batch.made import link
+from arena.batch.answer_plan import describe_answers, servings, set_aside
 from arena.journals.records import BatchPlan
 
 from arena.campaign.stop import this_process
@@ -124,13 +123,11 @@ def answered_by(wildcards):
     if not batch:
         return {}
     layout, stale = Layout(ANSWERS.root), []
-    if wildcards.model in answers.redone:
+    if wildcards.model in answers.redone or wildcards.model in answers.completed:
         stale = [str(layout.stale(wildcards.model))]
         planning.mark(layout.stale(wildcards.model))
         if not workflow.dryrun:
-            link(
-                Path(SETTINGS.answer(wildcards.model)), layout.replaced / f"{wildcards.model}.jsonl"
-            )
+            set_aside(layout, wildcards.model, Path(SETTINGS.answer(wildcards.model)))
     return {"played": ended_by(ANSWERS.root, batch), "stale": stale}
 
 

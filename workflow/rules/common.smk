@@ -107,10 +107,10 @@ def names_of_judged(wildcards):
     return [Path(file).stem for file in all_judgments(wildcards)]
 
 
-def other_settings(wildcards):
-    """A note for the tables: one table should be of one setting."""
+def notes_of_tables(wildcards):
+    """What part of the questions they are of; and one table should be of one setting."""
     settled = [name for name in names_of_judged(wildcards) if plan().batch_of(name) is None]
-    return made_otherwise(LAYOUT, settled, SETTINGS.digest)
+    return [*SETTINGS.pilot_note(), *made_otherwise(LAYOUT, settled, SETTINGS.digest)]
 
 
 def style_answers(wildcards):

@@ -23,7 +23,7 @@ SCREEN = screen()
 def show_plan(made, games):
     """The batches; and in a run, what becomes of them."""
     answers = checked().answers if made.models else AnswerPlan()
-    asked = dict.fromkeys(answers.models, checked().questions if made.models else 0)
+    asked = answers.asked(checked().questions) if made.models else {}
     lines = (*answers.lines(asked), *made.lines(games))
     layouts = dict.fromkeys(made.batches, LAYOUT)
     layouts |= {batch: Layout(ANSWERS.root) for batch in answers.batches}

@@ -39,7 +39,7 @@ rule show_result:
         "../envs/arena.yaml"
     params:
         models=names_of_judged,
-        notes=other_settings,
+        notes=notes_of_tables,
         places=PLACES,
         options=SETTINGS.leaderboard | READING,
     script:

@@ -35,7 +35,7 @@ except ArenaError as error:  # found after the table, or it cut the checking sho
 report.write(layout)
 print(report.table(), flush=True)
 if settings.answers and report.answers.checkpoints:
-    for models, text in first_prompt(report.answers, settings.answers, settings.questions):
+    for models, text in first_prompt(report.answers, settings.answers, settings.asked()[0]):
         print(f"\n{listing(models)}: the first question, as the model sees it:\n{text}", flush=True)
 print(f"Details: {layout.validation_table}, {layout.validation}")
 if report.ok and found:

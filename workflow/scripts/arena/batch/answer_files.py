@@ -8,7 +8,7 @@ from arena.batch.models import Model, Serving
 from arena.data.answer_doubts import Doubt, Seen, doubts
 from arena.data.answer_requests import AnswerSettings, line_of
 from arena.data.layout import Layout
-from arena.data.questions import read_questions
+from arena.data.questions import line_uid, read_questions
 from arena.journals.journal import Journal
 from arena.journals.lock import Lock
 from arena.journals.records import BatchPlan
@@ -23,15 +23,17 @@ class AnswerFiles:
     def __init__(self, plan: BatchPlan, layout: Layout):
         self._plan, self._layout = plan, layout
         self._input = read_input(plan.questions)
-        self.questions = read_questions(plan.questions)
+        self.questions = read_questions(plan.questions, plan.pilot)
         self.settings = {
             name: AnswerSettings(**one) for name, one in plan.params["writers"].items()
         }
         self._looked: set[str] = set()
         self._redone: Mapping[str, Any] = plan.params.get("redone") or {}
+        self._completed = frozenset(plan.params.get("completed") or ())
 
     def digest(self, name: str) -> str:
-        return self.settings[name].writer
+        pilot = self._plan.pilot
+        return self.settings[name].writer + (pilot.mark if pilot else "")
 
     def is_made(self, name: str) -> bool:
         """Whether an earlier attempt of this run made the model's answers."""
@@ -42,6 +44,9 @@ class AnswerFiles:
         games = self.settings[name].games(self.questions)
         if again := self._redone.get(name):
             games = [game for game in games if game.uid in set(again)]
+        if name in self._completed:
+            there = self._kept(name)
+            games = [game for game in games if game.uid not in there]
         return Model(name, games, {"questions": self._input}, Lock(self._layout.journal(name)))
 
     def servings(self, models: Sequence[Model]) -> list[Serving]:
@@ -83,16 +88,20 @@ class AnswerFiles:
             for doubt in doubts(seen):
                 yield model.name, doubt, doubt.is_grave and bool(self._plan.params["stop_doubtful"])
 
+    def _kept(self, name: str) -> dict[str, dict[str, Any]]:
+        """Lines, by question, of the file that is replaced; what is asked now goes before them."""
+        if name not in self._completed and name not in self._redone:
+            return {}
+        old = iter_lines(self._layout.replaced / f"{name}.jsonl")
+        return {str(line_uid(line.obj)): line.obj for line in old if line.obj}
+
     def lines(self, model: Model) -> Iterator[dict[str, Any]]:
         """The lines of the answer file by question; a question that was refused has none."""
         assert model.journal is not None
         settings = self.settings[model.name]
         records = {game.uid: model.journal.records[game.digest] for game in model.games}
-        kept = {}
-        if model.name in self._redone:
-            old = iter_lines(self._layout.replaced / f"{model.name}.jsonl")
-            kept = {str(line.obj.get("uid")): line.obj for line in old if line.obj}
-        for question in sorted(self.questions, key=lambda one: one.uid):
+        kept, bench = self._kept(model.name), read_questions(self._plan.questions)
+        for question in sorted(bench, key=lambda one: one.uid):
             record = records.get(question.uid)
             if record is not None and record.answer is not None:
                 yield line_of(settings, question, record, model.name)

@@ -14,14 +14,14 @@ from filecmp import cmp
 from pathlib import Path
 from typing import Any
 
-from arena.batch.made import Made
+from arena.batch.made import Made, link
 from arena.batch.plan import Plan, named
 from arena.data.answer_lines import asked_messages
 from arena.data.answer_requests import AnswerSettings
 from arena.data.answers import read_answers
 from arena.data.games import most_tokens
 from arena.data.layout import Layout
-from arena.data.questions import Question, read_questions
+from arena.data.questions import PILOT, Question
 from arena.data.weights import (
     Checkpoint,
     allowed_rank,
@@ -40,6 +40,10 @@ from arena.support.humanize import counted, listing
 
 CHARACTERS = 4  # of a token of English, about; for a warning only
 REDONE = "-redone-"  # in the digest of answers that were asked once more
+_OTHERWISE = (
+    "answered a pilot with other weights or settings than today's, so the other questions are not "
+    "asked: delete the answer file to have all of them answered"
+)
 
 
 @dataclass(frozen=True)
@@ -48,14 +52,21 @@ class AnswerPlan(Plan):
 
     problems: model -> why its answers cannot be made. unfinished: checkpoints that are still being
     written, left for the next run. redone: model with an answer file -> questions asked once more.
+    completed: model whose answers were made for a pilot -> how many questions are left.
     """
 
     digests: Mapping[str, str] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
     unfinished: tuple[str, ...] = ()
     redone: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    completed: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     checkpoints: Mapping[str, Checkpoint] = field(default_factory=dict)
+
+    def asked(self, questions: int) -> dict[str, int]:
+        """Questions that each is asked, of so many."""
+        fewer = {model: len(uids) for model, uids in self.redone.items()} | dict(self.completed)
+        return {model: fewer.get(model, questions) for model in self.digests}
 
     def lines(self, games: Mapping[str, int]) -> Iterator[str]:
         """A line a batch, for the terminal. games: questions of each model."""
@@ -75,8 +86,9 @@ def make_answer_plan(settings: Settings, questions: Sequence[Question]) -> Answe
     if answers is None:
         return AnswerPlan()
     layout = Layout(answers.root)
+    mark = settings.pilot.mark if settings.pilot else ""
     names = dict.fromkeys([*settings.selected, *(name for name, _ in settings.opponents())])
-    problems, unfinished, digests, redone = {}, [], {}, {}
+    problems, unfinished, digests, redone, completed = {}, [], {}, {}, {}
     checkpoints: dict[str, Checkpoint] = {}
     waiting: dict[tuple, list[str]] = defaultdict(list)
     doubts: dict[str, list[str]] = defaultdict(list)
@@ -90,11 +102,17 @@ def make_answer_plan(settings: Settings, questions: Sequence[Question]) -> Answe
             continue
         path = Path(settings.answer(model))
         again: tuple[str, ...] = ()
-        if path.exists() and path.parent != (answers.folder or settings.answers_dir):
-            if model in answers.redo:
-                notes.append(f"answers.redo: {path} is kept: it is not in {answers.folder}")
-            continue
-        if path.exists() and not (again := _asked_again(model, path, answers, layout)):
+        only, before = again, ""
+        if path.exists():
+            if path.parent != (answers.folder or settings.answers_dir):
+                if model in answers.redo:
+                    notes.append(f"answers.redo: {path} is kept: it is not in {answers.folder}")
+                continue
+            only = again = _asked_again(model, path, answers, layout)
+            if not again and (pilot := made_for_pilot(layout, model, path)):
+                before = pilot.settings.partition(PILOT)[0]
+                only = _left(layout, answer_settings(model, writer, before), questions, path)
+        if path.exists() and not only:
             continue
         try:
             found = None
@@ -109,14 +127,20 @@ def make_answer_plan(settings: Settings, questions: Sequence[Question]) -> Answe
         except DataError as error:
             problems[model] = str(error)
             continue
-        digests[model] = writer.digest(found.digest if found else "")
+        digest = writer.digest(found.digest if found else "")
         if again:
             redone[model] = again
             old = hashlib.sha256(path.read_bytes()).hexdigest()
-            digests[model] += REDONE + old[:8]  # once an old file: a third one is asked again
+            digest += REDONE + old[:8]  # once an old file: a third one is asked again
+        elif only and before.partition(REDONE)[0] != digest:
+            doubts[_OTHERWISE].append(model)
+            continue
+        elif only:
+            completed[model], digest = len(only), before
+        digests[model] = digest + mark
         if found:
             checkpoints[model] = found
-        if _holds(layout, answer_settings(model, writer, digests[model]), questions, again):
+        if _holds(layout, answer_settings(model, writer, digest), questions, only):
             complete.append(model)
         else:
             waiting[group].append(model)
@@ -136,6 +160,7 @@ def make_answer_plan(settings: Settings, questions: Sequence[Question]) -> Answe
         problems=problems,
         unfinished=tuple(unfinished),
         redone=redone,
+        completed=completed,
         notes=tuple(notes),
         checkpoints=checkpoints,
     )
@@ -178,10 +203,10 @@ def _doubts(writer: Writer, found: Checkpoint, longest: int) -> list[str]:
 
 
 def first_prompt(
-    plan: AnswerPlan, answers: Answers, questions: Path
+    plan: AnswerPlan, answers: Answers, first: Question
 ) -> Iterator[tuple[list[str], str]]:
-    """The first question as models will see it: those that see it so, and the text."""
-    first, shown = read_questions(questions)[0], defaultdict[str, list[str]](list)
+    """A question as models will see it: those that see it so, and the text."""
+    shown = defaultdict[str, list[str]](list)
     for model, found in plan.checkpoints.items():
         writer = answers.writers[model]
         asked = asked_messages(first.prompt, writer.system_prompt)
@@ -206,6 +231,35 @@ def _asked_again(model: str, path: Path, answers: Answers, layout: Layout) -> tu
         if ("empty" in answers.redo_states and answer.is_empty)
         or ("cut" in answers.redo_states and answer.finish_reason == "length")
     )
+
+
+def made_for_pilot(layout: Layout, model: str, path: Path) -> Made | None:
+    """The record of an answer file that is there and that we made for a pilot."""
+    for record in (layout.made_record(model), layout.replaced / f"{model}.json"):
+        made = Made.read(record)
+        if made and PILOT in made.settings and path.exists() and path.stat().st_size == made.size:
+            return made
+    return None
+
+
+def set_aside(layout: Layout, model: str, path: Path) -> None:
+    """Keep an answer file that is about to be replaced, and what tells that it is a pilot's: an
+    interrupted run leaves it where it is, and the record of the next one in the place of its own.
+    """
+    if pilot := made_for_pilot(layout, model, path):
+        pilot.write(layout.replaced / f"{model}.json")
+    link(path, layout.replaced / path.name)
+
+
+def _left(
+    layout: Layout, held: AnswerSettings, questions: Sequence[Question], path: Path
+) -> tuple[str, ...]:
+    """Questions without a line in an answer file, but for those that the server refused."""
+    journal, there = layout.journal(held.judge), read_answers(path).answers
+    records = read_records(journal) if journal.exists() else ()
+    refused = {record.digest for record in records if record.answer is None}
+    games = held.games(questions)
+    return tuple(game.uid for game in games if game.uid not in there and game.digest not in refused)
 
 
 def _holds(
@@ -279,12 +333,12 @@ def describe_answers(
     """All that a batch's job needs to know. run: as of `arena.batch.plan.describe`."""
     answers = settings.answers
     assert answers is not None
-    number = len(read_questions(settings.questions))
+    number = len(settings.asked())
     runs = servings(plan, models, answers) if batch in plan.batches else []
-    writers = {
-        model: asdict(answer_settings(model, answers.writers[model], plan.digests[model]))
-        for model in models
-    }
+    writers = {}
+    for model in models:
+        digest = plan.digests[model].partition(PILOT)[0]
+        writers[model] = asdict(answer_settings(model, answers.writers[model], digest))
     return BatchPlan(
         batch=batch,
         models=tuple(models),
@@ -295,6 +349,8 @@ def describe_answers(
             "writers": writers,
             "stop_doubtful": answers.stop_doubtful,
             "redone": {model: plan.redone[model] for model in models if model in plan.redone},
+            "completed": [model for model in models if model in plan.completed],
+            "pilot": settings.pilot_params,
         },
         judge=runs[0]["server"] if runs else {},
         servings=tuple(runs),

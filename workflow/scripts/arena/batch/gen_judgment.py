@@ -80,8 +80,8 @@ class Batch:
                 told = f"{name}: left out: {error}"
                 self.standing.give_up(name, StopKind.DATA, str(error), told=told)
                 continue
-            questions = len(self.files.questions)
-            if skipped := questions - len({game.uid for game in model.games}):
+            questions = len(self.files.questions) if kind is Files else 0
+            if questions and (skipped := questions - len({game.uid for game in model.games})):
                 text = f"{name}: {skipped} of {questions} questions left out: an answer is missing"
                 self.report.tell(text)
             self.standing.games[name] = ModelStatus(len(model.games))

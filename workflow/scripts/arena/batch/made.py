@@ -153,6 +153,7 @@ def link(source: Path, target: Path) -> None:
     except OSError:
         shutil.copyfile(source, temporary)
     temporary.replace(target)
+    temporary.unlink(missing_ok=True)  # two names of one file: replacing leaves both
 
 
 def check_owner(judgments: Path, root: Path) -> None:
@@ -188,5 +189,5 @@ def made_otherwise(layout: Layout, models: Iterable[str], settings: str) -> list
     """A note on models whose judgments were made with other settings; [] where there are none."""
     records = {model: Made.read(layout.made_record(model)) for model in models}
     others = [model for model, made in records.items() if made and made.settings != settings]
-    told = "judged with other settings (temperature, prompts, judge) than those of today: "
+    told = "judged with other settings (temperature, prompts, judge, pilot) than today's: "
     return [told + listing(others, most=10)] if others else []

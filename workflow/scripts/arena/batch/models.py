@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from arena.batch.made import Digests, Input, read_input, stat_of, whole
@@ -44,7 +45,7 @@ class Files:
         """DataError where a file that all models need cannot be read."""
         self._plan, self._layout, self._digests = plan, layout, Digests()
         self.settings = GameSettings.from_dict(plan.params)
-        self.questions, asked = _read(plan.questions, read_questions)
+        self.questions, asked = _read(plan.questions, partial(read_questions, pilot=plan.pilot))
         read = {name: _read(path, read_answers) for name, path in plan.opponents.items()}
         self._opponents = {name: file.answers for name, (file, _) in read.items()}
         self._shared = {f"opponent {name}": found for name, (_, found) in read.items()}

@@ -9,9 +9,12 @@ from typing import Any
 
 from arena.batch.made import Digests, whole
 from arena.data.layout import Layout
+from arena.data.questions import line_uid
 from arena.journals.records import Batch, read_json
 from arena.setup.settings import Settings
 from arena.support.coerce import count_of, dict_of, list_of, text_of
+from arena.support.errors import DataError
+from arena.support.jsonl import iter_lines
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,16 @@ class Campaign:
         planned = (batch.since or 0) if batch else 0
         return 0 < _modified(judgment) >= max(planned, *map(_modified, roles.values()))
 
+    @cached_property
+    def pilot(self) -> frozenset[str] | None:
+        """The questions of a pilot; None where all are asked."""
+        with suppress(DataError):
+            if self.settings and self.settings.pilot:
+                return frozenset(question.uid for question in self.settings.asked())
+        return None
+
     def answers_of(self, model: str, checked: Mapping[str, Mapping]) -> Answers:
-        """checked: see `read_validation`; the lines of a model that is not there are counted."""
+        """checked: see `validation`; the lines of a model that is not there are counted."""
         row = checked.get(model)
         if row and not self._has_changed(model, row):
             state, reason = text_of(row.get("state")) or "", text_of(row.get("reason")) or ""
@@ -69,8 +80,26 @@ class Campaign:
             return Answers(model, count_of(row.get("answers")), questions, state, reason)
         if not (known := self.settings):
             return Answers(model, None, None)
-        answered = count_lines(known.answer(model)) or 0
-        return Answers(model, answered, count_lines(known.questions))
+        path = known.answer(model)
+        if self.pilot is None:
+            return Answers(model, count_lines(path) or 0, count_lines(known.questions))
+        answered = set[str | None]()
+        with suppress(DataError):
+            lines = iter_lines(path) if Path(path).is_file() else ()
+            answered.update(line_uid(line.obj) for line in lines if line.obj)
+        return Answers(model, len(answered & self.pilot), len(self.pilot))
+
+    def validation(self) -> dict[str, Mapping[str, Any]]:
+        """Rows of validation.json by model; {} before the first, and where other questions than
+        today's were asked.
+        """
+        plain, known = read_json(self.layout.validation) or {}, self.settings
+        asked = count_lines(known.questions) if known else None
+        asked = asked if self.pilot is None else len(self.pilot)
+        if asked and plain.get("questions", asked) != asked:
+            return {}
+        rows = map(dict_of, list_of(plain.get("models")))
+        return {model: row for row in rows if (model := text_of(row.get("model")))}
 
     def _has_changed(self, model: str, row: Mapping) -> bool:
         """Whether answers have come, gone or changed, or judgments of others gone, since the
@@ -105,12 +134,6 @@ class Campaign:
 def is_results(folder: Path) -> bool:
     """Whether a campaign wrote it: `<results_dir>/<bench>/<judge>`."""
     return any((folder / name).is_dir() for name in ("batches", "games", "logs"))
-
-
-def read_validation(layout: Layout) -> dict[str, Mapping[str, Any]]:
-    """Rows of validation.json by model; {} before the first validation."""
-    rows = list_of((read_json(layout.validation) or {}).get("models"))
-    return {model: row for row in map(dict_of, rows) if (model := text_of(row.get("model")))}
 
 
 def count_lines(path: str | Path) -> int | None:

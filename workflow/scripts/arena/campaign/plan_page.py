@@ -15,6 +15,7 @@ def plan_text(answers: Sequence[BatchPlan], plans: Sequence[BatchPlan], settings
     toy = " - a toy, its verdicts mean nothing" * settings.toy
     lines = [
         f"bench      {settings.bench}",
+        *(f"questions  {note}" for note in settings.pilot_note()),
         f"baseline   {', '.join(settings.baseline_models)}",
         f"judge      {judge['name']} (server: {judge['server']}){toy}",
         f"sampling   {', '.join(f'{key} {value}' for key, value in sampling.items())}",

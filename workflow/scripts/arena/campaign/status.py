@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from arena.campaign.campaign import Answers, Campaign, count_lines, read_validation
+from arena.campaign.campaign import Answers, Campaign, count_lines
 from arena.campaign.jobs import ALIVE, JobRow, Slurm, job_rows
 from arena.data.layout import Layout
 from arena.journals.progress import Line, Progress, Tally
@@ -183,7 +183,7 @@ class StatusReader:
         now = time.time() if now is None else now
         layout, known = self.campaign.layout, self.campaign.settings
         batches = [batch for batch in read_batches(layout.root) if not batch.is_replay]
-        checked = read_validation(layout)
+        checked = self.campaign.validation()
         jobs, problem = job_rows(batches, self._slurm, now)
         models = known.models if known else _names(layout, checked, jobs)
         baselines = known.baseline_models if known else []
@@ -223,11 +223,17 @@ class StatusReader:
         model, known = answers.model, self.campaign.settings
         path = self.campaign.layout.journal(model)
         journal = self._journals.setdefault(model, Progress(path)).update()
-        tally = Tally(journal.lines, _of_these_requests([job.batch for job in jobs]))
+        pilot, asked_so = self.campaign.pilot, _of_these_requests([job.batch for job in jobs])
+        tally = Tally(
+            journal.lines,
+            asked_so if pilot is None else lambda line: line.uid in pilot and asked_so(line),
+        )
         job = jobs[-1] if jobs else None
         batch, said = job.batch if job else None, _said(job, model)
-        games = int(batch.plan.games.get(model) or 0) if batch else 0
-        games = games or (said.games if said else 0) or 2 * (answers.answered or 0)
+        games = 0
+        if batch and (not known or batch.plan.params.get("pilot") == known.pilot_params):
+            games = int(batch.plan.games.get(model) or 0) or (said.games if said else 0)
+        games = games or 2 * (answers.answered or 0)
         played, judged, states = tally.played, tally.questions, tally.states
         if known and not journal.lines and (lines := count_lines(known.judgment(model))):
             judged, played, games = lines, 2 * lines, 2 * lines  # elsewhere, or its journal is away

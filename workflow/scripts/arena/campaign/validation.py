@@ -31,16 +31,17 @@ def check_settings(settings: Settings) -> Report:
     cannot be used, and ConfigError where a category has no baseline.
     """
     check_owner(settings.judgments_dir, settings.root)
-    asked, layout = read_questions(settings.questions), Layout(settings.root)
+    bench, layout = read_questions(settings.questions), Layout(settings.root)
+    asked = settings.asked()
     reference, models = settings.judge["reference"], settings.selected
-    for question in asked:
+    for question in bench:
         if question.category in _RESERVED:
             text = f"no category can be called {question.category!r}"
             where = f"{settings.questions}:{question.line}"
             raise DataError(f"{where}: {text}: that is the name of all of them together")
     for name in (*models, *(name for name, _ in settings.opponents())):
         check_model_name(name)
-    files = FactsMemory(layout.answers_memory, asked)
+    files = FactsMemory(layout.answers_memory, asked, bench)
     known = settings.upstream.api_config if settings.upstream else ()
     hints = NameHints(settings.answers_dir, known, models)
     rows, foreign, gaps = list[Row](), list[str](), set[int]()
@@ -65,6 +66,8 @@ def check_settings(settings: Settings) -> Report:
             row = replace(row, state="broken", reason=plan.problems[model])
         elif facts is None and model in plan.unfinished:
             row = replace(row, reason="its checkpoint is still being written")
+        elif model in plan.problems:
+            row = replace(row, reason="; ".join(filter(None, (row.reason, plan.problems[model]))))
         missing = () if model in plan.models else facts.missing if facts else range(len(asked))
         to_play = 2 * (len(asked) - len(gaps.union(missing)))
         if row.state in READY and not to_play:
@@ -97,7 +100,7 @@ def check_settings(settings: Settings) -> Report:
     files.save()
     dropped = [asked[position].uid for position in sorted(gaps)]
     notes = [f"{counted(len(gaps), 'question')} dropped for all models: {listing(dropped)}"]
-    notes = [*notes[: len(gaps)], *hints.notes(games)]
+    notes = [*settings.pilot_note(), *notes[: len(gaps)], *hints.notes(games)]
     notes += [*_alike([*models, *settings.baseline_models]), *job_notes(settings), *plan.notes]
     unselected = [model for model in settings.models if model not in models]
     notes += made_otherwise(layout, unselected, settings.digest)
@@ -160,7 +163,7 @@ def _model_row(
         state = "broken"
         remarks = [f"{path}: none of its {facts.strange} answers is to a question of this bench"]
     elif not facts.answers:
-        state, remarks = "no_answers", [f"no answers: {path} is empty"]
+        state, remarks = "no_answers", [f"no answers: {path} has none to these questions"]
     elif facts.missing:
         state = "incomplete"
         remarks.insert(0, f"{counted(len(facts.missing), 'question')} without an answer: skipped")

@@ -7,7 +7,6 @@ from arena.data.answers import read_answers
 from arena.data.games import Game, GameSettings, plan_games
 from arena.data.layout import Layout
 from arena.data.lengths import CHAT_TOKENS, lengths_for
-from arena.data.questions import read_questions
 from arena.journals.journal import Replayed, read_records
 from arena.journals.replay import open_games, reparse
 from arena.setup.settings import Settings
@@ -27,7 +26,7 @@ class PromptCounter:
     def __init__(self, settings: Settings, limit: int | None):
         self._settings, self._layout = settings, Layout(settings.root)
         self._params = GameSettings.from_dict(settings.judgment_params())
-        self._questions = read_questions(settings.questions)
+        self._questions = settings.asked()
         self._opponents = {name: read_answers(path).answers for name, path in settings.opponents()}
         self._lengths = lengths_for(settings.judge["path"])
         self.name, self._factor = self._lengths.name, 1.0

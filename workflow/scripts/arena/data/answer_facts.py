@@ -42,7 +42,11 @@ class Facts:
     other_model: str | None
 
 
-def facts_of(file: AnswerFile, questions: Sequence[Question]) -> Facts:
+def facts_of(
+    file: AnswerFile, questions: Sequence[Question], bench: Sequence[Question] = ()
+) -> Facts:
+    """bench: all questions, where only some are asked."""
+    known = {question.uid for question in (*questions, *bench)}
     answers = [file.answers.get(question.uid) for question in questions]
     there = [answer for answer in answers if answer is not None]
     first = next(iter(file.unreadable), None)
@@ -53,7 +57,7 @@ def facts_of(file: AnswerFile, questions: Sequence[Question]) -> Facts:
         empty=sum(answer.is_empty for answer in there),
         cut=count_cut(there),
         unreadable=len(file.unreadable),
-        strange=len(file.answers) - len(there),
+        strange=len(file.answers.keys() - known),
         first_unreadable=(first.number, str(first.error)) if first else None,
         other_model=file.other_model,
     )
@@ -89,11 +93,13 @@ class FactsMemory:
     Facts belong to the questions they were counted against: others, and all files are read anew.
     """
 
-    def __init__(self, path: Path, questions: Sequence[Question]) -> None:
+    def __init__(
+        self, path: Path, questions: Sequence[Question], bench: Sequence[Question] = ()
+    ) -> None:
         self.path = path
         self.read = 0  # answer files read, not remembered
-        self._questions = questions
-        uids = "\0".join(question.uid for question in questions)
+        self._questions, self._bench = questions, bench
+        uids = "\0".join(question.uid for question in (*questions, *bench))
         self._key = f"{_VERSION}:{hashlib.sha256(uids.encode()).hexdigest()[:16]}"
         self._files: dict[str, tuple[int, int, int, Facts]] = {}
         # What cannot be read is made anew, at the price of reading once.
@@ -112,7 +118,7 @@ class FactsMemory:
         # The state from before reading: a file that grew meanwhile is read again next time.
         state = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
         if path not in self._files or self._files[path][:3] != state:
-            self._files[path] = (*state, facts_of(read_answers(path), self._questions))
+            self._files[path] = (*state, facts_of(read_answers(path), self._questions, self._bench))
             self.read += 1
         return self._files[path][3]
 

@@ -19,7 +19,7 @@ class Layout:
     answers_memory: what is known of answer files, by size and time; digests: SHA-256 of input
     files, by path and state; both may be deleted at any time. adopted: judgment files of others,
     moved aside once their games were taken in; reopened: ours, of which games are asked again;
-    replaced: answer files of which answers were asked once more.
+    replaced: answer files of which answers were asked once more, or which a pilot began.
     """
 
     def __init__(self, root: Path) -> None:

@@ -8,7 +8,7 @@ the game as it would be asked today, with 0 attempts, so that it counts as playe
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -112,6 +112,8 @@ def adopt_all(campaign: Settings, *, dry_run: bool = False) -> Iterator[Adopted 
     files = {one: path for one, path in files.items() if is_foreign(path, layout.journal(one))}
     if not files:
         return
+    # Whole files, also where a pilot asks for less: what is judged is asked no more.
+    campaign = replace(campaign, pilot=None, categories=frozenset())
     settings = GameSettings.from_dict(campaign.judgment_params())
     questions = read_questions(campaign.questions)
     categories = {question.uid: question.category for question in questions}

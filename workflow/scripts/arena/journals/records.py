@@ -27,6 +27,7 @@ from typing import Any, TypeVar, get_type_hints
 import psutil
 
 from arena.data.layout import Layout
+from arena.data.questions import Pilot
 from arena.support import slurm
 from arena.support.coerce import count_of, dict_of, list_of, number_of, numbers_of, text_of
 from arena.support.jsonl import write_atomic
@@ -180,6 +181,12 @@ class BatchPlan:
         """Role -> path of all files that a model's judgments are made from."""
         others = {f"opponent {name}": path for name, path in self.opponents.items()}
         return {"answers": self.answers[model], "questions": self.questions, **others}
+
+    @property
+    def pilot(self) -> Pilot | None:
+        """The part of the questions that is asked; None: all."""
+        plain = self.params.get("pilot")
+        return Pilot(**plain) if plain else None
 
     @property
     def gpus(self) -> float:

@@ -4,12 +4,12 @@
 changes no digest and asks for no answers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from arena.data.prompts import ANY_CATEGORY, asks_for, check_template, own_prompts, read_prompt
-from arena.data.questions import read_questions
+from arena.data.questions import Pilot, Question, read_questions
 from arena.data.verdict import DEFAULT_PATTERNS
 from arena.setup.pattern_check import check_patterns
 from arena.support.errors import ArenaError, ConfigError
@@ -18,12 +18,29 @@ from arena.support.names import check_model_name, did_you_mean
 Entries = Mapping[str, Mapping[str, str]]  # category -> baseline, system_prompt; of the checkout
 
 
-def categories_of(questions: Path) -> set[str]:
-    """The categories asked for; none where the questions cannot be read, which validation tells."""
+def questions_of(path: Path) -> list[Question]:
+    """The questions; none where they cannot be read, which validation tells."""
     try:
-        return {question.category for question in read_questions(questions)}
+        return read_questions(path)
     except ArenaError:
-        return set()
+        return []
+
+
+def choose_pilot(
+    config: Mapping[str, Any], seed: int, bench: Sequence[Question]
+) -> tuple[Pilot | None, frozenset[str]]:
+    """The part of the bench that `questions` and `categories` ask for, None where that is all of
+    it; and its categories. ConfigError for a category that no question has.
+    """
+    number, named = config.get("questions"), config.get("categories") or ()
+    categories = sorted({named} if isinstance(named, str) else set(named))
+    known = {question.category for question in bench}
+    for category in categories if bench else ():
+        _check_category(category, known, "categories")
+    pilot = Pilot(number, categories, 0 if number is None else seed)
+    chosen = pilot.choose(bench)
+    whole = len(chosen) == len(bench)
+    return None if whole else pilot, frozenset(question.category for question in chosen)
 
 
 def choose_baselines(
@@ -103,12 +120,17 @@ def _by_category(
     """A value of the config by category; ConfigError for one that no question has."""
     by_category = {ANY_CATEGORY: given} if isinstance(given, str) and given else dict(given or {})
     for category in by_category if asked else ():
-        if category not in asked | {ANY_CATEGORY}:
-            raise ConfigError(
-                f"config: {key}: the questions have no category {category!r}"
-                f"{did_you_mean(category, asked)} (they have {', '.join(sorted(asked))})"
-            )
+        _check_category(category, asked | {ANY_CATEGORY}, key)
     return by_category
+
+
+def _check_category(category: str, known: set[str], key: str) -> None:
+    known_names = ", ".join(sorted(known - {ANY_CATEGORY}))
+    if category not in known:
+        raise ConfigError(
+            f"config: {key}: the questions have no category {category!r}"
+            f"{did_you_mean(category, known)} (they have {known_names})"
+        )
 
 
 def _merged(entries: Entries, key: str, ours: dict[str, str]) -> dict[str, str]:

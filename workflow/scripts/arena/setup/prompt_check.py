@@ -6,7 +6,6 @@ from operator import itemgetter
 from typing import Any
 
 from arena.data.prompts import of_category
-from arena.setup.by_category import categories_of
 from arena.setup.settings import Settings
 
 
@@ -32,7 +31,7 @@ def _differences(
     settings: Settings, entries: Mapping[str, Mapping[str, str]], theirs: Mapping[str, Any]
 ) -> Iterator[str]:
     prompts = settings.prompts
-    for category in sorted(categories_of(settings.questions)):
+    for category in sorted(settings.categories):
         if not (entry := of_category(entries, category)):
             yield f"system prompt of {category}: the checkout has none"
             continue

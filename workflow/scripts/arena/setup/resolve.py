@@ -14,7 +14,12 @@ from arena.data.games import GameSettings
 from arena.data.prompts import asks_for
 from arena.data.verdict import default_rule
 from arena.setup.answers import Answers, resolve_answers
-from arena.setup.by_category import categories_of, choose_baselines, choose_prompts
+from arena.setup.by_category import (
+    choose_baselines,
+    choose_pilot,
+    choose_prompts,
+    questions_of,
+)
 from arena.setup.judge_command import script_of
 from arena.setup.paths import at_home
 from arena.setup.settings import DEFAULTS, Settings, requested
@@ -53,7 +58,9 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
         results_dir /= "rehearsal"
         judgments_dir = str(results_dir / "model_judgment")
     questions = data_dir / bench / "question.jsonl"
-    asked = categories_of(questions)
+    found = questions_of(questions)
+    asked = {question.category for question in found}
+    pilot, categories = choose_pilot(config, config.get("seed", DEFAULTS["seed"]), found)
     baselines = choose_baselines(config.get("baseline"), entries, asked)
     prompts = choose_prompts(config["judge"], theirs, entries, asked, checkout, prompts_dir)
     if not asks_for(prompts["prompt_template"], "REFERENCE"):
@@ -91,6 +98,8 @@ def resolve(config: dict[str, Any], prompts_dir: Path) -> Settings:
         upstream=upstream,
         prompts=prompts,
         answers=answers,
+        pilot=pilot,
+        categories=categories,
         **_with_defaults(
             config, "batch_size", "retries", "seed", "missing_answers", "baseline_gaps"
         ),

@@ -7,11 +7,13 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from arena.data.prompts import of_category
+from arena.data.questions import Pilot, Question, read_questions
 from arena.setup.upstream import DEFAULT_EFFORT, THINKING, Upstream
 
 if TYPE_CHECKING:
@@ -75,6 +77,8 @@ class Settings:
     upstream: Upstream | None = field(repr=False, default=None)
     prompts: dict[str, Any] = field(repr=False, default_factory=dict)
     answers: "Answers | None" = None  # None: they are taken as they are
+    pilot: Pilot | None = None  # None: all questions are asked
+    categories: frozenset[str] = frozenset()  # of what is asked; none where nobody knows
 
     def answer(self, model: str) -> str:
         path = self.answers_dir / f"{model}.jsonl"
@@ -83,6 +87,19 @@ class Settings:
 
     def judgment(self, model: str) -> str:
         return str(self.judgments_dir / f"{model}.jsonl")
+
+    def asked(self) -> list[Question]:
+        """The questions that are asked. DataError."""
+        return read_questions(self.questions, self.pilot)
+
+    @property
+    def pilot_params(self) -> dict[str, Any] | None:
+        """The pilot as plain JSON, for `BatchPlan.params`."""
+        return asdict(self.pilot) if self.pilot else None
+
+    def pilot_note(self) -> list[str]:
+        """What every table of a pilot must say; [] where all questions are asked."""
+        return [self.pilot.text(read_questions(self.questions))] if self.pilot else []
 
     def opponents(self) -> list[tuple[str, str]]:
         """Baselines and the reference, each with its answer file."""
@@ -101,7 +118,9 @@ class Settings:
 
     @property
     def baseline_models(self) -> list[str]:
-        return sorted(set(self.baselines.values()))
+        """Of the categories that are asked."""
+        asked = {of_category(self.baselines, category) for category in self.categories}
+        return sorted(filter(None, asked)) or sorted(set(self.baselines.values()))
 
     def job_minutes(self, models: int, attempt: int = 1) -> float:
         """Walltime that the job of so many models asks for."""
@@ -121,6 +140,7 @@ class Settings:
             "toy": self.toy,
             **({"served_as": sorted(names)} if names else {}),
             **({"fold_system": True} if self.judge.get("fold_system") else {}),
+            **({"pilot": self.pilot_params} if self.pilot else {}),
         }
 
     @cached_property
@@ -130,8 +150,8 @@ class Settings:
 
     @property
     def requests_digest(self) -> str:
-        """Of what the judge's replies depend on: the rest only says how replies are read."""
-        reading = ("patterns", "ask_again")
+        """Of what the judge's replies depend on: not how they are read, nor which are asked for."""
+        reading = ("patterns", "ask_again", "pilot")
         return _digest({k: v for k, v in self.judgment_params().items() if k not in reading})
 
     def server_settings(self) -> dict[str, Any]:

@@ -1,0 +1,133 @@
+"""Answers that were made for a pilot are completed, and nothing else is touched."""
+
+from pathlib import Path
+
+import pytest
+from arena.batch.answer_files import AnswerFiles
+from arena.batch.answer_plan import describe_answers, make_answer_plan, set_aside
+from arena.batch.made import Made
+from arena.data.layout import Layout
+from arena.journals.journal import Journal, Outcome, record_of
+from arena.setup.resolve import resolve
+from arena.setup.settings import Settings
+
+from tests.synthetic import read_lines, write_lines
+
+NUMBER = 12
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    asked = [
+        {"uid": f"q{n:02d}", "category": "ab"[n % 2], "prompt": f"{n}?"} for n in range(NUMBER)
+    ]
+    (tmp_path / "data/b/model_answer").mkdir(parents=True)
+    write_lines(tmp_path / "data/b/question.jsonl", asked)
+    return tmp_path
+
+
+def settings(project: Path, temperature: float = 0.0, **config: object) -> Settings:
+    answers = {"server": "demo", "models": {"m": None}, "temperature": temperature}
+    judge = {"name": "j", "server": "demo"}
+    told = {"bench": "b", "models": ["m"], "baseline": "base", "answers": answers, "judge": judge}
+    return resolve(told | config, project / "config/prompts")
+
+
+def make(today: Settings, refused: tuple[str, ...] = ()) -> list[str]:
+    """What a run does; the questions that were asked."""
+    plan = make_answer_plan(today, today.asked())
+    if "m" not in plan.models:
+        return []
+    assert today.answers
+    layout, path = Layout(today.answers.root), Path(today.answer("m"))
+    if "m" in plan.completed or "m" in plan.redone:
+        set_aside(layout, "m", path)
+    (batch,) = {**plan.batches, **plan.replays}
+    files = AnswerFiles(describe_answers(batch, ("m",), plan, today, run="run", time=0.0), layout)
+    assert files.digest("m") == plan.digests["m"]  # as rule answer publishes it
+    model, asked = files.model("m"), []
+    with Journal(layout.journal("m"), {game.digest for game in model.games}) as model.journal:
+        for game in model.games:
+            if game.digest in model.journal.records:
+                continue
+            outcome = Outcome("ok", "answer", f"{today.answers.writers['m'].sampling}", "stop")
+            if game.uid in refused:
+                outcome = Outcome("too_long", reason="does not fit")
+            asked.append(game.uid)
+            model.journal.append(record_of(game, outcome, None, calls=1, again=0, seconds=1.0))
+        write_lines(path, list(files.lines(model)))
+        write_lines(layout.made("m"), list(files.lines(model)))
+    size = path.stat().st_size
+    Made(files.digest("m"), model.inputs, size, "run").write(layout.made_record("m"))
+    return asked
+
+
+def answered(today: Settings) -> list[str]:
+    return [line["uid"] for line in read_lines(Path(today.answer("m")))]
+
+
+def test_each_question_is_asked_once_whatever_the_pilots(bench: Path, project: Path) -> None:
+    of_a, of_b = settings(project, categories="a"), settings(project, categories="b")
+    whole = settings(project)
+    asked = make(of_a)
+    assert asked == [f"q{n:02d}" for n in range(0, NUMBER, 2)] and make(of_a) == []
+    few = settings(project, questions=4)
+    more = make(few)
+    assert set(more) == {one.uid for one in few.asked()} - set(asked)
+    assert set(answered(few)) == {*asked, *more}  # what was there stays
+    assert make(of_a) == make(few) == []
+    rest = make(whole)
+    assert sorted(asked + more + rest) == answered(whole) == [f"q{n:02d}" for n in range(NUMBER)]
+    assert [make(one) for one in (of_a, of_b, few, whole)] == [[]] * 4
+    assert len(answered(whole)) == NUMBER
+
+
+def test_a_refused_question_is_asked_no_more(bench: Path, project: Path) -> None:
+    pilot, whole = settings(project, questions=4), settings(project)
+    first = pilot.asked()[0].uid
+    make(pilot, refused=(first,))
+    assert not make_answer_plan(pilot, pilot.asked()).models and first not in answered(pilot)
+    assert len(make(whole)) == NUMBER - 4 and not make_answer_plan(whole, whole.asked()).models
+    assert len(answered(whole)) == NUMBER - 1
+
+
+def test_answers_of_other_settings_are_never_mixed(bench: Path, project: Path) -> None:
+    make(settings(project, questions=4))
+    other = settings(project, temperature=0.5)
+    assert make(other) == [] and len(answered(other)) == 4
+    (note,) = make_answer_plan(other, other.asked()).notes
+    assert note.startswith("m: ")
+    Path(other.answer("m")).unlink()
+    assert len(make(other)) == NUMBER
+
+
+def test_a_file_of_others_in_the_place_of_a_pilots_stays(bench: Path, project: Path) -> None:
+    pilot, whole = settings(project, questions=4), settings(project)
+    make(pilot)
+    write_lines(Path(pilot.answer("m")), read_lines(Path(pilot.answer("m")))[:3])
+    assert make(pilot) == make(whole) == []
+
+
+def test_a_run_that_did_not_publish_is_repeated_from_the_journal(
+    bench: Path, project: Path
+) -> None:
+    pilot, whole = settings(project, questions=4), settings(project)
+    make(pilot)
+    path = Path(pilot.answer("m"))
+    before = path.read_bytes()
+    assert len(make(whole)) == NUMBER - 4
+    path.unlink()
+    path.write_bytes(before)
+    plan = make_answer_plan(whole, whole.asked())
+    assert plan.replays and not plan.batches
+    assert make(whole) == [] and len(answered(whole)) == NUMBER
+
+
+def test_redone_for_a_pilot_and_then_completed(bench: Path, project: Path) -> None:
+    redo = {"answers": {"server": "demo", "models": {"m": None}, "temperature": 0.0, "redo": ["m"]}}
+    make(settings(project, questions=4))
+    pilot, whole = settings(project, questions=4, **redo), settings(project, **redo)
+    assert len(make(pilot)) == 4 and make(pilot) == []
+    assert len(make(whole)) == NUMBER - 4 and make(whole) == []
+    assert len(answered(whole)) == NUMBER
