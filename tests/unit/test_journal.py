@@ -51,7 +51,7 @@ def test_a_line_has_the_keys_of_formats_in_their_order(path):
 
 def test_a_line_is_in_the_file_before_the_next_one_is_played(path):
     with Journal(path) as journal, path.open() as file:
-        for digest in ("d1", "d2"):
+        for digest in map(str, range(120)):
             journal.append(record(digest))
             assert json.loads(file.read())["digest"] == digest
 
