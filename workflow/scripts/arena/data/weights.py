@@ -4,12 +4,8 @@ What vLLM refuses, ignores and reads from which file was looked up in vLLM 0.32
 (lora/peft_helper.py, lora/lora_model.py, config/model.py).
 """
 
-import hashlib
 import json
-import re
-import struct
 import time
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +14,10 @@ from typing import Any
 import msgspec
 
 from arena.data.chat_templates import render, turn_end
+from arena.data.weight_files import digest_of, read_header, read_json, read_text, weight_files
 from arena.support.coerce import count_of, dict_of, list_of, number_of, text_of
 from arena.support.errors import DataError, Unfinished
-from arena.support.humanize import count, counted, listing
+from arena.support.humanize import count, listing
 from arena.support.names import in_order
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the values of --max-lora-rank that vLLM accepts
@@ -32,15 +29,7 @@ _PLAIN_INITS = ("gaussian", "eva", "orthogonal", "mica", "lora_ga")
 # Spellings of the context length in config.json; the smallest counts.
 _CONTEXT = ["max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "seq_len"]
 _CONTEXT += ["model_max_length", "max_sequence_length", "max_seq_length"]
-# The digest is over the content of small files; for weights and _LARGE, over size and time.
-_SMALL = [f"{kind}config.json" for kind in ("", "adapter_", "generation_", "tokenizer_")]
-_SMALL += ["chat_template.jinja", "chat_template.json"]
-_SMALL += ["added_tokens.json", "special_tokens_map.json"]
-_LARGE = ("tokenizer.json", "tokenizer.model")
-_NO_WEIGHTS = ("training_args.bin", "optimizer.bin", "scheduler.bin")
-_INDEX = {"*.safetensors": "model.safetensors.index.json", "*.bin": "pytorch_model.bin.index.json"}
 _ADAPTER = ("adapter_model.safetensors", "adapter_model.bin")
-_LARGEST_HEADER = 100_000_000  # bytes; the limit of the safetensors library
 _TOKENS = [f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")]
 
 
@@ -102,15 +91,15 @@ def _full_checkpoint(folder: Path) -> Checkpoint:
             f"{folder}: it has neither config.json nor adapter_config.json; use a folder written "
             "by save_pretrained()"
         )
-    weights = _weight_files(folder)
+    weights = weight_files(folder)
     for file in weights:
-        _read_header(file)
-    tokenizer = _json(folder / "tokenizer_config.json", optional=True)
+        read_header(file)
+    tokenizer = read_json(folder / "tokenizer_config.json", optional=True)
     tokens = _special_tokens(folder, tokenizer)
     return Checkpoint(
         path=folder,
-        digest=_digest(folder, weights),
-        context=_context(_json(folder / "config.json"), tokenizer),
+        digest=digest_of(folder, weights),
+        context=_context(read_json(folder / "config.json"), tokenizer),
         template=_own_template(folder, tokenizer),
         tokens=tokens,
         stops=_stops(folder, tokenizer, tokens),
@@ -120,19 +109,19 @@ def _full_checkpoint(folder: Path) -> Checkpoint:
 def _adapter_checkpoint(
     folder: Path, given_base: str | Path | None, settled_s: float
 ) -> Checkpoint:
-    config = _json(file := folder / "adapter_config.json")
+    config = read_json(file := folder / "adapter_config.json")
     rank = _rank(file, config)
     weights = [folder / name for name in _ADAPTER if (folder / name).exists()][:1]
     if not weights:
         raise DataError(f"{folder}: no {' or '.join(_ADAPTER)}; save or copy the adapter again")
-    header = _read_header(weights[0])
+    header = read_header(weights[0])
     trained_on = text_of(config.get("base_model_name_or_path"))
     if not (given_base or trained_on):
         raise DataError(f"{file}: base_model_name_or_path is missing; set answers.base")
     path = Path(given_base or trained_on or "")
     key = "answers.base" if given_base else f"{file}: base_model_name_or_path"
     if not path.is_dir():
-        raise DataError(f"{key}: no such folder: {path}; set answers.base to the base model's")
+        raise DataError(f"{key}: no folder {path}; set answers.base to the base's folder")
     if (path / "adapter_config.json").exists():
         raise DataError(f"{key}: {path} is an adapter; merge it into its own base model first")
     base = read_checkpoint(path, settled_s=settled_s)
@@ -140,9 +129,9 @@ def _adapter_checkpoint(
     other = trained_on and Path(trained_on).name != path.name
     return Checkpoint(
         path=folder,
-        digest=_digest(folder, weights, base.digest),
+        digest=digest_of(folder, weights, base.digest),
         context=base.context,
-        template=_own_template(folder, _json(folder / "tokenizer_config.json", optional=True))
+        template=_own_template(folder, read_json(folder / "tokenizer_config.json", optional=True))
         or base.template,
         tokens=base.tokens,
         stops=base.stops,
@@ -184,60 +173,6 @@ def allowed_rank(ranks: Iterable[int]) -> int:
     return next(allowed for allowed in RANKS if allowed >= highest)
 
 
-def _weight_files(folder: Path) -> list[Path]:
-    """The files that vLLM would load; DataError where there are none or some are missing."""
-    for pattern, index in _INDEX.items():
-        if (folder / index).exists():
-            named = dict_of(_json(folder / index).get("weight_map")).values()
-            if not named or not all(map(text_of, named)):
-                raise DataError(f"{folder / index}: weight_map lists no files; save it again")
-            files = [folder / name for name in sorted(set(named))]
-            if missing := [file.name for file in files if not file.exists()]:
-                raise DataError(
-                    f"{folder / index}: {len(missing)} of {counted(len(files), 'shard')} missing: "
-                    f"{listing(missing)}; copy or save the checkpoint again"
-                )
-            return files
-        files = sorted(file for file in folder.glob(pattern) if file.name not in _NO_WEIGHTS)
-        if files:  # the index is written last: without one, saving may have been interrupted
-            of = re.search(r"-of-(\d+)\.", files[0].name)
-            if of and len(files) < int(of[1]):
-                raise DataError(f"{folder}: {len(files)} of {int(of[1])} shards; save it again")
-            return files
-    raise DataError(
-        f"{folder}: no weights (*.safetensors or *.bin); convert a sharded FSDP or DeepSpeed "
-        "checkpoint to Hugging Face's format first"
-    )
-
-
-def _read_header(file: Path) -> dict[str, Any]:
-    """The header of a safetensors file (tensor -> dtype, shape, data_offsets); {} of a .bin.
-
-    DataError where the file is truncated, as after a killed job, on a full disk or during a copy.
-    """
-    again = "copy or save the checkpoint again"
-    if not (size := file.stat().st_size):
-        raise DataError(f"{file}: the file is empty; {again}")
-    with file.open("rb") as stream:
-        start = stream.read(8)
-        if start == b"version ":
-            raise DataError(f"{file}: a Git LFS pointer, not the weights; run `git lfs pull`")
-        if file.suffix != ".safetensors":
-            if start.startswith(b"PK") and not zipfile.is_zipfile(file):
-                raise DataError(f"{file}: the file is truncated; {again}")
-            return {}
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        try:
-            header = json.loads(stream.read(length) if length <= _LARGEST_HEADER else b"")
-            tensors = {key: value for key, value in header.items() if key != "__metadata__"}
-            end = 8 + length + max((one["data_offsets"][1] for one in tensors.values()), default=0)
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
-            raise DataError(f"{file}: invalid safetensors header; {again}") from error
-    if size != end:
-        raise DataError(f"{file}: {size:,} bytes instead of {end:,} as in its header; {again}")
-    return tensors
-
-
 def _check_base(file: Path, header: dict[str, Any], base: Path) -> None:
     """DataError where vLLM does not support an adapter's tensors or they are for another base."""
     whole = [key for key in header if "lora_" not in key and not key.endswith(".base_layer.weight")]
@@ -246,7 +181,7 @@ def _check_base(file: Path, header: dict[str, Any], base: Path) -> None:
             f"{file}: vLLM does not support whole layers in an adapter ({listing(whole)}); merge "
             "the adapter into its base"
         )
-    config = _json(base / "config.json")
+    config = read_json(base / "config.json")
     hidden = dict_of(config.get("text_config") or config).get("hidden_size")
     # Image encoders have a q_proj of another size, so one match is enough.
     shapes = [one.get("shape") for key, one in header.items() if ".q_proj.lora_A." in key]
@@ -258,43 +193,12 @@ def _check_base(file: Path, header: dict[str, Any], base: Path) -> None:
         )
 
 
-def _digest(folder: Path, weights: list[Path], base: str = "") -> str:
-    """SHA-256 of all that an answer depends on; independent of the folder's path."""
-    facts: list[tuple[str, ...]] = [("base", base)]
-    small, large = ([f for n in names if (f := folder / n).exists()] for names in (_SMALL, _LARGE))
-    for file in [*weights, *large]:
-        stat = file.stat()
-        facts.append((file.name, str(stat.st_size), str(stat.st_mtime_ns)))
-    facts += [(file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in small]
-    return hashlib.sha256(json.dumps(sorted(facts)).encode()).hexdigest()
-
-
 def same_weights(checkpoints: Mapping[str, Checkpoint]) -> list[tuple[str, ...]]:
     """Groups of two or more names that have the same digest."""
     names: dict[str, list[str]] = {}
     for name in sorted(checkpoints, key=in_order):
         names.setdefault(checkpoints[name].digest, []).append(name)
     return [tuple(same) for same in names.values() if len(same) > 1]
-
-
-def _json(file: Path, *, optional: bool = False) -> dict[str, Any]:
-    """The JSON object in a file; {} where an optional file is missing."""
-    if optional and not file.exists():
-        return {}
-    try:
-        content = json.loads(_text(file))
-    except ValueError as error:
-        raise DataError(f"{file}: invalid JSON: {error}; copy or save it again") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{file}: must be a JSON object, not {type(content).__name__}")
-    return content
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file}: not UTF-8 at byte {error.start + 1}; save it again") from error
 
 
 def _context(config: dict[str, Any], tokenizer: dict[str, Any]) -> int | None:
@@ -321,7 +225,7 @@ def _context(config: dict[str, Any], tokenizer: dict[str, Any]) -> int | None:
 
 def _special_tokens(folder: Path, tokenizer: dict[str, Any]) -> dict[str, str]:
     """Special tokens by name; a token is a string or an object with `content`."""
-    written = _json(folder / "special_tokens_map.json", optional=True) | tokenizer
+    written = read_json(folder / "special_tokens_map.json", optional=True) | tokenizer
     texts = {key: dict_of(one).get("content", one) for key, one in written.items()}
     return {key: text for key in _TOKENS if (text := text_of(texts.get(key)))}
 
@@ -340,9 +244,9 @@ class _Tokenizer(msgspec.Struct):
 def _stops(folder: Path, tokenizer: dict[str, Any], tokens: dict[str, str]) -> tuple[str, ...]:
     """Texts of the tokens at which vLLM ends an answer: the eos of tokenizer and config."""
     if (file := folder / "generation_config.json").exists():
-        config = _json(file)
+        config = read_json(file)
     else:
-        config = _json(folder / "config.json")
+        config = read_json(folder / "config.json")
         config = dict_of(config.get("text_config")) | config
     ids = config.get("eos_token_id")
     texts: dict[int, str | None] = {}
@@ -362,8 +266,8 @@ def _stops(folder: Path, tokenizer: dict[str, Any], tokens: dict[str, str]) -> t
 
 def _own_template(folder: Path, tokenizer: dict[str, Any]) -> str | None:
     if (file := folder / "chat_template.jinja").exists():
-        return text_of(_text(file))
-    written = _json(folder / "chat_template.json", optional=True).get("chat_template")
+        return text_of(read_text(file))
+    written = read_json(folder / "chat_template.json", optional=True).get("chat_template")
     written = written or tokenizer.get("chat_template")
     if isinstance(written, list):  # the one without tools is `default`
         written = {dict_of(one).get("name"): dict_of(one).get("template") for one in written}
