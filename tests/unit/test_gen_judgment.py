@@ -19,17 +19,10 @@ from arena.batch.made import Made
 from arena.client.report import Report
 from arena.data.judgments import read_judgments
 from arena.data.layout import Layout
+from arena.journals.attempts import Attempt, read_attempts
 from arena.journals.journal import read_records
 from arena.journals.lock import Lock
-from arena.journals.records import (
-    Attempt,
-    BatchPlan,
-    RunStop,
-    Status,
-    Stop,
-    StopKind,
-    read_attempts,
-)
+from arena.journals.records import BatchPlan, RunStop, Status, Stop, StopKind
 from arena.support.errors import ArenaError, DataError, OpenGames
 from scripted import KEY, Call, completion, judge
 from test_games import PLAIN
