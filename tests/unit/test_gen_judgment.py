@@ -252,7 +252,7 @@ def test_other_patterns_read_the_stored_replies_anew(case):
         none = case.judged(server, patterns=["<<([AB<>=]+)>>"])[0]["games"][0]
     assert len(server.calls) == 10
     assert (none["score"], none["state"]) == (None, "unparsed")
-    assert none["reason"] == "no verdict by the patterns in use"
+    assert none["reason"] == "no verdict with the current patterns"
 
 
 @pytest.mark.parametrize(("times", "seeds"), [(0, set()), (1, {5})])
