@@ -16,8 +16,7 @@ from typing import Any
 
 from arena.batch.made import Made, link
 from arena.batch.plan import Plan, named
-from arena.data.answer_lines import asked_messages
-from arena.data.answer_requests import AnswerSettings
+from arena.data.answer_requests import AnswerSettings, asked_messages
 from arena.data.answers import read_answers
 from arena.data.chat_templates import render
 from arena.data.games import most_tokens
