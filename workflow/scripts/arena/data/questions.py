@@ -1,4 +1,4 @@
-"""Questions of a bench, in both shapes that are in use (see `read_questions`)."""
+"""The questions of a bench, and pilots: parts of them."""
 
 import hashlib
 from collections import Counter
@@ -10,7 +10,7 @@ from typing import Any
 from arena.support.errors import DataError
 from arena.support.jsonl import Line, iter_lines
 
-PILOT = "-pilot-"  # in a digest: of a part of the questions
+PILOT = "-pilot-"  # marks the digest of judgments or answers made for a pilot
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Pilot:
-    """A part of a bench: the questions of some categories (none named: of all), and of these a
-    seeded sample of so many (None: all).
+    """A part of a bench: the questions of some categories (empty: all), and of these a seeded
+    sample of a size (None: all).
     """
 
     questions: int | None = None
@@ -36,9 +36,9 @@ class Pilot:
     def choose(self, bench: Sequence[Question]) -> list[Question]:
         """Its questions in the order of the bench.
 
-        A smaller sample of the same seed is part of a larger one, and each category keeps its
-        share, give or take a question: in an order by chance, the question r of n of its category
-        comes before all that have a greater (r + 1/2) / n.
+        A sample contains all smaller samples of the same seed, and categories keep their shares up
+        to one question: sorted by (r + 1/2) / n, for the r-th of n questions of its category in a
+        random order.
         """
         left = [one for one in bench if not self.categories or one.category in self.categories]
         if self.questions is None:
@@ -57,12 +57,12 @@ class Pilot:
 
     @property
     def mark(self) -> str:
-        """Ends the digest of what is made of it and may be completed later."""
+        """The end of the digest of judgments or answers made for this pilot."""
         text = f"{self.questions} {sorted(self.categories)} {self.seed}"
         return f"{PILOT}{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
     def text(self, bench: Sequence[Question]) -> str:
-        """What it is, for whoever reads its numbers."""
+        """A description for reports."""
         parts = [f"a pilot: {len(self.choose(bench)):,} of {len(bench):,} questions"]
         parts += [f"only {', '.join(self.categories)}"] if self.categories else []
         parts += [f"seed {self.seed}"] if self.questions is not None else []
@@ -72,10 +72,9 @@ class Pilot:
 def read_questions(path: str | Path, pilot: Pilot | None = None) -> list[Question]:
     """Read a question file, or the pilot's part of it, in its order.
 
-    Shapes: `{uid, category, prompt}` and the older `{question_id, category, turns: [{content}]}`.
-    A question without a category is given the name of the file's folder, which is the bench: so
-    does Arena-Hard v0.1, whose only category is called `arena-hard-v0.1`.
-    Everything else depends on the questions, so nothing is forgiven: DataError names file and line.
+    Formats: `{uid, category, prompt}` and the older `{question_id, category, turns: [{content}]}`.
+    A question without a category gets the name of the file's folder, the bench, as in Arena-Hard
+    v0.1. Any bad line raises DataError with file and line, since all results depend on them.
     """
     path = Path(path)
     questions: dict[str, Question] = {}
@@ -97,7 +96,7 @@ def read_questions(path: str | Path, pilot: Pilot | None = None) -> list[Questio
 
 
 def line_uid(obj: dict[str, Any]) -> str | None:
-    """The question's id of any line (question, answer, judgment), as text, or None."""
+    """The question id of a question, answer or judgment, or None."""
     uid = obj.get("uid", obj.get("question_id"))
     if isinstance(uid, bool) or not isinstance(uid, str | int):
         return None
@@ -105,7 +104,7 @@ def line_uid(obj: dict[str, Any]) -> str | None:
 
 
 def _question(line: Line, bench: str) -> Question:
-    """The question in a line; ValueError says why there is none."""
+    """The question in a line; ValueError if there is none."""
     if (obj := line.obj) is None:
         raise ValueError(line.error)
     if (uid := line_uid(obj)) is None:
@@ -119,7 +118,7 @@ def _question(line: Line, bench: str) -> Question:
         if not isinstance(turns, list) or not turns:
             raise ValueError("neither `prompt` nor `turns`")
         if len(turns) > 1:
-            raise ValueError(f"{len(turns)} turns; Arena-Hard's games are about a single prompt")
+            raise ValueError(f"{len(turns)} turns; only single-turn questions can be judged")
         prompt = turns[0].get("content") if isinstance(turns[0], dict) else turns[0]
     if not isinstance(prompt, str) or not prompt.strip():
         raise ValueError(f"the prompt of question {uid!r} is empty or not text")

@@ -146,13 +146,11 @@ def _rank(file: Path, config: dict[str, Any]) -> int:
     refused = [key for key in _UNSUPPORTED if config.get(key)]
     if set(list_of(config.get("modules_to_save"))) - {"classifier", "score"}:
         refused.append("modules_to_save")
-    if config.get("bias", "none") != "none":
-        refused.append("bias")
     init = config.get("init_lora_weights")
     if isinstance(init, str) and init.lower() not in _PLAIN_INITS:
         refused.append("init_lora_weights")
-    if config.get("peft_type", "LORA") != "LORA":
-        refused.append("peft_type")
+    only = {"bias": "none", "peft_type": "LORA"}
+    refused += [key for key, value in only.items() if config.get(key, value) != value]
     if refused:
         what = ", ".join(f"{key}={json.dumps(config[key])}" for key in refused)
         raise DataError(f"{file}: vLLM does not support {what}; merge the adapter into its base")
@@ -230,15 +228,10 @@ def _special_tokens(folder: Path, tokenizer: dict[str, Any]) -> dict[str, str]:
     return {key: text for key in _TOKENS if (text := text_of(texts.get(key)))}
 
 
-class _Added(msgspec.Struct):
-    id: int
-    content: str
-
-
 class _Tokenizer(msgspec.Struct):
     """The part of tokenizer.json that is decoded, without the vocabulary of 10 MB."""
 
-    added_tokens: list[_Added] = []
+    added_tokens: list[dict[str, Any]] = []
 
 
 def _stops(folder: Path, tokenizer: dict[str, Any], tokens: dict[str, str]) -> tuple[str, ...]:
@@ -255,7 +248,7 @@ def _stops(folder: Path, tokenizer: dict[str, Any], tokens: dict[str, str]) -> t
             added = msgspec.json.decode(file.read_bytes(), type=_Tokenizer).added_tokens
         except msgspec.MsgspecError as error:
             raise DataError(f"{file}: invalid tokenizer: {error}; copy or save it again") from error
-        texts = {one.id: one.content for one in added}
+        texts = {one.get("id", -1): text_of(one.get("content")) for one in added}
     for key, one in dict_of(tokenizer.get("added_tokens_decoder")).items():
         if key.isdecimal():
             texts[int(key)] = text_of(dict_of(one).get("content"))
