@@ -16,7 +16,7 @@ from typing import Any
 
 _FENCED = re.compile(r"```([^`]*)```")
 _HEADER = re.compile(r"^(#{1,6})\s", re.MULTILINE)
-# Upstream allows any \s before an item: the same counts, but in quadratic time on runs of line ends,
+# Upstream allows any \s before an item: the same counts, but quadratic time on runs of line ends,
 # which looping models write.
 _COUNTED = {
     "list_count": {
