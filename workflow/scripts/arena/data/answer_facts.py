@@ -120,7 +120,6 @@ class FactsMemory:
         return self._files[path][3]
 
     def save(self) -> None:
-        """Write the cache if it has new facts."""
         if self.read:
             content = msgspec.to_builtins({self._key: self._files})
             with suppress(OSError):  # a read-only folder only makes the next start slower

@@ -35,7 +35,6 @@ class AnswerSettings:
 
     @property
     def ask_again(self) -> AskAgain:
-        """Never: an answer is asked once."""
         return AskAgain()
 
     @property
@@ -43,7 +42,6 @@ class AnswerSettings:
         return most_tokens(self.sampling)
 
     def games(self, questions: Iterable[Question]) -> list[Game]:
-        """One request for each question, in their order."""
         found = []
         for position, question in enumerate(questions):
             asked = asked_messages(question.prompt, self.system_prompt)
@@ -56,7 +54,6 @@ class AnswerSettings:
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def request(self, game: Game, again: int = 0) -> dict[str, Any]:  # noqa: ARG002
-        """The body of the request."""
         return {"model": game.served, "messages": game.messages, **self.sampling}
 
     def control(self, like: Game) -> Game:
@@ -69,7 +66,6 @@ class AnswerSettings:
         return f"{thoughts}{self.end_think_token or _PARSED}{content}" if thoughts else content
 
     def verdict(self, reply: str | None) -> str | None:
-        """ANSWER if there is text after the thoughts."""
         return ANSWER if self.parts(reply or "")[1].strip() else None
 
     def parts(self, reply: str) -> tuple[str | None, str]:

@@ -26,7 +26,6 @@ class Answer:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it is blank or a failed generation."""
         text = self.text.strip()
         return not text or text == FAILED_GENERATION
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from arena.data.answers import Answer
-from arena.data.prompts import Prompts, fill, messages, of_category
+from arena.data.prompts import Prompts, asks_for, fill, messages, of_category
 from arena.data.questions import Question
 from arena.data.verdict import DEFAULT_PATTERNS, parse_verdict
 from arena.support.errors import ConfigError
@@ -106,7 +106,6 @@ class GameSettings:
         return max(most_tokens(self.sampling), self.ask_again.max_tokens or 0)
 
     def baseline_of(self, category: str) -> str:
-        """The model that a category's answers are compared with."""
         if found := of_category(self.baseline, category):
             return found
         raise ConfigError(
@@ -151,7 +150,6 @@ class GameSettings:
         return content
 
     def verdict(self, reply: str | None) -> str | None:
-        """The label in a reply, or None."""
         return parse_verdict(reply, self.patterns)
 
 
@@ -167,7 +165,7 @@ def plan_games(
     baseline or the reference has not answered are left out.
     """
     games: list[Game] = []
-    wanted = settings.reference and settings.prompts.wants_reference
+    wanted = settings.reference and asks_for(settings.prompts.template, "REFERENCE")
     for position, question in enumerate(questions):
         ours = answers.get(question.uid)
         baseline = settings.baseline_of(question.category)

@@ -186,7 +186,6 @@ def _game(game: _Game, rule: str, patterns: Sequence[str]) -> GameResult:
 
 
 def _reply_text(reply: msgspec.Raw) -> str | None:
-    """Decode the reply in `judgment`."""
     if reply is _NOTHING:
         return None
     try:

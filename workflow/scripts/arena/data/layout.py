@@ -74,7 +74,6 @@ class Layout:
         return self.logs(batch) / "server.log"
 
     def batch_names(self) -> list[str]:
-        """Names of all batches with a plan or a record, sorted."""
         planned = {path.stem for path in self.root.glob("batches/*.json")}
         begun = {path.parent.name for path in self.root.glob("logs/*/batch.json")}
         return sorted(name for name in planned | begun if not name.endswith(".stop"))

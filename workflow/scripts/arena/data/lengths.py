@@ -1,6 +1,5 @@
 """Token counts of prompts, by the judge's tokenizer where it is available."""
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -9,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from arena.data.metadata import token_counter
+from arena.data.weight_files import read_json
+from arena.data.weights import context_length
+from arena.support.errors import DataError
 
 # Prompts of a model that are tokenized; the others are estimated from their characters within a few
 # per cent, so 117 models take seconds.
@@ -59,11 +61,8 @@ def context_of(judge: dict[str, Any]) -> tuple[int | None, str]:
         return judge["context"], "judge.context"
     if stated := re.search(r"--max-model-len[ =]+(\d+)(?!\S)", judge.get("command") or ""):
         return int(stated[1]), "judge.command"
-    file = Path(judge.get("path") or "") / "config.json"
-    if judge.get("path") and file.is_file():
-        with suppress(ValueError, AttributeError):  # invalid: unknown
-            found = json.loads(file.read_text(encoding="utf-8"))
-            for block in (found, found.get("text_config", {})):
-                if isinstance(length := block.get("max_position_embeddings"), int):
-                    return length, str(file)
+    if judge.get("path") and (file := Path(judge["path"]) / "config.json").is_file():
+        with suppress(DataError):  # invalid: unknown
+            if length := context_length(read_json(file), {}):
+                return length, str(file)
     return None, "unknown; set judge.context"

@@ -41,23 +41,8 @@ class Prompts:
     def __post_init__(self) -> None:
         object.__setattr__(self, "template", check_template(self.template))
 
-    @property
-    def wants_reference(self) -> bool:
-        return asks_for(self.template, "REFERENCE")
-
-    def system_of(self, category: str) -> str:
-        """The system prompt of a category; ConfigError where there is none."""
-        if found := of_category(self.system, category):
-            return found
-        raise ConfigError(
-            f"no system prompt for the category {category!r}; known are "
-            f"{', '.join(sorted(self.system))}{did_you_mean(category, self.system)}. "
-            "Set judge.system_prompt"
-        )
-
 
 def of_category(by_category: Mapping[str, T], category: str) -> T | None:
-    """The entry of the category, else that of "*"."""
     return by_category.get(category) or by_category.get(ANY_CATEGORY)
 
 
@@ -96,15 +81,12 @@ def _pattern(template: str) -> re.Pattern:
 
 
 def asks_for(template: str, name: str) -> bool:
-    """Whether a template has a marker."""
     return any(match[1] == name for match in _pattern(template).finditer(template))
 
 
 def own_prompts(directory: str | Path) -> Prompts:
     """Read `system.txt` (for every category) and `template.txt` of a folder."""
-    system, template = (
-        read_prompt(Path(directory, f"{name}.txt")) for name in ("system", "template")
-    )
+    system, template = (read_prompt(Path(directory, f"{n}.txt")) for n in ("system", "template"))
     return Prompts({ANY_CATEGORY: system}, template)
 
 
@@ -134,14 +116,20 @@ def messages(
     reference: str | None = None,
 ) -> list[dict[str, str]]:
     """The messages of one game; ConfigError if the template needs a reference and has none."""
-    if prompts.wants_reference and reference is None:
+    if asks_for(prompts.template, "REFERENCE") and reference is None:
         raise ConfigError(
             "judge.prompt_template has {REFERENCE}, but there is no reference answer; "
             "set judge.reference to the model whose answers are the references"
         )
+    if not (system := of_category(prompts.system, category)):
+        raise ConfigError(
+            f"no system prompt for the category {category!r}; known are "
+            f"{', '.join(sorted(prompts.system))}{did_you_mean(category, prompts.system)}. "
+            "Set judge.system_prompt"
+        )
     values = {"QUESTION": question, "ANSWER_A": answer_a, "ANSWER_B": answer_b}
     values["REFERENCE"] = reference or ""
     return [
-        {"role": "system", "content": prompts.system_of(category)},
+        {"role": "system", "content": system},
         {"role": "user", "content": fill(prompts.template, values)},
     ]

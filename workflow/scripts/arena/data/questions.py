@@ -1,7 +1,6 @@
 """The questions of a bench, and pilots: parts of them."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,16 +42,16 @@ class Pilot:
         left = [one for one in bench if not self.categories or one.category in self.categories]
         if self.questions is None:
             return left
-        chance = {
-            one.uid: hashlib.sha256(f"{self.seed} {one.uid}".encode()).digest() for one in left
-        }
-        sizes, ranks = Counter(one.category for one in left), Counter[str]()
-        places: list[tuple[float, bytes, str]] = []
-        for one in sorted(left, key=lambda one: chance[one.uid]):
-            place = (ranks[one.category] + 0.5) / sizes[one.category]
-            places.append((place, chance[one.uid], one.uid))
-            ranks[one.category] += 1
-        chosen = {uid for *_, uid in sorted(places)[: self.questions]}
+
+        def chance(one: Question) -> bytes:
+            return hashlib.sha256(f"{self.seed} {one.uid}".encode()).digest()
+
+        order: list[tuple[float, bytes, str]] = []
+        for category in {one.category for one in left}:
+            members = sorted((one for one in left if one.category == category), key=chance)
+            for rank, one in enumerate(members):
+                order.append(((rank + 0.5) / len(members), chance(one), one.uid))
+        chosen = {uid for *_, uid in sorted(order)[: self.questions]}
         return [one for one in left if one.uid in chosen]
 
     @property
@@ -62,7 +61,6 @@ class Pilot:
         return f"{PILOT}{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
     def text(self, bench: Sequence[Question]) -> str:
-        """A description for reports."""
         parts = [f"a pilot: {len(self.choose(bench)):,} of {len(bench):,} questions"]
         parts += [f"only {', '.join(self.categories)}"] if self.categories else []
         parts += [f"seed {self.seed}"] if self.questions is not None else []

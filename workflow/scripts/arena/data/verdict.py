@@ -101,7 +101,6 @@ def without_thoughts(reply: str) -> str:
 
 
 def _without(reply: str, begin: re.Pattern, end: re.Pattern) -> str:
-    """The reply without its thoughts of one kind."""
     spoken, at, ended = "", 0, False  # ended: the first thought, with or without its beginning
     for tag in end.finditer(reply):
         begun = begin.search(reply, at, tag.start())

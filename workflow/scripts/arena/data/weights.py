@@ -99,7 +99,7 @@ def _full_checkpoint(folder: Path) -> Checkpoint:
     return Checkpoint(
         path=folder,
         digest=digest_of(folder, weights),
-        context=_context(read_json(folder / "config.json"), tokenizer),
+        context=context_length(read_json(folder / "config.json"), tokenizer),
         template=_own_template(folder, tokenizer),
         tokens=tokens,
         stops=_stops(folder, tokenizer, tokens),
@@ -166,7 +166,6 @@ def _rank(file: Path, config: dict[str, Any]) -> int:
 
 
 def allowed_rank(ranks: Iterable[int]) -> int:
-    """The smallest --max-lora-rank for adapters of these ranks."""
     highest = max(ranks)
     return next(allowed for allowed in RANKS if allowed >= highest)
 
@@ -192,14 +191,13 @@ def _check_base(file: Path, header: dict[str, Any], base: Path) -> None:
 
 
 def same_weights(checkpoints: Mapping[str, Checkpoint]) -> list[tuple[str, ...]]:
-    """Groups of two or more names that have the same digest."""
     names: dict[str, list[str]] = {}
     for name in sorted(checkpoints, key=in_order):
         names.setdefault(checkpoints[name].digest, []).append(name)
     return [tuple(same) for same in names.values() if len(same) > 1]
 
 
-def _context(config: dict[str, Any], tokenizer: dict[str, Any]) -> int | None:
+def context_length(config: dict[str, Any], tokenizer: dict[str, Any]) -> int | None:
     """The context length that vLLM serves.
 
     A sliding window does not limit it. The tokenizer's length, often that of the training, counts

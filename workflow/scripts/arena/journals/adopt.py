@@ -59,7 +59,6 @@ class Adopted:
     moved_to: Path | None = None
 
     def lines(self) -> list[str]:
-        """The summary for people."""
         states = states_text(self.taken)
         head = f"{self.model}: {self.taken.total()} of {self.games} games imported"
         lines = [f"{head}{f' ({states})' if states else ''}, {self.open} still to be asked"]

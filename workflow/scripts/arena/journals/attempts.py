@@ -3,7 +3,7 @@
 import os
 import socket
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -124,12 +124,11 @@ class AttemptLog:
     def __init__(self, path: Path | None, attempt: Attempt) -> None:
         """path: None keeps no record."""
         self.path, self.attempt = path, attempt
-        self._write(_with_slurms_end(one) for one in self._read())
+        self._write(_with_slurms_end)
 
     def note(self, **changes: Any) -> None:
-        """Change fields and write the record."""
         self.attempt = replace(self.attempt, **changes)
-        self._write(self._read())
+        self._write()
 
     def restarted(self, cause: str) -> None:
         self.note(restarts=(*self.attempt.restarts, cause))
@@ -139,16 +138,13 @@ class AttemptLog:
         if self.attempt.end is None:
             self.note(end=datetime.now(UTC).timestamp(), stop=stop)
 
-    def _read(self) -> list[Attempt]:
-        return read_attempts(self.path) if self.path else []
-
-    def _write(self, attempts: Iterable[Attempt]) -> None:
+    def _write(self, complete: Callable[[Attempt], Attempt] = lambda one: one) -> None:
         """Keeps the other attempts: a dead run's job may still be running and writing here."""
         if self.path is None:
             return
-        others = [one for one in attempts if not _is_same(one, self.attempt)]
+        others = [one for one in read_attempts(self.path) if not _is_same(one, self.attempt)]
         try:
-            _write_attempts(self.path, [*others, self.attempt])
+            _write_attempts(self.path, [*map(complete, others), self.attempt])
         except OSError as error:  # only monitors read it: no reason to fail the batch
             print(f"cannot write {self.path}: {error}", file=sys.stderr, flush=True)
 

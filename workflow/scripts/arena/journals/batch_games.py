@@ -121,7 +121,6 @@ class BatchGames:
                 self._settle(prompt, record, prompt.owners)
 
     def _own_line(self, model: str, game: Game, record: Record) -> None:
-        """Write a line for a game that shares its prompt with another one."""
         self._ended[model][game.key] = record.state
         if (game.digest, *game.key) in self.journals[model].held:
             return
@@ -131,7 +130,6 @@ class BatchGames:
         self.journals[model].append(line)
 
     def states(self, model: str) -> Counter[str]:
-        """The number of the model's finished games by state."""
         return Counter(self._ended[model].values())
 
     def total(self) -> int:

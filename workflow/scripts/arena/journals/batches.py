@@ -42,12 +42,10 @@ class Batch:
 
     @property
     def attempt(self) -> Attempt | None:
-        """The newest one."""
         return self.attempts[-1] if self.attempts else None
 
     @property
     def gpus(self) -> float:
-        """GPUs that its job has, or else requested."""
         given = [attempt.gpus for attempt in self.attempts if attempt.gpus is not None]
         return given[-1] if given else self.plan.gpus
 

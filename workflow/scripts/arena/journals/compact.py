@@ -51,7 +51,6 @@ def _read(path: Path) -> tuple[list[Record], dict[tuple[str, str, int], Record],
 
 
 def check(path: Path) -> Checked:
-    """Read a whole journal. Raises JournalError where the file cannot be read."""
     records, last, flaws = _read(path)
     return Checked(
         path,

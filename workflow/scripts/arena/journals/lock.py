@@ -87,7 +87,6 @@ class Lock:
         return None
 
     def acquire(self) -> None:
-        """Take the lock; JournalError if another process holds it."""
         if holder := self.try_acquire():
             raise JournalError(
                 f"{self.path}: {holder} is using this journal. Nothing is lost: start again when "
@@ -194,7 +193,6 @@ def slurm_job_runs(job: str) -> bool | None:
 
 
 def _read(path: Path) -> str | None:
-    """The content of the lock file, None where there is none."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
@@ -215,7 +213,6 @@ def _parse(text: str) -> Holder | None:
 
 
 def _beats(path: Path, within: float = STALE) -> bool:
-    """Whether the file exists and was touched within so many seconds."""
     try:
         return _age(path) < within
     except FileNotFoundError:

@@ -44,7 +44,6 @@ class Line(msgspec.Struct, gc=False):
 
     @property
     def end(self) -> float | None:
-        """Seconds since 1970."""
         return epoch(self.time)
 
     def tokens(self, kind: str) -> int:
@@ -96,7 +95,6 @@ class Progress:
         return self
 
     def _take(self, data: bytes) -> None:
-        """Decode all complete lines."""
         view, position, take = memoryview(data), 0, self.lines.append
         while (end := data.find(b"\n", position)) >= 0:
             try:

@@ -102,7 +102,6 @@ def decode(kind: Callable[..., T], plain: Any, **known: Any) -> T:
 
 
 def encode(record: Any) -> dict[str, Any]:
-    """The JSON object of a record."""
     return {name: iso(one) if name in TIMES else one for name, one in asdict(record).items()}
 
 
@@ -178,12 +177,10 @@ class BatchPlan:
 
     @property
     def gpus(self) -> float:
-        """GPUs that its job requests."""
         return number_of(self.resources.get("gpus")) or 0
 
     @property
     def toy(self) -> bool:
-        """Whether the demo judge judges it."""
         return self.judge.get("server") == "demo"
 
 
