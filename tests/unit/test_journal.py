@@ -76,7 +76,7 @@ def test_adopted_lines_were_not_asked(path):
     fill(path, record(attempts=0))
     with Journal(path) as journal:
         assert journal.asked["d1"] == 0
-        assert journal.held == {("d1", "q1", 0)}
+        assert journal.recorded == {("d1", "q1", 0)}
 
 
 @pytest.mark.parametrize(

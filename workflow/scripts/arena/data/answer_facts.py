@@ -77,7 +77,7 @@ def count_cut(answers: Sequence[Answer]) -> int:
         and isinstance(answer.metadata.get("token_len"), int)
         and not answer.is_empty
     }
-    together = max(Counter(lengths.values()).items())[1] if lengths else 0
+    together = max(Counter(lengths.values()).items(), default=(0, 0))[1]
     return cut + (together if together >= _CUT_TOGETHER else 0)
 
 

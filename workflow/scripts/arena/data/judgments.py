@@ -48,7 +48,6 @@ class _Line(msgspec.Struct):
 
 
 _DECODER = msgspec.json.Decoder(_Line)
-_ANY = msgspec.json.Decoder()
 _MESSAGES = msgspec.json.Decoder(list[dict[str, Any]])
 
 
@@ -189,7 +188,7 @@ def _reply_text(reply: msgspec.Raw) -> str | None:
     if reply is _NOTHING:
         return None
     try:
-        value = _ANY.decode(reply)
+        value = msgspec.json.decode(reply)
     except (msgspec.DecodeError, UnicodeDecodeError):
         value = json.loads(bytes(reply).decode("utf-8", "replace"))
     return reply_in(value)

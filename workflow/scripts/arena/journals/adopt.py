@@ -170,8 +170,8 @@ def adopt(
         foreign = _foreign_line(plain, uid, settings, categories)
         for index, played in enumerate(stored[:2]):
             game = planned.get((uid, index))
-            if game is None or foreign:
-                result.left[foreign or "question"] += 1
+            if game is None or foreign or not isinstance(played, dict):
+                result.left[foreign or ("question" if game is None else "null")] += 1
                 continue
             same = _same_prompt(game, played)
             record = _record(game, played, plain, model, settings, same)
@@ -200,15 +200,13 @@ def _foreign_line(
 
 def _record(
     game: Game,
-    plain: Any,
+    plain: Mapping[str, Any],
     line: Mapping[str, Any],
     model: str,
     settings: GameSettings,
     same: bool | None,
 ) -> Record | str:
     """The record of a stored game, or a key of SKIPPED. same: see `_same_prompt`."""
-    if not isinstance(plain, dict):
-        return "null"
     if plain.get("toy") and not settings.toy:
         return "judge"
     if same is False:
@@ -251,19 +249,15 @@ def _reply(plain: Mapping[str, Any]) -> str:
     return score if isinstance(score, str) and as_label(score) is None else ""
 
 
-def _same_prompt(game: Game, plain: Any) -> bool | None:
+def _same_prompt(game: Game, plain: Mapping[str, Any]) -> bool | None:
     """Whether the stored prompt equals today's; None where none is stored."""
-    if not isinstance(plain, dict):
-        return None
-    system, user = (message["content"] for message in game.messages)
+    texts = [message["content"] for message in game.messages]
     stored = plain.get("prompt")
     if isinstance(stored, list) and stored:
-        texts = [part.get("content") if isinstance(part, dict) else part for part in stored]
-        return texts == [system, user] if len(texts) > 1 else texts == [user]
+        found = [part.get("content") if isinstance(part, dict) else part for part in stored]
+        return found == texts[-len(found) :]  # some tools store only the user's message
     stored = plain.get("user_prompt") or stored
-    if isinstance(stored, str) and stored:
-        return stored == user
-    return None
+    return stored == texts[-1] if isinstance(stored, str) and stored else None
 
 
 def move_aside(path: Path, folder: Path, when: datetime) -> Path:

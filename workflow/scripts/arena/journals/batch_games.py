@@ -122,7 +122,7 @@ class BatchGames:
 
     def _own_line(self, model: str, game: Game, record: Record) -> None:
         self._ended[model][game.key] = record.state
-        if (game.digest, *game.key) in self.journals[model].held:
+        if (game.digest, *game.key) in self.journals[model].recorded:
             return
         reason = f"the same prompt as game {record.game} of {record.uid}"
         line = replace(record, uid=game.uid, game=game.index, reason=reason)

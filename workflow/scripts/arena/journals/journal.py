@@ -156,20 +156,20 @@ def read_records(path: Path | str, flaws: list[Line] | None = None) -> Iterator[
 
 class Replayed:
     """What a journal contains. records: the last record of each digest. asked: number of records
-    with calls, by digest. held: keys of all games that have a record.
+    with calls, by digest. recorded: keys of all games that have a record.
     """
 
     def __init__(self, records: Iterable[Record] = ()):
         self.records: dict[str, Record] = {}
         self.asked: Counter[str] = Counter()
-        self.held: set[tuple[str, str, int]] = set()
+        self.recorded: set[tuple[str, str, int]] = set()
         for record in records:
             self._take_in(record)
 
     def _take_in(self, record: Record) -> None:
         self.records[record.digest] = record
         self.asked[record.digest] += record.attempts > 0
-        self.held.add(record.key)
+        self.recorded.add(record.key)
 
     def times_asked(self, digest: str) -> int:
         """How often a game was asked; once, if it was adopted from another tool."""

@@ -78,7 +78,7 @@ class Lock:
                     continue  # released in between
                 holder = _parse(text)
                 if holder is None and _beats(self.path):
-                    raise JournalError(f"{self.path}: not a lock of this workflow; delete it")
+                    raise JournalError(f"{self.path}: not a valid lock; delete it if unused")
                 if holder is not None and is_alive(holder, self.path, ask=first):
                     return holder
                 self._remove_stale(text)
