@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
 
 from arena.support.humanize import counted
 
@@ -38,25 +37,30 @@ class Doubt:
     is_grave: bool
 
 
-class Limits(NamedTuple):
-    """Shares of the answers from which there is a doubt, and a grave one."""
-
-    doubt: float
-    grave: float
-
-
-# Good models leave 1 % of the answers empty; in three published files with a wrong template or stop
-# token, 23 to 44 % were.
-EMPTY = Limits(0.1, 0.2)
-# Reasoning models often reach max_tokens on hard questions; most truncated answers are useless.
-CUT = Limits(0.2, 0.5)
-# The most frequent beginning of three real models occurs in 7 of 500 answers.
-SAME = Limits(0.5, 0.5)
-# Some questions ask for a translation, but in hardly any bench half of them do.
-OTHER = Limits(0.2, 0.5)
-# Weak models loop now and then: gpt-3.5-turbo in 2 of 500 answers.
-REPEATS = Limits(0.1, 0.3)
+# Kind -> share of the answers from which there is a doubt, and a grave one.
+LIMITS = {
+    # Good models leave 1 % of the answers empty; in three published files with a wrong template or
+    # stop token, 23 to 44 % were.
+    "empty": (0.1, 0.2),
+    # Reasoning models often reach max_tokens on hard questions; most truncated answers are useless.
+    "cut": (0.2, 0.5),
+    # The most frequent beginning of three real models occurs in 7 of 500 answers.
+    "same_beginning": (0.5, 0.5),
+    # Some questions ask for a translation, but in hardly any bench half of them do.
+    "other_language": (0.2, 0.5),
+    # Weak models loop now and then: gpt-3.5-turbo in 2 of 500 answers.
+    "repeats": (0.1, 0.3),
+}
 FEW, MANY = 2, 4  # at least so many answers for a doubt and a grave one: fewer may be chance
+CAUSES = {
+    "empty": "chat template or stop token do not fit the model, so it ends its turn at once",
+    "cut": "the stop token is not the one that ends a turn in the chat template, so the model "
+    "never stops; or max_tokens, which includes thoughts, is too small",
+    "same_beginning": "the model does not see the question (chat template), or a thought or a part "
+    "of the template was left in the answer (end_think_token)",
+    "other_language": "wrong tokenizer or weights, or the model was trained on other languages",
+    "repeats": "a base model without a matching chat template, wrong stop token or broken weights",
+}
 
 BEGINNING = 40  # characters; "Sure, here is an example of how you can" is shorter
 WHOLE = 200  # characters; if these are equal, it is the same answer, not a habit of speech
@@ -74,63 +78,30 @@ _TOGETHER["FULLWIDTH"] = "LATIN"
 
 def doubts(seen: Sequence[Seen]) -> list[Doubt]:
     """The doubts about these answers, grave ones first."""
-    found = [look(seen) for look in (_empty, _cut, _same_beginning, _other_language, _repeats)]
-    return sorted(filter(None, found), key=lambda doubt: (not doubt.is_grave, -doubt.share))
-
-
-def _doubt(
-    kind: str, limits: Limits, hits: int, seen: Sequence[Seen], text: str, grave: int | None = None
-) -> Doubt | None:
-    """A doubt if `hits` answers are enough for one. `text` continues "7 of 20 answers". grave: the
-    answers that count for a grave one, by default all hits."""
-    if hits < max(FEW, limits.doubt * len(seen)):
-        return None
-    is_grave = (hits if grave is None else grave) >= max(MANY, limits.grave * len(seen))
-    text = f"{hits} of {counted(len(seen), 'answer')} {text}"
-    return Doubt(kind, hits / len(seen), text, is_grave)
-
-
-def _empty(seen: Sequence[Seen]) -> Doubt | None:
-    """Answers that the model ended; those truncated within the thought belong to `_cut`."""
-    hits = sum(not one.text.strip() and one.finish_reason != "length" for one in seen)
-    cause = "the chat template or a stop token does not fit the model, so it ends its turn at once"
-    return _doubt("empty", EMPTY, hits, seen, f"are empty: {cause}")
-
-
-def _cut(seen: Sequence[Seen]) -> Doubt | None:
     cut = [one for one in seen if one.finish_reason == "length"]
     silent = sum(not one.text.strip() for one in cut)
+    empty = sum(not one.text.strip() for one in seen) - silent
     within = f", {silent} of them before the answer began" if silent else ""
-    cause = (
-        "the stop token is not the one that ends a turn in the chat template, so the model never "
-        "stops; or max_tokens, which includes thoughts, is too small"
-    )
-    return _doubt("cut", CUT, len(cut), seen, f"were truncated at max_tokens{within}: {cause}")
-
-
-def _same_beginning(seen: Sequence[Seen]) -> Doubt | None:
-    beginning, hits = _commonest(seen, BEGINNING)
-    cause = (
-        "the model does not see the question (chat template), or a thought or a part of the "
-        "template was left in the answer (end_think_token)"
-    )
-    text = f"begin with the same words, {beginning!r}: {cause}"
-    return _doubt("same_beginning", SAME, hits, seen, text, grave=_commonest(seen, WHOLE)[1])
-
-
-def _other_language(seen: Sequence[Seen]) -> Doubt | None:
-    """By script: it detects Chinese or Russian instead of English, but not German."""
+    beginning, same = _commonest(seen, BEGINNING)
+    # By script: this detects Chinese or Russian instead of English, but not German.
     scripts = Counter(filter(None, map(_foreign_script, seen)))
     names = " or ".join(script.capitalize() for script, _ in scripts.most_common(2))
-    cause = "wrong tokenizer or weights, or the model was trained on other languages"
-    text = f"are in another script ({names}) than their question: {cause}"
-    return _doubt("other_language", OTHER, scripts.total(), seen, text)
-
-
-def _repeats(seen: Sequence[Seen]) -> Doubt | None:
-    hits = sum(_is_loop(one.text) for one in seen)
-    cause = "a base model without a matching chat template, a wrong stop token, or broken weights"
-    return _doubt("repeats", REPEATS, hits, seen, f"repeat themselves to the end: {cause}")
+    counts = {
+        "empty": (empty, "are empty"),
+        "cut": (len(cut), f"were truncated at max_tokens{within}"),
+        "same_beginning": (same, f"begin with the same words, {beginning!r}"),
+        "other_language": (scripts.total(), f"are in another script ({names}) than their question"),
+        "repeats": (sum(_is_loop(one.text) for one in seen), "repeat themselves to the end"),
+    }
+    found = []
+    for kind, (hits, what) in counts.items():
+        doubtful, grave = LIMITS[kind]
+        if hits >= max(FEW, doubtful * len(seen)):
+            text = f"{hits} of {counted(len(seen), 'answer')} {what}: {CAUSES[kind]}"
+            equal = _commonest(seen, WHOLE)[1] if kind == "same_beginning" else hits
+            is_grave = equal >= max(MANY, grave * len(seen))
+            found.append(Doubt(kind, hits / len(seen), text, is_grave))
+    return sorted(found, key=lambda doubt: (not doubt.is_grave, -doubt.share))
 
 
 def _commonest(seen: Sequence[Seen], length: int) -> tuple[str, int]:
