@@ -20,13 +20,13 @@ CHAT_TOKENS = 15  # added by the chat template to a system and a user message (L
 
 @dataclass(frozen=True)
 class Lengths:
-    """count: tokens of a text. name: of the counter. is_judges: whether it is the judge's own."""
+    """A token counter. is_judges: whether it is the judge's own tokenizer."""
 
     count: Callable[[str], int]
     name: str
     is_judges: bool
 
-    def about(self, texts: Sequence[str]) -> list[int]:
+    def estimate(self, texts: Sequence[str]) -> list[int]:
         """Tokens of many similar texts, estimated from an even sample."""
         step = max(1, len(texts) // SAMPLE)
         counted = {i: self.count(texts[i]) for i in range(0, len(texts), step)}
