@@ -432,9 +432,9 @@ def test_json_and_differences(tmp_path, show_result):
     assert pairs["bench", "a", "b"]["difference"] == "100.0"
     # Ten questions in a row are no certainty: 100 * 0.05 ** (1 / 10) - 50
     assert pairs["bench", "base", "b"]["lower"] == "24.1134"
-    assert "Told apart" in text
+    assert "Significant" in text
     assert "+100.0" in text
-    everyone = show_result(*options, "--compare").split("Told apart")[1]
+    everyone = show_result(*options, "--compare").split("Significant")[1]
     found = [" ".join(row.split()[1:3]) for row in everyone.splitlines()[1:]]
     assert found == ["a (baseline)", "a b", "(baseline) b"]
 

@@ -1,4 +1,4 @@
-"""The monitor's page: what `--json` says, as a page that a browser shows and refreshes."""
+"""The monitor's page: the output of `--json` as an HTML page that reloads itself."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -16,18 +16,16 @@ ORDER = (
     *("judging", "answering", "starting", "queued", "planned"),
     *("stopped", "failed", "no job", "no answers", "done"),
 )
-TOY = "The judge is a toy: its verdicts mean nothing."
+TOY = "The demo judge is a toy: its verdicts are meaningless."
 
 Plain = Mapping[str, Any]
 
 
 def status_page(status: Plain, refresh: float | None = None) -> Page:
-    """status: the monitor's JSON with `history`. refresh: seconds until the page loads itself
-    again; None: never.
-    """
+    """status: the monitor's JSON with `history`. refresh: see Page."""
     root = Path(status["root"])
     written = epoch(status["time"]) or 0
-    about = f"{root}, seen {datetime.fromtimestamp(written).strftime('%d %b %H:%M:%S')}"
+    about = f"{root}, updated {datetime.fromtimestamp(written).strftime('%d %b %H:%M:%S')}"
     models = [model["model"] for model in status["models"]]
     page = Page(f"{root.parent.name}, judge {root.name}", about, models=models)
     page.notes = [TOY] if status["toy"] else []
@@ -40,7 +38,7 @@ def status_page(status: Plain, refresh: float | None = None) -> Page:
 
 
 def _parts(page: Page, status: Plain, what: str) -> Iterator[Part]:
-    """what: of which models have so many."""
+    """what: Games or Answers."""
     yield Part(cards=_cards(status, what))
     remarks = [
         Remark(one["text"] + (f"\nsee {one['where']}" if one["where"] else ""), one["grave"])
@@ -48,18 +46,19 @@ def _parts(page: Page, status: Plain, what: str) -> Iterator[Part]:
     ]
     if remarks:
         yield Part("Problems", remarks=remarks)
-    yield Part("Models by state", "A square a model, filled as far as it is.", tiles=_map(status))
+    text = "One square per model, filled by its progress."
+    yield Part("Models by state", text, tiles=_map(status))
     if jobs := status["jobs"]:
-        columns = ("Batch", "Job", "State", "Node", "Time", "Models done", what, "Why")
+        columns = ("Batch", "Job", "State", "Node", "Time", "Models done", what, "Reason")
         lines = [_job(job, status) for job in jobs]
         yield Part("Jobs of the newest run", table=plain_table(columns, lines))
     if points := _points(status["history"]):
-        text = "Blue: all jobs; grey: each job, which is named when pointed at."
-        yield Part(f"{what} a second", text, page.chart(charts.speeds(points, what.lower())))
+        text = "Blue: all jobs together; grey: single jobs, whose names are tooltips."
+        yield Part(f"{what} per second", text, page.chart(charts.speeds(points, what.lower())))
     heads = {
         **{"Model": "", "State": "", "Progress": "blue: with a verdict, orange: without"},
         **{what: "", "Answers": "of the questions", "No verdict": "", "Retries": ""},
-        **{f"{what}/s": "over the last five minutes", "Left": "at this speed", "Batch": ""},
+        **{f"{what}/s": "in the last five minutes", "Left": "at this speed", "Batch": ""},
     }
     yield Part("Models", table=plain_table(heads, [_model(one) for one in status["models"]]))
 
@@ -77,7 +76,7 @@ def _cards(status: Plain, what: str) -> list[Card]:
         Card(what, share(played, games), f"{played:,} of {games:,}"),
         Card("Speed", f"{speed:.1f}/s", f"{duration(left)} left" if left else "nothing runs"),
         Card("No verdict", share(missed, played), f"{missed:,}; {totals['retries']:,} retries"),
-        Card("Problems", f"{len(status['wrong'])}", f"{grave} of them stop work", bool(grave)),
+        Card("Problems", f"{len(status['wrong'])}", f"{grave} of them serious", bool(grave)),
     ]
     return [
         card for card in cards if what == "Games" or card.name not in ("No verdict", "Problems")
@@ -133,7 +132,7 @@ def _model(model: Plain) -> list[Value]:
 
 
 def _points(history: Plain | None) -> list[dict[str, Any]]:
-    """Time, batch and speed; the batch "" is all together."""
+    """Time, batch and speed; the batch "" is the sum of all batches."""
     if not history:
         return []
     step, start = history["seconds"], epoch(history["start"]) or 0
