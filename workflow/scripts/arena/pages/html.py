@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import indent
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """word: cells are text, left-aligned. hint: tooltip."""
 
     name: str
@@ -28,8 +27,7 @@ class Column:
     hint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(NamedTuple):
     """A part of a bar, `share` percent of it; `name`: class in style.css that sets its colour."""
 
     name: str
@@ -37,8 +35,7 @@ class Stretch:
     hint: str
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """key: sort key; "" is always last. Drawn instead of the text: bar, a score with its lower and
     upper bound in percent; stretches, a bar in parts.
     """
@@ -53,8 +50,7 @@ class Cell:
 Value = Cell | str | float | None  # see `plain_table`
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """total: a last row that is not sorted. baselines: indices of rows."""
 
     columns: Sequence[Column]
@@ -63,28 +59,13 @@ class Table:
     baselines: Collection[int] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
+class Card(NamedTuple):
     """A number with an explanation; alarm: it is highlighted."""
 
     name: str
     value: str
     meaning: str
     alarm: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Remark:
-    text: str
-    grave: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """A square of a map, filled to `full` percent; hint: tooltip."""
-
-    hint: str
-    full: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +78,9 @@ class Part:
     key: Sequence[str] = ()  # legend of the bars: names of stretches
     table: Table | None = None
     cards: Sequence[Card] = ()
-    remarks: Sequence[Remark] = ()
-    tiles: Mapping[str, Sequence[Tile]] = field(default_factory=dict)  # map: heading -> squares
+    remarks: Sequence[tuple[str, bool]] = ()  # text, and whether it is serious
+    # A map: heading -> squares, each with its tooltip and the percentage that is filled.
+    tiles: Mapping[str, Sequence[tuple[str, float]]] = field(default_factory=dict)
     examples: Sequence[tuple[str, str]] = ()  # title and text
 
 

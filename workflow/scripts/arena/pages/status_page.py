@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.pages import charts
-from arena.pages.html import Card, Cell, Page, Part, Remark, Stretch, Tab, Tile, Value, plain_table
+from arena.pages.html import Card, Cell, Page, Part, Stretch, Tab, Value, plain_table
 from arena.support.humanize import duration, share
 from arena.support.times import epoch
 
@@ -41,7 +41,7 @@ def _parts(page: Page, status: Plain, what: str) -> Iterator[Part]:
     """what: Games or Answers."""
     yield Part(cards=_cards(status, what))
     remarks = [
-        Remark(one["text"] + (f"\nsee {one['where']}" if one["where"] else ""), one["grave"])
+        (f"{one['text']}\nsee {one['where']}" if one["where"] else one["text"], one["grave"])
         for one in status["wrong"]
     ]
     if remarks:
@@ -55,12 +55,16 @@ def _parts(page: Page, status: Plain, what: str) -> Iterator[Part]:
     if points := _points(status["history"]):
         text = "Blue: all jobs together; grey: single jobs, whose names are tooltips."
         yield Part(f"{what} per second", text, page.chart(charts.speeds(points, what.lower())))
+    judging = what == "Games"
+    missed = "No verdict" if judging else "No answer"
     heads = {
-        **{"Model": "", "State": "", "Progress": "blue: with a verdict, orange: without"},
-        **{what: "", "Answers": "of the questions", "No verdict": "", "Retries": ""},
-        **{f"{what}/s": "in the last five minutes", "Left": "at this speed", "Batch": ""},
+        **{"Model": "", "State": "", "Progress": f"blue: done, orange: {missed.lower()}"},
+        **{what: "", **({"Answers": "of the questions"} if judging else {})},
+        **{missed: "", "Retries": "", f"{what}/s": "in the last five minutes"},
+        **{"Left": "at this speed", "Batch": ""},
     }
-    yield Part("Models", table=plain_table(heads, [_model(one) for one in status["models"]]))
+    lines = [_model(one, judging) for one in status["models"]]
+    yield Part("Models", table=plain_table(heads, lines))
 
 
 def _cards(status: Plain, what: str) -> list[Card]:
@@ -68,28 +72,27 @@ def _cards(status: Plain, what: str) -> list[Card]:
     played, games, speed = totals["played"], totals["games"], totals["games_per_second"]
     left = totals["seconds_left"]
     missed = played - totals["states"]["ok"]
+    rest = f"{totals['partial']} partial, {totals['missing']} missing"
     cards = [
         Card("Models", f"{totals['models']}", f"{_dash(totals['with_answers'])} with answers"),
-        Card(
-            "Done", f"{totals['done']}", f"{totals['partial']} partial, {totals['missing']} missing"
-        ),
+        Card("Done", f"{totals['done']}", rest),
         Card(what, share(played, games), f"{played:,} of {games:,}"),
         Card("Speed", f"{speed:.1f}/s", f"{duration(left)} left" if left else "nothing runs"),
-        Card("No verdict", share(missed, played), f"{missed:,}; {totals['retries']:,} retries"),
-        Card("Problems", f"{len(status['wrong'])}", f"{grave} of them serious", bool(grave)),
     ]
-    return [
-        card for card in cards if what == "Games" or card.name not in ("No verdict", "Problems")
-    ]
+    if what == "Games":
+        retries = f"{missed:,}; {totals['retries']:,} retries"
+        serious = f"{grave} of them stop work"
+        cards.append(Card("No verdict", share(missed, played), retries))
+        cards.append(Card("Problems", f"{len(status['wrong'])}", serious, bool(grave)))
+    return cards
 
 
-def _map(status: Plain) -> dict[str, list[Tile]]:
+def _map(status: Plain) -> dict[str, list[tuple[str, float]]]:
     tiles = defaultdict(list)
     for model in status["models"]:
         played, games = model["played"], model["games"]
-        part = 100 * min(1, played / games) if games else 0
-        hint = f"{model['model']}: {_of(played, games)}"
-        tiles[model["at"]].append(Tile(hint, 100 if model["at"] == "done" else part))
+        part = 100 if model["at"] == "done" else 100 * min(1, played / games) if games else 0
+        tiles[model["at"]].append((f"{model['model']}: {_of(played, games)}", part))
     return {state: tiles[state] for state in (*ORDER, *sorted({*tiles} - {*ORDER})) if tiles[state]}
 
 
@@ -109,7 +112,7 @@ def _job(job: Plain, status: Plain) -> list[Value]:
     ]
 
 
-def _model(model: Plain) -> list[Value]:
+def _model(model: Plain, judging: bool) -> list[Value]:
     played, games, ok = model["played"], model["games"], model["states"]["ok"]
     parts = {"busy": ok, "starting": played - ok}
     bar = [
@@ -122,7 +125,7 @@ def _model(model: Plain) -> list[Value]:
         *(model["model"], at),
         Cell("", played / games, stretches=bar) if bar else Cell(""),
         Cell(_of(played, games), played),
-        Cell(_of(model["answers"], model["questions"]), model["answers"] or 0),
+        *([Cell(_of(model["answers"], model["questions"]), model["answers"] or 0)] * judging),
         Cell(f"{missed or ''}", missed),
         Cell(f"{model['retries'] or ''}", model["retries"]),
         Cell(f"{model['games_per_second'] or ''}", model["games_per_second"]),

@@ -9,7 +9,7 @@
 import re
 from array import array
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress, islice
 from pathlib import Path
@@ -270,7 +270,18 @@ class _Reader:
             known = np.frombuffer(pairs, dtype=np.int8).reshape(-1, 2)
             codes[judges.index(judge), models.index(model), : len(known)] = known
         codes = codes[:, :, [self.place[uid] for uid in questions]]
-        notes = [*self.notes, *self._odd_categories(category_of)]
+        notes = self.notes
+        if self.moved:
+            uid, earlier = next(iter(self.moved.items()))
+            notes.append(
+                f"{len(self.moved)} questions have two categories, and the last one read counts: "
+                f"first {uid}, in {category_of[uid]} and before in {_category(earlier)}"
+            )
+        if _category(OVERALL) in found:
+            notes.append(
+                f"the category {OVERALL!r} is shown as {_category(OVERALL)!r}, because "
+                f"{OVERALL!r} is the table of all categories"
+            )
         baselines = self._baselines(categories, category_of)
         for number, (name, baseline) in enumerate(baselines.items()):
             if baseline in models:
@@ -300,19 +311,6 @@ class _Reader:
             examples=self.examples,
             notes=tuple(notes),
         )
-
-    def _odd_categories(self, category_of: Mapping[str, str]) -> Iterator[str]:
-        if self.moved:
-            uid, earlier = next(iter(self.moved.items()))
-            yield (
-                f"{len(self.moved)} questions have two categories, and the last one read counts: "
-                f"first {uid}, in {category_of[uid]} and before in {_category(earlier)}"
-            )
-        if _category(OVERALL) in category_of.values():
-            yield (
-                f"the category {OVERALL!r} is shown as {_category(OVERALL)!r}, because "
-                f"{OVERALL!r} is the table of all categories"
-            )
 
     def _baselines(
         self, categories: Sequence[str], category_of: Mapping[str, str]
