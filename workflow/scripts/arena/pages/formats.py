@@ -18,7 +18,7 @@ from arena.pages.html import interval, span
 from arena.pages.judges_page import judges_page
 from arena.ranking.curves import Point
 from arena.ranking.documents import as_json, plain
-from arena.ranking.leaderboard import Board, Row, shown
+from arena.ranking.leaderboard import Board, Row, shown, title
 from arena.ranking.options import Options
 from arena.ranking.show_result import TOY_NOTE, Result
 from arena.support.errors import DataError
@@ -141,7 +141,7 @@ def as_markdown(result: Result) -> str:
 def _parts(
     result: Result,
     note: str,
-    title: str,
+    header: str,
     text: Callable[[str], str],
     table: Callable[[DataFrame], str],
 ) -> Iterator[str]:
@@ -149,7 +149,7 @@ def _parts(
     yield from (f"{first}{text(one)}" for one in result.notes)
     yield from (text(heading(settings(result))), text(legend(result.options)))
     for board in shown(result.boards):
-        yield from (title.format(text(board.category)), table(_table(board)), *_power(board))
+        yield from (header.format(text(board.category)), table(_table(board)), *_power(board))
         yield from (f"{note}{text(one)}" for one in board.notes)
         if board.style and board.style.coefficients:
             coefficients = {
@@ -331,7 +331,7 @@ def _table(board: Board) -> DataFrame:
     groups = {model: span(places[0], places[-1], "-") for model, places in numbers.items()}
     cells = [
         {
-            "Model": row.title,
+            "Model": title(row.model, row.is_baseline),
             "Scores (%)": f"{row.score:.1f}{'*' * row.is_plain}",
             "CI (%)": interval_text(row),
             "Rank": rank_text(row),

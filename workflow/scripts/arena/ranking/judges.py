@@ -8,9 +8,9 @@ import numpy as np
 
 from arena.ranking.agreement import agreements, disputed
 from arena.ranking.documents import plain
-from arena.ranking.doubts import FEW
 from arena.ranking.intervals import question_weights
 from arena.ranking.leaderboard import Board, make_boards
+from arena.ranking.notes import FEW
 from arena.ranking.options import Options
 from arena.ranking.votes import Verdicts
 from arena.support.errors import DataError

@@ -7,7 +7,7 @@ from itertools import compress
 import numpy as np
 
 from arena.ranking import compare, intervals
-from arena.ranking.doubts import fewer_questions, unknown_style, unscored_models
+from arena.ranking.notes import fewer_questions, unknown_style, unscored_models
 from arena.ranking.options import Options
 from arena.ranking.style import StyleFit, fit_style, style_columns
 from arena.ranking.votes import OVERALL, Verdicts, Votes, count_votes
@@ -42,10 +42,6 @@ class Row:
     lost: int = 0
     avg_tokens: float | None = None
     design_effect: float | None = None
-
-    @property
-    def title(self) -> str:
-        return title(self.model, self.is_baseline)
 
 
 def title(model: str, is_baseline: bool) -> str:

@@ -13,11 +13,11 @@ from arena.ranking.agreement import LEVEL, agreements
 from arena.ranking.answer_health import answer_health, read_lengths
 from arena.ranking.curves import Point, make_curves
 from arena.ranking.documents import plain
-from arena.ranking.doubts import doubts
 from arena.ranking.intervals import question_weights
 from arena.ranking.judge_health import judge_health
 from arena.ranking.judges import check_poolable, compare_judges, uneven_prompts
 from arena.ranking.leaderboard import Board, make_boards, shown
+from arena.ranking.notes import verdict_notes
 from arena.ranking.options import Options
 from arena.ranking.style import DIFFERENCES
 from arena.ranking.style_counts import read_style_counts
@@ -138,7 +138,7 @@ def make_result(
     verdicts = read_verdicts(files, bench, rule, patterns, categories, baselines)
     check_poolable(verdicts)
     notes = [TOY_NOTE] * (toy or verdicts.toy) + [*notes, *verdicts.notes]
-    notes += [*uneven_prompts(verdicts), *doubts(verdicts, rule)]
+    notes += [*uneven_prompts(verdicts), *verdict_notes(verdicts, rule)]
     counts = None
     if chosen.control_features or tokens:
         answers = sources.answers(verdicts)

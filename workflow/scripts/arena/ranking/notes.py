@@ -17,7 +17,7 @@ CANCELLED = 2 / 3  # share of questions; gpt-4o, with its strong position bias, 
 ENOUGH = 50  # questions, to compute that share
 
 
-def doubts(verdicts: Verdicts, rule: str) -> Iterator[str]:
+def verdict_notes(verdicts: Verdicts, rule: str) -> Iterator[str]:
     """Notes on problems of the judges' verdicts."""
     yield from _uneven_judges(verdicts)
     for judge, codes in zip(verdicts.judges, verdicts.codes, strict=True):
