@@ -44,6 +44,7 @@ RANKS = {
     "marginal": "range that is consistent with the data, each pair tested separately ({:.0%}); "
     "with many pairs some results are wrong.",
 }
+GROUPS = "Group: models that share a number are not significantly different."
 DRAWN = {
     "questions": "questions",
     "upstream": "single votes (as upstream)",
@@ -147,7 +148,7 @@ def _parts(
 ) -> Iterator[str]:
     first = "> **Note:** " if note == "> " else note
     yield from (f"{first}{text(one)}" for one in result.notes)
-    yield from (text(heading(settings(result))), text(legend(result.options)))
+    yield from (text(heading(settings(result))), f"{text(legend(result.options))} {GROUPS}")
     for board in shown(result.boards):
         yield from (header.format(text(board.category)), table(_table(board)), *_power(board))
         yield from (f"{note}{text(one)}" for one in board.notes)
@@ -163,9 +164,8 @@ def _parts(
 def as_latex(result: Result) -> str:
     """One table per category for a paper with \\usepackage{booktabs}; notes are comments."""
     options, boards = result.options, [board for board in shown(result.boards) if board.rows]
-    head = (heading(settings(result)), legend(options), *result.notes)
-    parts = [_comment(line) for line in head]
-    about = f"mean vote in percent with {options.level:.0%} intervals. {_ranks(options)}"
+    parts = [_comment(line) for line in (heading(settings(result)), *result.notes)]
+    about = f"mean vote in percent with {options.level:.0%} intervals. {legend(options)}"
     for board in boards:
         table = _table(board).drop(columns=["Group", "Games"]).map(_latex)
         table["CI (%)"] = [
@@ -211,11 +211,7 @@ def heading(settings: Mapping[str, Any]) -> str:
 
 
 def legend(options: Options) -> str:
-    """The meaning of columns."""
-    return f"{_ranks(options)} Group: models that share a number are not significantly different."
-
-
-def _ranks(options: Options) -> str:
+    """The meaning of the column Rank."""
     return f"Rank: {RANKS[options.ranks].format(options.level)}"
 
 

@@ -185,7 +185,8 @@ def plain_table(
     words = [cell.style == "word" for cell in cells[0]] if cells else [False] * len(columns)
     hints = columns.values() if isinstance(columns, Mapping) else [""] * len(columns)
     last = cells.pop() if total else None
-    return Table(list(map(Column, columns, words, hints)), cells, last, baselines)
+    heads = [Column(*head) for head in zip(columns, words, hints, strict=True)]
+    return Table(heads, cells, last, baselines)
 
 
 def _cell(value: Value) -> Cell:
