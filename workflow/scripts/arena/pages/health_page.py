@@ -1,6 +1,6 @@
 """The page of the judge's health, from health.json."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from arena.pages import charts
@@ -78,9 +78,9 @@ def _cards(judge: Mapping[str, Any]) -> Iterator[Card]:
     strong, weak, half = (_percent(judge[key]) for key in keys)
     # An interval without 50 shows a bias, but only a large bias changes scores.
     meaning = f"50 % without position bias; strong verdicts {strong}, weak {weak}"
-    yield from _card("Picks the first answer", judge["a_wins"], meaning, lambda p: abs(p - 50) > 10)
+    yield from _card("Picks the first answer", judge["a_wins"], meaning, low=40, high=60)
     meaning = f"of questions: the other answer wins when swapped; half flips (one tie): {half}"
-    yield from _card("Flips", judge["flips"], meaning, lambda p: p > 25)
+    yield from _card("Flips", judge["flips"], meaning, high=25)
     meaning = "of flips: the first answer won both games"
     yield from _card("Flips to the first answer", judge["flips_to_a"], meaning)
     yield from _card("Strong verdicts", judge["strong"], "each counts several votes")
@@ -91,15 +91,12 @@ def _cards(judge: Mapping[str, Any]) -> Iterator[Card]:
 
 
 def _card(
-    name: str,
-    share: Mapping[str, Any],
-    meaning: str,
-    alarm: Callable[[float], bool] = lambda _: False,
+    name: str, share: Mapping[str, Any], meaning: str, low: float = 0, high: float = 100
 ) -> Iterator[Card]:
-    """A card of a share with its interval; none if the share has no cases."""
+    """A card of a share with its interval; alarm outside low to high. None without cases."""
     if share["value"] is not None:
         about = f"({share['lower']:.1f} – {share['upper']:.1f}) {meaning}"
-        yield Card(name, _percent(share), about, alarm(share["value"]))
+        yield Card(name, _percent(share), about, not low <= share["value"] <= high)
 
 
 def _percent(share: Mapping[str, Any]) -> str:
@@ -109,11 +106,11 @@ def _percent(share: Mapping[str, Any]) -> str:
 def _answer_parts(page: Page, answers: Mapping[str, Any]) -> Iterator[Part]:
     meaning = "of decided verdicts; longer answers may be better, see style control"
     longer = answers["longer_wins"]
-    cards = list(_card("The longer answer wins", longer, meaning, lambda p: abs(p - 50) > 15))
+    cards = list(_card("The longer answer wins", longer, meaning, low=35, high=65))
     if count := answers["empty_answers"]:
         cards.append(Card("Empty answers", f"{count:,}", "were judged as well"))
         meaning = "of verdicts prefer the empty answer to the baseline's"
-        cards += _card("Empty answers that won", answers["empty_wins"], meaning, lambda p: p > 5)
+        cards += _card("Empty answers that won", answers["empty_wins"], meaning, high=5)
     yield Part(cards=cards)
     rows = [
         (bin_text(one["low"], one["high"]), interval(one["score"], 1), one["score"]["of"])

@@ -15,6 +15,7 @@ import numpy as np
 
 from arena.ranking.agreement import FEWEST, measure, rank_correlations
 from arena.ranking.leaderboard import Board
+from arena.ranking.votes import Array
 from arena.support.errors import DataError
 
 # Column -> its names, in lower case, also those of Arena-Hard-Auto and Chatbot Arena.
@@ -110,7 +111,7 @@ def compare_rankings(board: Board, other: Ranking) -> dict[str, Any]:
     }
 
 
-def _separated(scores: np.ndarray, one: np.ndarray, two: np.ndarray) -> np.ndarray:
+def _separated(scores: Array, one: Array, two: Array) -> Array:
     """For pairs of rows (score, lower, upper): 0 where the intervals overlap, else 1 or -1."""
     above = scores[one, 1] > scores[two, 2]
     return above.astype(int) - (scores[two, 1] > scores[one, 2])

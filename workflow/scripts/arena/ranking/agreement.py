@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from arena.ranking.intervals import Strata, percentiles, resampled_scores, strata_of
-from arena.ranking.votes import ABSENT, Verdicts, count_votes
+from arena.ranking.votes import ABSENT, Array, Verdicts, count_votes
 
 STRENGTH = np.array([2, 1, 0, -1, -2])  # of VERDICTS, for A
 LEVEL = 0.90
@@ -29,7 +29,7 @@ class Measure:
     upper: float | None
 
 
-def agreements(verdicts: Verdicts, weights: np.ndarray, weight: float = 3) -> list[dict[str, Any]]:
+def agreements(verdicts: Verdicts, weights: Array, weight: float = 3) -> list[dict[str, Any]]:
     """Return the agreement of every pair of judges with common games.
 
     same_label, same_winner: percent of games. kappa: Cohen's, on win, tie and loss (1 perfect, 0
@@ -86,7 +86,7 @@ def disputed(verdicts: Verdicts, most: int = DISPUTED) -> list[dict[str, Any]]:
     ]
 
 
-def rank_correlations(one: np.ndarray, two: np.ndarray) -> tuple[float, float]:
+def rank_correlations(one: Array, two: Array) -> tuple[float, float]:
     """Spearman's rho (ties share their mean rank) and Kendall's tau-b; NaN where all are tied."""
     signs = [np.sign(scores[:, None] - scores) for scores in (one, two)]
     ranks = [sign.sum(axis=1) for sign in signs]  # twice the rank, around 0
@@ -96,7 +96,7 @@ def rank_correlations(one: np.ndarray, two: np.ndarray) -> tuple[float, float]:
     return spearman, kendall
 
 
-def measure(value: np.ndarray | float, resamples: np.ndarray) -> Measure:
+def measure(value: Array | float, resamples: Array) -> Measure:
     """A value with the percentile interval of its resamples [rounds], without undefined ones."""
     at, known = float(value), resamples[np.isfinite(resamples)]
     if not np.isfinite(at) or not known.size:
@@ -105,21 +105,21 @@ def measure(value: np.ndarray | float, resamples: np.ndarray) -> Measure:
     return Measure(at, min(float(lower[0]), at), max(float(upper[0]), at))
 
 
-def for_the_model(codes: np.ndarray) -> np.ndarray:
+def for_the_model(codes: Array) -> Array:
     """Strengths of verdicts [..., 2], from -2 to 2, positive for the model; NaN without verdict."""
     strengths = np.where(codes >= 0, STRENGTH[np.maximum(codes, 0)], np.nan)
     strengths[..., 0] *= -1
     return strengths
 
 
-def _confusion(codes: np.ndarray, both: np.ndarray) -> np.ndarray:
+def _confusion(codes: Array, both: Array) -> Array:
     """Number of games by question and by the two judges' winners, [Q, 3, 3]."""
     winners = np.sign(STRENGTH[np.maximum(codes, 0)])
     one, two = (winner[..., None] == [1, 0, -1] for winner in winners)  # [M, Q, 2, 3]
     return np.einsum("mqgi,mqgj,mqg->qij", *(part.astype(int) for part in (one, two, both)))
 
 
-def _kappa(table: np.ndarray) -> np.ndarray:
+def _kappa(table: Array) -> Array:
     """Cohen's kappa of tables [..., 3, 3]; NaN where chance alone would agree on everything."""
     total = table.sum(axis=(-2, -1))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -128,9 +128,7 @@ def _kappa(table: np.ndarray) -> np.ndarray:
         return (observed - chance) / (1 - chance)
 
 
-def _order(
-    codes: np.ndarray, weights: np.ndarray, strata: Strata, weight: float
-) -> Iterator[Measure]:
+def _order(codes: Array, weights: Array, strata: Strata, weight: float) -> Iterator[Measure]:
     """Spearman and Kendall of the models' scores by two judges, codes [2, M, Q, 2]."""
     votes = [count_votes(each[None], "v0.1", weight) for each in codes]
     models = votes[0].votes.sum(axis=1) > 0
@@ -143,6 +141,6 @@ def _order(
     return map(measure, value, np.reshape(drawn, (-1, 2)).T)
 
 
-def _mean(values: np.ndarray) -> np.ndarray:
+def _mean(values: Array) -> Array:
     """Mean of known values along the first axis; NaN where there are none."""
     return np.ma.masked_invalid(values).mean(axis=0).filled(np.nan)

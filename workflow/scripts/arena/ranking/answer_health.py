@@ -10,7 +10,7 @@ import numpy as np
 from arena.data.answers import left_out, read_answers
 from arena.ranking.agreement import for_the_model
 from arena.ranking.judge_health import Share, share
-from arena.ranking.votes import ABSENT, Verdicts, Votes
+from arena.ranking.votes import ABSENT, Array, Verdicts, Votes
 
 RATIOS = (0.25, 0.5, 0.8, 1.25, 2.0, 4.0)  # edges of bins of the length ratio model / baseline
 
@@ -22,9 +22,7 @@ def bin_text(low: float, high: float | None) -> str:
     return f"{low:g} to {high:g}" if low else f"under {high:g}"
 
 
-def read_lengths(
-    verdicts: Verdicts, files: Mapping[str, Path]
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def read_lengths(verdicts: Verdicts, files: Mapping[str, Path]) -> tuple[Array, Array, list[str]]:
     """Return characters of answers, [M, Q] of models and [Q] of baselines, and notes.
 
     0: empty answer; NaN: no answer.
@@ -52,9 +50,9 @@ def read_lengths(
 def answer_health(
     verdicts: Verdicts,
     votes: Votes,
-    weights: np.ndarray,
-    lengths: np.ndarray,
-    baseline: np.ndarray,
+    weights: Array,
+    lengths: Array,
+    baseline: Array,
     notes: Sequence[str],
 ) -> dict[str, Any]:
     """Relate verdicts of all judges, and votes, to the lengths of answers.
@@ -69,7 +67,7 @@ def answer_health(
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.maximum(lengths, 1) / np.maximum(baseline, 1)
 
-    def score(here: np.ndarray) -> Share:
+    def score(here: Array) -> Share:
         here = here & (votes.votes > 0)
         return share(np.where(here, votes.wins, 0), np.where(here, votes.votes, 0), weights)
 

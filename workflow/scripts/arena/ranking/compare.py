@@ -16,7 +16,7 @@ from arena.ranking.intervals import (
 )
 from arena.ranking.options import RANKS, Options
 from arena.ranking.significance import STILL, at_most_certain, detectable, p_values
-from arena.ranking.votes import Votes
+from arena.ranking.votes import Array, Votes
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +28,17 @@ class Differences:
     p_adjusted as Options.ranks says. NaN where two models share no question with votes.
     """
 
-    difference: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
-    p: np.ndarray
-    p_adjusted: np.ndarray
-    better: np.ndarray
-    questions: np.ndarray  # on which both were judged
+    difference: Array
+    lower: Array
+    upper: Array
+    p: Array
+    p_adjusted: Array
+    better: Array
+    questions: Array  # on which both were judged
     detectable: tuple[float, float] | None  # see `significance.detectable`
 
 
-def paired_rows(votes: Votes, weights: np.ndarray, strata: Strata = WHOLE) -> Iterator[np.ndarray]:
+def paired_rows(votes: Votes, weights: Array, strata: Strata = WHOLE) -> Iterator[Array]:
     """Differences of every pair on the questions on which both were judged, for `compare`.
 
     `weights`: [rounds, Q]; NaN where two models share no question.
@@ -54,7 +54,7 @@ def paired_rows(votes: Votes, weights: np.ndarray, strata: Strata = WHOLE) -> It
         yield np.where((cast > 1e-9) & (other_cast > 1e-9), difference, np.nan)
 
 
-def score_rows(scores: np.ndarray, resamples: np.ndarray) -> Iterator[np.ndarray]:
+def score_rows(scores: Array, resamples: Array) -> Iterator[Array]:
     """Differences of scores [M] with resamples [rounds, M], for `compare`.
 
     Each score covers all questions of its model, so these are not on the same questions.
@@ -64,7 +64,7 @@ def score_rows(scores: np.ndarray, resamples: np.ndarray) -> Iterator[np.ndarray
 
 
 def compare(
-    triangle: Iterable[np.ndarray],
+    triangle: Iterable[Array],
     votes: Votes,
     options: Options,
     baseline: int | None = None,
@@ -128,7 +128,7 @@ class _Pairs:
     Few questions are missing for any model, so the second sum is short.
     """
 
-    def __init__(self, votes: Votes, weights: np.ndarray, rescale: bool) -> None:
+    def __init__(self, votes: Votes, weights: Array, rescale: bool) -> None:
         """rescale: every round gets the weight of the shared questions; for several strata."""
         self.missing = votes.votes == 0
         self.gaps = np.flatnonzero(self.missing.any(axis=0))
@@ -139,7 +139,7 @@ class _Pairs:
         self.won, self.cast = weights @ votes.wins.T, weights @ votes.votes.T
         self.drawn = weights @ (~self.missing).T if self.rescale else self.cast
 
-    def sums(self, i: int) -> list[np.ndarray]:
+    def sums(self, i: int) -> list[Array]:
         """Votes won and cast of model i [rounds, 1 or M - i - 1], then of all models after it."""
         after = slice(i + 1, None)
         sums = [self.won[:, [i]], self.cast[:, [i]], self.won[:, after], self.cast[:, after]]
@@ -157,7 +157,7 @@ class _Pairs:
         return sums
 
 
-def rank_ranges(differences: Differences, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def rank_ranges(differences: Differences, known: Array) -> tuple[Array, Array]:
     """Return each model's best and worst rank that is consistent with the data, 1 being the top.
 
     Best: 1 + the models that are significantly better; worst: the `known` models (mask of those

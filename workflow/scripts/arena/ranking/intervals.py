@@ -12,25 +12,25 @@ from statistics import NormalDist
 
 import numpy as np
 
-from arena.ranking.votes import Votes
+from arena.ranking.votes import Array, Votes
 
-Strata = Sequence[np.ndarray | slice]  # the questions of each category
+Strata = Sequence[Array | slice]  # the questions of each category
 WHOLE: Strata = (slice(None),)
 
 
-def question_weights(questions: Sequence[str], rounds: int, seed: int) -> np.ndarray:
+def question_weights(questions: Sequence[str], rounds: int, seed: int) -> Array:
     """Return how often each question is drawn in each round, [rounds, Q]."""
     columns = [_generator(seed, question).poisson(1.0, rounds) for question in questions]
     return np.array(columns, dtype=float).reshape(len(columns), rounds).T
 
 
-def strata_of(category: np.ndarray) -> Strata:
+def strata_of(category: Array) -> Strata:
     """Return the questions of each category, from the categories [Q] of questions."""
     found = [np.flatnonzero(category == one) for one in np.unique(category)]
     return found if len(found) > 1 else WHOLE
 
 
-def stratified(weights: np.ndarray, strata: Strata) -> np.ndarray:
+def stratified(weights: Array, strata: Strata) -> Array:
     """Scale weights [rounds, Q] so that those of each stratum add up to its number of questions.
 
     A stratum of which a round draws no question has weights of 1 in that round.
@@ -45,7 +45,7 @@ def stratified(weights: np.ndarray, strata: Strata) -> np.ndarray:
     return result
 
 
-def resampled_scores(votes: Votes, weights: np.ndarray, strata: Strata = WHOLE) -> np.ndarray:
+def resampled_scores(votes: Votes, weights: Array, strata: Strata = WHOLE) -> Array:
     """Return the scores (0-100) of every round, [rounds, M]; NaN where a round drew no vote.
 
     Each stratum keeps its weight among the model's own questions, so that a score does not depend
@@ -62,14 +62,14 @@ def resampled_scores(votes: Votes, weights: np.ndarray, strata: Strata = WHOLE) 
         return 100 * won / cast
 
 
-def scale_of(drawn: np.ndarray, questions: np.ndarray) -> np.ndarray:
+def scale_of(drawn: Array, questions: Array) -> Array:
     """Factor of a stratum's sums: its number of questions / the number drawn."""
     return np.where(drawn > 1e-9, questions / np.maximum(drawn, 1e-9), 0.0)
 
 
 def upstream_scores(
     votes: Votes, models: Sequence[str], rounds: int, seed: int, rule: str = "v2.0"
-) -> np.ndarray:
+) -> Array:
     """Return scores of votes resampled one by one, [rounds, M], as Arena-Hard-Auto does.
 
     Its rule v2.0 resamples each model's votes; v0.1 resamples the votes of all models together, so
@@ -94,8 +94,8 @@ def upstream_scores(
 
 
 def resampler(
-    votes: Votes, weights: np.ndarray, ci: str, seed: int
-) -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
+    votes: Votes, weights: Array, ci: str, seed: int
+) -> Callable[[int], tuple[Array, Array]]:
     """Return a function: number of a round -> its votes won and all its votes, [M, Q] each.
 
     For fits that need each question's votes. "upstream" draws single votes: the numbers of won,
@@ -106,14 +106,14 @@ def resampler(
     won = votes.wins - votes.ties / 2
     counts = np.maximum([won, votes.ties, votes.votes - votes.wins - votes.ties / 2], 0)
 
-    def draw(number: int) -> tuple[np.ndarray, np.ndarray]:
+    def draw(number: int) -> tuple[Array, Array]:
         won, tied, lost = _generator(seed, f"round {number}").poisson(counts)
         return won + tied / 2, won + tied + lost
 
     return draw
 
 
-def unanchored_bounds(resamples: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+def unanchored_bounds(resamples: Array, level: float) -> tuple[Array, Array]:
     """Return the bounds that Arena-Hard-Auto v0.1 prints for resampled scores [rounds, M].
 
     If the baseline is not gpt-4-0314, its code does not anchor the ratings: the log-odds of all
@@ -128,7 +128,7 @@ def unanchored_bounds(resamples: np.ndarray, level: float) -> tuple[np.ndarray, 
     return lower, upper
 
 
-def percentiles(resamples: np.ndarray, level: float) -> np.ndarray:
+def percentiles(resamples: Array, level: float) -> Array:
     """Return lower and upper percentile [2, M] of resamples [rounds, M], as upstream."""
     shares = (1 - level) / 2, (1 + level) / 2
     known = [column[~np.isnan(column)] for column in resamples.T]  # NaN: a round drew no vote
@@ -136,8 +136,8 @@ def percentiles(resamples: np.ndarray, level: float) -> np.ndarray:
 
 
 def standard_errors(
-    resamples: np.ndarray, questions: np.ndarray | float = 1, free: np.ndarray | float = 1
-) -> np.ndarray:
+    resamples: Array, questions: Array | float = 1, free: Array | float = 1
+) -> Array:
     """Return the standard error of each column of `resamples`; NaN where no round has a value.
 
     The spread of resamples of n questions in k strata is too small by the factor
@@ -155,7 +155,7 @@ def standard_errors(
     return errors * np.sqrt(np.maximum(questions, 1) / np.maximum(free, 1))
 
 
-def student(level: float, free: np.ndarray | float) -> np.ndarray:
+def student(level: float, free: Array | float) -> Array:
     """Return Student's two-sided quantile for `free` degrees of freedom (Wallace 1959).
 
     The inverse of `normal_of`: within 0.1 % from 5 degrees on, 4 % too large at 2.
@@ -165,20 +165,15 @@ def student(level: float, free: np.ndarray | float) -> np.ndarray:
     return np.sqrt(free * np.expm1(z**2 / free))
 
 
-def normal_of(t: np.ndarray, free: np.ndarray | float) -> np.ndarray:
+def normal_of(t: Array, free: Array | float) -> Array:
     """Return the normal value with the same p-value as Student's |t| (Wallace 1959)."""
     free = np.maximum(free, 1)
     return (8 * free + 1) / (8 * free + 3) * np.sqrt(free * np.log1p(np.square(t) / free))
 
 
 def score_bounds(
-    scores: np.ndarray,
-    errors: np.ndarray,
-    least: np.ndarray,
-    questions: np.ndarray,
-    free: np.ndarray,
-    level: float,
-) -> tuple[np.ndarray, np.ndarray]:
+    scores: Array, errors: Array, least: Array, questions: Array, free: Array, level: float
+) -> tuple[Array, Array]:
     """Return Wilson's bounds of scores (0-100) with these standard errors.
 
     They are the true scores for which the observed score is within Student's t of *their* standard
@@ -199,14 +194,14 @@ def score_bounds(
 
 
 def widen_certain(
-    values: np.ndarray,
-    lower: np.ndarray,
-    upper: np.ndarray,
-    questions: np.ndarray,
+    values: Array,
+    lower: Array,
+    upper: Array,
+    questions: Array,
     level: float,
-    least: np.ndarray | float = 0.0,
-    most: np.ndarray | float = 100.0,
-) -> tuple[np.ndarray, np.ndarray]:
+    least: Array | float = 0.0,
+    most: Array | float = 100.0,
+) -> tuple[Array, Array]:
     """Widen intervals that resampling makes too narrow; values are from `least` to `most`.
 
     n questions with identical results have identical resamples. Then the bound is the exact

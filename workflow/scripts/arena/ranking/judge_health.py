@@ -12,7 +12,7 @@ import numpy as np
 from arena.data.verdict import VERDICTS
 from arena.ranking.agreement import LEVEL, Measure, for_the_model
 from arena.ranking.intervals import score_bounds, standard_errors
-from arena.ranking.votes import ABSENT, CODE_OF_STATE, Verdicts
+from arena.ranking.votes import ABSENT, CODE_OF_STATE, Array, Verdicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Share(Measure):
     of: int
 
 
-def judge_health(verdicts: Verdicts, weights: np.ndarray) -> list[dict[str, Any]]:
+def judge_health(verdicts: Verdicts, weights: Array) -> list[dict[str, Any]]:
     """Return the health of each judge; `weights` [rounds, Q] are the resamples for intervals.
 
     a_wins: of the decided verdicts, those for A (50 without position bias); also of strong and weak
@@ -36,7 +36,7 @@ def judge_health(verdicts: Verdicts, weights: np.ndarray) -> list[dict[str, Any]
     ]
 
 
-def share(hits: np.ndarray, cases: np.ndarray, weights: np.ndarray) -> Share:
+def share(hits: Array, cases: Array, weights: Array) -> Share:
     """Share of `hits` among `cases`, both [..., Q] counts, with its interval over questions."""
     hits, cases = (
         np.asarray(part, dtype=float).reshape(-1, part.shape[-1]).sum(axis=0)
@@ -55,9 +55,7 @@ def share(hits: np.ndarray, cases: np.ndarray, weights: np.ndarray) -> Share:
     return Share(float(value[0]), lower, upper, total)
 
 
-def _health(
-    verdicts: Verdicts, name: str, codes: np.ndarray, weights: np.ndarray
-) -> dict[str, Any]:
+def _health(verdicts: Verdicts, name: str, codes: Array, weights: Array) -> dict[str, Any]:
     played = codes != ABSENT
     states = {state: int((codes == code).sum()) for state, code in CODE_OF_STATE.items()}
     states["ok"] = int((codes >= 0).sum())

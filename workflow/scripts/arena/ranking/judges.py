@@ -12,7 +12,7 @@ from arena.ranking.intervals import question_weights
 from arena.ranking.leaderboard import Board, make_boards
 from arena.ranking.notes import FEW
 from arena.ranking.options import Options
-from arena.ranking.votes import Verdicts
+from arena.ranking.votes import Array, Verdicts
 from arena.support.errors import DataError
 
 KEYS = {"value": "score", "lower": "lower", "upper": "upper"}  # key of the document -> of Row
@@ -22,7 +22,7 @@ def compare_judges(
     verdicts: Verdicts,
     options: Options,
     boards: Sequence[Board],
-    style_counts: Mapping[str, np.ndarray] | None = None,
+    style_counts: Mapping[str, Array] | None = None,
 ) -> dict[str, Any] | None:
     """Compare the judges of `verdicts`, as plain data; None if there is only one.
 
@@ -128,7 +128,7 @@ def _share(board: Board, own: Sequence[Board]) -> dict[str, Any]:
     return shares
 
 
-def _judges_variance(scores: np.ndarray, drawn: np.ndarray) -> float | None:
+def _judges_variance(scores: Array, drawn: Array) -> float | None:
     """Percent of the variance of means over judges that is due to the judges; scores [J, M]."""
     between = 2 * scores.var(axis=0, ddof=1) - drawn.var(axis=0, ddof=1).mean(axis=0)
     of_judges = max(float(between.mean()), 0) / len(scores)

@@ -10,7 +10,7 @@ from arena.ranking import compare, intervals
 from arena.ranking.notes import fewer_questions, unknown_style, unscored_models
 from arena.ranking.options import Options
 from arena.ranking.style import StyleFit, fit_style, style_columns
-from arena.ranking.votes import OVERALL, Verdicts, Votes, count_votes
+from arena.ranking.votes import OVERALL, Array, Verdicts, Votes, count_votes
 from arena.support.names import in_order
 
 UNNAMED_BASELINE = "(baseline)"  # in tables of judgments that do not name their baseline
@@ -61,11 +61,11 @@ class Board:
     groups: list[list[str]]  # neighbours that are not significantly different
     style: StyleFit | None = None
     notes: list[str] = field(default_factory=list)
-    resamples: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))  # [rounds, M] of scores
+    resamples: Array = field(default_factory=lambda: np.empty((0, 0)))  # [rounds, M] of scores
 
 
 def make_boards(
-    verdicts: Verdicts, options: Options, counts: Mapping[str, np.ndarray] | None = None
+    verdicts: Verdicts, options: Options, counts: Mapping[str, Array] | None = None
 ) -> list[Board]:
     """Return one table per category, then the overall one.
 
@@ -97,7 +97,7 @@ def _baseline(baselines: Mapping[str, str | None], category: str) -> str | None:
     return (names.pop() or UNNAMED_BASELINE) if len(names) == 1 else None
 
 
-def _style_columns(verdicts: Verdicts, counts: Mapping[str, np.ndarray], rule: str) -> np.ndarray:
+def _style_columns(verdicts: Verdicts, counts: Mapping[str, Array], rule: str) -> Array:
     """Style columns [M, Q, 4], each question against the baseline of its category."""
     unknown = np.full((len(verdicts.questions), 4), np.nan)
     against = verdicts.of_baselines(counts, unknown)
@@ -109,11 +109,11 @@ def _board(
     verdicts: Verdicts,
     options: Options,
     category: str,
-    chosen: np.ndarray,
+    chosen: Array,
     votes: Votes,
-    weights: np.ndarray,
-    style: np.ndarray | None,
-    counts: Mapping[str, np.ndarray],
+    weights: Array,
+    style: Array | None,
+    counts: Mapping[str, Array],
 ) -> Board:
     """The table of the `chosen` questions; the arrays are of all models and questions."""
     baseline = _baseline(verdicts.baselines, category)
@@ -190,18 +190,18 @@ def _board(
     return Board(*about, rows, differences, groups, fit, notes, resamples)
 
 
-def _mean(tokens: np.ndarray) -> float | None:
+def _mean(tokens: Array) -> float | None:
     return float(np.nanmean(tokens)) if np.isfinite(tokens).any() else None
 
 
 def _intervals(
-    scores: np.ndarray,
-    resamples: np.ndarray,
+    scores: Array,
+    resamples: Array,
     votes: Votes,
     strata: intervals.Strata,
     baseline: int | None,
     options: Options,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[Array, Array, Array]:
     """Lower and upper bounds of the scores, and design effects; [M] each."""
     questions = (votes.votes > 0).sum(axis=1)
     cast, games = votes.votes.sum(axis=1), votes.games.sum(axis=1)
@@ -226,7 +226,7 @@ def _intervals(
     return lower, upper, design
 
 
-def _vote_variance(votes: Votes, strata: intervals.Strata) -> np.ndarray:
+def _vote_variance(votes: Votes, strata: intervals.Strata) -> Array:
     """Variance of a single vote (in percent, squared) around its category's mean, [M]."""
     squares = np.zeros(len(votes.votes))
     for part in (votes[:, rows] for rows in strata):

@@ -7,7 +7,7 @@ import numpy as np
 
 from arena.ranking.agreement import for_the_model
 from arena.ranking.options import Options
-from arena.ranking.votes import ABSENT, Verdicts, Votes
+from arena.ranking.votes import ABSENT, Array, Verdicts, Votes
 
 FEW = 0.9  # share of the table's questions; occasional missing verdicts leave more
 SILENT = 0.1  # share of games without a verdict; judge_health also shows smaller shares
@@ -41,7 +41,7 @@ def _uneven_judges(verdicts: Verdicts) -> Iterator[str]:
         )
 
 
-def _silent(judge: str, codes: np.ndarray, models: Sequence[str], rule: str) -> Iterator[str]:
+def _silent(judge: str, codes: Array, models: Sequence[str], rule: str) -> Iterator[str]:
     silent = ((codes != ABSENT) & (codes < 0)).sum(axis=(1, 2))
     played, most = (codes != ABSENT).sum(), silent.argmax()
     if silent.sum() > SILENT * played:
@@ -51,7 +51,7 @@ def _silent(judge: str, codes: np.ndarray, models: Sequence[str], rule: str) -> 
         )
 
 
-def _cancelled(judge: str, codes: np.ndarray, models: Sequence[str]) -> Iterator[str]:
+def _cancelled(judge: str, codes: Array, models: Sequence[str]) -> Iterator[str]:
     """Note where the two verdicts of a question contradict each other more often than by chance."""
     winner = np.sign(for_the_model(codes))
     both = np.asarray((codes >= 0).all(axis=-1))
@@ -69,7 +69,7 @@ def _cancelled(judge: str, codes: np.ndarray, models: Sequence[str]) -> Iterator
         )
 
 
-def _cause(pairs: np.ndarray) -> str | None:
+def _cause(pairs: Array) -> str | None:
     """Why verdicts of both games [N, 2] (1: model wins, -1: loses) contradict each other, or None.
 
     If a judge decides by position alone, its two verdicts are uncorrelated; any real judgment
@@ -89,7 +89,7 @@ def _cause(pairs: np.ndarray) -> str | None:
     return None
 
 
-def unscored_models(models: Sequence[str], codes: np.ndarray, judged: np.ndarray) -> Iterator[str]:
+def unscored_models(models: Sequence[str], codes: Array, judged: Array) -> Iterator[str]:
     """Notes on models that were judged, by their codes [J, M, Q, 2], but have no score."""
     unscored = (codes != ABSENT).any(axis=(0, 2, 3)) & ~judged
     has_verdict = (codes >= 0).any(axis=(0, 2, 3))
@@ -103,7 +103,7 @@ def unscored_models(models: Sequence[str], codes: np.ndarray, judged: np.ndarray
 
 
 def unknown_style(
-    models: Sequence[str], votes: Votes, known: np.ndarray, is_plain: np.ndarray
+    models: Sequence[str], votes: Votes, known: Array, is_plain: Array
 ) -> Iterator[str]:
     """Note on answers that style control leaves out; `known` [M, Q]: the style is known."""
     lost = (votes.votes > 0) & ~known

@@ -5,6 +5,8 @@ from statistics import NormalDist
 
 import numpy as np
 
+from arena.ranking.votes import Array
+
 POWER = 0.8  # share of campaigns in which a difference is significant; the usual choice
 STILL = 1e-9  # points; smaller ones are rounding errors
 
@@ -12,13 +14,8 @@ _two_sided = np.vectorize(lambda z: math.erfc(z / math.sqrt(2)), otypes=[float])
 
 
 def at_most_certain(
-    normal: np.ndarray,
-    values: np.ndarray,
-    errors: np.ndarray,
-    questions: np.ndarray,
-    least: np.ndarray,
-    most: np.ndarray,
-) -> np.ndarray:
+    normal: Array, values: Array, errors: Array, questions: Array, least: Array, most: Array
+) -> Array:
     """Bound normal values for few questions, consistent with the intervals of `widen_certain`.
 
     Such an interval excludes 0 as long as its tail is above (1 - s) ** questions, where s is the
@@ -34,7 +31,7 @@ def at_most_certain(
     return normal
 
 
-def p_values(z: np.ndarray, largest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def p_values(z: Array, largest: Array) -> tuple[Array, Array]:
     """Two-sided p-values of single pairs and of all pairs at once, from normal values [M, M].
 
     At once: share of rounds whose largest deviation among all pairs is as large (single-step
@@ -50,7 +47,7 @@ def p_values(z: np.ndarray, largest: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return p, np.where(np.isnan(z), np.nan, adjusted)
 
 
-def detectable(errors: np.ndarray, largest: np.ndarray, level: float) -> tuple[float, float] | None:
+def detectable(errors: Array, largest: Array, level: float) -> tuple[float, float] | None:
     """The smallest true difference, in points, that is significant with probability POWER.
 
     For a single pair and for one among all pairs, with the median pair's standard error; None

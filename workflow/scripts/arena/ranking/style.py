@@ -14,7 +14,7 @@ import numpy as np
 from arena.ranking.intervals import resampler, standard_errors, student
 from arena.ranking.options import FEATURES, Options
 from arena.ranking.style_resamples import resampled_fits
-from arena.ranking.votes import Votes
+from arena.ranking.votes import Array, Votes
 
 COLUMNS = tuple(chain(*FEATURES.values()))
 TOLERANCE = 1e-4  # of a step, in log-odds; the next error is its square, below 1e-7
@@ -47,13 +47,13 @@ class Coefficient:
 class StyleFit:
     """Scores [M] under style control and their resamples [rounds, M]; NaN: style not known."""
 
-    scores: np.ndarray
-    resamples: np.ndarray
+    scores: Array
+    resamples: Array
     coefficients: list[Coefficient]
     notes: list[str]
 
 
-def style_columns(model: np.ndarray, baseline: np.ndarray, rule: str = "v2.0") -> np.ndarray:
+def style_columns(model: Array, baseline: Array, rule: str = "v2.0") -> Array:
     """Return the four columns [..., 4] from counts [..., 4] of tokens, headers, lists and bolds.
 
     Rule v0.1: (m - b) / (m + b + 1) of each count (Arena-Hard-Auto 561534a to 9a1d386).
@@ -70,7 +70,7 @@ def style_columns(model: np.ndarray, baseline: np.ndarray, rule: str = "v2.0") -
     return columns
 
 
-def fit_style(votes: Votes, columns: np.ndarray, weights: np.ndarray, options: Options) -> StyleFit:
+def fit_style(votes: Votes, columns: Array, weights: Array, options: Options) -> StyleFit:
     """Fit votes [M, Q] on style columns [M, Q, 4], which are known wherever there are votes.
 
     `weights` [rounds, Q]: of resampled questions. Columns that are constant or collinear with other
@@ -119,8 +119,8 @@ def fit_style(votes: Votes, columns: np.ndarray, weights: np.ndarray, options: O
 
 
 def fit(
-    won: np.ndarray, cast: np.ndarray, x: np.ndarray, start: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray] | None:
+    won: Array, cast: Array, x: Array, start: Array | None = None
+) -> tuple[Array, Array] | None:
     """Return scores [M] in percent and slopes [K] of columns x [K, M, Q], or None: no maximum.
 
     A model whose votes are all lost (won) has the score 0 (100) for any slopes and has no effect on
@@ -146,14 +146,14 @@ def fit(
     return scores, slopes
 
 
-def _mixed(won: np.ndarray, cast: np.ndarray) -> np.ndarray:
+def _mixed(won: Array, cast: Array) -> Array:
     """Mask of the models that lost some votes and won some."""
     return (won.sum(axis=1) > 0) & (won.sum(axis=1) < cast.sum(axis=1))
 
 
 def _newton(
-    won: np.ndarray, cast: np.ndarray, x: np.ndarray, strengths: np.ndarray, slopes: np.ndarray
-) -> tuple[np.ndarray, np.ndarray] | None:
+    won: Array, cast: Array, x: Array, strengths: Array, slopes: Array
+) -> tuple[Array, Array] | None:
     """Newton's method with steps halved until the likelihood does not fall; None: no maximum."""
     flat = x.reshape(len(x), -1)
     best, expected = _likelihood(won, cast, x, strengths, slopes)
@@ -189,7 +189,7 @@ def _newton(
     return None
 
 
-def _whitening(corner: np.ndarray) -> np.ndarray:
+def _whitening(corner: Array) -> Array:
     """Directions of the slopes with curvature 1, without those that have no curvature."""
     values, vectors = np.linalg.eigh(corner)
     some = values > 1e-10 * values.max(initial=0)
@@ -197,8 +197,8 @@ def _whitening(corner: np.ndarray) -> np.ndarray:
 
 
 def _likelihood(
-    won: np.ndarray, cast: np.ndarray, x: np.ndarray, strengths: np.ndarray, slopes: np.ndarray
-) -> tuple[float, np.ndarray]:
+    won: Array, cast: Array, x: Array, strengths: Array, slopes: Array
+) -> tuple[float, Array]:
     """Return the log-likelihood and the expected vote of each model and question."""
     odds = np.tensordot(slopes, x, axes=1)
     odds += strengths[:, None]
@@ -209,7 +209,7 @@ def _likelihood(
     return value, expected
 
 
-def _standardised(columns: np.ndarray, cast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _standardised(columns: Array, cast: Array) -> tuple[Array, Array]:
     """Columns [K, M, Q] with mean 0 and standard deviation 1 over all votes, and their sd."""
     x = np.moveaxis(np.nan_to_num(columns), -1, 0).copy()
     votes = max(cast.sum(), 1)
@@ -219,11 +219,11 @@ def _standardised(columns: np.ndarray, cast: np.ndarray) -> tuple[np.ndarray, np
     return x, sds
 
 
-def _independent(x: np.ndarray, cast: np.ndarray) -> np.ndarray:
+def _independent(x: Array, cast: Array) -> Array:
     """Mask of the columns [K, M, Q] that are not collinear with models and earlier columns."""
     total = np.maximum(cast.sum(axis=1, keepdims=True), 1e-300)
     root = np.sqrt(cast)
-    basis: list[np.ndarray] = []
+    basis: list[Array] = []
     keep = []
     for column in x:
         rest = ((column - (column * cast).sum(axis=1, keepdims=True) / total) * root).ravel()

@@ -10,6 +10,7 @@ import numpy as np
 from arena.data.answers import left_out, read_answers
 from arena.data.judgments import BUFFER
 from arena.data.metadata import complete_metadata, token_counter
+from arena.ranking.votes import Array
 
 _Count = Annotated[int, msgspec.Meta(ge=0)] | Annotated[float, msgspec.Meta(ge=0)]
 
@@ -33,7 +34,7 @@ _DECODER = msgspec.json.Decoder(_Line)
 
 def read_style_counts(
     files: Mapping[str, Path], questions: Sequence[str]
-) -> tuple[dict[str, np.ndarray], list[str]]:
+) -> tuple[dict[str, Array], list[str]]:
     """Return model -> counts [Q, 4] in the order of `questions`, and notes.
 
     Missing metadata is computed from the answers. NaN: no answer; a model without an answer file

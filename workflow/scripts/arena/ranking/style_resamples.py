@@ -6,6 +6,8 @@ computed model by model for many rounds at once, as matrix products.
 
 import numpy as np
 
+from arena.ranking.votes import Array
+
 STEPS = 6
 TOLERANCE = 1e-3  # of the last step, in log-odds; the error is its square: 3e-5 points of a score
 SINGULAR = 1e-10  # share of the largest curvature: the column is constant in this round
@@ -14,14 +16,8 @@ CHUNK = 100  # rounds, so that a model's [rounds, questions] fit into the proces
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # in rounds that diverge
 def resampled_fits(
-    won: np.ndarray,
-    cast: np.ndarray,
-    x: np.ndarray,
-    weights: np.ndarray,
-    scores: np.ndarray,
-    slopes: np.ndarray,
-    flat: float,
-) -> tuple[np.ndarray, np.ndarray]:
+    won: Array, cast: Array, x: Array, weights: Array, scores: Array, slopes: Array, flat: float
+) -> tuple[Array, Array]:
     """Return the scores [rounds, M] and slopes [rounds, K] of resamples `weights` [rounds, Q].
 
     won, cast: [M, Q]; x: columns [K, M, Q]; scores (percent) and slopes: the fit of all votes.
@@ -73,13 +69,8 @@ def resampled_fits(
 
 
 def _derivatives(
-    won: np.ndarray,
-    cast: np.ndarray,
-    features: np.ndarray,
-    weights: np.ndarray,
-    strengths: np.ndarray,
-    slopes: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
+    won: Array, cast: Array, features: Array, weights: Array, strengths: Array, slopes: Array
+) -> tuple[Array, Array]:
     """Gradient [R, M, 1 + K] and curvature [R, M, features] of the log-likelihood."""
     width = 1 + slopes.shape[1]
     gradient = np.empty((*strengths.shape, width))
@@ -99,5 +90,5 @@ def _derivatives(
     return gradient, curvature
 
 
-def _log_odds(shares: np.ndarray) -> np.ndarray:
+def _log_odds(shares: Array) -> Array:
     return np.log(shares / (1 - shares))

@@ -24,6 +24,7 @@ from arena.support.errors import DataError
 from arena.support.jsonl import Line
 from arena.support.names import did_you_mean, in_order
 
+Array = np.ndarray
 OVERALL = "overall"  # the table of all categories
 ABSENT = -len(STATES) - 1  # no such line, or a line with only one game
 CODE_OF_VERDICT = {verdict: code for code, verdict in enumerate(VERDICTS)}
@@ -55,9 +56,9 @@ class Verdicts:
     models: tuple[str, ...]
     questions: tuple[str, ...]
     categories: tuple[str, ...]
-    category: np.ndarray  # [Q] index into categories
+    category: Array  # [Q] index into categories
     baselines: Mapping[str, str | None]  # category -> baseline; None: no line names it
-    codes: np.ndarray  # [J, M, Q, 2] int8; a baseline has none against itself
+    codes: Array  # [J, M, Q, 2] int8; a baseline has none against itself
     toy: bool = False  # the demo judge played at least one game
     examples: Sequence[Mapping[str, Any]] = ()  # ends of replies without a verdict
     notes: tuple[str, ...] = ()  # problems of the files and how they were handled
@@ -65,7 +66,7 @@ class Verdicts:
     prompts: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)  # model -> judgment file without .jsonl
 
-    def of_baselines(self, known: Mapping[str, np.ndarray], unknown: np.ndarray) -> np.ndarray:
+    def of_baselines(self, known: Mapping[str, Array], unknown: Array) -> Array:
         """Each question's row of known[baseline of its category] [Q, ...], else of `unknown`."""
         found = unknown.copy()
         for number, category in enumerate(self.categories):
@@ -78,18 +79,18 @@ class Verdicts:
 class Votes:
     """Votes by model and question, summed over judges and both games."""
 
-    wins: np.ndarray  # [M, Q] votes for the model; a tie is half a win
-    ties: np.ndarray  # [M, Q]
-    votes: np.ndarray  # [M, Q]
-    games: np.ndarray  # [M, Q] number of games that gave these votes
-    games_won: np.ndarray
-    games_tied: np.ndarray
+    wins: Array  # [M, Q] votes for the model; a tie is half a win
+    ties: Array  # [M, Q]
+    votes: Array  # [M, Q]
+    games: Array  # [M, Q] number of games that gave these votes
+    games_won: Array
+    games_tied: Array
 
     def __getitem__(self, some: Any) -> "Votes":
         """Votes of some models, or, as votes[:, questions], on some questions."""
         return Votes(*(getattr(self, name)[some] for name in self.__slots__))
 
-    def where(self, known: np.ndarray) -> "Votes":
+    def where(self, known: Array) -> "Votes":
         """Votes without those on answers [M, Q] that are not `known`."""
         return Votes(*(getattr(self, name) * known for name in self.__slots__))
 
@@ -101,7 +102,7 @@ class Votes:
 
 
 def count_votes(
-    codes: np.ndarray, rule: str = "v2.0", weight: float = 3, pool_by: np.ndarray | None = None
+    codes: Array, rule: str = "v2.0", weight: float = 3, pool_by: Array | None = None
 ) -> Votes:
     """Turn verdicts [J, M, Q, 2] into votes.
 
