@@ -295,7 +295,7 @@ def test_scores_that_rest_on_less_are_named(tmp_path):
     (board, _) = result_of(data, ["one"], rounds=5, ci="upstream").boards
     assert board.notes[0].endswith("not on the same questions")
     (note,) = result_of(data, ["one", "two"], rounds=5).notes
-    assert note.startswith("judge two judged 19 of the 57 answers ")
+    assert note.startswith("judge two judged only 19 of the 57 ")
     assert " none of few, n:" in note
     assert result_of(data, ["one", "two"], models=["m"], rounds=5).notes == [], "one is no matter"
 

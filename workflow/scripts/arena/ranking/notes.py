@@ -10,7 +10,7 @@ from arena.ranking.options import Options
 from arena.ranking.votes import ABSENT, Array, Verdicts, Votes
 
 FEW = 0.9  # share of the table's questions; occasional missing verdicts leave more
-SILENT = 0.1  # share of games without a verdict; judge_health also shows smaller shares
+MISSING = 0.1  # share of games without a verdict; judge_health also shows smaller shares
 MIRRORED = -0.2  # correlation of a question's two verdicts; position bias alone gives 0
 SIGNIFICANT = -4.0  # standard errors of a correlation: by chance in 1 of 30,000 tables
 CANCELLED = 2 / 3  # share of questions; gpt-4o, with its strong position bias, has a third
@@ -21,7 +21,7 @@ def verdict_notes(verdicts: Verdicts, rule: str) -> Iterator[str]:
     """Notes on problems of the judges' verdicts."""
     yield from _uneven_judges(verdicts)
     for judge, codes in zip(verdicts.judges, verdicts.codes, strict=True):
-        yield from _silent(judge, codes, verdicts.models, rule)
+        yield from _missing_verdicts(judge, codes, verdicts.models, rule)
         yield from _cancelled(judge, codes, verdicts.models)
 
 
@@ -33,21 +33,21 @@ def _uneven_judges(verdicts: Verdicts) -> Iterator[str]:
         if mine.sum() >= FEW * together:
             continue
         none = list(compress(verdicts.models, ~np.asarray(mine.any(axis=1))))
-        models = f" and none of {', '.join(none)}" if none else ""
+        models = f", and none of {', '.join(none)}" if none else ""
         yield (
-            f"judge {judge} judged {mine.sum():,} of the {together:,} answers judged by any "
-            f"judge{models}: for the rest only the other judges' votes count, and scores of "
-            "models with different judges are not comparable"
+            f"judge {judge} judged only {mine.sum():,} of the {together:,} judged answers{models}: "
+            "the others have only other judges' votes, and scores of models with different judges "
+            "are not comparable"
         )
 
 
-def _silent(judge: str, codes: Array, models: Sequence[str], rule: str) -> Iterator[str]:
-    silent = ((codes != ABSENT) & (codes < 0)).sum(axis=(1, 2))
-    played, most = (codes != ABSENT).sum(), silent.argmax()
-    if silent.sum() > SILENT * played:
+def _missing_verdicts(judge: str, codes: Array, models: Sequence[str], rule: str) -> Iterator[str]:
+    missing = ((codes != ABSENT) & (codes < 0)).sum(axis=(1, 2))
+    played, total, most = (codes != ABSENT).sum(), missing.sum(), missing.argmax()
+    if total > MISSING * played:
         yield (
-            f"judge {judge}: {silent.sum():,} of {played:,} games have no verdict that rule {rule} "
-            f"counts, most of them ({silent[most]:,}) of {models[most]}; judge_health shows why"
+            f"judge {judge}: {total:,} of {played:,} games have no verdict that rule {rule} "
+            f"counts, most of them ({missing[most]:,}) of {models[most]}; judge_health shows why"
         )
 
 
