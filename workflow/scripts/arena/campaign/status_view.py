@@ -1,4 +1,4 @@
-"""The monitor's screen: totals, jobs, models and what is wrong, in any width from 80 columns."""
+"""The monitor's screen: totals, jobs, models and problems, at any width from 80 columns."""
 
 import fnmatch
 import os
@@ -15,11 +15,11 @@ from arena.support.humanize import count, counted, duration, listing, share
 from arena.support.names import in_order
 from arena.support.table import Column, Style, table
 
-WIDE = 120  # columns of a terminal that has room for batches and speeds
+WIDE = 120  # columns of a terminal with room for batches and speeds
 WIDEST = 160  # ... and for each state in which a game ends
-ROOMY = 32  # lines of a terminal that has room for blank ones
+ROOMY = 32  # lines of a terminal with room for blank ones
 
-# What --sort knows. What changes comes first, what is done last.
+# The choices of --sort. `activity`: active models first, done ones last.
 _ACTIVITY = ("judging", "answering", "starting", "stopped", "failed", "queued", "planned", "no job")
 SORTS: dict[str, Callable[[ModelRow], Any]] = {
     "model": lambda row: in_order(row.model),
@@ -33,7 +33,7 @@ SORTS: dict[str, Callable[[ModelRow], Any]] = {
 
 
 def chosen(rows: Sequence[ModelRow], filters: Sequence[str], sort: str | None) -> list[ModelRow]:
-    """Rows whose name matches one of the globs, or which are in a state of one of the names."""
+    """Rows that match one of the filters (a glob of model names, or a mark, state or batch)."""
     kept = [row for row in rows if not filters or any(_matches(row, one) for one in filters)]
     return sorted(kept, key=SORTS[sort]) if sort else kept
 
@@ -52,11 +52,11 @@ def screen(
     *,
     ordered: bool = False,
 ) -> list[str]:
-    """All lines; with a height, as many as a screen has, and models are cut before anything else:
-    the most active stay, unless the rows are `ordered`.
+    """All lines; with a height, as many as fit: models are cut first, and the most active ones
+    stay unless the rows are `ordered`.
 
-    What is wrong comes last on a page that is printed once, where the eye is when it has scrolled
-    by, and on top of a screen, where it is never cut.
+    Problems come last on a page that is printed once, next to the prompt, and on top of a screen,
+    where they are never cut.
     """
     blank = [""] if height is None or height >= ROOMY else []
     head = [*_heading(status, style), *blank, *_totals(status, style), *blank]
@@ -69,23 +69,23 @@ def screen(
     wrong = [piece for line in wrong for piece in _pieces(line, style.width)]
     wrong = [*_first(wrong, height // 4), *blank]
     jobs = _first(jobs, height // 3)
-    most = height - len(head) - len(wrong) - len(jobs) - 3  # heading, titles, the rest counted
+    most = height - len(head) - len(wrong) - len(jobs) - 3  # heading, titles, count of the rest
     if len(rows) > most and not ordered:
         rows = sorted(rows, key=SORTS["activity"])
     return [*head, *wrong, *jobs, *_models(status, rows, style, max(3, most))][:height]
 
 
 def _pieces(line: str, width: int) -> list[str]:
-    """A path that is longer than the screen, on as many lines as it needs."""
+    """The line; a path that is longer than the screen is split into several."""
     if not line.startswith("  see ") or len(line) <= width:
         return [line]
     return [line[start : start + width] for start in range(0, len(line), width)]
 
 
 def _first(lines: list[str], most: int) -> list[str]:
-    """At most so many lines, and that there are more."""
+    """At most so many lines, and how many more there are."""
     more = len(lines) - most
-    return lines if more <= 0 else [*lines[: most - 1], f"  {more + 1} lines more"]
+    return lines if more <= 0 else [*lines[: most - 1], f"  {more + 1} more lines"]
 
 
 def _heading(status: CampaignStatus, style: Style) -> list[str]:
@@ -120,21 +120,20 @@ def _totals(status: CampaignStatus, style: Style) -> list[str]:
     if beside := status.campaign.beside():
         results = status.campaign.layout.root.absolute().parents[1]
         names = [os.path.relpath(folder, results) for folder in beside]
-        lines.append(f"beside    {listing(names)}: not shown, see --results")
+        lines.append(f"others    {listing(names)}: not shown, see --results")
     return lines
 
 
 def _answers(stage: CampaignStatus, style: Style) -> list[str]:
-    """The jobs that make answers, above those that judge."""
-    heading, *lines = _jobs(stage, style)
-    told = f"ANSWERS {stage.played:,} of {stage.games:,} ({share(stage.played, stage.games)})"
+    """The jobs of the answers stage."""
+    heading = f"ANSWERS {stage.played:,} of {stage.games:,} ({share(stage.played, stage.games)})"
     if stage.speed:
-        told += f", {stage.speed:.1f} answers/s, {duration(stage.left)} left at this speed"
-    return [style.paint(told, "head"), heading, *lines]
+        heading += f", {stage.speed:.1f} answers/s, {duration(stage.left)} left at this speed"
+    return [style.paint(heading, "head"), *_jobs(stage, style)]
 
 
 def _jobs(status: CampaignStatus, style: Style) -> list[str]:
-    """What runs and waits, a line a batch; batches that are done are only counted."""
+    """Running and waiting jobs, one line for each batch; ended ones are only counted."""
     newest = max(job.batch.run for job in status.jobs)
     states = Counter(job.state for job in status.jobs)
     counts = ", ".join(f"{number} {state}" for state, number in states.items())
@@ -148,21 +147,21 @@ def _jobs(status: CampaignStatus, style: Style) -> list[str]:
         return _of(sum(row.played for row in mine), sum(row.games or 0 for row in mine))
 
     def time(job: JobRow) -> str:
-        held = job.held(status.time)
+        elapsed = job.elapsed(status.time)
         limit = f" of {duration(job.job.limit)}" if job.job and job.job.limit else ""
-        return "" if held is None else duration(held) + limit
+        return "" if elapsed is None else duration(elapsed) + limit
 
     kinds = {"running": "done", "failed": "grave", "gone": "grave"}
     columns = [
-        # Short for batches of this run, whole for older ones that still have a job.
+        # Without the run in the names of its own batches (first version: `<run>-<number>`).
         Column("batch", lambda job: job.batch.name.removeprefix(f"{newest}-"), right=False),
         Column("job", lambda job: job.job_id or "", right=False),
         Column("state", lambda job: job.state, lambda job: kinds.get(job.state, ""), right=False),
         Column("node", lambda job: job.node, right=False),
         Column("time", time),
         Column("done", done),
-        Column("games", games),
-        Column("why", lambda job: job.reason, right=False, shrinks=True),
+        Column(f"{status.words.game}s", games),
+        Column("reason", lambda job: job.reason, right=False, shrinks=True),
     ]
     shown = [job for job in status.jobs if job.state != "ended"]
     heading = style.paint(f"JOBS of run {newest}: {counts}", "head")
@@ -185,13 +184,13 @@ def _models(
         return Column(name, lambda row: f"{row.states.get(name, 0):,}", least=WIDEST, spare=6)
 
     def left(row: ModelRow) -> str:
-        """The time left while it plays, else what it waits for."""
+        """Time left while it is judged, else its state."""
         if row.at == "judging" and row.left is not None:
             return duration(row.left)
         return "" if row.at == "no answers" else row.at
 
     def batch(row: ModelRow) -> str:
-        """Its name (of the first version's, `<run>-<number>`, the number) while it is above."""
+        """Name of a batch that is listed in JOBS; "earlier" for any other."""
         name = row.batch or ""
         return name.rpartition("-")[2] if name in current or not name else "earlier"
 
