@@ -1,7 +1,7 @@
-"""Check what a run stands on: questions, answers, baseline, judgments; and say what it will cost.
+"""Check the inputs of a run (questions, answers, baseline, judgments) and forecast its costs.
 
 Adapter of rule validate: prints a table, writes validation.tsv, validation.json and forecast.json
-in the results folder, and fails when something blocks. They are no outputs of the rule: they stay.
+in the results folder, and fails on errors. The files are not outputs of the rule, so they stay.
 """
 
 import sys
@@ -30,7 +30,7 @@ try:
     for model in report.answers.models:
         check_keys(settings.answers.writers[model].server)
     found = forecast(settings, report) if report.ok else None
-except ArenaError as error:  # found after the table, or it cut the checking short
+except ArenaError as error:  # an error outside the table, or one that ended the checks early
     report.problems.append(str(error))
 report.write(layout)
 print(report.table(), flush=True)
