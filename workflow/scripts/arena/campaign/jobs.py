@@ -104,7 +104,7 @@ def job_rows(
     for batch in batches:
         known = by_id.get((batch.attempt and batch.attempt.job) or "")
         rows.append(_row(batch, by_batch.get(batch.name) or known, queue))
-    # Only the accounting knows whether it was Slurm that killed a job.
+    # Only the accounting knows whether Slurm killed a job.
     killed = StopKind.KILLED
     unclear = [row for row in rows if row.state == "gone" or (row.stop and row.stop.kind is killed)]
     ends = cache.ends([row.job_id for row in unclear if row.job_id], now)
@@ -131,8 +131,10 @@ def _is_of_its_run(batch: Batch) -> bool:
 
 
 def _row(batch: Batch, job: slurm.Job | None, queue: list[slurm.Job] | None) -> JobRow:
-    attempt, stop = batch.attempt, None
-    is_gone = attempt is not None and attempt.end is None and _is_gone(attempt, queue)
+    attempt, stop, is_gone = batch.attempt, None, False
+    if attempt is not None and attempt.end is None:  # is the process that records it dead?
+        vanished = queue is not None and all(job.id != attempt.job for job in queue)
+        is_gone = vanished if attempt.job is not None else records.is_dead(attempt)
     if attempt and (is_gone or attempt.end is not None) and not _is_of_its_run(batch):
         attempt, is_gone = None, False
     if job is not None and job.state in _WAITING:
@@ -148,10 +150,3 @@ def _row(batch: Batch, job: slurm.Job | None, queue: list[slurm.Job] | None) -> 
     else:
         state = "idle" if attempt.launched is None else "starting"
     return JobRow(batch, state, job, attempt, stop)
-
-
-def _is_gone(attempt: Attempt, queue: list[slurm.Job] | None) -> bool:
-    """Whether the process that should have recorded the end is certainly dead."""
-    if attempt.job is not None:
-        return queue is not None and all(job.id != attempt.job for job in queue)
-    return records.is_dead(attempt)

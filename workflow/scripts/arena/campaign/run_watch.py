@@ -34,10 +34,8 @@ class RunWatch:
         minutes: bool = True,
     ) -> None:
         self._layouts, self._run, self._games, self._minutes = layouts, run, games, minutes
-        answering = {self._is_answering(batch) for batch in games}
-        self._unit = (
-            "requests" if len(answering) == 2 else "answers" if True in answering else "games"
-        )
+        stages = {self._is_answering(batch) for batch in games}
+        self._unit = "requests" if len(stages) == 2 else "answers" if True in stages else "games"
         self._files: dict[Path, tuple[object, Any]] = {}
         self._reported: set[tuple[str, float | None, str]] = set()  # batch, attempt's start, event
         self._causes: dict[str, str] = {}  # cause -> whose line gave it first
@@ -130,10 +128,8 @@ class RunWatch:
         attempt = self._attempts[batch]
         if attempt is None or (batch, attempt.start, "end") in self._reported:
             return []
-        status, begun = (
-            self._read(self._layouts[batch].status(batch), Status.read),
-            attempt.start or 0,
-        )
+        begun = attempt.start or 0
+        status = self._read(self._layouts[batch].status(batch), Status.read)
         if status is not None and status.time >= begun:
             self._played[batch] = sum(model.played for model in status.models.values())
             if attempt.ready is not None and status.time >= attempt.ready:

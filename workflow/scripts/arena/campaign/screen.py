@@ -70,9 +70,8 @@ class Screen:
         if self.watch and (self._has_ended or event in ("job_finished", "job_error")):
             for line in self.watch.look(time.time()):  # before Snakemake's message
                 logging.getLogger(record.name).info(line)
-        if hasattr(record, "quietness") and record.levelno <= logging.INFO:
-            return False
-        if event in HIDDEN_EVENTS or (not event and NOISE.match(text)):
+        is_quiet = hasattr(record, "quietness") and record.levelno <= logging.INFO
+        if is_quiet or event in HIDDEN_EVENTS or (not event and NOISE.match(text)):
             return False
         # The Slurm plugin repeats its warnings at each submission.
         repeats = record.levelno == logging.WARNING or text.startswith("Will exit after finishing")
@@ -138,12 +137,9 @@ class Screen:
             why = (why or games).partition(". Log: ")[0]
             if not self._is_first(why):
                 return ""  # as for another model; the summary lists all of them
-            return (
-                f"{games}{opened}{self.watch.cause(why, model)}. Log: {logs[0]}"
-                if opened
-                else own[0]
-            )
-        cause = words or "".join(said[-1:]) or "no output, see Snakemake's log in .snakemake/log"
+            cause = self.watch.cause(why, model)
+            return f"{games}{opened}{cause}. Log: {logs[0]}" if opened else own[0]
+        cause = words or "".join(said[-1:]) or "it exited with an error and printed nothing"
         return f"{self._name(job['jobid'])} failed: {cause}. Log: {', '.join(logs)}"
 
     def _summary(self, elapsed: str) -> Iterable[str]:

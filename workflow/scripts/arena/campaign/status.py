@@ -7,7 +7,7 @@ unknown and shown so.
 import time
 from bisect import bisect
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,19 +31,15 @@ _AT = {"running": "judging", "idle": "starting", "ended": "stopped", "gone": "st
 
 
 class Words(NamedTuple):
-    """What messages about a stage call its parts."""
+    """The terms of messages about a stage."""
 
-    batch: str
-    game: str
-    server: str
-    no_verdict: str
-    unpublished: str
+    batch: str = "batch"
+    game: str = "game"
+    server: str = "the judge"
+    no_verdict: str = "games have no verdict"
+    unpublished: str = "all games are finished, but the judgments are missing or outdated"
 
 
-JUDGING = Words(
-    *("batch", "game", "the judge", "games have no verdict"),
-    "all games are finished, but the judgments are missing or outdated",
-)
 ANSWERING = Words(
     *("answers", "answer", "the model server", "answers are empty"),
     "all answers are in the journals, but the answer files are missing",
@@ -100,11 +96,11 @@ class CampaignStatus:
 
     @property
     def words(self) -> Words:
-        return ANSWERING if self.campaign.layout.root.name == "answers" else JUDGING
+        return ANSWERING if self.campaign.layout.root.name == "answers" else Words()
 
     @property
     def toy(self) -> bool:
-        """Whether the judge is the demo judge, from the config or else from the newest batch."""
+        """Whether the judge is the demo judge."""
         if self.campaign.settings is not None:
             return self.campaign.settings.toy
         return bool(self.batches) and self.batches[-1].plan.toy
@@ -165,9 +161,9 @@ def history(status: CampaignStatus) -> dict[str, Any] | None:
     """Games finished in each step of `seconds` since the newest run's first job started, by batch;
     None if no game has finished.
     """
-    begun = [one.start for job in status.jobs for one in job.batch.attempts if one.start]
     run = {job.batch.name for job in status.jobs}
-    start = min(begun, default=status.time)
+    starts = [one.start for job in status.jobs for one in job.batch.attempts if one.start]
+    start = min(starts, default=status.time)
     ends = [
         (row.batch, end)
         for row in status.rows
@@ -243,11 +239,7 @@ class StatusReader:
         model, settings = answers.model, self.campaign.settings
         path = self.campaign.layout.journal(model)
         journal = self._journals.setdefault(model, Progress(path)).update()
-        pilot, is_current = self.campaign.pilot, _current_games([job.batch for job in jobs])
-        tally = Tally(
-            journal.lines,
-            is_current if pilot is None else lambda line: line.uid in pilot and is_current(line),
-        )
+        tally = Tally(journal.lines, _filter([job.batch for job in jobs], self.campaign.pilot))
         job = jobs[-1] if jobs else None
         batch, reported = job.batch if job else None, _reported(job, model)
         games = 0
@@ -310,20 +302,20 @@ def _with_files(stage: CampaignStatus, settings: Settings) -> CampaignStatus:
 
 def _reported(job: JobRow | None, model: str) -> ModelStatus | None:
     """The model's status in the batch's newest attempt; that of earlier attempts is outdated."""
-    status, attempt = (job.batch.status, job.attempt) if job else (None, None)
-    if status is None or attempt is None or status.time < (attempt.start or 0):
-        return None
-    return status.models.get(model)
+    status = job.batch.status if job else None
+    if status and job and job.attempt and status.time >= (job.attempt.start or 0):
+        return status.models.get(model)
+    return None
 
 
-def _current_games(batches: list[Batch]) -> Callable[[Line], bool]:
-    """A filter for games that were asked with the requests of the model's newest batch.
+def _filter(batches: list[Batch], pilot: Container[str] | None) -> Callable[[Line], bool]:
+    """Whether a game counts: it is of the pilot and has the requests of the model's newest batch.
 
     A game has the requests of the attempt that started last before the game ended. Games from
-    before all attempts, and adopted ones, pass.
+    before all attempts, and adopted ones, count.
     """
     if len({batch.plan.requests for batch in batches}) <= 1:
-        return lambda _: True
+        return lambda line: pilot is None or line.uid in pilot
     newest = batches[-1].plan.requests
     starts = sorted(
         (start, batch.plan.requests)
@@ -333,6 +325,8 @@ def _current_games(batches: list[Batch]) -> Callable[[Line], bool]:
     times = [start for start, _ in starts]
 
     def is_current(line: Line) -> bool:
+        if pilot is not None and line.uid not in pilot:
+            return False
         position = bisect(times, line.end or 0)
         return not line.attempts or not position or starts[position - 1][1] == newest
 

@@ -77,7 +77,7 @@ def screen(
 
 def _pieces(line: str, width: int) -> list[str]:
     """The line; a path that is longer than the screen is split into several."""
-    if not line.startswith("  see ") or len(line) <= width:
+    if not line.startswith("  see "):
         return [line]
     return [line[start : start + width] for start in range(0, len(line), width)]
 
@@ -98,8 +98,7 @@ def _heading(status: CampaignStatus, style: Style) -> list[str]:
 
 def _totals(status: CampaignStatus, style: Style) -> list[str]:
     judged = ", ".join(f"{number} {mark}" for mark, number in status.marks.items())
-    known = status.with_answers
-    models = f"{len(status.rows)}" + ("" if known is None else f"; with answers: {known}")
+    known = "" if status.with_answers is None else f"; with answers: {status.with_answers}"
     part = status.played / status.games if status.games else 0.0
     bar = style.bar(part, 20 if style.width < WIDE else 40)
     games = f"{status.played:,} of {status.games:,} ({share(status.played, status.games)})"
@@ -107,7 +106,8 @@ def _totals(status: CampaignStatus, style: Style) -> list[str]:
     retries = f"; {counted(status.retries, 'retry', 'retries')}" if status.retries else ""
     prompt, cached, completion = status.usage
     tokens = f"{count(prompt)} prompt ({share(cached, prompt)} cached), {count(completion)} "
-    lines = [f"models    {models}", f"judged    {judged}", f"games     {bar} {games}"]
+    lines = [f"models    {len(status.rows)}{known}", f"judged    {judged}"]
+    lines.append(f"games     {bar} {games}")
     if status.speed:
         left = f"{duration(status.left)} left at this speed"
         lines.append(f"          {status.speed:.1f} games/s, {left}")
@@ -137,10 +137,10 @@ def _jobs(status: CampaignStatus, style: Style) -> list[str]:
     newest = max(job.batch.run for job in status.jobs)
     states = Counter(job.state for job in status.jobs)
     counts = ", ".join(f"{number} {state}" for state, number in states.items())
+    kinds = {"running": "done", "failed": "grave", "gone": "grave"}
 
     def done(job: JobRow) -> str:
-        mine = status.rows_of(job)
-        return _of(sum(row.done for row in mine), len(mine))
+        return _of(sum(row.done for row in status.rows_of(job)), len(status.rows_of(job)))
 
     def games(job: JobRow) -> str:
         mine = status.rows_of(job)
@@ -151,7 +151,6 @@ def _jobs(status: CampaignStatus, style: Style) -> list[str]:
         limit = f" of {duration(job.job.limit)}" if job.job and job.job.limit else ""
         return "" if elapsed is None else duration(elapsed) + limit
 
-    kinds = {"running": "done", "failed": "grave", "gone": "grave"}
     columns = [
         # Without the run in the names of its own batches (first version: `<run>-<number>`).
         Column("batch", lambda job: job.batch.name.removeprefix(f"{newest}-"), right=False),
@@ -208,8 +207,9 @@ def _models(
         Column("left", left),
         Column("batch", batch, right=False, least=WIDE, spare=2),
     ]
-    whole, shown = len(status.rows), rows if most is None else rows[:most]
-    heading = f"MODELS {len(rows)} of {whole}" if len(rows) != whole else f"MODELS {whole}"
+    shown = rows if most is None else rows[:most]
+    part = f"{len(rows)} of " if len(rows) != len(status.rows) else ""
+    heading = f"MODELS {part}{len(status.rows)}"
     legend = ", ".join(f"{style.mark(kind)} {kind}" for kind in status.marks)
     lines = [f"{style.paint(heading, 'head')}   {legend}", *table(columns, shown, style)]
     if len(shown) < len(rows):
