@@ -60,7 +60,7 @@ def campaign(tmp_path, project, monkeypatch):
 
 
 def look(settings):
-    return forecast(settings, check_settings(settings), now=T0 + 5000)
+    return forecast(settings, check_settings(settings), T0 + 5000)
 
 
 def journal_of(settings, games, unparsed=0, model=MID, prompt=lambda uid: 100):

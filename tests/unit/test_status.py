@@ -577,6 +577,17 @@ def test_a_results_folder_alone_is_enough(tmp_path):
     assert (wrong, status.baselines) == ([], [])
 
 
+def test_problems_of_the_answers_stage_name_answers_and_servers(tmp_path):
+    root = tmp_path / "answers"
+    restarted = attempt(0, 1, 5, None, restarts=[{"cause": "it died"}])
+    write_batch(root, "r-01", ["a"], restarted, games={"a": 9})
+    write_batch(root, "r-02", ["b"], attempt(0, 1, 5, 90), games={"b": 9})
+    write_journal(root, "a", [journal_line(q, 0, attempts=3, state="unparsed") for q in range(5)])
+    wrong = look(Campaign(Layout(root)), T0 + 9000)[2]
+    assert len(wrong) == 5 and "no answer " in "".join(wrong)
+    assert not re.search("judge|game|batch", "".join(wrong))
+
+
 @pytest.mark.parametrize(
     ("record", "others", "asked"),
     [

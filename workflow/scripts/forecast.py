@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
         return
     report = check_settings(settings)
     report.raise_blocking()
-    found = forecast(settings, report, now=now)
+    found = forecast(settings, report, now)
     keep(found, layout, now)
     print(json.dumps(asdict(found)) if options.json else page(found))
 

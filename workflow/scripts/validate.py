@@ -20,7 +20,7 @@ from arena.support.humanize import listing
 
 print_also_to(snakemake.log[0])
 
-settings = snakemake.params.settings
+settings, now = snakemake.params.settings, time.time()
 layout = Layout(settings.root)
 report = Report(settings.bench, 0, [], [])
 found = None
@@ -29,7 +29,7 @@ try:
     check_keys(settings.judge)
     for model in report.answers.models:
         check_keys(settings.answers.writers[model].server)
-    found = forecast(settings, report) if report.ok else None
+    found = forecast(settings, report, now) if report.ok else None
 except ArenaError as error:  # an error outside the table, or one that ended the checks early
     report.problems.append(str(error))
 report.write(layout)
@@ -39,6 +39,6 @@ if settings.answers and report.answers.checkpoints:
         print(f"\n{listing(models)}: the first question, as the model sees it:\n{text}", flush=True)
 print(f"Details: {layout.validation_table}, {layout.validation}")
 if report.ok and found:
-    keep(found, layout, time.time())
+    keep(found, layout, now)
     print(f"\n{page(found)}")
 sys.exit(0 if report.ok else 1)

@@ -5,7 +5,6 @@ Needs a validation. Starts no judge. Times are extrapolated from earlier batches
     seconds of a job = start + idle (means per job) + games * busy seconds per game
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -75,12 +74,11 @@ class Forecast:
     notes: tuple[str, ...] = ()
 
 
-def forecast(settings: Settings, report: Report, *, now: float | None = None) -> Forecast:
+def forecast(settings: Settings, report: Report, now: float) -> Forecast:
     """report: of `validation.check_settings`.
 
     Reads every answer file that has open games; 117 models x 750 questions take some seconds.
     """
-    now = time.time() if now is None else now
     judge = settings.judge
     context, context_from = context_of(judge)
     limit = context - judge["max_tokens"] if context else None
