@@ -5,14 +5,12 @@ and after a run, and on a copy of the folder.
 """
 
 import argparse
-import contextlib
 import gc
 import json
 import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from arena.support.cli import run_tool, wrong_python
@@ -75,7 +73,8 @@ def main(arguments: list[str]) -> None:
     live = sys.stdout.isatty() and not options.json and not options.html
     if options.html:
         print(f"Writing {options.html} every {options.watch:g} s; Ctrl-C stops", flush=True)
-    with other_screen() if live else contextlib.suppress(KeyboardInterrupt):
+    try:
+        print("\x1b[?1049h\x1b[?25l" * live, end="")  # the terminal's alternate screen
         while True:
             if live:
                 size = shutil.get_terminal_size()
@@ -85,6 +84,10 @@ def main(arguments: list[str]) -> None:
             else:
                 show(reader, options)
             time.sleep(options.watch)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        print("\x1b[?25h\x1b[?1049l" * live, end="", flush=True)  # and back
 
 
 def show(reader: StatusReader, options: argparse.Namespace) -> None:
@@ -131,24 +134,11 @@ def page(reader: StatusReader, options: argparse.Namespace, height: int | None =
 
 def style_of(options: argparse.Namespace) -> Style:
     on_terminal = sys.stdout.isatty()
-    colour = options.color == "always" or (
-        options.color == "auto" and on_terminal and "NO_COLOR" not in os.environ
-    )
+    auto = on_terminal and "NO_COLOR" not in os.environ
+    colour = auto if options.color == "auto" else options.color == "always"
     given = options.width or (shutil.get_terminal_size().columns if on_terminal else None)
     unicode = not options.ascii and (sys.stdout.encoding or "").lower().startswith("utf")
     return Style(max(80, given or 80), colour, unicode, whole=given is None)
-
-
-@contextlib.contextmanager
-def other_screen() -> Iterator[None]:
-    """Use the terminal's alternate screen; the previous content returns when Ctrl-C ends this."""
-    print("\x1b[?1049h\x1b[?25l", end="")
-    try:
-        yield
-    except KeyboardInterrupt:
-        pass
-    finally:
-        print("\x1b[?25h\x1b[?1049l", end="", flush=True)
 
 
 if __name__ == "__main__":

@@ -24,11 +24,8 @@ WAITS = {
     "JobHeldAdmin": (True, "an administrator holds it"),
     "JobHeldUser": (True, "it is held: scontrol release"),
     "launch failed requeued held": (True, "its node could not start it: scontrol release"),
-    "PartitionNodeLimit": (True, "it requests more nodes than the partition allows"),
-    "PartitionTimeLimit": (
-        True,
-        "it requests more time than the partition allows: set walltime.max_minutes",
-    ),
+    "PartitionNodeLimit": (True, "it exceeds the partition's node limit"),
+    "PartitionTimeLimit": (True, "it exceeds the partition's time limit: set walltime.max_minutes"),
     # Used resources become free again when other jobs end; a budget of minutes does not.
     "AssocGrp(?!.*RunMinutes).*Minutes": (True, "the account has no minutes left"),
     "AssocGrp": (False, "the account has reached its limit of running jobs or resources"),
@@ -50,7 +47,6 @@ class Problem:
 
 
 def problems(status: CampaignStatus) -> list[Problem]:
-    """The grave ones first."""
     found = [*_data(status), *_games(status), *_budget(status)]
     if status.stage:
         found += problems(status.stage)
@@ -62,7 +58,7 @@ def problems(status: CampaignStatus) -> list[Problem]:
 
 
 def _data(status: CampaignStatus) -> Iterator[Problem]:
-    settings, table = status.campaign.settings, status.campaign.layout.validation_table
+    settings, layout = status.campaign.settings, status.campaign.layout
     if settings:
         for one in status.baselines:
             text = f"baseline {one.model}: answers to {one.answered} of {one.questions} questions"
@@ -70,7 +66,7 @@ def _data(status: CampaignStatus) -> Iterator[Problem]:
                 text += "; the other questions are left out for all models"
             if one.mark in ("missing", "partial"):
                 yield Problem(text, one.mark == "missing", settings.answer(one.model))
-        for note in made_otherwise(status.campaign.layout, settings.models, settings.digest):
+        for note in made_otherwise(layout, settings.models, settings.digest):
             yield Problem(f"the leaderboard mixes different settings: {note}")
     causes = defaultdict(list)
     for row in status.rows:
@@ -79,8 +75,8 @@ def _data(status: CampaignStatus) -> Iterator[Problem]:
             causes[answers.reason or "no answers"].append(row.model)
         elif answers.state in ("broken", "foreign_judgments"):
             causes[answers.reason or answers.state].append(row.model)
+    where = str(layout.validation_table) if layout.validation_table.exists() else ""
     for reason, models in causes.items():
-        where = str(table) if table.exists() else ""
         yield Problem(f"{listing(models)}: {reason}", where=where)
     for batch in status.batches:
         for path in batch.unreadable:

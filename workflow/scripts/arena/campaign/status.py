@@ -69,7 +69,6 @@ class ModelRow:
 
     @property
     def mark(self) -> str:
-        """Of its judgments."""
         return "done" if self.done else "partial" if self.played else "missing"
 
     @property
@@ -100,7 +99,6 @@ class CampaignStatus:
 
     @property
     def toy(self) -> bool:
-        """Whether the judge is the demo judge."""
         if self.campaign.settings is not None:
             return self.campaign.settings.toy
         return bool(self.batches) and self.batches[-1].plan.toy
@@ -235,7 +233,6 @@ class StatusReader:
         return replace(row, answers=answers, at="no answers" if ended else "answering")
 
     def _row(self, answers: Answers, jobs: list[JobRow], now: float) -> ModelRow:
-        """jobs: those of the model."""
         model, settings = answers.model, self.campaign.settings
         path = self.campaign.layout.journal(model)
         journal = self._journals.setdefault(model, Progress(path)).update()

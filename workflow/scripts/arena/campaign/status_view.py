@@ -92,7 +92,8 @@ def _heading(status: CampaignStatus, style: Style) -> list[str]:
     root = status.campaign.layout.root
     toy = " (a toy: its verdicts mean nothing)" if status.toy else ""
     at = datetime.fromtimestamp(status.time).strftime("%d %b %H:%M:%S")
-    title = style.fit(f"{root.parent.name}, judge {root.name}{toy}", style.width - len(at) - 2)
+    judge = root.name if root.name == "answers" else f"judge {root.name}"
+    title = style.fit(f"{root.parent.name}, {judge}{toy}", style.width - len(at) - 2)
     return [style.paint(title, "head") + at.rjust(style.width - len(title))]
 
 
@@ -125,7 +126,6 @@ def _totals(status: CampaignStatus, style: Style) -> list[str]:
 
 
 def _answers(stage: CampaignStatus, style: Style) -> list[str]:
-    """The jobs of the answers stage."""
     heading = f"ANSWERS {stage.played:,} of {stage.games:,} ({share(stage.played, stage.games)})"
     if stage.speed:
         heading += f", {stage.speed:.1f} answers/s, {duration(stage.left)} left at this speed"
@@ -146,6 +146,9 @@ def _jobs(status: CampaignStatus, style: Style) -> list[str]:
         mine = status.rows_of(job)
         return _of(sum(row.played for row in mine), sum(row.games or 0 for row in mine))
 
+    def reason(job: JobRow) -> str:
+        return job.reason.partition("\n")[0]  # a log's last lines are in the problems
+
     def time(job: JobRow) -> str:
         elapsed = job.elapsed(status.time)
         limit = f" of {duration(job.job.limit)}" if job.job and job.job.limit else ""
@@ -160,7 +163,7 @@ def _jobs(status: CampaignStatus, style: Style) -> list[str]:
         Column("time", time),
         Column("done", done),
         Column(f"{status.words.game}s", games),
-        Column("reason", lambda job: job.reason, right=False, shrinks=True),
+        Column("reason", reason, right=False, shrinks=True),
     ]
     shown = [job for job in status.jobs if job.state != "ended"]
     heading = style.paint(f"JOBS of run {newest}: {counts}", "head")

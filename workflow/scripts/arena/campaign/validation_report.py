@@ -69,7 +69,6 @@ class Report:
 
     @property
     def ready(self) -> set[str]:
-        """The models that can be judged."""
         return {row.model for row in self.rows if row.state in READY}
 
     @property
@@ -99,7 +98,6 @@ class Report:
             raise DataError("\n".join(problems))
 
     def write(self, layout: Layout) -> None:
-        """Write validation.tsv and validation.json."""
         # Tabs and line ends in a reason would break the columns for simple readers.
         plain = str.maketrans("\t\r\n", "   ")
         models = [asdict(row) for row in self.rows]
@@ -107,13 +105,9 @@ class Report:
         lines += [[printable(str(value)).translate(plain) for value in m.values()] for m in models]
         write_atomic(layout.validation_table, "".join("\t".join(line) + "\n" for line in lines))
         content = {
-            "bench": self.bench,
-            "questions": self.questions,
-            "ok": self.ok,
-            "problems": self.problems,
-            "notes": self.notes,
-            "dropped_questions": self.dropped,
-            "models": models,
+            **{"bench": self.bench, "questions": self.questions, "ok": self.ok},
+            **{"problems": self.problems, "notes": self.notes},
+            **{"dropped_questions": self.dropped, "models": models},
         }
         write_json(layout.validation, content)
 
