@@ -30,6 +30,6 @@ answers = [
 ]
 print(plan_text(answers, batches, settings), flush=True)
 for problem in sorted({problem for one in asked.values() if (problem := refusal(one))}):
-    print(f"Slurm would reject these jobs: {problem}", flush=True)
+    print(f"Slurm would refuse these jobs: {problem}", flush=True)
 plain = [batch.to_json() for batch in [*answers, *batches]]
 write_atomic(Layout(settings.root).plan, json.dumps(plain, indent=1) + "\n")
