@@ -52,7 +52,7 @@ def status_of(command: list[str]) -> int:
 def main(arguments: list[str]) -> None:
     options = options_of(arguments)
     while True:
-        begun = time.monotonic()
+        started = time.monotonic()
         # Checked before the run: checkpoints written before the file are still judged.
         last = bool(options.until and options.until.exists())
         status = status_of(command_of(options.snakemake))
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> None:
         if last:
             print(f"{now}: {options.until} exists, stopping", flush=True)
             sys.exit(status)
-        pause = max(0.0, options.every - (time.monotonic() - begun))
+        pause = max(0.0, options.every - (time.monotonic() - started))
         outcome = "done" if status == 0 else f"failed with exit status {status}"
         print(f"{now}: {outcome}; next run in {pause:.0f} s (Ctrl-C stops)", flush=True)
         time.sleep(pause)

@@ -157,9 +157,9 @@ def _games_of(status: CampaignStatus, job: JobRow) -> Iterator[Problem]:
     all its models.
     """
     rows = [row for row in status.rows_of(job) if row.batch == job.batch.name]
-    log, said, attempt = _log(status, job.batch.name), job.batch.status, job.attempt
-    begun = (attempt.start if attempt else None) or 0
-    remark = f"; last error: {said.remark}" if said and said.remark and said.time >= begun else ""
+    log, last, attempt = _log(status, job.batch.name), job.batch.status, job.attempt
+    started = (attempt.start if attempt else None) or 0
+    remark = f"; last error: {last.remark}" if last and last.remark and last.time >= started else ""
     if job.state == "running" and attempt:
         since = {row.model: max(row.tally.last_end or 0, attempt.ready or 0) for row in rows}
         open_rows = [row for row in rows if not row.done and not row.stop]

@@ -82,9 +82,9 @@ class RunWatch:
         """Finished games, games a second over the last minutes, time left at this speed."""
         played, games = sum(self._played.values()), sum(self._games.values())
         parts = [f"{played:,} of {games:,} {self._unit} ({share(played, games)})"]
-        (begun, first), (now, last) = self._samples[0], self._samples[-1]
-        if last > first and now > begun:
-            speed = (last - first) / (now - begun)
+        (start, first), (now, last) = self._samples[0], self._samples[-1]
+        if last > first and now > start:
+            speed = (last - first) / (now - start)
             left = duration((games - played) / speed)
             parts += [f"{speed:.1f} {self._unit}/s", f"{left} left"]
         states = [_state(attempt) for attempt in self._attempts.values()]
@@ -128,9 +128,9 @@ class RunWatch:
         attempt = self._attempts[batch]
         if attempt is None or (batch, attempt.start, "end") in self._reported:
             return []
-        begun = attempt.start or 0
+        start = attempt.start or 0
         status = self._read(self._layouts[batch].status(batch), Status.read)
-        if status is not None and status.time >= begun:
+        if status is not None and status.time >= start:
             self._played[batch] = sum(model.played for model in status.models.values())
             if attempt.ready is not None and status.time >= attempt.ready:
                 self._before.setdefault(batch, self._played[batch])
@@ -138,9 +138,9 @@ class RunWatch:
         events = {"start": f"started on {attempt.node}{job}"}
         if attempt.ready is not None:
             server = "model server" if self._is_answering(batch) else "judge"
-            events["ready"] = f"the {server} is ready after {duration(attempt.ready - begun)}"
+            events["ready"] = f"the {server} is ready after {duration(attempt.ready - start)}"
         if attempt.end is not None and attempt.stop is None:
-            events["end"] = f"done after {duration(attempt.end - begun)}"
+            events["end"] = f"done after {duration(attempt.end - start)}"
             self._played[batch] = self._games[batch]  # its last status may be seconds older
         new = [key for key in events if (batch, attempt.start, key) not in self._reported]
         self._reported |= {(batch, attempt.start, key) for key in new}

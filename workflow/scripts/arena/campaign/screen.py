@@ -130,16 +130,20 @@ class Screen:
         batch, model, logs = wildcards.get("batch"), wildcards.get("model"), list(job["log"])
         if batch and self.watch and ("gen_judgment" in rule or "gen_answer" in rule):
             return self.watch.failure(batch, words, logs) or ""
-        lines = (line for log in logs for line in last_lines(log, 50))
-        said = [line.removeprefix("judgment: ") for line in lines]
-        if model and self.watch and (own := [one for one in said if one.startswith(f"{model}: ")]):
+        ends = (line for log in logs for line in last_lines(log, 50))
+        lines = [line.removeprefix("judgment: ") for line in ends]
+        if (
+            model
+            and self.watch
+            and (own := [line for line in lines if line.startswith(f"{model}: ")])
+        ):
             games, opened, why = own[0].partition(" games are open: ")
             why = (why or games).partition(". Log: ")[0]
             if not self._is_first(why):
                 return ""  # as for another model; the summary lists all of them
             cause = self.watch.cause(why, model)
             return f"{games}{opened}{cause}. Log: {logs[0]}" if opened else own[0]
-        cause = words or "".join(said[-1:]) or "it exited with an error and printed nothing"
+        cause = words or "".join(lines[-1:]) or "it exited with an error and printed nothing"
         return f"{self._name(job['jobid'])} failed: {cause}. Log: {', '.join(logs)}"
 
     def _summary(self, elapsed: str) -> Iterable[str]:

@@ -142,8 +142,8 @@ class CampaignStatus:
         if all(job.state != "running" for job in self.jobs):
             return 0.0
         recent = [row.tally.recent(SPEED_WINDOW_S, self.time) for row in self.rows]
-        begun = min((first for _, first in recent), default=self.time)
-        return sum(games for games, _ in recent) / max(1.0, self.time - begun)
+        started = min((first for _, first in recent), default=self.time)
+        return sum(games for games, _ in recent) / max(1.0, self.time - started)
 
     @property
     def left(self) -> float | None:

@@ -55,14 +55,14 @@ def ledger(
     Slurm job id, see `account`; else the batch's own record counts. since: only attempts that
     started at this time or later.
     """
-    begun = []
+    started = []
     for batch in read_batches(root):
         late = tuple(one for one in batch.attempts if not since or (one.start or 0) >= since)
-        begun += [replace(batch, attempts=late)] if late else []
-    games = _games(root, begun, now)
-    rows = [_row(batch, games[games.batch == batch.name], now, accounts or {}) for batch in begun]
+        started += [replace(batch, attempts=late)] if late else []
+    games = _games(root, started, now)
+    rows = [_row(batch, games[games.batch == batch.name], now, accounts or {}) for batch in started]
     total: dict[str, Any] = {column: sum(row[column] for row in rows) for column in _SUMS}
-    models = {model for batch in begun for model in batch.models}
+    models = {model for batch in started for model in batch.models}
     sources = "+".join(sorted({row["source"] for row in rows}))
     total |= {"batch": TOTAL, "models": len(models), "source": sources}
     frame = pd.DataFrame([*rows, total])
