@@ -94,8 +94,13 @@ class CampaignStatus:
     stage: "CampaignStatus | None" = None  # of the answers stage
 
     @property
+    def is_answering(self) -> bool:
+        """Whether this is the answers stage."""
+        return self.campaign.layout.root.name == "answers"
+
+    @property
     def words(self) -> Words:
-        return ANSWERING if self.campaign.layout.root.name == "answers" else Words()
+        return ANSWERING if self.is_answering else Words()
 
     @property
     def toy(self) -> bool:

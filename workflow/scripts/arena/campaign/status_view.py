@@ -92,7 +92,7 @@ def _heading(status: CampaignStatus, style: Style) -> list[str]:
     root = status.campaign.layout.root
     toy = " (a toy: its verdicts mean nothing)" if status.toy else ""
     at = datetime.fromtimestamp(status.time).strftime("%d %b %H:%M:%S")
-    judge = root.name if root.name == "answers" else f"judge {root.name}"
+    judge = "answers" if status.is_answering else f"judge {root.name}"
     title = style.fit(f"{root.parent.name}, {judge}{toy}", style.width - len(at) - 2)
     return [style.paint(title, "head") + at.rjust(style.width - len(title))]
 
@@ -107,11 +107,12 @@ def _totals(status: CampaignStatus, style: Style) -> list[str]:
     retries = f"; {counted(status.retries, 'retry', 'retries')}" if status.retries else ""
     prompt, cached, completion = status.usage
     tokens = f"{count(prompt)} prompt ({share(cached, prompt)} cached), {count(completion)} "
-    lines = [f"models    {len(status.rows)}{known}", f"judged    {judged}"]
-    lines.append(f"games     {bar} {games}")
+    unit, what = f"{status.words.game}s", "state" if status.is_answering else "judged"
+    lines = [f"models    {len(status.rows)}{known}", f"{what:<10}{judged}"]
+    lines.append(f"{unit:<10}{bar} {games}")
     if status.speed:
         left = f"{duration(status.left)} left at this speed"
-        lines.append(f"          {status.speed:.1f} games/s, {left}")
+        lines.append(f"          {status.speed:.1f} {unit}/s, {left}")
     lines += [f"          {states}{retries}", f"tokens    {tokens}completion"]
     for one in status.baselines:
         mark = style.paint(f"{style.mark(one.mark)} {one.mark}", one.mark)
@@ -196,17 +197,21 @@ def _models(
         name = row.batch or ""
         return name.rpartition("-")[2] if name in current or not name else "earlier"
 
+    unit, missing = f"{status.words.game}s", "empty" if status.is_answering else "no verdict"
+    of_judging = [
+        Column("answers", answers, lambda row: row.answers.mark, spare=1),
+        Column("judged", lambda row: _of(row.judged, row.games and row.games // 2)),
+    ]
     columns = [
         Column("", lambda row: style.mark(row.mark), lambda row: row.mark),
         Column("model", lambda row: row.model, right=False, names=True),
-        Column("answers", answers, lambda row: row.answers.mark, spare=1),
-        Column("judged", lambda row: _of(row.judged, row.games and row.games // 2)),
+        *([] if status.is_answering else of_judging),
         Column("", lambda row: row.mark, lambda row: row.mark, right=False, spare=5),
-        Column("games", lambda row: _of(row.played, row.games)),
+        Column(unit, lambda row: _of(row.played, row.games)),
         *map(state, STATES[1:]),
-        Column("no verdict", lambda row: number(row.no_verdict), lambda _: "partial", spare=3),
+        Column(missing, lambda row: number(row.no_verdict), lambda _: "partial", spare=3),
         Column("retries", lambda row: number(row.tally.retries), spare=4),
-        Column("games/s", lambda row: f"{row.speed:.1f}" if row.speed else "", least=WIDE),
+        Column(f"{unit}/s", lambda row: f"{row.speed:.1f}" if row.speed else "", least=WIDE),
         Column("left", left),
         Column("batch", batch, right=False, least=WIDE, spare=2),
     ]
