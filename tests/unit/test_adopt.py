@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from arena.data.games import plan_games
-from arena.data.judgments import is_foreign
 from arena.data.questions import Pilot, Question
 from arena.journals.adopt import adopt, adopt_all, move_aside, report_adoption
 from arena.journals.journal import NO_TOKENS, Journal, read_records
@@ -196,20 +195,6 @@ def test_an_adopted_game_without_a_verdict_was_asked_once(take, tmp_path, times,
         assert [again.request(game, journal.times_asked(game.digest))["seed"] for game in todo] == (
             [5] * asked
         )
-
-
-def test_a_file_is_foreign_without_a_journal_or_without_our_states(tmp_path):
-    path, journal = tmp_path / "m.jsonl", tmp_path / "games" / "m.jsonl"
-    assert not is_foreign(path, journal)
-    path.write_text(json.dumps(first_shape("q1")) + "\n")
-    assert is_foreign(path, journal)
-    journal.parent.mkdir()
-    journal.write_text("{}\n")
-    assert is_foreign(path, journal)
-    ours = first_shape("q1")
-    ours["games"][0]["state"] = "ok"
-    path.write_text(json.dumps(ours) + "\n")
-    assert not is_foreign(path, journal)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import show_result as command
 from arena.pages.formats import files, interval_text, rank_text
 from arena.ranking.leaderboard import Row, make_boards
 from arena.ranking.options import Options
-from arena.ranking.show_result import TOY_NOTE, make_result
+from arena.ranking.show_result import make_result
 from arena.ranking.votes import ABSENT
 from arena.support.errors import DataError
 
@@ -402,24 +402,12 @@ def test_names_are_no_formulas_and_move_no_cursor(tmp_path, show_result):
         assert "\x1b" not in text + (tmp_path / f"leaderboard.{name}").read_text()
 
 
-def test_the_toy_is_named_in_every_output(tmp_path, show_result):
-    toy = line("1", "A>B", "B>A")
-    toy["games"][0]["toy"] = True
-    data = judgments(tmp_path, j__m=[toy])
-    out = tmp_path / "out"
-    text = show_result(data, "--note", "half judged", "--out", out)
-    for name in ("leaderboard.txt", "leaderboard.md", "leaderboard.json"):
-        assert TOY_NOTE in (out / name).read_text(), name
-    assert text.startswith(f"NOTE: {TOY_NOTE}")
-    assert "NOTE: half judged" in text
-    assert json.loads((out / "leaderboard.json").read_text())["toy"] is True
-
-
 def test_json_and_differences(tmp_path, show_result):
     data = judgments(tmp_path, j__a=lines(*[WON] * 10), j__b=lines(*[LOST] * 10))
     out = tmp_path / "out"
-    options = (data, "--weight", "2", "--rounds", "7")
+    options = (data, "--weight", "2", "--rounds", "7", "--note", "half judged")
     text = show_result(*options, "--baseline", "base", "--compare", "b", "a", "--out", out)
+    assert "NOTE: half judged" in text
     document = json.loads((out / "leaderboard.json").read_text())
     assert (document["weight"], document["rounds"], document["seed"]) == (2, 7, 42)
     assert document["categories"]["bench"]["groups"] == [["a"], ["base"], ["b"]]

@@ -42,16 +42,6 @@ def test_25_models_make_three_jobs_and_afterwards_only_what_is_missing(campaign:
     assert sizes(campaign, "--config", "judge={temperature: 0.5}") == [10, 10, 5]
 
 
-def test_one_model_that_cannot_finish_costs_itself_alone(campaign: Campaign) -> None:
-    copies(campaign, MODELS[:5])
-    campaign.add_to_answers("m02", " <<judge:500*all>>", slice(1))
-    campaign.configure(judge=by_command(), retries=0)
-    text = campaign.run("--keep-going", ok=False).stdout
-    assert campaign.models() == ["m00", "m01", "m03", "m04"]
-    assert "m02: 2 of 4 games are open" in text
-    assert sizes(campaign) == [1]
-
-
 def test_an_older_time_of_change_hides_no_change(campaign: Campaign) -> None:
     campaign.run()
     path = campaign.answers("mid-7b-chat")
