@@ -5,68 +5,26 @@ import re
 import subprocess
 from pathlib import Path
 
-import jsonschema
 import yaml
-
-# What https://github.com/citation-file-format requires, of the parts that are used here.
-PERSON = {
-    "type": "object",
-    "properties": {"family-names": {"type": "string"}, "given-names": {"type": "string"}},
-    "required": ["family-names"],
-    "additionalProperties": False,
-}
-ENTITY = {
-    "type": "object",
-    "properties": {"name": {"type": "string"}},
-    "required": ["name"],
-    "additionalProperties": False,
-}
-AUTHORS = {"type": "array", "minItems": 1, "items": {"anyOf": [PERSON, ENTITY]}}
-CITATION = {
-    "type": "object",
-    "required": ["cff-version", "message", "title", "authors"],
-    "additionalProperties": False,
-    "properties": {
-        "cff-version": {"const": "1.2.0"},
-        "message": {"type": "string", "minLength": 1},
-        "type": {"enum": ["software", "dataset"]},
-        "title": {"type": "string"},
-        "abstract": {"type": "string"},
-        "authors": AUTHORS,
-        "version": {"type": "string"},
-        "date-released": {"type": "string", "format": "date"},
-        "license": {"const": "MIT"},
-        "keywords": {"type": "array", "uniqueItems": True, "items": {"type": "string"}},
-        "references": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["type", "title", "authors"],
-                "additionalProperties": False,
-                "properties": {
-                    "type": {"enum": ["article", "conference-paper", "software"]},
-                    "title": {"type": "string"},
-                    "authors": AUTHORS,
-                    "year": {"type": "integer"},
-                    "url": {"type": "string", "pattern": "^https://"},
-                },
-            },
-        },
-    },
-}
 
 
 def read(path: Path) -> dict:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def test_the_citation_is_valid_and_of_the_version_that_the_changelog_describes(
-    project: Path,
-) -> None:
+def test_the_citation_is_valid_and_of_the_version_in_the_changelog(project: Path) -> None:
+    """What https://github.com/citation-file-format requires, of the keys that are used."""
     citation = read(project / "CITATION.cff")
     date = citation["date-released"]
     assert isinstance(date, datetime.date)
-    jsonschema.validate(citation | {"date-released": date.isoformat()}, CITATION)
+    required = {"cff-version", "message", "title", "authors"}
+    used = {"type", "abstract", "version", "date-released", "license", "keywords", "references"}
+    assert required <= citation.keys() <= required | used
+    assert (citation["cff-version"], citation["license"]) == ("1.2.0", "MIT")
+    for work in (citation, *citation["references"]):
+        assert work["type"] in {"software", "article"} and work["title"]
+        for author in work["authors"]:
+            assert author.keys() in ({"name"}, {"family-names", "given-names"})
     headings = re.findall(r"^## (.+)$", (project / "CHANGELOG.md").read_text(), re.M)
     released = [heading for heading in headings if heading != "Unreleased"]
     assert released[0] == f"{citation['version']} - {date}"
