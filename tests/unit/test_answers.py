@@ -5,7 +5,6 @@ import json
 import pytest
 from arena.data.answers import Answer, read_answers
 from arena.support.errors import DataError
-from arena.support.jsonl import Line
 
 
 def write(tmp_path, *lines, name="m", end="\n"):
@@ -77,12 +76,6 @@ def test_a_bad_line_is_listed_and_the_others_are_read(tmp_path, line, message):
     (bad,) = file.unreadable
     assert bad.number == 2
     assert message in bad.error
-
-
-def test_a_torn_last_line(tmp_path):
-    file = read_answers(write(tmp_path, new("a", "x"), '{"uid": "b", "mess', end=""))
-    assert set(file.answers) == {"a"}
-    assert file.unreadable == [Line(2, None, "torn: the file ends inside this line")]
 
 
 def test_of_duplicates_the_last_counts_and_another_models_name_is_noted(tmp_path):

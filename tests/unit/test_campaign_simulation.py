@@ -19,13 +19,6 @@ def machine(**more):
     return simulation.Machine(**({"start": 0.0} | plain | more))
 
 
-def test_only_whole_beginnings_are_found():
-    cache = simulation.SegmentCache(1000)
-    assert cache.uncached([("s", 10), ("q", 20), ("a", 30)]) == 60
-    assert cache.uncached([("s", 10), ("q", 20), ("b", 40)]) == 40
-    assert cache.uncached([("s", 10), ("r", 20), ("a", 30)]) == 50  # another question before it
-
-
 def test_what_was_used_longest_ago_goes_first():
     cache = simulation.SegmentCache(50)
     cache.uncached([("s", 10), ("a", 20)])
@@ -39,12 +32,6 @@ def test_games_cost_prefill_and_reply():
     done = simulation.play([game(10, s=100), game(10, s=100)], machine())
     assert done.seconds == pytest.approx(100 / 100 + 10 / 10 + 10 / 10)  # the second is cached
     assert (done.games, done.prompt, done.cached, done.ratio) == (2, 200, 100, 0.5)
-
-
-def test_games_side_by_side_share_the_gpu():
-    two = [game(10, a=100), game(10, b=100)]
-    assert simulation.play(two, machine(slots=2)).seconds == pytest.approx(4)
-    assert simulation.play(two, machine()).seconds == pytest.approx(4)
 
 
 def test_few_games_do_not_fill_the_gpu():

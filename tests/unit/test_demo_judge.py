@@ -1,7 +1,5 @@
 """The demo judge over HTTP, and the tests' judge that is made of it: faults by request."""
 
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -73,17 +71,8 @@ def test_both_known_templates_are_understood(project):
     assert verdict(theirs.format(short, long))[0] == "B>>A"
 
 
-def test_verdicts_are_the_same_in_every_process():
-    text = user("a tide is the sea that rises", "the sea falls and rises again with the moon")
-    code = "import sys; from arena.demo.judge import verdict; print(verdict(sys.argv[1])[0])"
-    for seed in ("1", "2"):
-        env = {"PYTHONPATH": str(SCRIPTS), "PYTHONHASHSEED": seed}
-        said = subprocess.check_output([sys.executable, "-c", code, text], env=env, text=True)
-        assert said.strip() == verdict(text)[0]
-
-
 def test_judgments_of_the_first_version_stay_valid():
-    """Texts as they were when this was first published: journals are compared with them."""
+    """Texts as they were when this was first published, and in every process."""
     said = [verdict(user(a, b))[1] for a, b in PAIRS]
     assert said[0].endswith("A scores 1.60, B scores 2.81.\n\n[[B>>A]]")
     assert short_digest("\0".join(said)) == "71d02c10f7c2527e"

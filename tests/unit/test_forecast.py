@@ -25,7 +25,6 @@ from arena.data.games import GameSettings, plan_games
 from arena.data.layout import Layout
 from arena.data.questions import read_questions
 from arena.setup.load import load_settings
-from arena.setup.prompt_check import prompt_differences
 from arena.support.errors import DataError
 
 from tests.synthetic import (
@@ -258,30 +257,6 @@ def test_nothing_to_play(campaign):
     assert "1 game of 1 model;" in page(look(settings))
     journal_of(settings, 24)
     assert "nothing" in page(look(settings))
-
-
-def test_prompts_of_a_checkout(campaign, tmp_path):
-    """A checkout in the shape of Arena-Hard-Auto's, its texts our own."""
-    checkout = tmp_path / "checkout"
-    entry = {"judge_model": "demo-judge", "bench_name": "arena-demo", "model_list": []}
-    entry |= {"prompt_template": "{QUESTION}\n{ANSWER_A}\n{ANSWER_B}"}
-    entry |= {"temperature": 0.0, "max_tokens": 16000}
-    write(checkout / "config/arena-demo.yaml", yaml.safe_dump(entry))
-    categories = {question.category for question in read_questions(campaign().questions)}
-    theirs = {"baseline": "llama-demo-8b", "system_prompt": "Judge.\nBe fair."}
-    judged = {category: theirs for category in categories}
-    write(checkout / "utils/judge_utils.py", f"JUDGE_SETTINGS = {judged!r}\n")
-    (same,) = prompt_differences(campaign(arena_hard_dir=str(checkout)))
-    assert same.endswith(f"is that of {checkout}")
-    (tmp_path / "mine.txt").write_text("Judge.\nBe kind.\nBe brief.\n")
-    judge = {"system_prompt": "mine.txt", "temperature": 0.7}
-    told = prompt_differences(campaign(judge, arena_hard_dir=str(checkout), baseline=MID))
-    assert len(told) == 2 * len(categories) + 1
-    assert re.match("temperature: 0.7, .* 0.0", told[-1])
-    assert any("by 3 lines" in line and "Be kind." in line for line in told)
-    assert any(re.search(f"{MID}, .* llama-demo-8b", line) for line in told)
-    (own,) = prompt_differences(campaign())
-    assert "not comparable" in own
 
 
 def test_a_run_is_compared_with_its_forecast(campaign):

@@ -99,11 +99,6 @@ def test_flaws_of_real_files(tmp_path):
         read(tmp_path, *lines)
 
 
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(DataError, match="nowhere"):
-        list(read_judgments(tmp_path / "nowhere.jsonl"))
-
-
 def test_all_of_gpt_4os_judgments_are_read(shared_data):
     folder = shared_data / "published-gpt-4o" / "model_judgment"
     silent = {}

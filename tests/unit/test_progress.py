@@ -4,7 +4,7 @@ import errno
 import json
 from pathlib import Path
 
-from arena.journals.progress import Progress, Tally, epoch
+from arena.journals.progress import Progress, Tally
 
 from tests.synthetic import T0, journal_line, write_journal
 
@@ -111,8 +111,3 @@ def test_recent_games_are_those_of_the_window(tmp_path):
     found = tally(tmp_path, old + new)
     assert found.recent(300, T0 + 60) == (61, T0 - 2)
     assert found.recent(300, T0 + 2000) == (0, T0 + 2000)
-
-
-def test_epoch():
-    found = [epoch(time) for time in ("2026-09-21T14:13:20+00:00", "no time", None, 5.0)]
-    assert found == [T0, None, None, 5.0]

@@ -1,6 +1,7 @@
 """Settings: who wins over whom, and which change judges again."""
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -212,6 +213,16 @@ def test_a_baseline_of_some_categories_leaves_the_checkouts_for_the_others(check
     found = settings(project, **AHA, baseline=some).baselines
     assert found == {"hard_prompt": "base", "coding": "solo"}
     assert settings(project, **AHA, baseline=every).baselines == every
+
+
+def test_each_difference_from_the_checkout_is_told(checkout, project):
+    (checkout / "mine.txt").write_text("Judge them.\nBe kind.\nBe brief.\n")
+    ours = demo(system_prompt="aha/mine.txt", temperature=0.7)
+    told = prompt_differences(settings(project, **AHA, baseline="solo", **ours))
+    found = ("2 lines.*Be kind", "hard_prompt.*solo, .* base", "temperature: 0.7, .* 0.25")
+    for pattern in found:
+        assert [bool(re.search(pattern, line)) for line in told].count(True) == 1
+    assert len(told) == len(found)
 
 
 def test_a_reference_that_the_template_does_not_show_is_left_out(checkout, project):

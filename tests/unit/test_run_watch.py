@@ -82,9 +82,7 @@ def test_what_no_record_explains_shows_words_and_the_end_of_a_log(layout: Layout
     assert "line 99" in told and "line 90" not in told
 
 
-def test_a_file_is_read_only_when_it_has_changed(
-    layout: Layout, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_is_read_only_when_it_has_changed(layout, monkeypatch):
     import arena.campaign.run_watch as module
 
     reads: list[Path] = []

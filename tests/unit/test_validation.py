@@ -291,10 +291,6 @@ def test_the_table_names_models_in_full_and_counts_what_there_is(campaign):
     assert broken.splitlines()[-1] == "1 ready (4 games), 1 no_answers: blocked, see above"
 
 
-def test_a_selection_of_none_is_said(campaign):
-    assert campaign.check().table().endswith("0 ready (0 games): none is selected")
-
-
 @pytest.mark.parametrize("odd", ["fifo", "loop", "folder", "judgments"])
 def test_a_path_that_is_no_file_costs_its_own_line(campaign, tmp_path, odd):
     path = tmp_path / "model_answer/odd.jsonl"
@@ -322,16 +318,6 @@ def test_a_judgment_file_that_links_to_itself_is_made_anew(campaign, tmp_path):
     (tmp_path / "judgments").mkdir()
     (tmp_path / "judgments/m.jsonl").symlink_to("m.jsonl")
     assert campaign.check("m").ready == {"m"}
-
-
-def test_odd_names_cost_their_own_line(campaign):
-    report = campaign.check("m", odd_names=["org/name", "model(thinking)"])
-    assert report.ready == {"m"}
-    first, second = report.rows[2:]
-    assert (first.model, first.state) == ("org/name", "broken")
-    assert (second.model, second.state) == ("model(thinking)", "broken")
-    assert "'/'" in first.reason and "'('" in second.reason
-    report.raise_blocking()
 
 
 def test_names_that_differ_in_case_only_are_named(campaign):

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from pathlib import Path
 
 from tests.workflow.conftest import Campaign, by_command, read_lines, write_lines
 
@@ -79,9 +78,7 @@ rule both:
 """
 
 
-def test_the_workflow_can_be_imported_twice_from_another_folder(
-    tmp_path: Path, project: Path
-) -> None:
+def test_the_workflow_can_be_imported_twice_from_another_folder(tmp_path, project):
     shutil.copytree(project / "examples", tmp_path / "examples")
     snakefile = str(project / "workflow/Snakefile")
     (tmp_path / "Snakefile").write_text(IMPORTER.replace("{snakefile!r}", repr(snakefile)))

@@ -68,9 +68,7 @@ def judged(folder: Path) -> list[str]:
     return sorted(path.stem for path in files)
 
 
-def test_the_catalogs_test_folder_runs_and_keeps_all_it_makes(
-    project: Path, tmp_path: Path
-) -> None:
+def test_the_catalogs_test_folder_runs_and_keeps_all_it_makes(project, tmp_path):
     clone(project, tmp_path / "clone")
     before = sorted(path.name for path in (tmp_path / "clone").iterdir())
     snakemake(tmp_path / "clone", TABLE, "--directory", ".test")
@@ -103,9 +101,7 @@ def deployed(project: Path, tmp_path: Path) -> tuple[Path, dict[str, str]]:
     return folder, env
 
 
-def test_a_folder_of_snakedeploy_judges_with_its_own_config(
-    project: Path, deployed: tuple[Path, dict[str, str]]
-) -> None:
+def test_a_folder_of_snakedeploy_judges_with_its_own_config(project, deployed):
     folder, env = deployed
     assert "there is no folder examples/data/arena-demo/" in snakemake(folder, env=env, ok=False)
     path = folder / "config/config.yaml"
