@@ -1,6 +1,5 @@
 """Judgments that others made: what is taken, what stays open, and what happens to the file."""
 
-import json
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -88,12 +87,6 @@ def test_every_shape_is_taken_under_todays_digests(take, shape):
         (r.digest, (r.uid, r.game)) for r in records.values()
     ]
     assert [records["q1", 0].label, records["q1", 1].label] == ["B>A", "A>B"]
-
-
-def test_a_file_cut_short_leaves_the_rest_open(take):
-    result, _ = take(first_shape("q1"), json.dumps(first_shape("q2"))[:-30])
-    assert (result.taken.total(), result.open) == (2, 4)
-    assert [line.number for line in result.bad_lines] == [2]
 
 
 @pytest.mark.parametrize(

@@ -10,35 +10,9 @@ sys.path.insert(0, str(PROJECT / "benchmarks"))
 import campaign_simulation as simulation
 
 
-def game(reply=0, **segments):
-    return simulation.Game(list(segments.items()), reply)
-
-
 def machine(**more):
     plain = {"slots": 1, "cache": 10_000, "prefill": 100.0, "decode": 10.0, "stream": 10.0}
     return simulation.Machine(**({"start": 0.0} | plain | more))
-
-
-def test_what_was_used_longest_ago_goes_first():
-    cache = simulation.SegmentCache(50)
-    cache.uncached([("s", 10), ("a", 20)])
-    cache.uncached([("s", 10), ("b", 20)])
-    assert cache.uncached([("s", 10), ("c", 20)]) == 20  # a is dropped
-    assert cache.uncached([("s", 10), ("b", 20)]) == 0
-    assert cache.uncached([("s", 10), ("a", 20)]) == 20
-
-
-def test_games_cost_prefill_and_reply():
-    done = simulation.play([game(10, s=100), game(10, s=100)], machine())
-    assert done.seconds == pytest.approx(100 / 100 + 10 / 10 + 10 / 10)  # the second is cached
-    assert (done.games, done.prompt, done.cached, done.ratio) == (2, 200, 100, 0.5)
-
-
-def test_few_games_do_not_fill_the_gpu():
-    """Each token of a reply waits for the weights, whoever else is served by that reading."""
-    two = [game(10, a=100), game(10, b=100)]
-    assert simulation.play(two, machine(slots=2, stream=2.0)).seconds == pytest.approx(2 + 5)
-    assert simulation.play(two[:1], machine(stream=2.0)).seconds == pytest.approx(1 + 5)
 
 
 def test_fewer_gpus_than_a_job_needs_are_said(monkeypatch, capsys):

@@ -35,7 +35,7 @@ from tests.synthetic import (
     write,
     write_batch,
     write_journal,
-    write_jsonl,
+    write_lines,
 )
 
 MID = "mid-7b-chat"
@@ -74,7 +74,7 @@ def journal_of(settings, games, unparsed=0, model=MID, prompt=lambda uid: 100):
         if number < unparsed:
             line |= {"state": "unparsed", "label": None, "answer": "Both are fine."}
         lines.append(line | {"uid": game.uid, "digest": game.digest})
-    write_jsonl(Layout(settings.root).journal(model), lines)
+    write_lines(Layout(settings.root).journal(model), lines)
 
 
 def played_batch(settings, games=40, gpus=4):
@@ -145,7 +145,7 @@ def judged(settings, unparsed=0):
     journal_of(settings, 24, unparsed)
     write_batch(settings.root, "r-01", [MID], settings=settings.digest)
     line = {"uid": "q", "model": MID, "games": [{"state": "ok"}] * 2}
-    file = write_jsonl(Path(settings.judgment(MID)), [line])
+    file = write_lines(Path(settings.judgment(MID)), [line])
     os.utime(file, (T0 + 100, T0 + 100))
 
 

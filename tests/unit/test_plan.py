@@ -60,18 +60,6 @@ def test_judgments_of_the_first_version_that_say_something_else_are_made_again(c
     assert list(plan.replays.values()) == [(MODELS[0],)]
 
 
-def test_a_deleted_judgment_is_replayed_and_a_deleted_journal_waits(campaign):
-    plan_of()
-    judgment(MODELS[0]).unlink()
-    judgment(MODELS[1]).unlink()
-    LAYOUT.journal(MODELS[1]).unlink()
-    plan = plan_of()
-    assert list(plan.replays.values()) == [(MODELS[0],)]
-    assert list(plan.batches.values()) == [(MODELS[1],)]
-    assert plan.batch_of(MODELS[0]).startswith("replay-")
-    assert plan.batch_of(MODELS[2]) is None
-
-
 def test_other_settings_wait_and_going_back_is_nothing(campaign):
     assert plan_of() == Plan()
     waiting = plan_of(judge="{temperature: 0.5}")

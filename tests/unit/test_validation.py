@@ -291,6 +291,10 @@ def test_the_table_names_models_in_full_and_counts_what_there_is(campaign):
     assert broken.splitlines()[-1] == "1 ready (4 games), 1 no_answers: blocked, see above"
 
 
+def test_a_selection_of_none_is_said(campaign):
+    assert campaign.check().table().endswith("0 ready (0 games): none is selected")
+
+
 @pytest.mark.parametrize("odd", ["fifo", "loop", "folder", "judgments"])
 def test_a_path_that_is_no_file_costs_its_own_line(campaign, tmp_path, odd):
     path = tmp_path / "model_answer/odd.jsonl"
