@@ -79,7 +79,7 @@ def take(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [first_shape, older_shape, scripts_shape])
-def test_every_shape_is_taken_under_todays_digests(take, shape):
+def test_every_shape_is_adopted_under_todays_digests(take, shape):
     result, records = take(*(shape(uid) for uid in UIDS))
     assert result.taken == {"ok": 6}
     assert result.open == 0
@@ -116,7 +116,7 @@ def test_every_shape_is_taken_under_todays_digests(take, shape):
         (scripts_shape("q1", model="old"), 0, {"model": 2}),
     ],
 )
-def test_what_is_taken_and_why_the_rest_is_not(take, line, taken, why):
+def test_which_games_are_adopted_and_why_others_are_not(take, line, taken, why):
     result, records = take(line)
     assert (result.taken.total(), dict(result.left)) == (taken, why)
     assert (result.open, len(records)) == (6 - taken, taken)
@@ -134,7 +134,7 @@ def test_what_is_taken_and_why_the_rest_is_not(take, line, taken, why):
         ({"judgment": {"answer": ""}, "state": "too_long"}, ("too_long", None), None, ""),
     ],
 )
-def test_a_taken_game_was_played_and_not_spent(take, game, ended, answer, reason):
+def test_an_adopted_game_costs_no_tokens(take, game, ended, answer, reason):
     record = take(first_shape("q1", games=[game]))[1]["q1", 0]
     assert ((record.state, record.label), record.answer) == (ended, answer)
     assert record.reason == f"adopted from m.jsonl{reason}"
@@ -261,7 +261,7 @@ def test_a_file_without_answers_stays(campaign):
     assert judgment.exists()
 
 
-def test_a_journal_in_use_keeps_its_file_only(campaign):
+def test_a_locked_journal_leaves_its_file_in_place(campaign):
     files = [judged(campaign, "q2", model=model) for model in campaign.models]
     said = []
     with Lock(campaign.root / "games" / "m.jsonl") as lock:

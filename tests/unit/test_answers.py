@@ -4,7 +4,6 @@ import json
 
 import pytest
 from arena.data.answers import Answer, read_answers
-from arena.support.errors import DataError
 
 
 def write(tmp_path, *lines, name="m", end="\n"):
@@ -91,15 +90,6 @@ def test_of_duplicates_the_last_counts_and_another_models_name_is_noted(tmp_path
 )
 def test_empty_answers(text, empty):
     assert Answer("a", text, None, 1).is_empty is empty
-
-
-def test_an_empty_file_has_no_answers(tmp_path):
-    assert read_answers(write(tmp_path, end="")).answers == {}
-
-
-def test_a_missing_file_is_an_error(tmp_path):
-    with pytest.raises(DataError, match="no such file"):
-        read_answers(tmp_path / "m.jsonl")
 
 
 def test_both_shapes_of_the_real_files_hold_the_same_answers(shared_data):

@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from signal import SIGINT, SIGTERM
 
 import arena.batch.gen_judgment
 import arena.client.adaptive_limit
@@ -159,7 +160,7 @@ def test_the_judgment_file_is_what_arena_hard_autos_reader_looks_for(case):
         assert (game["state"], game["finish_reason"]) == ("ok", "stop")
 
 
-def test_what_we_write_our_own_reader_reads(case):
+def test_our_reader_reads_what_we_write(case):
     """From the reply over the journal and the judgment file to the votes: the same verdict."""
     weighs = "between [[A>>B]] and [[B>>A]]"
     replies = {
@@ -230,7 +231,7 @@ def test_other_patterns_read_the_stored_replies_anew(case):
 
 
 @pytest.mark.parametrize(("times", "seeds"), [(0, set()), (1, {5})])
-def test_what_others_asked_in_vain_is_asked_again_by_the_setting_only(case, times, seeds):
+def test_adopted_games_without_a_verdict_are_asked_again_by_setting(case, times, seeds):
     """Adopted games without a verdict: our first request is a second one."""
     with judge(lambda call: completion("hm" if call.again == 0 else "[[A>B]]")) as server:
         case.judged(server)
@@ -278,7 +279,7 @@ def test_one_model_that_cannot_finish_leaves_the_others_their_judgments(case):
     assert len(case.publish("n")) == 5
 
 
-def test_a_model_that_cannot_be_read_costs_itself_alone(case):
+def test_an_unreadable_model_does_not_stop_the_others(case):
     case.answers("n").write_text("")
     with judge(verdict) as server:
         assert case.play(server, models=("m", "n"), tries_left=2) == 0, "no retry can help"
@@ -322,7 +323,7 @@ def test_inputs_that_change_while_they_are_judged_are_not_published(case):
     assert lines[0]["games"][0]["prompt"][1]["content"].endswith("another text")
 
 
-def test_what_an_earlier_attempt_of_the_run_made_is_not_made_again(case):
+def test_judgments_of_an_earlier_attempt_are_kept(case):
     with judge(verdict) as server:
         assert case.play(server) == 0
         made = case.layout.made("m").stat().st_mtime_ns
@@ -330,7 +331,7 @@ def test_what_an_earlier_attempt_of_the_run_made_is_not_made_again(case):
     assert case.layout.made("m").stat().st_mtime_ns == made
 
 
-def test_a_torn_journal_costs_one_game_and_is_said(case):
+def test_a_torn_journal_costs_one_game_and_is_logged(case):
     with judge(verdict) as server:
         before = case.judged(server)
         journal = case.layout.journal("m")
@@ -344,14 +345,14 @@ def test_a_torn_journal_costs_one_game_and_is_said(case):
     assert "m: the journal's last line was torn: dropped" in case.log()
 
 
-def test_questions_without_an_answer_are_left_out_and_said(case):
+def test_questions_without_an_answer_are_skipped_and_logged(case):
     write_lines(case.answers("m"), [{"uid": "q4", "messages": [{"content": "text"}]}])
     with judge(verdict) as server:
         assert [line["uid"] for line in case.judged(server)] == ["q4"]
     assert "4 of 5 questions left out: an answer is missing" in case.log()
 
 
-def test_the_log_tells_a_run_and_is_added_to(case):
+def test_the_log_keeps_the_start_and_end_of_each_run(case):
     with judge(verdict) as server:
         case.judged(server)
     text = case.log()
@@ -412,7 +413,7 @@ def test_a_second_job_waits_for_the_first_and_then_has_nothing_to_ask(case):
     assert len(case.journal()) == 10
 
 
-def test_models_that_are_free_are_played_while_another_process_holds_one(case):
+def test_unlocked_models_are_played_while_one_is_locked(case):
     with judge(verdict) as server, Lock(case.layout.journal("m")) as other:
         assert other.try_acquire() is None
         process = start(case, server, ("m", "n"))
@@ -425,8 +426,10 @@ def test_models_that_are_free_are_played_while_another_process_holds_one(case):
     assert len(server.calls) == 20
 
 
-@pytest.mark.parametrize("moment", ["locks", "games"])
-def test_sigterm_is_heard_at_every_moment(case, moment):
+@pytest.mark.parametrize(
+    ("moment", "number"), [("locks", SIGTERM), ("games", SIGTERM), ("games", SIGINT)]
+)
+def test_a_signal_is_heard_at_every_moment(case, moment, number):
     """It leaves at once with status 1, its end is on record, its locks are gone."""
 
     async def slow(call: Call) -> Reply:
@@ -442,11 +445,12 @@ def test_sigterm_is_heard_at_every_moment(case, moment):
         else:
             journal = case.layout.journal("m")
             eventually(lambda: journal.exists() and len(case.journal()) == 3)
-        process.terminate()
+        process.send_signal(number)
         process.communicate(timeout=60)
     assert process.returncode == 1
     assert case.stop().kind is StopKind.STOPPED
-    assert "SIGTERM" in case.stop().text
+    assert number.name in case.stop().text
+    assert moment == "locks" or len(case.journal()) == 3
     assert not list(case.root.glob("games/*.lock"))
 
 
@@ -481,7 +485,7 @@ def test_a_log_that_cannot_be_written_is_no_reason_to_stop(case, capsys):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk_takes_the_log_in_silence():
+def test_a_log_on_a_full_disk_raises_no_error():
     with Report("b", "/dev/full") as report:
         report.tell("no room for this")
 
@@ -498,7 +502,7 @@ def test_judgments_that_cannot_be_written_lose_no_game(case):
         assert len(server.calls) == 10
 
 
-def test_an_error_of_ours_is_on_record(case, monkeypatch):
+def test_a_programming_error_is_recorded(case, monkeypatch):
     monkeypatch.setattr(arena.batch.models, "judgment_lines", None)
     with judge(verdict) as server, pytest.raises(TypeError):
         case.play(server)

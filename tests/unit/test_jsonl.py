@@ -73,10 +73,6 @@ def test_what_cannot_be_opened_is_an_error_that_names_it(tmp_path, name, why):
         list(iter_lines(tmp_path / name))
 
 
-def test_dump_line_keeps_text_readable():
-    assert dump_line({"a": "é\n"}) == '{"a": "é\\n"}\n'
-
-
 def test_write_atomic_writes_text_and_iterables_and_makes_folders(tmp_path):
     path = tmp_path / "new" / "file.jsonl"
     write_atomic(path, "one\n")

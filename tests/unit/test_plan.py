@@ -45,7 +45,7 @@ def answers(model: str) -> Path:
     return Path("examples/data/arena-demo/model_answer") / f"{model}.jsonl"
 
 
-def test_judgments_of_the_first_version_are_taken_up_as_they_are(campaign):
+def test_judgments_of_the_first_version_are_kept(campaign):
     assert plan_of() == Plan()
     assert plan_of() == Plan(), "and remembered"
     assert len(list(LAYOUT.made("m").parent.glob("*.json"))) == 4
@@ -146,7 +146,7 @@ def test_gpus_that_a_job_asks_for(resources, gpus):
     assert requested_gpus(resources) == gpus
 
 
-def test_what_the_scheduler_hears():
+def test_resources_that_the_scheduler_gets():
     resources = {"_cores": 8, "threads": 8, "mem_mb": 100, "mem_mib": 96, "tmpdir": "/tmp"}
     heard = {"threads": 8, "mem_mb": 100, "runtime": 30}
     assert asked_for(resources | {"runtime": 30, "gpu": 0, "tries_left": 2}) == heard

@@ -147,7 +147,7 @@ def test_mistakes_are_explained(tmp_path, capsys):
 
 @needs_chromium
 @pytest.mark.parametrize("name", NAMES)
-def test_a_real_browser_draws_every_tab_without_a_word(pages, tmp_path, name):
+def test_a_browser_draws_every_tab_without_console_messages(pages, tmp_path, name):
     drawn = use_page(pages[name].html(), tmp_path)
     assert drawn.count("<svg") >= len(pages[name].charts)
 

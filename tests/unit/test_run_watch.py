@@ -60,7 +60,7 @@ def test_a_line_a_minute_while_it_plays(layout: Layout) -> None:
     assert quiet.part == pytest.approx(0.3)
 
 
-def test_a_cause_is_told_once(layout: Layout) -> None:
+def test_a_cause_is_printed_once(layout: Layout) -> None:
     watch = RunWatch(dict.fromkeys(GAMES, layout), RUN, GAMES)
     stop = Stop(StopKind.JUDGE_START, "no weights\nand the end of a log")
     for batch in GAMES:

@@ -284,7 +284,7 @@ def test_a_model_that_was_not_asked_in_a_category_is_not_named_there(tmp_path):
     assert (hard.notes, soft.notes) == ([], [])
 
 
-def test_scores_that_rest_on_less_are_named(tmp_path):
+def test_models_with_fewer_questions_are_named(tmp_path):
     """A model with few questions, and judges that did not judge the same models."""
     all_ = lines(*[("B>A", "B>A"), WON] * 10)
     data = judgments(tmp_path, one__m=all_, one__n=all_, one__few=all_[:17], two__m=all_[1:])

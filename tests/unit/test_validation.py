@@ -183,7 +183,7 @@ def test_a_reference_counts_like_a_baseline(campaign):
     assert report.dropped == ["b"]
 
 
-def test_a_judgment_that_others_made_stops_the_run(campaign):
+def test_foreign_judgments_stop_the_run(campaign):
     campaign.answer("n", "abc")
     campaign.write("judgments/m.jsonl", {"uid": "a"})
     report = campaign.check("m", "n")
@@ -199,7 +199,7 @@ def test_a_judgment_that_others_made_stops_the_run(campaign):
     assert campaign.check("m").ok
 
 
-def test_judgments_of_others_stop_no_run_that_would_not_overwrite_them(campaign):
+def test_foreign_judgments_that_are_not_overwritten_stop_no_run(campaign):
     for model in ("none", "torn"):
         campaign.write(f"judgments/{model}.jsonl", {"uid": "a"})
     campaign.answer("torn", "ab", "{")

@@ -67,7 +67,7 @@ def test_others_judgments_are_refused_until_adopted_then_only_open_games_are_ask
     assert judged.planned() == {}
 
 
-def test_without_anything_foreign_adopt_says_so(judged: Campaign) -> None:
+def test_adopt_without_foreign_judgments_changes_nothing(judged: Campaign) -> None:
     before = json.dumps(judged.journal(CUT))
     judged.run("adopt")
     assert json.dumps(judged.journal(CUT)) == before

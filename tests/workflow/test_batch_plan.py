@@ -108,13 +108,6 @@ def test_a_config_file_of_ones_own_replaces_the_example(campaign: Campaign) -> N
     assert "judge.path" in refused
 
 
-def test_a_judge_that_is_slow_to_appear_just_works(campaign: Campaign) -> None:
-    """Imports from a cold file system, on a busy node: more than any of Snakemake's waits."""
-    campaign.configure(judge=by_command(before="sleep 15; exec "), only=["mid-7b-chat"])
-    campaign.run()
-    assert campaign.models() == ["mid-7b-chat"]
-
-
 def test_a_run_of_replies_without_verdicts_fails_and_keeps_its_tables(campaign: Campaign) -> None:
     for model in ("mid-7b-chat", "grand-70b-chat", "tiny-1b-step1000", "tiny-1b-step8000"):
         some = slice(1 if model == "mid-7b-chat" else 0, None)

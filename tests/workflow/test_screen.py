@@ -65,7 +65,7 @@ def test_what_fails_is_a_line_with_its_cause_and_log(campaign: Campaign) -> None
     assert "rule judgment" not in text and "CalledProcessError" not in text
 
 
-def test_a_judge_that_does_not_start_is_not_told_once_a_model(campaign: Campaign) -> None:
+def test_a_judge_that_does_not_start_is_not_reported_per_model(campaign: Campaign) -> None:
     copies(campaign, MODELS)
     campaign.configure(judge=by_command("--fail path"), batch_size=5)
     lines = lines_of(campaign.run("--profile", "profiles/local", ok=False).stdout)
@@ -83,7 +83,7 @@ def test_a_batch_that_is_killed_shows_the_end_of_its_log(campaign: Campaign) -> 
     assert "4 of 4 models" in text
 
 
-def test_many_missing_models_are_a_line(campaign: Campaign) -> None:
+def test_many_missing_models_are_one_line(campaign: Campaign) -> None:
     campaign.configure(models=["mid-7b-chat", *(f"absent-{number}" for number in range(113))])
     lines = lines_of(campaign.run("-n").stdout)
     (left_out,) = (line for line in lines if "absent-" in line)
@@ -120,7 +120,7 @@ def test_stop_is_harmless_where_nothing_runs(campaign: Campaign) -> None:
         campaign.run()
 
 
-def test_a_bar_where_a_person_looks_on(campaign: Campaign) -> None:
+def test_a_progress_bar_in_a_terminal(campaign: Campaign) -> None:
     """A terminal: the bar is drawn again and again in one line, and is gone in the end."""
     copies(campaign, MODELS[:4])
     campaign.configure(judge=by_command("--seconds 3"))
