@@ -75,9 +75,9 @@ class Chaos:
         if faults:
             games = sum(map(len, self.prompts.values()))
             answers = bench.questions * len(MODELS)
-            # Well before the end of the answers, so that there are some to be struck.
-            for deeds, first, last in ((EARLY, 0, answers * 3 // 4), (DEEDS, answers, games)):
-                calls = range(first + (last - first) // 12, last)
+            for deeds, first, end in ((EARLY, 0, answers), (DEEDS, answers, games)):
+                # Well before the end, so that there are some to be struck.
+                calls = range(first + (end - first) // 12, first + (end - first) * 3 // 4)
                 steps = sorted(self.chance.sample(calls, len(deeds)))
                 self.deeds += zip(steps, self.chance.sample(deeds, len(deeds)), strict=True)
         bench.write_project(self._judge())

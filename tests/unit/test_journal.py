@@ -49,6 +49,13 @@ def test_a_line_has_the_keys_of_formats_in_their_order(path):
     assert next(read_records(path)) == record(answer="ä\n\u2028[[A>B]]")
 
 
+def test_a_line_is_in_the_file_before_the_next_one_is_played(path):
+    with Journal(path) as journal, path.open() as file:
+        for digest in map(str, range(120)):
+            journal.append(record(digest))
+            assert json.loads(file.read())["digest"] == digest
+
+
 def test_what_is_closed_is_on_disk(path, monkeypatch):
     synced, fsync = [], os.fsync
     monkeypatch.setattr(os, "fsync", lambda file: (synced.append(path.stat().st_size), fsync(file)))
