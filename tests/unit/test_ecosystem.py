@@ -1,8 +1,7 @@
-"""What other programs read of this repository: how to cite it, the catalog, CI, the image."""
+"""What other programs read of this repository: how to cite it, the catalog, CI."""
 
 import datetime
 import re
-import subprocess
 from pathlib import Path
 
 import yaml
@@ -52,16 +51,3 @@ def test_ci_runs_what_the_makefile_has_with_actions_of_one_commit(project: Path)
         elif step["run"].startswith("make "):
             assert step["run"].split()[1] in targets
     assert jobs["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
-
-
-def test_the_image_copies_what_is_in_the_repository(project: Path) -> None:
-    dockerfile = (project / "Dockerfile").read_text()
-    copied = [line.split()[1:-1] for line in dockerfile.splitlines() if line.startswith("COPY")]
-    ignored = (project / ".dockerignore").read_text().splitlines()
-    for path in (path for paths in copied for path in paths):
-        assert (project / path).exists(), path
-        assert f"!{path}" in ignored, path
-    shown = subprocess.run(
-        ["make", "-n", "image"], cwd=project, text=True, capture_output=True, check=True
-    )
-    assert "docker build --tag arena-hard ." in shown.stdout.splitlines()

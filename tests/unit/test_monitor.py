@@ -22,7 +22,7 @@ from arena.campaign.status import StatusReader
 from arena.campaign.status_view import SORTS, chosen, screen
 from arena.data.layout import Layout
 from arena.support import slurm
-from arena.support.table import Style, cut, visible
+from arena.support.table import Style, visible
 
 from tests.conftest import PROJECT
 from tests.synthetic import attempt, journal_line, write_attempt, write_batch, write_journal
@@ -275,20 +275,3 @@ def test_a_page_is_written_again_and_again(root, tmp_path):
     finally:
         watching.send_signal(signal.SIGINT)
         assert watching.wait(20) == 0
-
-
-def test_a_bar_is_full_only_when_all_is_done():
-    style = Style(unicode=False)
-    bars = [style.bar(part, 4) for part in (0.0, 0.001, 0.999, 1.0)]
-    assert bars == ["....", "#...", "###.", "####"]
-
-
-def test_a_line_is_cut_by_what_is_seen_of_it():
-    line = "\x1b[1mab\x1b[0mcd"
-    lines = ["\x1b[1ma\x1b[0m", "\x1b[1mab\x1b[0mc", line]
-    assert [cut(line, width) for width in (1, 3, 9)] == lines
-
-
-def test_long_names_are_cut_in_the_middle():
-    assert Style().fit("tulu3-8b-step-12000", 11) == "tulu3…12000"
-    assert Style(unicode=False).fit("abcdef", 4) == "a~ef"

@@ -81,10 +81,12 @@ NO_GPU = "echo RuntimeError: No CUDA GPUs are available; exit 1 # {host}"
     ("command", "said", "kind", "restarts"),
     [
         (f"{DEMO} --fail oom", "the GPU is out of memory (exit status 1): use", "judge_start", 0),
+        (f"{DEMO} --fail path", "weights are not there (exit status 1)", "judge_start", 0),
+        (f"{DEMO} --no-such-option", "has an option that this server does", "judge_start", 0),
         (f"{DEMO} --fail crash", "exit status 1", "judge_here", 1),  # nobody knows why
         (f"{DEMO} --fail quiet --exit-status 0", "status 0, unasked", "judge_here", 1),
         (NO_GPU, "the GPU cannot be used", "judge_here", 0),
-        ("no-such-program {host}", "check judge.setup", "judge_start", 0),
+        ("module load no-such-thing # {host}", "check judge.setup", "judge_start", 0),
         (DEMO.replace("{name}", "other"), "serves other, not toy", "judge_start", 0),
         (f"VLLM_API_KEY=of-another-job {DEMO}", "refuses this job's key", "judge_here", 0),
         (f"{DEMO} --load-seconds 600", "not ready after", "judge_start", 0),  # as long anywhere

@@ -1,15 +1,14 @@
 """The workflow as others run it: the catalog's `.test`, a folder that snakedeploy made, conda."""
 
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from tests.workflow.conftest import COPIED
+from tests.workflow.conftest import Campaign, copy_project
 
 TABLE = "results/arena-demo/demo-judge/leaderboard.txt"  # pages take longer, and no other way
 MODELS = ["grand-70b-chat", "mid-7b-chat", "tiny-1b-step1000", "tiny-1b-step8000"]
@@ -38,29 +37,16 @@ use rule * from arena_hard
 """  # noqa: W291
 
 
-def snakemake(folder: Path, *arguments: str, env: dict[str, str] | None = None, ok: bool = True):
-    """What was said, output merged."""
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
-        cwd=folder,
-        env=os.environ | (env or {}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert (done.returncode == 0) == ok, done.stdout
-    return done.stdout
+def snakemake(folder: Path, *arguments: str, **options: Any) -> str:
+    """What Snakemake printed."""
+    return Campaign(folder).run("--cores", "2", *arguments, **options).stdout
 
 
 def clone(project: Path, folder: Path) -> None:
     """What a user clones, less tests and history."""
-    unwanted = shutil.ignore_patterns("__pycache__", "results", ".snakemake")
-    folder.mkdir(exist_ok=True)
-    for part in (*COPIED, ".test"):
-        if (project / part).is_dir():
-            shutil.copytree(project / part, folder / part, ignore=unwanted)
-        else:
-            shutil.copy2(project / part, folder / part)
+    copy_project(project, folder, answers=True)
+    unwanted = shutil.ignore_patterns("results", ".snakemake")
+    shutil.copytree(project / ".test", folder / ".test", ignore=unwanted)
 
 
 def judged(folder: Path) -> list[str]:
