@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from arena.costs.ledger import COLUMNS, as_tsv, ledger
+from arena.costs.ledger import COLUMNS, as_tsv, ledger, open_seconds
 from arena.costs.ledger_page import ledger_page
 from arena.support.slurm import Account
 
@@ -164,6 +164,13 @@ def test_no_campaign_is_an_empty_ledger(tmp_path):
     (total,) = rows_of(tmp_path)
     assert (total.batch, total.games, total.gpu_hours) == ("total", 0, 0)
     assert as_tsv(ledger(tmp_path, T0)).splitlines()[1].endswith("\t")  # no cost
+
+
+@pytest.mark.parametrize(
+    ("spans", "seconds"), [([], 0), ([(0, 5), (1, 2), (4, 6)], 6), ([(3, 4), (0, 1)], 2)]
+)
+def test_open_seconds(spans, seconds):
+    assert open_seconds(spans) == seconds
 
 
 def first_cells(html):
