@@ -90,14 +90,3 @@ def test_of_duplicates_the_last_counts_and_another_models_name_is_noted(tmp_path
 )
 def test_empty_answers(text, empty):
     assert Answer("a", text, None, 1).is_empty is empty
-
-
-def test_both_shapes_of_the_real_files_hold_the_same_answers(shared_data):
-    for name in ("gpt-3.5-turbo-0125", "gpt-4-0613", "gpt-4-0314"):
-        texts = []
-        for bench in ("arena-hard-v0.1", "arena-hard-v0.1-older-shape"):
-            file = read_answers(shared_data / bench / "model_answer" / f"{name}.jsonl")
-            assert file.unreadable == []
-            texts.append({uid: answer.text for uid, answer in file.answers.items()})
-        assert len(texts[0]) == 500
-        assert texts[0] == texts[1]

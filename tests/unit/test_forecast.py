@@ -27,6 +27,7 @@ from arena.data.questions import read_questions
 from arena.setup.load import load_settings
 from arena.support.errors import DataError
 
+from tests.served import SCRIPTS
 from tests.synthetic import (
     T0,
     attempt,
@@ -124,20 +125,6 @@ def test_hours_come_from_what_was_measured(campaign):
     assert found.gpu_hours == pytest.approx(4 * found.held_s / 3600)
     assert found.cost == pytest.approx(2 * found.gpu_hours)
     assert "measured on 40 games of 1 earlier batch of this judge" in page(found)
-
-
-def test_what_is_played_is_not_asked(campaign, tmp_path):
-    settings = campaign()
-    journal_of(settings, 10)
-    found = look(settings)
-    assert (found.games, found.played) == (84, 10)
-    assert "84 games of 4 models; 10 more" in page(found)
-    journal_of(settings, 24)
-    found = look(settings)
-    assert (found.models, found.games) == (3, 70)
-    (tmp_path / "other.txt").write_text("Say which reply is better.")
-    found = look(campaign(judge={"system_prompt": "other.txt"}))
-    assert (found.games, found.played) == (94, 0)
 
 
 def judged(settings, unparsed=0):
@@ -289,17 +276,16 @@ def test_what_is_no_forecast_is_refused(campaign, text):
         against_used(layout, T0, None)
 
 
-def test_a_closed_pipe_and_a_python_without_packages_end_in_a_line(campaign, project):
+def test_a_closed_pipe_and_a_python_without_packages_end_in_a_line(campaign):
     campaign()
-    script = str(project / "workflow/scripts/forecast.py")
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, script, "--configfile", "config.yaml"]
+    command = [sys.executable, SCRIPTS / "forecast.py", "--configfile", "config.yaml"]
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writer)
     assert done.stderr == ""
     for tool in ("forecast", "ledger", "monitor"):
-        bare = [sys.executable, "-S", script.replace("forecast", tool)]
+        bare = [sys.executable, "-S", SCRIPTS / f"{tool}.py"]
         done = subprocess.run(bare, capture_output=True, text=True, check=False)
         assert done.returncode == 1
         assert re.match(f"{tool}: No module named .*(.|\n)* runs Snakemake", done.stderr)

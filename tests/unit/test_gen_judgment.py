@@ -331,20 +331,6 @@ def test_judgments_of_an_earlier_attempt_are_kept(case):
     assert case.layout.made("m").stat().st_mtime_ns == made
 
 
-def test_a_torn_journal_costs_one_game_and_is_logged(case):
-    with judge(verdict) as server:
-        before = case.judged(server)
-        journal = case.layout.journal("m")
-        journal.write_bytes(journal.read_bytes()[:-9])
-        case.run = "run-2"
-        after = case.judged(server)
-    assert len(server.calls) == 11
-    assert [[g["score"] for g in line["games"]] for line in after] == [
-        [g["score"] for g in line["games"]] for line in before
-    ]
-    assert "m: the journal's last line was torn: dropped" in case.log()
-
-
 def test_questions_without_an_answer_are_skipped_and_logged(case):
     write_lines(case.answers("m"), [{"uid": "q4", "messages": [{"content": "text"}]}])
     with judge(verdict) as server:

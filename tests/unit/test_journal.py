@@ -5,8 +5,6 @@ import errno
 import json
 import os
 import resource
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from arena.journals.journal import Journal, Record, read_records
 from arena.journals.lock import Lock
 from arena.support.errors import JournalError
 
+from tests.served import run_script
 from tests.synthetic import journal_line
 
 KEYS = "digest uid game state label answer finish_reason usage attempts seconds time reason"
@@ -252,10 +251,7 @@ def test_reopen_without_the_right_config_changes_nothing(path, project):
     """Where the judgments lie, only the config says: without it the next run would ask nothing."""
     fill(path, record("d1", state="too_long"))
     before = path.read_bytes()
-    command = [sys.executable, project / "workflow/scripts/journal.py", "compact", path]
-    done = subprocess.run(
-        [*command, "--reopen", "too_long"], capture_output=True, text=True, cwd=project
-    )
+    done = run_script("journal.py", "compact", path, "--reopen", "too_long", cwd=project)
     assert done.returncode == 1
     assert "its results are in results/arena-demo/demo-judge, not in" in done.stderr
     assert path.read_bytes() == before
@@ -271,12 +267,11 @@ def test_compact_leaves_a_journal_in_use_alone(path):
     assert path.read_bytes() == before
 
 
-def test_the_command_checks_a_folder_and_fails_on_a_bad_line(path, project):
+def test_the_command_checks_a_folder_and_fails_on_a_bad_line(path):
     fill(path, record("d1"))
-    command = [sys.executable, project / "workflow/scripts/journal.py", "check", path.parents[1]]
-    good = subprocess.run(command, capture_output=True, text=True, check=False)
+    good = run_script("journal.py", "check", path.parents[1])
     assert (good.returncode, good.stdout) == (0, f"{path}: 1 games (ok 1), 1 calls\n")
     path.write_bytes(path.read_bytes() + b"[]\n")
-    bad = subprocess.run(command, capture_output=True, text=True, check=False)
+    bad = run_script("journal.py", "check", path.parents[1])
     assert bad.returncode == 1
     assert f"{path}:2: not a JSON object" in bad.stdout

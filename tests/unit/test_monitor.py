@@ -1,7 +1,6 @@
 """The monitor as a person runs it: pages, widths, JSON, a terminal, and files in the making."""
 
 import fcntl
-import itertools
 import json
 import os
 import pty
@@ -12,7 +11,6 @@ import struct
 import subprocess
 import sys
 import termios
-import threading
 import time
 from types import SimpleNamespace
 
@@ -24,7 +22,7 @@ from arena.data.layout import Layout
 from arena.support import slurm
 from arena.support.table import Style, visible
 
-from tests.conftest import PROJECT
+from tests.served import SCRIPTS, run_script
 from tests.synthetic import attempt, journal_line, write_attempt, write_batch, write_journal
 
 RUN = "20260921-141320-ab12"
@@ -43,14 +41,13 @@ def root(tmp_path):
     return root
 
 
-SCRIPT = str(PROJECT / "workflow/scripts/monitor.py")
+SCRIPT = str(SCRIPTS / "monitor.py")
 
 
 def run(*arguments, encoding="utf-8", cwd=None):
     """Without a PATH there is no squeue: only the files speak."""
     env = {"PATH": "", "PYTHONIOENCODING": encoding}
-    command = [sys.executable, SCRIPT, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=env, cwd=cwd)
+    return run_script("monitor.py", *arguments, env=env, cwd=cwd)
 
 
 def text_of(root, *arguments, **keys):
@@ -177,34 +174,6 @@ def test_it_changes_nothing_and_shows_models_as_asked(root):
     found = json_of(root, "--filter", "b", "--filter", "c", "--sort", "games")
     assert [model["model"] for model in found["models"]] == ["b", "c"]
     assert files() == before
-
-
-def test_while_files_are_written(root):
-    """Journals grow by pieces of lines, records are replaced: every look is whole."""
-    stop = threading.Event()
-
-    def write():
-        for number in itertools.takewhile(lambda _: not stop.is_set(), itertools.count(3)):
-            line = journal_line(number, 0)
-            for start in range(0, len(line), 700):
-                with (root / "games" / "b.jsonl").open("a") as file:
-                    file.write(line[start : start + 700])
-            write_attempt(root, f"{RUN}-01", attempt(0, 1, 5, None, slurm_job_id="41"))
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        played = []
-        for _ in range(3):
-            found = json_of(root)
-            played.append(found["totals"]["played"])
-            assert found["totals"]["states"]["ok"] == played[-1] - 3
-            assert not [one for one in found["wrong"] if "cannot be read" in one["text"]]
-    finally:
-        stop.set()
-        writer.join()
-    assert played == sorted(played)
-    assert played[-1] > 11
 
 
 @pytest.mark.parametrize("columns", [80, 66])

@@ -2,8 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -29,6 +27,7 @@ from tests.judged import (
     verdicts_of,
     write_lines,
 )
+from tests.served import run_script
 
 SEEDED = {"question_id": "q1", "games": [{"judgment": "[[A>B]]"}, {"judgment": "[[B>A]]"}]}
 
@@ -56,14 +55,11 @@ def printed(shared_data):
     return {row["model"]: row for row in rows_of(shared_data / "published-gpt-4o")}
 
 
-def test_the_seeded_example(tmp_path, project):
+def test_the_seeded_example(tmp_path):
     """A > B with the baseline as A is lost, B > A with the model as A as well: 0."""
     judgments(tmp_path / "data", judge__model=[SEEDED])
-    script = project / "workflow" / "scripts" / "show_result.py"
-    options = ["-b", "bench", "-j", "judge", "--out", "out"]
-    done = subprocess.run(
-        [sys.executable, script, *options], text=True, capture_output=True, cwd=tmp_path
-    )
+    options = ("-b", "bench", "-j", "judge", "--out", "out")
+    done = run_script("show_result.py", *options, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "##### Category: bench #####" in done.stdout
     baseline, model = (row for row in rows_of(tmp_path / "out") if row["category"] == "bench")
