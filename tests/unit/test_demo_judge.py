@@ -90,16 +90,6 @@ def test_prefix_cache_counts_whole_blocks_of_common_beginnings():
     assert cache.cached_tokens("c" + first) == 0  # the end of a prompt shares nothing
 
 
-def test_prefix_cache_forgets_what_was_used_longest_ago():
-    cache = PrefixCache(capacity=64)
-    one, two = "1" * 256, "2" * 256  # 64 tokens each
-    cache.cached_tokens(one)
-    cache.cached_tokens(two)
-    assert cache.cached_tokens(two) == 64
-    assert cache.cached_tokens(one) == 0
-    assert PrefixCache(capacity=0).cached_tokens(one) == 0
-
-
 # The server
 
 
@@ -128,14 +118,6 @@ def test_the_product_takes_its_time_and_ends_when_asked():
         assert sorted(reply.id for reply in replies) == ["toy-0", "toy-1", "toy-2"]
         client.process.terminate()
         assert client.process.wait(10) == 0
-
-
-def test_over_the_context_as_vllm_says_it():
-    with judge("--context", "100") as client:
-        with pytest.raises(openai.BadRequestError) as refused:
-            ask(client, "x" * 400, max_tokens=10)
-        assert refused.value.body["param"] == "input_tokens"
-        assert ask(client, "x" * 40, max_tokens=10).choices[0].finish_reason == "length"
 
 
 # Faults
@@ -173,15 +155,6 @@ def test_shapes_of_replies(toy, kind):
 
 def test_every_kind_of_fault_strikes_in_the_chaos_run():
     assert set(KINDS) == {*PASSING, *LASTING}
-
-
-def test_faults_are_remembered_in_their_log(tmp_path):
-    log = tmp_path / "faults.jsonl"
-    assert Faults(log).strike("d", "<<judge:die>>").kind == "die"
-    again = Faults(log)
-    assert again.strike("d", "<<judge:die>>") is None
-    assert again.strike("e", "<<judge:die>>").kind == "die"
-    assert len(log.read_text().splitlines()) == 2
 
 
 def test_markers_strike_one_after_the_other_and_unknown_ones_never():

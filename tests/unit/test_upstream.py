@@ -215,7 +215,6 @@ def test_yaml_is_loaded_safely(checkout, tmp_path):
         ("JUDGE_SETTINGS = {'a': 'b'}", "a: must hold baseline and system_prompt"),
         ("JUDGE_SETTINGS = ['a']", "JUDGE_SETTINGS must be a dict"),
         ("JUDGE_SETTINGS = load()", r"judge_utils\.py:1: JUDGE_SETTINGS cannot be read"),
-        ("X = 1", "JUDGE_SETTINGS is not assigned"),
     ],
 )
 def test_judge_settings_that_cannot_be_read_name_the_place(checkout, utils, error):
