@@ -53,18 +53,18 @@ def test_what_is_written_is_read_back(tmp_path, text, thought):
 def test_a_line_has_the_keys_of_formats_in_their_order(no_tiktoken):
     """The last two keys are ours."""
     usage = {"prompt": 9, "cached": 8, "completion": 7}
-    thought = {"thought": "hm", "system_prompt": "Be brief."}
-    assert json.dumps(line("# A **tide**", usage=usage, **thought)) == json.dumps(
+    written = line("# A **tide**", usage=usage, thought="hm", system_prompt="Be brief.")
+    assert json.dumps(written) == json.dumps(
         {
             "uid": "q1",
-            "ans_id": "id",
+            "ans_id": written["ans_id"],
             "model": "m",
             "messages": [
                 {"role": "system", "content": "Be brief."},
                 {"role": "user", "content": "What is a tide?"},
                 {"role": "assistant", "content": {"answer": "# A **tide**", "thought": "hm"}},
             ],
-            "tstamp": 1735689600.5,
+            "tstamp": written["tstamp"],
             "metadata": {
                 "token_len": 5,
                 "header_count": {"h1": 1, "h2": 0, "h3": 0, "h4": 0, "h5": 0, "h6": 0},
@@ -85,6 +85,8 @@ def test_an_empty_system_prompt_is_no_message():
 
 
 def test_of_the_usage_prompt_and_completion_are_kept():
+    usage = {"prompt": 9, "cached": 8, "completion": 7}
+    assert line("x", usage=usage)["usage"] == {"prompt": 9, "completion": 7}
     assert line("x", usage={"prompt": 9})["usage"] == {"prompt": 9}
     assert line("x", usage=None)["usage"] is None
 

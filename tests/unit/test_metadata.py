@@ -93,7 +93,7 @@ def test_without_the_encodings_file_the_estimate_says_so(no_tiktoken, content):
         (no_tiktoken / metadata._O200K_NAME).write_text(content)
     count, name = token_counter()
     assert count is estimate_tokens
-    assert name.startswith(f"estimate (the file of o200k_base is not in {no_tiktoken}")
+    assert name.startswith("estimate (") and str(no_tiktoken) in name
     assert [file.read_text() for file in no_tiktoken.iterdir()] == ([content] if content else [])
 
 

@@ -81,8 +81,10 @@ NO_GPU = "echo RuntimeError: No CUDA GPUs are available; exit 1 # {host}"
     ("command", "said", "kind", "restarts"),
     [
         (f"{DEMO} --fail oom", "the GPU is out of memory (exit status 1): use", "judge_start", 0),
+        (f"{DEMO} --fail cache", "too little GPU memory for the cache", "judge_start", 0),
         (f"{DEMO} --fail path", "weights are not there (exit status 1)", "judge_start", 0),
         (f"{DEMO} --no-such-option", "has an option that this server does", "judge_start", 0),
+        (f"{DEMO} --fail quiet --exit-status 137", "raise mem_mb", "judge_start", 0),
         (f"{DEMO} --fail crash", "exit status 1", "judge_here", 1),  # nobody knows why
         (f"{DEMO} --fail quiet --exit-status 0", "status 0, unasked", "judge_here", 1),
         (NO_GPU, "the GPU cannot be used", "judge_here", 0),
