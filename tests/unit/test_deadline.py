@@ -19,13 +19,6 @@ def left(deadline: Deadline) -> float:
     return deadline.end - time.monotonic()
 
 
-def test_outside_slurm_nothing_ends(monkeypatch):
-    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    endless = Deadline.of_this_job()
-    assert not endless.is_draining()
-    assert not endless.is_over()
-
-
 def test_slurm_is_asked_for_the_time_that_is_left(job, squeue, monkeypatch):
     """Not for the time of day of the end: the clocks of node and controller may differ."""
     squeue('[ "$3" = 7 ] && [ "$5" = %L ] && echo 1-02:03:04')

@@ -38,11 +38,6 @@ def test_a_game_asked_again_counts_once_and_its_calls_all(tmp_path):
     assert (found.played, found.usage, found.retries) == (1, (100, 40, 20), 0)
 
 
-def test_calls_of_other_settings_count_from_one(tmp_path):
-    other = journal_line(2, 0, attempts=2).replace('"q2"', '"q1"')  # the same game, other settings
-    assert tally(tmp_path, [journal_line(1, 0), other]).retries == 1
-
-
 def test_lines_taken_over_cost_nothing(tmp_path):
     found = tally(tmp_path, [journal_line(1, game, attempts=0) for game in (0, 1)])
     assert (found.questions, found.usage, found.last_end) == (1, (0, 0, 0), None)
