@@ -49,7 +49,7 @@ class Played:
     error: Exception | None
     records: dict
     lines: list
-    told: list[str]
+    messages: list[str]
     client: Client
     games: BatchGames
     by_model: dict[str, list]
@@ -374,8 +374,8 @@ def test_an_external_judge_without_a_list_of_models_gives_a_warning(play, status
         server.models = lambda: Reply(status, {"error": {"message": "Missing scopes"}})
         external = play(server.url)
         assert ended(external) == {"ok": 8}
-        assert external.told[0].startswith("warning: ")
-        assert str(status) in external.told[0]
+        assert external.messages[0].startswith("warning: ")
+        assert str(status) in external.messages[0]
         server.models = lambda: Reply(401, "")
         assert "the server refuses our key" in stopped(play(server.url, questions=5))
 
@@ -650,7 +650,7 @@ def test_programming_errors_are_raised(play):
 def test_no_part_of_a_key_is_written_or_shown(play, reply, impatient):
     with judge(lambda call: reply) as server:
         played = play(server.url)
-    said = " ".join(played.told) + str(played.error)
+    said = " ".join(played.messages) + str(played.error)
     said += "".join(record.line() for record in played.lines)
     assert "*" in said
     assert KEY[:6] not in said
@@ -750,7 +750,7 @@ def test_a_job_with_more_time_continues(play):
     with judge(late(0.2)) as server:
         played = play(server.url, questions=10, parallel=4, deadline=end)
     assert (len(asked), ended(played)) == (1, {"ok": 20})
-    assert played.told[-1] == "the job was given more time"
+    assert played.messages[-1] == "the job was given more time"
 
 
 def test_one_game_is_sent_before_all_others(play):
