@@ -157,7 +157,7 @@ def limited(size: int) -> Iterator[None]:
 def test_a_full_disk_leaves_a_whole_file_and_says_so(path):
     fill(path, record("d1"))
     before = path.read_bytes()
-    full = pytest.raises(JournalError, match=r"model\.jsonl: a finished game cannot be written")
+    full = pytest.raises(JournalError, match=r"model\.jsonl: cannot write to the journal")
     with limited(len(before) + 50), full, Journal(path) as journal:  # half a line fits
         journal.append(record("d9"))
     assert path.read_bytes() == before
@@ -175,12 +175,12 @@ def test_a_disk_that_is_gone_is_named_by_its_first_error(path, monkeypatch):
     journal = Journal(path)
     for broken in ("write", "ftruncate", "fsync"):
         monkeypatch.setattr(os, broken, gone)
-    with pytest.raises(JournalError, match="a finished game cannot be written: Read-only"), journal:
+    with pytest.raises(JournalError, match="cannot write to the journal: Read-only"), journal:
         journal.append(record())
     monkeypatch.undo()
     path.write_text('{"digest": "d1"')
     monkeypatch.setattr(os, "ftruncate", gone)
-    with pytest.raises(JournalError, match="the journal cannot be written: Read-only"):
+    with pytest.raises(JournalError, match="cannot open the journal: Read-only"):
         Journal(path)
 
 
@@ -216,7 +216,7 @@ def test_compact_drops_what_no_reader_needs(path, lines, reopen, kept):
     path.write_bytes(b"rubbish\n" + path.read_bytes())
     said, dropped = compact(path, reopen=reopen), len(lines) - len(kept)
     assert said.startswith(f"{path}: {dropped} of {len(lines)} lines dropped, {len(reopen)} games")
-    assert said.endswith("1 unreadable lines gone")
+    assert said.endswith("1 unreadable lines dropped")
     assert [one.attempts for one in read_records(path)] == kept
     assert not path.with_name("model.jsonl.lock").exists()
 
@@ -244,7 +244,9 @@ def test_reopen_moves_the_judgments_aside_that_would_keep_games_from_being_asked
     assert judgment.exists() is not moved
     aside = list(tmp_path.glob("reopened/model.reopened-*.jsonl"))
     assert [file.read_bytes() for file in aside] == [before] * moved
-    assert said.endswith(f"its judgments moved to {aside[0]}" if moved else "unreadable lines gone")
+    assert said.endswith(
+        f"its judgments moved to {aside[0]}" if moved else "unreadable lines dropped"
+    )
 
 
 def test_reopen_without_the_right_config_changes_nothing(path, project):
@@ -262,7 +264,7 @@ def test_compact_leaves_a_journal_in_use_alone(path):
     before = path.read_bytes()
     with Lock(path) as lock:
         lock.acquire()
-        with pytest.raises(JournalError, match="is still playing these games"):
+        with pytest.raises(JournalError, match="is using this journal"):
             compact(path)
     assert path.read_bytes() == before
 

@@ -16,18 +16,17 @@ from typing import Any
 
 from arena.batch.made import Made, link
 from arena.batch.plan import Plan, named
-from arena.data.answer_lines import asked_messages
-from arena.data.answer_requests import AnswerSettings
+from arena.data.answer_requests import AnswerSettings, asked_messages
 from arena.data.answers import read_answers
+from arena.data.chat_templates import render
 from arena.data.games import most_tokens
 from arena.data.layout import Layout
 from arena.data.questions import PILOT, Question
 from arena.data.weights import (
     Checkpoint,
     allowed_rank,
-    doubts_of,
+    checkpoint_warnings,
     read_checkpoint,
-    render,
     same_weights,
 )
 from arena.journals.journal import read_records
@@ -199,7 +198,7 @@ def _modified(answers: Answers, model: str) -> float:
 def _doubts(writer: Writer, found: Checkpoint, longest: int) -> list[str]:
     """What may spoil the answers. Raises DataError where none could be given."""
     most, system = most_tokens(writer.sampling), writer.system_prompt
-    return doubts_of(found, writer.template, most, longest, system_prompt=system)
+    return checkpoint_warnings(found, writer.template, most, longest, system_prompt=system)
 
 
 def first_prompt(

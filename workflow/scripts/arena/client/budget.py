@@ -12,8 +12,8 @@ from functools import cached_property
 from pathlib import Path
 
 from arena.data.layout import Layout
+from arena.journals.batches import Batch, read_batches
 from arena.journals.progress import Progress
-from arena.journals.records import Batch, read_batches
 
 # Seconds between two looks at the files: the shorter, the nearer the end of the budget is.
 LOOK_S = (0.05, 30.0)
