@@ -33,13 +33,6 @@ def test_what_the_walltime_cuts_is_played_by_a_second_job():
     assert whole.busy == pytest.approx(whole.gpu_hours - 60 / 3600)
 
 
-def test_more_gpus_than_batches_are_no_help():
-    some = [simulation.campaign(6, 5, 2, gpus, 1, machine(), 1e9) for gpus in (1, 3, 6)]
-    assert [found.jobs for found in some] == [3, 3, 3]
-    assert some[1].hours == some[2].hours < some[0].hours
-    assert len({found.gpu_hours for found in some}) == 1
-
-
 def test_cache_and_clock_agree_with_the_real_ones(capsys):
     simulation.check()
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]

@@ -114,12 +114,6 @@ def stop(campaign: Campaign) -> str:
     return subprocess.run(command, cwd=campaign.dir, capture_output=True, text=True).stdout
 
 
-def test_stop_is_harmless_where_nothing_runs(campaign: Campaign) -> None:
-    for _ in range(2):
-        assert "No Snakemake" in stop(campaign)
-        campaign.run()
-
-
 def test_a_progress_bar_in_a_terminal(campaign: Campaign) -> None:
     """A terminal: the bar is drawn again and again in one line, and is gone in the end."""
     copies(campaign, MODELS[:4])
