@@ -38,7 +38,6 @@ PASSING = {
 LASTING = {
     "null": "content is null",
     "empty": "content is the empty string",
-    "blank": "content is two line ends",
     "reasoning": "the verdict stands in reasoning_content, content is null",
     "thought": "reasoning_content beside a good content",
     "think": "content begins with <think> that holds other verdicts",
@@ -53,7 +52,6 @@ LASTING = {
     "nousage": "a reply without usage",
     "too_long": "400, the prompt exceeds the context (vLLM's shape, param input_tokens)",
     "filter": "400, content filter",
-    "bad": "400, another invalid request",
     "toolong_openai": "400 in OpenAI's shape, code context_length_exceeded",
 }
 KINDS = PASSING | LASTING
@@ -113,7 +111,6 @@ def shaped(text: str, kind: str) -> tuple[dict[str, Any], str]:
     changes: dict[str, dict[str, Any]] = {
         "null": {"content": None},
         "empty": {"content": ""},
-        "blank": {"content": "\n\n"},
         "reasoning": {"content": None, "reasoning_content": text},
         "thought": {"reasoning_content": "At first sight [[B>>A]]."},
         "think": {"content": f"<think>At first sight [[B>>A]].</think>\n{text}"},

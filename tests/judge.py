@@ -2,8 +2,8 @@
 ill-behaved on demand.
 
 Faults are chosen by the request: see `tests/faults.py`. `--request-log` writes a line a call:
-times, status, fault, digests of the messages and of the two answers, calls open. GET `/metrics` has
-some figures under vLLM's names.
+times, status, fault, digest of the messages, calls open. GET `/metrics` has some figures under
+vLLM's names.
 """
 
 import argparse
@@ -24,10 +24,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
 import demo_judge
-from arena.demo.judge import BLOCK, PrefixCache, answers, count_tokens
+from arena.demo.judge import BLOCK, PrefixCache, count_tokens
 from arena.demo.server import DemoJudge, error, limit_of
 
-from tests.faults import LASTING, PASSING, Fault, Faults, message_digest, shaped, short_digest
+from tests.faults import LASTING, PASSING, Fault, Faults, message_digest, shaped
 
 LAST_WORDS = {  # what vLLM prints before it ends with status 1
     "oom": "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 896.00 MiB.",
@@ -100,7 +100,6 @@ class Judge(DemoJudge):
         self.open += 1
         entry = {"in": time.time(), "out": None, "status": None, "fault": None, "digest": digest}
         entry |= {"user": asked.get("user"), "open": self.open}
-        entry |= {"pair": [short_digest(answer) for answer in answers(user) or ()]}
         try:
             # The question whether the engine lives is no game.
             struck = not self.dead_engine and asked.get("user") != "supervisor"
@@ -173,7 +172,6 @@ def refusal(kind: str, tokens: int, limit: int) -> web.Response | None:
     said = {
         "toolong_openai": (context, "messages", "context_length_exceeded"),
         "filter": ("The prompt was filtered.", "prompt", "content_filter"),
-        "bad": ("the request is not valid", "messages", 400),
     }
     if kind not in said:
         return None

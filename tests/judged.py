@@ -1,7 +1,6 @@
 """Judgments and answers as files, verdicts and votes as arrays: what leaderboards are tested on."""
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,13 @@ from arena.ranking.intervals import question_weights
 from arena.ranking.show_result import Result, Sources, make_result
 from arena.ranking.votes import CODE_OF_STATE, CODE_OF_VERDICT, Verdicts, Votes
 
+from tests import synthetic
+
 WON, LOST, WON_STRONGLY = ("B>A", "A>B"), ("A>B", "B>A"), ("B>>A", "A>>B")
 
 
 def write_lines(path: Path, *lines: Any) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
+    return synthetic.write_lines(path, lines)
 
 
 def line(uid: str, *labels: str | None, **keys: Any) -> dict[str, Any]:

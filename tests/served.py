@@ -40,6 +40,12 @@ def eventually(condition: Callable[[], Any], seconds: float = 60.0, what: str = 
     return value
 
 
+def run_script(name: str, *arguments: Any, **options: Any) -> subprocess.CompletedProcess[str]:
+    """`python workflow/scripts/NAME ARGUMENTS`, output captured."""
+    command = [sys.executable, SCRIPTS / name, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, **options)
+
+
 @contextlib.contextmanager
 def running_judge(
     *words: str | Path, key: str = "", program: Path = JUDGE

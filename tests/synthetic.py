@@ -46,12 +46,6 @@ def journal_line(
     return json.dumps(line, ensure_ascii=False) + "\n"
 
 
-def write_lines(path: Path, lines: Iterable[dict]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    path.write_text(text, encoding="utf-8")
-
-
 def read_lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
@@ -89,8 +83,8 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def write_jsonl(path: Path, lines: Iterable[dict]) -> Path:
-    return write(path, "".join(json.dumps(line) + "\n" for line in lines))
+def write_lines(path: Path, lines: Iterable[dict]) -> Path:
+    return write(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
 def write_journal(root: Path, model: str, lines: list[str]) -> Path:

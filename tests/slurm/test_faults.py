@@ -124,11 +124,7 @@ def suspend(struck: Campaign, job: str) -> None:
     ("minutes", "strike", "limit"),
     [
         (1.7, extend, 10),
-        (
-            2.7,
-            suspend,
-            3,
-        ),  # the time that it stood still is given back: it plays past its first end
+        (2.7, suspend, 3),  # the time that it stood still is given back
     ],
 )
 def test_more_time(campaign, reference, minutes, strike, limit):

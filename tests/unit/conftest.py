@@ -4,6 +4,7 @@ import os
 import time
 
 import pytest
+from arena.data.metadata import token_counter
 
 
 @pytest.fixture
@@ -12,6 +13,15 @@ def now(monkeypatch) -> list[float]:
     clock = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     return clock
+
+
+@pytest.fixture
+def no_tiktoken(tmp_path, monkeypatch):
+    """An empty folder as tiktoken's cache: tokens are counted by the estimate."""
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
+    token_counter.cache_clear()
+    yield tmp_path
+    token_counter.cache_clear()
 
 
 @pytest.fixture

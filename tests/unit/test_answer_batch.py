@@ -67,18 +67,3 @@ def test_what_is_dropped_is_asked_no_more_and_keeps_what_it_has(plan: BatchPlan)
         games.drop("m")
         assert (games.total(), games.played()) == (3, 3)
         assert all(map(games.is_dropped, games.prompts))
-
-
-def test_lines_are_in_order_and_a_refused_question_has_none(plan: BatchPlan) -> None:
-    layout = Layout(Path(plan.root))
-    files = AnswerFiles(plan, layout)
-    model = files.model("m")
-    with Journal(layout.journal("m")) as model.journal:
-        answer(files, model.journal, [GOOD.format(n) for n in range(QUESTIONS - 1)])
-        last = model.games[-1]
-        refused = Outcome("too_long", reason="the prompt does not fit")
-        model.journal.append(record_of(last, refused, None, calls=1, again=0, seconds=1.0))
-        lines = list(files.lines(model))
-    assert [line["uid"] for line in lines] == [f"q{n:02d}" for n in range(QUESTIONS - 1)]
-    assert lines[7]["messages"][-1]["content"] == {"answer": GOOD.format(7)}
-    assert lines[7]["messages"][0] == {"role": "user", "content": "Why 7?"}

@@ -102,28 +102,6 @@ def test_answers_of_other_settings_are_never_mixed(bench: Path, project: Path) -
     assert len(make(other)) == NUMBER
 
 
-def test_a_file_of_others_in_the_place_of_a_pilots_stays(bench: Path, project: Path) -> None:
-    pilot, whole = settings(project, questions=4), settings(project)
-    make(pilot)
-    write_lines(Path(pilot.answer("m")), read_lines(Path(pilot.answer("m")))[:3])
-    assert make(pilot) == make(whole) == []
-
-
-def test_a_run_that_did_not_publish_is_repeated_from_the_journal(
-    bench: Path, project: Path
-) -> None:
-    pilot, whole = settings(project, questions=4), settings(project)
-    make(pilot)
-    path = Path(pilot.answer("m"))
-    before = path.read_bytes()
-    assert len(make(whole)) == NUMBER - 4
-    path.unlink()
-    path.write_bytes(before)
-    plan = make_answer_plan(whole, whole.asked())
-    assert plan.replays and not plan.batches
-    assert make(whole) == [] and len(answered(whole)) == NUMBER
-
-
 def test_redone_for_a_pilot_and_then_completed(bench: Path, project: Path) -> None:
     redo = {"answers": {"server": "demo", "models": {"m": None}, "temperature": 0.0, "redo": ["m"]}}
     make(settings(project, questions=4))

@@ -59,6 +59,33 @@ def test_what_is_written_is_read_back(tmp_path, text, thought):
     assert answer.metadata == written["metadata"] == count_metadata(text)
 
 
+def test_a_line_has_the_keys_of_formats_in_their_order(no_tiktoken):
+    """The last two keys are ours."""
+    usage = {"prompt": 9, "cached": 8, "completion": 7}
+    written = line("# A **tide**", usage=usage, thought="hm", system_prompt="Be brief.")
+    assert json.dumps(written) == json.dumps(
+        {
+            "uid": "q1",
+            "ans_id": written["ans_id"],
+            "model": "m",
+            "messages": [
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": "What is a tide?"},
+                {"role": "assistant", "content": {"answer": "# A **tide**", "thought": "hm"}},
+            ],
+            "tstamp": written["tstamp"],
+            "metadata": {
+                "token_len": 5,
+                "header_count": {"h1": 1, "h2": 0, "h3": 0, "h4": 0, "h5": 0, "h6": 0},
+                "list_count": {"ordered": 0, "unordered": 0},
+                "bold_count": {"**": 1, "__": 0},
+            },
+            "finish_reason": "stop",
+            "usage": {"prompt": 9, "completion": 7},
+        }
+    )
+
+
 def test_an_empty_system_prompt_is_no_message():
     assert [message["role"] for message in line("x", system_prompt="")["messages"]] == [
         "user",

@@ -25,10 +25,6 @@ def resolved(upstream: Upstream | None = None, **answers: object) -> Answers:
     return found
 
 
-def test_without_the_block_answers_are_taken_as_they_are() -> None:
-    assert resolve_answers({}, Path("results/b"), None, rehearsal=False) is None
-
-
 def test_placeholders_make_a_model_of_every_folder_that_fits(folder: Path) -> None:
     models = {"x-{run}-step{step}": "ckpt/{run}/step_{step}", "one": "ckpt/b/notes"}
     found = resolved(models=models)

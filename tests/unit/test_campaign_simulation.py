@@ -10,48 +10,9 @@ sys.path.insert(0, str(PROJECT / "benchmarks"))
 import campaign_simulation as simulation
 
 
-def game(reply=0, **segments):
-    return simulation.Game(list(segments.items()), reply)
-
-
 def machine(**more):
     plain = {"slots": 1, "cache": 10_000, "prefill": 100.0, "decode": 10.0, "stream": 10.0}
     return simulation.Machine(**({"start": 0.0} | plain | more))
-
-
-def test_only_whole_beginnings_are_found():
-    cache = simulation.SegmentCache(1000)
-    assert cache.uncached([("s", 10), ("q", 20), ("a", 30)]) == 60
-    assert cache.uncached([("s", 10), ("q", 20), ("b", 40)]) == 40
-    assert cache.uncached([("s", 10), ("r", 20), ("a", 30)]) == 50  # another question before it
-
-
-def test_what_was_used_longest_ago_goes_first():
-    cache = simulation.SegmentCache(50)
-    cache.uncached([("s", 10), ("a", 20)])
-    cache.uncached([("s", 10), ("b", 20)])
-    assert cache.uncached([("s", 10), ("c", 20)]) == 20  # a is dropped
-    assert cache.uncached([("s", 10), ("b", 20)]) == 0
-    assert cache.uncached([("s", 10), ("a", 20)]) == 20
-
-
-def test_games_cost_prefill_and_reply():
-    done = simulation.play([game(10, s=100), game(10, s=100)], machine())
-    assert done.seconds == pytest.approx(100 / 100 + 10 / 10 + 10 / 10)  # the second is cached
-    assert (done.games, done.prompt, done.cached, done.ratio) == (2, 200, 100, 0.5)
-
-
-def test_games_side_by_side_share_the_gpu():
-    two = [game(10, a=100), game(10, b=100)]
-    assert simulation.play(two, machine(slots=2)).seconds == pytest.approx(4)
-    assert simulation.play(two, machine()).seconds == pytest.approx(4)
-
-
-def test_few_games_do_not_fill_the_gpu():
-    """Each token of a reply waits for the weights, whoever else is served by that reading."""
-    two = [game(10, a=100), game(10, b=100)]
-    assert simulation.play(two, machine(slots=2, stream=2.0)).seconds == pytest.approx(2 + 5)
-    assert simulation.play(two[:1], machine(stream=2.0)).seconds == pytest.approx(1 + 5)
 
 
 def test_fewer_gpus_than_a_job_needs_are_said(monkeypatch, capsys):
@@ -70,13 +31,6 @@ def test_what_the_walltime_cuts_is_played_by_a_second_job():
     assert (whole.jobs, cut.jobs) == (1, 2)
     assert cut.gpu_hours > whole.gpu_hours + 59 / 3600  # a second start, and an empty cache
     assert whole.busy == pytest.approx(whole.gpu_hours - 60 / 3600)
-
-
-def test_more_gpus_than_batches_are_no_help():
-    some = [simulation.campaign(6, 5, 2, gpus, 1, machine(), 1e9) for gpus in (1, 3, 6)]
-    assert [found.jobs for found in some] == [3, 3, 3]
-    assert some[1].hours == some[2].hours < some[0].hours
-    assert len({found.gpu_hours for found in some}) == 1
 
 
 def test_cache_and_clock_agree_with_the_real_ones(capsys):

@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 import dataclasses
 import itertools
-import os
-import signal
 import socket
 import time
 from collections import Counter
@@ -28,7 +26,7 @@ from arena.data.questions import Question
 from arena.journals.batch_games import BatchGames
 from arena.journals.journal import Journal, read_records
 from arena.support.errors import BudgetSpent, JobEnds, JournalError, JudgeError, OpenGames
-from arena.support.interrupts import Interrupted, Interrupts
+from arena.support.interrupts import Interrupts
 from scripted import KEY, Call, completion, judge
 from test_games import answers, settings
 
@@ -51,7 +49,7 @@ class Played:
     error: Exception | None
     records: dict
     lines: list
-    told: list[str]
+    messages: list[str]
     client: Client
     games: BatchGames
     by_model: dict[str, list]
@@ -240,7 +238,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
         (OK + b"Connection: close\r\nContent-Encoding: gzip\r\n\r\nbare", "broken"),
     ],
 )
-def test_what_passes_is_ridden_out_and_counted(play, fault, kind):
+def test_transient_failures_are_retried_and_counted(play, fault, kind):
     """The first call of each prompt gets `fault`; bytes are sent as they are."""
 
     def script(call: Call) -> Reply | None:
@@ -258,7 +256,7 @@ def test_what_passes_is_ridden_out_and_counted(play, fault, kind):
     assert "Bearer" not in played.client.remark
 
 
-def test_a_reply_byte_by_byte_has_a_time_limit_as_a_whole(play):
+def test_a_slow_reply_times_out_as_a_whole(play):
     async def slow(call: Call) -> Reply | None:
         if call.again:
             return completion()
@@ -320,21 +318,6 @@ def test_games_without_a_verdict_are_asked_again_by_a_setting(play):
     assert (last["q1", 0].state, last["q1", 0].label) == ("truncated", None)
 
 
-def test_a_setting_made_later_asks_the_games_that_have_no_verdict(play):
-    with judge(lambda call: completion("hm" if call.again == 0 else "[[A>B]]")) as server:
-        assert states(play(server.url, questions=2)) == {"unparsed": 4}
-        again = {"ask_again": {"times": 1, "max_tokens": 900}}
-        assert ended(play(server.url, questions=2, settings=again)) == {"ok": 4}
-    assert [call.body["max_tokens"] for call in server.calls] == [100] * 4 + [900] * 4
-
-
-def test_a_next_run_asks_only_what_is_open(play):
-    with judge(lambda call: completion()) as server:
-        play(server.url, questions=3)
-        play(server.url, questions=5)
-    assert [position(call) for call in server.calls[6:]] == [3, 3, 4, 4]
-
-
 def test_fewer_requests_where_the_judge_says_too_many(play):
     """A judge that takes three at a time: the client ends up near three, not at sixteen."""
     running = 0
@@ -386,13 +369,13 @@ def test_a_wrong_key_stops_at_once_and_is_not_repeated(play):
 
 
 @pytest.mark.parametrize("status", [403, 404, 405, 429])
-def test_a_judge_of_others_that_does_not_list_its_models_is_asked_all_the_same(play, status):
+def test_an_external_judge_without_a_list_of_models_gives_a_warning(play, status):
     with judge(lambda call: completion()) as server:
         server.models = lambda: Reply(status, {"error": {"message": "Missing scopes"}})
         external = play(server.url)
         assert ended(external) == {"ok": 8}
-        assert external.told[0].startswith("warning: ")
-        assert str(status) in external.told[0]
+        assert external.messages[0].startswith("warning: ")
+        assert str(status) in external.messages[0]
         server.models = lambda: Reply(401, "")
         assert "the server refuses our key" in stopped(play(server.url, questions=5))
 
@@ -408,18 +391,18 @@ def test_a_dead_judge_behind_a_live_api_opens_the_circuit(play, status, impatien
     assert played.records == {}
 
 
-def test_an_external_judge_that_nobody_answers_for_ends_the_job(play, impatient):
+def test_an_unreachable_external_judge_ends_the_job(play, impatient):
     assert "has been unhealthy for" in stopped(play(dead_url()))
 
 
-def test_a_judge_that_comes_back_is_played_on_with(play):
+def test_a_judge_that_recovers_closes_the_circuit(play):
     """Twelve failures in a row open the circuit; one good reply closes it."""
     with judge(lambda call: Reply(500, "") if call.number < 12 else completion()) as server:
         played = play(server.url, questions=20, parallel=6)
     assert ended(played) == {"ok": 40}
 
 
-def test_the_next_address_is_taken_where_nobody_listens(play):
+def test_an_unreachable_address_is_skipped(play):
     with judge(lambda call: completion()) as server:
         server.names = ("alias",)
         two = [{"url": dead_url()}, {"url": server.url, "key": KEY, "model": "alias"}]
@@ -430,7 +413,7 @@ def test_the_next_address_is_taken_where_nobody_listens(play):
 
 
 @pytest.mark.parametrize("fault", [Reply(500, ""), Reply(503, ""), Reply(429, ""), Reply(401, "")])
-def test_a_failing_address_rests_and_its_games_go_to_the_healthy_one(play, fault):
+def test_games_of_a_failing_address_go_to_the_healthy_one(play, fault):
     with judge(lambda call: fault) as bad, judge(lambda call: completion()) as good:
         played = play(bad.url, questions=20, parallel=4, endpoints=both(bad, good))
     assert ended(played) == {"ok": 40}
@@ -438,14 +421,14 @@ def test_a_failing_address_rests_and_its_games_go_to_the_healthy_one(play, fault
     assert len(bad.calls) <= 4, "those that were open when it failed first"
 
 
-def test_an_address_that_fails_for_hours_rests_for_minutes():
+def test_the_pause_of_a_failing_address_has_a_limit():
     one = Endpoint(0, "http://judge", KEY, None)
     for _ in range(2000):
         one.failed(Failure("throttled", "too many requests"))
     assert one.rests_until - time.monotonic() == pytest.approx(LONGEST_REST, abs=5)
 
 
-def test_where_all_addresses_refuse_us_the_batch_stops(play):
+def test_the_batch_stops_when_all_addresses_refuse_the_key(play):
     with judge(lambda call: Reply(401, "")) as one, judge(lambda call: Reply(403, "")) as two:
         played = play(one.url, questions=5, parallel=1, endpoints=both(one, two))
     assert "refuses our key" in stopped(played)
@@ -469,7 +452,7 @@ NO_ROOM = (  # vLLM's words
 
 @pytest.mark.parametrize("text", ["max_tokens is not supported with this model", NO_ROOM])
 @pytest.mark.parametrize("questions", [20, 2])
-def test_a_request_that_every_game_is_refused_for_is_our_mistake(play, text, questions):
+def test_a_request_that_is_always_refused_stops_the_batch(play, text, questions):
     with judge(lambda call: refusal(text)) as server:
         server.control = lambda: refusal(text)
         played = play(server.url, questions=questions, parallel=4)
@@ -480,7 +463,7 @@ def test_a_request_that_every_game_is_refused_for_is_our_mistake(play, text, que
 
 
 @pytest.mark.parametrize("questions", [40, 4])
-def test_an_account_that_is_emptied_later_takes_no_game_with_it(play, questions):
+def test_no_game_is_lost_when_the_credit_runs_out(play, questions):
     empty = refusal("Your credit balance is too low")
     with judge(lambda call: completion() if call.number < 4 else empty) as server:
         server.control = lambda: empty
@@ -492,7 +475,7 @@ def test_an_account_that_is_emptied_later_takes_no_game_with_it(play, questions)
         assert states(play(server.url, questions=questions)) == {"ok": 2 * questions}
 
 
-def test_a_reply_to_what_was_asked_before_a_refusal_says_nothing_of_it(play):
+def test_a_reply_to_an_earlier_request_does_not_reset_the_refusals(play):
     async def script(call: Call) -> Reply:
         if call.number > 1:
             return refusal("no credit")
@@ -507,7 +490,7 @@ def test_a_reply_to_what_was_asked_before_a_refusal_says_nothing_of_it(play):
     assert states(played) == {"ok": 2}
 
 
-def test_the_replies_of_one_address_say_nothing_of_anothers_account(play):
+def test_refusals_are_counted_per_address(play):
     with judge(lambda call: completion()) as rich, judge(lambda call: refusal("no credit")) as poor:
         poor.control = lambda: refusal("no credit")
         played = play(rich.url, questions=20, parallel=4, endpoints=both(rich, poor))
@@ -524,7 +507,7 @@ def test_the_replies_of_one_address_say_nothing_of_anothers_account(play):
         (lambda n: n < 7, 14, 1),  # more in a row than are held back
     ],
 )
-def test_refused_games_in_between_are_the_games_own_fault(play, is_odd, odd, controls):
+def test_single_refused_games_are_rejected(play, is_odd, odd, controls):
     def script(call: Call) -> Reply:
         return refusal("odd prompt") if is_odd(position(call)) else completion()
 
@@ -535,7 +518,7 @@ def test_refused_games_in_between_are_the_games_own_fault(play, is_odd, odd, con
     assert (len(server.calls), server.controls) == (24, controls)
 
 
-def test_a_judge_that_has_replied_is_believed_that_prompts_are_too_long(play):
+def test_too_long_is_trusted_from_a_judge_that_has_replied(play):
     """Also in the next run, but not where the replies are others', taken in by `adopt`."""
 
     def script(call: Call) -> Reply:
@@ -553,7 +536,7 @@ def test_a_judge_that_has_replied_is_believed_that_prompts_are_too_long(play):
         assert isinstance(play(server.url, questions=12).error, JudgeError)
 
 
-def test_the_control_is_asked_again_like_any_game(play):
+def test_the_control_request_is_retried(play):
     replies = iter([Reply(500, ""), Reply(429, "")])
     with judge(lambda call: refusal("odd") if position(call) == 3 else completion()) as server:
         server.control = lambda: next(replies, completion())
@@ -562,14 +545,14 @@ def test_the_control_is_asked_again_like_any_game(play):
     assert server.controls == 3
 
 
-def test_what_is_held_back_at_the_end_stays_open(play):
+def test_unchecked_refusals_stay_open(play):
     with judge(lambda call: refusal("odd prompt")) as server:
         played = play(server.url, exceeded=lambda: "enough" if len(server.calls) > 3 else None)
     assert isinstance(played.error, OpenGames)
     assert (left_of(played), played.records) == (8, {})
 
 
-def test_a_repetition_that_is_refused_costs_no_text(play):
+def test_a_refused_repetition_keeps_the_first_reply(play):
     def script(call: Call) -> Reply:
         return refusal(NO_ROOM) if call.again else completion("A is", "length")
 
@@ -583,7 +566,7 @@ def test_a_repetition_that_is_refused_costs_no_text(play):
     assert "max_tokens before a verdict; too_long when asked again: 'max" in record.reason
 
 
-def test_a_game_that_never_goes_through_leaves_the_others_alone(play):
+def test_a_game_that_always_fails_does_not_stop_the_others(play):
     with judge(lambda call: Reply(500, "") if position(call) == 0 else completion()) as server:
         played = play(server.url, questions=6, parallel=2)
     said = stopped(played, OpenGames)
@@ -591,7 +574,7 @@ def test_a_game_that_never_goes_through_leaves_the_others_alone(play):
     assert states(played) == {"ok": 10}
 
 
-def test_near_the_jobs_end_open_games_finish_and_no_more_are_asked(play):
+def test_near_the_deadline_open_games_finish_and_none_start(play):
     end = Deadline(60 + 10 + 0.7)  # leaves at 60 s, a game needs at least 10
     with judge(late(0.3)) as server:
         played = play(server.url, questions=40, parallel=4, deadline=end)
@@ -600,7 +583,7 @@ def test_near_the_jobs_end_open_games_finish_and_no_more_are_asked(play):
     assert 4 <= len(server.calls) <= 16
 
 
-def test_at_the_end_of_the_job_open_games_are_given_up(play, monkeypatch):
+def test_at_the_deadline_open_games_are_given_up(play, monkeypatch):
     monkeypatch.setattr(arena.client.deadline, "QUICKEST", 0.5)
     monkeypatch.setattr(arena.client.deadline, "LEAVE", 1.0)
     end = Deadline(2.5)
@@ -629,22 +612,7 @@ def test_a_budget_of_gpu_hours_is_used_up_while_the_judge_loads(play):
     assert server.calls == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_leaves_a_whole_journal(play, number):
-    async def script(call: Call) -> Reply:
-        if call.number == 7:
-            os.kill(os.getpid(), number)
-        await asyncio.sleep(0.001 if call.number < 4 else 30)
-        return completion()
-
-    with judge(script) as server:
-        played = play(server.url, questions=20, parallel=4)
-    assert signal.Signals(number).name in stopped(played, Interrupted)
-    assert [record.state for record in played.lines] == ["ok"] * 4
-    assert left_of(played) == 36
-
-
-def test_games_are_put_on_disk_now_and_then(play, monkeypatch):
+def test_the_journal_is_synced_regularly(play, monkeypatch):
     """Not at each game, and not only at the end: a whole node may die."""
     monkeypatch.setattr(arena.client.client, "SYNC_EVERY", 0.0)
     synced, sync = [], Journal.sync
@@ -663,25 +631,10 @@ def test_a_lost_lock_stops_the_writing(play):
     assert "another took it" in stopped(played, JournalError)
 
 
-def test_our_own_mistakes_are_not_swallowed(play):
+def test_programming_errors_are_raised(play):
     with judge(lambda call: completion()) as server:
         played = play(server.url, during=lambda client: setattr(client, "_finish", None))
     assert "not callable" in stopped(played, TypeError)
-
-
-def test_no_key_in_what_is_written_or_said(play, caplog):
-    def script(call: Call) -> Reply:
-        if call.again == 0:
-            return error(500, "internal", f"could not use key {KEY}")
-        return error(400, "invalid", f"{KEY} is refused", code="content_filter")
-
-    caplog.set_level("DEBUG")
-    with judge(script) as server:
-        played = play(server.url, questions=3)
-    said = " ".join(played.told) + str(played.error) + caplog.text
-    said += "".join(record.line() for record in played.lines)
-    assert "*** is refused" in said
-    assert KEY not in said
 
 
 @pytest.mark.parametrize(
@@ -690,12 +643,15 @@ def test_no_key_in_what_is_written_or_said(play, caplog):
         Reply(200, "x" * 110 + KEY + " and on" * 40),
         Reply(401, {"error": {"message": "y" * 290 + KEY}}),
         completion(None, refusal=f"with {KEY} I do nothing"),
+        error(400, "invalid", f"{KEY} is refused", code="content_filter"),
+        error(500, "internal", f"could not use key {KEY}"),
     ],
 )
-def test_no_part_of_a_key_where_a_text_is_cut_and_none_in_a_refusal(play, reply, impatient):
+def test_no_part_of_a_key_is_written_or_shown(play, reply, impatient):
     with judge(lambda call: reply) as server:
         played = play(server.url)
-    said = str(played.error) + "".join(record.line() for record in played.lines)
+    said = " ".join(played.messages) + str(played.error)
+    said += "".join(record.line() for record in played.lines)
     assert "*" in said
     assert KEY[:6] not in said
 
@@ -727,7 +683,7 @@ def test_a_prompt_that_models_share_is_asked_and_charged_once(play):
     assert states(again) == {"ok": 10}
 
 
-def test_what_another_journal_of_the_batch_holds_is_not_asked(play):
+def test_games_in_a_siblings_journal_are_not_asked(play):
     models = {name: plan(settings(), 3, "same") for name in ("x", "y")}
     with judge(lambda call: completion()) as server:
         play(server.url, models={"x": models["x"]})
@@ -746,7 +702,7 @@ def test_a_shared_prompt_without_a_verdict_is_asked_again_once_for_all(play):
     assert {line.state for line in played.by_model["y"]} == {"unparsed"}
 
 
-def test_a_shared_reply_without_a_verdict_is_everyones_where_none_is_asked_again(play):
+def test_a_shared_reply_without_a_verdict_counts_for_all_at_the_end(play):
     models, again = {name: plan(settings(), 2, "same") for name in "xy"}, {"times": 1}
     with judge(lambda call: completion("hm")) as server:
         enough = {"exceeded": lambda: "no" if len(server.calls) > 3 else None}
@@ -754,7 +710,7 @@ def test_a_shared_reply_without_a_verdict_is_everyones_where_none_is_asked_again
     assert [line.state for line in played.by_model["y"]] == ["unparsed"] * 4
 
 
-def test_a_model_is_told_as_it_becomes_whole(play):
+def test_a_model_is_reported_when_it_is_complete(play):
     """The second model has one question more: it is complete later."""
     told = []
     models = {"short": plan(settings(), 2, "short"), "long": plan(settings(), 4, "long")}
@@ -767,7 +723,7 @@ def test_a_model_is_told_as_it_becomes_whole(play):
     assert told == [("short", 7), ("long", 12)] or told == [("short", 8), ("long", 12)]
 
 
-def test_a_judge_that_is_started_is_waited_for_and_its_end_stops_us(play):
+def test_a_starting_judge_is_awaited_and_its_failure_stops_the_batch(play):
     async def gone() -> None:
         raise JudgeError("CUDA out of memory", "judge_start")
 
@@ -786,7 +742,7 @@ def test_the_job_ends_before_the_judge_is_ready(play):
     assert "8 games are open: the job ends before the judge is ready" in stopped(played, JobEnds)
 
 
-def test_an_extended_job_plays_on(play):
+def test_a_job_with_more_time_continues(play):
     """Near its end Slurm is asked once more: somebody gave the job an hour."""
     asked = []
     end = Deadline(60 + 10 + 0.5, ask=lambda: asked.append(1) or 3600.0)
@@ -794,10 +750,10 @@ def test_an_extended_job_plays_on(play):
     with judge(late(0.2)) as server:
         played = play(server.url, questions=10, parallel=4, deadline=end)
     assert (len(asked), ended(played)) == (1, {"ok": 20})
-    assert played.told[-1] == "the job was given more time"
+    assert played.messages[-1] == "the job was given more time"
 
 
-def test_one_real_game_goes_ahead_of_all_others(play):
+def test_one_game_is_sent_before_all_others(play):
     """A judge that refuses or garbles everything is met with one request, not with a flood."""
     first = []
 

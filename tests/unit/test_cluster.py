@@ -1,8 +1,6 @@
 """The tests' own Slurm where it cannot be: said in words, and no test of it fails."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 from tests.slurm import cluster
@@ -19,11 +17,3 @@ def test_a_link_that_a_dead_cluster_left_is_no_cluster(tmp_path: Path, monkeypat
     cluster.CONF.touch()
     cluster.LINK.symlink_to(cluster.CONF)
     assert "cluster.py start" in cluster.absence()
-
-
-def test_without_apt_get_the_installation_says_what_it_needs(tmp_path: Path) -> None:
-    command = [sys.executable, cluster.__file__, "install"]
-    done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr.startswith("cluster.py: no slurmctld, slurmd,")
-    assert "no apt-get" in done.stderr

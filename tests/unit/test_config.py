@@ -32,8 +32,6 @@ def minimal(**changes: object) -> dict:
         ({"judge": {"endpoints": [{}]}}, "judge.endpoints.0.api_base is missing"),
         ({"xyz": 1}, "xyz is not a key; known here: bench, "),
         ({"parallel": 3}, "parallel is not a key; did you mean judge.parallel?"),
-        ({"rounds": 3}, "rounds is not a key; did you mean leaderboard.rounds?"),
-        ({"max_tokens": 3}, "max_tokens is not a key; did you mean judge.max_tokens?"),
         ({"api_base": "x"}, "api_base is not a key; did you mean judge.endpoints.api_base?"),
         ({"judge": {"batch_size": 3}}, "judge.batch_size is not a key; did you mean batch_size?"),
         ({"temprature": 3}, "temprature is not a key; did you mean judge.temperature?"),

@@ -50,10 +50,6 @@ def test_a_final_checkpoint_stands_behind_the_last_step_of_its_run():
     ]
 
 
-def test_a_pattern_that_matches_no_name_gives_no_points():
-    assert make_curves([board("x", row("m"))], r"step(?P<step>\d+)") == []
-
-
 def test_patterns_that_cannot_be_meant():
     with pytest.raises(ConfigError, match="no group `step`"):
         make_curves([board("x", row("m"))], r"step(\d+)")

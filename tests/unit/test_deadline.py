@@ -19,13 +19,6 @@ def left(deadline: Deadline) -> float:
     return deadline.end - time.monotonic()
 
 
-def test_outside_slurm_nothing_ends(monkeypatch):
-    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    endless = Deadline.of_this_job()
-    assert not endless.is_draining()
-    assert not endless.is_over()
-
-
 def test_slurm_is_asked_for_the_time_that_is_left(job, squeue, monkeypatch):
     """Not for the time of day of the end: the clocks of node and controller may differ."""
     squeue('[ "$3" = 7 ] && [ "$5" = %L ] && echo 1-02:03:04')
@@ -45,7 +38,7 @@ def test_a_job_without_a_limit_or_an_answer_has_no_end(job, squeue, script):
     assert Deadline.of_this_job().end == math.inf
 
 
-def test_no_game_is_begun_that_would_not_end():
+def test_no_game_starts_that_would_not_finish():
     deadline = Deadline(10_000.0)
     assert deadline.leave_at == deadline.end - LEAVE
     assert deadline.drain_at == deadline.leave_at - QUICKEST, "before the first game has ended"
@@ -74,7 +67,7 @@ def test_a_game_that_was_open_while_the_job_was_suspended_does_not_count(now):
 
 
 @pytest.mark.parametrize(("answer", "more"), [(3600.0, True), (None, False), (20.0, False)])
-def test_an_extension_is_heard_of_and_an_end_never_comes_nearer(answer, more):
+def test_an_extension_is_noticed_and_the_end_never_moves_earlier(answer, more):
     deadline = Deadline(50.0, ask=lambda: answer)
     end = deadline.end
     assert deadline.is_draining()

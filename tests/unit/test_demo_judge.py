@@ -1,8 +1,5 @@
 """The demo judge over HTTP, and the tests' judge that is made of it: faults by request."""
 
-import asyncio
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,9 +9,10 @@ import pytest
 from arena.data.prompts import messages, own_prompts
 from arena.demo.judge import PrefixCache, verdict
 
-from tests.faults import KINDS, Faults, message_digest, short_digest
+from tests.chaos.known import LASTING
+from tests.chaos.run import FAULTS as PASSING
+from tests.faults import KINDS, Faults, short_digest
 from tests.served import JUDGE, SCRIPTS, running_judge
-from tests.synthetic import read_lines
 
 PRODUCT = SCRIPTS / "demo_judge.py"
 FLIPPED = {"A>>B": "B>>A", "A>B": "B>A", "A=B": "A=B", "B>A": "A>B", "B>>A": "A>>B"}
@@ -73,17 +71,8 @@ def test_both_known_templates_are_understood(project):
     assert verdict(theirs.format(short, long))[0] == "B>>A"
 
 
-def test_verdicts_are_the_same_in_every_process():
-    text = user("a tide is the sea that rises", "the sea falls and rises again with the moon")
-    code = "import sys; from arena.demo.judge import verdict; print(verdict(sys.argv[1])[0])"
-    for seed in ("1", "2"):
-        env = {"PYTHONPATH": str(SCRIPTS), "PYTHONHASHSEED": seed}
-        said = subprocess.check_output([sys.executable, "-c", code, text], env=env, text=True)
-        assert said.strip() == verdict(text)[0]
-
-
 def test_judgments_of_the_first_version_stay_valid():
-    """Texts as they were when this was first published: journals are compared with them."""
+    """Texts as they were when this was first published, and in every process."""
     said = [verdict(user(a, b))[1] for a, b in PAIRS]
     assert said[0].endswith("A scores 1.60, B scores 2.81.\n\n[[B>>A]]")
     assert short_digest("\0".join(said)) == "71d02c10f7c2527e"
@@ -99,16 +88,6 @@ def test_prefix_cache_counts_whole_blocks_of_common_beginnings():
     assert cache.cached_tokens(first) == 128
     assert cache.cached_tokens("a" * 256 + "c" * 256) == 64
     assert cache.cached_tokens("c" + first) == 0  # the end of a prompt shares nothing
-
-
-def test_prefix_cache_forgets_what_was_used_longest_ago():
-    cache = PrefixCache(capacity=64)
-    one, two = "1" * 256, "2" * 256  # 64 tokens each
-    cache.cached_tokens(one)
-    cache.cached_tokens(two)
-    assert cache.cached_tokens(two) == 64
-    assert cache.cached_tokens(one) == 0
-    assert PrefixCache(capacity=0).cached_tokens(one) == 0
 
 
 # The server
@@ -130,26 +109,6 @@ def test_usage_key_and_models(program):
             ask(client, "?", model="other")
 
 
-def test_hundreds_of_open_requests_and_a_log_that_shows_them(tmp_path):
-    path = tmp_path / "requests.jsonl"
-    with judge("--seconds", "0.5", "--request-log", path) as client:
-        many = openai.AsyncOpenAI(base_url=client.base_url, api_key="none", timeout=60)
-
-        async def play():
-            texts = (user(f"answer {number}", "baseline") for number in range(300))
-            await asyncio.gather(*(ask(many, text) for text in texts))
-
-        asyncio.run(play())
-    log = read_lines(path)
-    assert len(log) == 300
-    assert max(entry["open"] for entry in log) > 200
-    assert len({entry["digest"] for entry in log}) == 300
-    asked = [{"role": "user", "content": user("answer 7", "baseline")}]
-    entry = next(entry for entry in log if entry["digest"] == message_digest(asked))
-    assert entry["pair"] == [short_digest("answer 7"), short_digest("baseline")]
-    assert entry["status"] == 200 and entry["out"] - entry["in"] >= 0.5
-
-
 def test_the_product_takes_its_time_and_ends_when_asked():
     slow = judge("--slots", "1", "--seconds", "0.3", program=PRODUCT)
     with slow as client, ThreadPoolExecutor(3) as pool:
@@ -161,20 +120,11 @@ def test_the_product_takes_its_time_and_ends_when_asked():
         assert client.process.wait(10) == 0
 
 
-def test_over_the_context_as_vllm_says_it():
-    with judge("--context", "100") as client:
-        with pytest.raises(openai.BadRequestError) as refused:
-            ask(client, "x" * 400, max_tokens=10)
-        assert refused.value.body["param"] == "input_tokens"
-        assert ask(client, "x" * 40, max_tokens=10).choices[0].finish_reason == "length"
-
-
 # Faults
 
 SHAPES = {
     "null": lambda m, r: m.content is None and r == "stop",
     "empty": lambda m, r: m.content == "",
-    "blank": lambda m, r: m.content == "\n\n",
     "reasoning": lambda m, r: m.content is None and "[[" in m.reasoning_content,
     "thought": lambda m, r: "[[B>>A]]" in m.reasoning_content and "[[" in m.content,
     "think": lambda m, r: m.content.startswith("<think>") and m.content.count("[[") == 2,
@@ -187,77 +137,24 @@ SHAPES = {
     "huge": lambda m, r: len(m.content) == 100_000 and "[[" not in m.content,
     "nousage": lambda m, r: "[[" in m.content,
 }
-ERRORS = {
-    "429": (openai.RateLimitError, lambda e: e.response.headers["retry-after"] == "1"),
-    "500": (openai.InternalServerError, lambda e: e.status_code == 500),
-    "503": (openai.InternalServerError, lambda e: e.status_code == 503),
-    "html": (openai.InternalServerError, lambda e: "502" in str(e)),
-    "reset": (openai.APIConnectionError, lambda e: True),
-    "cut": (openai.APIConnectionError, lambda e: True),
-    "garbage": (Exception, lambda e: True),
-    "too_long": (openai.BadRequestError, lambda e: e.body["param"] == "input_tokens"),
-    "toolong_openai": (openai.BadRequestError, lambda e: e.code == "context_length_exceeded"),
-    "filter": (openai.BadRequestError, lambda e: e.code == "content_filter"),
-    "bad": (openai.BadRequestError, lambda e: e.body["param"] == "messages"),
-}
 
 
 @pytest.fixture(scope="module")
-def struck():
+def toy():
     with judge() as client:
         yield client
 
 
 @pytest.mark.parametrize("kind", SHAPES)
-def test_shapes_of_replies(struck, kind):
+def test_shapes_of_replies(toy, kind):
     for _ in range(2):  # every time
-        reply = ask(struck, f"<<judge:{kind}>>" + user("a", "b"))
+        reply = ask(toy, f"<<judge:{kind}>>" + user("a", "b"))
         assert SHAPES[kind](reply.choices[0].message, reply.choices[0].finish_reason)
         assert (reply.usage is None) == (kind == "nousage")
 
 
-@pytest.mark.parametrize("kind", ERRORS)
-def test_errors(struck, kind):
-    error, holds = ERRORS[kind]
-    text = f"<<judge:{kind}*2>>" + user("a", "b")
-    for _ in range(2):
-        with pytest.raises(error) as caught:
-            ask(struck, text).choices[0].message.content.strip()
-        assert holds(caught.value)
-    assert "[[" in ask(struck, text).choices[0].message.content  # the third is answered
-
-
-@pytest.mark.parametrize(("kind", "least"), [("slow=1", 0.9), ("late=0.5", 0.5), ("stall=1", 1)])
-def test_delays(struck, kind, least):
-    began = time.monotonic()
-    try:
-        ask(struck, f"<<judge:{kind}>>")
-    except openai.APIConnectionError:
-        assert kind.startswith("stall")
-    assert least <= time.monotonic() - began < 10
-
-
-@pytest.mark.parametrize(("kind", "status"), [("die=7", 7), ("die=0", 0), ("kill", -9)])
-def test_ends(kind, status):
-    with judge() as client:
-        with pytest.raises(openai.APIConnectionError):
-            ask(client, f"<<judge:{kind}>>")
-        assert client.process.wait(10) == status
-
-
-def test_every_kind_of_fault_is_tested_somewhere():
-    here = {*SHAPES, *ERRORS, "slow", "late", "stall", "die", "kill"}
-    elsewhere = {"hang", "engine", "turned"}  # in test_server.py, the last in tests/chaos
-    assert set(KINDS) - here == elsewhere
-
-
-def test_faults_are_remembered_in_their_log(tmp_path):
-    log = tmp_path / "faults.jsonl"
-    assert Faults(log).strike("d", "<<judge:die>>").kind == "die"
-    again = Faults(log)
-    assert again.strike("d", "<<judge:die>>") is None
-    assert again.strike("e", "<<judge:die>>").kind == "die"
-    assert len(log.read_text().splitlines()) == 2
+def test_every_kind_of_fault_strikes_in_the_chaos_run():
+    assert set(KINDS) == {*PASSING, *LASTING}
 
 
 def test_markers_strike_one_after_the_other_and_unknown_ones_never():

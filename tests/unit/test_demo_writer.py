@@ -1,8 +1,6 @@
 """The demo writer: its answers, and the demo server when it is started as a writer."""
 
 import statistics
-import subprocess
-import sys
 
 import openai
 import pytest
@@ -10,7 +8,7 @@ from arena.data.answer_doubts import Seen, doubts
 from arena.data.questions import read_questions
 from arena.demo.writer import LABEL, write
 
-from tests.served import JUDGE, SCRIPTS
+from tests.served import JUDGE
 from tests.unit.test_demo_judge import PRODUCT, judge
 
 MODELS = ["llama-8b-step1000", "llama-8b-step2000", "qwen-7b", "mid-7b-chat", "tiny"]
@@ -41,23 +39,6 @@ def test_the_toy_raises_no_doubt(questions):
         assert doubts(seen) == []
 
 
-def test_answers_are_the_same_in_every_process():
-    prompt = "Why do tides rise and fall twice a day? {}"
-    code = "import sys; from arena.demo.writer import write; "
-    code += "print(write('m', [{'role': 'user', 'content': sys.argv[1]}]))"
-    seen = {
-        subprocess.run(
-            [sys.executable, "-c", code, prompt],
-            env={"PYTHONPATH": str(SCRIPTS), "PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout[:-1]
-        for seed in ("1", "2")
-    }
-    assert seen == {write("m", asked(prompt))}
-
-
 @pytest.mark.parametrize("prompt", ["", "5+5?", "潮汐是怎么形成的？", "\ud800 {a} %s"])
 def test_any_question_is_answered(prompt):
     assert len(write("m", asked(prompt))) > len(LABEL)
@@ -86,12 +67,3 @@ def test_the_server_writes_under_each_of_its_names(program):
         for unknown in ("toy", "adapter-2"):
             with pytest.raises(openai.NotFoundError):
                 create(model=unknown, messages=asked("What is a tide?"))
-
-
-def test_faults_strike_the_writer_too():
-    with judge("--writes", "base") as client:
-        for marker, text in (("<<judge:empty>>", ""), ("<<judge:null>>", None)):
-            reply = client.chat.completions.create(model="base", messages=asked(f"Tide? {marker}"))
-            assert reply.choices[0].message.content == text
-        with pytest.raises(openai.InternalServerError):
-            client.chat.completions.create(model="base", messages=asked("Tide? <<judge:500>>"))

@@ -25,9 +25,9 @@ from arena.data.games import GameSettings, plan_games
 from arena.data.layout import Layout
 from arena.data.questions import read_questions
 from arena.setup.load import load_settings
-from arena.setup.prompt_check import prompt_differences
 from arena.support.errors import DataError
 
+from tests.served import SCRIPTS
 from tests.synthetic import (
     T0,
     attempt,
@@ -36,7 +36,7 @@ from tests.synthetic import (
     write,
     write_batch,
     write_journal,
-    write_jsonl,
+    write_lines,
 )
 
 MID = "mid-7b-chat"
@@ -75,7 +75,7 @@ def journal_of(settings, games, unparsed=0, model=MID, prompt=lambda uid: 100):
         if number < unparsed:
             line |= {"state": "unparsed", "label": None, "answer": "Both are fine."}
         lines.append(line | {"uid": game.uid, "digest": game.digest})
-    write_jsonl(Layout(settings.root).journal(model), lines)
+    write_lines(Layout(settings.root).journal(model), lines)
 
 
 def played_batch(settings, games=40, gpus=4):
@@ -127,26 +127,12 @@ def test_hours_come_from_what_was_measured(campaign):
     assert "measured on 40 games of 1 earlier batch of this judge" in page(found)
 
 
-def test_what_is_played_is_not_asked(campaign, tmp_path):
-    settings = campaign()
-    journal_of(settings, 10)
-    found = look(settings)
-    assert (found.games, found.played) == (84, 10)
-    assert "84 games of 4 models; 10 more" in page(found)
-    journal_of(settings, 24)
-    found = look(settings)
-    assert (found.models, found.games) == (3, 70)
-    (tmp_path / "other.txt").write_text("Say which reply is better.")
-    found = look(campaign(judge={"system_prompt": "other.txt"}))
-    assert (found.games, found.played) == (94, 0)
-
-
 def judged(settings, unparsed=0):
     """Judgments of a model, made in a run with these settings."""
     journal_of(settings, 24, unparsed)
     write_batch(settings.root, "r-01", [MID], settings=settings.digest)
     line = {"uid": "q", "model": MID, "games": [{"state": "ok"}] * 2}
-    file = write_jsonl(Path(settings.judgment(MID)), [line])
+    file = write_lines(Path(settings.judgment(MID)), [line])
     os.utime(file, (T0 + 100, T0 + 100))
 
 
@@ -260,30 +246,6 @@ def test_nothing_to_play(campaign):
     assert "nothing" in page(look(settings))
 
 
-def test_prompts_of_a_checkout(campaign, tmp_path):
-    """A checkout in the shape of Arena-Hard-Auto's, its texts our own."""
-    checkout = tmp_path / "checkout"
-    entry = {"judge_model": "demo-judge", "bench_name": "arena-demo", "model_list": []}
-    entry |= {"prompt_template": "{QUESTION}\n{ANSWER_A}\n{ANSWER_B}"}
-    entry |= {"temperature": 0.0, "max_tokens": 16000}
-    write(checkout / "config/arena-demo.yaml", yaml.safe_dump(entry))
-    categories = {question.category for question in read_questions(campaign().questions)}
-    theirs = {"baseline": "llama-demo-8b", "system_prompt": "Judge.\nBe fair."}
-    judged = {category: theirs for category in categories}
-    write(checkout / "utils/judge_utils.py", f"JUDGE_SETTINGS = {judged!r}\n")
-    (same,) = prompt_differences(campaign(arena_hard_dir=str(checkout)))
-    assert same.endswith(f"is that of {checkout}")
-    (tmp_path / "mine.txt").write_text("Judge.\nBe kind.\nBe brief.\n")
-    judge = {"system_prompt": "mine.txt", "temperature": 0.7}
-    told = prompt_differences(campaign(judge, arena_hard_dir=str(checkout), baseline=MID))
-    assert len(told) == 2 * len(categories) + 1
-    assert re.match("temperature: 0.7, .* 0.0", told[-1])
-    assert any("by 3 lines" in line and "Be kind." in line for line in told)
-    assert any(re.search(f"{MID}, .* llama-demo-8b", line) for line in told)
-    (own,) = prompt_differences(campaign())
-    assert "not comparable" in own
-
-
 def test_a_run_is_compared_with_its_forecast(campaign):
     settings = campaign(gpu_hour_cost=1)
     layout = Layout(settings.root)
@@ -314,17 +276,16 @@ def test_what_is_no_forecast_is_refused(campaign, text):
         against_used(layout, T0, None)
 
 
-def test_a_closed_pipe_and_a_python_without_packages_end_in_a_line(campaign, project):
+def test_a_closed_pipe_and_a_python_without_packages_end_in_a_line(campaign):
     campaign()
-    script = str(project / "workflow/scripts/forecast.py")
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, script, "--configfile", "config.yaml"]
+    command = [sys.executable, SCRIPTS / "forecast.py", "--configfile", "config.yaml"]
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writer)
     assert done.stderr == ""
     for tool in ("forecast", "ledger", "monitor"):
-        bare = [sys.executable, "-S", script.replace("forecast", tool)]
+        bare = [sys.executable, "-S", SCRIPTS / f"{tool}.py"]
         done = subprocess.run(bare, capture_output=True, text=True, check=False)
         assert done.returncode == 1
         assert re.match(f"{tool}: No module named .*(.|\n)* runs Snakemake", done.stderr)

@@ -132,24 +132,9 @@ def test_a_baseline_and_a_system_prompt_a_category():
     assert [game.messages[0]["content"] for game in games[::2]] == ["Judge.", "Muse."]
 
 
-def test_a_category_without_a_baseline_is_named():
-    with pytest.raises(ConfigError, match="no baseline for the category 'creative'"):
-        plan_games(settings(baseline={"hard": "base"}), QUESTIONS, {}, {})
-
-
 def test_a_reference_is_filled_in_and_its_gap_drops_the_question():
     template = PLAIN["prompt_template"] + " R: {REFERENCE}"
     asked = settings(prompt_template=template, reference="sage")
     both = answers(q1="x", q2="x")
     games = plan_games(asked, QUESTIONS, both, {"base": both, "sage": answers(q1="truth")})
     assert {user_text(game).rpartition("R: ")[2] for game in games} == {"truth"}
-
-
-def test_equal_answers_make_equal_prompts_and_one_digest():
-    first, second = games_of(ours=answers(q1="same"), theirs=answers(q1="same"))
-    assert first.digest == second.digest
-
-
-def test_a_verdict_is_read_by_the_patterns():
-    assert settings().verdict("<think>[[A>>B]]</think> so [[B>A]]") == "B>A"
-    assert settings(patterns=["<(A>B)>"]).verdict("<A>B>, not [[B>A]]") == "A>B"

@@ -17,7 +17,7 @@ def test_control_characters_are_shown_as_their_escapes():
     assert printable("Zürich ✓ 日本 🙂\n\tx") == "Zürich ✓ 日本 🙂\n\tx"
 
 
-def test_nothing_that_we_show_holds_them_raw(tmp_path):
+def test_no_output_contains_control_characters(tmp_path):
     name = Column("model", lambda row: row, right=False)
     row = Row("m", 1, 1, 0, 0, 0, 0, 0, "broken", f"uid {NASTY}")
     report = Report("b", 1, [row], [NASTY], [NASTY])

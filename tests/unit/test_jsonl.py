@@ -2,7 +2,7 @@
 
 import pytest
 from arena.support.errors import DataError
-from arena.support.jsonl import dump_line, iter_lines, write_atomic
+from arena.support.jsonl import iter_lines, write_atomic
 
 
 def read(tmp_path, content: bytes):
@@ -73,10 +73,6 @@ def test_what_cannot_be_opened_is_an_error_that_names_it(tmp_path, name, why):
         list(iter_lines(tmp_path / name))
 
 
-def test_dump_line_keeps_text_readable():
-    assert dump_line({"a": "é\n"}) == '{"a": "é\\n"}\n'
-
-
 def test_write_atomic_writes_text_and_iterables_and_makes_folders(tmp_path):
     path = tmp_path / "new" / "file.jsonl"
     write_atomic(path, "one\n")
@@ -98,9 +94,3 @@ def test_write_atomic_keeps_the_old_file_when_the_writer_fails(tmp_path):
         write_atomic(path, lines())
     assert path.read_text() == "old"
     assert [item.name for item in tmp_path.iterdir()] == ["file.jsonl"]
-
-
-def test_write_atomic_turns_a_lone_surrogate_into_its_json_escape(tmp_path):
-    path = tmp_path / "file.jsonl"
-    write_atomic(path, dump_line({"a": "\ud800"}))
-    assert path.read_bytes() == b'{"a": "\\ud800"}\n'

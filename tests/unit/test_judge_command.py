@@ -17,11 +17,6 @@ def test_braces_in_a_value_are_not_looked_at_again():
     assert fill("{name} {port}", VALUES | {"name": "{port}"}) == "'{port}' 7"
 
 
-def test_a_missing_path_is_named():
-    with pytest.raises(ConfigError, match=r"judge\.path is not set"):
-        script_of({"server": "vllm", "name": "j"}, 1, 1)
-
-
 def test_the_command_for_vllm():
     judge = {"server": "vllm", "name": "j", "path": "/w", "setup": "module load x"}
     script = script_of(judge, 5, 2)

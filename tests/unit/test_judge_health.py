@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +12,7 @@ from arena.ranking.show_result import TOY_NOTE, make_health
 from arena.ranking.votes import ABSENT, count_votes
 
 from tests.judged import answer, judgments, line, sources_of, table, weights_of, write_lines
+from tests.served import run_script
 
 # Consistent win, consistent loss, A twice, B twice, a tie and a win, ties, no verdict.
 GAMES = [
@@ -61,12 +60,6 @@ def test_shares_have_intervals_over_questions():
     assert (never.lower, never.upper) == pytest.approx((0, 100 * (1 - 0.05 ** (1 / 12))))
 
 
-def test_a_judge_that_always_says_a_is_found_out():
-    verdicts = table(judge={"m": [("A>B", "A>B")] * 20})
-    (health,) = judge_health(verdicts, weights_of(verdicts))
-    assert [health[key].value for key in ("a_wins", "flips", "flips_to_a")] == [100] * 3
-
-
 def test_length_bias_and_empty_answers():
     games = [("B>A", "A>B"), ("A>B", "B>A"), ("B>A", "A=B"), ("B>A", "A=B"), ("A>B", "A=B")]
     verdicts = table(judge={"m": games})
@@ -111,11 +104,9 @@ def test_lengths_are_read_a_file_at_a_time(tmp_path):
     assert missing.endswith(": n")
 
 
-def test_the_command_on_real_judgments(published, tmp_path, project):
-    script = project / "workflow" / "scripts" / "judge_health.py"
-    options = ["--data-dir", tmp_path, "-b", "arena-hard-v0.1", "--rule", "v2.0", "-j", "gpt-4o"]
-    command = [sys.executable, script, *options]
-    done = subprocess.run([*command, "--out", tmp_path / "out"], text=True, capture_output=True)
+def test_the_command_on_real_judgments(published, tmp_path):
+    asked = ["judge_health.py", "--data-dir", tmp_path, "-b", "arena-hard-v0.1", "--rule", "v2.0"]
+    done = run_script(*asked, "-j", "gpt-4o", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     health = json.loads((tmp_path / "out/health.json").read_text())
     (judge,) = health["judges"]
@@ -127,10 +118,10 @@ def test_the_command_on_real_judgments(published, tmp_path, project):
     assert judge["flips"]["value"] == pytest.approx(32.24, abs=0.01)
     assert health["answers"] is None
     assert (tmp_path / "out/health.txt").read_text() == done.stdout
-    missing = subprocess.run([*command[:-1], "gpt4o"], text=True, capture_output=True)
+    missing = run_script(*asked, "-j", "gpt4o")
     assert missing.returncode == 1
     assert "did you mean 'gpt-4o'" in missing.stderr
-    mistaken = subprocess.run([*command, "--rule", "v3"], text=True, capture_output=True)
+    mistaken = run_script(*asked, "--rule", "v3")
     assert "invalid choice: 'v3'" in mistaken.stderr
 
 

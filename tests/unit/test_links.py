@@ -1,10 +1,9 @@
-"""The pages: links and anchors lead somewhere, the site shows every page. Nothing is fetched."""
+"""The pages: links and anchors lead somewhere. Nothing is fetched."""
 
 import re
 from pathlib import Path
 
 import pytest
-import yaml
 
 PROJECT = Path(__file__).resolve().parents[2]
 # Those of docs/site.py.
@@ -72,16 +71,3 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
     assert sorted(broken(page)) == sorted(
         ["#none", "page.md#none", "no.md", "no.png", "no.txt", "#twice-2", "#comment"]
     )
-
-
-def test_the_site_shows_every_page(project: Path) -> None:
-    """What `make docs` would refuse as well, known without MkDocs."""
-
-    def pages(entry: object) -> list[str]:
-        if isinstance(entry, str):
-            return [entry]
-        parts = entry.values() if isinstance(entry, dict) else entry
-        return [page for part in parts for page in pages(part)]
-
-    nav = yaml.safe_load((project / "mkdocs.yml").read_text())["nav"]
-    assert sorted(pages(nav)) == PAGES

@@ -1,7 +1,5 @@
 """The config as the tools read it that run without Snakemake."""
 
-from pathlib import Path
-
 import pytest
 from arena.setup.load import load_settings
 from arena.support.errors import ConfigError
@@ -18,9 +16,7 @@ from arena.support.errors import ConfigError
         (b"bench: b\n", "judge", "--config judge: write KEY=VALUE"),
     ],
 )
-def test_a_config_that_cannot_be_read_is_named(
-    tmp_path: Path, content: bytes | None, override: str, expected: str
-) -> None:
+def test_a_config_that_cannot_be_read_is_named(tmp_path, content, override, expected):
     path = tmp_path / "config.yaml"
     if content is not None:
         path.write_bytes(content)

@@ -87,32 +87,24 @@ def test_an_endless_loop_of_line_ends_is_counted_in_one_pass():
         assert counted == {"ordered": ordered, "unordered": unordered}
 
 
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
-    token_counter.cache_clear()
-    yield tmp_path
-    token_counter.cache_clear()
-
-
 @pytest.mark.parametrize("content", [None, "damaged"])
-def test_without_the_encodings_file_the_estimate_says_so_and_downloads_nothing(cache, content):
+def test_without_the_encodings_file_the_estimate_says_so(no_tiktoken, content):
     if content:
-        (cache / metadata._O200K_NAME).write_text(content)
+        (no_tiktoken / metadata._O200K_NAME).write_text(content)
     count, name = token_counter()
     assert count is estimate_tokens
-    assert name.startswith("estimate (") and str(cache) in name
-    assert [file.read_text() for file in cache.iterdir()] == ([content] if content else [])
+    assert name.startswith("estimate (") and str(no_tiktoken) in name
+    assert [file.read_text() for file in no_tiktoken.iterdir()] == ([content] if content else [])
 
 
-def test_with_the_encodings_file_tokens_are_exact(cache, monkeypatch):
+def test_with_the_encodings_file_tokens_are_exact(no_tiktoken, monkeypatch):
     """Run where tiktoken's cache holds the file; known numbers of o200k_base."""
     monkeypatch.delenv("TIKTOKEN_CACHE_DIR")
     file = Path(tempfile.gettempdir()) / "data-gym-cache" / metadata._O200K_NAME
     if not file.is_file():
         pytest.skip(f"needs the file of o200k_base at {file}")
-    shutil.copy(file, cache)
-    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(cache))
+    shutil.copy(file, no_tiktoken)
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(no_tiktoken))
     count, name = token_counter()
     assert name == "o200k_base"
     assert count("Hello, world!") == 4

@@ -1,7 +1,6 @@
 """The monitor as a person runs it: pages, widths, JSON, a terminal, and files in the making."""
 
 import fcntl
-import itertools
 import json
 import os
 import pty
@@ -12,7 +11,6 @@ import struct
 import subprocess
 import sys
 import termios
-import threading
 import time
 from types import SimpleNamespace
 
@@ -22,9 +20,9 @@ from arena.campaign.status import StatusReader
 from arena.campaign.status_view import SORTS, chosen, screen
 from arena.data.layout import Layout
 from arena.support import slurm
-from arena.support.table import Style, cut, visible
+from arena.support.table import Style, visible
 
-from tests.conftest import PROJECT
+from tests.served import SCRIPTS, run_script
 from tests.synthetic import attempt, journal_line, write_attempt, write_batch, write_journal
 
 RUN = "20260921-141320-ab12"
@@ -43,14 +41,13 @@ def root(tmp_path):
     return root
 
 
-SCRIPT = str(PROJECT / "workflow/scripts/monitor.py")
+SCRIPT = str(SCRIPTS / "monitor.py")
 
 
 def run(*arguments, encoding="utf-8", cwd=None):
     """Without a PATH there is no squeue: only the files speak."""
     env = {"PATH": "", "PYTHONIOENCODING": encoding}
-    command = [sys.executable, SCRIPT, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=env, cwd=cwd)
+    return run_script("monitor.py", *arguments, env=env, cwd=cwd)
 
 
 def text_of(root, *arguments, **keys):
@@ -179,34 +176,6 @@ def test_it_changes_nothing_and_shows_models_as_asked(root):
     assert files() == before
 
 
-def test_while_files_are_written(root):
-    """Journals grow by pieces of lines, records are replaced: every look is whole."""
-    stop = threading.Event()
-
-    def write():
-        for number in itertools.takewhile(lambda _: not stop.is_set(), itertools.count(3)):
-            line = journal_line(number, 0)
-            for start in range(0, len(line), 700):
-                with (root / "games" / "b.jsonl").open("a") as file:
-                    file.write(line[start : start + 700])
-            write_attempt(root, f"{RUN}-01", attempt(0, 1, 5, None, slurm_job_id="41"))
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        played = []
-        for _ in range(3):
-            found = json_of(root)
-            played.append(found["totals"]["played"])
-            assert found["totals"]["states"]["ok"] == played[-1] - 3
-            assert not [one for one in found["wrong"] if "cannot be read" in one["text"]]
-    finally:
-        stop.set()
-        writer.join()
-    assert played == sorted(played)
-    assert played[-1] > 11
-
-
 @pytest.mark.parametrize("columns", [80, 66])
 def test_watch_refreshes_in_place_and_gives_the_screen_back(root, columns):
     """In a terminal of 24 lines: no line is lost at the top, none is longer than the screen."""
@@ -275,20 +244,3 @@ def test_a_page_is_written_again_and_again(root, tmp_path):
     finally:
         watching.send_signal(signal.SIGINT)
         assert watching.wait(20) == 0
-
-
-def test_a_bar_is_full_only_when_all_is_done():
-    style = Style(unicode=False)
-    bars = [style.bar(part, 4) for part in (0.0, 0.001, 0.999, 1.0)]
-    assert bars == ["....", "#...", "###.", "####"]
-
-
-def test_a_line_is_cut_by_what_is_seen_of_it():
-    line = "\x1b[1mab\x1b[0mcd"
-    lines = ["\x1b[1ma\x1b[0m", "\x1b[1mab\x1b[0mc", line]
-    assert [cut(line, width) for width in (1, 3, 9)] == lines
-
-
-def test_long_names_are_cut_in_the_middle():
-    assert Style().fit("tulu3-8b-step-12000", 11) == "tulu3…12000"
-    assert Style(unicode=False).fit("abcdef", 4) == "a~ef"

@@ -53,7 +53,7 @@ def test_verdicts_by_chance_alone_are_no_mirror():
         assert noted(first, second) == []
 
 
-def test_labels_that_cancel_everywhere_are_said_though_nothing_varies(shared_cases):
+def test_labels_that_cancel_everywhere_are_noted(shared_cases):
     """`A<B` in a sense of its own: 80.0 by the five labels of v0.1, 50.0 by v2.0."""
     found = {}
     for rule in ("v0.1", "v2.0"):
@@ -66,7 +66,7 @@ def test_labels_that_cancel_everywhere_are_said_though_nothing_varies(shared_cas
     assert "mirrored" in found["v2.0"][1][0]
 
 
-def test_gpt_4os_judgments_are_above_suspicion_but_mirrored_they_are_not(shared_data, tmp_path):
+def test_gpt_4os_judgments_raise_no_note_unless_they_are_mirrored(shared_data, tmp_path):
     """It picks A in 66 % and flips a third of the questions."""
     files = sorted((shared_data / "published-gpt-4o/model_judgment").glob("*.jsonl"))
     table = read_verdicts({"gpt-4o": files}, bench="b", rule="v0.1")

@@ -45,7 +45,7 @@ def answers(model: str) -> Path:
     return Path("examples/data/arena-demo/model_answer") / f"{model}.jsonl"
 
 
-def test_judgments_of_the_first_version_are_taken_up_as_they_are(campaign):
+def test_judgments_of_the_first_version_are_kept(campaign):
     assert plan_of() == Plan()
     assert plan_of() == Plan(), "and remembered"
     assert len(list(LAYOUT.made("m").parent.glob("*.json"))) == 4
@@ -58,18 +58,6 @@ def test_judgments_of_the_first_version_that_say_something_else_are_made_again(c
     plan = plan_of()
     assert plan.batches == {}
     assert list(plan.replays.values()) == [(MODELS[0],)]
-
-
-def test_a_deleted_judgment_is_replayed_and_a_deleted_journal_waits(campaign):
-    plan_of()
-    judgment(MODELS[0]).unlink()
-    judgment(MODELS[1]).unlink()
-    LAYOUT.journal(MODELS[1]).unlink()
-    plan = plan_of()
-    assert list(plan.replays.values()) == [(MODELS[0],)]
-    assert list(plan.batches.values()) == [(MODELS[1],)]
-    assert plan.batch_of(MODELS[0]).startswith("replay-")
-    assert plan.batch_of(MODELS[2]) is None
 
 
 def test_other_settings_wait_and_going_back_is_nothing(campaign):
@@ -158,7 +146,7 @@ def test_gpus_that_a_job_asks_for(resources, gpus):
     assert requested_gpus(resources) == gpus
 
 
-def test_what_the_scheduler_hears():
+def test_resources_that_the_scheduler_gets():
     resources = {"_cores": 8, "threads": 8, "mem_mb": 100, "mem_mib": 96, "tmpdir": "/tmp"}
     heard = {"threads": 8, "mem_mb": 100, "runtime": 30}
     assert asked_for(resources | {"runtime": 30, "gpu": 0, "tries_left": 2}) == heard

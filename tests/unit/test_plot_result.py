@@ -14,7 +14,7 @@ from arena.ranking.intervals import question_weights
 from arena.ranking.show_result import Sources, make_health, make_result
 
 from tests.browser import needs_chromium, open_page, use_page
-from tests.synthetic import write_jsonl
+from tests.synthetic import write_lines
 
 NASTY = '=x<script>alert("1")</script>,y'
 
@@ -33,7 +33,7 @@ def pages(tmp_path_factory):
                 games[1] = {"judgment": "</script> no verdict"}
             keys = {"category": "ab"[uid % 2], "model": model, "baseline": "base"}
             lines.append({"uid": str(uid), **keys, "games": games})
-        write_jsonl(data / "bench" / "model_judgment" / "j" / f"m{place}.jsonl", lines)
+        write_lines(data / "bench" / "model_judgment" / "j" / f"m{place}.jsonl", lines)
     return pages_of(data, rounds=20, steps=r"(?P<run>\w)-step(?P<step>\d)")[1]
 
 
@@ -129,7 +129,7 @@ def test_unknown_bounds_are_dashes(tmp_path):
     """A single resample that draws no question: the score is known, its interval is not."""
     line = {"uid": "1", "games": [{"score": "A>B"}, {"score": "A>B"}]}
     for model in ("s1", "s2"):
-        write_jsonl(tmp_path / "bench" / "model_judgment" / "j" / f"{model}.jsonl", [line])
+        write_lines(tmp_path / "bench" / "model_judgment" / "j" / f"{model}.jsonl", [line])
     seed = next(seed for seed in range(99) if not question_weights(["1"], 1, seed).any())
     result, pages = pages_of(tmp_path, rounds=1, seed=seed, steps=r"(?P<step>\d)")
     pair = comparison(result, ["s1", "s2"]).splitlines()[1]
@@ -147,7 +147,7 @@ def test_mistakes_are_explained(tmp_path, capsys):
 
 @needs_chromium
 @pytest.mark.parametrize("name", NAMES)
-def test_a_real_browser_draws_every_tab_without_a_word(pages, tmp_path, name):
+def test_a_browser_draws_every_tab_without_console_messages(pages, tmp_path, name):
     drawn = use_page(pages[name].html(), tmp_path)
     assert drawn.count("<svg") >= len(pages[name].charts)
 

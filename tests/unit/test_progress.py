@@ -4,7 +4,7 @@ import errno
 import json
 from pathlib import Path
 
-from arena.journals.progress import Progress, Tally, epoch
+from arena.journals.progress import Progress, Tally
 
 from tests.synthetic import T0, journal_line, write_journal
 
@@ -36,11 +36,6 @@ def test_a_game_asked_again_counts_once_and_its_calls_all(tmp_path):
     # Lines of other settings only tell what calls were made before.
     found = tally(tmp_path, lines, lambda line: line.attempts == 4)
     assert (found.played, found.usage, found.retries) == (1, (100, 40, 20), 0)
-
-
-def test_calls_of_other_settings_count_from_one(tmp_path):
-    other = journal_line(2, 0, attempts=2).replace('"q2"', '"q1"')  # the same game, other settings
-    assert tally(tmp_path, [journal_line(1, 0), other]).retries == 1
 
 
 def test_lines_taken_over_cost_nothing(tmp_path):
@@ -111,8 +106,3 @@ def test_recent_games_are_those_of_the_window(tmp_path):
     found = tally(tmp_path, old + new)
     assert found.recent(300, T0 + 60) == (61, T0 - 2)
     assert found.recent(300, T0 + 2000) == (0, T0 + 2000)
-
-
-def test_epoch():
-    found = [epoch(time) for time in ("2026-09-21T14:13:20+00:00", "no time", None, 5.0)]
-    assert found == [T0, None, None, 5.0]

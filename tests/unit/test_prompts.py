@@ -54,14 +54,6 @@ def test_templates_that_cannot_work_are_refused(template, error):
         check_template(template)
 
 
-def test_reference():
-    prompts = Prompts({"*": "s"}, TEMPLATE + " R {REFERENCE}")
-    assert asks_for(prompts.template, "REFERENCE")
-    assert messages(prompts, "x", "q", "a", "b", "r")[1]["content"].endswith(" R r")
-    with pytest.raises(ConfigError, match=r"judge\.reference"):
-        messages(prompts, "x", "q", "a", "b")
-
-
 def test_a_category_without_a_prompt_is_named_with_the_nearest():
     prompts = Prompts({"hard_prompt": "s"}, TEMPLATE)
     with pytest.raises(ConfigError, match=r"'hard_prompts'.*did you mean 'hard_prompt'"):

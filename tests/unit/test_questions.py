@@ -49,13 +49,6 @@ def test_broken_questions_are_refused_with_file_and_line(tmp_path, content, erro
         read_questions(write(tmp_path, content))
 
 
-def test_the_real_questions(shared_data):
-    questions = read_questions(shared_data / "arena-hard-v0.1" / "question.jsonl")
-    assert len(questions) == 500
-    assert {question.category for question in questions} == {"arena-hard-v0.1"}
-    assert questions[0].uid == "328c149ed45a41c0b9d6f14659e63599"
-
-
 BENCH = [Question(f"q{n:02d}", "abc"[n % 6 // 3 + (n % 6 == 5)], "?", n + 1) for n in range(60)]
 KNOWN = ["q44", "q45", "q53", "q56"]
 SHARES = {"a": 30, "b": 20, "c": 10}

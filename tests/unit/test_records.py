@@ -93,7 +93,7 @@ def test_an_attempt_without_an_end_ends_with_its_walltime_or_the_next_one(tmp_pa
     assert read_batches(tmp_path)[1].attempts[0].elapsed(T0 + 9999) == 9999
 
 
-def test_a_process_that_died_without_a_word_lived_as_long_as_its_logs_grew(tmp_path):
+def test_a_killed_process_ended_at_the_last_write_to_its_logs(tmp_path):
     """kill -9 of a whole run; or its client stopped before a judge, and its keeper, was there."""
     process = subprocess.Popen(["sleep", "60"])
     here = {"node": socket.gethostname(), "pid": process.pid}
@@ -119,7 +119,7 @@ def test_gpus_held_are_those_given_else_those_asked_for(tmp_path, given, gpus):
     assert read_batches(tmp_path)[0].gpu_hours(T0) == gpus
 
 
-def test_files_of_others_are_not_trusted(tmp_path):
+def test_unreadable_records_raise_no_error(tmp_path):
     write_batch(tmp_path, "run-01", ["a"]).write_text("{torn")
     write_batch(tmp_path, "run-02", ["b"], {"start": "never", "restarts": None, "earlier": None})
     torn, odd = read_batches(tmp_path)
@@ -143,7 +143,7 @@ def places_of(value):
     "which",
     ["batches/r-01.json", "logs/r-01/batch.json", "logs/r-01/status.json", "validation.json"],
 )
-def test_what_is_odd_is_unknown_and_no_error(tmp_path, which):
+def test_odd_values_are_read_as_unknown(tmp_path, which):
     """Each value of each file in turn."""
     write_batch(tmp_path, "r-01", ["a"], games={"a": 8}, gpu_hour_cost=2.5)
     first = attempt(0, 1, 5, 50, cause="walltime", restarts=[{"cause": "died"}])
@@ -172,7 +172,7 @@ def test_newest_run(tmp_path):
     assert newest_run([]) is None
 
 
-def test_two_attempts_that_live_at_the_same_time_keep_each_other(tmp_path):
+def test_two_attempts_at_the_same_time_keep_each_others_records(tmp_path):
     """The job of a dead run plays on while the next run's job of the same batch waits for it."""
     path = Layout(tmp_path).attempts("0a1b2c3d")
     first = AttemptLog(path, Attempt("0a1b2c3d", run="r1", job="1", pid=8, start=T0))

@@ -140,12 +140,6 @@ def test_a_web_page_points_to_the_address():
     assert caught.value.kind == "broken"
 
 
-def test_a_reply_of_100_000_characters_is_kept_whole_and_read_to_its_end():
-    loop = "and so on, " * 9_100
-    assert read(reply(loop, "length")).answer == loop
-    assert read(reply(loop + "[[B>A]]")).label == "B>A"
-
-
 @pytest.mark.parametrize(
     "body",
     [

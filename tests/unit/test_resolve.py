@@ -1,6 +1,7 @@
 """Settings: who wins over whom, and which change judges again."""
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -214,6 +215,16 @@ def test_a_baseline_of_some_categories_leaves_the_checkouts_for_the_others(check
     assert settings(project, **AHA, baseline=every).baselines == every
 
 
+def test_each_difference_from_the_checkout_is_told(checkout, project):
+    (checkout / "mine.txt").write_text("Judge them.\nBe kind.\nBe brief.\n")
+    ours = demo(system_prompt="aha/mine.txt", temperature=0.7)
+    told = prompt_differences(settings(project, **AHA, baseline="solo", **ours))
+    found = ("2 lines.*Be kind", "hard_prompt.*solo, .* base", "temperature: 0.7, .* 0.25")
+    for pattern in found:
+        assert [bool(re.search(pattern, line)) for line in told].count(True) == 1
+    assert len(told) == len(found)
+
+
 def test_a_reference_that_the_template_does_not_show_is_left_out(checkout, project):
     edit(checkout / "config/b.yaml", reference="sage")
     found = settings(project, **AHA)
@@ -307,7 +318,7 @@ def test_a_copy_of_our_prompt_is_our_prompt(data: Path, project: Path) -> None:
     assert settings(project, **demo(**own)).digest == settings(project).digest
 
 
-def test_what_would_end_every_job_is_said(data: Path, project: Path) -> None:
+def test_settings_that_would_end_every_job_are_noted(data: Path, project: Path) -> None:
     def notes(path: str = "org/name", **walltime: float) -> list[str]:
         judge = {"name": "j", "server": "vllm", "path": path}
         return job_notes(settings(project, judge=judge, walltime=walltime))
@@ -337,7 +348,7 @@ def test_our_keys_win_over_the_checkout(checkout: Path, project: Path) -> None:
         ({"rehearsal": True}, "results/rehearsal/model_judgment", "results/rehearsal/b/j"),
     ],
 )
-def test_where_is_read_and_written(data, project, config, judgments, root):
+def test_paths_of_answers_judgments_and_results(data, project, config, judgments, root):
     judge = {"name": "j", "path": "/weights", "command": "vllm serve {path} --host {host}"}
     found = settings(project, judge=judge, **config)
     assert found.judgment("solo") == f"{judgments}/j/solo.jsonl"
@@ -369,7 +380,7 @@ def test_a_job_asks_for_time_by_models_and_attempt_up_to_a_limit(data: Path, pro
         ({"batch_size": 3, "seed": 7, "walltime": {"start_minutes": 1}}, False),
     ],
 )
-def test_what_judges_again(data: Path, project: Path, change: dict, judges_again: bool) -> None:
+def test_which_settings_judge_again(data, project, change, judges_again):
     before, after = settings(project), settings(project, **change)
     assert (after.judgment_params() != before.judgment_params()) == judges_again
 

@@ -61,7 +61,7 @@ def test_a_line_a_minute_while_it_plays(layout: Layout) -> None:
     assert quiet.part == pytest.approx(0.3)
 
 
-def test_a_cause_is_told_once(layout: Layout) -> None:
+def test_a_cause_is_printed_once(layout: Layout) -> None:
     watch = RunWatch(dict.fromkeys(GAMES, layout), RUN, GAMES)
     stop = Stop(StopKind.JUDGE_START, "no weights\nand the end of a log")
     for batch in GAMES:
@@ -83,9 +83,7 @@ def test_what_no_record_explains_shows_words_and_the_end_of_a_log(layout: Layout
     assert "line 99" in told and "line 90" not in told
 
 
-def test_a_file_is_read_only_when_it_has_changed(
-    layout: Layout, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_is_read_only_when_it_has_changed(layout, monkeypatch):
     import arena.campaign.run_watch as module
 
     reads: list[Path] = []

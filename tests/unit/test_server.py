@@ -89,7 +89,6 @@ NO_GPU = "echo RuntimeError: No CUDA GPUs are available; exit 1 # {host}"
         (f"{DEMO} --fail quiet --exit-status 0", "status 0, unasked", "judge_here", 1),
         (NO_GPU, "the GPU cannot be used", "judge_here", 0),
         ("module load no-such-thing # {host}", "check judge.setup", "judge_start", 0),
-        ("no-such-program {host}", "check judge.setup", "judge_start", 0),
         (DEMO.replace("{name}", "other"), "serves other, not toy", "judge_start", 0),
         (f"VLLM_API_KEY=of-another-job {DEMO}", "refuses this job's key", "judge_here", 0),
         (f"{DEMO} --load-seconds 600", "not ready after", "judge_start", 0),  # as long anywhere

@@ -9,7 +9,7 @@ from arena.pages.games_page import games_page
 from arena.ranking.show_result import Sources
 
 from tests.browser import needs_chromium, use_page
-from tests.synthetic import write_jsonl
+from tests.synthetic import write_lines
 
 NASTY = '</script><script>document.title = "broken"</script><img src=x onerror="boom()">'
 FLIP, SILENT, STRONG, PLAIN = ("B>A", "B>A"), ("B>A", None), ("A>>B", "B>A"), ("B>A", "A>B")
@@ -30,13 +30,13 @@ def data(tmp_path):
             played = [{"score": one, "judgment": {"answer": reply(one)}} for one in games]
             keys = {"model": model, "baseline": "base", "category": "ab"[uid % 2]}
             lines.append({"uid": f"q{uid}", **keys, "games": played})
-        write_jsonl(bench / "model_judgment" / "j" / f"{model[-1]}.jsonl", lines)
+        write_lines(bench / "model_judgment" / "j" / f"{model[-1]}.jsonl", lines)
     for model in ("m", "n", "base"):
         texts = ({"answer": f"{model} says {uid}"} for uid in range(40))
         lines = [{"uid": f"q{u}", "messages": [{"content": text}]} for u, text in enumerate(texts)]
-        write_jsonl(bench / "model_answer" / f"{model}.jsonl", lines)
+        write_lines(bench / "model_answer" / f"{model}.jsonl", lines)
     questions = [{"uid": f"q{uid}", "category": "a", "prompt": f"Why {uid}?"} for uid in range(40)]
-    write_jsonl(bench / "question.jsonl", questions)
+    write_lines(bench / "question.jsonl", questions)
     return tmp_path
 
 
@@ -69,7 +69,7 @@ def test_one_of_every_kind_is_chosen_and_one_of_all(data):
 def test_of_a_question_with_two_lines_one_is_shown(data):
     file = data / "bench" / "model_judgment" / "j" / "n.jsonl"
     games = ([{"score": "A>B"}, {"score": label}] for label in ("B>A", "A>B"))
-    write_jsonl(file, [{"uid": "q1", "model": "n", "baseline": "base", "games": g} for g in games])
+    write_lines(file, [{"uid": "q1", "model": "n", "baseline": "base", "games": g} for g in games])
     for each in (1, 2):
         (pair,) = find_pairs(data, "n", each=each)
         assert pair["games"][1]["label"] == "A>B", "the last line, which also counts in scores"
@@ -98,7 +98,7 @@ def test_all_games_of_one_model(data, capsys):
 def test_long_texts_keep_their_end_and_a_sample_stays_small(data):
     file = data / "bench" / "model_judgment" / "j" / "n.jsonl"
     long = {"score": None, "judgment": {"answer": "again " * 50_000 + "[[A>B]]"}}
-    write_jsonl(file, [{"uid": "q1", "model": "n", "baseline": "base", "games": [long, long]}])
+    write_lines(file, [{"uid": "q1", "model": "n", "baseline": "base", "games": [long, long]}])
     text = games_page(sources(data))
     assert len(text) < 60_000
     assert "again [[A\\u003eB]]" in text
@@ -108,7 +108,7 @@ def test_without_answers_the_judges_prompt_is_shown(data):
     file = data / "bench" / "model_judgment" / "j" / "n.jsonl"
     prompt = [{"role": "system", "content": "s"}, {"role": "user", "content": "the whole prompt"}]
     games = [{"score": one, "prompt": prompt} for one in PLAIN]
-    write_jsonl(file, [{"uid": "q1", "model": "n", "games": games}])
+    write_lines(file, [{"uid": "q1", "model": "n", "games": games}])
     (data / "bench" / "model_answer" / "n.jsonl").unlink()
     text = games_page(sources(data))
     prompts = [one["prompt"] for one in page_data(text)["pairs"] if one["model"] == "n"]

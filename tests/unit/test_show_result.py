@@ -2,8 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +10,7 @@ import show_result as command
 from arena.pages.formats import files, interval_text, rank_text
 from arena.ranking.leaderboard import Row, make_boards
 from arena.ranking.options import Options
-from arena.ranking.show_result import TOY_NOTE, make_result
+from arena.ranking.show_result import make_result
 from arena.ranking.votes import ABSENT
 from arena.support.errors import DataError
 
@@ -29,6 +27,7 @@ from tests.judged import (
     verdicts_of,
     write_lines,
 )
+from tests.served import run_script
 
 SEEDED = {"question_id": "q1", "games": [{"judgment": "[[A>B]]"}, {"judgment": "[[B>A]]"}]}
 
@@ -56,14 +55,11 @@ def printed(shared_data):
     return {row["model"]: row for row in rows_of(shared_data / "published-gpt-4o")}
 
 
-def test_the_seeded_example(tmp_path, project):
+def test_the_seeded_example(tmp_path):
     """A > B with the baseline as A is lost, B > A with the model as A as well: 0."""
     judgments(tmp_path / "data", judge__model=[SEEDED])
-    script = project / "workflow" / "scripts" / "show_result.py"
-    options = ["-b", "bench", "-j", "judge", "--out", "out"]
-    done = subprocess.run(
-        [sys.executable, script, *options], text=True, capture_output=True, cwd=tmp_path
-    )
+    options = ("-b", "bench", "-j", "judge", "--out", "out")
+    done = run_script("show_result.py", *options, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "##### Category: bench #####" in done.stdout
     baseline, model = (row for row in rows_of(tmp_path / "out") if row["category"] == "bench")
@@ -284,7 +280,7 @@ def test_a_model_that_was_not_asked_in_a_category_is_not_named_there(tmp_path):
     assert (hard.notes, soft.notes) == ([], [])
 
 
-def test_scores_that_rest_on_less_are_named(tmp_path):
+def test_models_with_fewer_questions_are_named(tmp_path):
     """A model with few questions, and judges that did not judge the same models."""
     all_ = lines(*[("B>A", "B>A"), WON] * 10)
     data = judgments(tmp_path, one__m=all_, one__n=all_, one__few=all_[:17], two__m=all_[1:])
@@ -402,24 +398,12 @@ def test_names_are_no_formulas_and_move_no_cursor(tmp_path, show_result):
         assert "\x1b" not in text + (tmp_path / f"leaderboard.{name}").read_text()
 
 
-def test_the_toy_is_named_in_every_output(tmp_path, show_result):
-    toy = line("1", "A>B", "B>A")
-    toy["games"][0]["toy"] = True
-    data = judgments(tmp_path, j__m=[toy])
-    out = tmp_path / "out"
-    text = show_result(data, "--note", "half judged", "--out", out)
-    for name in ("leaderboard.txt", "leaderboard.md", "leaderboard.json"):
-        assert TOY_NOTE in (out / name).read_text(), name
-    assert text.startswith(f"NOTE: {TOY_NOTE}")
-    assert "NOTE: half judged" in text
-    assert json.loads((out / "leaderboard.json").read_text())["toy"] is True
-
-
 def test_json_and_differences(tmp_path, show_result):
     data = judgments(tmp_path, j__a=lines(*[WON] * 10), j__b=lines(*[LOST] * 10))
     out = tmp_path / "out"
-    options = (data, "--weight", "2", "--rounds", "7")
+    options = (data, "--weight", "2", "--rounds", "7", "--note", "half judged")
     text = show_result(*options, "--baseline", "base", "--compare", "b", "a", "--out", out)
+    assert "NOTE: half judged" in text
     document = json.loads((out / "leaderboard.json").read_text())
     assert (document["weight"], document["rounds"], document["seed"]) == (2, 7, 42)
     assert document["categories"]["bench"]["groups"] == [["a"], ["base"], ["b"]]

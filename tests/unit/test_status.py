@@ -137,7 +137,7 @@ def test_judgments_that_are_older_than_answers_or_plan_are_not_done(campaign, ro
 
 
 @pytest.mark.parametrize("ready", [5, None])
-def test_while_it_plays_a_batch_tells_which_games_are_of_todays_answers(campaign, root, ready):
+def test_a_running_batch_counts_only_games_of_todays_answers(campaign, root, ready):
     """Two of eight games are of other answers: the journal alone does not tell."""
     answer(campaign, "a")
     write_batch(root, "r-01", ["a"], attempt(0, 1, ready, None), games={"a": 8})
@@ -185,7 +185,7 @@ def test_requests_of_a_game_are_those_of_the_attempt_that_asked_it(campaign, roo
     assert look(campaign)[1]["a"].played == 4
 
 
-def test_why_a_batch_gave_a_model_up_is_past_when_another_attempt_begins(campaign, root):
+def test_the_next_attempt_clears_why_a_model_was_given_up(campaign, root):
     write_batch(root, "r-01", ["a"], attempt(0, 1, 5, 60))
     write_status(root, "r-01", T0 + 60, {"a": (6, {"ok": 2}, ("open_games", "full disk"))})
     row = look(campaign)[1]["a"]
@@ -194,7 +194,7 @@ def test_why_a_batch_gave_a_model_up_is_past_when_another_attempt_begins(campaig
     assert look(campaign)[1]["a"].stop is None
 
 
-def test_validation_is_believed(campaign):
+def test_the_validation_is_used(campaign):
     rows = [
         {"model": "a", "questions": 9, "answers": 5, "state": "incomplete", "reason": "4 missing"},
         {"model": "b", "questions": 9, "answers": 0, "state": "no_answers", "reason": "no file"},
@@ -208,7 +208,7 @@ def test_validation_is_believed(campaign):
     assert len(wrong) == 2 and "8 of 9" in wrong[0] and wrong[1] == "b: no file"
 
 
-def test_a_validation_is_not_believed_of_files_that_changed_since(campaign):
+def test_the_validation_is_ignored_for_changed_files(campaign):
     """Answers that have come, gone or grown, and judgments of others that adopt moved away."""
     reasons = {"a": "no_answers", "b": "ready", "c": "ready", "d": "foreign_judgments"}
     rows = [
@@ -229,7 +229,7 @@ def test_a_validation_is_not_believed_of_files_that_changed_since(campaign):
     assert not any(text.startswith("d:") for text in look(campaign)[2])
 
 
-def test_a_job_that_failed_is_past_where_its_models_are_judged_since(campaign, root):
+def test_a_failed_job_is_no_problem_once_its_models_are_judged(campaign, root):
     campaign = of_models(campaign, "a")
     failed = attempt(0, 1, None, 60, cause="no such path", kind="judge_start")
     write_batch(root, "r-01", ["a"], failed, settings=campaign.settings.digest)
@@ -322,7 +322,7 @@ def test_state_of_a_batch(campaign, root, monkeypatch, record, queue, state):
     assert row.state == state
 
 
-def test_of_two_jobs_of_a_batch_the_newer_is_told(campaign, root, queue):
+def test_of_two_jobs_of_a_batch_the_newer_is_shown(campaign, root, queue):
     queue += [job("10", "PENDING", batch="r-01"), job("9", "COMPLETING", batch="r-01")]
     write_batch(root, "r-01", ["a"])
     (row,) = StatusReader(campaign).read(T0 + 100).jobs
@@ -359,7 +359,7 @@ def test_slurm_is_asked_rarely_and_at_once_about_a_new_job(campaign, root, monke
     ("word", "told"),
     [("NODE_FAIL", "NODE_FAIL"), ("TIMEOUT", "next run"), ("FAILED", "Slurm job 1 vanished")],
 )
-def test_slurm_says_once_how_a_job_ended_that_is_gone(campaign, root, monkeypatch, word, told):
+def test_slurm_is_asked_how_a_vanished_job_ended(campaign, root, monkeypatch, word, told):
     """The accounting may be behind: it is asked again until it knows, but not at every look."""
     asked, known = [], {}
     monkeypatch.setattr(slurm, "squeue", lambda: ([], None))
@@ -453,7 +453,7 @@ def test_each_fault_is_named_with_its_log(campaign, root, queue, monkeypatch):
     assert [one.grave for one in found] == sorted((one.grave for one in found), reverse=True)
 
 
-def test_how_an_earlier_attempt_ended_is_told_while_the_next_plays(campaign, root, queue):
+def test_the_cause_of_the_last_attempt_is_shown_during_the_next(campaign, root, queue):
     """Else Slurm's words are on the screen for the seconds between two attempts only."""
     queue.append(job("2", "PENDING", batch="r-01"))
     write_batch(root, "r-01", ["a"])
@@ -472,7 +472,7 @@ def test_how_an_earlier_attempt_ended_is_told_while_the_next_plays(campaign, roo
     assert told(second | {"earlier": [former]}) == []
 
 
-def test_a_model_that_is_given_up_is_told_while_the_others_play(campaign, root):
+def test_a_model_that_is_given_up_is_shown_at_once(campaign, root):
     for model in ("base", "a", "b"):
         answer(campaign, model)
     write_batch(root, "r-01", ["a", "b"], attempt(0, 1, 5, None))
@@ -484,7 +484,7 @@ def test_a_model_that_is_given_up_is_told_while_the_others_play(campaign, root):
 
 
 @pytest.mark.parametrize(("odd", "games", "told"), [(4, 10, 0), (5, 100, 0), (6, 100, 1)])
-def test_some_games_without_a_verdict_are_no_fault(campaign, root, odd, games, told):
+def test_a_few_games_without_a_verdict_are_no_problem(campaign, root, odd, games, told):
     states = ["unparsed"] * odd + ["ok"] * (games - odd)
     lines = [journal_line(q, 0, state=state) for q, state in enumerate(states)]
     write_journal(root, "a", lines)
@@ -492,7 +492,7 @@ def test_some_games_without_a_verdict_are_no_fault(campaign, root, odd, games, t
     assert ["6%" in text for text in wrong] == [True] * told
 
 
-def test_chance_is_judged_by_batches_too_and_models_that_are_done_are_told(campaign, root):
+def test_missing_verdicts_are_counted_by_batch_too(campaign, root):
     """Little in each of the models is much in their batch, and the judge is one."""
     keys = {"games": {"a": 100, "b": 100}, "settings": campaign.settings.digest}
     write_batch(root, "r-01", ["a", "b"], attempt(0, 1, 5, 90), **keys)
@@ -508,7 +508,7 @@ def test_chance_is_judged_by_batches_too_and_models_that_are_done_are_told(campa
 
 
 @pytest.mark.parametrize("known", ["run", "batch", "model"])
-def test_a_used_up_budget_is_told_once_with_what_is_left_of_the_run(campaign, root, known):
+def test_a_used_up_budget_is_shown_once_with_the_open_games(campaign, root, known):
     campaign = of_models(campaign, "abc")
     spent = "used up: 8 games"
     for number, model in enumerate(campaign.settings.models, 1):
@@ -534,7 +534,7 @@ def test_a_used_up_budget_is_told_once_with_what_is_left_of_the_run(campaign, ro
         *(("PartitionDown", [False]), ("Priority", []), ("Resources", [])),
     ],
 )
-def test_what_clears_by_itself_is_only_noted(campaign, root, queue, reason, grave):
+def test_pending_reasons_that_clear_by_themselves_warn(campaign, root, queue, reason, grave):
     queue.append(job("1", "PENDING", reason, "r-01"))
     write_batch(root, "r-01", ["a"])
     told = problems(StatusReader(Campaign(campaign.layout)).read(T0))
@@ -557,7 +557,7 @@ def test_what_clears_by_itself_is_only_noted(campaign, root, queue, reason, grav
         ((None, "it was killed"), None, ["r-01 on n1: it was killed"]),  # of the first version
     ],
 )
-def test_each_cause_is_told_once_where_it_is_said_best(campaign, root, cause, said, told):
+def test_each_cause_is_shown_once(campaign, root, cause, said, told):
     campaign = of_models(campaign, "a")
     keys = {"kind": cause[0], "cause": cause[1]} if cause else {}
     write_batch(root, "r-01", ["a"], attempt(0, 1, 5, 90, **keys))

@@ -1,17 +1,12 @@
 """Which Slurm jobs `stop.py` takes to be a campaign's."""
 
-from pathlib import Path
-
-import pytest
 from arena.campaign.stop import stop
 from arena.data.layout import Layout
 from arena.journals.records import BatchPlan, write_json
 from arena.support import slurm
 
 
-def test_jobs_of_both_stages_and_of_no_other_campaign(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_jobs_of_both_stages_and_of_no_other_campaign(tmp_path, monkeypatch):
     roots = {name: tmp_path / "bench" / name for name in ("judge", "other", "answers")}
     plans = {"aaaa": ("judge", ()), "bbbb": ("other", ())}
     plans |= {"cccc": ("answers", ("judge",)), "dddd": ("answers", ("other",))}

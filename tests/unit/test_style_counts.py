@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 from arena.ranking.style_counts import read_style_counts
@@ -36,12 +34,3 @@ def test_stored_counted_and_missing(tmp_path):
     assert np.isnan(counts["gone"]).all()
     assert "gone" in notes[0]
     assert " 2 models" in notes[1]
-
-
-def test_official_counts_of_real_answers(shared_data):
-    older = shared_data / "arena-hard-v0.1-older-shape" / "model_answer" / "gpt-4-0613.jsonl"
-    uids = [json.loads(line)["question_id"] for line in older.open(encoding="utf-8")]
-    counts, notes = read_style_counts({"gpt-4-0613": older}, uids)
-    assert notes == []
-    assert counts["gpt-4-0613"][0].tolist() == [628, 0, 6, 6]
-    assert not np.isnan(counts["gpt-4-0613"]).any()

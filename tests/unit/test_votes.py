@@ -157,11 +157,6 @@ def test_what_was_wrong_is_noted(tmp_path):
     assert f"{itself}: judged against itself" in alone
 
 
-def test_nothing_to_count(tmp_path):
-    with pytest.raises(DataError, match="no judgments that can be counted"):
-        read(tmp_path, {"a": [{"uid": "1"}]})
-
-
 @pytest.mark.parametrize("other", ["a_old", "m_old"])
 def test_of_two_files_of_a_model_the_one_called_like_it_counts(tmp_path, other):
     """Whichever is read first; nothing of the other one counts, not even its baseline."""
@@ -194,7 +189,7 @@ def test_files_that_cannot_be_read_are_refused_by_name_and_line(shared_cases, ca
     assert words in str(refused.value)
 
 
-def test_an_unreadable_or_empty_file_does_not_pass_unseen_beside_others(tmp_path):
+def test_an_unreadable_or_empty_file_is_noted(tmp_path):
     files = {"bad": [["no object"], "neither"], "empty": [], "good": lines(BOTH_A)}
     table = read(tmp_path, files)
     assert table.models == ("good",)

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import watch
@@ -53,9 +52,7 @@ def test_after_ctrl_c_snakemake_has_the_time_to_cancel_its_jobs() -> None:
     assert process.returncode == -signal.SIGINT  # watch itself ends as well
 
 
-def test_once_the_file_is_there_it_looks_a_last_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_once_the_file_is_there_it_looks_a_last_time(tmp_path, monkeypatch):
     file, runs = tmp_path / "end", []
 
     def run(command: list[str]) -> int:

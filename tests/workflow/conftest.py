@@ -5,6 +5,7 @@ A case is the embedded example plus its differences, given as config or as chang
 
 import csv
 import fcntl
+import os
 import re
 import shutil
 import subprocess
@@ -29,12 +30,14 @@ class Campaign:
 
     dir: Path
 
-    def run(self, *arguments: str, ok: bool | None = True) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, ok: bool | None = True, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """`snakemake ARGUMENTS`, output merged; `ok` is the outcome that must come."""
         command = [sys.executable, "-m", "snakemake", *arguments]
-        done = subprocess.run(
-            command, cwd=self.dir, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        env = os.environ | (env or {})
+        done = subprocess.run(command, cwd=self.dir, env=env, text=True, **streams)
         if ok is not None:
             assert (done.returncode == 0) == ok, done.stdout
         return done

@@ -107,7 +107,7 @@ def test_answers_of_others_are_kept_and_judged(line: Campaign) -> None:
     assert line.answers("lora-two").read_bytes() == before
 
 
-def test_what_cannot_be_served_costs_itself(line: Campaign) -> None:
+def test_checkpoints_that_cannot_be_served_do_not_stop_the_others(line: Campaign) -> None:
     ckpt = line.dir / "ckpt"
     weights(ckpt / "run1/step_1000/model.safetensors", bytes_missing=3)
     aged(ckpt / "run1/step_1000")

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from pathlib import Path
 
 from tests.workflow.conftest import Campaign, by_command, read_lines, write_lines
 
@@ -42,16 +41,6 @@ def test_25_models_make_three_jobs_and_afterwards_only_what_is_missing(campaign:
     assert sizes(campaign, "--config", "judge={temperature: 0.5}") == [10, 10, 5]
 
 
-def test_one_model_that_cannot_finish_costs_itself_alone(campaign: Campaign) -> None:
-    copies(campaign, MODELS[:5])
-    campaign.add_to_answers("m02", " <<judge:500*all>>", slice(1))
-    campaign.configure(judge=by_command(), retries=0)
-    text = campaign.run("--keep-going", ok=False).stdout
-    assert campaign.models() == ["m00", "m01", "m03", "m04"]
-    assert "m02: 2 of 4 games are open" in text
-    assert sizes(campaign) == [1]
-
-
 def test_an_older_time_of_change_hides_no_change(campaign: Campaign) -> None:
     campaign.run()
     path = campaign.answers("mid-7b-chat")
@@ -89,9 +78,7 @@ rule both:
 """
 
 
-def test_the_workflow_can_be_imported_twice_from_another_folder(
-    tmp_path: Path, project: Path
-) -> None:
+def test_the_workflow_can_be_imported_twice_from_another_folder(tmp_path, project):
     shutil.copytree(project / "examples", tmp_path / "examples")
     snakefile = str(project / "workflow/Snakefile")
     (tmp_path / "Snakefile").write_text(IMPORTER.replace("{snakefile!r}", repr(snakefile)))
@@ -119,13 +106,6 @@ def test_a_config_file_of_ones_own_replaces_the_example(campaign: Campaign) -> N
     refused = campaign.run("-n", "--configfile", "mine.yaml", ok=False).stdout
     assert "judge.server" in refused
     assert "judge.path" in refused
-
-
-def test_a_judge_that_is_slow_to_appear_just_works(campaign: Campaign) -> None:
-    """Imports from a cold file system, on a busy node: more than any of Snakemake's waits."""
-    campaign.configure(judge=by_command(before="sleep 15; exec "), only=["mid-7b-chat"])
-    campaign.run()
-    assert campaign.models() == ["mid-7b-chat"]
 
 
 def test_a_run_of_replies_without_verdicts_fails_and_keeps_its_tables(campaign: Campaign) -> None:

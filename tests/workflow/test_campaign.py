@@ -56,22 +56,6 @@ def test_a_used_up_budget_launches_no_judge(campaign: Campaign) -> None:
     assert text.endswith("; 94 games of 4 models left")
 
 
-def test_a_judge_that_does_not_start_is_named_with_its_log(campaign: Campaign) -> None:
-    campaign.configure(judge=by_command("--fail path"), only=["mid-7b-chat"])
-    campaign.run(ok=False)
-    assert campaign.models() == []
-    (said,) = campaign.root.glob("logs/*/gen_judgment.log")
-    assert "/no/such/weights" in said.read_text()
-    assert "server.log" in said.read_text()
-    (where,) = wrong(campaign, "did not start").values()
-    log = campaign.dir / where
-    assert log.name == "server.log"
-    assert "demo-judge did not start" in log.read_text()
-    page = campaign.tool("monitor.py").stdout
-    assert "✗ batch" in page
-    assert f"  see {log.relative_to(campaign.dir)}" in page
-
-
 def test_a_judge_that_died_and_odd_replies_are_named(campaign: Campaign) -> None:
     """One answer kills the judge, all answers of a model leave it without a verdict."""
     campaign.add_to_answers("mid-7b-chat", " <<judge:kill>>", slice(-1, None))

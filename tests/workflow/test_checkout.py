@@ -62,9 +62,7 @@ def checkout(campaign: Campaign, endpoint: tuple[str, Path]) -> Path:
     return home
 
 
-def test_nothing_has_to_be_typed_again(
-    campaign: Campaign, checkout: Path, endpoint: tuple[str, Path]
-) -> None:
+def test_nothing_has_to_be_typed_again(campaign, checkout, endpoint):
     output = campaign.run().stdout
     folder = checkout / "data" / BENCH / "model_judgment/served"
     made = sorted(path.stem for path in folder.glob("*.jsonl"))
@@ -83,24 +81,3 @@ def test_nothing_has_to_be_typed_again(
     table = (campaign.dir / "results" / BENCH / "served/leaderboard.csv").read_text()
     assert "creative_writing,grand-70b-chat,50.0" in table
     assert "hard_prompt,llama-demo-8b,50.0" in table
-
-
-def test_a_dialect_that_is_not_openais_is_refused_by_name(
-    campaign: Campaign, checkout: Path
-) -> None:
-    path = checkout / "config/api_config.yaml"
-    blocks = yaml.safe_load(path.read_text())
-    blocks["served"]["api_type"] = "anthropic"
-    path.write_text(yaml.safe_dump(blocks))
-    text = campaign.run("-n", ok=False).stdout
-    assert "api_config.yaml: served: api_type" in text
-    assert "'anthropic' is not OpenAI-compatible" in text
-
-
-def test_a_name_that_api_config_does_not_know_is_told_with_the_nearest(
-    campaign: Campaign, checkout: Path
-) -> None:
-    (campaign.dir / "models.txt").write_text("mid-7b-chat\ntiny-1b-step800\n")
-    text = campaign.run("-n").stdout
-    assert "tiny-1b-step800" in text
-    assert "did you mean 'tiny-1b-step8000'?" in text

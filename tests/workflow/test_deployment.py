@@ -1,15 +1,14 @@
 """The workflow as others run it: the catalog's `.test`, a folder that snakedeploy made, conda."""
 
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from tests.workflow.conftest import COPIED
+from tests.workflow.conftest import Campaign, copy_project
 
 TABLE = "results/arena-demo/demo-judge/leaderboard.txt"  # pages take longer, and no other way
 MODELS = ["grand-70b-chat", "mid-7b-chat", "tiny-1b-step1000", "tiny-1b-step8000"]
@@ -38,29 +37,16 @@ use rule * from arena_hard
 """  # noqa: W291
 
 
-def snakemake(folder: Path, *arguments: str, env: dict[str, str] | None = None, ok: bool = True):
-    """What was said, output merged."""
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--cores", "2", *arguments],
-        cwd=folder,
-        env=os.environ | (env or {}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert (done.returncode == 0) == ok, done.stdout
-    return done.stdout
+def snakemake(folder: Path, *arguments: str, **options: Any) -> str:
+    """What Snakemake printed."""
+    return Campaign(folder).run("--cores", "2", *arguments, **options).stdout
 
 
 def clone(project: Path, folder: Path) -> None:
     """What a user clones, less tests and history."""
-    unwanted = shutil.ignore_patterns("__pycache__", "results", ".snakemake")
-    folder.mkdir(exist_ok=True)
-    for part in (*COPIED, ".test"):
-        if (project / part).is_dir():
-            shutil.copytree(project / part, folder / part, ignore=unwanted)
-        else:
-            shutil.copy2(project / part, folder / part)
+    copy_project(project, folder, answers=True)
+    unwanted = shutil.ignore_patterns("results", ".snakemake")
+    shutil.copytree(project / ".test", folder / ".test", ignore=unwanted)
 
 
 def judged(folder: Path) -> list[str]:
@@ -68,9 +54,7 @@ def judged(folder: Path) -> list[str]:
     return sorted(path.stem for path in files)
 
 
-def test_the_catalogs_test_folder_runs_and_keeps_all_it_makes(
-    project: Path, tmp_path: Path
-) -> None:
+def test_the_catalogs_test_folder_runs_and_keeps_all_it_makes(project, tmp_path):
     clone(project, tmp_path / "clone")
     before = sorted(path.name for path in (tmp_path / "clone").iterdir())
     snakemake(tmp_path / "clone", TABLE, "--directory", ".test")
@@ -103,9 +87,7 @@ def deployed(project: Path, tmp_path: Path) -> tuple[Path, dict[str, str]]:
     return folder, env
 
 
-def test_a_folder_of_snakedeploy_judges_with_its_own_config(
-    project: Path, deployed: tuple[Path, dict[str, str]]
-) -> None:
+def test_a_folder_of_snakedeploy_judges_with_its_own_config(project, deployed):
     folder, env = deployed
     assert "there is no folder examples/data/arena-demo/" in snakemake(folder, env=env, ok=False)
     path = folder / "config/config.yaml"

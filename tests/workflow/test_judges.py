@@ -20,21 +20,6 @@ def test_an_external_judge_is_asked_with_its_key_and_the_key_stays_nowhere(
     assert KEY not in output + all_text(campaign)
 
 
-def test_any_program_that_speaks_the_api_can_be_the_judge(campaign: Campaign) -> None:
-    log = campaign.dir / "requests.jsonl"
-    campaign.configure(judge=by_command(f"--request-log {log}"))
-    campaign.run()
-    assert len(read_lines(log)) == 94
-    assert list(campaign.root.glob("server/*")) == []
-
-
-def test_an_unknown_placeholder_in_the_command_is_refused(campaign: Campaign) -> None:
-    campaign.configure(judge={"server": "vllm", "command": "serve {prot}"})
-    text = campaign.run("-n", ok=False).stdout
-    assert "unknown placeholder {prot}" in text
-    assert "did you mean 'port'?" in text
-
-
 def test_ten_models_have_requests_open_at_the_same_time(campaign: Campaign) -> None:
     models = [f"copy-{number}" for number in range(10)]
     for model in models:

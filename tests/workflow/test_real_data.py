@@ -45,9 +45,7 @@ def test_two_thousand_games_of_real_questions(real: Campaign, shared_data: Path)
     assert real.planned() == {}
 
 
-def test_the_older_shape_gives_the_same_verdicts(
-    real: Campaign, shared_data: Path, tmp_path: Path
-) -> None:
+def test_the_older_shape_gives_the_same_verdicts(real, shared_data, tmp_path):
     """The same answers in the older shape: nothing is asked again, since no prompt changed."""
     campaign = real.copy_to(tmp_path / "campaign")
     before = {model: campaign.judgment(model).read_bytes() for model in MODELS}

@@ -20,7 +20,7 @@ def test_the_report_is_one_file_that_opens_offline(judged, tmp_path):
 
 
 @needs_chromium
-def test_every_page_can_be_used_without_a_word_on_the_console(judged, tmp_path):
+def test_every_page_works_without_console_messages(judged, tmp_path):
     for page in (judged.root / "report").glob("*.html"):
         use_page(page.read_text(encoding="utf-8"), tmp_path)
 

@@ -99,9 +99,7 @@ def test_an_answer_changed_and_put_back_is_followed_each_time(judged: Campaign) 
     assert judged.planned() == {}
 
 
-def test_another_temperature_judges_all_again_and_going_back_costs_nothing(
-    judged: Campaign,
-) -> None:
+def test_another_temperature_judges_all_again_and_going_back_costs_nothing(judged):
     games = {model: asked(judged, model) for model in MODELS}
     before = {model: judged.judgment(model).read_bytes() for model in MODELS}
     judged.configure(judge={"temperature": 0.5})
@@ -146,11 +144,6 @@ def test_only_judges_some_and_the_leaderboard_stays_whole(judged: Campaign) -> N
     assert MODELS[0] in table
     assert MODELS[1] not in table
     assert MODELS[3] in table
-
-
-def test_batch_size_is_the_number_of_models_that_share_a_server(campaign: Campaign) -> None:
-    two = {"plan_batch": 2, "gen_judgment_no_gpu": 2, "judgment": 4}
-    assert jobs(campaign, "--config", "batch_size=3") == ONE | two
 
 
 def test_a_dry_run_names_each_batch_and_writes_nothing(campaign: Campaign) -> None:

@@ -5,16 +5,13 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from tests.slurm.campaign import await_that
-from tests.workflow.conftest import Campaign, read_lines, write_lines
+from tests.workflow.conftest import Campaign, by_command, read_lines, write_lines
 from tests.workflow.test_batch_plan import MODELS, copies
 
-JUDGE = f"{sys.executable} {Path(__file__).parents[1] / 'judge.py'} --name {{name}} "
-JUDGE += "--host {host} --port {port}"
 SCREEN = 40  # lines
 
 
@@ -55,7 +52,7 @@ def test_what_fails_is_a_line_with_its_cause_and_log(campaign: Campaign) -> None
         lines = read_lines(campaign.answers(model))
         lines[0]["messages"][-1]["content"]["answer"] += " <<judge:500*all>>"
         write_lines(campaign.answers(model), lines)
-    campaign.configure(judge={"server": "vllm", "path": "none", "command": JUDGE}, retries=1)
+    campaign.configure(judge=by_command(), retries=1)
     text = campaign.run("--keep-going", ok=False).stdout
     lines = lines_of(text)
     failed = [line for line in lines if "failed" in line and "500" in line]
@@ -68,10 +65,9 @@ def test_what_fails_is_a_line_with_its_cause_and_log(campaign: Campaign) -> None
     assert "rule judgment" not in text and "CalledProcessError" not in text
 
 
-def test_a_judge_that_does_not_start_is_not_told_once_a_model(campaign: Campaign) -> None:
+def test_a_judge_that_does_not_start_is_not_reported_per_model(campaign: Campaign) -> None:
     copies(campaign, MODELS)
-    judge = {"server": "vllm", "path": "none", "command": f"{JUDGE} --fail path"}
-    campaign.configure(judge=judge, batch_size=5)
+    campaign.configure(judge=by_command("--fail path"), batch_size=5)
     lines = lines_of(campaign.run("--profile", "profiles/local", ok=False).stdout)
     told = [line for line in lines if "/no/such/weights" in line]
     assert 1 <= len(told) <= 3
@@ -87,7 +83,7 @@ def test_a_batch_that_is_killed_shows_the_end_of_its_log(campaign: Campaign) -> 
     assert "4 of 4 models" in text
 
 
-def test_many_missing_models_are_a_line(campaign: Campaign) -> None:
+def test_many_missing_models_are_one_line(campaign: Campaign) -> None:
     campaign.configure(models=["mid-7b-chat", *(f"absent-{number}" for number in range(113))])
     lines = lines_of(campaign.run("-n").stdout)
     (left_out,) = (line for line in lines if "absent-" in line)
@@ -118,17 +114,10 @@ def stop(campaign: Campaign) -> str:
     return subprocess.run(command, cwd=campaign.dir, capture_output=True, text=True).stdout
 
 
-def test_stop_is_harmless_where_nothing_runs(campaign: Campaign) -> None:
-    for _ in range(2):
-        assert "No Snakemake" in stop(campaign)
-        campaign.run()
-
-
-def test_a_bar_where_a_person_looks_on(campaign: Campaign) -> None:
+def test_a_progress_bar_in_a_terminal(campaign: Campaign) -> None:
     """A terminal: the bar is drawn again and again in one line, and is gone in the end."""
     copies(campaign, MODELS[:4])
-    judge = {"server": "vllm", "path": "none", "command": f"{JUDGE} --seconds 3"}
-    campaign.configure(judge=judge)
+    campaign.configure(judge=by_command("--seconds 3"))
     main, terminal = os.openpty()
     command = [sys.executable, "-m", "snakemake"]
     run = subprocess.Popen(command, cwd=campaign.dir, stdout=terminal, stderr=terminal)
@@ -149,8 +138,7 @@ def test_a_bar_where_a_person_looks_on(campaign: Campaign) -> None:
 def test_stop_ends_a_run_on_this_machine(campaign: Campaign, in_background: bool) -> None:
     """Also one that was started so that it ignores Ctrl-C, as a shell's script does with `&`."""
     copies(campaign, MODELS[:4])
-    judge = {"server": "vllm", "path": "none", "command": f"{JUDGE} --seconds 4 --slots 1"}
-    campaign.configure(judge=judge)
+    campaign.configure(judge=by_command("--seconds 4 --slots 1"))
     ignoring = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
     ignoring += "os.execv(sys.executable, [sys.executable, '-m', 'snakemake'])"
     arguments = ["-c", ignoring] if in_background else ["-m", "snakemake"]

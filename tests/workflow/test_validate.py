@@ -3,7 +3,7 @@
 import json
 import re
 
-from tests.workflow.conftest import Campaign, jobs_of, read_lines, read_tsv, write_lines
+from tests.workflow.conftest import Campaign, read_tsv
 
 
 def report(campaign: Campaign) -> dict[str, dict]:
@@ -57,42 +57,11 @@ def test_a_validation_that_ends_early_leaves_its_reason(campaign: Campaign) -> N
     assert "question.jsonl:1: torn" in found["problems"][0]
 
 
-def test_missing_answers_and_a_torn_line_block_their_model_alone(campaign: Campaign) -> None:
-    torn = campaign.answers("tiny-1b-step8000")
-    torn.write_bytes(torn.read_bytes()[:-40])
-    campaign.configure(models=["grand-70b-chat", "mid-7b-chta", "tiny-1b-step8000"])
-    text = campaign.run("-n").stdout
-    assert "mid-7b-chta" in text
-    assert "did you mean 'mid-7b-chat'?" in text
-    assert "tiny-1b-step8000.jsonl:12" in text
-    assert jobs_of(text)["judgment"] == 1
-    campaign.configure(missing_answers="error")
-    assert "mid-7b-chta" in campaign.run("-n", ok=False).stdout
-    campaign.run("validate", ok=False)
-    rows = report(campaign)
-    assert rows["mid-7b-chta"]["state"] == "no_answers"
-    assert rows["tiny-1b-step8000"]["unreadable"] == 1
-
-
-def test_a_gap_in_the_baseline_drops_the_question_or_stops_the_run(campaign: Campaign) -> None:
-    path = campaign.answers("llama-demo-8b")
-    write_lines(path, read_lines(path)[1:])
-    campaign.run()
-    assert len(read_lines(campaign.judgment("mid-7b-chat"))) == 11
-    campaign.configure(baseline_gaps="block")
-    assert "llama-demo-8b" in campaign.run("-n", ok=False).stdout
-
-
 def test_a_missing_baseline_stops_the_run_and_says_where_it_looked(campaign: Campaign) -> None:
     campaign.answers("llama-demo-8b").unlink()
     text = campaign.run(ok=False).stdout
     told = "no answers: examples/data/arena-demo/model_answer/llama-demo-8b.jsonl does not exist"
     assert text.endswith(f"\nbaseline llama-demo-8b: {told}\n"), "and nothing of Snakemake's"
-
-
-def test_a_wrong_key_names_the_right_one(campaign: Campaign) -> None:
-    text = campaign.run("-n", "--config", "bach_size=5", ok=False).stdout
-    assert text.endswith("\nconfig: bach_size is not a key; did you mean batch_size?\n")
 
 
 def test_the_plan_shows_batches_settings_and_requests(campaign: Campaign) -> None:
