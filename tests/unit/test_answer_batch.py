@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from arena.batch.answer_files import LOOKED_AT, AnswerFiles
+from arena.batch.answer_files import CHECKED, AnswerFiles
 from arena.data.layout import Layout
 from arena.journals.batch_games import BatchGames
 from arena.journals.journal import Journal, Outcome, record_of
@@ -39,9 +39,9 @@ def answer(files: AnswerFiles, journal: Journal, texts: list[str]) -> None:
 @pytest.mark.parametrize(
     ("texts", "given_up"),
     [
-        ([GOOD.format(n) for n in range(LOOKED_AT)], []),
-        ([""] * 8 + [GOOD.format(n) for n in range(LOOKED_AT - 8)], ["empty"]),
-        ([""] * (LOOKED_AT - 1), []),  # not all of the first are there yet
+        ([GOOD.format(n) for n in range(CHECKED)], []),
+        ([""] * 8 + [GOOD.format(n) for n in range(CHECKED - 8)], ["empty"]),
+        ([""] * (CHECKED - 1), []),  # not all of the first are there yet
     ],
 )
 def test_first_answers_are_looked_at_once(plan: BatchPlan, texts: list, given_up: list) -> None:
@@ -50,9 +50,9 @@ def test_first_answers_are_looked_at_once(plan: BatchPlan, texts: list, given_up
     model = files.model("m")
     with Journal(layout.journal("m")) as model.journal:
         answer(files, model.journal, texts)
-        found = [(name, doubt.kind) for name, doubt, stop in files.doubtful([model]) if stop]
+        found = [(name, doubt.kind) for name, doubt, stop in files.warnings([model]) if stop]
         assert found == [("m", kind) for kind in given_up]
-        assert len(texts) < LOOKED_AT or list(files.doubtful([model])) == []
+        assert len(texts) < CHECKED or list(files.warnings([model])) == []
 
 
 def test_what_is_dropped_is_asked_no_more_and_keeps_what_it_has(plan: BatchPlan) -> None:

@@ -82,8 +82,8 @@ def test_looks_are_rarer_far_from_the_limit_and_stop_when_it_is_reached(clock):
         clock[0] += 0.25
     pauses = [after - before for before, after in pairwise(looks)]
     assert max(pauses) == pytest.approx(20, abs=0.5)  # 1,000 games at 50 a second
-    assert min(pauses[1:]) == pytest.approx(budget.LOOK_S[0], abs=0.25)
-    assert looks[-1] - T0 - 1000 <= 100 + budget.LOOK_S[0] + 0.25
+    assert min(pauses[1:]) == pytest.approx(budget.READ_EVERY[0], abs=0.25)
+    assert looks[-1] - T0 - 1000 <= 100 + budget.READ_EVERY[0] + 0.25
     before = len(looks)
     assert guard.exceeded() is not None
     assert len(looks) == before

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from arena.batch.made import Digests, whole
+from arena.batch.made import Digests, complete_record
 from arena.data.layout import Layout
 from arena.data.questions import line_uid
 from arena.journals.records import Batch, read_json
@@ -56,7 +56,7 @@ class Campaign:
             return None
         judgment, roles = known.judgment(model), known.roles(model)
         if self.layout.made_record(model).exists():
-            made = whole(self.layout, model, judgment, known.digest)
+            made = complete_record(self.layout, model, judgment, known.digest)
             return made is not None and made.is_of(roles, self._digests)
         if batch is not None and batch.plan.settings != known.digest:
             return False

@@ -133,7 +133,7 @@ class Screen:
         lines = (line for log in logs for line in last_lines(log, 50))
         said = [line.removeprefix("judgment: ") for line in lines]
         if model and self.watch and (own := [one for one in said if one.startswith(f"{model}: ")]):
-            games, opened, why = own[0].partition(" games are open: ")
+            games, opened, why = own[0].partition(" are open: ")
             why = (why or games).partition(". Log: ")[0]
             if not self._is_first(why):
                 return ""  # the same as another model's, and the summary names them all

@@ -9,11 +9,12 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from arena.data.answer_lines import answer_id, answer_line, asked_messages, split_thought
 from arena.data.games import AskAgain, Game, Messages, most_tokens
 from arena.data.questions import Question
+from arena.data.stage import ANSWERS, Stage
 
 ANSWER = "answer"
 _PARSED = "\x1e"  # ends, in a journal, a thought that the server's own parser has taken out
@@ -23,6 +24,7 @@ _PARSED = "\x1e"  # ends, in a journal, a thought that the server's own parser h
 class AnswerSettings:
     """Of one model. judge: its name as its server knows it. writer: `Writer.digest`."""
 
+    stage: ClassVar[Stage] = ANSWERS
     judge: str
     writer: str
     sampling: Mapping[str, Any]

@@ -28,6 +28,7 @@ import psutil
 
 from arena.data.layout import Layout
 from arena.data.questions import Pilot
+from arena.data.stage import ANSWERS, JUDGMENTS, Stage
 from arena.support import slurm
 from arena.support.coerce import count_of, dict_of, list_of, number_of, numbers_of, text_of
 from arena.support.jsonl import write_atomic
@@ -192,6 +193,10 @@ class BatchPlan:
     def gpus(self) -> float:
         """GPUs that its job asks for."""
         return number_of(self.resources.get("gpus")) or 0
+
+    @property
+    def stage(self) -> Stage:
+        return ANSWERS if "writers" in self.params else JUDGMENTS
 
     @property
     def toy(self) -> bool:
