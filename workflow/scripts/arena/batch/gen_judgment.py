@@ -300,12 +300,11 @@ class Batch:
 
     def _stop_run(self, stop: Stop) -> None:
         """Stop the whole run: the other batches fail at once, and nothing is retried."""
-        path = self.layout.run_stop(self.plan.run)
+        path, attempt = self.layout.run_stop(self.plan.run), self.attempt.attempt
         if RunStop.read(path) is None:
             # Without the number of open games, which only this batch has.
             budget = self.guard.exceeded() if stop.kind is StopKind.BUDGET else None
             why = Stop(stop.kind, (budget or stop.text).split("\n")[0])
-            attempt = self.attempt.attempt
             with contextlib.suppress(OSError):
                 RunStop(why, self.plan.batch, attempt.node, attempt.log).write(path)
 

@@ -109,12 +109,8 @@ class Asker:
         if reply.status == 200:
             outcome = read_reply(reply.body, self._settings, self._redact)
         else:
-            outcome = self._read_status(reply)
+            outcome = read_status(reply.status, reply.headers, reply.body, self._redact)
         return replace(outcome, address=endpoint.number)
-
-    def _read_status(self, reply: Reply) -> Outcome:
-        stage = self._settings.stage
-        return read_status(reply.status, reply.headers, reply.body, self._redact, stage)
 
     async def models(self) -> list[str]:
         """The names that the first address with an answer serves; raises Failure.
@@ -139,7 +135,8 @@ class Asker:
         if reply.status in UNLISTED:
             raise Failure("unlisted", f"/v1/models answers HTTP {reply.status}")
         if reply.status != 200:
-            raise Failure("broken", f"HTTP {reply.status}: {self._read_status(reply).reason}")
+            outcome = read_status(reply.status, reply.headers, reply.body, self._redact)
+            raise Failure("broken", f"HTTP {reply.status}: {outcome.reason}")
         try:
             return [str(entry["id"]) for entry in json.loads(reply.body)["data"]]
         except (ValueError, KeyError, TypeError, RecursionError):

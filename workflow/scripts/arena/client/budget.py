@@ -7,7 +7,6 @@ may finish, and other batches go on until they read again (at most `READ_EVERY[1
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -20,15 +19,6 @@ READ_EVERY = (0.05, 30.0)  # s between two reads of the files: near the limit, a
 FASTEST = {"games": 50.0, "tokens": 150_000.0, "gpu_hours": 100 / 3600}
 KINDS = {"games": "games", "tokens": "tokens", "gpu_hours": "GPU hours"}
 SKEW_S = 86_400.0  # clocks of nodes and file servers differ by less than a day
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What a run has spent so far; tokens: of prompts and completions together."""
-
-    games: int = 0
-    tokens: int = 0
-    gpu_hours: float = 0.0
 
 
 class Meter:
@@ -57,7 +47,8 @@ class Meter:
         for root in self._roots:
             yield from read_batches(root)
 
-    def read(self, now: float) -> Spent:
+    def read(self, now: float) -> dict[str, float]:
+        """What the run has spent, by kind. Tokens are those of prompts and completions."""
         for path in (path for root in self._roots for path in Layout(root).journals()):
             if path not in self._journals and path.stat().st_mtime < self._since - SKEW_S:
                 continue
@@ -68,16 +59,15 @@ class Meter:
                     self._tokens += line.tokens("prompt") + line.tokens("completion")
             journal.lines.clear()  # they are counted
         hours = sum(batch.gpu_hours(now, self._run) for batch in self._batches())
-        return Spent(self._games, self._tokens, hours)
+        return {"games": self._games, "tokens": self._tokens, "gpu_hours": hours}
 
 
 class Guard:
     """Says when a budget is used up. Cheap enough to call before every request."""
 
-    def __init__(self, limits: Mapping[str, float], read: Callable[[float], Spent]):
-        """limits: by kind; without any, nothing is read. read: what was spent at a time."""
-        self._limits = {kind: limit for kind, limit in limits.items() if kind in KINDS}
-        self._read = read
+    def __init__(self, limits: Mapping[str, float], read: Callable[[float], Mapping[str, float]]):
+        """limits: by kind; without any, nothing is read. read: returns what was spent."""
+        self._limits, self._read = limits, read
         self._due = 0.0
         self._reason: str | None = None
 
@@ -87,7 +77,7 @@ class Guard:
         if not limits or self._reason or now < self._due:
             return self._reason
         spent = self._read(now)
-        left = {kind: limit - getattr(spent, kind) for kind, limit in limits.items()}
+        left = {kind: limit - spent[kind] for kind, limit in limits.items()}
         # So even a large campaign cannot exceed a limit by much before the next read.
         shortest, longest = READ_EVERY
         pause = min(more / FASTEST[kind] for kind, more in left.items())

@@ -111,7 +111,7 @@ class Client:
         Raises an ArenaError if requests stay open; all replies so far are in the journals.
         """
         ticker = asyncio.create_task(self._every_second())
-        ticker.add_done_callback(self._stop_at_error)
+        ticker.add_done_callback(self._ended)
         try:
             if await self._wait_for_server():
                 self._set_ceiling()
@@ -228,9 +228,6 @@ class Client:
     def _ended(self, task: asyncio.Task) -> None:
         self._tasks.discard(task)
         self._wake.set()
-        self._stop_at_error(task)
-
-    def _stop_at_error(self, task: asyncio.Task) -> None:
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Exception):
             self.stop(error)  # an error that the task does not handle ends the batch

@@ -13,7 +13,6 @@ from typing import Any
 
 from arena.data.game_state import state_of
 from arena.data.games import Requests
-from arena.data.stage import JUDGMENTS, Stage
 from arena.data.verdict import without_thoughts
 from arena.journals.journal import Outcome
 from arena.support.coerce import count_of, dict_of
@@ -85,14 +84,13 @@ def read_reply(body: bytes, settings: Requests, redact: Callable[[str], str] = s
     try:
         reply = json.loads(body)
         if (status := _status_within(reply)) is not None:
-            return read_status(status, {}, body, redact, settings.stage)
+            return read_status(status, {}, body, redact)
         if blocked := dict_of(dict_of(reply).get("promptFeedback")).get("blockReason"):  # Gemini
             return Outcome("rejected", reason=f"content filter: {blocked}", is_unexplained=True)
         choice = reply["choices"][0]
         finish = _end_of(choice)
         if (status := _status_within(choice)) is not None:
-            inner = json.dumps(choice).encode()
-            return read_status(status, {}, inner, redact, settings.stage)
+            return read_status(status, {}, json.dumps(choice).encode(), redact)
         message = choice["message"] if finish != "content_filter" else choice.get("message") or {}
         content = _text(message.get("content"))
         names = ("reasoning_content", "reasoning", "thinking")  # the last is Ollama's
@@ -101,9 +99,10 @@ def read_reply(body: bytes, settings: Requests, redact: Callable[[str], str] = s
         refusal = message.get("refusal") or ""
         refusal = redact(_text(refusal if isinstance(refusal, str) else json.dumps(refusal)))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        text = shorten(redact(body.decode("utf-8", "replace")), 120) or "an empty body"
         page = body.lstrip()[:1] == b"<"
         hint = " (a web page: is /v1 missing from api_base?)" if page else ""
-        raise Failure("broken", f"not a chat completion{hint}: {_shown(body, redact)}") from None
+        raise Failure("broken", f"not a chat completion{hint}: {text}") from None
     content, usage = settings.reply(content, thoughts), _usage(reply.get("usage"))
     if finish in _ABORTED:
         raise Failure("broken", f"the server aborted the reply (finish_reason {finish})")
@@ -117,7 +116,7 @@ def read_reply(body: bytes, settings: Requests, redact: Callable[[str], str] = s
     if finish is None:
         raise Failure("broken", f"incomplete reply: neither a {result} nor a finish_reason")
     state = state_of(None, finish)
-    reason = _why_no_result(state, content, thoughts, message, settings.stage)
+    reason = _why_no_result(result, state, content, thoughts, message)
     if not content and thoughts:
         # Stored as a server without a reasoning parser would send it: a thought without an end,
         # even if it quotes one.
@@ -148,20 +147,18 @@ def _end_of(choice: dict[str, Any]) -> str | None:
     return lower if finish.isupper() else finish
 
 
-def _why_no_result(
-    state: str, content: str, thoughts: str, message: dict[str, Any], stage: Stage
-) -> str:
+def _why_no_result(result: str, state: str, content: str, thoughts: str, message: dict) -> str:
     if state == "truncated":
-        return f"the reply reached max_tokens before the {stage.result}"
+        return f"the reply reached max_tokens before the {result}"
     if message.get("tool_calls") or message.get("function_call"):
-        return f"the {stage.model} called a tool instead of replying"
+        return "the model called a tool instead of replying"
     if not content.strip():
         if thoughts:
             return "only reasoning, no reply (does the server's reasoning parser fit the model?)"
         return "an empty reply"
     if not without_thoughts(content).strip():
         return "only reasoning, no reply after it"
-    return f"no {stage.result} in the reply"
+    return f"no {result} in the reply"
 
 
 def _text(content: Any) -> str:
@@ -194,11 +191,7 @@ def _usage(usage: Any) -> dict[str, int | None]:
 
 
 def read_status(
-    status: int,
-    headers: Any,
-    body: bytes,
-    redact: Callable[[str], str] = str,
-    stage: Stage = JUDGMENTS,
+    status: int, headers: Any, body: bytes, redact: Callable[[str], str] = str
 ) -> Outcome:
     """The outcome of any other status; raises Failure if the request has none."""
     error = _error(body, redact)
@@ -220,14 +213,14 @@ def read_status(
     if status == 451 or (status == 403 and (error["flagged"] or _FLAGGED.search(lower))):
         return Outcome("rejected", reason=f"content filter: {message}", is_unexplained=True)
     if status in (401, 403):
-        why = "invalid API key, or the server of another job"
-        raise Failure("fatal", f"{said}: {why}")
+        raise Failure("fatal", f"{said}: invalid API key, or the server of another job")
     if status in (404, 405):
-        why = f"unknown address or unknown {stage.model}; is /v1 missing from api_base?"
+        why = "unknown address or unknown model; is /v1 missing from api_base?"
         raise Failure("fatal", f"{said}: {why}")
     # Only at the beginning: the error may quote a prompt.
     if status in (400, 422, 500) and _NO_SYSTEM.search(lower[:300]):
-        raise Failure("fatal", f"{said}: no system prompts are accepted. {stage.without_system}")
+        why = "set judge.fold_system: true (for answers: remove answers.system_prompt)"
+        raise Failure("fatal", f"{said}: no system prompt is accepted; {why}")
     if error["param"] == "input_tokens" or _TOO_LONG.search(words):
         return Outcome("too_long", reason=message)
     if status == 413:
@@ -296,7 +289,3 @@ def shorten(text: str, most: int = 300) -> str:
     """One line of at most `most` characters: an error text may contain a whole prompt."""
     line = printable(" ".join(text.split()))
     return line if len(line) <= most else f"{line[:most]}… ({len(line)} characters)"
-
-
-def _shown(body: bytes, redact: Callable[[str], str]) -> str:
-    return shorten(redact(body.decode("utf-8", "replace")), 120) or "an empty body"

@@ -18,27 +18,29 @@ def endpoints(
     From `endpoints` in the config (the key from the environment variable `api_key_env`), else from
     the model's block in api_config.yaml. Raises ConfigError naming what is missing.
     """
-    name: str = judge["name"]
-    # URL, model, key, the variable with the key, and where the config sets it.
-    found: list[tuple[str, str, str | None, str | None, str]] = []
-    for number, given in enumerate(judge.get("endpoints") or ()):
-        where = f"endpoints[{number}] ({given['api_base']}): api_key_env"
-        model = given.get("model") or name
-        found.append((given["api_base"], model, None, given.get("api_key_env"), where))
-    for known in () if found else read_endpoints(judge["api_config"], name, judge.get("api_type")):
-        # OPENAI_API_KEY must not be sent to other servers.
-        variable = "OPENAI_API_KEY" if known.api_base == OPENAI_BASE else None
-        where = f"{judge['api_config']}: {name}: no api_key"
-        found.append((known.api_base, known.model, known.api_key, variable, where))
-    result = []
-    for url, model, key, variable, where in found:
-        key = key or (env.get(variable) if variable else NO_KEY)
+
+    def endpoint(url: str, model: str, key: str, variable: str | None, where: str) -> dict:
+        key = key or (env.get(variable, "") if variable else NO_KEY)
         if not key:
             raise ConfigError(
                 f"{where}: the environment variable {variable} is not set; export it before you "
                 "start snakemake"
             )
-        result.append({"url": url.rstrip("/"), "key": key, "model": model})
+        return {"url": url.rstrip("/"), "key": key, "model": model}
+
+    name: str = judge["name"]
+    result = []
+    for number, one in enumerate(judge.get("endpoints") or ()):
+        url, variable = one["api_base"], one.get("api_key_env")
+        where = f"endpoints[{number}] ({url}): api_key_env"
+        result.append(endpoint(url, one.get("model") or name, "", variable, where))
+    if not result:
+        where = f"{judge['api_config']}: {name}: no api_key"
+        for known in read_endpoints(judge["api_config"], name, judge.get("api_type")):
+            # OPENAI_API_KEY must not be sent to other servers.
+            variable = "OPENAI_API_KEY" if known.api_base == OPENAI_BASE else None
+            url, model, key = known.api_base, known.model, known.api_key or ""
+            result.append(endpoint(url, model, key, variable, where))
     return result
 
 

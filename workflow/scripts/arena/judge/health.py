@@ -9,7 +9,6 @@ import json
 import re
 from typing import NamedTuple
 
-from arena.data.stage import JUDGMENTS, Stage
 from arena.judge.causes import Cause
 from arena.support.http import HttpClient, NoReply, Reply
 
@@ -34,16 +33,9 @@ class Health:
     """key: of our job. timeout: s for a reply."""
 
     def __init__(
-        self,
-        http: HttpClient,
-        url: str,
-        key: str,
-        name: str,
-        timeout: float = REPLY_SECONDS,
-        stage: Stage = JUDGMENTS,
+        self, http: HttpClient, url: str, key: str, name: str, timeout: float = REPLY_SECONDS
     ) -> None:
-        self.http, self.url, self.key, self.name = http, url, key, name
-        self.timeout, self.stage = timeout, stage
+        self.http, self.url, self.key, self.name, self.timeout = http, url, key, name, timeout
         self.base = url.removesuffix("/v1")
 
     async def ready(self) -> bool:
@@ -62,7 +54,7 @@ class Health:
         names = served_names(listed)
         if names is not None and self.name not in names:
             text = f"the server serves {', '.join(names)}, not {self.name}: add "
-            text += f"--served-model-name {{name}} to {self.stage.block}.command"
+            text += "--served-model-name {name} to its command in the config"
             raise Died(Cause(text))
         return names is not None
 

@@ -80,7 +80,7 @@ class LocalJudge:
         self._log = ServerLog(log, self.key)
         self._http = HttpClient()
         timeout = min(REPLY_SECONDS, limits.hang)
-        self._health = Health(self._http, self.url, self.key, judge["name"], timeout, stage)
+        self._health = Health(self._http, self.url, self.key, judge["name"], timeout)
         self._process: Process | None = None
         self._serving: asyncio.Task | None = None
         self._changed = asyncio.Event()  # wakes those who wait in `ready`
