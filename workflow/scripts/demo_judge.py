@@ -16,13 +16,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--host", default="127.0.0.1")
     made.add_argument("--port", type=int, required=True)
     made.add_argument("--name", default="demo-judge", help="name of the model that it serves")
-    made.add_argument(
-        "--writes",
-        nargs="+",
-        default=[],
-        metavar="MODEL",
-        help="write answers under these names instead of judging",
-    )
+    writes = "write answers under these names instead of judging"
+    made.add_argument("--writes", nargs="+", default=[], metavar="MODEL", help=writes)
     made.add_argument("--seconds", type=float, default=0.0, help="that a request takes")
     made.add_argument(
         "--slots", type=int, default=0, help="requests at the same time (0: no limit)"

@@ -198,17 +198,15 @@ def _warnings(writer: Writer, checkpoint: Checkpoint, longest: int) -> list[str]
     return doubts_of(checkpoint, writer.template, most, longest, system_prompt=system)
 
 
-def first_prompt(
-    plan: AnswerPlan, answers: Answers, first: Question
-) -> Iterator[tuple[list[str], str]]:
-    """A question as the models will see it: models, and the rendered text that they share."""
+def first_prompt(plan: AnswerPlan, answers: Answers, first: Question) -> list[tuple]:
+    """A question as the models will see it: models (a list), and the rendered text they share."""
     shown = defaultdict[str, list[str]](list)
     for model, checkpoint in plan.checkpoints.items():
         writer = answers.writers[model]
         asked = asked_messages(first.prompt, writer.system_prompt)
         template = writer.template or checkpoint.template or ""
         shown[render(template, asked, checkpoint.tokens)].append(model)
-    return ((models, text) for text, models in shown.items())
+    return [(models, text) for text, models in shown.items()]
 
 
 def _asked_again(model: str, path: Path, answers: Answers, layout: Layout) -> tuple[str, ...]:
@@ -277,14 +275,14 @@ def servings(plan: AnswerPlan, models: Sequence[str], answers: Answers) -> list[
     for model in models:
         writer, checkpoint = answers.writers[model], plan.checkpoints.get(model)
         server = dict(writer.server)
-        options = ["--chat-template", writer.chat_template] if writer.chat_template else []
         if server["server"] == "demo" or (checkpoint and checkpoint.kind == "adapter"):
             if shared is None:
                 shared = {"models": [], "server": server | {"name": f"{model}-base"}}
                 found.append(shared)
             shared["models"].append(model)
             continue
-        server["options"] = options
+        template = writer.chat_template
+        server["options"] = ["--chat-template", template] if template else []
         found.append({"models": [model], "server": server})
     if shared:
         _share(shared, plan, answers)

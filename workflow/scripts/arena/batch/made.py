@@ -68,14 +68,12 @@ class Digests:
     def of(self, path: str | Path, read: Input | None = None) -> str | None:
         """None if the file cannot be read. read: a known state, which may save reading the file."""
         try:
-            stat = list(stat_of(path))
-            if read is not None and list(read.stat) == stat:
+            stat = stat_of(path)
+            if read is not None and read.stat == stat:
                 return read.sha256
             known = self._known.get(str(path))
-            if not isinstance(known, list) or known[:4] != stat:
-                found = read_input(path)
-                known = [*found.stat, found.sha256]
-                self._known[str(path)] = known
+            if known is None or known[:4] != [*stat]:
+                known = self._known[str(path)] = [*read_input(path)[1:]]
                 self._changed = True
             return known[4]
         except OSError:
