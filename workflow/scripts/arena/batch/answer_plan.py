@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from filecmp import cmp
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from arena.batch.made import Made, link
 from arena.batch.plan import Plan, make_batches
@@ -22,6 +22,7 @@ from arena.data.answers import read_answers
 from arena.data.games import most_tokens
 from arena.data.layout import Layout
 from arena.data.questions import PILOT, Question
+from arena.data.stage import ANSWERS, Stage
 from arena.data.weights import (
     Checkpoint,
     allowed_rank,
@@ -36,7 +37,7 @@ from arena.setup.answers import Answers, Writer
 from arena.setup.judge_command import command_of, script_of
 from arena.setup.settings import Settings
 from arena.support.errors import ConfigError, DataError, Unfinished
-from arena.support.humanize import counted, listing
+from arena.support.humanize import listing
 
 CHARACTERS_PER_TOKEN = 4  # in English, roughly; only for a warning
 REDONE = "-redone-"  # in the digest of answers that were asked again
@@ -54,6 +55,7 @@ class AnswerPlan(Plan):
     that a model is asked after a pilot. notes: warnings for the user.
     """
 
+    stage: ClassVar[Stage] = ANSWERS
     digests: Mapping[str, str] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
     unfinished: tuple[str, ...] = ()
@@ -68,13 +70,7 @@ class AnswerPlan(Plan):
         return {model: fewer.get(model, questions) for model in self.digests}
 
     def lines(self, games: Mapping[str, int]) -> Iterator[str]:
-        """A line for each batch, for the terminal. games: number of questions by model."""
-        for name, models in self.batches.items():
-            asked = counted(sum(games.get(model, 0) for model in models), "answer")
-            yield f"answers {name}: {counted(len(models), 'model')}, {asked}: {', '.join(models)}"
-        if complete := sum(map(len, self.replays.values())):
-            done = f"{counted(complete, 'model')} with all answers in the journals"
-            yield f"{done}: no server is needed"
+        yield from super().lines(games)
         if self.unfinished:
             yield f"still being written, left for the next run: {listing(self.unfinished)}"
 
@@ -165,14 +161,9 @@ def make_answer_plan(settings: Settings, questions: Sequence[Question]) -> Answe
 
 
 def answer_settings(model: str, writer: Writer, digest: str) -> AnswerSettings:
-    return AnswerSettings(
-        model,
-        digest,
-        writer.sampling,
-        writer.system_prompt,
-        writer.end_think_token,
-        toy=writer.server["server"] == "demo",
-    )
+    system, end_think = writer.system_prompt, writer.end_think_token
+    toy = writer.server["server"] == "demo"
+    return AnswerSettings(model, digest, writer.sampling, system, end_think, toy)
 
 
 def _group(writer: Writer, checkpoint: Checkpoint | None) -> tuple:

@@ -112,10 +112,8 @@ class Batch:
             if locked and not free:
                 if replay or self.deadline.is_over():
                     why = self.status.stops[locked[0].name].text
-                    raise JournalError(
-                        f"{locked[0].lock.path}: {why}. Its {self.stage.request}s are kept: start "
-                        "again when it has ended"
-                    )
+                    advice = f"Its {self.stage.request}s are kept: start again when it has ended"
+                    raise JournalError(f"{locked[0].lock.path}: {why}. {advice}")
                 self._watch_parent()
                 self.status.write()
                 time.sleep(LOCK_POLL)
@@ -124,13 +122,12 @@ class Batch:
         with contextlib.ExitStack() as stack:
             journals = {}
             for model in models:
-                journal = Journal(
-                    self.layout.journal(model.name), {game.digest for game in model.games}
-                )
-                model.journal = journals[model.name] = stack.enter_context(journal)
+                digests = {game.digest for game in model.games}
+                journal = stack.enter_context(Journal(self.layout.journal(model.name), digests))
+                model.journal = journals[model.name] = journal
                 if journal.torn:
-                    text = f"{model.name}: dropped the last line of the journal: it is incomplete"
-                    self.report.log(text)
+                    text = "dropped the last line of the journal: it is incomplete"
+                    self.report.log(f"{model.name}: {text}")
                 self.files.reread(journal)
             servings = self.files.servings(models)
             for serving in servings:

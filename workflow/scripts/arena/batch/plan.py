@@ -13,12 +13,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from arena.batch.made import Digests, Made, complete_record, link, read_input
 from arena.batch.models import Files
 from arena.data.games import Game
 from arena.data.layout import Layout
+from arena.data.stage import JUDGMENTS, Stage
 from arena.journals.journal import Replayed, read_records
 from arena.journals.progress import Progress
 from arena.journals.records import REPLAY, BatchPlan
@@ -40,6 +41,7 @@ class Plan:
     of both whose judgments are out of date.
     """
 
+    stage: ClassVar[Stage] = JUDGMENTS
     batches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     replays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     stale: frozenset[str] = frozenset()
@@ -62,12 +64,15 @@ class Plan:
         return {model: name for name, models in both.items() for model in models}
 
     def lines(self, games: Mapping[str, int]) -> Iterator[str]:
-        """A line for each batch, for the terminal. games: number of games by model."""
+        """A line for each batch, for the terminal. games: number of games, or answers, by model."""
+        stage = self.stage
+        title = "batch" if stage is JUDGMENTS else stage.product
         for name, models in self.batches.items():
-            asked = counted(sum(games.get(model, 0) for model in models), "game")
-            yield f"batch {name}: {counted(len(models), 'model')}, {asked}: {', '.join(models)}"
+            asked = counted(sum(games.get(model, 0) for model in models), stage.request)
+            yield f"{title} {name}: {counted(len(models), 'model')}, {asked}: {', '.join(models)}"
         if complete := sum(map(len, self.replays.values())):
-            yield f"{counted(complete, 'model')} with all games in the journals: no judge is needed"
+            done = f"{counted(complete, 'model')} with all {stage.request}s in the journals"
+            yield f"{done}: no {stage.server} is needed"
 
 
 def make_plan(
@@ -79,24 +84,19 @@ def make_plan(
     """Plan a run. ready: models that can be judged. games: number of games by model. answered:
     models whose answers are generated first, in the same run.
     """
-    layout = Layout(settings.root)
+    layout, ready = Layout(settings.root), list(ready)
     digests = Digests(layout.digests)
-    ready = list(ready)
     asked = CurrentGames(settings, ready)
     waiting, complete, stale = [], [], set()
     opponents = {name for name, _ in settings.opponents()}
     for model in ready:
         later = not opponents.union((model,)).isdisjoint(answered)
-        judgment = settings.judgment(model)
-        roles = settings.roles(model)
+        judgment, roles = settings.judgment(model), settings.roles(model)
         made = None if later else complete_record(layout, model, judgment, settings.digest)
         if made and made.is_of(roles, digests):
             continue
-        if (
-            not later
-            and _may_be_complete(layout, model, games.get(model, 0))
-            and asked.is_complete(model)
-        ):
+        has_lines = not later and _has_enough_lines(layout.journal(model), games.get(model, 0))
+        if has_lines and asked.is_complete(model):
             record = layout.made_record(model)
             if not record.exists() and asked.is_published(model, judgment):
                 # Written by version 1, which kept no record.
@@ -146,12 +146,9 @@ def make_batches(
     return batches
 
 
-def _may_be_complete(layout: Layout, model: str, games: int) -> bool:
-    """Whether the journal has enough lines: a cheap check before answers are read."""
-    path = layout.journal(model)
-    if not path.exists():
-        return False
-    lines = Progress(path).update().lines
+def _has_enough_lines(journal: Path, games: int) -> bool:
+    """A cheap check of a journal, before answers are read."""
+    lines = Progress(journal).update().lines if journal.exists() else ()
     return len({(line.uid, line.game) for line in lines}) >= games > 0
 
 

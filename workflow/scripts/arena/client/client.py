@@ -79,10 +79,8 @@ class Client:
         """
         self._games = games
         self._settings, self._stage = games.settings, games.settings.stage
-        self._asker = asker
-        self._server = server
-        self._deadline = deadline
-        self._parallel = parallel
+        self._asker, self._server, self._deadline = asker, server, deadline
+        self._parallel, self._no_verdict_limit = parallel, no_verdict_limit
         self._exceeded, self._lost = exceeded, lost
         self._log, self._tick = log, tick
         self._chance = random.Random()  # unseeded: many jobs must not retry at the same moments
@@ -97,7 +95,6 @@ class Client:
         self._probing = not answered  # a first request is sent alone
         self._has_verdict = any(record.label for record in known)
         self._without = 0  # replies, while no reply has had a verdict
-        self._no_verdict_limit = no_verdict_limit
         self._tasks: set[asyncio.Task] = set()
         self._stop: Exception | None = None
         self._drain_reason: str | None = None
@@ -117,10 +114,8 @@ class Client:
                 self._set_ceiling()
                 await self._dispatch()
             elif not self._stop and not self._exceeded():
-                self._drain_reason = (
-                    f"the job ends before the {self._stage.server} is ready; raise "
-                    "walltime.start_minutes"
-                )
+                late = f"the job ends before the {self._stage.server} is ready"
+                self._drain_reason = f"{late}; raise walltime.start_minutes"
         finally:
             ticker.cancel()
             for task in self._tasks:  # requests that are cancelled write nothing
@@ -304,15 +299,12 @@ class Client:
             return
         self._without += 1
         if self._without >= self._no_verdict_limit:
-            self.stop(
-                JudgeError(
-                    f"the judge's first {self._without} replies contain no verdict "
-                    f"({outcome.reason}). Last reply: {shorten(outcome.answer or '') or 'empty'}. "
-                    "Check judge.patterns, the prompts and judge.max_tokens; "
-                    "judge.no_verdict_limit sets this number",
-                    "no_verdict",
-                )
+            text = (
+                f"the judge's first {self._without} replies contain no verdict ({outcome.reason}). "
+                f"Last reply: {shorten(outcome.answer or '') or 'empty'}. Check judge.patterns, "
+                "the prompts and judge.max_tokens; judge.no_verdict_limit sets this number"
             )
+            self.stop(JudgeError(text, "no_verdict"))
 
     def _failed(self, prompt: Prompt, failure: Failure) -> None:
         self.counts.failed[failure.kind] += 1
