@@ -261,56 +261,51 @@ def _records(layout: Layout, settings: AnswerSettings) -> Iterable[Record]:
 
 def servings(plan: AnswerPlan, models: Sequence[str], answers: Answers) -> list[dict[str, Any]]:
     """The servers of a batch, in their order: `models` of each, and the `server` to be started."""
-    found: list[dict[str, Any]] = []
-    shared: dict[str, Any] | None = None
-    for model in models:
-        writer, checkpoint = answers.writers[model], plan.checkpoints.get(model)
-        server = dict(writer.server)
-        if server["server"] == "demo" or (checkpoint and checkpoint.kind == "adapter"):
-            if shared is None:
-                shared = {"models": [], "server": server | {"name": f"{model}-base"}}
-                found.append(shared)
-            shared["models"].append(model)
-            continue
-        template = writer.chat_template
-        server["options"] = ["--chat-template", template] if template else []
-        found.append({"models": [model], "server": server})
-    if shared:
-        _share(shared, plan, answers)
+    found: list[dict[str, Any]]
+    first, checkpoint = answers.writers[models[0]], plan.checkpoints.get(models[0])
+    if first.server["server"] == "demo":  # see `_group`: so are all others
+        server = first.server | {"name": models[0], "options": ["--writes", *models]}
+        return [{"models": list(models), "server": server}]
+    if checkpoint and checkpoint.kind == "adapter":
+        server = _server_of_adapters(models, plan.checkpoints, first)
+        found = [{"models": list(models), "server": server}]
+    else:
+        writers = {model: answers.writers[model] for model in models}
+        found = [
+            {"models": [model], "server": writer.server | {"options": _template_option(writer)}}
+            for model, writer in writers.items()
+        ]
     for one in found:
-        if one["server"].get("options") and "{options}" not in command_of(one["server"]):
+        launched = one["server"]
+        if launched["options"] and "{options}" not in command_of(launched):
             raise ConfigError(
                 "config: answers.command: {options} is missing. It is replaced by the server's "
                 "options for adapters and chat templates"
             )
-        if one["server"]["server"] == "vllm":
-            script_of(one["server"], port=1, gpus=1, block="answers")
+        if launched["server"] == "vllm":
+            script_of(launched, port=1, gpus=1, block="answers")
     return found
 
 
-def _share(shared: dict[str, Any], plan: AnswerPlan, answers: Answers) -> None:
-    """Complete the server that adapters, or the models of the demo, share."""
-    models, server = shared["models"], shared["server"]
-    if server["server"] == "demo":
-        server["options"] = ["--writes", *models]
-        server["name"] = models[0]
-        return
-    found = [plan.checkpoints[model] for model in models]
-    template = answers.writers[models[0]].chat_template
-    if not template:
-        server["template"] = found[0].template  # by default, vLLM uses the template of the base
-    server["path"] = str(found[0].base)
-    server["options"] = [
-        *("--enable-lora", "--max-loras", str(len(models))),
-        *("--max-lora-rank", str(allowed_rank([one.rank or 1 for one in found]))),
-        # As JSON, because NAME=PATH does not allow a folder such as epoch=1.
-        "--lora-modules",
-        *(
-            json.dumps({"name": name, "path": str(one.path)})
-            for name, one in zip(models, found, strict=True)
-        ),
-        *(["--chat-template", template] if template else []),
-    ]
+def _template_option(writer: Writer) -> list[str]:
+    return ["--chat-template", writer.chat_template] if writer.chat_template else []
+
+
+def _server_of_adapters(
+    models: Sequence[str], checkpoints: Mapping[str, Checkpoint], writer: Writer
+) -> dict[str, Any]:
+    """The server that adapters share. writer: of one of them."""
+    adapters = {model: checkpoints[model] for model in models}
+    first = adapters[models[0]]
+    options = ["--enable-lora", "--max-loras", str(len(models)), "--max-lora-rank"]
+    options.append(str(allowed_rank([one.rank or 1 for one in adapters.values()])))
+    # As JSON, because NAME=PATH does not allow a folder such as epoch=1.
+    modules = [json.dumps({"name": name, "path": str(one.path)}) for name, one in adapters.items()]
+    options += ["--lora-modules", *modules, *_template_option(writer)]
+    server = writer.server | {"name": f"{models[0]}-base", "path": str(first.base)}
+    if not writer.chat_template:
+        server["template"] = first.template  # by default, vLLM uses the template of the base
+    return server | {"options": options}
 
 
 def describe_answers(
@@ -319,7 +314,6 @@ def describe_answers(
     """As `arena.batch.plan.describe`, for answers."""
     answers = settings.answers
     assert answers is not None
-    number = len(settings.asked())
     runs = servings(plan, models, answers) if batch in plan.batches else []
     writers = {}
     for model in models:
@@ -340,7 +334,7 @@ def describe_answers(
         },
         judge=runs[0]["server"] if runs else {},
         servings=tuple(runs),
-        games=dict.fromkeys(models, number),
+        games=dict.fromkeys(models, len(settings.asked())),
         budget=settings.budget,
         gpu_hour_cost=settings.gpu_hour_cost,
         **run,
