@@ -1,15 +1,22 @@
 """What a batch of answers does besides what every batch does."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from arena.batch.answer_files import CHECKED, AnswerFiles
+from arena.batch.gen_judgment import play_batch
+from arena.batch.judgment import publish
 from arena.data.layout import Layout
 from arena.journals.batch_games import BatchGames
 from arena.journals.journal import Journal, Outcome, record_of
 from arena.journals.records import BatchPlan
+from arena.support.errors import OpenGames
+from scripted import KEY, completion, judge
 
 from tests.synthetic import write_lines
+from tests.web import Reply
 
 QUESTIONS = 30
 GOOD = "Ice floats because it is less dense than water, as number {} of many answers says."
@@ -82,3 +89,22 @@ def test_lines_are_in_order_and_a_refused_question_has_none(plan: BatchPlan) -> 
     assert [line["uid"] for line in lines] == [f"q{n:02d}" for n in range(QUESTIONS - 1)]
     assert lines[7]["messages"][-1]["content"] == {"answer": GOOD.format(7)}
     assert lines[7]["messages"][0] == {"role": "user", "content": "Why 7?"}
+
+
+def test_log_and_errors_speak_of_answers(plan: BatchPlan, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("TEST_KEY", KEY)
+    layout = Layout(Path(plan.root))
+    with judge(lambda call: completion(GOOD) if call.number < 5 else Reply(401, "")) as server:
+        server.names = ("m",)
+        endpoints = [{"api_base": server.url, "api_key_env": "TEST_KEY"}]
+        external = {"name": "m", "server": "external", "parallel": 1, "endpoints": endpoints}
+        plan = replace(plan, run="r", servings=({"models": ["m"], "server": external},))
+        write_lines(layout.batch("b"), [plan.to_json()])
+        assert play_batch(plan, {}, tries_left=0) == 0
+    with pytest.raises(
+        OpenGames, match=f"^m: {QUESTIONS - 5} of {QUESTIONS} answers are open"
+    ) as why:
+        publish(layout, "m", "d", "b", tmp_path / "m.jsonl")
+    log = layout.log("b").read_text()
+    assert f"5/{QUESTIONS} answers (ok 5)" in log
+    assert not re.search(r"\b(games?|judges?|judgments?|verdicts?)\b", log + str(why.value))
