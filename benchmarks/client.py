@@ -40,8 +40,8 @@ SETTINGS = GameSettings.from_dict(
         "judge": "judge",
         "temperature": 0,
         "max_tokens": 4096,
-        "baseline": "base",
-        "system_prompt": "You judge two answers. " * 60,
+        "baseline": {"*": "base"},
+        "system_prompt": {"*": "You judge two answers. " * 60},
         "prompt_template": "{QUESTION}\n<A>{ANSWER_A}</A>\n<B>{ANSWER_B}</B>",
     }
 )

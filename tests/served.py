@@ -210,7 +210,7 @@ def tell(**known: Any) -> None:
 
 async def main(given: dict[str, Any]) -> None:
     """Start the judge, say what becomes of it, end it at SIGTERM."""
-    from arena.journals.records import Attempt, AttemptLog
+    from arena.journals.attempts import Attempt, AttemptLog
     from arena.judge.server import Limits, LocalJudge
     from arena.support.errors import JudgeError
 

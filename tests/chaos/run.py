@@ -75,9 +75,9 @@ class Chaos:
         if faults:
             games = sum(map(len, self.prompts.values()))
             answers = bench.questions * len(MODELS)
-            # Well before the end of the answers, so that there are some to be struck.
-            for deeds, first, last in ((EARLY, 0, answers * 3 // 4), (DEEDS, answers, games)):
-                calls = range(first + (last - first) // 12, last)
+            for deeds, first, end in ((EARLY, 0, answers), (DEEDS, answers, games)):
+                # Well before the end, so that there are some to be struck.
+                calls = range(first + (end - first) // 12, first + (end - first) * 3 // 4)
                 steps = sorted(self.chance.sample(calls, len(deeds)))
                 self.deeds += zip(steps, self.chance.sample(deeds, len(deeds)), strict=True)
         bench.write_project(self._judge())
@@ -147,6 +147,8 @@ class Chaos:
             return
         deed = self.deeds[0][1]
         answering = not all(path.exists() for path in self.made)
+        if answering and len(self.deeds) <= len(DEEDS):
+            return  # with its retries, a call of the answers came this late
         if getattr(self, f"_kill_{deed}")():
             self.deeds.pop(0)
             self.done[f"kill -9: {deed}{', answering' if answering else ''}"] += 1

@@ -134,7 +134,7 @@ def test_what_is_taken_and_why_the_rest_is_not(take, line, taken, why):
     ("game", "ended", "answer", "reason"),
     [
         ({"judgment": "[[A>B]]", "score": "B>A"}, ("ok", "A>B"), "[[A>B]]", ""),
-        ({"score": "a>b"}, ("ok", "A>B"), "[[A>B]]", "; the file holds its verdict only"),
+        ({"score": "a>b"}, ("ok", "A>B"), "[[A>B]]", "; the file has only its verdict"),
         ({"score": "A>>A"}, ("unparsed", None), "A>>A", "; no verdict in the reply"),
         ({"judgment": "hm"}, ("unparsed", None), "hm", "; no verdict in the reply"),
         (CUT, ("truncated", None), "and so", "; no verdict in the reply"),
@@ -164,13 +164,12 @@ def test_the_summary_says_it_all(take):
     result, _ = take(
         scripts_shape("q1"), first_shape("q2", baseline="x"), "torn", first_shape("q3", judge="y")
     )
-    assert result.lines() == [
-        "m: 2 of 6 games taken (ok 2), 4 left to ask",
-        "  2 left out against another baseline",
-        "  2 left out by another judge",
-        "  2 taken on trust: the file stores no prompts to compare",
-        f"  {result.path}:3: not JSON: Expecting value at column 1",
-    ]
+    head, baseline, judge, unsure, torn = result.lines()
+    assert head.startswith("m: 2 of 6 games imported (ok 2), 4 ")
+    assert "2 skipped" in baseline and "another baseline" in baseline
+    assert "2 skipped" in judge and "another judge" in judge
+    assert unsure.startswith("  2 imported without a check")
+    assert f"{result.path}:3: " in torn and "not JSON" in torn
 
 
 def test_moving_aside_never_overwrites(tmp_path):
@@ -179,7 +178,7 @@ def test_moving_aside_never_overwrites(tmp_path):
     moved = move_aside(file, tmp_path / "adopted", when)
     assert moved.name == "m.adopted-20260304-050607.jsonl"
     file.write_text("second")
-    with pytest.raises(JournalError, match="is there already"):
+    with pytest.raises(JournalError, match="already exists"):
         move_aside(file, tmp_path / "adopted", when)
     assert (moved.read_text(), file.read_text()) == ("first", "second")
 
@@ -278,8 +277,8 @@ def test_a_file_without_answers_stays(campaign):
     judgment = judged(campaign, "q2")
     said = []
     assert not report_adoption(campaign, said.append)
-    assert "cannot be adopted without the answers" in said[0]
-    assert said[1] == "0 files: 0 games taken, 0 left out, 0 left to ask"
+    assert "cannot be adopted without the model's answers" in said[0]
+    assert said[1].startswith("0 files: 0 games imported")
     assert judgment.exists()
 
 
@@ -289,7 +288,7 @@ def test_a_journal_in_use_keeps_its_file_only(campaign):
     with Lock(campaign.root / "games" / "m.jsonl") as lock:
         lock.acquire()
         assert not report_adoption(campaign, said.append)
-    assert "is still playing these games" in said[0]
-    assert said[1].startswith("n: 2 of 6 games taken")
-    assert said[2].startswith("1 file: 2 games taken")
+    assert "is using this journal" in said[0]
+    assert said[1].startswith("n: 2 of 6 games imported")
+    assert said[2].startswith("1 file: 2 games imported")
     assert [path.exists() for path in files] == [True, False]

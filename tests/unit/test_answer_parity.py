@@ -6,11 +6,14 @@ line are ours.
 
 import asyncio
 import json
+from datetime import UTC, datetime
 
 import pytest
-from arena.data.answer_lines import answer_line, asked_messages, split_thought
+from arena.data import answer_requests
+from arena.data.answer_requests import AnswerSettings, answer_line
 from arena.data.metadata import token_counter
 from arena.data.questions import Question
+from arena.journals.journal import Record
 from arena.support.http import HttpClient
 
 from tests.web import Reply, serve
@@ -85,7 +88,8 @@ LINES = [
 
 @pytest.fixture(autouse=True)
 def estimated_tokens(tmp_path, monkeypatch):
-    """Count tokens by the estimate, wherever the tests run."""
+    """Count tokens by the estimate, wherever the tests run, and make ids short."""
+    monkeypatch.setattr(answer_requests, "answer_id", lambda _, digest: f"id{digest}")
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
     token_counter.cache_clear()
     yield
@@ -102,21 +106,26 @@ async def endpoint(request):
 
 
 async def answered(url, client, question, number, system_prompt):
-    body = {"model": "m", "messages": asked_messages(question.prompt, system_prompt)}
+    settings = AnswerSettings("m", "w", {}, system_prompt, end_think_token="</think>")
+    (game,) = settings.games([question])
+    body = settings.request(game)
     reply = json.loads((await client.call(f"{url}/chat/completions", body=body, timeout=20)).body)
     choice, usage = reply["choices"][0], reply["usage"]
-    thought, text = split_thought(choice["message"]["content"] or "", "</think>")
-    return answer_line(
-        question,
-        "m",
-        text,
-        thought=thought,
-        system_prompt=system_prompt,
+    record = Record(
+        digest=str(number),
+        uid=question.uid,
+        game=0,
+        state="ok",
+        label="answer",
+        answer=choice["message"]["content"],
         finish_reason=choice["finish_reason"],
         usage={key: usage[f"{key}_tokens"] for key in ("prompt", "completion")},
-        tstamp=1735689600.25 + number,
-        ans_id=f"id{number}",
+        attempts=1,
+        seconds=1.0,
+        time=datetime.fromtimestamp(1735689600.25 + number, UTC).isoformat(),
+        reason=None,
     )
+    return answer_line(settings, question, record, "m")
 
 
 async def answer_all():

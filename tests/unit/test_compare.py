@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from arena.ranking.compare import (
     Differences,
-    alike,
     compare,
     paired_rows,
     rank_ranges,
     score_rows,
+    similar_groups,
 )
 from arena.ranking.intervals import (
     WHOLE,
@@ -211,6 +211,7 @@ def test_ranks_that_the_data_allow():
 
 
 def test_groups_of_neighbours_that_are_alike():
-    assert alike(told_apart([(0, 2), (0, 3), (1, 3)], 4), [0, 1, 2, 3]) == [[0, 1], [1, 2], [2, 3]]
-    assert alike(told_apart([], 3), [2, 0, 1]) == [[2, 0, 1]]
-    assert alike(told_apart([(0, 1), (0, 2), (1, 2)], 3), [0, 1, 2]) == [[0], [1], [2]]
+    found = similar_groups(told_apart([(0, 2), (0, 3), (1, 3)], 4), [0, 1, 2, 3])
+    assert found == [[0, 1], [1, 2], [2, 3]]
+    assert similar_groups(told_apart([], 3), [2, 0, 1]) == [[2, 0, 1]]
+    assert similar_groups(told_apart([(0, 1), (0, 2), (1, 2)], 3), [0, 1, 2]) == [[0], [1], [2]]

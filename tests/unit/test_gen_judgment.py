@@ -19,17 +19,10 @@ from arena.batch.made import Made
 from arena.client.report import Report
 from arena.data.judgments import read_judgments
 from arena.data.layout import Layout
+from arena.journals.attempts import Attempt, read_attempts
 from arena.journals.journal import read_records
 from arena.journals.lock import Lock
-from arena.journals.records import (
-    Attempt,
-    BatchPlan,
-    RunStop,
-    Status,
-    Stop,
-    StopKind,
-    read_attempts,
-)
+from arena.journals.records import BatchPlan, RunStop, Status, Stop, StopKind
 from arena.support.errors import ArenaError, DataError, OpenGames
 from scripted import KEY, Call, completion, judge
 from test_games import PLAIN
@@ -259,7 +252,7 @@ def test_other_patterns_read_the_stored_replies_anew(case):
         none = case.judged(server, patterns=["<<([AB<>=]+)>>"])[0]["games"][0]
     assert len(server.calls) == 10
     assert (none["score"], none["state"]) == (None, "unparsed")
-    assert none["reason"] == "no verdict by the patterns in use"
+    assert none["reason"] == "no verdict with the current patterns"
 
 
 @pytest.mark.parametrize(("times", "seeds"), [(0, set()), (1, {5})])

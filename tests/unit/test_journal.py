@@ -51,7 +51,7 @@ def test_a_line_has_the_keys_of_formats_in_their_order(path):
 
 def test_a_line_is_in_the_file_before_the_next_one_is_played(path):
     with Journal(path) as journal, path.open() as file:
-        for digest in ("d1", "d2"):
+        for digest in map(str, range(120)):
             journal.append(record(digest))
             assert json.loads(file.read())["digest"] == digest
 
@@ -76,7 +76,7 @@ def test_adopted_lines_were_not_asked(path):
     fill(path, record(attempts=0))
     with Journal(path) as journal:
         assert journal.asked["d1"] == 0
-        assert journal.held == {("d1", "q1", 0)}
+        assert journal.recorded == {("d1", "q1", 0)}
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def limited(size: int) -> Iterator[None]:
 def test_a_full_disk_leaves_a_whole_file_and_says_so(path):
     fill(path, record("d1"))
     before = path.read_bytes()
-    full = pytest.raises(JournalError, match=r"model\.jsonl: a finished game cannot be written")
+    full = pytest.raises(JournalError, match=r"model\.jsonl: cannot write to the journal")
     with limited(len(before) + 50), full, Journal(path) as journal:  # half a line fits
         journal.append(record("d9"))
     assert path.read_bytes() == before
@@ -188,18 +188,18 @@ def test_a_disk_that_is_gone_is_named_by_its_first_error(path, monkeypatch):
     journal = Journal(path)
     for broken in ("write", "ftruncate", "fsync"):
         monkeypatch.setattr(os, broken, gone)
-    with pytest.raises(JournalError, match="a finished game cannot be written: Read-only"), journal:
+    with pytest.raises(JournalError, match="cannot write to the journal: Read-only"), journal:
         journal.append(record())
     monkeypatch.undo()
     path.write_text('{"digest": "d1"')
     monkeypatch.setattr(os, "ftruncate", gone)
-    with pytest.raises(JournalError, match="the journal cannot be written: Read-only"):
+    with pytest.raises(JournalError, match="cannot open the journal: Read-only"):
         Journal(path)
 
 
 def test_a_folder_in_the_place_of_the_journal_is_an_error(path):
     path.mkdir(parents=True)
-    with pytest.raises(JournalError, match=r"model\.jsonl: the journal cannot be written"):
+    with pytest.raises(JournalError, match=r"model\.jsonl: cannot open the journal"):
         Journal(path)
 
 
@@ -235,7 +235,7 @@ def test_compact_drops_what_no_reader_needs(path, lines, reopen, kept):
     path.write_bytes(b"rubbish\n" + path.read_bytes())
     said, dropped = compact(path, reopen=reopen), len(lines) - len(kept)
     assert said.startswith(f"{path}: {dropped} of {len(lines)} lines dropped, {len(reopen)} games")
-    assert said.endswith("1 unreadable lines gone")
+    assert said.endswith("1 unreadable lines dropped")
     assert [one.attempts for one in read_records(path)] == kept
     assert not path.with_name("model.jsonl.lock").exists()
 
@@ -263,7 +263,9 @@ def test_reopen_moves_the_judgments_aside_that_would_keep_games_from_being_asked
     assert judgment.exists() is not moved
     aside = list(tmp_path.glob("reopened/model.reopened-*.jsonl"))
     assert [file.read_bytes() for file in aside] == [before] * moved
-    assert said.endswith(f"its judgments moved to {aside[0]}" if moved else "unreadable lines gone")
+    assert said.endswith(
+        f"its judgments moved to {aside[0]}" if moved else "unreadable lines dropped"
+    )
 
 
 def test_reopen_without_the_right_config_changes_nothing(path, project):
@@ -284,7 +286,7 @@ def test_compact_leaves_a_journal_in_use_alone(path):
     before = path.read_bytes()
     with Lock(path) as lock:
         lock.acquire()
-        with pytest.raises(JournalError, match="is still playing these games"):
+        with pytest.raises(JournalError, match="is using this journal"):
             compact(path)
     assert path.read_bytes() == before
 

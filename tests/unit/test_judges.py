@@ -114,16 +114,16 @@ def test_pooling_by_games_keeps_votes_and_leaves_a_judge_alone():
     codes = rng.integers(0, 5, (2, 3, 20, 2))
     codes[1, 0, :15] = ABSENT
     alike = np.repeat([0, 1], 10)
-    plain, shared = count_votes(codes), count_votes(codes, alike=alike)
+    plain, shared = count_votes(codes), count_votes(codes, pool_by=alike)
     for here in (alike == 0, alike == 1):
         np.testing.assert_allclose(
             plain.votes[:, here].sum(axis=1), shared.votes[:, here].sum(axis=1)
         )
     one = codes[[0]]
-    np.testing.assert_array_equal(count_votes(one).wins, count_votes(one, alike=alike).wins)
+    np.testing.assert_array_equal(count_votes(one).wins, count_votes(one, pool_by=alike).wins)
     # Where both judged the same, the pooled score is the mean of the judges' own.
     own = [100 * v.wins.sum(axis=1) / v.votes.sum(axis=1) for v in map(count_votes, codes[:, None])]
-    here = count_votes(codes, alike=np.zeros(20))
+    here = count_votes(codes, pool_by=np.zeros(20))
     score = 100 * here.wins.sum(axis=1) / here.votes.sum(axis=1)
     np.testing.assert_allclose(score[1:], np.mean(own, axis=0)[1:])
 

@@ -8,12 +8,12 @@ WORDS = Lengths(lambda text: len(text.split()), "words", True)
 
 def test_about_is_exact_for_few_and_close_for_many():
     few = ["one two", "three"]
-    assert WORDS.about(few) == [2, 1]
+    assert WORDS.estimate(few) == [2, 1]
     many = ["word " * n for n in range(1, 1001)]
-    told = WORDS.about(many)
+    told = WORDS.estimate(many)
     assert sum(told) == pytest.approx(sum(range(1, 1001)), rel=0.02)
-    assert WORDS.about([]) == []
-    assert WORDS.about(["", ""]) == [0, 0]
+    assert WORDS.estimate([]) == []
+    assert WORDS.estimate(["", ""]) == [0, 0]
 
 
 @pytest.mark.parametrize(

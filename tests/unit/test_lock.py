@@ -234,7 +234,7 @@ def test_a_foreign_file_in_the_place_of_the_lock_is_not_removed(journal):
     lock = Lock(journal)
     lock.path.parent.mkdir(parents=True)
     lock.path.write_text("hands off")
-    with pytest.raises(JournalError, match="not one of our locks"):
+    with pytest.raises(JournalError, match="not a valid lock"):
         lock.try_acquire()
     assert lock.path.read_text() == "hands off"
 

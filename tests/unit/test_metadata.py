@@ -101,7 +101,7 @@ def test_without_the_encodings_file_the_estimate_says_so_and_downloads_nothing(c
         (cache / metadata._O200K_NAME).write_text(content)
     count, name = token_counter()
     assert count is estimate_tokens
-    assert name.startswith(f"estimate (the file of o200k_base is not in {cache}")
+    assert name.startswith("estimate (") and str(cache) in name
     assert [file.read_text() for file in cache.iterdir()] == ([content] if content else [])
 
 

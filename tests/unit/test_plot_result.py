@@ -142,7 +142,7 @@ def test_unknown_bounds_are_dashes(tmp_path):
 
 def test_mistakes_are_explained(tmp_path, capsys):
     assert command.main([str(tmp_path)]) == 1
-    assert "leaderboard.json: no such file; show_result.py --out" in capsys.readouterr().err
+    assert "leaderboard.json: no such file; run show_result.py --out" in capsys.readouterr().err
 
 
 @needs_chromium

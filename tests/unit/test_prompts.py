@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from arena.data.prompts import Prompts, check_template, fill, messages, own_prompts
+from arena.data.prompts import Prompts, asks_for, check_template, fill, messages, own_prompts
 from arena.support.errors import ConfigError
 
 TEMPLATE = "Q {QUESTION} A {ANSWER_A} B {ANSWER_B}"
@@ -31,7 +31,7 @@ def test_templates_are_those_of_str_format(text):
     prompts = Prompts({"*": "s"}, template)
     user = messages(prompts, "x", *values.values())[1]["content"]
     assert user == template.format(**values)
-    assert not prompts.wants_reference
+    assert not asks_for(prompts.template, "REFERENCE")
 
 
 def test_the_older_markers_are_the_same_markers():
@@ -45,7 +45,7 @@ def test_the_older_markers_are_the_same_markers():
         ("{QUESTION} {ANSWER_A}", "the marker {ANSWER_B} is missing"),
         ("{ANSWER_A} {ANSWER_B}", "the marker {QUESTION} is missing"),
         ("{{QUESTION}} {ANSWER_A} {ANSWER_B}", "the marker {QUESTION} is missing"),
-        (TEMPLATE + "{{A}} {x", "some braces .* twice"),
+        (TEMPLATE + "{{A}} {x", "braces .* doubled"),
         (TEMPLATE + "{ANSWERA}", "unknown marker {ANSWERA}; did you mean 'ANSWER_A'"),
     ],
 )
@@ -56,7 +56,7 @@ def test_templates_that_cannot_work_are_refused(template, error):
 
 def test_reference():
     prompts = Prompts({"*": "s"}, TEMPLATE + " R {REFERENCE}")
-    assert prompts.wants_reference
+    assert asks_for(prompts.template, "REFERENCE")
     assert messages(prompts, "x", "q", "a", "b", "r")[1]["content"].endswith(" R r")
     with pytest.raises(ConfigError, match=r"judge\.reference"):
         messages(prompts, "x", "q", "a", "b")
@@ -73,5 +73,5 @@ def test_our_own_prompts_name_every_verdict():
     assert list(prompts.system) == ["*"]
     for label in ("A>>B", "A>B", "A=B", "B>A", "B>>A"):
         assert f"[[{label}]]" in prompts.system["*"]
-    assert not prompts.wants_reference
+    assert not asks_for(prompts.template, "REFERENCE")
     assert not prompts.template.endswith("\n")

@@ -12,18 +12,9 @@ from arena.campaign.status import StatusReader
 from arena.campaign.status_json import as_json
 from arena.costs.ledger import ledger
 from arena.data.layout import Layout
-from arena.journals.records import (
-    Attempt,
-    AttemptLog,
-    ModelStatus,
-    Status,
-    Stop,
-    StopKind,
-    newest_run,
-    read_attempts,
-    read_batches,
-    write_killed,
-)
+from arena.journals.attempts import Attempt, AttemptLog, read_attempts, write_killed
+from arena.journals.batches import newest_run, read_batches
+from arena.journals.records import ModelStatus, Status, Stop, StopKind
 
 from tests.synthetic import (
     T0,
@@ -96,10 +87,10 @@ def test_an_attempt_without_an_end_ends_with_its_walltime_or_the_next_one(tmp_pa
     second = attempt(300, 301, 305, None, slurm_job_id="2", gpus=1)
     write_attempt(tmp_path, "r-01", second | {"earlier": [first]})
     (batch,) = read_batches(tmp_path)
-    assert [one.held(T0 + 400) for one in batch.attempts] == [300, 100]
-    assert [one.held(T0 + 9999) for one in batch.attempts] == [300, 2 * 600]
+    assert [one.elapsed(T0 + 400) for one in batch.attempts] == [300, 100]
+    assert [one.elapsed(T0 + 9999) for one in batch.attempts] == [300, 2 * 600]
     write_attempt(tmp_path, "r-02", attempt(0, 1, 5, None))  # no job, no limit
-    assert read_batches(tmp_path)[1].attempts[0].held(T0 + 9999) == 9999
+    assert read_batches(tmp_path)[1].attempts[0].elapsed(T0 + 9999) == 9999
 
 
 def test_a_process_that_died_without_a_word_lived_as_long_as_its_logs_grew(tmp_path):
@@ -113,7 +104,7 @@ def test_a_process_that_died_without_a_word_lived_as_long_as_its_logs_grew(tmp_p
         os.utime(path, (time, time))
 
     def held():
-        return read_batches(tmp_path)[0].attempts[0].held(T0 + 9999)
+        return read_batches(tmp_path)[0].attempts[0].elapsed(T0 + 9999)
 
     assert held() == 9999
     process.kill()

@@ -131,8 +131,8 @@ def test_models_from_a_file_a_list_and_globs(data: Path, project: Path) -> None:
             {"categories": ["hard"]},
             "categories: the questions have no category 'hard' (they have hard_prompt)",
         ),
-        (demo(sampling={"stream": True}), "judge.sampling.stream: this field is not a setting"),
-        (demo(sampling={"extra_body": 5}), "judge.sampling.extra_body: must hold fields"),
+        (demo(sampling={"stream": True}), "judge.sampling.stream"),
+        (demo(sampling={"extra_body": 5}), "judge.sampling.extra_body"),
     ],
 )
 def test_what_cannot_be_is_refused_by_key(data, project, config, expected):

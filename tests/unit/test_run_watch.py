@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from arena.campaign.run_watch import RunWatch
 from arena.data.layout import Layout
-from arena.journals.records import Attempt, ModelStatus, Status, Stop, StopKind, write_json
+from arena.journals.attempts import Attempt
+from arena.journals.records import ModelStatus, Status, Stop, StopKind, write_json
 
 RUN, GAMES = "now", {"aaaa": 200, "bbbb": 100}
 START = 1_000_000.0

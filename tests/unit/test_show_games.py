@@ -66,6 +66,15 @@ def test_one_of_every_kind_is_chosen_and_one_of_all(data):
     ]
 
 
+def test_of_a_question_with_two_lines_one_is_shown(data):
+    file = data / "bench" / "model_judgment" / "j" / "n.jsonl"
+    games = ([{"score": "A>B"}, {"score": label}] for label in ("B>A", "A>B"))
+    write_jsonl(file, [{"uid": "q1", "model": "n", "baseline": "base", "games": g} for g in games])
+    for each in (1, 2):
+        (pair,) = find_pairs(data, "n", each=each)
+        assert pair["games"][1]["label"] == "A>B", "the last line, which also counts in scores"
+
+
 def test_the_sample_hangs_on_the_seed_and_not_on_other_models(data):
     def chosen(seed):
         return [one["uid"] for one in find_pairs(data, "n", seed=seed)]

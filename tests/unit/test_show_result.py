@@ -148,7 +148,7 @@ def test_a_baseline_a_category_has_no_overall_row(tmp_path):
     assert [row.model for row in hard.rows] == ["m", "x"]
     assert [row.model for row in soft.rows] == ["y", "m"]
     assert [row.model for row in overall.rows] == ["m"]
-    assert "baseline of its own" in overall.notes[0]
+    assert "different baselines" in overall.notes[0]
 
 
 def test_the_flag_is_on_the_baselines_row(tmp_path):
@@ -295,7 +295,7 @@ def test_scores_that_rest_on_less_are_named(tmp_path):
     (board, _) = result_of(data, ["one"], rounds=5, ci="upstream").boards
     assert board.notes[0].endswith("not on the same questions")
     (note,) = result_of(data, ["one", "two"], rounds=5).notes
-    assert note.startswith("judge two judged 19 of the 57 answers ")
+    assert note.startswith("judge two judged only 19 of the 57 ")
     assert " none of few, n:" in note
     assert result_of(data, ["one", "two"], models=["m"], rounds=5).notes == [], "one is no matter"
 
@@ -432,9 +432,9 @@ def test_json_and_differences(tmp_path, show_result):
     assert pairs["bench", "a", "b"]["difference"] == "100.0"
     # Ten questions in a row are no certainty: 100 * 0.05 ** (1 / 10) - 50
     assert pairs["bench", "base", "b"]["lower"] == "24.1134"
-    assert "Told apart" in text
+    assert "Significant" in text
     assert "+100.0" in text
-    everyone = show_result(*options, "--compare").split("Told apart")[1]
+    everyone = show_result(*options, "--compare").split("Significant")[1]
     found = [" ".join(row.split()[1:3]) for row in everyone.splitlines()[1:]]
     assert found == ["a (baseline)", "a b", "(baseline) b"]
 
@@ -486,8 +486,8 @@ def test_style_control_from_answers(tmp_path, show_result):
     options = (data, "--out", out)
     text = show_result(*options, "-f", "length", "markdown", "--rounds", "20")
     assert "style control: length, markdown" in text
-    assert "no answer file, so no tokens and no style, of: silent" in text
-    assert "tokens by" in text
+    assert "tokens and style are not known: silent" in text
+    assert "token counts: " in text
     document = json.loads((out / "leaderboard.json").read_text())
     rows = {(row["category"], row["model"]): row for row in document["rows"]}
     assert rows["hard", "m"]["lower"] < rows["hard", "m"]["score"] < rows["hard", "m"]["upper"]
@@ -503,7 +503,7 @@ def test_style_control_from_answers(tmp_path, show_result):
     hard = document["categories"]["hard"]
     assert "silent" not in {name for group in hard["groups"] for name in group}
     assert "leaves out 22 judged answers" in hard["notes"][0]
-    assert "of silent the plain score is shown" in hard["notes"][0]
+    assert "marked *: silent" in hard["notes"][0]
     assert (hard["questions"], rows["hard", "m"]["questions"]) == (18, 18)
     assert f"NOTE: {answers / 'm.jsonl'}:1: line left out (and 1 more): not JSON" in text
     style = document["categories"]["overall"]["style"]

@@ -28,9 +28,12 @@ def status(tmp_path):
     return StatusReader(Campaign(Layout(root))).read(T0 + 59)
 
 
+def json_of(status):
+    return as_json(status, status.rows, problems(status)) | {"history": history(status)}
+
+
 def page_of(status, refresh=None):
-    told = as_json(status, status.rows, problems(status)) | {"history": history(status)}
-    return status_page(told, refresh)
+    return status_page(json_of(status), refresh)
 
 
 def test_history_counts_the_games_of_the_run_by_job(status):
@@ -40,6 +43,15 @@ def test_history_counts_the_games_of_the_run_by_job(status):
     assert (told["seconds"], told["batches"]) == (10, {"r-01": counts, "r-02": counts})
     write_attempt(status.campaign.layout.root, "r-01", attempt(0, 1, 5, 58))
     assert history(StatusReader(status.campaign).read(T0 + 9999))["batches"]["r-01"] == counts[:4]
+
+
+def test_every_cell_has_a_heading_in_both_tabs(status):
+    judgments = json_of(status)
+    page = status_page(judgments | {"answers": judgments})
+    assert [tab.name for tab in page.tabs] == ["Judgments", "Answers"]
+    for table in (part.table for tab in page.tabs for part in tab.parts if part.table):
+        assert {len(row) for row in table.rows} == {len(table.columns)}
+    assert "Answers" in [column.name for column in table.columns]
 
 
 def test_a_campaign_without_a_game_has_no_curve(tmp_path):

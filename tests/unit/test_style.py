@@ -190,12 +190,12 @@ def test_unknown_styles_are_where_there_are_no_votes():
     assert np.isnan(found.scores[2])
 
 
-def test_style_that_foretells_every_vote_has_no_maximum():
+def test_style_that_predicts_every_vote_has_no_maximum():
     columns = random_columns(2, 50)
     votes = votes_of(2.0 * (columns[..., 0] > 0), np.full((2, 50), 2))
     found = controlled(votes, columns, ("length",), rounds=3)
     assert found.coefficients == []
-    assert "foretells some votes" in found.notes[0]
+    assert "complete separation" in found.notes[0]
     assert found.scores == pytest.approx(100 * votes.wins.mean(axis=1) / 2)
 
 

@@ -35,7 +35,7 @@ def test_stored_counted_and_missing(tmp_path):
     assert counts["half"].tolist() == [row, [0, 0, 0, 0]]
     assert np.isnan(counts["gone"]).all()
     assert "gone" in notes[0]
-    assert "2 models, tokens by" in notes[1]
+    assert " 2 models" in notes[1]
 
 
 def test_official_counts_of_real_answers(shared_data):

@@ -9,22 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from arena.data.chat_templates import turn_end
 from arena.data.weights import (
     Checkpoint,
     allowed_rank,
-    doubts_of,
-    expand,
+    checkpoint_warnings,
     read_checkpoint,
-    render,
     same_weights,
-    turn_end,
 )
-from arena.support.errors import ConfigError, DataError, Unfinished
+from arena.support.errors import DataError, Unfinished
+from test_chat_templates import CHATML, TOKENS
 
-CHATML = (
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
 OLD = 1_700_000_000  # seconds; when everything in these folders was written
 
 
@@ -100,7 +95,7 @@ def test_an_adapter_is_served_by_its_base(tmp_path: Path) -> None:
     assert (found.kind, found.base, found.rank) == ("adapter", tmp_path / "full", 24)
     assert (found.context, found.template) == (4096, CHATML)
     assert found.stops == ("</s>", "<|im_end|>")
-    assert found.remarks == ()
+    assert found.warnings == ()
     # vLLM reads nothing but the template from an adapter, and that only where it is passed on
     own = {"tokenizer_config.json": {"eos_token": "<own>", "chat_template": "own"}}
     found = read_checkpoint(write(path, own))
@@ -110,9 +105,9 @@ def test_an_adapter_is_served_by_its_base(tmp_path: Path) -> None:
 def test_another_base_than_the_named_one_is_a_remark(tmp_path: Path) -> None:
     path = adapter(tmp_path, {"base_model_name_or_path": "org/other"})
     found = read_checkpoint(path, tmp_path / "full")
-    assert "org/other" in found.remarks[0] and str(tmp_path / "full") in found.remarks[0]
+    assert "org/other" in found.warnings[0] and str(tmp_path / "full") in found.warnings[0]
     path = adapter(tmp_path, {"base_model_name_or_path": "org/full"})
-    assert read_checkpoint(path, tmp_path / "full").remarks == ()
+    assert read_checkpoint(path, tmp_path / "full").warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -125,7 +120,7 @@ def test_another_base_than_the_named_one_is_a_remark(tmp_path: Path) -> None:
         ({"tokenizer.json": '{"added_tokens": 3}'}, "tokenizer.json"),
         ({"model.safetensors": None}, "no weights"),
         ({"model.safetensors": None, "optimizer.bin": b"x"}, "no weights"),
-        ({"model.safetensors": b""}, "model.safetensors: empty"),
+        ({"model.safetensors": b""}, "model.safetensors.*empty"),
         ({"model.safetensors": bytes(100)}, "model.safetensors"),
         ({"model.safetensors": b"<!DOCTYPE html>"}, "model.safetensors"),
         ({"model.safetensors": b"version https://git-lfs"}, "git lfs pull"),
@@ -221,7 +216,7 @@ def test_a_base_that_does_not_fit(tmp_path: Path) -> None:
         read_checkpoint(path, other)
     write(other, {"config.json": {"text_config": {"hidden_size": 8}, "hidden_size": 16}})
     assert read_checkpoint(path, other).base == other
-    with pytest.raises(DataError, match="adapter itself"):
+    with pytest.raises(DataError, match="is an adapter"):
         read_checkpoint(path, path)
     with pytest.raises(DataError, match=r"answers\.base.*nowhere"):
         read_checkpoint(path, tmp_path / "nowhere")
@@ -375,65 +370,6 @@ def test_allowed_ranks() -> None:
         *(1, 8, 8, 16, 256, 320, 320, 512, 512)
     ]
     assert allowed_rank([8, 65, 16]) == 128
-    with pytest.raises(DataError, match="513"):
-        allowed_rank([8, 513])
-
-
-TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
-
-
-def test_rendering_as_transformers_does() -> None:
-    template = (
-        "{{ bos_token }}\n"
-        "{% for m in messages %}\n"
-        "    {% if m['role'] == 'system' %}\n"
-        "        {% continue %}\n"
-        "    {% endif %}\n"
-        "{% generation %}{{ m | tojson }}{% endgeneration %}{{ eos_token }}\n"
-        "{% endfor %}\n"
-        "{{ strftime_now('%Y') | length }}{% if not tools %}.{% endif %}\n"
-        "{% if add_generation_prompt %}\n"
-        "A:{% endif %}"
-    )
-    messages = [{"role": "system", "content": "-"}, {"role": "user", "content": "<é>"}]
-    assert render(template, messages, TOKENS) == (
-        '<s>\n{"role": "user", "content": "<é>"}</s>\n4.A:'
-    )
-    assert render(template, messages, TOKENS, add_generation_prompt=False).endswith("\n4.")
-
-
-def test_templates_that_fail_say_why() -> None:
-    refuses = "{% if messages[0].role == 'system' %}{{ raise_exception('No system!') }}{% endif %}"
-    assert render(refuses, [{"role": "user", "content": "?"}], {}) == ""
-    with pytest.raises(DataError, match=r"my file.*system.*No system!"):
-        render(refuses, [{"role": "system", "content": "?"}], {}, where="my file")
-    with pytest.raises(DataError, match="line 2"):
-        render("\n{% endfor %}", [], {})
-    with pytest.raises(DataError, match="unsafe"):
-        render("{{ ''.__class__.__mro__ }}", [], {})
-    with pytest.raises(DataError):
-        render("{{ messages.append(1) }}", [], {})
-    with pytest.raises(DataError):
-        render("{{ 1 / 0 }}", [], {})
-
-
-@pytest.mark.parametrize(
-    ("template", "end"),
-    [
-        (CHATML, "<|im_end|>"),
-        ("{% for m in messages %}{{ m.content + eos_token }}{% endfor %}", "</s>"),
-        # Phi-3 ends the whole text by another token than the turn
-        ("{% for m in messages %}{{ m.content }}<|end|>\n{% endfor %}{{ eos_token }}", "<|end|>"),
-        # GLM-4 ends an answer by the next turn's beginning
-        ("{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}{% endfor %}", "<|user|>"),
-        ("{% for m in messages %}{{ m.content }} ### End\nx{% endfor %}", "### End"),
-        ("{{ messages[1].content }}", ""),
-        ("{{ messages[0].content }}", None),
-        ("{{ raise_exception('x') }}", None),
-    ],
-)
-def test_the_end_of_a_turn(template: str, end: str | None) -> None:
-    assert turn_end(template, TOKENS) == end
 
 
 def checkpoint(**changed: Any) -> Checkpoint:
@@ -442,86 +378,40 @@ def checkpoint(**changed: Any) -> Checkpoint:
     return Checkpoint(**known | changed)
 
 
-def test_no_doubts() -> None:
-    assert doubts_of(checkpoint(), None, 4000, 96, system_prompt=" Be brief. ") == []
-    assert doubts_of(checkpoint(context=None), None, 10**6) == []
+def test_no_warnings() -> None:
+    assert checkpoint_warnings(checkpoint(), None, 4000, 96, system_prompt=" Be brief. ") == []
+    assert checkpoint_warnings(checkpoint(context=None), None, 10**6) == []
     trims = CHATML.replace("m.content", "m.content | trim")
-    assert doubts_of(checkpoint(), trims, 1, system_prompt=" Be brief. ") == []
+    assert checkpoint_warnings(checkpoint(), trims, 1, system_prompt=" Be brief. ") == []
 
 
-def test_doubts() -> None:
-    (never,) = doubts_of(checkpoint(stops=("</s>",)), None, 1)
+def test_warnings() -> None:
+    (never,) = checkpoint_warnings(checkpoint(stops=("</s>",)), None, 1)
     assert "<|im_end|>" in never and "</s>" in never and "eos_token_id" in never
-    assert doubts_of(checkpoint(stops=()), None, 1)
+    assert checkpoint_warnings(checkpoint(stops=()), None, 1)
     given = "{% for m in messages %}{{ m.content }}</s>{% endfor %}"
-    assert doubts_of(checkpoint(stops=("</s>",)), given, 1) == []
-    (long,) = doubts_of(checkpoint(), None, 4000, 97)
+    assert checkpoint_warnings(checkpoint(stops=("</s>",)), given, 1) == []
+    (long,) = checkpoint_warnings(checkpoint(), None, 4000, 97)
     assert "4,096" in long and "3,999" in long
-    (refused,) = doubts_of(checkpoint(), None, 4097)
+    (refused,) = checkpoint_warnings(checkpoint(), None, 4097)
     assert "4,097" in refused and "refuses" in refused
     ignores = CHATML.replace("in messages", "in messages if m.role != 'system'")
-    (ignored,) = doubts_of(checkpoint(), ignores, 1, system_prompt="Be brief.")
+    (ignored,) = checkpoint_warnings(checkpoint(), ignores, 1, system_prompt="Be brief.")
     assert "system_prompt" in ignored
-    assert doubts_of(checkpoint(), ignores, 1) == []
-    assert doubts_of(checkpoint(remarks=("other base",)), None, 1) == ["other base"]
+    assert checkpoint_warnings(checkpoint(), ignores, 1) == []
+    assert checkpoint_warnings(checkpoint(warnings=("other base",)), None, 1) == ["other base"]
 
 
 def test_a_template_is_needed_and_must_work() -> None:
     with pytest.raises(DataError, match=r"some/folder.*answers\.chat_template"):
-        doubts_of(checkpoint(template=None), None, 1)
-    assert doubts_of(checkpoint(template=None), CHATML, 1) == []
+        checkpoint_warnings(checkpoint(template=None), None, 1)
+    assert checkpoint_warnings(checkpoint(template=None), CHATML, 1) == []
     with pytest.raises(DataError, match="some/folder"):
-        doubts_of(checkpoint(), "{{ nothing.there }}", 1)
+        checkpoint_warnings(checkpoint(), "{{ nothing.there }}", 1)
     gemma = "{{ raise_exception('no system role') if messages[0].role == 'system' }}" + CHATML
-    assert doubts_of(checkpoint(), gemma, 1) == []
+    assert checkpoint_warnings(checkpoint(), gemma, 1) == []
     with pytest.raises(DataError, match="no system role"):
-        doubts_of(checkpoint(), gemma, 1, system_prompt="Be brief.")
-
-
-def make(root: Path, *folders: str) -> None:
-    for folder in folders:
-        (root / folder).mkdir(parents=True)
-
-
-def test_every_folder_that_fits_is_a_model(tmp_path: Path) -> None:
-    make(tmp_path, "a/step_10", "a/step_9", "b-2/step_9", "b-2/step_final", "a/step_", "a/other")
-    make(tmp_path, ".hidden/step_1", "empty")
-    (tmp_path / "a" / "step_11").write_text("a file")
-    (tmp_path / "a" / "step_12").symlink_to(tmp_path / "gone")
-    (tmp_path / "c").write_text("a file")
-    assert list(expand("m-{run}-step{step}", f"{tmp_path}/{{run}}/step_{{step}}").items()) == [
-        ("m-a-step9", tmp_path / "a/step_9"),
-        ("m-a-step10", tmp_path / "a/step_10"),
-        ("m-b-2-step9", tmp_path / "b-2/step_9"),
-        ("m-b-2-stepfinal", tmp_path / "b-2/step_final"),
-    ]
-    final = expand("{run}", f"{tmp_path}/{{run}}/step_final")
-    assert final == {"b-2": tmp_path / "b-2/step_final"}
-
-
-def test_the_same_placeholder_is_the_same_text(tmp_path: Path) -> None:
-    make(tmp_path, "x/x-1", "x/y-1", "a+b/a+b-2", "x.z/xqz-1", "d-d", "d-e")
-    found = expand("{run}-{step}", tmp_path / "{run}" / "{run}-{step}")
-    assert found == {"x-1": tmp_path / "x/x-1", "a+b-2": tmp_path / "a+b/a+b-2"}
-    assert expand("{run}", tmp_path / "{run}-{run}") == {"d": tmp_path / "d-d"}
-
-
-def test_a_name_without_placeholders_is_one_folder(tmp_path: Path) -> None:
-    assert expand("llama", "/models/llama") == {"llama": Path("/models/llama")}
-    assert expand("m{step}", tmp_path / "step_{step}") == {}
-
-
-def test_expanding_refuses_what_cannot_be_meant(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"\{setp\}.*step"):
-        expand("m-{setp}", tmp_path / "step_{step}")
-    with pytest.raises(ConfigError, match="nowhere"):
-        expand("m-{step}", tmp_path / "nowhere" / "{step}")
-    make(tmp_path, "a/1", "b/1")
-    with pytest.raises(ConfigError, match="m-1"):
-        expand("m-{step}", tmp_path / "{run}" / "{step}")
-    make(tmp_path, "a/2 (copy)")
-    with pytest.raises(ConfigError, match=r"2 \(copy\)"):
-        expand("m-{step}", tmp_path / "a" / "{step}")
+        checkpoint_warnings(checkpoint(), gemma, 1, system_prompt="Be brief.")
 
 
 def test_names_that_share_their_weights(tmp_path: Path) -> None:

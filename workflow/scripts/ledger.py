@@ -15,7 +15,7 @@ try:
     from arena.costs.ledger import account, as_tsv, ledger
     from arena.costs.ledger_page import ledger_page
     from arena.data.layout import Layout
-    from arena.journals.records import read_batches
+    from arena.journals.batches import read_batches
     from arena.support.errors import DataError
     from arena.support.jsonl import write_atomic
 except ModuleNotFoundError as error:

@@ -6,7 +6,7 @@ from typing import Any
 from arena.batch.made import complete_record, read_input
 from arena.batch.models import Model, Serving
 from arena.data.answer_doubts import Doubt, Seen, doubts
-from arena.data.answer_requests import AnswerSettings, line_of
+from arena.data.answer_requests import AnswerSettings, answer_line
 from arena.data.layout import Layout
 from arena.data.questions import line_uid, read_questions
 from arena.journals.journal import Journal
@@ -102,6 +102,6 @@ class AnswerFiles:
         for question in sorted(bench, key=lambda one: one.uid):
             record = records.get(question.uid)
             if record is not None and record.answer is not None:
-                yield line_of(settings, question, record, model.name)
+                yield answer_line(settings, question, record, model.name)
             elif question.uid in kept:
                 yield kept[question.uid]

@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 
 from arena.batch.made import Made, link
 from arena.batch.plan import Plan, make_batches
-from arena.data.answer_lines import asked_messages
-from arena.data.answer_requests import AnswerSettings
+from arena.data.answer_requests import AnswerSettings, asked_messages
 from arena.data.answers import read_answers
+from arena.data.chat_templates import render
 from arena.data.games import most_tokens
 from arena.data.layout import Layout
 from arena.data.questions import PILOT, Question
@@ -26,9 +26,8 @@ from arena.data.stage import ANSWERS, Stage
 from arena.data.weights import (
     Checkpoint,
     allowed_rank,
-    doubts_of,
+    checkpoint_warnings,
     read_checkpoint,
-    render,
     same_weights,
 )
 from arena.journals.journal import Record, read_records
@@ -186,7 +185,7 @@ def _modified(answers: Answers, model: str) -> float:
 def _warnings(writer: Writer, checkpoint: Checkpoint, longest: int) -> list[str]:
     """What may spoil the answers. Raises DataError if no answer would be possible."""
     most, system = most_tokens(writer.sampling), writer.system_prompt
-    return doubts_of(checkpoint, writer.template, most, longest, system_prompt=system)
+    return checkpoint_warnings(checkpoint, writer.template, most, longest, system_prompt=system)
 
 
 def first_prompt(plan: AnswerPlan, answers: Answers, first: Question) -> list[tuple]:

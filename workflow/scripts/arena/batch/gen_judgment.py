@@ -26,17 +26,10 @@ from arena.client.deadline import Deadline
 from arena.client.report import Report
 from arena.data.layout import Layout
 from arena.data.stage import ANSWERS
+from arena.journals.attempts import Attempt, AttemptLog
 from arena.journals.batch_games import BatchGames
 from arena.journals.journal import Journal
-from arena.journals.records import (
-    Attempt,
-    AttemptLog,
-    BatchPlan,
-    ModelStatus,
-    RunStop,
-    Stop,
-    StopKind,
-)
+from arena.journals.records import BatchPlan, ModelStatus, RunStop, Stop, StopKind
 from arena.judge.launch import gpu_count
 from arena.support.errors import ArenaError, BudgetSpent, DataError, JournalError, JudgeError
 from arena.support.interrupts import Interrupted, Interrupts

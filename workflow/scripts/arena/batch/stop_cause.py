@@ -4,7 +4,8 @@ import os
 import time
 
 from arena.client.deadline import Deadline
-from arena.journals.records import Stop, StopKind, stop_by_slurm
+from arena.journals.attempts import stop_by_slurm
+from arena.journals.records import Stop, StopKind
 from arena.support import slurm
 from arena.support.errors import ArenaError
 from arena.support.interrupts import Interrupted

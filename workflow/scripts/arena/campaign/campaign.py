@@ -10,7 +10,8 @@ from typing import Any
 from arena.batch.made import Digests, complete_record
 from arena.data.layout import Layout
 from arena.data.questions import line_uid
-from arena.journals.records import Batch, read_json
+from arena.journals.batches import Batch
+from arena.journals.records import read_json
 from arena.setup.settings import Settings
 from arena.support.coerce import count_of, dict_of, list_of, text_of
 from arena.support.errors import DataError

@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from arena.journals import records
-from arena.journals.records import Attempt, Batch, Stop, StopKind
+from arena.journals.attempts import Attempt, stop_by_slurm
+from arena.journals.batches import Batch, newest_run
+from arena.journals.records import Stop, StopKind
 from arena.support import slurm
 
 ALIVE = ("running", "starting", "idle", "queued")
@@ -42,7 +43,7 @@ class Slurm:
             self._asked = now
             for job, times in slurm.ended(new).items():
                 state = max(times, key=lambda time: time[2])[0]
-                self._ended[job] = None if state in _BY_ITSELF else records.stop_by_slurm(state)
+                self._ended[job] = None if state in _BY_ITSELF else stop_by_slurm(state)
         return self._ended
 
 
@@ -75,7 +76,7 @@ class JobRow:
         if self.state in ("queued", "gone"):
             return None  # of one that is gone nobody knows
         if self.attempt is not None and self.attempt.start is not None:
-            return self.attempt.held(now)
+            return self.attempt.elapsed(now)
         return self.job.elapsed if self.job else None
 
     @property
@@ -117,7 +118,7 @@ def _may_wait(batches: Sequence[Batch]) -> list[str]:
 
     None in a run whose batches are processes of a machine.
     """
-    run = records.newest_run(list(batches))
+    run = newest_run(list(batches))
     mine = [(b.name, b.attempt if _is_of_its_run(b) else None) for b in batches if b.run == run]
     if any(attempt is not None and attempt.job is None for _, attempt in mine):
         return []
@@ -153,4 +154,4 @@ def _is_gone(attempt: Attempt, queue: list[slurm.Job] | None) -> bool:
     """True where the process that should have written the end is surely dead."""
     if attempt.job is not None:
         return queue is not None and all(job.id != attempt.job for job in queue)
-    return records.is_dead(attempt)
+    return attempt.is_dead

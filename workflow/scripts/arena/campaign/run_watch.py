@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from arena.data.layout import Layout
-from arena.journals.records import Attempt, Status, read_attempts
+from arena.journals.attempts import Attempt, read_attempts
+from arena.journals.records import Status
 from arena.support.humanize import duration, share
 
 LOOK_S = 1.0

@@ -17,8 +17,9 @@ from typing import Any
 from arena.campaign.campaign import Answers, Campaign, count_lines
 from arena.campaign.jobs import ALIVE, JobRow, Slurm, job_rows
 from arena.data.layout import Layout
+from arena.journals.batches import Batch, newest_run, read_batches
 from arena.journals.progress import Line, Progress, Tally
-from arena.journals.records import Batch, ModelStatus, RunStop, Stop, newest_run, read_batches
+from arena.journals.records import ModelStatus, RunStop, Stop
 from arena.setup.settings import Settings
 from arena.support.names import in_order
 from arena.support.times import iso

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from arena.data.layout import Layout
-from arena.journals.records import newest_run, read_batches
+from arena.journals.batches import newest_run, read_batches
 from arena.support import slurm
 from arena.support.coerce import count_of
 

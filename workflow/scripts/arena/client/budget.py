@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 
 from arena.data.layout import Layout
+from arena.journals.batches import Batch, read_batches
 from arena.journals.progress import Progress
-from arena.journals.records import Batch, read_batches
 
 READ_EVERY = (0.05, 30.0)  # s between two reads of the files: near the limit, and far from it
 # A second: 100 GPUs, and the games of 25 servers.

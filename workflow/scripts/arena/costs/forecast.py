@@ -20,7 +20,8 @@ from arena.costs.ledger import TOTAL, account, ledger
 from arena.costs.open_prompts import ENOUGH_GAMES, PromptCounter
 from arena.data.layout import Layout
 from arena.data.lengths import context_of
-from arena.journals.records import read_batches, read_json
+from arena.journals.batches import read_batches
+from arena.journals.records import read_json
 from arena.setup.prompt_check import prompt_differences
 from arena.setup.settings import Settings
 from arena.support.coerce import number_of

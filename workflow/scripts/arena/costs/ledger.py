@@ -20,8 +20,9 @@ from typing import Any
 import pandas as pd
 
 from arena.data.layout import Layout
+from arena.journals.attempts import Attempt
+from arena.journals.batches import Batch, read_batches
 from arena.journals.progress import Calls, Progress
-from arena.journals.records import Attempt, Batch, read_batches
 from arena.support import slurm
 
 TOTAL = "total"
@@ -122,7 +123,7 @@ def _row(
         # Where GPUs are no counted resource of the accounting it names none: then those asked for.
         hours = sum(accounts[job].gpu_hours for job in jobs) or held / 3600 * batch.gpus
     else:
-        held = sum(attempt.held(now) for attempt in batch.attempts)
+        held = sum(attempt.elapsed(now) for attempt in batch.attempts)
         hours = batch.gpu_hours(now)
     return games[list(_OF_GAMES)].sum().to_dict() | {
         "batch": batch.name,

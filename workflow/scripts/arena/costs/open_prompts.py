@@ -55,7 +55,7 @@ class PromptCounter:
     def _measured(self, games: Sequence[Game]) -> list[tuple[str, int]]:
         """Both games of a question have the same texts in another order."""
         texts = {game.uid: "\n".join(part["content"] for part in game.messages) for game in games}
-        about = self._lengths.about(list(texts.values()))
+        about = self._lengths.estimate(list(texts.values()))
         tokens = {}
         for (uid, text), length in zip(texts.items(), about, strict=True):
             near = self._factor * (length + CHAT_TOKENS) > self._near

@@ -1,8 +1,8 @@
-"""What the first answers of a model give away: a wrong template or stop token, seen before the GPU
-time of all questions, and of their judgments, is spent.
+"""Checks of a model's first answers: a wrong chat template or stop token is detected before GPU
+time is spent on all questions and their judgments.
 
-A good model must not be stopped: about any 20 answers in a row of three real models, 500 answers
-each, there is no doubt.
+They must not stop a good model: no 20 consecutive answers of three real models, with 500 answers
+each, raise a doubt.
 """
 
 import re
@@ -18,7 +18,7 @@ from arena.support.humanize import counted
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One answer. text: without the thought. finish_reason: "length" at the token cap."""
+    """One answer. text: without the thought. finish_reason: "length" at max_tokens."""
 
     text: str
     finish_reason: str | None
@@ -28,9 +28,7 @@ class Seen:
 @dataclass(frozen=True, slots=True)
 class Doubt:
     """kind: `empty`, `cut`, `same_beginning`, `other_language` or `repeats`. share: of the answers.
-
-    text: for a person, with the numbers and the likely cause. is_grave: so many that the model had
-    better be stopped.
+    text: numbers and likely cause. is_grave: enough such answers to stop the model.
     """
 
     kind: str
@@ -39,116 +37,81 @@ class Doubt:
     is_grave: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Shares of the answers: of a doubt, and of a grave one."""
-
-    doubt: float
-    grave: float
-
-
-# Good models leave one answer in a hundred empty; in three published files with a wrong template
-# or stop token, 23 to 44 % were.
-EMPTY = Limits(0.1, 0.2)
-# Models that think aloud often reach the cap on hard questions; most answers cut are worth nothing.
-CUT = Limits(0.2, 0.5)
-# The most frequent beginning of three real models is that of 7 answers in 500.
-SAME = Limits(0.5, 0.5)
-# Some questions ask for a translation; hardly any bench asks for one in half of its questions.
-OTHER = Limits(0.2, 0.5)
-# A weak model loops now and then: gpt-3.5-turbo in 2 of 500.
-REPEATS = Limits(0.1, 0.3)
-FEW, MANY = 2, 4  # answers at least, of a doubt and of a grave one: fewer happen by chance
+# Kind -> share of the answers from which there is a doubt, and a grave one.
+LIMITS = {
+    # Good models leave 1 % of the answers empty; in three published files with a wrong template or
+    # stop token, 23 to 44 % were.
+    "empty": (0.1, 0.2),
+    # Reasoning models often reach max_tokens on hard questions; most truncated answers are useless.
+    "cut": (0.2, 0.5),
+    # The most frequent beginning of three real models occurs in 7 of 500 answers.
+    "same_beginning": (0.5, 0.5),
+    # Some questions ask for a translation, but in hardly any bench half of them do.
+    "other_language": (0.2, 0.5),
+    # Weak models loop now and then: gpt-3.5-turbo in 2 of 500 answers.
+    "repeats": (0.1, 0.3),
+}
+FEW, MANY = 2, 4  # at least so many answers for a doubt and a grave one: fewer may be chance
+CAUSES = {
+    "empty": "chat template or stop token do not fit the model, so it ends its turn at once",
+    "cut": "the stop token is not the one that ends a turn in the chat template, so the model "
+    "never stops; or max_tokens, which includes thoughts, is too small",
+    "same_beginning": "the model does not see the question (chat template), or a thought or a part "
+    "of the template was left in the answer (end_think_token)",
+    "other_language": "wrong tokenizer or weights, or the model was trained on other languages",
+    "repeats": "a base model without a matching chat template, wrong stop token or broken weights",
+}
 
 BEGINNING = 40  # characters; "Sure, here is an example of how you can" is shorter
-WHOLE = 200  # characters; the same so far is no habit of speech but the same answer
-TAIL = 2000  # characters at the end, so that a loop of whole paragraphs repeats within them
-SHORTEST_TAIL = 400  # characters; less is no endless loop
-LOOP = 0.15  # of the tail is left by zlib: of loops 0.02 to 0.14, of real answers 0.18 and more
-LETTERS = 20  # fewer show no language: a number, a formula, a name
-FOREIGN = 0.1  # of the prompt's letters: more, and the answer's script is at home in the question
+WHOLE = 200  # characters; if these are equal, it is the same answer, not a habit of speech
+TAIL = 2000  # characters at the end; long enough for loops of whole paragraphs
+SHORTEST_TAIL = 400  # characters; anything shorter is no endless loop
+LOOP = 0.15  # zlib's compression ratio of the tail: loops 0.02 to 0.14, real answers from 0.18
+LETTERS = 20  # fewer do not show a language: a number, a formula, a name
+FOREIGN = 0.1  # a script with a larger share of the prompt's letters is not foreign
 
 _FENCED = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
-# Scripts that one language mixes, by the first word of their characters' Unicode names.
+# Scripts of one language, by the first word of their characters' Unicode names.
 _TOGETHER = dict.fromkeys(("CJK", "HIRAGANA", "KATAKANA", "HALFWIDTH"), "HAN")
 _TOGETHER["FULLWIDTH"] = "LATIN"
 
 
 def doubts(seen: Sequence[Seen]) -> list[Doubt]:
-    """What is odd about the answers, the gravest first."""
-    found = [look(seen) for look in (_empty, _cut, _same_beginning, _other_language, _repeats)]
-    return sorted(filter(None, found), key=lambda doubt: (not doubt.is_grave, -doubt.share))
-
-
-def _doubt(
-    kind: str,
-    limits: Limits,
-    hits: int,
-    seen: Sequence[Seen],
-    text: str,
-    grave: int | None = None,
-) -> Doubt | None:
-    """A doubt if there are enough answers of its kind; `grave` are those that count for a grave
-    one, all without it. `text` goes on after "7 of 20 answers"."""
-    grave = hits if grave is None else grave
-    if hits < max(FEW, limits.doubt * len(seen)):
-        return None
-    is_grave = grave >= max(MANY, limits.grave * len(seen))
-    said = f"{hits} of {counted(len(seen), 'answer')} {text}"
-    return Doubt(kind, hits / len(seen), said, is_grave)
-
-
-def _empty(seen: Sequence[Seen]) -> Doubt | None:
-    """Empty and ended by the model: what was cut within a thought belongs to `_cut`."""
-    hits = sum(not one.text.strip() and one.finish_reason != "length" for one in seen)
-    cause = "the chat template or a stop token does not fit the model, so it ends its turn at once"
-    return _doubt("empty", EMPTY, hits, seen, f"are empty: {cause}")
-
-
-def _cut(seen: Sequence[Seen]) -> Doubt | None:
+    """The doubts about these answers, grave ones first."""
     cut = [one for one in seen if one.finish_reason == "length"]
     silent = sum(not one.text.strip() for one in cut)
+    empty = sum(not one.text.strip() for one in seen) - silent
     within = f", {silent} of them before the answer began" if silent else ""
-    cause = (
-        "the stop token is not the one that ends a turn in the chat template, so the model goes on "
-        "and on; or max_tokens is too small, which thoughts count towards"
-    )
-    return _doubt("cut", CUT, len(cut), seen, f"were cut at max_tokens{within}: {cause}")
-
-
-def _same_beginning(seen: Sequence[Seen]) -> Doubt | None:
-    beginning, hits = _commonest(seen, BEGINNING)
-    cause = (
-        "the model does not see the question (chat template), or a thought or a part of the "
-        "template was left in the answer (end_think_token)"
-    )
-    text = f"begin with the same words, {beginning!r}: {cause}"
-    return _doubt("same_beginning", SAME, hits, seen, text, grave=_commonest(seen, WHOLE)[1])
-
-
-def _other_language(seen: Sequence[Seen]) -> Doubt | None:
-    """By script: German instead of English is not seen, Chinese or Russian is."""
+    beginning, same = _commonest(seen, BEGINNING)
+    # By script: this detects Chinese or Russian instead of English, but not German.
     scripts = Counter(filter(None, map(_foreign_script, seen)))
     names = " or ".join(script.capitalize() for script, _ in scripts.most_common(2))
-    cause = "the tokenizer or the weights are not the model's, or it was trained on other languages"
-    text = f"are in another script ({names}) than their question: {cause}"
-    return _doubt("other_language", OTHER, scripts.total(), seen, text)
-
-
-def _repeats(seen: Sequence[Seen]) -> Doubt | None:
-    hits = sum(_is_loop(one.text) for one in seen)
-    cause = "a base model without a fitting chat template, an unknown stop token, or broken weights"
-    return _doubt("repeats", REPEATS, hits, seen, f"repeat themselves to the end: {cause}")
+    counts = {
+        "empty": (empty, "are empty"),
+        "cut": (len(cut), f"were truncated at max_tokens{within}"),
+        "same_beginning": (same, f"begin with the same words, {beginning!r}"),
+        "other_language": (scripts.total(), f"are in another script ({names}) than their question"),
+        "repeats": (sum(_is_loop(one.text) for one in seen), "repeat themselves to the end"),
+    }
+    found = []
+    for kind, (hits, what) in counts.items():
+        doubtful, grave = LIMITS[kind]
+        if hits >= max(FEW, doubtful * len(seen)):
+            text = f"{hits} of {counted(len(seen), 'answer')} {what}: {CAUSES[kind]}"
+            equal = _commonest(seen, WHOLE)[1] if kind == "same_beginning" else hits
+            is_grave = equal >= max(MANY, grave * len(seen))
+            found.append(Doubt(kind, hits / len(seen), text, is_grave))
+    return sorted(found, key=lambda doubt: (not doubt.is_grave, -doubt.share))
 
 
 def _commonest(seen: Sequence[Seen], length: int) -> tuple[str, int]:
-    """The most frequent beginning, and how many answers have it. Empty answers have none."""
+    """The most frequent beginning, and how many answers have it; empty answers do not count."""
     beginnings = Counter(start for one in seen if (start := one.text.strip()[:length]))
     return max(beginnings.items(), key=lambda item: item[1], default=("", 0))
 
 
 def _foreign_script(one: Seen) -> str | None:
-    """The script of an answer if the question is in another one."""
+    """The script of the answer, None if the question has it too."""
     asked, answered = _scripts(one.prompt), _scripts(one.text)
     if min(asked.total(), answered.total()) < LETTERS:
         return None
@@ -157,7 +120,7 @@ def _foreign_script(one: Seen) -> str | None:
 
 
 def _scripts(text: str) -> Counter[str]:
-    """Letters outside code blocks by script."""
+    """Number of letters by script, outside code blocks."""
     scripts: Counter[str] = Counter()
     for char, times in Counter(_FENCED.sub("", text)).items():
         if char.isalpha():

@@ -1,4 +1,4 @@
-"""What a run must know of an answer file, and a memory of it, so that a warm start reads none."""
+"""Facts about answer files, cached so that only changed files are read."""
 
 import hashlib
 import os
@@ -15,20 +15,18 @@ from arena.data.questions import Question
 from arena.support.errors import DataError
 from arena.support.jsonl import dump_line, write_atomic
 
-# Raise it when `Facts` or the rules behind them change: older memories are then read anew.
-_VERSION = 2
-# Fewer answers of exactly the same, greatest length happen by chance.
-_CUT_TOGETHER = 3
+_VERSION = 2  # raise it when `Facts` or their rules change: older caches are then ignored
+_CUT_TOGETHER = 3  # fewer answers with the same, greatest length may be chance
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """An answer file against the questions of a bench.
+    """An answer file compared with the questions of a bench.
 
-    answers: questions answered. missing: positions of questions without an answer, from 0.
-    duplicates: lines that repeat a question. empty, cut: answers, see `Answer.is_empty` and
-    `count_cut`. unreadable: lines. strange: answers to questions that the bench does not have.
-    first_unreadable: (line, message) or None. other_model: the name that the lines give, or None.
+    answers: questions answered. missing: positions (from 0) of the others. duplicates: lines that
+    repeat a question. empty, cut: answers, see `Answer.is_empty` and `count_cut`. unreadable:
+    lines. strange: answers to unknown questions. first_unreadable: line number and message.
+    other_model: a note on the model name in the lines, or None.
     """
 
     answers: int
@@ -64,11 +62,11 @@ def facts_of(
 
 
 def count_cut(answers: Sequence[Answer]) -> int:
-    """How many answers were cut at the token cap.
+    """The number of answers truncated at max_tokens.
 
-    Where a line has a finish_reason, that says it ("length"). Else the greatest token_len of the
-    file is the cap if at least three different answers have exactly it. Lengths counted with
-    another tokenizer than the model's own do not meet at the cap, so this finds some, not all.
+    A line with a finish_reason ("length") says so. Otherwise the greatest token_len of the file is
+    taken as max_tokens if three different answers have it; this misses files whose lengths were
+    counted with another tokenizer.
     """
     cut = sum(answer.finish_reason == "length" for answer in answers)
     lengths = {
@@ -79,7 +77,7 @@ def count_cut(answers: Sequence[Answer]) -> int:
         and isinstance(answer.metadata.get("token_len"), int)
         and not answer.is_empty
     }
-    together = max(Counter(lengths.values()).items())[1] if lengths else 0
+    together = max(Counter(lengths.values()).items(), default=(0, 0))[1]
     return cut + (together if together >= _CUT_TOGETHER else 0)
 
 
@@ -88,34 +86,33 @@ _MEMORY = msgspec.json.Decoder(dict[str, dict[str, tuple[int, int, int, Facts]]]
 
 
 class FactsMemory:
-    """Facts by path, size and time of change, kept in a JSON file, which may be deleted any time.
+    """A cache of facts by path, size and time of change, in a JSON file that may be deleted.
 
-    Facts belong to the questions they were counted against: others, and all files are read anew.
+    It is valid for the same questions only.
     """
 
     def __init__(
         self, path: Path, questions: Sequence[Question], bench: Sequence[Question] = ()
     ) -> None:
         self.path = path
-        self.read = 0  # answer files read, not remembered
+        self.read = 0  # answer files that were not in the cache
         self._questions, self._bench = questions, bench
         uids = "\0".join(question.uid for question in (*questions, *bench))
         self._key = f"{_VERSION}:{hashlib.sha256(uids.encode()).hexdigest()[:16]}"
         self._files: dict[str, tuple[int, int, int, Facts]] = {}
-        # What cannot be read is made anew, at the price of reading once.
         with suppress(FileNotFoundError, ValueError):
             self._files = _MEMORY.decode(self.path.read_bytes()).get(self._key, {})
 
     def facts(self, path: str | Path) -> Facts | None:
-        """The facts of an answer file, None where there is no such file. DataError: unreadable."""
+        """The facts of an answer file, None where there is none; DataError if it is unreadable."""
         path = os.path.abspath(path)  # noqa: PTH100 (pathlib's is 20 times as slow, and reads links)
         try:
             stat = os.stat(path)  # noqa: PTH116
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except OSError as error:  # a link to itself, say
+        except OSError as error:  # for example, a link to itself
             raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-        # The state from before reading: a file that grew meanwhile is read again next time.
+        # The state before reading: if the file grows meanwhile, it is read again next time.
         state = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
         if path not in self._files or self._files[path][:3] != state:
             self._files[path] = (*state, facts_of(read_answers(path), self._questions, self._bench))
@@ -123,8 +120,7 @@ class FactsMemory:
         return self._files[path][3]
 
     def save(self) -> None:
-        """Write the memory if it holds something new."""
         if self.read:
             content = msgspec.to_builtins({self._key: self._files})
-            with suppress(OSError):  # read-only: only the next start is slower
+            with suppress(OSError):  # a read-only folder only makes the next start slower
                 write_atomic(self.path, dump_line(content))

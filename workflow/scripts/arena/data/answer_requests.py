@@ -1,7 +1,7 @@
-"""What is asked of the models themselves: one request a question, and what its reply is worth.
+"""Answers: one request for each question, and the line of the answer file made from its reply.
 
-`AnswerSettings` stands where `GameSettings` stands for a judge, so that the same client, journal
-and batch serve both. An answer is a game with index 0 and, where it is one, the label ANSWER.
+`AnswerSettings` has the interface of `GameSettings` (games.py), so that client, journal and batch
+are the same for both. An answer is a game with index 0; if there is one, its label is ANSWER.
 """
 
 import hashlib
@@ -11,18 +11,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
-from arena.data.answer_lines import answer_id, answer_line, asked_messages, split_thought
 from arena.data.games import AskAgain, Game, Messages, most_tokens
+from arena.data.metadata import count_metadata
 from arena.data.questions import Question
 from arena.data.stage import ANSWERS, Stage
 
 ANSWER = "answer"
-_PARSED = "\x1e"  # ends, in a journal, a thought that the server's own parser has taken out
+_PARSED = "\x1e"  # in a journal, ends a thought that the server's own parser has split off
+# Letters and digits that are not mistaken for each other: the alphabet of Arena-Hard-Auto's ids.
+_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_ID_LENGTH = 22  # characters of this alphabet encode 128 bits
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerSettings:
-    """Of one model. judge: its name as its server knows it. writer: `Writer.digest`."""
+    """Of one model. judge: its name on its server. writer: `Writer.digest`."""
 
     stage: ClassVar[Stage] = ANSWERS
     judge: str
@@ -34,7 +37,6 @@ class AnswerSettings:
 
     @property
     def ask_again(self) -> AskAgain:
-        """Never: an answer is asked once."""
         return AskAgain()
 
     @property
@@ -42,10 +44,9 @@ class AnswerSettings:
         return most_tokens(self.sampling)
 
     def games(self, questions: Iterable[Question]) -> list[Game]:
-        """One request a question, in their order."""
         found = []
         for position, question in enumerate(questions):
-            asked: Messages = asked_messages(question.prompt, self.system_prompt)
+            asked = asked_messages(question.prompt, self.system_prompt)
             found.append(Game(question.uid, position, 0, asked, self.digest(asked), self.judge))
         return found
 
@@ -55,40 +56,66 @@ class AnswerSettings:
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def request(self, game: Game, again: int = 0) -> dict[str, Any]:  # noqa: ARG002
-        """The request's body; an answer is asked once."""
         return {"model": game.served, "messages": game.messages, **self.sampling}
 
     def control(self, like: Game) -> Game:
-        """A request of a few words; what is refused then is refused everywhere."""
+        """A short request: if the server refuses it, it refuses every request."""
         asked = [*like.messages[:-1], {"role": "user", "content": "What is 1 + 1?"}]
         return Game("", 0, -1, asked, self.digest(asked), self.judge)
 
     def reply(self, content: str, thoughts: str) -> str:
-        """The whole reply, also where the server's parser has taken the thought out."""
+        """The whole reply, with thoughts that the server's parser has split off."""
         return f"{thoughts}{self.end_think_token or _PARSED}{content}" if thoughts else content
 
     def verdict(self, reply: str | None) -> str | None:
-        """ANSWER where there is one after the thoughts."""
         return ANSWER if self.parts(reply or "")[1].strip() else None
 
     def parts(self, reply: str) -> tuple[str | None, str]:
-        """Thought and answer."""
-        return split_thought(reply, self.end_think_token or _PARSED)
+        """The thought (None: there is none) and the answer of a reply.
+
+        As in reasoning parsers, the first token ends the thought: an answer may quote it. Without
+        the token, the whole reply is the answer.
+        """
+        thought, token, answer = reply.partition(self.end_think_token or _PARSED)
+        return (thought, answer.lstrip()) if token else (None, reply)
 
 
-def line_of(
+def asked_messages(prompt: str, system_prompt: str | None) -> Messages:
+    """The messages that a model is sent; an empty system prompt is left out."""
+    system = [{"role": "system", "content": system_prompt}] if system_prompt else []
+    return [*system, {"role": "user", "content": prompt}]
+
+
+def answer_line(
     settings: AnswerSettings, question: Question, record: Any, model: str
 ) -> dict[str, Any]:
-    """The line of an answer file from a journal's record (arena.journals.journal.Record)."""
+    """The line of an answer file, from a journal's record (arena.journals.journal.Record).
+
+    Its keys are Arena-Hard-Auto's, in its order, and our `finish_reason` and `usage`. Metadata
+    counts the answer without the thought.
+    """
     thought, answer = settings.parts(record.answer or "")
-    return answer_line(
-        question,
-        model,
-        answer,
-        thought=thought,
-        system_prompt=settings.system_prompt,
-        finish_reason=record.finish_reason,
-        usage=record.usage,
-        tstamp=datetime.fromisoformat(record.time).timestamp(),
-        ans_id=answer_id(model, record.digest),
-    )
+    content = {"answer": answer} | ({} if thought is None else {"thought": thought})
+    return {
+        "uid": question.uid,
+        "ans_id": answer_id(model, record.digest),
+        "model": model,
+        "messages": [
+            *asked_messages(question.prompt, settings.system_prompt),
+            {"role": "assistant", "content": content},
+        ],
+        "tstamp": datetime.fromisoformat(record.time).timestamp(),
+        "metadata": count_metadata(answer),
+        "finish_reason": record.finish_reason,
+        "usage": {key: record.usage[key] for key in ("prompt", "completion")},
+    }
+
+
+def answer_id(model: str, digest: str) -> str:
+    """An `ans_id` from the request's digest: a rewritten file has the same ids."""
+    number = int.from_bytes(hashlib.sha256(f"{model}\0{digest}".encode()).digest())
+    digits = []
+    for _ in range(_ID_LENGTH):
+        number, digit = divmod(number, len(_ALPHABET))
+        digits.append(_ALPHABET[digit])
+    return "".join(digits)

@@ -1,4 +1,4 @@
-"""Answers of one model, in every shape and with every flaw that FORMATS.md has seen."""
+"""Answer files of one model, in all formats in use."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,16 +8,14 @@ from typing import Any
 from arena.data.questions import line_uid
 from arena.support.jsonl import Line, iter_lines
 
-# What FastChat and its descendants write as the answer when the generation itself had failed.
-FAILED_GENERATION = "$ERROR$"
+FAILED_GENERATION = "$ERROR$"  # FastChat's answer when the generation failed
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer. line: its line in the file, from 1. finish_reason: "length" at the token cap.
-
-    text: the answer alone, without a reasoning model's thoughts; "" where it was null.
-    metadata: token_len, header_count, list_count, bold_count as the file has them, or None.
+    """One answer. text: without thoughts; "" for null. metadata: token_len, header_count,
+    list_count, bold_count as in the file, or None. line: its number in the file, from 1.
+    finish_reason: "length" if truncated at max_tokens.
     """
 
     uid: str
@@ -28,13 +26,12 @@ class Answer:
 
     @property
     def is_empty(self) -> bool:
-        """Nothing to judge: blank, or the mark of a failed generation."""
         text = self.text.strip()
         return not text or text == FAILED_GENERATION
 
 
 def left_out(path: str | Path, lines: Sequence[Line]) -> list[str]:
-    """A note on the lines of a file that could not be read; none where there are none."""
+    """A note on the unreadable lines of a file; [] where there are none."""
     if not lines:
         return []
     more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
@@ -43,11 +40,9 @@ def left_out(path: str | Path, lines: Sequence[Line]) -> list[str]:
 
 @dataclass(slots=True)
 class AnswerFile:
-    """The answers of a file by question; of two answers to one question the last counts, as in
-    Arena-Hard-Auto.
-
-    unreadable: lines, each with its reason. duplicates: lines that repeat a question. other_model:
-    a note where a line names another model than the file, whose name counts.
+    """The answers of a file by question; of two to one question the last counts, as in
+    Arena-Hard-Auto. duplicates: lines that repeat a question. other_model: a note, if a line names
+    another model than the file's name, which counts.
     """
 
     answers: dict[str, Answer] = field(default_factory=dict)
@@ -57,10 +52,10 @@ class AnswerFile:
 
 
 def read_answers(path: str | Path) -> AnswerFile:
-    """Read an answer file; bad lines are listed in `unreadable`, never raised.
+    """Read an answer file; unreadable lines are listed in `unreadable`.
 
-    Shapes: `messages[-1].content.answer` (or `content` itself as text or as a list of text parts)
-    and the older `choices[0].turns[0].content`. Raises DataError where the file cannot be opened.
+    Formats: `messages[-1].content.answer` (or `content` as text or a list of text parts) and the
+    older `choices[0].turns[0].content`. Raises DataError where the file cannot be opened.
     """
     result, model = AnswerFile(), Path(path).name.removesuffix(".jsonl")
     for line in iter_lines(path):
@@ -71,14 +66,13 @@ def read_answers(path: str | Path) -> AnswerFile:
             continue
         result.duplicates += answer.uid in result.answers
         result.answers[answer.uid] = answer
-        # Once a file: a renamed file names another model in its lines, and so does a mix-up.
         if not result.other_model and (name := _model(line)) not in (None, model):
             result.other_model = f"the line names the model {name!r}; the file's name counts"
     return result
 
 
 def model_inside(path: str | Path) -> str | None:
-    """The model that the first line which can be read names, or None."""
+    """The model named in the first readable line, or None."""
     return next((_model(line) for line in iter_lines(path) if line.obj is not None), None)
 
 
@@ -89,7 +83,7 @@ def _model(line: Line) -> str | None:
 
 
 def _answer(line: Line) -> Answer:
-    """The answer in a line; ValueError says why there is none."""
+    """The answer in a line; ValueError if there is none."""
     if (obj := line.obj) is None:
         raise ValueError(line.error)
     if (uid := line_uid(obj)) is None:
@@ -117,11 +111,11 @@ def _answer(line: Line) -> Answer:
 
 
 def _text(content: Any) -> str | None:
-    """The answer's text in any form of `content`; "" for null, None where there is no text."""
+    """The text in any form of `content`; "" for null, None if it is not text."""
     if isinstance(content, dict):
         content = content.get("answer", content)
     if content is None:
-        return ""  # reasoning parsers leave null where the thoughts took all tokens
+        return ""  # from reasoning parsers, if the thoughts used up all tokens
     if isinstance(content, list):  # OpenAI's content parts
         parts = [part.get("text") for part in content if isinstance(part, dict)]
         content = "".join(part for part in parts if isinstance(part, str)) if parts else None
@@ -129,6 +123,6 @@ def _text(content: Any) -> str | None:
 
 
 def _item(value: Any, index: int) -> dict[str, Any] | None:
-    """The first or last object of a list; None where there is none."""
+    """The object at an index (0 or -1) of a list; None where there is none."""
     found = value[index] if isinstance(value, list) and value else None
     return found if isinstance(found, dict) else None

@@ -1,15 +1,14 @@
-"""The states in which a game ends, and how the state of one that was answered is derived."""
+"""The states in which a game ends."""
 
 from collections import Counter
 
-# In the order in which they are shown. Only "ok" votes; a game in any of them is not asked again
-# (but see `ask_again`).
+# In display order. Only "ok" is a vote; games in the others are asked again only by `ask_again`.
 STATES = ("ok", "unparsed", "truncated", "too_long", "rejected")
 ANSWERED = ("ok", "unparsed", "truncated")  # the judge replied
 
 
 def state_of(label: str | None, finish_reason: str | None) -> str:
-    """The state of an answered game: `label` is the verdict in its reply, None without one."""
+    """The state of a game with a reply; label: the verdict, None without one."""
     if label:
         return "ok"
     return "truncated" if finish_reason == "length" else "unparsed"

@@ -1,4 +1,4 @@
-"""What is asked of the judge: the settings that determine a reply, and the games of a model.
+"""The games of a model, and the settings that determine the judge's replies.
 
 games[0]: A is the baseline, B the model. games[1]: swapped.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from arena.data.answers import Answer
-from arena.data.prompts import Prompts, fill, messages, of_category
+from arena.data.prompts import Prompts, asks_for, fill, messages, of_category
 from arena.data.questions import Question
 from arena.data.stage import JUDGMENTS, Stage
 from arena.data.verdict import DEFAULT_PATTERNS, parse_verdict
@@ -18,26 +18,24 @@ from arena.support.errors import ConfigError
 
 Messages = list[dict[str, str]]
 
-# Fields of a request that are ours to fill; set in `sampling` they would change what is asked
-# behind the digest's back, or have the reply come in a form that nobody reads.
+# Not allowed in `sampling`: we set these, or they change the format of the reply.
 _RESERVED = ("model", "messages", "n", "priority", "stream", "stream_options")
-CONTROL_QUESTION = "What is 1 + 1?"  # of the smallest game: see arena.client.refusals
+CONTROL_QUESTION = "What is 1 + 1?"  # see `GameSettings.control`
 
 
 @dataclass(frozen=True, slots=True)
 class AskAgain:
-    """Ask a game without a verdict again, `times` at most, with more tokens or another seed."""
+    """How often a game without a verdict is asked again; with more tokens or another seed."""
 
     times: int = 0
     max_tokens: int | None = None
-    seed: int | None = None  # of the first repetition; each adds 1
+    seed: int | None = None  # of the first repetition; each later one adds 1
 
 
 @dataclass(frozen=True, slots=True)
 class Game:
-    """One judge call to be. position: of its question in the file, from 0. index: 0 or 1.
-
-    served: the name of who is asked, where one server goes by several (see `answer_requests`).
+    """One judge call. position: of its question in the file, from 0. index: 0 or 1. served: name of
+    the model to ask, if its server has several (see `answer_requests`).
     """
 
     uid: str
@@ -53,7 +51,7 @@ class Game:
 
 
 class Requests(Protocol):
-    """What the client needs to know of what it asks. judge: the name that its server lists."""
+    """What the client needs of GameSettings and AnswerSettings. judge: its name on the server."""
 
     stage: ClassVar[Stage]
 
@@ -74,8 +72,8 @@ class GameSettings:
     """Everything that determines the games.
 
     sampling: the request's fields besides model and messages. baseline: category -> model, "*" for
-    every category not named. served_as: what endpoints call the judge, where that is another name.
-    fold_system: the system prompt stands at the head of the user's message.
+    all others. served_as: the judge's names on its endpoints, if different. fold_system: put the
+    system prompt at the start of the user's message.
     """
 
     stage: ClassVar[Stage] = JUDGMENTS
@@ -112,7 +110,6 @@ class GameSettings:
         return max(most_tokens(self.sampling), self.ask_again.max_tokens or 0)
 
     def baseline_of(self, category: str) -> str:
-        """The model that a category's answers are compared with."""
         if found := of_category(self.baseline, category):
             return found
         raise ConfigError(
@@ -121,19 +118,17 @@ class GameSettings:
         )
 
     def digest(self, asked: Messages) -> str:
-        """SHA-256 of all that determines the reply: judge (a toy is another one), messages,
-        sampling, and nothing else.
-        """
+        """SHA-256 of all that determines the reply: judge, messages and sampling."""
         content = {"judge": self.judge, "messages": asked, "sampling": self.sampling}
-        # Left out where they are not set: the digests of before.
+        # Only where they are set, so that older digests stay valid.
         more = ("toy", "served_as", "fold_system")
         content |= {key: value for key in more if (value := getattr(self, key))}
         text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        # Lone surrogates, which some answers hold, have no UTF-8 form of their own.
+        # Some answers have lone surrogates, which UTF-8 cannot encode.
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def request(self, game: Game, again: int = 0) -> dict[str, Any]:
-        """The request's body; `again` is the number of the repetition (0: the first asking)."""
+        """The body of the request. again: number of the repetition (0: first time)."""
         asked, sampling = game.messages, dict(self.sampling)
         if again and self.ask_again.max_tokens is not None:
             newer = "max_completion_tokens" in sampling
@@ -145,9 +140,9 @@ class GameSettings:
         return {"model": self.judge, "messages": asked, **sampling}
 
     def control(self, like: Game) -> Game:
-        """A game of a few words with the system prompt, template and sampling of another one.
+        """A short game with the system prompt, template and sampling of another one; index -1.
 
-        It is no game of any model: index -1. What the judge refuses here, it refuses everywhere.
+        If the judge refuses it, it refuses every game.
         """
         words = {"QUESTION": CONTROL_QUESTION, "ANSWER_A": "2", "ANSWER_B": "3", "REFERENCE": "2"}
         user = {"role": "user", "content": fill(self.prompts.template, words)}
@@ -155,11 +150,10 @@ class GameSettings:
         return Game("", 0, -1, asked, self.digest(asked))
 
     def reply(self, content: str, thoughts: str) -> str:  # noqa: ARG002
-        """What counts of a reply: the judge's thoughts do not."""
+        """The part of a reply that counts: not the judge's thoughts."""
         return content
 
     def verdict(self, reply: str | None) -> str | None:
-        """The label that a reply ends on, or None. Thoughts of the judge do not count."""
         return parse_verdict(reply, self.patterns)
 
 
@@ -169,13 +163,13 @@ def plan_games(
     answers: Mapping[str, Answer],
     others: Mapping[str, Mapping[str, Answer]],
 ) -> list[Game]:
-    """The games of a model, question by question, both games of a question side by side.
+    """The games of a model in question order, the two games of a question side by side.
 
-    others: baseline model, or reference -> its answers by uid. Questions that the model, its
+    others: baseline or reference model -> its answers by uid. Questions that the model, its
     baseline or the reference has not answered are left out.
     """
     games: list[Game] = []
-    wanted = settings.reference and settings.prompts.wants_reference
+    wanted = settings.reference and asks_for(settings.prompts.template, "REFERENCE")
     for position, question in enumerate(questions):
         ours = answers.get(question.uid)
         baseline = settings.baseline_of(question.category)
@@ -192,21 +186,21 @@ def plan_games(
 
 
 def most_tokens(sampling: Mapping[str, Any]) -> int:
-    """The longest reply that a request may have; 4,096 where it does not say."""
+    """The longest possible reply in tokens; 4,096 if there is no limit."""
     stated = (sampling.get(key) for key in ("max_tokens", "max_completion_tokens"))
     return max(filter(None, stated), default=4096)
 
 
 def sampling_of(plain: Mapping[str, Any], block: str = "judge") -> dict[str, Any]:
-    """One flat dict of request fields: what is null is not sent, 0.0 and 0 are the same."""
+    """The request fields as one flat dict, without nulls; 0.0 becomes 0."""
     extra = dict(plain.get("sampling") or {})
     nested = extra.pop("extra_body", None) or {}
     if not isinstance(nested, Mapping):
-        raise ConfigError(f"{block}.sampling.extra_body: must hold fields, not {nested!r}")
+        raise ConfigError(f"{block}.sampling.extra_body: must be a mapping, not {nested!r}")
     extra |= nested
     for key in _RESERVED:
         if key in extra:
-            raise ConfigError(f"{block}.sampling.{key}: this field is not a setting; remove it")
+            raise ConfigError(f"{block}.sampling.{key}: this field cannot be set; remove it")
     fields = {"temperature": plain.get("temperature"), "max_tokens": plain.get("max_tokens")}
     if "max_completion_tokens" in extra:  # OpenAI's newer name; servers refuse both at once
         del fields["max_tokens"]

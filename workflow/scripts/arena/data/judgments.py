@@ -1,10 +1,10 @@
-"""Judgment files: every shape in use is read; the first is written (arena.journals.replay).
+"""Judgment files: all formats in use are read; the first is written (arena.journals.replay).
 
     {uid, category, judge, model, baseline, games: [{score, judgment: {answer}, prompt}, ...]}
     {question_id, model, judge, games: [{score, judgment: "text", user_prompt}, ...]}
     {question_id, games: [{judgment: "text"}, ...]}
 
-Only the few keys that votes need are decoded; replies and prompts stay bytes until asked for.
+Only the few keys that votes need are decoded; replies and prompts stay bytes until they are used.
 """
 
 import json
@@ -21,16 +21,16 @@ from arena.data.verdict import DEFAULT_PATTERNS, LABELS_OF, as_label, parse_verd
 from arena.support.errors import DataError
 from arena.support.jsonl import Line, parse_line, refuse_odd_file
 
-# How a game ended; only "ok" votes. "null" is a failed call of Arena-Hard-Auto.
+# Only "ok" is a vote. "null" is a failed call of Arena-Hard-Auto.
 STATES = (*game_state.STATES, "null")
-BUFFER = 1 << 18  # bytes: a line is longer than Python's 8 KB, and 4.5 times slower there
+BUFFER = 1 << 18  # bytes; lines exceed Python's default of 8 KB, which is 4.5 times slower
 _NOTHING = msgspec.Raw(b"")
 
 
 class _Game(msgspec.Struct):
     score: Any = None
     judgment: msgspec.Raw = _NOTHING
-    judgement: msgspec.Raw = _NOTHING  # a spelling in the wild
+    judgement: msgspec.Raw = _NOTHING  # a spelling in some files
     finish_reason: Any = None
     state: Any = None
     toy: Any = None
@@ -48,7 +48,6 @@ class _Line(msgspec.Struct):
 
 
 _DECODER = msgspec.json.Decoder(_Line)
-_ANY = msgspec.json.Decoder()
 _MESSAGES = msgspec.json.Decoder(list[dict[str, Any]])
 
 
@@ -63,12 +62,12 @@ class GameResult:
 
     @property
     def answer(self) -> str:
-        """The judge's reply, decoded now; "" where there is none."""
+        """The judge's reply; "" where there is none."""
         return _reply_text(self._reply) or ""
 
     @property
     def prompt(self) -> list[tuple[str, str]]:
-        """The messages that the judge got, as (role, text); [] where the file does not say."""
+        """The messages sent to the judge as (role, text); [] if they are not in the file."""
         try:
             messages = _MESSAGES.decode(self._prompt)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -77,7 +76,7 @@ class GameResult:
 
     @property
     def system_prompt(self) -> str | None:
-        """The judge's system prompt, "" for none; None where the file does not say."""
+        """The judge's system prompt, "" for none; None if prompts are not in the file."""
         messages = self.prompt
         texts = [text.strip() for role, text in messages if role == "system"]
         return "\n".join(texts) if messages else None
@@ -85,7 +84,9 @@ class GameResult:
 
 @dataclass(slots=True)
 class JudgmentLine:
-    """One question's games: in games[0] A is the baseline, in games[1] the model. None: no game."""
+    """One question's games: in games[0] A is the baseline, in games[1] the model. None: no game.
+    played: games in the line, null ones included: 2, or 1 in files cut by other tools.
+    """
 
     uid: str
     category: str | None
@@ -94,7 +95,7 @@ class JudgmentLine:
     baseline: str | None
     games: tuple[GameResult | None, GameResult | None]
     line: int
-    played: int  # games that the line has, null ones included: 2, or 1 in files cut by other tools
+    played: int
 
 
 def read_judgments(
@@ -106,10 +107,10 @@ def read_judgments(
 ) -> Iterator[JudgmentLine]:
     """Yield the lines of a judgment file in file order.
 
-    A game whose `state` says that it ended without a verdict has none. Else a stored score that is
-    a known label is the verdict; else the reply, or what stands in the place of the score, is
-    parsed by `rule`. A line without a model takes the file's name. Lines that cannot be read are
-    appended to `problems`; without that list they raise DataError(file:line).
+    The verdict of a game is the stored score if that is a known label, else the reply (or the text
+    stored as score) parsed by `rule`; none if the game's `state` says so. A line without a model
+    gets the file's name. Unreadable lines are appended to `problems`; without that list they raise
+    DataError with file and line.
     """
     path = Path(path)
     try:
@@ -127,7 +128,7 @@ def read_judgments(
                 yield _judgment(_decode(number, raw), number, path, rule, patterns)
             except ValueError as error:
                 if problems is None:
-                    message = f"{path}:{number}: {error}; repair the line or remove it"
+                    message = f"{path}:{number}: {error}; correct or remove the line"
                     raise DataError(message) from error
                 problems.append(Line(number, None, str(error)))
 
@@ -136,7 +137,7 @@ def _decode(number: int, raw: bytes) -> _Line:
     try:
         return _DECODER.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        pass  # NaN, or not the shape: once more with the patient reader, which says what is wrong
+        pass  # NaN, or another format: the lenient reader below names the error
     line = parse_line(number, raw)
     if line is None or line.obj is None:
         raise ValueError(line.error if line else "blank")
@@ -171,9 +172,9 @@ def _game(game: _Game, rule: str, patterns: Sequence[str]) -> GameResult:
     reply = game.judgment if game.judgment is not _NOTHING else game.judgement
     reason = game.finish_reason if isinstance(game.finish_reason, str) else None
     label, state = None, game.state
-    if state not in STATES or state == "ok":  # else we read the reply when it came
+    if state not in STATES or state == "ok":  # the other states have no verdict
         if label := as_label(game.score):
-            # one that the rule does not know is no vote, whatever the reply says
+            # a label that the rule does not know is no vote, whatever the reply says
             label = label if label in LABELS_OF[rule] else None
         else:
             label = parse_verdict(_reply_text(reply), patterns, rule)
@@ -184,28 +185,27 @@ def _game(game: _Game, rule: str, patterns: Sequence[str]) -> GameResult:
 
 
 def _reply_text(reply: msgspec.Raw) -> str | None:
-    """The reply in `judgment`, not decoded yet."""
     if reply is _NOTHING:
         return None
     try:
-        value = _ANY.decode(reply)
+        value = msgspec.json.decode(reply)
     except (msgspec.DecodeError, UnicodeDecodeError):
         value = json.loads(bytes(reply).decode("utf-8", "replace"))
     return reply_in(value)
 
 
 def reply_in(value: Any) -> str | None:
-    """The text of a `judgment`: itself, or its `answer` (some tools: `content`, `text`)."""
+    """The text of a `judgment`: itself, or its `answer`, `content` or `text`."""
     if isinstance(value, dict):
         value = next((value[key] for key in ("answer", "content", "text") if value.get(key)), None)
     return value if isinstance(value, str) else None
 
 
 def is_foreign(judgments: str | Path, journal: str | Path) -> bool:
-    """Whether somebody else made this judgment file, so that it must not be overwritten.
+    """Whether another tool made this judgment file, so that it must not be overwritten.
 
-    It is foreign where there is no journal that it could be made from, and where its first line
-    lacks the `state` of a game, which we write and no other tool does.
+    That is so if there is no journal from which it could be made, or if its first line has no
+    `state` of a game, which only this workflow writes.
     """
     if not _size(judgments) or not _size(journal):
         return bool(_size(judgments))
@@ -215,12 +215,12 @@ def is_foreign(judgments: str | Path, journal: str | Path) -> bool:
             first = next((line for line in file if line.strip()), b"")
     except OSError as error:
         raise DataError(f"{judgments}: cannot be read: {error.strerror}") from error
-    # Inside a text the quotes would be escaped, so these bytes are a key.
+    # In a string the quotes would be escaped, so these bytes are a key.
     return b'"state"' not in first
 
 
 def _size(path: str | Path) -> int:
     try:
         return os.stat(path).st_size  # noqa: PTH116 (as above)
-    except OSError:  # none, or a link to itself, which is replaced
+    except OSError:  # missing, or a link to itself
         return 0

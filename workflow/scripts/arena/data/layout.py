@@ -1,11 +1,11 @@
 """Every path of a campaign's own files, below `<results_dir>/<bench>/<judge>`.
 
-batches/<batch>.json        what a batch is asked to do (BatchPlan)
-batches/<run>.stop.json     why a run submits nothing more (RunStop)
-played/<batch>              models whose judgments it has made; there once it ended by itself
-games/<model>.jsonl         the journal: a line a finished game
-made/<model>.jsonl, .json   judgments made of the journal, and what they were made from (Made)
-stale/<model>               newer than judgments that are not of today's settings and inputs
+batches/<batch>.json        the plan of a batch (BatchPlan)
+batches/<run>.stop.json     why a run submits no more jobs (RunStop)
+played/<batch>              written when a batch ends: the models whose judgments it has made
+games/<model>.jsonl         the journal: one line for each finished game
+made/<model>.jsonl, .json   judgments made from the journal, and their inputs (Made)
+stale/<model>               newer than judgments made from other settings or inputs than today's
 logs/<batch>/               batch.json (Attempt), status.json (Status), gen_judgment.log, server.log
 """
 
@@ -15,11 +15,10 @@ from pathlib import Path
 class Layout:
     """The files of one campaign; root: `<results_dir>/<bench>/<judge>`.
 
-    validation, validation_table, plan, forecast, ledger: what the tools of these names write.
-    answers_memory: what is known of answer files, by size and time; digests: SHA-256 of input
-    files, by path and state; both may be deleted at any time. adopted: judgment files of others,
-    moved aside once their games were taken in; reopened: ours, of which games are asked again;
-    replaced: answer files of which answers were asked once more, or which a pilot began.
+    answers_memory: cache of facts about answer files; digests: cache of SHA-256 of input files;
+    both may be deleted at any time. adopted: other tools' judgment files that were imported.
+    reopened: judgment files some of whose games are asked again. replaced: answer files of a
+    pilot, or some of whose answers are asked again.
     """
 
     def __init__(self, root: Path) -> None:
@@ -75,7 +74,6 @@ class Layout:
         return self.logs(batch) / "server.log"
 
     def batch_names(self) -> list[str]:
-        """Of all batches that left a plan or a record, sorted."""
         planned = {path.stem for path in self.root.glob("batches/*.json")}
         begun = {path.parent.name for path in self.root.glob("logs/*/batch.json")}
         return sorted(name for name in planned | begun if not name.endswith(".stop"))

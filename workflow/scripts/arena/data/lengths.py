@@ -1,6 +1,5 @@
-"""How many tokens a text has for the judge: by its tokenizer where that is at hand, else about."""
+"""Token counts of prompts, by the judge's tokenizer where it is available."""
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -9,24 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from arena.data.metadata import token_counter
+from arena.data.weight_files import read_json
+from arena.data.weights import context_length
+from arena.support.errors import DataError
 
-# Prompts of one model that are really counted; the others by their characters, within a few per
-# cent, so that 117 models are counted in seconds.
+# Prompts of a model that are tokenized; the others are estimated from their characters within a few
+# per cent, so 117 models take seconds.
 SAMPLE = 20
-# Tokens of a chat around its texts: Llama 3 marks begin and end of two messages and of the reply.
-CHAT_TOKENS = 15
+CHAT_TOKENS = 15  # added by the chat template to a system and a user message (Llama 3)
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """count: tokens of one text. name: the counter's name. is_judges: it is the judge's own."""
+    """A token counter. is_judges: whether it is the judge's own tokenizer."""
 
     count: Callable[[str], int]
     name: str
     is_judges: bool
 
-    def about(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of many similar texts: an even sample is counted, the rest in proportion."""
+    def estimate(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of many similar texts, estimated from an even sample."""
         step = max(1, len(texts) // SAMPLE)
         counted = {i: self.count(texts[i]) for i in range(0, len(texts), step)}
         characters = sum(len(texts[i]) for i in counted)
@@ -37,13 +38,13 @@ class Lengths:
 
 
 def lengths_for(path: str | None) -> Lengths:
-    """The counter for a judge whose weights lie at `path`; loads nothing but its tokenizer."""
+    """The counter for a judge with weights at `path`; it loads only the tokenizer."""
     counter, name = token_counter()
     file = Path(path or "") / "tokenizer.json"
     if not (path and file.is_file()):
         return Lengths(counter, name, False)
     try:
-        from tokenizers import Tokenizer  # comes with vLLM; no dependency of ours
+        from tokenizers import Tokenizer  # installed with vLLM, not one of our requirements
     except ImportError:
         return Lengths(counter, f"{name}; for the judge's own: pip install tokenizers", False)
     tokenizer = Tokenizer.from_file(str(file))
@@ -55,16 +56,13 @@ def lengths_for(path: str | None) -> Lengths:
 
 
 def context_of(judge: dict[str, Any]) -> tuple[int | None, str]:
-    """The judge's context in tokens and where that is said: the config, its command, its files."""
+    """The judge's context in tokens (None: unknown) and its source."""
     if judge.get("context"):
         return judge["context"], "judge.context"
     if stated := re.search(r"--max-model-len[ =]+(\d+)(?!\S)", judge.get("command") or ""):
         return int(stated[1]), "judge.command"
-    file = Path(judge.get("path") or "") / "config.json"
-    if judge.get("path") and file.is_file():
-        with suppress(ValueError, AttributeError):  # not the shape: unknown
-            found = json.loads(file.read_text(encoding="utf-8"))
-            for block in (found, found.get("text_config", {})):
-                if isinstance(length := block.get("max_position_embeddings"), int):
-                    return length, str(file)
+    if judge.get("path") and (file := Path(judge["path"]) / "config.json").is_file():
+        with suppress(DataError):  # invalid: unknown
+            if length := context_length(read_json(file), {}):
+                return length, str(file)
     return None, "unknown; set judge.context"

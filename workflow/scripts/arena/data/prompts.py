@@ -1,4 +1,4 @@
-"""The judge's prompt: a system prompt a category and one template for the user's message."""
+"""The judge's prompt: a system prompt for each category and one template for the user message."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from arena.support.names import did_you_mean
 T = TypeVar("T")
 ANY_CATEGORY = "*"
 
-# Arena-Hard v0.1's names of the same things.
+# Arena-Hard v0.1's names of the markers.
 _OLDER = {
     "question_1": "QUESTION",
     "answer_1": "ANSWER_A",
@@ -29,10 +29,10 @@ _FORMAT = re.compile(r"\{\{|\}\}|" + _MARKER.pattern)
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """system: category -> text, with "*" for every category not named.
+    """system: category -> text, with "*" for all others.
 
-    template: with {QUESTION}, {ANSWER_A}, {ANSWER_B} and, where answers are compared with one,
-    {REFERENCE}. Its other braces are written twice, as `str.format` has them, or all of them once.
+    template: with {QUESTION}, {ANSWER_A}, {ANSWER_B} and, for answers that are compared with a
+    reference, {REFERENCE}. Other braces are either all doubled, as in `str.format`, or all single.
     """
 
     system: dict[str, str]
@@ -41,33 +41,18 @@ class Prompts:
     def __post_init__(self) -> None:
         object.__setattr__(self, "template", check_template(self.template))
 
-    @property
-    def wants_reference(self) -> bool:
-        return asks_for(self.template, "REFERENCE")
-
-    def system_of(self, category: str) -> str:
-        """The system prompt of a category; ConfigError where there is none."""
-        if found := of_category(self.system, category):
-            return found
-        raise ConfigError(
-            f"no system prompt for the category {category!r}; there are prompts for "
-            f"{', '.join(sorted(self.system))}{did_you_mean(category, self.system)}. "
-            "Set judge.system_prompt"
-        )
-
 
 def of_category(by_category: Mapping[str, T], category: str) -> T | None:
-    """The category's own entry, else that of "*"."""
     return by_category.get(category) or by_category.get(ANY_CATEGORY)
 
 
 def check_template(template: str, *, where: str = "judge.prompt_template") -> str:
-    """Return the template with v0.1's markers renamed; ConfigError on a missing or unknown one."""
+    """Return the template with v0.1's markers renamed; ConfigError for missing or unknown ones."""
     pattern = _pattern(template)
     if pattern is _MARKER and "{{" in template:
         raise ConfigError(
-            f"{where}: some braces that are text are written twice and some once; write all of "
-            "them twice, as str.format has them"
+            f"{where}: some literal braces are doubled and some are not; double all of them, as in "
+            "str.format"
         )
 
     def rename(match: re.Match[str]) -> str:
@@ -77,7 +62,7 @@ def check_template(template: str, *, where: str = "judge.prompt_template") -> st
         if name not in _MARKERS:
             raise ConfigError(
                 f"{where}: unknown marker {match[0]}{did_you_mean(match[1], _MARKERS)} (known: "
-                f"{', '.join(_MARKERS)}; braces that are text are written twice: {{{match[0]}}})"
+                f"{', '.join(_MARKERS)}; double literal braces: {{{match[0]}}})"
             )
         return "{" + name + "}"
 
@@ -88,31 +73,25 @@ def check_template(template: str, *, where: str = "judge.prompt_template") -> st
     return template
 
 
-@lru_cache(maxsize=4)  # a run has one template, or few
+@lru_cache(maxsize=4)  # a run has few templates
 def _pattern(template: str) -> re.Pattern:
-    """Of what is no text: markers, and doubled braces where `str.format` could read it."""
+    """Matches the markers, and doubled braces if all literal braces are doubled."""
     rest = _FORMAT.sub("", template)
     return _MARKER if "{" in rest or "}" in rest else _FORMAT
 
 
 def asks_for(template: str, name: str) -> bool:
-    """Whether a marker stands in a template."""
     return any(match[1] == name for match in _pattern(template).finditer(template))
 
 
 def own_prompts(directory: str | Path) -> Prompts:
-    """Read `system.txt` and `template.txt` of a folder; the first serves every category."""
-    system, template = (
-        read_prompt(Path(directory, f"{name}.txt")) for name in ("system", "template")
-    )
+    """Read `system.txt` (for every category) and `template.txt` of a folder."""
+    system, template = (read_prompt(Path(directory, f"{n}.txt")) for n in ("system", "template"))
     return Prompts({ANY_CATEGORY: system}, template)
 
 
 def read_prompt(path: str | Path, where: str = "") -> str:
-    """The text of a prompt's file; its last newline belongs to the file, not to the prompt.
-
-    ConfigError, with `where`, for a file that is no text or empty.
-    """
+    """The text of a prompt file without its last newline; ConfigError with `where` if empty."""
     text = read_text(path, where).removesuffix("\n")
     if not text.strip():
         raise ConfigError(f"{where}{path}: the judge's prompt is empty")
@@ -120,7 +99,7 @@ def read_prompt(path: str | Path, where: str = "") -> str:
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
-    """Put the values in place of their markers, in one pass: what a value holds is never read."""
+    """Replace the markers by their values; markers within values are not replaced."""
 
     def value(match: re.Match[str]) -> str:
         return match[0][0] if match[1] is None else values.get(match[1], match[0])
@@ -136,15 +115,21 @@ def messages(
     answer_b: str,
     reference: str | None = None,
 ) -> list[dict[str, str]]:
-    """The messages of one game; ConfigError where the template asks for a reference in vain."""
-    if prompts.wants_reference and reference is None:
+    """The messages of one game; ConfigError if the template needs a reference and has none."""
+    if asks_for(prompts.template, "REFERENCE") and reference is None:
         raise ConfigError(
-            "judge.prompt_template holds {REFERENCE}, but there is no reference answer; "
+            "judge.prompt_template has {REFERENCE}, but there is no reference answer; "
             "set judge.reference to the model whose answers are the references"
+        )
+    if not (system := of_category(prompts.system, category)):
+        raise ConfigError(
+            f"no system prompt for the category {category!r}; known are "
+            f"{', '.join(sorted(prompts.system))}{did_you_mean(category, prompts.system)}. "
+            "Set judge.system_prompt"
         )
     values = {"QUESTION": question, "ANSWER_A": answer_a, "ANSWER_B": answer_b}
     values["REFERENCE"] = reference or ""
     return [
-        {"role": "system", "content": prompts.system_of(category)},
+        {"role": "system", "content": system},
         {"role": "user", "content": fill(prompts.template, values)},
     ]

@@ -1,7 +1,6 @@
-"""Questions of a bench, in both shapes that are in use (see `read_questions`)."""
+"""The questions of a bench, and pilots: parts of them."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 from arena.support.errors import DataError
 from arena.support.jsonl import Line, iter_lines
 
-PILOT = "-pilot-"  # in a digest: of a part of the questions
+PILOT = "-pilot-"  # marks the digest of judgments or answers made for a pilot
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +24,8 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Pilot:
-    """A part of a bench: the questions of some categories (none named: of all), and of these a
-    seeded sample of so many (None: all).
+    """A part of a bench: the questions of some categories (empty: all), and of these a seeded
+    sample of a size (None: all).
     """
 
     questions: int | None = None
@@ -36,33 +35,32 @@ class Pilot:
     def choose(self, bench: Sequence[Question]) -> list[Question]:
         """Its questions in the order of the bench.
 
-        A smaller sample of the same seed is part of a larger one, and each category keeps its
-        share, give or take a question: in an order by chance, the question r of n of its category
-        comes before all that have a greater (r + 1/2) / n.
+        A sample contains all smaller samples of the same seed, and categories keep their shares up
+        to one question: sorted by (r + 1/2) / n, for the r-th of n questions of its category in a
+        random order.
         """
         left = [one for one in bench if not self.categories or one.category in self.categories]
         if self.questions is None:
             return left
-        chance = {
-            one.uid: hashlib.sha256(f"{self.seed} {one.uid}".encode()).digest() for one in left
-        }
-        sizes, ranks = Counter(one.category for one in left), Counter[str]()
-        places: list[tuple[float, bytes, str]] = []
-        for one in sorted(left, key=lambda one: chance[one.uid]):
-            place = (ranks[one.category] + 0.5) / sizes[one.category]
-            places.append((place, chance[one.uid], one.uid))
-            ranks[one.category] += 1
-        chosen = {uid for *_, uid in sorted(places)[: self.questions]}
+
+        def chance(one: Question) -> bytes:
+            return hashlib.sha256(f"{self.seed} {one.uid}".encode()).digest()
+
+        order: list[tuple[float, bytes, str]] = []
+        for category in {one.category for one in left}:
+            members = sorted((one for one in left if one.category == category), key=chance)
+            for rank, one in enumerate(members):
+                order.append(((rank + 0.5) / len(members), chance(one), one.uid))
+        chosen = {uid for *_, uid in sorted(order)[: self.questions]}
         return [one for one in left if one.uid in chosen]
 
     @property
     def mark(self) -> str:
-        """Ends the digest of what is made of it and may be completed later."""
+        """The end of the digest of judgments or answers made for this pilot."""
         text = f"{self.questions} {sorted(self.categories)} {self.seed}"
         return f"{PILOT}{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
     def text(self, bench: Sequence[Question]) -> str:
-        """What it is, for whoever reads its numbers."""
         parts = [f"a pilot: {len(self.choose(bench)):,} of {len(bench):,} questions"]
         parts += [f"only {', '.join(self.categories)}"] if self.categories else []
         parts += [f"seed {self.seed}"] if self.questions is not None else []
@@ -72,10 +70,9 @@ class Pilot:
 def read_questions(path: str | Path, pilot: Pilot | None = None) -> list[Question]:
     """Read a question file, or the pilot's part of it, in its order.
 
-    Shapes: `{uid, category, prompt}` and the older `{question_id, category, turns: [{content}]}`.
-    A question without a category is given the name of the file's folder, which is the bench: so
-    does Arena-Hard v0.1, whose only category is called `arena-hard-v0.1`.
-    Everything else depends on the questions, so nothing is forgiven: DataError names file and line.
+    Formats: `{uid, category, prompt}` and the older `{question_id, category, turns: [{content}]}`.
+    A question without a category gets the name of the file's folder, the bench, as in Arena-Hard
+    v0.1. Any bad line raises DataError with file and line, since all results depend on them.
     """
     path = Path(path)
     questions: dict[str, Question] = {}
@@ -97,7 +94,7 @@ def read_questions(path: str | Path, pilot: Pilot | None = None) -> list[Questio
 
 
 def line_uid(obj: dict[str, Any]) -> str | None:
-    """The question's id of any line (question, answer, judgment), as text, or None."""
+    """The question id of a question, answer or judgment, or None."""
     uid = obj.get("uid", obj.get("question_id"))
     if isinstance(uid, bool) or not isinstance(uid, str | int):
         return None
@@ -105,7 +102,7 @@ def line_uid(obj: dict[str, Any]) -> str | None:
 
 
 def _question(line: Line, bench: str) -> Question:
-    """The question in a line; ValueError says why there is none."""
+    """The question in a line; ValueError if there is none."""
     if (obj := line.obj) is None:
         raise ValueError(line.error)
     if (uid := line_uid(obj)) is None:
@@ -119,7 +116,7 @@ def _question(line: Line, bench: str) -> Question:
         if not isinstance(turns, list) or not turns:
             raise ValueError("neither `prompt` nor `turns`")
         if len(turns) > 1:
-            raise ValueError(f"{len(turns)} turns; Arena-Hard's games are about a single prompt")
+            raise ValueError(f"{len(turns)} turns; only single-turn questions can be judged")
         prompt = turns[0].get("content") if isinstance(turns[0], dict) else turns[0]
     if not isinstance(prompt, str) or not prompt.strip():
         raise ValueError(f"the prompt of question {uid!r} is empty or not text")

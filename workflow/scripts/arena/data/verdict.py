@@ -1,7 +1,7 @@
-"""The judge's verdict: from a reply's text to one of ten labels, or to none.
+"""Parse the judge's verdict from a reply: one of ten labels, or None (unparsed).
 
-A label that is not in LABELS never becomes a vote. Judges do write `[[A>>A]]` or a bare `[[B]]`,
-and the second pattern also matches code such as `arr[b]`; all of these are unparsed (None).
+Judges also write `[[A>>A]]` or a bare `[[B]]`, and the second pattern also matches code such as
+`arr[b]`; none of these is a verdict.
 """
 
 import re
@@ -10,27 +10,26 @@ from functools import lru_cache
 
 from arena.support.errors import ConfigError
 
-# The five verdicts in their usual spelling, best for A first ...
+# Best for A first.
 VERDICTS = ("A>>B", "A>B", "A=B", "B>A", "B>>A")
-# ... and the same ones written with `<` or turned round, which judges use now and then.
+# Other spellings of these, which judges use now and then.
 _ALIASES = {"B<<A": "A>>B", "B<A": "A>B", "B=A": "A=B", "A<B": "B>A", "A<<B": "B>>A"}
 LABELS = frozenset(VERDICTS) | frozenset(_ALIASES)
-# Arena-Hard v0.1's code knows the five alone and drops the rest: some judges write `A<B` there in a
-# sense of their own, and with it every model comes out near 50.
+# Arena-Hard v0.1's code knows only the five: some judges use `A<B` in another sense there, and with
+# it every model scores near 50.
 LABELS_OF = {"v0.1": frozenset(VERDICTS), "v2.0": LABELS}
 
 DEFAULT_PATTERNS = (r"\[\[([AB<>=]+)\]\]", r"\[([AB<>=]+)\]")
 RULES = tuple(LABELS_OF)
 
-# Names of tags in whose likes models think: <think>, <seed:think>, <longcat_think>, <reasoning>.
+# Names of tags around thoughts: <think>, <seed:think>, <longcat_think>, <reasoning>.
 _NAME = (
     r"(?:[a-z]+[:_])?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection"
     r"|scratchpad|inner_monologue)"
 )
 _TAG = re.compile(rf"</?({_NAME})(?:\s+\w+=[^<>]{{0,40}})?\s*>", re.IGNORECASE)
-# Begin and end of a thought where it is no such pair of tags, after a text without which there is
-# neither. gpt-oss thinks in channels, whose marks are lost where a server leaves special tokens
-# out: "analysis", then "assistantfinal".
+# Other marks of thoughts: a text to search for first (faster), begin, end. gpt-oss thinks in
+# channels; if a server drops special tokens, their marks are "analysis" and "assistantfinal".
 _PAIRS = (
     ("think]", r"\[THINK\]", r"\[/THINK\]"),  # Magistral
     ("think▷", r"◁think▷", r"◁/think▷"),  # Kimi
@@ -45,25 +44,24 @@ _PAIRS = (
     ("my thought process:", r"\A\s*Here(?: is|'s) my thought process:",
      r"Here(?: is|'s) my response:"),  # Granite 3.2
 )  # fmt: skip
-# An end inside a sentence, without the beginning of a thought, is quoted from an answer.
+# An end mark inside a sentence, without a begin mark, is a quote.
 _BEFORE_QUOTED = re.compile(r"(?:\w[ \t]|[`'\"(])\Z")
 _LINE_ENDS = re.compile(r"[ \t]*\n")
 
 
 def default_rule(bench: str) -> str:
-    """v0.1 for Arena-Hard v0.1, whose published tables keep the game that has a verdict."""
+    """v0.1 for Arena-Hard v0.1, whose published tables were made by that rule."""
     return "v0.1" if bench == "arena-hard-v0.1" else "v2.0"
 
 
 def parse_verdict(
     text: str | None, patterns: Sequence[str] = DEFAULT_PATTERNS, rule: str = "v2.0"
 ) -> str | None:
-    """Return the label that `text` ends on, in the judge's spelling, or None if unparsed.
+    """Return the last label in `text`, in the judge's spelling, or None if unparsed.
 
-    rule "v2.0": the reply is upper-cased; the first pattern that finds a label decides, by the last
-    one that it finds: code such as `arr[b]` hides no verdict. rule "v0.1": only the first pattern
-    counts, the reply is taken as it is, and all of its matches must be equal. A label that the rule
-    does not know is none. Thoughts are not read (see `without_thoughts`).
+    rule "v2.0": upper-case the reply; the first pattern that finds a known label decides, by its
+    last match. rule "v0.1": only the first pattern counts, case matters, and all matches must be
+    equal. Thoughts do not count (see `without_thoughts`).
     """
     if rule not in RULES:
         raise ConfigError(f"rule: {rule!r} is not one of {', '.join(RULES)}")
@@ -79,12 +77,12 @@ def parse_verdict(
 
 
 def without_thoughts(reply: str) -> str:
-    """What the judge said, without what it thought before.
+    """The reply without the judge's thoughts.
 
-    A thought stands between two tags of one kind, `<think>` and `</think>` say (see `_NAME` and
-    `_PAIRS`), in any case. The first may lack its beginning, which the chat templates of some
-    judges put into the prompt. Where a reply begins with a thought that has no end, or one begins
-    on a line of its own, the rest is thought. Any other tag alone is quoted from an answer.
+    A thought is between two tags of one kind, such as `<think>` and `</think>` (see `_NAME` and
+    `_PAIRS`), in any case. The first one may lack its begin tag, which some chat templates put into
+    the prompt. If the reply begins with an unfinished thought, or one begins on a line of its own,
+    the rest is thought. Any other single tag is a quote.
     """
     kinds: dict[tuple[str, str], int] = {}  # begin, end -> where the first of them stands
     for tag in _TAG.finditer(reply):
@@ -93,7 +91,6 @@ def without_thoughts(reply: str) -> str:
         kinds.setdefault(pair, tag.start())
     lower = reply.lower()
     for hint, begin, end in _PAIRS:
-        # what has no end is looked for where it begins
         if (hint in lower or lower.lstrip().startswith("analysis")) and (
             first := re.search(f"{begin}|{end}", reply, re.IGNORECASE)
         ):
@@ -104,7 +101,6 @@ def without_thoughts(reply: str) -> str:
 
 
 def _without(reply: str, begin: re.Pattern, end: re.Pattern) -> str:
-    """The reply without its thoughts of one kind."""
     spoken, at, ended = "", 0, False  # ended: the first thought, with or without its beginning
     for tag in end.finditer(reply):
         begun = begin.search(reply, at, tag.start())
@@ -128,7 +124,7 @@ def _without(reply: str, begin: re.Pattern, end: re.Pattern) -> str:
 
 
 def as_label(value: object, rule: str = "v2.0") -> str | None:
-    """Return `value` as a label that `rule` knows (blanks and case forgiven), or None."""
+    """Return `value` as a label that `rule` knows, ignoring case and blanks, or None."""
     if not isinstance(value, str) or len(value) > 16:  # a whole reply stored as the score
         return None
     label = value.strip().upper()
@@ -136,7 +132,7 @@ def as_label(value: object, rule: str = "v2.0") -> str | None:
 
 
 def verdict_of(label: str) -> str:
-    """Return the usual spelling of a known label: `A<<B` is `B>>A`."""
+    """Return the usual spelling of a label: `A<<B` is `B>>A`."""
     return _ALIASES.get(label, label)
 
 
@@ -150,7 +146,7 @@ def _matches(pattern: str, text: str) -> list[str]:
 
 @lru_cache(maxsize=32)  # a run uses two or three patterns
 def compile_pattern(pattern: str, where: str = "judge.patterns") -> re.Pattern:
-    """The pattern, compiled once; ConfigError where it is no regular expression."""
+    """Compile a pattern; ConfigError if it is not a regular expression."""
     try:
         return re.compile(pattern)
     except re.error as error:

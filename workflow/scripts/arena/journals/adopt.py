@@ -1,8 +1,8 @@
-"""Judgments that others made, taken into the journal: what was paid for is not asked again.
+"""Import judgments that another tool made into the journals, so that no paid call is repeated.
 
-Every shape of FORMATS is read. A game is taken when its reply is there and nothing in the file
-says that it was another game: another baseline, judge or prompt. It is stored under the digest of
-the game as it would be asked today, with 0 attempts, so that it counts as played and not as spent.
+A game is imported if its reply is there and nothing in the file says that it was another game
+(another baseline, judge or prompt). It is stored under the digest that it has today, with 0
+attempts: it counts as played, not as a call of ours.
 """
 
 import shutil
@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from arena.data.answers import FAILED_GENERATION, read_answers
+from arena.data.answers import FAILED_GENERATION, left_out, read_answers
 from arena.data.game_state import state_of, states_text
 from arena.data.games import Game, GameSettings, plan_games
 from arena.data.judgments import is_foreign, reply_in
@@ -29,24 +29,23 @@ from arena.support.errors import ArenaError, DataError, JournalError, os_errors_
 from arena.support.humanize import counted
 from arena.support.jsonl import Line, iter_lines
 
-# Why a game of the file was not taken, in the words of the summary.
-LEFT_OUT = {
+# Why a game of the file was not imported, in the words of the summary.
+SKIPPED = {
     "null": "null: the call had failed",
-    "unreadable": "unreadable: no reply in it",
+    "unreadable": "unreadable: it has no reply",
     "baseline": "against another baseline",
     "judge": "by another judge",
-    "model": "of another model, and no prompt to tell",
-    "prompt": "with another prompt: the answers or the judge's prompts have changed",
+    "model": "of another model, without a prompt to compare",
+    "prompt": "with another prompt: answers or judge prompts have changed since",
     "question": "of a question that is not asked",
-    "known": "in the journal already",
+    "known": "already in the journal",
 }
 
 
 @dataclass(slots=True)
 class Adopted:
-    """What became of one file. taken: games by state. left: games by reason (see LEFT_OUT).
-
-    open: games that are still to be asked.
+    """Result for one file. taken: imported games by state. left: other games, by a key of SKIPPED.
+    open: games still to be asked. unsure: imported without a stored prompt to compare.
     """
 
     model: str
@@ -55,21 +54,18 @@ class Adopted:
     open: int = 0
     taken: Counter[str] = field(default_factory=Counter)
     left: Counter[str] = field(default_factory=Counter)
-    unsure: int = 0  # taken without a stored prompt to compare
+    unsure: int = 0
     bad_lines: list[Line] = field(default_factory=list)
     moved_to: Path | None = None
 
     def lines(self) -> list[str]:
-        """The summary for people, first the sum, then each thing worth knowing."""
         states = states_text(self.taken)
-        head = f"{self.model}: {self.taken.total()} of {self.games} games taken"
-        lines = [f"{head}{f' ({states})' if states else ''}, {self.open} left to ask"]
-        lines += [f"  {count} left out {LEFT_OUT[why]}" for why, count in self.left.most_common()]
+        head = f"{self.model}: {self.taken.total()} of {self.games} games imported"
+        lines = [f"{head}{f' ({states})' if states else ''}, {self.open} still to be asked"]
+        lines += [f"  {count} skipped: {SKIPPED[why]}" for why, count in self.left.most_common()]
         if self.unsure:
-            lines.append(f"  {self.unsure} taken on trust: the file stores no prompts to compare")
-        lines += [f"  {self.path}:{line.number}: {line.error}" for line in self.bad_lines[:5]]
-        if len(self.bad_lines) > 5:
-            lines.append(f"  and {len(self.bad_lines) - 5} more lines that cannot be read")
+            lines.append(f"  {self.unsure} imported without a check: the file stores no prompts")
+        lines += [f"  {note}" for note in left_out(self.path, self.bad_lines)]
         if self.moved_to:
             lines.append(f"  moved to {self.moved_to}")
         return lines
@@ -78,9 +74,9 @@ class Adopted:
 def report_adoption(
     campaign: Settings, tell: Callable[[str], None], *, dry_run: bool = False
 ) -> bool:
-    """Adopt all and tell what became of each file; whether none of them had to stay."""
+    """Adopt all files and print the results; False if a file could not be adopted."""
     if dry_run:
-        tell("a dry run: nothing is written or moved; this is what would be taken")
+        tell("a dry run: nothing is written or moved; this would be imported:")
     adopted, stayed = [], 0
     for result in adopt_all(campaign, dry_run=dry_run):
         if isinstance(result, ArenaError):
@@ -94,25 +90,25 @@ def report_adoption(
         left = sum(result.left.total() for result in adopted)
         still = sum(result.open for result in adopted)
         files = counted(len(adopted), "file")
-        tell(f"{files}: {taken:,} games taken, {left:,} left out, {still:,} left to ask")
+        tell(f"{files}: {taken:,} games imported, {left:,} skipped, {still:,} still to be asked")
     else:
-        tell("adopt: no judgment file of others; nothing to do")
+        tell("adopt: no judgment files of other tools; nothing to do")
     return not stayed
 
 
 def adopt_all(campaign: Settings, *, dry_run: bool = False) -> Iterator[Adopted | ArenaError]:
-    """Adopt the foreign judgment files of all configured models, one after the other.
+    """Adopt other tools' judgment files of all configured models, one after the other.
 
-    The journal is on disk before a file is moved aside, so that an adoption that is interrupted
-    is simply started again. Yields an ArenaError for a file that stays where it is: it cannot be
-    judged against anything, or a client plays from its journal. dry_run: neither writes nor moves.
+    The journal is on disk before a file is moved, so an interrupted adoption can be started again.
+    Yields an ArenaError for a file that stays: its answers cannot be read, or its journal is in
+    use.
     """
     layout = Layout(campaign.root)
     files = {model: Path(campaign.judgment(model)) for model in campaign.models}
     files = {one: path for one, path in files.items() if is_foreign(path, layout.journal(one))}
     if not files:
         return
-    # Whole files, also where a pilot asks for less: what is judged is asked no more.
+    # Whole files even for a pilot: the later full run then asks less.
     campaign = replace(campaign, pilot=None, categories=frozenset())
     settings = GameSettings.from_dict(campaign.judgment_params())
     questions = read_questions(campaign.questions)
@@ -124,7 +120,7 @@ def adopt_all(campaign: Settings, *, dry_run: bool = False) -> Iterator[Adopted 
         try:
             answers = read_answers(campaign.answer(model)).answers
         except DataError as error:
-            yield DataError(f"{path} cannot be adopted without the answers it is about: {error}")
+            yield DataError(f"{path} cannot be adopted without the model's answers: {error}")
             continue
         games = plan_games(settings, questions, answers, others)
         take = partial(adopt, path, model, settings, games, categories)
@@ -156,10 +152,10 @@ def adopt(
     known: set[str],
     append: Callable[[Record], None],
 ) -> Adopted:
-    """Take a judgment file's games into a journal.
+    """Import a judgment file's games into a journal.
 
-    games: all of the model as they would be asked now. known: digests that the journal holds, to
-    which those taken are added. append: writes a line to it.
+    games: all of the model as they would be asked now. known: digests in the journal; those of
+    imported games are added. append: writes a record to the journal.
     """
     result = Adopted(model, path, len(games))
     planned = {game.key: game for game in games}
@@ -168,14 +164,14 @@ def adopt(
         plain = line.obj or {}
         uid, stored = line_uid(plain), plain.get("games")
         if uid is None or not isinstance(stored, list):
-            wrong = line.error or "no judgment: it has no uid or no games"
+            wrong = line.error or "not a judgment: uid or games are missing"
             result.bad_lines.append(Line(line.number, None, wrong))
             continue
         foreign = _foreign_line(plain, uid, settings, categories)
         for index, played in enumerate(stored[:2]):
             game = planned.get((uid, index))
-            if game is None or foreign:
-                result.left[foreign or "question"] += 1
+            if game is None or foreign or not isinstance(played, dict):
+                result.left[foreign or ("question" if game is None else "null")] += 1
                 continue
             same = _same_prompt(game, played)
             record = _record(game, played, plain, model, settings, same)
@@ -195,8 +191,7 @@ def adopt(
 def _foreign_line(
     plain: Mapping[str, Any], uid: str, settings: GameSettings, categories: Mapping[str, str]
 ) -> str:
-    """Why no game of this line can be taken, or "". What the line does not say is not held
-    against it."""
+    """A key of SKIPPED for all games of this line, or "". A missing field is no reason to skip."""
     if uid not in categories:
         return "question"
     ours = {"baseline": settings.baseline_of(categories[uid]), "judge": settings.judge}
@@ -205,15 +200,13 @@ def _foreign_line(
 
 def _record(
     game: Game,
-    plain: Any,
+    plain: Mapping[str, Any],
     line: Mapping[str, Any],
     model: str,
     settings: GameSettings,
     same: bool | None,
 ) -> Record | str:
-    """The record of a stored game, or why it has none. same: see `_same_prompt`."""
-    if not isinstance(plain, dict):
-        return "null"
+    """The record of a stored game, or a key of SKIPPED. same: see `_same_prompt`."""
     if plain.get("toy") and not settings.toy:
         return "judge"
     if same is False:
@@ -225,7 +218,7 @@ def _record(
     finish = text_of(plain.get("finish_reason"))
     if state not in ("too_long", "rejected"):
         if not answer.strip() and label:
-            answer, reason = f"[[{label}]]", "the file holds its verdict only"
+            answer, reason = f"[[{label}]]", "the file has only its verdict"
         if not answer.strip() or answer.strip() == FAILED_GENERATION:
             return "unreadable"
         label = settings.verdict(answer)
@@ -248,7 +241,7 @@ def _record(
 
 
 def _reply(plain: Mapping[str, Any]) -> str:
-    """The judge's reply wherever a tool has put it; "" where there is none."""
+    """The judge's reply, wherever the tool stored it; "" where there is none."""
     reply = reply_in(plain.get("judgment", plain.get("judgement")))
     if reply and reply.strip():
         return reply
@@ -256,27 +249,23 @@ def _reply(plain: Mapping[str, Any]) -> str:
     return score if isinstance(score, str) and as_label(score) is None else ""
 
 
-def _same_prompt(game: Game, plain: Any) -> bool | None:
-    """Whether the stored prompt is the one of today; None where none is stored."""
-    if not isinstance(plain, dict):
-        return None
-    system, user = (message["content"] for message in game.messages)
+def _same_prompt(game: Game, plain: Mapping[str, Any]) -> bool | None:
+    """Whether the stored prompt equals today's; None where none is stored."""
+    texts = [message["content"] for message in game.messages]
     stored = plain.get("prompt")
     if isinstance(stored, list) and stored:
-        texts = [part.get("content") if isinstance(part, dict) else part for part in stored]
-        return texts == [system, user] if len(texts) > 1 else texts == [user]
+        found = [part.get("content") if isinstance(part, dict) else part for part in stored]
+        return found == texts[-len(found) :]  # some tools store only the user's message
     stored = plain.get("user_prompt") or stored
-    if isinstance(stored, str) and stored:
-        return stored == user
-    return None
+    return stored == texts[-1] if isinstance(stored, str) and stored else None
 
 
 def move_aside(path: Path, folder: Path, when: datetime) -> Path:
-    """Move a file out of the judgments, never over another one; its folder's name says why."""
+    """Move a judgment file to `folder`, whose name says why; never overwrites."""
     stem = f"{path.name.removesuffix('.jsonl')}.{folder.name}-{when:%Y%m%d-%H%M%S}"
     target = folder / f"{stem}.jsonl"
     if target.exists():
-        raise JournalError(f"{target} is there already; move it away and start again")
+        raise JournalError(f"{target} already exists; move it away and start again")
     with os_errors_as(JournalError, f"{path}: cannot be moved to {target}"):
         folder.mkdir(parents=True, exist_ok=True)
         shutil.move(path, target)

@@ -1,8 +1,8 @@
-"""The games of all models of a batch and their journals, seen as one list of prompts to ask.
+"""The games of all models of a batch and their journals, as one list of prompts to ask.
 
-Models of a batch may share a prompt. It is asked once: the line with the reply and its tokens goes
-to the journal of the first game that needs it, and each other game gets a line of its own without
-calls and tokens, once the prompt will not be asked again.
+A prompt that several games share is asked once. The reply with its tokens goes to the journal of
+the first game; once the prompt will not be asked again, each other game gets a line of its own
+without calls and tokens.
 """
 
 from collections import Counter
@@ -18,13 +18,13 @@ Owner = tuple[str, Game]  # model, game
 
 @dataclass(slots=True)
 class Prompt:
-    """What is asked once. owners: the games that need it, the first of which is charged."""
+    """One prompt. owners: the games that need it; the first one's journal counts the calls."""
 
     game: Game
     owners: list[Owner]
-    again: int = 0  # times that it was asked before, in this run and those that the journals know
+    again: int = 0  # replies so far, in this run and in the journals
     calls: int = 0  # since the last line in the journal
-    failures: int = 0  # that may be the game's own fault
+    failures: int = 0  # those that may be the game's own fault
 
     @property
     def order(self) -> tuple[int, int, str]:
@@ -39,7 +39,7 @@ class BatchGames:
     settings: Requests
     games: Mapping[str, Sequence[Game]]
     journals: Mapping[str, Journal]
-    completed: Callable[[str], None] = lambda _: None  # called with a model as it becomes whole
+    completed: Callable[[str], None] = lambda _: None  # called with a model when its last game ends
     prompts: list[Prompt] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,16 +49,15 @@ class BatchGames:
         self.prompts = list(self._plan())
 
     def drop(self, model: str) -> None:
-        """Ask no more for a model; what it has stays."""
+        """Ask no more for a model; its journal stays as it is."""
         self.dropped.add(model)
 
     def is_dropped(self, prompt: Prompt) -> bool:
-        """Whether nobody needs it any more; the control, which nobody owns, is always needed."""
+        """Whether all its models are dropped; False for the control, which has no owners."""
         return bool(prompt.owners) and self.dropped.issuperset(name for name, _ in prompt.owners)
 
     def _plan(self) -> Iterator[Prompt]:
-        """The prompts to ask, in the order of the questions; what another journal of the batch
-        holds already is copied, not asked."""
+        """The prompts to ask, in question order; replies in another journal are copied."""
         by_digest: dict[str, Prompt] = {}
         open_now = {
             model: {game.digest for game in open_games(games, self.journals[model], self.settings)}
@@ -85,7 +84,7 @@ class BatchGames:
                     prompt.again = max(prompt.again, journal.times_asked(game.digest))
                     self._open[model].add(game.digest)
         for prompt in by_digest.values():
-            # Who asked before is charged again: its journal counts the calls.
+            # First the one that asked before: its journal has counted the calls so far.
             prompt.owners.sort(key=lambda one: prompt.game.digest not in self._records(one[0]))
             prompt.game = prompt.owners[0][1]
         yield from sorted(by_digest.values(), key=lambda prompt: prompt.order)
@@ -94,12 +93,12 @@ class BatchGames:
         return self.journals[model].records
 
     def record_of(self, prompt: Prompt) -> Record | None:
-        """The last line of a prompt that was asked before, without a verdict."""
+        """The last record of a prompt that was asked before and got no verdict."""
         lines = (self._records(model).get(game.digest) for model, game in prompt.owners)
         return next(filter(None, lines), None)
 
     def finish(self, prompt: Prompt, record: Record, *, is_final: bool) -> None:
-        """Write down a reply. is_final: the prompt will not be asked again. JournalError."""
+        """Record a reply. is_final: the prompt will not be asked again. Raises JournalError."""
         (payer, game), *others = prompt.owners
         self.journals[payer].append(record)
         self._ended[payer][game.key] = record.state
@@ -116,15 +115,14 @@ class BatchGames:
                     self.completed(model)
 
     def settle_rest(self) -> None:
-        """No prompt is asked any more: those that have a reply, though no verdict, keep it."""
+        """At the end: prompts with a reply but no verdict keep that reply."""
         for prompt in self.prompts:
             if record := self.record_of(prompt):
                 self._settle(prompt, record, prompt.owners)
 
     def _own_line(self, model: str, game: Game, record: Record) -> None:
-        """A line of its own for each game that shares its prompt with another one."""
         self._ended[model][game.key] = record.state
-        if (game.digest, *game.key) in self.journals[model].held:
+        if (game.digest, *game.key) in self.journals[model].recorded:
             return
         reason = f"the same prompt as game {record.game} of {record.uid}"
         line = replace(record, uid=game.uid, game=game.index, reason=reason)
@@ -132,7 +130,6 @@ class BatchGames:
         self.journals[model].append(line)
 
     def states(self, model: str) -> Counter[str]:
-        """Of the model's games that have ended."""
         return Counter(self._ended[model].values())
 
     def total(self) -> int:
@@ -142,7 +139,7 @@ class BatchGames:
         return sum(map(len, self._ended.values()))
 
     def left(self, model: str) -> int:
-        """Games of a model without a state; those to be asked again for a verdict have one."""
+        """Unfinished games of a model; one to be asked again for a verdict counts as finished."""
         return len(self.games[model]) - len(self._ended[model])
 
     def is_whole(self, model: str) -> bool:

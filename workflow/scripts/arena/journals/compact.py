@@ -1,4 +1,4 @@
-"""Checking journals and making them smaller; see `arena.journals.journal` for what they hold."""
+"""Check and compact journals."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -18,7 +18,7 @@ from arena.support.jsonl import Line, iter_lines, write_atomic
 
 @dataclass(slots=True)
 class Checked:
-    """What a journal holds. superseded: lines that a later one of the same game replaces."""
+    """Contents of a journal. superseded: lines that a later line of the same game replaces."""
 
     path: Path
     states: Counter[str]
@@ -29,7 +29,7 @@ class Checked:
 
     @property
     def is_sound(self) -> bool:
-        """A torn last line is a kill's trace: the next run drops it and asks that game."""
+        """An incomplete last line is fine: the next run drops it and asks that game again."""
         return all(flaw.torn for flaw in self.flaws)
 
     def lines(self) -> list[str]:
@@ -43,7 +43,7 @@ class Checked:
 
 
 def _read(path: Path) -> tuple[list[Record], dict[tuple[str, str, int], Record], list[Line]]:
-    """All records, the last one of each game, and the lines that are none. JournalError."""
+    """All records, the last one of each game, and invalid lines. Raises JournalError."""
     flaws: list[Line] = []
     with os_errors_as(JournalError, f"{path}: cannot be read"):
         records = list(read_records(path, flaws))
@@ -51,7 +51,6 @@ def _read(path: Path) -> tuple[list[Record], dict[tuple[str, str, int], Record],
 
 
 def check(path: Path) -> Checked:
-    """Read a whole journal. JournalError where it cannot be read at all."""
     records, last, flaws = _read(path)
     return Checked(
         path,
@@ -64,14 +63,12 @@ def check(path: Path) -> Checked:
 
 
 def compact(path: Path, *, reopen: Collection[str] = (), judgments: Path | None = None) -> str:
-    """Rewrite a journal without what no reader needs; returns what was dropped, in words.
+    """Rewrite a journal without lines that no reader needs; returns a summary.
 
-    The lines of a game that was asked again and has no verdict yet stay all: their number says how
-    often it was asked. JournalError where a living process plays from the journal.
-
-    reopen: drop games in these states too, so that they are asked again. judgments: folder of the
-    judgment files; one with reopened games is moved into `reopened/` of the results, since as long
-    as it is in its place the next run finds nothing to do.
+    A game without a verdict keeps all its lines: their number says how often it was asked. Raises
+    JournalError while another process uses the journal. reopen: also drop games in these states, so
+    that they are asked again. judgments: folder of the judgment files; one with reopened games is
+    moved to `reopened/`, or the next run would find nothing to do.
     """
     with Lock(path) as lock:
         lock.acquire()
@@ -83,22 +80,22 @@ def compact(path: Path, *, reopen: Collection[str] = (), judgments: Path | None 
             and (record is final or final.is_repeatable)
         ]
         reopened = sum(record.state in reopen for record in last.values())
-        said = f"{path}: {len(records) - len(kept)} of {len(records)} lines dropped"
-        said += f", {reopened} games reopened, {len(flaws)} unreadable lines gone"
+        summary = f"{path}: {len(records) - len(kept)} of {len(records)} lines dropped"
+        summary += f", {reopened} games reopened, {len(flaws)} unreadable lines dropped"
         judgment = judgments / path.name if judgments else None
         if judgment and (not judgment.exists() or is_foreign(judgment, path)):
             judgment = None
-        # First: if we are killed in between, the file is made again of the journal as it was.
+        # Moved first: if we are killed in between, it is made again from the unchanged journal.
         if judgment and (reopened or _has_games_in(judgment, reopen)):
             aside = move_aside(judgment, Layout(path.parent.parent).reopened, datetime.now())
-            said += f", its judgments moved to {aside}"
+            summary += f", its judgments moved to {aside}"
         with os_errors_as(JournalError, f"{path}: cannot be written"):
             write_atomic(path, (record.line() for record in kept))
-    return said
+    return summary
 
 
 def _has_games_in(judgment: Path, states: Collection[str]) -> bool:
-    """Whether a judgment file of ours was made with such games, also where they were reopened for
-    another file of the same journal (another baseline's) before."""
+    """Whether a judgment file has games in these states; the journal may have lost them when they
+    were reopened for another baseline's file."""
     games = (game for line in iter_lines(judgment) for game in (line.obj or {}).get("games") or ())
     return any(game and game.get("state") in states for game in games)

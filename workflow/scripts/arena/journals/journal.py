@@ -1,8 +1,8 @@
-"""The journal of a model's games: append-only, one line a finished call, never rewritten in place.
+"""The journal of a model: an append-only file with one line for each finished game or answer.
 
-A line is written with one `write` as its game ends: SIGKILL loses nothing that was finished, and
-the death of a whole node what was not yet put on disk (`sync`). A game is known by its digest (see
-`GameSettings.digest`). Lines of other settings stay; of several lines of a digest the last counts.
+Each line is one `write`: SIGKILL loses nothing, and a node failure at most the lines since the last
+`sync`. A game is identified by its digest (see `GameSettings.digest`). Lines of other settings
+stay; of several lines with one digest the last one counts.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ NO_TOKENS = {"prompt": 0, "cached": 0, "completion": 0}
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A terminal state of a game and what the judge said."""
+    """The result of a game: its state and the reply. address: index of the judge's address."""
 
     state: str
     label: str | None = None
@@ -35,20 +35,20 @@ class Outcome:
     finish_reason: str | None = None
     usage: dict[str, int | None] | None = None
     reason: str | None = None
-    is_unexplained: bool = False  # a refusal that does not say what in this game is at fault
-    address: int = 0  # the number of the judge's address that it came from
+    is_unexplained: bool = False  # a refusal that may have nothing to do with this game
+    address: int = 0
 
     @property
     def is_refusal(self) -> bool:
-        """The judge did not reply: this game cannot be played, or our requests are wrong."""
+        """The judge refused the request, because of this game or because all are wrong."""
         return self.answer is None
 
 
 @dataclass(slots=True)
 class Record:
-    """One line: a finished game. Its fields are the keys of the file, in their order.
+    """One line: a finished game; the fields are the keys of the file, in their order.
 
-    attempts: calls made for it so far, 0 where it was taken over without asking. seconds: of the
+    attempts: calls made for it so far, 0 where the reply was imported or copied. seconds: of the
     last call. time: its end, ISO with zone. reason: why it is not "ok", or what was unusual.
     """
 
@@ -67,11 +67,11 @@ class Record:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "Record":
-        """Raises JournalError on what is no record, or damaged; other keys are ignored."""
+        """Raises JournalError for an invalid record; unknown keys are ignored."""
         try:
             record = msgspec.convert(plain | numbers_in(plain), cls)
         except msgspec.ValidationError as error:
-            raise JournalError(f"no record of a game: {error}") from error
+            raise JournalError(f"invalid record: {error}") from error
         if record.state not in STATES or record.game not in (0, 1):
             raise JournalError(f"unknown state {record.state!r} or game {record.game}")
         return record
@@ -81,17 +81,17 @@ class Record:
 
     @property
     def key(self) -> tuple[str, str, int]:
-        """Of this very game, not only of its prompt."""
+        """Identifies the game; several games may share a digest."""
         return self.digest, self.uid, self.game
 
     @property
     def is_repeatable(self) -> bool:
-        """The judge replied, but without a verdict: another asking may bring one."""
+        """It has a reply without a verdict, so asking again may give one."""
         return self.state in ("unparsed", "truncated")
 
 
 def numbers_in(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers of a line; those that are none, or that nobody could add up, are 0."""
+    """The numbers of a line; 0 for invalid and for absurdly large ones."""
     usage = dict_of(plain.get("usage"))
     return {
         "usage": {key: count_of(usage.get(key)) for key in NO_TOKENS},
@@ -103,10 +103,10 @@ def numbers_in(plain: Mapping[str, Any]) -> dict[str, Any]:
 def record_of(
     game: Game, outcome: Outcome, earlier: Record | None, *, calls: int, again: int, seconds: float
 ) -> Record:
-    """The line of a game that has ended. calls: made for it since its last line, `earlier`. again:
-    the number of the repetition (0: the first asking). seconds: of the last call.
+    """The record of a finished game. calls: made since its last record, `earlier`. again: number of
+    the repetition (0: first time). seconds: of the last call.
 
-    The text of a reply without a verdict outlives a repetition that brings none.
+    If a repetition is refused, the earlier reply without a verdict is kept.
     """
     reason = outcome.reason
     if again:
@@ -139,7 +139,7 @@ def record_of(
 
 
 def read_records(path: Path | str, flaws: list[Line] | None = None) -> Iterator[Record]:
-    """Yield the records of a journal in file order; what is no record goes to `flaws`."""
+    """Yield the records of a journal in file order; invalid lines are added to `flaws`."""
     with Path(path).open("rb") as file:
         for number, raw in enumerate(file, 1):
             line = parse_line(number, raw)
@@ -155,45 +155,43 @@ def read_records(path: Path | str, flaws: list[Line] | None = None) -> Iterator[
 
 
 class Replayed:
-    """What the lines of a journal say. records: the last line of each digest. asked: how many lines
-    with calls of ours each of them has. held: keys of the very games that have a line, since games
-    may share a prompt.
+    """What a journal contains. records: the last record of each digest. asked: number of records
+    with calls, by digest. recorded: keys of all games that have a record.
     """
 
     def __init__(self, records: Iterable[Record] = ()):
         self.records: dict[str, Record] = {}
         self.asked: Counter[str] = Counter()
-        self.held: set[tuple[str, str, int]] = set()
+        self.recorded: set[tuple[str, str, int]] = set()
         for record in records:
             self._take_in(record)
 
     def _take_in(self, record: Record) -> None:
         self.records[record.digest] = record
         self.asked[record.digest] += record.attempts > 0
-        self.held.add(record.key)
+        self.recorded.add(record.key)
 
     def times_asked(self, digest: str) -> int:
-        """How often a game was asked: by us, or once by those whose judgments were adopted."""
+        """How often a game was asked; once, if it was adopted from another tool."""
         return self.asked[digest] or int(digest in self.records)
 
 
 class Journal(Replayed):
-    """A journal open for appending, whose lock is held; replayed of the digests asked for.
+    """A journal open for appending; the caller holds its lock.
 
-    flaws: lines that are no records, which stay until `compact`. torn: whether the file ended
-    inside a line, which was dropped.
+    flaws: invalid lines; they stay until `compact`. torn: the file had an incomplete last line,
+    which was dropped.
     """
 
     def __init__(self, path: Path | str, digests: Collection[str] | None = None):
-        """Open and replay. digests: keep only these in memory; None keeps all.
+        """Open the file and read it. digests: keep only these in memory; None keeps all.
 
         Raises JournalError where the folder or the file cannot be written.
         """
         super().__init__()
         self.path = Path(path)
         self.flaws: list[Line] = []
-        what, then = "the journal cannot be written", ". Games are never played without one"
-        with contextlib.ExitStack() as undo, self._errors(what, then):
+        with contextlib.ExitStack() as undo, self._errors("cannot open the journal"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
             self._file = os.open(self.path, flags, 0o666)
@@ -209,7 +207,7 @@ class Journal(Replayed):
         return os_errors_as(JournalError, f"{self.path}: {what}", then)
 
     def _drop_torn_tail(self) -> bool:
-        """A last line without its newline: completed if it is a whole record, else cut off."""
+        """Complete or cut off a last line without a newline; True if it was cut off."""
         data = self.path.read_bytes()
         tail = data[data.rfind(b"\n") + 1 :]
         if not tail:
@@ -224,26 +222,26 @@ class Journal(Replayed):
         return False
 
     def append(self, record: Record) -> None:
-        """Write one line. JournalError on a full disk or a second writer; the file stays whole."""
-        # A lone surrogate in a reply is kept as the JSON escape that stands for it.
+        """Append one line. JournalError on a full disk or a second writer; the file stays valid."""
+        # A lone surrogate in a reply becomes its JSON escape.
         data = record.line().encode("utf-8", "backslashreplace")
-        then = ". Make room and start again: all games before it are kept"
-        with self._errors("a finished game cannot be written", then):
+        then = ". Free disk space and start again: all earlier results are kept"
+        with self._errors("cannot write to the journal", then):
             found = os.fstat(self._file)
             if not found.st_nlink:
                 raise JournalError(
-                    f"{self.path}: the journal was deleted while it was written, and its games "
-                    "are gone: restore the file if you can, then start again"
+                    f"{self.path}: the journal was deleted while it was written, and its results "
+                    "are lost; restore the file if you can, then start again"
                 )
             if found.st_size != self._size:
                 raise JournalError(
-                    f"{self.path}: another process writes this journal too; this one stops. "
+                    f"{self.path}: another process writes this journal too, so this one stops. "
                     "Two runs share results_dir: wait for one to end, then start again"
                 )
             try:
                 _write_all(self._file, data)
             except OSError:
-                # Shrinking needs no space. Where even that fails, the next start drops a torn line.
+                # If even this fails, the next start drops the incomplete line.
                 with contextlib.suppress(OSError):
                     os.ftruncate(self._file, self._size)
                 raise
@@ -251,8 +249,8 @@ class Journal(Replayed):
         self._take_in(record)
 
     def sync(self) -> None:
-        """Have what was written survive the death of the node; JournalError if it cannot."""
-        with self._errors("cannot be put on disk"):
+        """Write to disk what must survive a node failure; JournalError if that fails."""
+        with self._errors("cannot write the journal to disk"):
             os.fsync(self._file)
 
     def close(self) -> None:
@@ -265,7 +263,7 @@ class Journal(Replayed):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        # The disk that failed us once may do so again: the first error is the one to tell.
+        # After an error, closing may fail for the same reason: only the first is reported.
         with contextlib.suppress(JournalError) if kind else contextlib.nullcontext():
             self.close()
 

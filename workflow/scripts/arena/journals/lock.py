@@ -1,9 +1,9 @@
-"""One writer a journal, between processes and between nodes.
+"""The lock of a journal: one writer at a time, across processes and nodes.
 
-The lock is a file beside the journal, made with `link`, which is atomic on NFS as well; `flock`
-many clusters' file systems keep to one node. The file says who holds it. Whether that one lives is
-judged in `is_alive`: by its process, by Slurm, else by its heartbeat, the file's time by the file
-system's own clock, so that clocks of nodes do not matter.
+The lock is a file beside the journal, created with `link`, which is atomic on NFS too; `flock`
+works within one node only on many cluster file systems. The file names its holder. `is_alive`
+checks the holder: by its process, by Slurm, else by its heartbeat, the file's modification time
+(by the file system's clock, since the nodes' clocks may differ).
 """
 
 import contextlib
@@ -20,25 +20,26 @@ from pathlib import Path
 from arena.support import processes, slurm
 from arena.support.errors import JournalError, os_errors_as
 
-HEARTBEAT = 20.0  # s; a touch of one small file
-TRUSTED = 2 * HEARTBEAT  # s; whose heart beat so lately lives, without asking Slurm
-STALE = 300.0  # s; 15 missed heartbeats: longer than any pause of a file server that jobs survive
+HEARTBEAT = 20.0  # s; cheap: it touches one small file
+TRUSTED = 2 * HEARTBEAT  # s; a newer heartbeat counts as alive without asking Slurm
+STALE = 300.0  # s; 15 missed heartbeats: longer than file server outages that jobs survive
 # Slurm's states in which a job has processes.
 RUNS = {"RUNNING", "SUSPENDED", "STOPPED", "SIGNALING", "COMPLETING"}
-GUARD_STALE = 60.0  # s; the guard of a take-over is held for milliseconds
+GUARD_STALE = 60.0  # s; removing a stale lock takes milliseconds
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a lock. machine: boot and pid namespace, where `pid` means something."""
+    """Who holds a lock. machine: boot and pid namespace in which `pid` is valid. started: of the
+    process, as `processes.started` returns it. cluster: where the Slurm job is."""
 
     host: str
     machine: str
     pid: int
-    started: str  # when the process did, in the words of `processes.started`
+    started: str
     slurm_job_id: str | None
     token: str
-    cluster: str | None = None  # where the job's number means something
+    cluster: str | None = None
 
     def __str__(self) -> str:
         job = f", Slurm job {self.slurm_job_id}" if self.slurm_job_id else ""
@@ -46,7 +47,7 @@ class Holder:
 
 
 class Lock:
-    """The lock of one journal: `acquire` or `try_acquire`, in its context, which releases it."""
+    """The lock of one journal; leaving its context releases it."""
 
     def __init__(self, journal: Path | str):
         journal = Path(journal)
@@ -65,9 +66,9 @@ class Lock:
         self.lost = False
 
     def try_acquire(self, *, first: bool = True) -> Holder | None:
-        """Take the lock if it is free or its holder is gone; else return the living holder.
+        """Take the lock if it is free or its holder is dead; else return the holder.
 
-        first: whether this is our first look at it (see `is_alive`).
+        first: whether this is the first try (see `is_alive`).
         """
         with os_errors_as(JournalError, f"{self.path}: the journal cannot be locked"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +78,7 @@ class Lock:
                     continue  # released in between
                 holder = _parse(text)
                 if holder is None and _beats(self.path):
-                    raise JournalError(f"{self.path}: not one of our locks; remove it if it is old")
+                    raise JournalError(f"{self.path}: not a valid lock; delete it if unused")
                 if holder is not None and is_alive(holder, self.path, ask=first):
                     return holder
                 self._remove_stale(text)
@@ -86,11 +87,10 @@ class Lock:
         return None
 
     def acquire(self) -> None:
-        """Take the lock; JournalError where another holds it."""
         if holder := self.try_acquire():
             raise JournalError(
-                f"{self.path}: {holder} is still playing these games. They are not lost: "
-                "start again when it has ended"
+                f"{self.path}: {holder} is using this journal. Nothing is lost: start again when "
+                "it has ended"
             )
 
     def is_ours(self) -> bool:
@@ -98,13 +98,13 @@ class Lock:
         return holder is not None and holder.token == self._me.token
 
     def release(self) -> None:
-        """Give the lock back; a lock that was lost is left to its new holder."""
+        """Release the lock, unless another process has taken it over."""
         if self._beat is None:
             return  # never acquired
         self._stop.set()
         self._beat.join()
         self._beat = None
-        with contextlib.suppress(OSError):  # read-only by now: others see that we are gone
+        with contextlib.suppress(OSError):  # others will see that this process has ended
             if self.is_ours():
                 self.path.unlink(missing_ok=True)
 
@@ -117,11 +117,11 @@ class Lock:
     def _heartbeat(self) -> None:
         missed = 0
         while not self._stop.wait(HEARTBEAT):
-            with contextlib.suppress(OSError):  # the file server's turn to be away
+            with contextlib.suppress(OSError):  # the file server may be down
                 holder = read_holder(self.path)
                 missed = missed + 1 if holder is None else 0
-                # Judged dead while this node was cut off. That it is not there may be a file
-                # server's error, once.
+                # Another took it over while this node was cut off. That the file is missing may
+                # be a file server's error, once.
                 if missed == 2 or (holder and holder.token != self._me.token):
                     self.lost = True
                     return
@@ -135,19 +135,19 @@ class Lock:
             os.link(temporary, target)
             return True
         except FileExistsError:
-            # NFS may say so of a link that it made itself, when its first answer was lost.
+            # NFS may report this for our own link, if its first reply was lost.
             return temporary.stat().st_nlink == 2
         finally:
             temporary.unlink(missing_ok=True)
 
     def _remove_stale(self, text: str) -> None:
-        """Remove a dead holder's lock. Only one contender at a time, and only that very lock."""
+        """Remove a dead holder's lock: one process at a time, and only if it has not changed."""
         guard = self.path.with_name(f"{self.path.name}.guard")
         if not self._link(guard):
             with contextlib.suppress(FileNotFoundError):
                 if _age(guard) > GUARD_STALE:
                     guard.unlink()
-            time.sleep(0.05)  # the other contender is at it
+            time.sleep(0.05)  # another process is removing it
             return
         try:
             if _read(self.path) == text:
@@ -157,22 +157,22 @@ class Lock:
 
 
 def read_holder(path: Path) -> Holder | None:
-    """Who holds the lock, None where there is none or it cannot be read."""
+    """The holder of the lock; None where there is none or it cannot be read."""
     return _parse(_read(path) or "")
 
 
 def is_alive(holder: Holder, path: Path, *, ask: bool = False) -> bool:
-    """Whether the holder of the lock at `path` still lives.
+    """Whether the holder of the lock at `path` is alive.
 
-    ask: Slurm, also where the heart beats: at a contender's first look. After that a hundred that
-    wait must not be a storm on its controller.
+    ask: ask Slurm even after a recent heartbeat, at the first try. Later tries do not: a hundred
+    waiting jobs must not overload its controller.
     """
     if holder.machine == processes.machine():
         return bool(holder.started) and processes.started(holder.pid) == holder.started
     if not holder.slurm_job_id or holder.cluster != os.environ.get("SLURM_CLUSTER_NAME"):
         return _beats(path)
     if holder.slurm_job_id == os.environ.get("SLURM_JOB_ID"):
-        return False  # an earlier life of our job, which was requeued
+        return False  # our own job, before it was requeued
     if not ask and _beats(path, TRUSTED):
         return True
     runs = slurm_job_runs(holder.slurm_job_id)
@@ -180,10 +180,9 @@ def is_alive(holder: Holder, path: Path, *, ask: bool = False) -> bool:
 
 
 def slurm_job_runs(job: str) -> bool | None:
-    """Whether processes of the job may be there; None if Slurm cannot say.
+    """Whether processes of the job may exist; None if Slurm cannot tell.
 
-    Nor can it of a job that waits, as one that was requeued does: its earlier life has ended, or
-    its node is out of reach.
+    It cannot for a pending job: it may have been requeued because its node is unreachable.
     """
     state, problem = slurm.ask_of_job(job, "%T", 20)  # s; a busy controller needs no longer
     if problem:
@@ -194,19 +193,18 @@ def slurm_job_runs(job: str) -> bool | None:
 
 
 def _read(path: Path) -> str | None:
-    """What the lock says, None where there is none."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return None
     except OSError as error:
-        if error.errno == errno.ESTALE:  # NFS: another node removed it while we read
+        if error.errno == errno.ESTALE:  # NFS: another node removed it meanwhile
             return None
         raise
 
 
 def _parse(text: str) -> Holder | None:
-    """The first version wrote more keys, which say nothing that is needed."""
+    """Unknown keys are ignored: the first version wrote more."""
     try:
         plain = json.loads(text)
         return Holder(**{one.name: plain[one.name] for one in fields(Holder) if one.name in plain})
@@ -215,7 +213,6 @@ def _parse(text: str) -> Holder | None:
 
 
 def _beats(path: Path, within: float = STALE) -> bool:
-    """Whether the file is there and was touched lately."""
     try:
         return _age(path) < within
     except FileNotFoundError:
@@ -223,7 +220,7 @@ def _beats(path: Path, within: float = STALE) -> bool:
 
 
 def _age(path: Path) -> float:
-    """Seconds since the file was touched, by the clock of its file system."""
+    """Seconds since the file was touched, by its file system's clock."""
     probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}.clock")
     probe.touch()
     try:

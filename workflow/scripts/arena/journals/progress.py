@@ -1,7 +1,7 @@
-"""How far the games of a model are, read from its journal while it is being written.
+"""The progress of a model's games, read from its journal while it is written.
 
-Of a journal, with the judge's whole replies, only the keys needed here are decoded, and on a second
-look only what was appended since the first.
+Only the keys needed here are decoded, not the judge's replies, and a second read continues where
+the first one ended.
 """
 
 import json
@@ -18,12 +18,12 @@ from arena.journals.journal import numbers_in
 from arena.support.coerce import dict_of
 from arena.support.times import epoch
 
-# What is out of these bounds is read once more, as the journal reads it (see `_odd`).
+# Lines with values out of bounds are decoded again, as the journal reads them (see `_lenient`).
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class Usage(msgspec.Struct, gc=False, frozen=True):
-    """Tokens of one call; None where the server did not say."""
+    """Tokens of one call; None where the server did not report them."""
 
     prompt: Count | None = None
     cached: Count | None = None
@@ -31,20 +31,19 @@ class Usage(msgspec.Struct, gc=False, frozen=True):
 
 
 class Line(msgspec.Struct, gc=False):
-    """One line of a journal without its reply."""
+    """One line of a journal without the reply; see `journal.Record`."""
 
     uid: str
     game: int
     state: str
     usage: Usage | None = None
-    attempts: Count | None = None  # 0: taken over from elsewhere, never asked by us
-    seconds: float | None = None  # of the last call
-    time: str | None = None  # its end, ISO
-    digest: str = ""  # of all that determines the reply
+    attempts: Count | None = None
+    seconds: float | None = None
+    time: str | None = None
+    digest: str = ""
 
     @property
     def end(self) -> float | None:
-        """Seconds since 1970."""
         return epoch(self.time)
 
     def tokens(self, kind: str) -> int:
@@ -54,17 +53,17 @@ class Line(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(Line).decode
 
 
-def _odd(data: bytes) -> Line:
+def _lenient(data: bytes) -> Line:
     plain = dict_of(json.loads(data))
     return msgspec.convert(plain | numbers_in(plain), Line)
 
 
 class Progress:
-    """The games of one journal file; `update` reads what was appended since the last call.
+    """The lines of one journal; `update` reads those appended since the last call.
 
-    A last line without its newline is left for the next call: it is being written. A file that
-    became shorter, or that another one has replaced, is read from its start. unreadable: lines that
-    are no games. problem: why the file cannot be read now; what was read before stays.
+    A last line without a newline is still being written and left for the next call. A file that
+    shrank or was replaced is read from the start. unreadable: number of invalid lines. problem: why
+    the file cannot be read now; earlier lines stay.
     """
 
     def __init__(self, path: Path):
@@ -96,14 +95,13 @@ class Progress:
         return self
 
     def _take(self, data: bytes) -> None:
-        """Take in all whole lines."""
         view, position, take = memoryview(data), 0, self.lines.append
         while (end := data.find(b"\n", position)) >= 0:
             try:
                 take(_decode(view[position:end]))
             except (msgspec.DecodeError, UnicodeDecodeError):
                 try:
-                    take(_odd(data[position:end]))
+                    take(_lenient(data[position:end]))
                 except (ValueError, RecursionError):
                     self.unreadable += bool(data[position:end].strip())
             position = end + 1
@@ -111,16 +109,15 @@ class Progress:
 
 
 class Calls:
-    """Calls behind the lines of a journal, to be asked for in their order.
-
-    `attempts` goes on counting where a game is asked again for want of a verdict; that a game was
-    asked before, with the same digest, is what `again` says of the line to come.
+    """Counts the calls behind the lines of a journal, given in their order: `attempts` of a game
+    that was asked again includes the earlier calls.
     """
 
     def __init__(self) -> None:
         self._counted: dict[str, int] = {}
 
     def again(self, line: Line) -> bool:
+        """Whether an earlier line has the same digest."""
         return line.digest in self._counted
 
     def of(self, line: Line) -> int:
@@ -130,12 +127,10 @@ class Calls:
 
 
 class Tally:
-    """What lines come to. Of several lines of one game the last counts; the calls of all were paid
-    for.
-    """
+    """Totals of lines. Of several lines of one game the last counts, but the calls of all."""
 
     def __init__(self, lines: Iterable[Line], counts: Callable[[Line], bool] = lambda _: True):
-        """Lines that do not count are read all the same: they tell what calls others had."""
+        """counts: which lines count; the others only show how many calls were made before."""
         self._asked: list[Line] = []
         last: dict[tuple[str, int], Line] = {}
         calls_of, calls = Calls().of, 0
@@ -150,17 +145,17 @@ class Tally:
         self.played = sum(self.states[state] for state in STATES)
         pairs = Counter(uid for (uid, _), line in last.items() if line.state in STATES)
         self.questions = list(pairs.values()).count(2)
-        kinds = ("prompt", "cached", "completion")  # tokens asked for, cached ones of the prompts'
+        kinds = ("prompt", "cached", "completion")  # cached: part of prompt
         self.usage = tuple(sum(line.tokens(kind) for line in self._asked) for kind in kinds)
-        self.retries = calls - len(self._asked)  # calls that failed and were made again
+        self.retries = calls - len(self._asked)  # failed calls that were repeated
 
     @property
     def last_end(self) -> float | None:
-        """End of the newest game that was asked."""
+        """End of the last game that was asked, s since 1970."""
         return next((end for line in reversed(self._asked) if (end := line.end)), None)
 
     def recent(self, window: float, now: float) -> tuple[int, float]:
-        """Games of the last `window` seconds, and when the first of them began."""
+        """Number of games in the last `window` seconds, and when the first of them began."""
         first, count = now, 0
         for line in reversed(self._asked):
             end = line.end

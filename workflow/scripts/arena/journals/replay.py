@@ -1,4 +1,4 @@
-"""What a journal already says of a model's games, and the judgment file that is made of it."""
+"""From a journal: which games are still to ask, and the lines of the judgment file."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -11,13 +11,12 @@ from arena.journals.journal import Record, Replayed
 
 
 def reparse(journal: Replayed, settings: GameSettings) -> None:
-    """Read the stored replies with the patterns in use now: other patterns cost no call.
+    """Parse the stored replies with the current patterns, which costs no call.
 
-    A reply in which the stored label does not stand is damaged, and so is one with another verdict
-    where most keep theirs, that is, where the patterns are those of before: such a record does not
-    count, and its game is asked again.
+    A record is damaged, and its game asked again, if its label is not in its reply; or, while most
+    labels agree (so the patterns did not change), if the reply has another verdict.
     """
-    agree, others, damaged = 0, [], []
+    agree, changed, damaged = 0, [], []
     for digest, record in journal.records.items():
         if record.state not in ANSWERED:
             continue
@@ -28,16 +27,16 @@ def reparse(journal: Replayed, settings: GameSettings) -> None:
         if record.label and record.label not in (record.answer or "").upper():
             damaged.append(digest)
         elif label and record.label:
-            others.append(digest)
+            changed.append(digest)
         state = state_of(label, record.finish_reason)
-        reason = None if label else "no verdict by the patterns in use"
+        reason = None if label else "no verdict with the current patterns"
         journal.records[digest] = replace(record, state=state, label=label, reason=reason)
-    for digest in damaged + (others if agree > len(others) else []):
+    for digest in damaged + (changed if agree > len(changed) else []):
         del journal.records[digest], journal.asked[digest]
 
 
 def open_games(games: Iterable[Game], journal: Replayed, settings: Requests) -> list[Game]:
-    """Those to ask, each prompt once: without a record, or without a verdict and to ask again."""
+    """Games to ask, each prompt once: without a record, or to be asked again for a verdict."""
     chosen: dict[str, Game] = {}
     for game in games:
         record = journal.records.get(game.digest)
@@ -56,7 +55,7 @@ def judgment_lines(
     games: Sequence[Game],
     journal: Replayed,
 ) -> Iterator[dict[str, Any]]:
-    """The lines of the judgment file, in question order; all games have a record."""
+    """The lines of the judgment file, in question order; every game must have a record."""
     asked = {question.uid: question for question in questions}
     for pair in zip(games[::2], games[1::2], strict=True):
         question = asked[pair[0].uid]
@@ -71,7 +70,7 @@ def judgment_lines(
 
 
 def _played(game: Game, record: Record, toy: bool) -> dict[str, Any]:
-    """One game as Arena-Hard-Auto's tools read it: a score of null votes nowhere."""
+    """One game as Arena-Hard-Auto's tools read it; a score of null is no vote."""
     played = {
         "score": record.label,
         "judgment": {"answer": record.answer or ""},

@@ -63,7 +63,7 @@ def main() -> None:
     parent, grace, record, _, *command = sys.argv[1:]
     status = keep(command, float(grace))
     if record and was_killed():
-        from arena.journals.records import write_killed  # late: errors in it are harmless
+        from arena.journals.attempts import write_killed  # late: errors in it are harmless
 
         write_killed(Path(record), int(parent))
     sys.exit(status if status >= 0 else 128 - status)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from arena.data.stage import JUDGMENTS, Stage
-from arena.journals.records import AttemptLog
+from arena.journals.attempts import AttemptLog
 from arena.judge.causes import Cause, explain
 from arena.judge.health import REPLY_SECONDS, Died, Health, Progress
 from arena.judge.launch import environment

@@ -1,7 +1,6 @@
-"""Figures as Vega-Lite charts, from the rows of the leaderboard's and the health's files.
+"""Vega-Lite charts of the rows of leaderboard.json, differences.csv, curves.csv and health.json.
 
-Every chart works without colour vision (Okabe and Ito's colours, and shapes or positions beside
-them), and every mark says its numbers when pointed at.
+Colours are Okabe and Ito's, which are safe for colour blindness; every mark has a tooltip.
 """
 
 from collections.abc import Iterator, Mapping, Sequence, Sized
@@ -15,21 +14,19 @@ from arena.ranking.answer_health import bin_text
 
 BLUE, ORANGE, RED, GREEN, GREY = "#0072b2", "#e69f00", "#d55e00", "#009e73", "#8c959f"
 COLOURS = [BLUE, RED, GREEN, "#cc79a7", ORANGE, "#56b4e9", "#000000", "#b3a100"]
-LABEL_COLOURS = [BLUE, "#7fb8d8", "#d0d7de", "#f2cf80", ORANGE]  # of A>>B to B>>A
-PLACES = ("A is the baseline", "A is the model")  # of the first and the second game
+LABEL_COLOURS = [BLUE, "#7fb8d8", "#d0d7de", "#f2cf80", ORANGE]  # A>>B to B>>A
+PLACES = ("A is the baseline", "A is the model")  # first and second game
 WIDTH = 640
-ROW = 20  # pixels of a model's row; its name is 12 high
-MATRIX_COLUMNS = ["model", "other", "difference", "lower", "upper", "questions", "told_apart"]
-MATRIX_COLUMNS += ["p_adjusted"]
-SMALLEST_CELL, LARGEST_CELL, MATRIX = 9, 30, 1000  # pixels of a cell and of all of them
-CELL = 200  # pixels of a run's own plot
-MOST_RUNS = 8  # as many as there are colours; more get a plot each
+ROW = 20  # pixels of a model's row; its name has 12
+SMALLEST_CELL, LARGEST_CELL, MATRIX = 9, 30, 1000  # pixels of a cell and of the whole matrix
+CELL = 200  # pixels of the plot of one run
+MOST_RUNS = len(COLOURS)  # in one plot; with more, each run has its own
 
 Rows = Sequence[dict[str, Any]]
 
 
 def intervals(rows: Rows, level: float) -> alt.LayerChart:
-    """Scores with their intervals, best first; the baseline's 50 as a line."""
+    """Scores with their intervals, best first; the baseline's 50 is a line."""
     kinds = ["model", "baseline"]
     shown = [
         row
@@ -41,7 +38,7 @@ def intervals(rows: Rows, level: float) -> alt.LayerChart:
         y=_names([row["model"] for row in shown]),
         color=alt.Color("kind:N", scale=alt.Scale(domain=kinds, range=[BLUE, RED]), legend=None),
         tooltip=_tips(
-            *(("model:N",), *_scores(level), ("ranks:N", "", "ranks it may have")),
+            *(("model:N",), *_scores(level), ("ranks:N", "", "range of ranks")),
             *(("questions:Q",), ("games:Q",)),
         ),
     )
@@ -51,13 +48,14 @@ def intervals(rows: Rows, level: float) -> alt.LayerChart:
 
 
 def difference_matrix(pairs: Rows, order: Sequence[str]) -> alt.LayerChart:
-    """Who is better than whom: two cells a pair; a dot where they cannot be told apart."""
+    """Differences, two cells per pair, with a dot where the pair is not significantly different."""
     cell = min(LARGEST_CELL, max(SMALLEST_CELL, MATRIX / max(len(order), 1)))
     numbers = dict.fromkeys(("difference", "lower", "upper"), float)
-    one = DataFrame(pairs, columns=MATRIX_COLUMNS).astype(numbers)
+    columns = ["model", "other", *numbers, "questions", "told_apart", "p_adjusted"]
+    one = DataFrame(pairs, columns=columns).astype(numbers)
     turned = {"model": one.other, "other": one.model, "difference": 0 - one.difference}  # no -0
     other = one.assign(**turned, lower=0 - one.upper, upper=0 - one.lower)
-    # As CSV: thousands of pairs, whose keys would be most of the page.
+    # CSV, because JSON would repeat the keys of thousands of pairs.
     text = concat([one, other]).round(dict.fromkeys(numbers, 1)).to_csv(index=False)
     data = alt.Data(values=text, format=alt.CsvDataFormat(type="csv"))
     most = max((abs(pair["difference"]) for pair in pairs), default=1) or 1
@@ -70,13 +68,13 @@ def difference_matrix(pairs: Rows, order: Sequence[str]) -> alt.LayerChart:
         tooltip=_tips(
             *(("model:N",), ("other:N", "", "minus")),
             *((f"{key}:Q", "+.1f") for key in numbers),
-            *(("questions:Q", "", "shared questions"), ("told_apart:N", "", "told apart")),
-            ("p_adjusted:Q", ".2g", "p, adjusted"),
+            *(("questions:Q", "", "shared questions"), ("told_apart:N", "", "significant")),
+            ("p_adjusted:Q", ".2g", "p adjusted"),
         ),
     )
     colours = [RED, "#f7f7f7", BLUE]
     scale = alt.Scale(domain=[-most, 0, most], range=colours, interpolate="rgb")
-    legend = alt.Legend(orient="top", gradientLength=200)  # at the side a wide matrix hides it
+    legend = alt.Legend(orient="top", gradientLength=200)  # at the side it scrolls out of view
     colour = alt.Color("difference:Q", scale=scale, title="points", legend=legend)
     dots = base.transform_filter("datum.told_apart == 'no'").mark_circle(
         size=max(cell, 9), color="#57606a", opacity=0.8
@@ -86,15 +84,15 @@ def difference_matrix(pairs: Rows, order: Sequence[str]) -> alt.LayerChart:
 
 
 def curves(points: Rows, level: float) -> alt.LayerChart | alt.FacetChart:
-    """Score against step, one line a run with its band; drag and scroll to look closer."""
+    """Score against step, one line with band per run; drag and scroll to zoom."""
     runs = list(dict.fromkeys(point["run"] for point in points))
     tips = _tips(("model:N",), ("step:Q", ","), *_scores(level))
     if len(runs) > MOST_RUNS:
-        return _small_curves(points, tips)
-    # Above, a column: beside the plot it would leave none on a telephone.
+        return _small_curves(points, runs, tips)
+    # At the top, as a legend at the side leaves no room for the plot on a phone.
     legend = alt.Legend(orient="top", columns=1, labelLimit=0, symbolOpacity=1)
     pick = alt.selection_point(fields=["run"], bind="legend")
-    # What can be zoomed is clipped at the axes: room for whole marks at the ends.
+    # A zoomable plot is clipped at its axes, so marks at the ends need padding.
     room = alt.Scale(zero=False, nice=False, padding=10)
     steps = alt.Axis(format="~s", grid=False)
     base = _chart(points).encode(
@@ -116,7 +114,7 @@ def curves(points: Rows, level: float) -> alt.LayerChart | alt.FacetChart:
 
 
 def speeds(points: Rows, what: str) -> alt.LayerChart:
-    """What ends a second, by time: all batches together, and each behind it in grey."""
+    """Games or answers per second by time: all batches together, and each one in grey."""
     hint = _tips(("batch:N",), ("time:T", "%d %b %H:%M:%S"), ("speed:Q", ".2f", f"{what}/s"))
     axis = alt.Axis(grid=False, labelOverlap=True, tickCount=6)
     base = _chart(points).encode(
@@ -134,11 +132,11 @@ def speeds(points: Rows, what: str) -> alt.LayerChart:
     return (lines + total + near.add_params(over)).properties(width=WIDTH, height=220)
 
 
-def _small_curves(points: Rows, tips: list[alt.Tooltip]) -> alt.FacetChart:
-    """A plot a run, the other runs in grey behind it, all with the same scales."""
+def _small_curves(points: Rows, runs: list[str], tips: list[alt.Tooltip]) -> alt.FacetChart:
+    """One plot per run with the other runs in grey, all with the same scales."""
     x = alt.X("step:Q", title=None, axis=alt.Axis(format="~s", grid=False, tickCount=4))
     y = alt.Y("score:Q", title="Score (%)", scale=alt.Scale(zero=False))
-    # `detail` under another name than the facet's, which would pick its own run only.
+    # `detail` by another field than the facet's, which would select only its own run.
     others = (
         _chart([{key: point[key] for key in ("run", "step", "score")} for point in points])
         .transform_calculate(other="datum.run")
@@ -150,11 +148,10 @@ def _small_curves(points: Rows, tips: list[alt.Tooltip]) -> alt.FacetChart:
     band = base.mark_area(opacity=0.25, color=BLUE).encode(y=low, y2="upper:Q")
     line = base.mark_line(strokeWidth=2.5, color=BLUE).encode(y="score:Q")
     dots = _points(base, 45, color=BLUE).encode(y="score:Q", tooltip=tips)
-    order = list(dict.fromkeys(point["run"] for point in points))
     header = alt.Header(labelLimit=0, labelFontWeight="bold")
-    runs = alt.Facet("run:N", title=None, sort=order, header=header)
+    facet = alt.Facet("run:N", title=None, sort=runs, header=header)
     layers = alt.layer(others, band, line, dots, data=alt.Data(values=list(points)))
-    return layers.properties(width=CELL, height=CELL * 2 // 3).facet(runs, columns=4)
+    return layers.properties(width=CELL, height=CELL * 2 // 3).facet(facet, columns=4)
 
 
 def outcomes(rows: Rows) -> alt.Chart:
@@ -166,7 +163,7 @@ def outcomes(rows: Rows) -> alt.Chart:
 
 
 def labels(judge: Mapping[str, Any]) -> alt.Chart:
-    """The mix of labels in each place of the model; without bias the two are mirror images."""
+    """Shares of labels in both games; without position bias they are mirror images."""
     counts = {
         place: {label: games[game] for label, games in judge["labels"].items()}
         for game, place in enumerate(PLACES)
@@ -182,7 +179,7 @@ def _bars(
     what: str,
     step: int,
 ) -> alt.Chart:
-    """A bar of each whole in its parts; counts: name of the whole -> part -> number of `what`."""
+    """Stacked bars; counts: name of the bar (`whole`) -> name of the `part` -> number of `what`."""
     values = [
         {whole: name, part: kind, "place": place, "games": number, "share": number / total}
         for name, parts in counts.items()
@@ -203,7 +200,7 @@ def _bars(
 
 
 def by_category(rows: Rows) -> alt.LayerChart:
-    """One line a model: its score in each category, with intervals."""
+    """Scores in each category with intervals, one row per model."""
     shown = [row for row in rows if row["score"] is not None and not row["is_baseline"]]
     names = list(dict.fromkeys(row["category"] for row in shown))
     means = DataFrame(shown, columns=["model", "score"]).groupby("model", sort=False).mean()
@@ -221,7 +218,7 @@ def by_category(rows: Rows) -> alt.LayerChart:
 
 
 def flips(judge: Mapping[str, Any]) -> tuple[Any, Any]:
-    """For each model how often A won, and how often the verdict flipped."""
+    """Two charts by model: how often A won, and how often the verdict flipped."""
     rows = [row for row in judge["models"] if row["flips"] is not None]
     rows.sort(key=lambda row: -row["flips"])
     size = {"width": WIDTH, "height": alt.Step(ROW)}
@@ -238,7 +235,7 @@ def flips(judge: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def lengths(bins: Rows) -> alt.LayerChart:
-    """Mean vote against the length of the answer as a multiple of the baseline's."""
+    """Mean vote by length of the answer relative to the baseline's."""
     values = [
         {"ratio": bin_text(one["low"], one["high"]), **one["score"]}
         for one in bins
@@ -267,7 +264,7 @@ def _points(chart: alt.Chart, size: int, **options: str) -> alt.Chart:
 
 
 def _scored(base: alt.Chart, shape: alt.Shape, rows: Sized) -> alt.LayerChart:
-    """Scores with their intervals, beside the line at 50."""
+    """Scores with their intervals and a line at 50."""
     x = alt.X("lower:Q", title="Score (%)", scale=alt.Scale(zero=False), axis=_side(rows))
     whiskers = base.mark_rule(strokeWidth=2.5, opacity=0.55).encode(x=x, x2="upper:Q")
     return _line_at_50() + whiskers + _points(base, 60).encode(x="score:Q", shape=shape)
@@ -278,7 +275,7 @@ def _names(order: Sequence[str], field: str = "model") -> alt.Y:
 
 
 def _tips(*fields: tuple[str, ...]) -> list[alt.Tooltip]:
-    """Tooltips from field, format and title, of which the last ones may be missing or empty."""
+    """Tooltips from (field, format, title); format and title may be missing or empty."""
     keys = ("format", "title")
     return [
         alt.Tooltip(name, **{key: one for key, one in zip(keys, rest, strict=False) if one})
@@ -301,18 +298,18 @@ def _line_at_50() -> alt.Chart:
 
 
 def _side(rows: Sized, **options: str) -> alt.Axis:
-    """A scale of scores, above a list that is longer than a screen."""
+    """A horizontal axis, at the top if the list is longer than a screen."""
     return alt.Axis(orient="top" if len(rows) > 30 else "bottom", **options)
 
 
 def names_axis(**options: Any) -> alt.Axis:
-    """An axis of models' names, which may be long and are never cut: the page makes room."""
+    """An axis of models' names, which are never cut, however long they are."""
     plain = {"labelLimit": 0, "maxExtent": 2000, "labelExpr": "datum.label", "labelPadding": 8}
     return alt.Axis(ticks=False, domain=False, **plain, **options)
 
 
 def specification(chart: alt.TopLevelMixin) -> dict[str, Any]:
-    """The chart as plain Vega-Lite, in the report's fonts."""
+    """The chart as Vega-Lite JSON, in the report's fonts."""
     font = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
     letters = {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": 500}
     styled = chart.configure(font=font, background="transparent", view={"stroke": None})

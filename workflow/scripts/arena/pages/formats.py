@@ -1,9 +1,10 @@
-"""The leaderboard's files: text for terminals, Markdown, LaTeX (pandas tables), CSV and JSON."""
+"""The leaderboard's files: text for terminals, Markdown, LaTeX, CSV and JSON."""
 
 import csv
 import io
 import math
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
@@ -17,7 +18,7 @@ from arena.pages.html import interval, span
 from arena.pages.judges_page import judges_page
 from arena.ranking.curves import Point
 from arena.ranking.documents import as_json, plain
-from arena.ranking.leaderboard import Board, Row, shown
+from arena.ranking.leaderboard import Board, Row, shown, title
 from arena.ranking.options import Options
 from arena.ranking.show_result import TOY_NOTE, Result
 from arena.support.errors import DataError
@@ -26,7 +27,7 @@ from arena.support.jsonl import write_atomic
 from arena.support.names import did_you_mean, in_order
 from arena.support.table import lay_out
 
-# The columns of leaderboard.csv: documented in docs/statistics.md, never renamed, only added to.
+# Columns are documented in docs/statistics.md; new ones may be added, but none is ever renamed.
 CSV_COLUMNS = (
     *("category", "model", "score", "lower", "upper", "questions", "games"),
     *("best_rank", "worst_rank", "won", "tied", "lost", "avg_tokens", "design_effect"),
@@ -38,17 +39,27 @@ DIFFERENCE_COLUMNS = (
 )
 CURVE_COLUMNS = ("category", "run", "step", "model", "score", "lower", "upper", "questions")
 RANKS = {
-    "simultaneous": "the places that the data allow, {:.0%} sure of all models at once (max-t over "
-    "all pairs).",
-    "marginal": "the places that the data allow by each pair alone ({:.0%}); some of so many pairs "
-    "are wrong.",
+    "simultaneous": "range that is consistent with the data, for all models at once ({:.0%}, max-t "
+    "over all pairs).",
+    "marginal": "range that is consistent with the data, each pair tested separately ({:.0%}); "
+    "with many pairs some results are wrong.",
 }
-POWER = (
-    "A true difference of {detectable[pair]:.1f} points is found in 4 of 5 campaigns of {questions}"
-    " questions where two models are compared, one of {detectable[all_pairs]:.1f} points where all "
-    "are."
+GROUPS = "Group: models that share a number are not significantly different."
+DRAWN = {
+    "questions": "questions",
+    "upstream": "single votes (as upstream)",
+    "unanchored": "single votes (as upstream, unanchored)",
+}
+HEADING = (
+    "{bench}, judge {judges}, rule {rule}, a strong verdict counts {weight:g} votes; {level:.0%} "
+    "intervals from {rounds} resamples of {drawn}, seed {seed}"
 )
-AGAINST = {
+POWER = (
+    "Smallest detectable difference with {questions} questions (significant in 4 of 5 campaigns): "
+    "{detectable[pair]:.1f} points for a single pair of models, {detectable[all_pairs]:.1f} points "
+    "for all pairs at once."
+)
+AGAINST = {  # row of the table -> key of `compare_rankings`
     "Models in both": "models",
     "Pairs": "pairs",
     "Separability": "separability",
@@ -59,13 +70,13 @@ AGAINST = {
     "Spearman": "spearman",
     "Kendall": "kendall",
 }
-# What Markdown reads as more than text; inside a word "_" is only that.
+# Markup of Markdown; "_" inside a word is none.
 _MARKS = re.compile(r"[\\`*<>\[\]|&~]|(?<![^\W_])_|_(?![^\W_])")
 _LATEX = {
     **{char: "\\" + char for char in "&%$#_{}"},
     **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"},
     **{char: f"${char}$" for char in "<>|"},
-    **{char: f"{{{char}}}" for char in "[*"},  # at the start of a row they would be options of \\
+    **{char: f"{{{char}}}" for char in "[*"},  # options of \\ at the start of a row
 }
 
 
@@ -89,13 +100,12 @@ def files(result: Result) -> dict[str, str]:
 
 
 def write(result: Result, folder: Path) -> None:
-    """Each file whole or not at all."""
     for name, text in files(result).items():
         write_atomic(folder / name, text)
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    """Rows as CSV with a header; other keys are left out, None is an empty cell."""
+    """Rows as CSV with a header; ignores other keys, None is an empty cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(map(csv_cell, columns))
@@ -104,24 +114,21 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def judges_csv(found: Mapping[str, Any]) -> str:
-    """A row a model and category, a column a judge with its bounds beside it."""
-    ends = {"": "value", " lower": "lower", " upper": "upper"}
-    columns = ["category", "model", "pooled", "mean"]
-    columns += [f"{judge}{end}" for judge in found["judges"] for end in ends]
+    """A row per model and category, with score, lower and upper bound of each judge."""
+    cells = {
+        f"{judge}{end}": (judge, key)
+        for judge in found["judges"]
+        for end, key in {"": "value", " lower": "lower", " upper": "upper"}.items()
+    }
     rows = [
-        row
-        | {
-            f"{judge}{end}": one[key]
-            for judge, one in row["by_judge"].items()
-            for end, key in ends.items()
-        }
+        row | {name: row["by_judge"][judge][key] for name, (judge, key) in cells.items()}
         for row in found["scores"]
     ]
-    return csv_text(columns, rows)
+    return csv_text(["category", "model", "pooled", "mean", *cells], rows)
 
 
 def as_text(result: Result) -> str:
-    """All tables as Arena-Hard-Auto prints them, with what each score rests on beside it."""
+    """All tables in the format of Arena-Hard-Auto, with more columns."""
     parts = list(_parts(result, "NOTE: ", "##### Category: {} #####", str, DataFrame.to_string))
     parts += [judges_page(result.judges).text().rstrip("\n")] if result.judges else []
     parts += [against_text(result.against)] if result.against else []
@@ -129,22 +136,21 @@ def as_text(result: Result) -> str:
 
 
 def as_markdown(result: Result) -> str:
-    """The same as Markdown tables."""
     return printable("\n\n".join(_parts(result, "> ", "## {}", _escaped, _markdown))) + "\n"
 
 
 def _parts(
     result: Result,
     note: str,
-    title: str,
+    header: str,
     text: Callable[[str], str],
     table: Callable[[DataFrame], str],
 ) -> Iterator[str]:
     first = "> **Note:** " if note == "> " else note
     yield from (f"{first}{text(one)}" for one in result.notes)
-    yield from (text(heading(result)), text(legend(result.options)))
+    yield from (text(heading(settings(result))), f"{text(legend(result.options))} {GROUPS}")
     for board in shown(result.boards):
-        yield from (title.format(text(board.category)), table(_table(board)), *_power(board))
+        yield from (header.format(text(board.category)), table(_table(board)), *_power(board))
         yield from (f"{note}{text(one)}" for one in board.notes)
         if board.style and board.style.coefficients:
             coefficients = {
@@ -156,10 +162,10 @@ def _parts(
 
 
 def as_latex(result: Result) -> str:
-    """The same for a paper: a table a category, for a preamble with \\usepackage{booktabs}."""
+    """One table per category for a paper with \\usepackage{booktabs}; notes are comments."""
     options, boards = result.options, [board for board in shown(result.boards) if board.rows]
-    parts = [_comment(line) for line in (heading(result), legend(options), *result.notes)]
-    about = f"mean vote in percent with {options.level:.0%} intervals. {_ranks(options)}"
+    parts = [_comment(line) for line in (heading(settings(result)), *result.notes)]
+    about = f"mean vote in percent with {options.level:.0%} intervals. {legend(options)}"
     for board in boards:
         table = _table(board).drop(columns=["Group", "Games"]).map(_latex)
         table["CI (%)"] = [
@@ -185,31 +191,32 @@ def as_latex(result: Result) -> str:
     return printable("\n".join(parts))
 
 
-def heading(result: Result) -> str:
-    """One line that says how the numbers were made."""
-    options = result.options
-    drawn = f"single votes (as upstream{', unanchored' * (options.ci == 'unanchored')})"
-    drawn = "questions" if options.ci == "questions" else drawn
-    features = ", ".join(options.control_features)
+def settings(result: Result) -> dict[str, Any]:
+    """How the numbers were computed, as in leaderboard.json."""
+    return {
+        **{"bench": result.bench, "judges": result.verdicts.judges},
+        "toy": TOY_NOTE in result.notes,
+        **asdict(result.options),
+        "level": result.options.level,
+        "notes": result.notes,
+    }
+
+
+def heading(settings: Mapping[str, Any]) -> str:
+    """One line on how the numbers were computed; settings: as in leaderboard.json."""
+    judges, drawn = " + ".join(settings["judges"]), DRAWN[settings["ci"]]
+    features = ", ".join(settings["control_features"])
     style = f"; style control: {features}" if features else ""
-    return (
-        f"{result.bench}, judge {' + '.join(result.verdicts.judges)}, rule {options.rule}, strong "
-        f"verdicts count {options.weight:g}; {options.level:.0%} intervals from {options.rounds} "
-        f"resamples of {drawn}, seed {options.seed}{style}"
-    )
+    return HEADING.format_map({**settings, "judges": judges, "drawn": drawn}) + style
 
 
 def legend(options: Options) -> str:
-    """What the columns mean, by the way in which the ranks were made."""
-    return f"{_ranks(options)} Group: neighbours that share a number cannot be told apart."
-
-
-def _ranks(options: Options) -> str:
+    """The meaning of the column Rank."""
     return f"Rank: {RANKS[options.ranks].format(options.level)}"
 
 
 def comparison(result: Result, models: Sequence[str]) -> str:
-    """The differences between each two of `models` (none: of all), as text."""
+    """The differences between all pairs of `models` (none: of all models), as text."""
     known = {row.model for board in result.boards for row in board.rows}
     models = models or sorted(known, key=in_order)
     for model in models:
@@ -224,8 +231,8 @@ def comparison(result: Result, models: Sequence[str]) -> str:
             "CI": "-" if pair["lower"] is None else f"({pair['lower']:+.1f}, {pair['upper']:+.1f})",
             "Questions": pair["questions"],
             "p": _number(pair["p"], ".2g"),
-            "Adjusted": _number(pair["p_adjusted"], ".2g"),
-            "Told apart": pair["told_apart"],
+            "p adjusted": _number(pair["p_adjusted"], ".2g"),
+            "Significant": pair["told_apart"],
         }
         for pair in _pairs(shown(result.boards))
         if pair["model"] in models and pair["other"] in models
@@ -234,13 +241,13 @@ def comparison(result: Result, models: Sequence[str]) -> str:
 
 
 def against_text(found: Sequence[Mapping[str, Any]]) -> str:
-    """The comparison with another ranking: a column a category."""
+    """The comparison with another ranking, one column per category."""
     other = found[0]["other"]
     cells = [["", *(one["category"] for one in found)]]
     cells += [[name, *(_measure(one[key]) for one in found)] for name, key in AGAINST.items()]
     text = "\n".join([f"Against {other}", "", *lay_out(cells)])
     if unknown := dict.fromkeys(model for one in found for model in one["unknown"]):
-        text += f"\n\nNOTE: not in {other}, so left out: {', '.join(unknown)}"
+        text += f"\n\nNOTE: left out, because not in {other}: {', '.join(unknown)}"
     return text
 
 
@@ -255,13 +262,9 @@ def _number(value: float | None, spec: str) -> str:
 
 
 def _document(result: Result) -> dict[str, Any]:
-    """Everything, for programs: settings, flat rows, groups, style coefficients, notes."""
+    """The content of leaderboard.json."""
     return {
-        **{"bench": result.bench, "judges": result.verdicts.judges},
-        "toy": TOY_NOTE in result.notes,
-        **asdict(result.options),
-        "level": result.options.level,
-        "notes": result.notes,
+        **settings(result),
         "rows": _rows(result.boards),
         "categories": {
             board.category: {
@@ -278,13 +281,13 @@ def _document(result: Result) -> dict[str, Any]:
 
 
 def interval_text(row: Row) -> str:
-    """`(-1.9 / +2.4)`: how far the interval reaches below and above the score."""
+    """`(-1.9 / +2.4)`: the bounds relative to the score."""
     below, above = max(row.score - row.lower, 0), max(row.upper - row.score, 0)
     return f"(-{below:.1f} / +{above:.1f})" if math.isfinite(row.lower) else "-"
 
 
 def rank_text(row: Row) -> str:
-    """`3` or `3-5`: the ranks that the data allow."""
+    """`3` or `3-5`."""
     return "-" if row.best_rank is None else span(row.best_rank, row.worst_rank, "-")
 
 
@@ -299,12 +302,12 @@ def _point(point: Point) -> dict[str, Any]:
 
 
 def _pairs(boards: Sequence[Board]) -> Iterator[dict[str, Any]]:
-    """A pair of models and category, the better one first; None where there is no number."""
+    """All pairs of models by category, the better model first; None for NaN."""
     for board in boards:
         found = board.differences
         for i, j in combinations(range(len(board.rows)), 2):
-            p, adjusted = found.p[i, j], found.p_adjusted[i, j]
             keys = ("difference", "lower", "upper", "questions")
+            p, adjusted = found.p[i, j], found.p_adjusted[i, j]
             yield {
                 **{"category": board.category, "model": board.rows[i].model},
                 "other": board.rows[j].model,
@@ -316,15 +319,15 @@ def _pairs(boards: Sequence[Board]) -> Iterator[dict[str, Any]]:
 
 
 def _table(board: Board) -> DataFrame:
-    """The table of a category as it is read, its cells as text, numbered from 1."""
-    numbers: dict[str, list[int]] = {}  # model -> its groups, which follow one another
+    """The table of a category, all cells as text, rows numbered from 1."""
+    numbers = defaultdict[str, list[int]](list)  # model -> its groups, which are consecutive
     for number, group in enumerate(board.groups, 1):
         for model in group:
-            numbers.setdefault(model, []).append(number)
+            numbers[model].append(number)
     groups = {model: span(places[0], places[-1], "-") for model, places in numbers.items()}
     cells = [
         {
-            "Model": row.title,
+            "Model": title(row.model, row.is_baseline),
             "Scores (%)": f"{row.score:.1f}{'*' * row.is_plain}",
             "CI (%)": interval_text(row),
             "Rank": rank_text(row),
@@ -336,18 +339,17 @@ def _table(board: Board) -> DataFrame:
         for row in board.rows
     ]
     table = DataFrame(cells, index=range(1, len(cells) + 1))
-    asked = any(row.avg_tokens is not None for row in board.rows)
-    return table if asked else table.drop(columns="Tokens", errors="ignore")
+    has_tokens = any(row.avg_tokens is not None for row in board.rows)
+    return table if has_tokens else table.drop(columns="Tokens", errors="ignore")
 
 
 def _detectable(board: Board) -> dict[str, float] | None:
-    """The smallest difference that can be told, of a pair by itself and among all pairs."""
     found = board.differences.detectable
     return found and plain(dict(zip(("pair", "all_pairs"), found, strict=True)))
 
 
 def _power(board: Board) -> Iterator[str]:
-    """What so many questions can tell, in one line."""
+    """The smallest detectable difference and the design effect, in one line."""
     found = _detectable(board)
     effects = [row.design_effect for row in board.rows if row.design_effect is not None]
     if found and effects:
@@ -361,7 +363,7 @@ def _comment(line: str) -> str:
 
 
 def _latex(text: str) -> str:
-    """Strangers' text as LaTeX that shows it as it is, in one line."""
+    """Any text, such as a model's name, as LaTeX in one line."""
     return "".join(_LATEX.get(char, char) for char in " ".join(text.splitlines()))
 
 
@@ -371,5 +373,5 @@ def _markdown(table: DataFrame) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Strangers' text, such as a model's name, as Markdown that shows it as it is, in one line."""
+    """Any text, such as a model's name, as Markdown in one line."""
     return _MARKS.sub(r"\\\g<0>", " ".join(text.splitlines()))

@@ -1,7 +1,7 @@
 """The page of games: question, both answers, both replies and verdicts side by side.
 
-Of each model a seeded sample, or all. Texts are data in the page and shown as text: nothing of them
-is ever markup.
+It has a seeded sample of each model's games, or all. The page's script inserts texts only as text,
+never as markup.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from arena.support.errors import DataError
 from arena.support.names import in_order
 
 KINDS = ("flip", "no verdict", "strong loss")
-CHARS = 6000  # of a text in a sample: some replies are loops of 100,000
+CHARS = 6000  # per text of a sample: some replies are loops of 100,000
 WORDS = {2: "the model wins clearly", 1: "the model wins", 0: "a tie"} | {
     -1: "the baseline wins",
     -2: "the baseline wins clearly",
@@ -42,11 +42,11 @@ def games_page(
     seed: int = 42,
     notes: Sequence[str] = (),
 ) -> str:
-    """Return the page as HTML, with `each` pairs of every kind and as many of all of each model.
+    """Return the page as HTML, with `each` random pairs of each model and `each` of every kind.
 
-    each: None for all pairs, with their whole texts. The choice depends on seed, model and question
-    alone. questions: by default beside the answers' folder. What files are missing is noted, and
-    the judge's prompt is shown instead; lines that cannot be read are named by show_result.
+    each: None for all pairs, with whole texts. The sample depends only on seed, model and question.
+    questions: default question.jsonl in the parent of the answers' folder. If questions or answers
+    are missing, the judge's prompt is shown instead. Unreadable lines are reported by show_result.
     """
     rule = rule or default_rule(sources.bench)
     chars = CHARS if each is not None else None
@@ -61,7 +61,7 @@ def games_page(
         )
         for line, kinds in lines if each is None else _sample(lines, each, seed):
             pairs.append(_pair(judge, sources.bench, line, kinds, chars))
-            files[line.model] = path.name  # lines may say `org/name`
+            files[line.model] = path.name  # the line's model may be `org/name`
             for model in filter(None, (line.model, line.baseline)):
                 wanted[model].add(line.uid)
     pairs.sort(key=lambda pair: (in_order(pair["model"]), pair["judge"], pair["uid"]))
@@ -72,15 +72,15 @@ def games_page(
         path = next(filter(Path.is_file, places), places[0])
         found = read_answers(path).answers if path.is_file() else {}
         answers[model] = {uid: _cut(found[uid].text, chars) for uid in uids if uid in found}
-    asked, notes = {pair["uid"] for pair in pairs}, list(notes)
+    shown, notes = {pair["uid"] for pair in pairs}, list(notes)
     prompts: dict[str, str] = {}
     try:
-        for one in read_questions(questions or sources.answers_dir.parent / "question.jsonl"):
-            prompts |= {one.uid: _cut(one.prompt, chars)} if one.uid in asked else {}
+        asked = read_questions(questions or sources.answers_dir.parent / "question.jsonl")
+        prompts = {one.uid: _cut(one.prompt, chars) for one in asked if one.uid in shown}
     except DataError as error:
         notes.append(f"no questions: {error}")
-    if silent := [model for model, found in answers.items() if not found]:
-        notes.append(f"no answers of {', '.join(silent)}: the judge's prompt is shown instead")
+    if missing := [model for model, found in answers.items() if not found]:
+        notes.append(f"no answers of {', '.join(missing)}: the judge's prompt is shown instead")
     for pair in pairs:
         both = (pair["uid"] in answers.get(pair[key], ()) for key in ("model", "baseline"))
         if pair["uid"] in prompts and all(both):
@@ -92,22 +92,20 @@ def games_page(
 
 
 def _sample(lines: Iterator[Found], each: int, seed: int) -> list[Found]:
-    """The `each` lines of every kind whose hash is the largest: a sample in one pass."""
-    kept = defaultdict[str, list[tuple[bytes, str, Found]]](list)
-    for line, kinds in lines:
+    """The `each` lines of every kind with the largest hashes: a random sample in one pass."""
+    kept = defaultdict[str, list[tuple[bytes, int, Found]]](list)
+    for number, (line, kinds) in enumerate(lines):  # the number orders lines with equal hashes
         for kind in ("any", *kinds):
             text = f"{seed} {kind} {line.model} {line.uid}"
-            entry = (hashlib.sha256(text.encode()).digest(), line.uid, (line, kinds))
-            heap = kept[kind]
-            if len(heap) < each:
-                heapq.heappush(heap, entry)
-            elif entry[0] > heap[0][0]:
-                heapq.heapreplace(heap, entry)
-    return list({uid: found for heap in kept.values() for _, uid, found in heap}.values())
+            entry = (hashlib.sha256(text.encode()).digest(), number, (line, kinds))
+            heapq.heappush(kept[kind], entry)
+            if len(kept[kind]) > each:
+                heapq.heappop(kept[kind])
+    return list({one[2][0].uid: one[2] for heap in kept.values() for one in heap}.values())
 
 
 def _strengths(line: JudgmentLine) -> list[int | None]:
-    """Each game's verdict from -2 to 2, seen from the model."""
+    """Each game's verdict from -2 (strong loss of the model) to 2."""
     labels = [game.score if game else None for game in line.games]
     return [
         int(STRENGTH[VERDICTS.index(verdict_of(label))]) * sign if label else None
@@ -144,7 +142,7 @@ def _pair(
 
 
 def _cut(text: str, chars: int | None) -> str:
-    """Begin and end of a text that is too long: the verdict stands at the end."""
+    """Start and end of a long text; a reply's verdict is at its end."""
     if chars is None or len(text) <= chars:
         return text
     half, left = chars // 2, len(text) - chars

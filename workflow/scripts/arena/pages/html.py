@@ -1,11 +1,11 @@
-"""Pages of the report: whole HTML files, tables to sort and charts, nothing loaded from afar."""
+"""Pages of the report: self-contained HTML files with sortable tables and charts."""
 
 import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import indent
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -19,28 +19,25 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """word: its cells are text, flush left. hint: shown when pointed at."""
+class Column(NamedTuple):
+    """word: cells are text, left-aligned. hint: tooltip."""
 
     name: str
     word: bool = False
     hint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """A part of a bar, `share` percent of it; its name is its colour, by the page's style."""
+class Stretch(NamedTuple):
+    """A part of a bar, `share` percent of it; `name`: class in style.css that sets its colour."""
 
     name: str
     share: float
     hint: str
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """key: what the column is sorted by; "" stands last. Drawn instead of the text: bar, a score
-    with its lower and upper bound in percent; stretches, a bar in parts.
+class Cell(NamedTuple):
+    """key: sort key; "" is always last. Drawn instead of the text: bar, a score with its lower and
+    upper bound in percent; stretches, a bar in parts.
     """
 
     text: str
@@ -50,12 +47,11 @@ class Cell:
     stretches: Sequence[Stretch] = ()
 
 
-Value = Cell | str | float | None  # of which `plain_table` makes cells
+Value = Cell | str | float | None  # see `plain_table`
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """total: stays below, however the rows are sorted. baselines: numbers of rows."""
+class Table(NamedTuple):
+    """total: a last row that is not sorted. baselines: indices of rows."""
 
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
@@ -63,9 +59,8 @@ class Table:
     baselines: Collection[int] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
-    """A number at a glance; alarm: it deserves a look."""
+class Card(NamedTuple):
+    """A number with an explanation; alarm: it is highlighted."""
 
     name: str
     value: str
@@ -74,35 +69,18 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
-    """grave: it deserves a look at once."""
-
-    text: str
-    grave: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """A square of a map, filled to `full` percent; hint: shown when pointed at."""
-
-    hint: str
-    full: float
-
-
-@dataclass(frozen=True, slots=True)
 class Part:
-    """A heading with what stands under it; `chart` is a number of the page's charts, `key` names
-    the stretches of the bars, `tiles` are a map: heading of a row -> its squares.
-    """
+    """A section of a tab: heading and content."""
 
     title: str = ""
     text: str = ""
-    chart: int | None = None
-    key: Sequence[str] = ()
+    chart: int | None = None  # index in Page.charts
+    key: Sequence[str] = ()  # legend of the bars: names of stretches
     table: Table | None = None
     cards: Sequence[Card] = ()
-    remarks: Sequence[Remark] = ()
-    tiles: Mapping[str, Sequence[Tile]] = field(default_factory=dict)
+    remarks: Sequence[tuple[str, bool]] = ()  # text, and whether it is serious
+    # A map: heading -> squares, each with its tooltip and the percentage that is filled.
+    tiles: Mapping[str, Sequence[tuple[str, float]]] = field(default_factory=dict)
     examples: Sequence[tuple[str, str]] = ()  # title and text
 
 
@@ -115,9 +93,7 @@ class Tab:
 
 @dataclass(slots=True)
 class Page:
-    """refresh: seconds after which it loads itself again, as somebody writes it anew; None: never.
-    written: when, seconds since 1970.
-    """
+    """refresh: seconds until the page reloads itself; None: never. written: seconds since 1970."""
 
     title: str
     about: str
@@ -130,27 +106,24 @@ class Page:
 
     @property
     def beginning(self) -> str:
-        """Of all models' names: charts leave it out where there is no room."""
+        """Common beginning of all models' names, which charts omit if there is no room."""
         return common_beginning(self.models)
 
     def chart(self, chart: "TopLevelMixin", names: Sequence[str] = ()) -> int:
-        """Take a chart in, and return its number for Part; `names`: that stand beside it."""
-        from arena.pages.charts import CELL, specification  # here: Altair takes half a second
+        """Add a chart and return its index for Part; `names`: labels of its axis."""
+        from arena.pages.charts import CELL, specification  # importing Altair takes half a second
 
-        drawn, beginning = _printable(specification(chart)), self.beginning
-        short = map(len, without(beginning, names))
-        # For the page, which fits a chart into the room that it finds.
-        drawn["usermeta"] = {
-            "names": max(map(len, names), default=0),
-            "short": max(short, default=0),
-            "rows": len(names),
-            "cell": CELL,
-        }
-        self.charts.append(drawn)
+        drawn = _printable(specification(chart))
+        longest, shortened = (
+            max(map(len, some), default=0) for some in (names, without(self.beginning, names))
+        )
+        # With these the page's script fits a chart into the available width.
+        sizes = {"names": longest, "short": shortened, "rows": len(names), "cell": CELL}
+        self.charts.append(drawn | {"usermeta": sizes})
         return len(self.charts) - 1
 
     def text(self) -> str:
-        """For a terminal: all but the charts."""
+        """The page without charts, for a terminal."""
         lines = [*(f"NOTE: {note}" for note in self.notes), self.title, self.about]
         for tab in self.tabs:
             lines += [f"##### {tab.name} #####", *(f"NOTE: {note}" for note in tab.notes)]
@@ -174,17 +147,17 @@ class Page:
 
 
 def span(first: int | None, last: int | None, dash: str = "–") -> str:
-    """`3` or `3–5`: the ranks that a model may have."""
+    """`3` or `3–5`."""
     return f"{first}" if first == last else f"{first}{dash}{last}"
 
 
 def number(value: float | None, digits: int = 1) -> Cell:
-    """A cell of a number; a dash where there is none."""
+    """A cell of a number; a dash for None."""
     return Cell("–") if value is None else Cell(f"{value:,.{digits}f}", value)
 
 
 def between(lower: float | None, upper: float | None, spec: str = ".1f") -> Cell:
-    """A cell of an interval, sorted by its width; a dash where there is none."""
+    """A cell of an interval, sorted by its width; a dash for None."""
     if lower is None or upper is None:
         return Cell("–")
     return Cell(f"{lower:{spec}} – {upper:{spec}}", upper - lower)
@@ -204,15 +177,16 @@ def plain_table(
     baselines: Collection[int] = (),
     total: bool = False,
 ) -> Table:
-    """A table of cells and of plain values; counts are shown whole, other numbers with a digit.
+    """A table of cells and values; integers are shown as they are, other numbers with one digit.
 
-    columns: names, or name -> hint. total: the last row is one.
+    columns: names, or name -> tooltip. total: the last row is a total.
     """
     cells = [[_cell(value) for value in row] for row in rows]
     words = [cell.style == "word" for cell in cells[0]] if cells else [False] * len(columns)
     hints = columns.values() if isinstance(columns, Mapping) else [""] * len(columns)
     last = cells.pop() if total else None
-    return Table(list(map(Column, columns, words, hints)), cells, last, baselines)
+    heads = [Column(*head) for head in zip(columns, words, hints, strict=True)]
+    return Table(heads, cells, last, baselines)
 
 
 def _cell(value: Value) -> Cell:
@@ -227,7 +201,7 @@ def _cell(value: Value) -> Cell:
 def templates() -> Environment:
     return Environment(
         loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,  # names of models and replies of judges are strangers' text
+        autoescape=True,  # model names and judges' replies are untrusted
         finalize=lambda value: printable(value) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -246,8 +220,8 @@ def _printable(value: Any) -> Any:
 
 @functools.cache
 def _vega() -> str:
-    """Vega, Vega-Lite and vega-embed as one script, from the package that is installed here."""
-    import vl_convert  # here: pages without a chart, such as the ledger, need no megabytes of it
+    """Vega, Vega-Lite and vega-embed as one script, from an installed package."""
+    import vl_convert  # megabytes, which pages without charts do not need
 
-    # A closing tag inside a string of the script would end the script.
+    # A closing tag inside a string would end the script.
     return vl_convert.javascript_bundle().replace("</script", "<\\/script")  # type: ignore[call-arg]

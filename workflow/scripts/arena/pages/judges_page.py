@@ -1,4 +1,4 @@
-"""Several judges as a page: scores side by side, agreement, disputed questions."""
+"""The page of several judges: scores side by side, agreement, disputed questions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,9 +9,9 @@ MEASURES = {"Cohen's kappa": "kappa", "Spearman's rho": "spearman", "Kendall's t
 
 
 def judges_page(found: Mapping[str, Any], about: str = "", notes: Sequence[str] = ()) -> Page:
-    """From judges.json."""
+    """found: the content of judges.json."""
     page, judges = Page("Several judges", about, notes), found["judges"]
-    # With one category the overall table is the same.
+    # With one category the overall table is a copy.
     for share in found["shares"] if len(found["shares"]) > 2 else found["shares"][:1]:
         rows = [
             [
@@ -30,17 +30,15 @@ def judges_page(found: Mapping[str, Any], about: str = "", notes: Sequence[str] 
         for one in found["disputed"]
     ]
     if rows:
-        text = (
-            "A judge's mean verdict, from -2 (strong loss) to 2, and how far the judges lie apart."
-        )
-        table = plain_table(("Question", "Category", "Apart", *judges), rows)
+        text = "Mean verdicts from -2 (strong loss) to 2, and the mean difference between judges."
+        table = plain_table(("Question", "Category", "Difference", *judges), rows)
         parts.append(Part("Questions on which the judges differ most", text, table=table))
     page.tabs.append(Tab("agreement", parts))
     return page
 
 
 def agreement_table(agreement: Sequence[Mapping[str, Any]]) -> Table:
-    """A row a pair of judges."""
+    """One row per pair of judges."""
     keys = ("judge", "other", "games", "same_label", "same_winner")
     columns = ("Judge", "Other", "Games", "Same label (%)", "Same winner (%)", *MEASURES)
     rows = [
@@ -52,8 +50,8 @@ def agreement_table(agreement: Sequence[Mapping[str, Any]]) -> Table:
 
 def _share_text(share: Mapping[str, Any]) -> str:
     if share["of_scores"] is None:
-        return "The judges' share of the uncertainty is not known: they have no model in common."
-    text = f"The judges' share of the variance of a mean score: {share['of_scores']:.0f} %"
+        return "The judges' share of the variance is not known: they have no model in common."
+    text = f"Share of the variance that is due to the judges: {share['of_scores']:.0f} % of a score"
     if share["of_differences"] is not None:
-        text += f", of a difference between two models: {share['of_differences']:.0f} %"
-    return text + ". The rest comes from the choice of questions."
+        text += f", {share['of_differences']:.0f} % of a difference between two models"
+    return text + ". The rest is due to the choice of questions."

@@ -1,4 +1,4 @@
-"""The monitor's page: what `--json` says, as a page that a browser shows and refreshes."""
+"""The monitor's page: the output of `--json` as an HTML page that reloads itself."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.pages import charts
-from arena.pages.html import Card, Cell, Page, Part, Remark, Stretch, Tab, Tile, Value, plain_table
+from arena.pages.html import Card, Cell, Page, Part, Stretch, Tab, Value, plain_table
 from arena.support.humanize import duration, share
 from arena.support.times import epoch
 
@@ -16,18 +16,16 @@ ORDER = (
     *("judging", "answering", "starting", "queued", "planned"),
     *("stopped", "failed", "no job", "no answers", "done"),
 )
-TOY = "The judge is a toy: its verdicts mean nothing."
+TOY = "The demo judge is a toy: its verdicts are meaningless."
 
 Plain = Mapping[str, Any]
 
 
 def status_page(status: Plain, refresh: float | None = None) -> Page:
-    """status: the monitor's JSON with `history`. refresh: seconds until the page loads itself
-    again; None: never.
-    """
+    """status: the monitor's JSON with `history`. refresh: see Page."""
     root = Path(status["root"])
     written = epoch(status["time"]) or 0
-    about = f"{root}, seen {datetime.fromtimestamp(written).strftime('%d %b %H:%M:%S')}"
+    about = f"{root}, updated {datetime.fromtimestamp(written).strftime('%d %b %H:%M:%S')}"
     models = [model["model"] for model in status["models"]]
     page = Page(f"{root.parent.name}, judge {root.name}", about, models=models)
     page.notes = [TOY] if status["toy"] else []
@@ -40,28 +38,33 @@ def status_page(status: Plain, refresh: float | None = None) -> Page:
 
 
 def _parts(page: Page, status: Plain, what: str) -> Iterator[Part]:
-    """what: of which models have so many."""
+    """what: Games or Answers."""
     yield Part(cards=_cards(status, what))
     remarks = [
-        Remark(one["text"] + (f"\nsee {one['where']}" if one["where"] else ""), one["grave"])
+        (f"{one['text']}\nsee {one['where']}" if one["where"] else one["text"], one["grave"])
         for one in status["wrong"]
     ]
     if remarks:
         yield Part("Problems", remarks=remarks)
-    yield Part("Models by state", "A square a model, filled as far as it is.", tiles=_map(status))
+    text = "One square per model, filled by its progress."
+    yield Part("Models by state", text, tiles=_map(status))
     if jobs := status["jobs"]:
-        columns = ("Batch", "Job", "State", "Node", "Time", "Models done", what, "Why")
+        columns = ("Batch", "Job", "State", "Node", "Time", "Models done", what, "Reason")
         lines = [_job(job, status) for job in jobs]
         yield Part("Jobs of the newest run", table=plain_table(columns, lines))
     if points := _points(status["history"]):
-        text = "Blue: all jobs; grey: each job, which is named when pointed at."
-        yield Part(f"{what} a second", text, page.chart(charts.speeds(points, what.lower())))
+        text = "Blue: all jobs together; grey: single jobs, whose names are tooltips."
+        yield Part(f"{what} per second", text, page.chart(charts.speeds(points, what.lower())))
+    judging = what == "Games"
+    missed = "No verdict" if judging else "No answer"
     heads = {
-        **{"Model": "", "State": "", "Progress": "blue: with a verdict, orange: without"},
-        **{what: "", "Answers": "of the questions", "No verdict": "", "Retries": ""},
-        **{f"{what}/s": "over the last five minutes", "Left": "at this speed", "Batch": ""},
+        **{"Model": "", "State": "", "Progress": f"blue: done, orange: {missed.lower()}"},
+        **{what: "", **({"Answers": "of the questions"} if judging else {})},
+        **{missed: "", "Retries": "", f"{what}/s": "in the last five minutes"},
+        **{"Left": "at this speed", "Batch": ""},
     }
-    yield Part("Models", table=plain_table(heads, [_model(one) for one in status["models"]]))
+    lines = [_model(one, judging) for one in status["models"]]
+    yield Part("Models", table=plain_table(heads, lines))
 
 
 def _cards(status: Plain, what: str) -> list[Card]:
@@ -69,28 +72,27 @@ def _cards(status: Plain, what: str) -> list[Card]:
     played, games, speed = totals["played"], totals["games"], totals["games_per_second"]
     left = totals["seconds_left"]
     missed = played - totals["states"]["ok"]
+    rest = f"{totals['partial']} partial, {totals['missing']} missing"
     cards = [
         Card("Models", f"{totals['models']}", f"{_dash(totals['with_answers'])} with answers"),
-        Card(
-            "Done", f"{totals['done']}", f"{totals['partial']} partial, {totals['missing']} missing"
-        ),
+        Card("Done", f"{totals['done']}", rest),
         Card(what, share(played, games), f"{played:,} of {games:,}"),
         Card("Speed", f"{speed:.1f}/s", f"{duration(left)} left" if left else "nothing runs"),
-        Card("No verdict", share(missed, played), f"{missed:,}; {totals['retries']:,} retries"),
-        Card("Problems", f"{len(status['wrong'])}", f"{grave} of them stop work", bool(grave)),
     ]
-    return [
-        card for card in cards if what == "Games" or card.name not in ("No verdict", "Problems")
-    ]
+    if what == "Games":
+        retries = f"{missed:,}; {totals['retries']:,} retries"
+        serious = f"{grave} of them stop work"
+        cards.append(Card("No verdict", share(missed, played), retries))
+        cards.append(Card("Problems", f"{len(status['wrong'])}", serious, bool(grave)))
+    return cards
 
 
-def _map(status: Plain) -> dict[str, list[Tile]]:
+def _map(status: Plain) -> dict[str, list[tuple[str, float]]]:
     tiles = defaultdict(list)
     for model in status["models"]:
         played, games = model["played"], model["games"]
-        part = 100 * min(1, played / games) if games else 0
-        hint = f"{model['model']}: {_of(played, games)}"
-        tiles[model["at"]].append(Tile(hint, 100 if model["at"] == "done" else part))
+        part = 100 if model["at"] == "done" else 100 * min(1, played / games) if games else 0
+        tiles[model["at"]].append((f"{model['model']}: {_of(played, games)}", part))
     return {state: tiles[state] for state in (*ORDER, *sorted({*tiles} - {*ORDER})) if tiles[state]}
 
 
@@ -110,7 +112,7 @@ def _job(job: Plain, status: Plain) -> list[Value]:
     ]
 
 
-def _model(model: Plain) -> list[Value]:
+def _model(model: Plain, judging: bool) -> list[Value]:
     played, games, ok = model["played"], model["games"], model["states"]["ok"]
     parts = {"busy": ok, "starting": played - ok}
     bar = [
@@ -123,7 +125,7 @@ def _model(model: Plain) -> list[Value]:
         *(model["model"], at),
         Cell("", played / games, stretches=bar) if bar else Cell(""),
         Cell(_of(played, games), played),
-        Cell(_of(model["answers"], model["questions"]), model["answers"] or 0),
+        *([Cell(_of(model["answers"], model["questions"]), model["answers"] or 0)] * judging),
         Cell(f"{missed or ''}", missed),
         Cell(f"{model['retries'] or ''}", model["retries"]),
         Cell(f"{model['games_per_second'] or ''}", model["games_per_second"]),
@@ -133,7 +135,7 @@ def _model(model: Plain) -> list[Value]:
 
 
 def _points(history: Plain | None) -> list[dict[str, Any]]:
-    """Time, batch and speed; the batch "" is all together."""
+    """Time, batch and speed; the batch "" is the sum of all batches."""
     if not history:
         return []
     step, start = history["seconds"], epoch(history["start"]) or 0

@@ -1,8 +1,7 @@
-"""A leaderboard against another ranking of the same models, such as human votes.
+"""Compare a leaderboard with another ranking of the same models, such as human votes.
 
-The measures of Li et al. (arXiv 2406.11939, section 3) over all pairs of models that both rank:
-docs/judges.md says what they are. A ranking without intervals separates every pair whose scores
-differ.
+Measures of Li et al. (arXiv 2406.11939, section 3) over all pairs of models that both rank; see
+docs/judges.md. A ranking without intervals separates every pair whose scores differ.
 """
 
 import csv
@@ -16,9 +15,10 @@ import numpy as np
 
 from arena.ranking.agreement import FEWEST, measure, rank_correlations
 from arena.ranking.leaderboard import Board
+from arena.ranking.votes import Array
 from arena.support.errors import DataError
 
-# Columns in lower case; the later names are of Arena-Hard-Auto and of Chatbot Arena.
+# Column -> its names, in lower case, also those of Arena-Hard-Auto and Chatbot Arena.
 COLUMNS = {
     "model": ("model", "name"),
     "score": ("score", "rating", "elo"),
@@ -29,17 +29,15 @@ COLUMNS = {
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Another ranking: model -> score, lower and upper bound, which are the score itself where the
-    file has none.
-    """
+    """Another ranking, read from the file `name`."""
 
     name: str
-    scores: Mapping[str, tuple[float, float, float]]
-    has_intervals: bool
+    scores: Mapping[str, tuple[float, float, float]]  # model -> score, lower, upper
+    has_intervals: bool  # else lower and upper are the score
 
 
 def read_ranking(path: Path) -> Ranking:
-    """Read a CSV file with the columns model and score, and lower and upper where it has them."""
+    """Read a CSV file with the columns model and score, and optionally lower and upper."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -56,32 +54,33 @@ def read_ranking(path: Path) -> Ranking:
     }
     for key in ("model", "score"):
         if key not in found:
-            raise DataError(f"{path}:1: no column {key!r}; there are: {', '.join(heads)}")
-    whole = "lower" in found and "upper" in found
-    keys = [found[key] for key in (("score", "lower", "upper") if whole else ["score"] * 3)]
+            raise DataError(f"{path}:1: no column {key!r}; the columns are: {', '.join(heads)}")
+    has_intervals = "lower" in found and "upper" in found
+    keys = [found[key] for key in (("score", "lower", "upper") if has_intervals else ["score"] * 3)]
     scores = {}
     for row in reader:
         try:
             score, lower, upper = (float(row[key]) for key in keys)
         except (TypeError, ValueError):
-            raise DataError(f"{path}:{reader.line_num}: no number in {keys}") from None
+            names = ", ".join(dict.fromkeys(keys))
+            raise DataError(f"{path}:{reader.line_num}: not a number in {names}") from None
         scores[row[found["model"]].strip()] = score, lower, upper
-    return Ranking(path.name, scores, whole)
+    return Ranking(path.name, scores, has_intervals)
 
 
 def compare_rankings(board: Board, other: Ranking) -> dict[str, Any]:
-    """Compare a board with another ranking; DataError where they share under three models.
+    """Compare a board with another ranking; DataError if they share fewer than three models.
 
-    As plain data: shares and means from 0 to 1, None where there is no such pair or where the other
-    ranking has no intervals; `unknown` are models that it lacks.
+    Shares and means are from 0 to 1, None without such pairs or without intervals of the other
+    ranking; `unknown`: models that are not in it.
     """
     folded = {name.casefold(): scores for name, scores in other.scores.items()}
     scored = [i for i, row in enumerate(board.rows) if np.isfinite(row.score)]
     rows = [i for i in scored if board.rows[i].model.casefold() in folded]
     if len(rows) < FEWEST:
         raise DataError(
-            f"{other.name}: only {len(rows)} of the models of category {board.category} are in it, "
-            f"and {FEWEST} are needed; it has {', '.join(sorted(other.scores)[:5])}, ..."
+            f"{other.name}: has only {len(rows)} of the models of category {board.category}, but "
+            f"{FEWEST} are needed; its models are {', '.join(sorted(other.scores)[:5])}, ..."
         )
     ours = np.array([(r.score, r.lower, r.upper) for r in (board.rows[i] for i in rows)])
     theirs = np.array([folded[board.rows[i].model.casefold()] for i in rows])
@@ -89,9 +88,9 @@ def compare_rankings(board: Board, other: Ranking) -> dict[str, Any]:
     drawn = drawn[np.isfinite(drawn).all(axis=1)]
     one, two = np.triu_indices(len(rows), 1)
     separated = _separated(ours, one, two), _separated(theirs, one, two)
-    alike = separated[0] * separated[1]  # 1, -1, or 0 where either does not separate the pair
+    agree = separated[0] * separated[1]  # 1, -1, or 0 where either does not separate the pair
     better = np.sign(theirs[one, 0] - theirs[two, 0])
-    ordered = better != 0  # on equals the other ranking has no outcome
+    ordered = better != 0
     chance = ((drawn[:, one] > drawn[:, two]) + (drawn[:, one] == drawn[:, two]) / 2).mean(axis=0)
     values = rank_correlations(ours[:, 0], theirs[:, 0])
     resampled = np.array([rank_correlations(each, theirs[:, 0]) for each in drawn])
@@ -103,8 +102,8 @@ def compare_rankings(board: Board, other: Ranking) -> dict[str, Any]:
         "pairs": len(one),
         "separability": float((separated[0] != 0).mean()),
         "other_separability": float((separated[1] != 0).mean()) if other.has_intervals else None,
-        "agreement": float(alike.mean()),
-        "agreement_where_separated": float(alike[alike != 0].mean()) if alike.any() else None,
+        "agreement": float(agree.mean()),
+        "agreement_where_separated": float(agree[agree != 0].mean()) if agree.any() else None,
         "brier": float(((chance - (better > 0)) ** 2)[ordered].mean()) if ordered.any() else None,
         "spearman": asdict(spearman),
         "kendall": asdict(kendall),
@@ -112,7 +111,7 @@ def compare_rankings(board: Board, other: Ranking) -> dict[str, Any]:
     }
 
 
-def _separated(scores: np.ndarray, one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """Pairs of rows of score, lower, upper: 1 and -1 where the intervals do not overlap, else 0."""
+def _separated(scores: Array, one: Array, two: Array) -> Array:
+    """For pairs of rows (score, lower, upper): 0 where the intervals overlap, else 1 or -1."""
     above = scores[one, 1] > scores[two, 2]
     return above.astype(int) - (scores[two, 1] > scores[one, 2])

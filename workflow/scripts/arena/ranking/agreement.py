@@ -1,7 +1,7 @@
-"""How far judges agree: on single games, on the order of models, and where they do not.
+"""Agreement of judges on single games and on the order of models, and disputed questions.
 
-Votes are seen from the model. Intervals resample questions. Resampling adds noise of its own, which
-lowers a correlation of ranks, so these intervals lean to the low side; they always hold the value.
+Intervals resample questions. Resampling adds noise, which lowers rank correlations, so their
+intervals are too low; they are extended to contain the value.
 """
 
 from collections.abc import Iterator
@@ -12,29 +12,29 @@ from typing import Any
 import numpy as np
 
 from arena.ranking.intervals import Strata, percentiles, resampled_scores, strata_of
-from arena.ranking.votes import ABSENT, Verdicts, count_votes
+from arena.ranking.votes import ABSENT, Array, Verdicts, count_votes
 
-STRENGTH = np.array([2, 1, 0, -1, -2])  # of VERDICTS, seen from A
+STRENGTH = np.array([2, 1, 0, -1, -2])  # of VERDICTS, for A
 LEVEL = 0.90
-FEWEST = 3  # models that can be in more than two orders
-DISPUTED = 20  # questions that are listed
+FEWEST = 3  # models for a rank correlation: that of two is always 1 or -1
+DISPUTED = 20  # number of questions listed
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A value with its interval over questions; None where the data define none."""
+    """A value with its interval over questions; None where it is not defined."""
 
     value: float | None
     lower: float | None
     upper: float | None
 
 
-def agreements(verdicts: Verdicts, weights: np.ndarray, weight: float = 3) -> list[dict[str, Any]]:
-    """Return the agreement of every pair of judges that judged a game in common.
+def agreements(verdicts: Verdicts, weights: Array, weight: float = 3) -> list[dict[str, Any]]:
+    """Return the agreement of every pair of judges with common games.
 
     same_label, same_winner: percent of games. kappa: Cohen's, on win, tie and loss (1 perfect, 0
-    chance). spearman, kendall: of the models' scores on these games (Kendall's tau-b); of three
-    models at least. weights: [rounds, Q] draw the intervals; weight: votes of a strong verdict.
+    chance). spearman, kendall: of the models' scores on these games (Kendall's tau-b), for three
+    models or more. weights: [rounds, Q], of resamples; weight: votes of a strong verdict.
     """
     strata = strata_of(verdicts.category)
     found = []
@@ -46,6 +46,7 @@ def agreements(verdicts: Verdicts, weights: np.ndarray, weight: float = 3) -> li
             continue
         codes = np.where(both, codes, ABSENT)
         table = _confusion(codes, both)
+        all_games = table.sum(axis=0)
         spearman, kendall = _order(codes, weights, strata, weight)
         found.append(
             {
@@ -53,10 +54,8 @@ def agreements(verdicts: Verdicts, weights: np.ndarray, weight: float = 3) -> li
                 "other": verdicts.judges[two],
                 "games": games,
                 "same_label": 100 * float((both & (codes[0] == codes[1])).sum() / games),
-                "same_winner": 100 * float(np.trace(table.sum(axis=0)) / games),
-                "kappa": measure(
-                    _kappa(table.sum(axis=0)), _kappa(np.tensordot(weights, table, 1))
-                ),
+                "same_winner": 100 * float(np.trace(all_games) / games),
+                "kappa": measure(_kappa(all_games), _kappa(np.tensordot(weights, table, 1))),
                 "spearman": spearman,
                 "kendall": kendall,
             }
@@ -67,14 +66,13 @@ def agreements(verdicts: Verdicts, weights: np.ndarray, weight: float = 3) -> li
 def disputed(verdicts: Verdicts, most: int = DISPUTED) -> list[dict[str, Any]]:
     """Return the questions on which the judges differ most, the worst first.
 
-    apart: how far two judges' verdicts lie apart there, in steps of the five labels (0-4), as a
-    mean over pairs of judges and models. means: each judge's mean verdict, from -2 to 2.
+    apart: difference between two judges' verdicts, in steps of the five labels (0-4), as a mean
+    over pairs of judges and models. means: each judge's mean verdict, from -2 to 2.
     """
-    seen = from_the_model(verdicts.codes)
-    seen = np.where(np.isnan(seen).any(axis=-1), np.nan, seen.mean(axis=-1))  # [J, M, Q]
-    pairs = [np.abs(seen[i] - seen[j]) for i, j in combinations(range(len(seen)), 2)]
-    apart = _mean(np.array(pairs).reshape(-1, seen.shape[-1])).tolist()
-    means = np.array([_mean(judge) for judge in seen]).T.tolist()  # [Q, J]
+    strengths = for_the_model(verdicts.codes).mean(axis=-1)  # [J, M, Q], NaN unless both are known
+    pairs = [np.abs(one - two) for one, two in combinations(strengths, 2)]
+    apart = _mean(np.array(pairs).reshape(-1, strengths.shape[-1])).tolist()
+    means = np.array([_mean(judge) for judge in strengths]).T.tolist()  # [Q, J]
     order = [q for q, value in enumerate(apart) if value > 0]
     order.sort(key=lambda q: (-apart[q], verdicts.questions[q]))
     return [
@@ -88,8 +86,8 @@ def disputed(verdicts: Verdicts, most: int = DISPUTED) -> list[dict[str, Any]]:
     ]
 
 
-def rank_correlations(one: np.ndarray, two: np.ndarray) -> tuple[float, float]:
-    """Return Spearman's rho (ties share their mean rank) and Kendall's tau-b; NaN: all are tied."""
+def rank_correlations(one: Array, two: Array) -> tuple[float, float]:
+    """Spearman's rho (ties share their mean rank) and Kendall's tau-b; NaN where all are tied."""
     signs = [np.sign(scores[:, None] - scores) for scores in (one, two)]
     ranks = [sign.sum(axis=1) for sign in signs]  # twice the rank, around 0
     spearman, kendall = (
@@ -98,8 +96,8 @@ def rank_correlations(one: np.ndarray, two: np.ndarray) -> tuple[float, float]:
     return spearman, kendall
 
 
-def measure(value: np.ndarray | float, resamples: np.ndarray) -> Measure:
-    """A value and the interval of its resamples [rounds], without those that define none."""
+def measure(value: Array | float, resamples: Array) -> Measure:
+    """A value with the percentile interval of its resamples [rounds], without undefined ones."""
     at, known = float(value), resamples[np.isfinite(resamples)]
     if not np.isfinite(at) or not known.size:
         return Measure(None, None, None)
@@ -107,21 +105,21 @@ def measure(value: np.ndarray | float, resamples: np.ndarray) -> Measure:
     return Measure(at, min(float(lower[0]), at), max(float(upper[0]), at))
 
 
-def from_the_model(codes: np.ndarray) -> np.ndarray:
-    """Verdicts [..., 2] as strengths in [-2, 2] seen from the model; NaN where there is none."""
-    seen = np.where(codes >= 0, STRENGTH[np.maximum(codes, 0)], np.nan)
-    seen[..., 0] *= -1
-    return seen
+def for_the_model(codes: Array) -> Array:
+    """Strengths of verdicts [..., 2], from -2 to 2, positive for the model; NaN without verdict."""
+    strengths = np.where(codes >= 0, STRENGTH[np.maximum(codes, 0)], np.nan)
+    strengths[..., 0] *= -1
+    return strengths
 
 
-def _confusion(codes: np.ndarray, both: np.ndarray) -> np.ndarray:
-    """Games by question and by the winners that two judges name, [Q, 3, 3]."""
+def _confusion(codes: Array, both: Array) -> Array:
+    """Number of games by question and by the two judges' winners, [Q, 3, 3]."""
     winners = np.sign(STRENGTH[np.maximum(codes, 0)])
     one, two = (winner[..., None] == [1, 0, -1] for winner in winners)  # [M, Q, 2, 3]
     return np.einsum("mqgi,mqgj,mqg->qij", *(part.astype(int) for part in (one, two, both)))
 
 
-def _kappa(table: np.ndarray) -> np.ndarray:
+def _kappa(table: Array) -> Array:
     """Cohen's kappa of tables [..., 3, 3]; NaN where chance alone would agree on everything."""
     total = table.sum(axis=(-2, -1))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -130,22 +128,19 @@ def _kappa(table: np.ndarray) -> np.ndarray:
         return (observed - chance) / (1 - chance)
 
 
-def _order(
-    codes: np.ndarray, weights: np.ndarray, strata: Strata, weight: float
-) -> Iterator[Measure]:
+def _order(codes: Array, weights: Array, strata: Strata, weight: float) -> Iterator[Measure]:
     """Spearman and Kendall of the models' scores by two judges, codes [2, M, Q, 2]."""
     votes = [count_votes(each[None], "v0.1", weight) for each in codes]
     models = votes[0].votes.sum(axis=1) > 0
     if models.sum() < FEWEST:
         return iter([Measure(None, None, None)] * 2)
-    # The first round is the questions as they are.
-    weights = np.vstack([np.ones_like(weights[:1]), weights])
+    weights = np.vstack([np.ones_like(weights[:1]), weights])  # the first row: not resampled
     scores = [resampled_scores(each[models], weights, strata) for each in votes]
     with np.errstate(invalid="ignore", divide="ignore"):
         value, *drawn = (rank_correlations(*pair) for pair in zip(*scores, strict=True))
     return map(measure, value, np.reshape(drawn, (-1, 2)).T)
 
 
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean down the first axis of what is known; NaN where nothing is."""
+def _mean(values: Array) -> Array:
+    """Mean of known values along the first axis; NaN where there are none."""
     return np.ma.masked_invalid(values).mean(axis=0).filled(np.nan)

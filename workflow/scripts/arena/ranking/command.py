@@ -1,4 +1,4 @@
-"""What show_result and judge_health share, as commands and as rules."""
+"""Common parts of show_result, judge_health and show_games, as commands and as rules."""
 
 import argparse
 import sys
@@ -12,61 +12,50 @@ from arena.support.errors import ArenaError
 
 
 class Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Show defaults, and keep the example's line as it is."""
+    """Show defaults, and keep the line breaks of the example."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        # "(default: None)" says nothing, and patterns are no words.
+        # Not for None and for lists, such as patterns.
         plain = isinstance(action.default, int | float | str | Path)
         return super()._get_help_string(action) if plain else action.help
 
 
 def command(doc: str | None) -> argparse.ArgumentParser:
-    """A parser with the options that say what to read and how votes are counted."""
+    """A parser with the options for what to read and how to count votes."""
     lines = (doc or "").splitlines()
     parser = argparse.ArgumentParser(
         description=lines[0], epilog="\n".join(lines[1:]), formatter_class=Help
     )
     add = parser.add_argument
-    add("-b", "--bench", "--benchmark", required=True, help="a folder of data-dir")
-    add(
-        "-j",
-        "--judges",
-        "--judge",
-        "--judge-names",
-        nargs="+",
-        required=True,
-        metavar="JUDGE",
-        help="judges; the votes of several are pooled",
-    )
-    add("--data-dir", type=Path, default=Path("data"), help="folder of the benches")
-    add("--judgments-dir", type=Path, help="folder with a folder a judge, where it is elsewhere")
-    add("--answers-dir", type=Path, help="folder of the answers, where it is elsewhere")
-    add("--models", nargs="*", default=[], help="only these; * and ? stand for any text")
+    add("-b", "--bench", "--benchmark", required=True, help="a folder in --data-dir")
+    names, judges = ("--judges", "--judge", "--judge-names"), "the votes of several are pooled"
+    add("-j", *names, nargs="+", required=True, metavar="JUDGE", help=judges)
+    add("--data-dir", type=Path, default=Path("data"), help="folder with one folder per bench")
+    default = "default: <data-dir>/<bench>"
+    judgments = f"folder with one folder per judge ({default}/model_judgment)"
+    add("--judgments-dir", type=Path, help=judgments)
+    add("--answers-dir", type=Path, help=f"folder of the answers ({default}/model_answer)")
+    add("--models", nargs="*", default=[], help="only these models; * and ? are wildcards")
     add("--baselines", "--baseline", nargs="*", default=[], help="only judgments against these")
     add("--rule", choices=RULES, help="default: v0.1 for the bench arena-hard-v0.1, else v2.0")
-    add("--weight", type=float, default=3, help="votes of a strong verdict")
-    add("--seed", type=int, default=42, help="of the resampling")
-    add(
-        "--patterns",
-        nargs="+",
-        default=DEFAULT_PATTERNS,
-        metavar="REGEX",
-        help="of verdicts without a stored score (default: Arena-Hard-Auto's)",
-    )
-    add("--note", dest="notes", action="append", default=[], help="a line above everything")
+    add("--weight", type=float, default=3, help="number of votes of a strong verdict")
+    add("--seed", type=int, default=42, help="seed of the resampling")
+    patterns = "patterns of verdicts, for games without a stored score (default: Arena-Hard-Auto's)"
+    add("--patterns", nargs="+", default=DEFAULT_PATTERNS, metavar="REGEX", help=patterns)
+    add("--note", dest="notes", action="append", default=[], help="note to show above the tables")
     return parser
 
 
 def sources_of(args: dict[str, Any]) -> Sources:
-    """Take what says where to read out of parsed arguments, and find the files."""
+    """Remove the arguments of Sources.find from `args`, and find the files."""
     names = ("bench", "judges", "data_dir", "judgments_dir", "answers_dir", "models")
     return Sources.find(**{name: args.pop(name) for name in names})
 
 
 def run_rule(rule: Any, work: Callable[[Sources, dict[str, Any]], str]) -> int:
-    """Adapter of a rule: the files are the rule's inputs, not all that a folder holds.
+    """Run a rule on its input files, which need not be all files of a folder.
 
-    `work` takes them and the rule's options, writes the outputs and returns what the log shall say.
+    `work` gets the files and the rule's options, writes the outputs and returns the log's text.
     """
     places = rule.params.places
     judgments = {places["judge"]: [Path(file) for file in rule.input.judgments]}
@@ -76,7 +65,7 @@ def run_rule(rule: Any, work: Callable[[Sources, dict[str, Any]], str]) -> int:
     )
     with Path(rule.log[0]).open("w", encoding="utf-8") as log:
         try:
-            notes = rule.params.get("notes")  # of show_result alone
+            notes = rule.params.get("notes")  # only show_result has them
             log.write(work(sources, rule.params.options | ({"notes": notes} if notes else {})))
         except ArenaError as error:
             log.write(f"{rule.rule}: {error}\n")

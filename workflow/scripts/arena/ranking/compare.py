@@ -1,4 +1,4 @@
-"""Differences between any two models on the same questions, ranks, and groups that are alike."""
+"""Differences between any two models on the same questions, ranks, and groups."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,75 +16,74 @@ from arena.ranking.intervals import (
 )
 from arena.ranking.options import RANKS, Options
 from arena.ranking.significance import STILL, at_most_certain, detectable, p_values
-from arena.ranking.votes import Votes
+from arena.ranking.votes import Array, Votes
 
 
 @dataclass(frozen=True, slots=True)
 class Differences:
     """For models i (rows) and j (columns): score of i minus score of j in points, [M, M].
 
-    lower, upper, p: of a pair by itself, for which p below 1 - level is an interval without 0.
-    p_adjusted: of all pairs at once. better: whether i is better than j for sure, by the ranks that
-    were asked for. NaN where two models share no question that counts.
+    lower, upper, p: of the single pair; p is below 1 - level if the interval excludes 0.
+    p_adjusted: of all pairs at once. better: whether i is significantly better than j, by p or
+    p_adjusted as Options.ranks says. NaN where two models share no question with votes.
     """
 
-    difference: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
-    p: np.ndarray
-    p_adjusted: np.ndarray
-    better: np.ndarray
-    questions: np.ndarray  # that both were judged on
+    difference: Array
+    lower: Array
+    upper: Array
+    p: Array
+    p_adjusted: Array
+    better: Array
+    questions: Array  # on which both were judged
     detectable: tuple[float, float] | None  # see `significance.detectable`
 
 
-def paired_rows(votes: Votes, weights: np.ndarray, strata: Strata = WHOLE) -> Iterator[np.ndarray]:
-    """Differences of every pair on the questions that both were judged on, as `compare` takes them.
+def paired_rows(votes: Votes, weights: Array, strata: Strata = WHOLE) -> Iterator[Array]:
+    """Differences of every pair on the questions on which both were judged, for `compare`.
 
-    So a hard question that only one of them was asked weighs on neither. `weights`: [rounds, Q];
-    NaN where nothing is shared.
+    `weights`: [rounds, Q]; NaN where two models share no question.
     """
     weights = np.vstack([np.ones_like(weights[:1]), weights])
     pairs = [_Pairs(votes[:, rows], weights[:, rows], len(strata) > 1) for rows in strata]
-    for i in range(len(votes.votes)):  # a row at a time: memory stays at rounds x models
+    for i in range(len(votes.votes)):  # one row at a time, so memory is rounds x models
         columns = zip(*(part.sums(i) for part in pairs), strict=True)
         won, cast, other_won, other_cast = map(sum, columns)
         with np.errstate(invalid="ignore", divide="ignore"):
             difference = 100 * (won / cast - other_won / other_cast)
-        # What is left of a subtraction must not pass for a vote.
+        # Rounding errors of a subtraction are not votes.
         yield np.where((cast > 1e-9) & (other_cast > 1e-9), difference, np.nan)
 
 
-def score_rows(scores: np.ndarray, resamples: np.ndarray) -> Iterator[np.ndarray]:
-    """Differences of scores [M] with resamples [rounds, M] of any kind, as `compare` takes them.
+def score_rows(scores: Array, resamples: Array) -> Iterator[Array]:
+    """Differences of scores [M] with resamples [rounds, M], for `compare`.
 
-    A score is of all its model's questions, so these are not differences on the same questions.
+    Each score covers all questions of its model, so these are not on the same questions.
     """
     rows = np.vstack([scores, resamples])
     return (rows[:, [i]] - rows[:, i + 1 :] for i in range(len(scores)))
 
 
 def compare(
-    triangle: Iterable[np.ndarray],
+    triangle: Iterable[Array],
     votes: Votes,
     options: Options,
     baseline: int | None = None,
     strata: Strata = WHOLE,
 ) -> Differences:
-    """Whole matrices from the triangle i < j: [1 + rounds, M - i - 1] a row i, values first.
+    """Compare all pairs i < j: triangle yields [1 + rounds, M - i - 1] per model i, values first.
 
-    `baseline`: its row, where it has one.
+    `baseline`: its row, if it has one.
     """
     level = options.level
     has = (votes.votes > 0).astype(float)
     questions = has @ has.T
     together = questions.astype(int)
     free = questions - sum(has[:, rows] @ has[:, rows].T > 0 for rows in strata)
-    if options.ci != "questions":  # single votes, as upstream: a normal, whatever the questions
+    if options.ci != "questions":  # single votes, as upstream: normal, not Student's
         questions = free = 1e6 * (questions > 0)
     least, most = np.zeros(len(has)), np.full(len(has), 100.0)
     if baseline is not None:
-        least[baseline] = most[baseline] = 50.0  # by definition: no question could tell otherwise
+        least[baseline] = most[baseline] = 50.0  # by definition
     whole, lower, upper, z = np.zeros((4, len(has), len(has)))
     errors = np.full_like(whole, np.nan)
     largest = np.zeros(1)  # [rounds] the largest deviation of all pairs, in standard errors
@@ -118,30 +117,30 @@ def compare(
     with np.errstate(invalid="ignore"):
         better = ((adjusted if options.ranks == RANKS[0] else p) < 1 - level) & (whole > 0)
     if baseline is not None and len(has) > 2:
-        errors[baseline] = errors[:, baseline] = np.nan  # models against each other
+        errors[baseline] = errors[:, baseline] = np.nan  # only pairs of models
     found = detectable(errors, largest, level)
     return Differences(whole, lower, upper, p, adjusted, better, together, found)
 
 
 class _Pairs:
-    """Sums over the questions that two models share, as sums over all less those over the others.
+    """Sums over the questions that two models share: sums over all questions minus the others.
 
-    Few questions are missing anywhere, so the second sum is short.
+    Few questions are missing for any model, so the second sum is short.
     """
 
-    def __init__(self, votes: Votes, weights: np.ndarray, even: bool) -> None:
-        """even: every round draws as many questions as two models share (one of several strata)."""
+    def __init__(self, votes: Votes, weights: Array, rescale: bool) -> None:
+        """rescale: every round gets the weight of the shared questions; for several strata."""
         self.missing = votes.votes == 0
         self.gaps = np.flatnonzero(self.missing.any(axis=0))
-        if even and not self.gaps.size:  # then all pairs share the same questions
+        if rescale and not self.gaps.size:  # then all pairs share the same questions
             weights = weights * scale_of(weights.sum(axis=1), weights.shape[1])[:, None]
-        self.even = even and self.gaps.size > 0
+        self.rescale = rescale and self.gaps.size > 0
         self.votes, self.weights = votes, weights
         self.won, self.cast = weights @ votes.wins.T, weights @ votes.votes.T
-        self.drawn = weights @ (~self.missing).T if self.even else self.cast
+        self.drawn = weights @ (~self.missing).T if self.rescale else self.cast
 
-    def sums(self, i: int) -> list[np.ndarray]:
-        """Won and cast of model i, then of the models after it, [rounds, M - i - 1] or a column."""
+    def sums(self, i: int) -> list[Array]:
+        """Votes won and cast of model i [rounds, 1 or M - i - 1], then of all models after it."""
         after = slice(i + 1, None)
         sums = [self.won[:, [i]], self.cast[:, [i]], self.won[:, after], self.cast[:, after]]
         if not self.gaps.size:
@@ -151,37 +150,34 @@ class _Pairs:
         for place, kind in enumerate((votes.wins, votes.votes)):
             sums[place] = sums[place] - (drawn * kind[i, gaps]) @ theirs
             sums[place + 2] = sums[place + 2] - self.weights[:, mine] @ kind[after, mine].T
-        if self.even:
+        if self.rescale:
             shared = self.drawn[:, [i]] - (drawn * ~self.missing[i, gaps]) @ theirs
             scale = scale_of(shared, (~self.missing[after] & ~self.missing[i]).sum(axis=1))
             sums = [scale * part for part in sums]
         return sums
 
 
-def rank_ranges(differences: Differences, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return each model's best and worst rank that the data allow, 1 being the top.
+def rank_ranges(differences: Differences, known: Array) -> tuple[Array, Array]:
+    """Return each model's best and worst rank that is consistent with the data, 1 being the top.
 
-    `known`: mask of the models with a score; the others take no rank.
-
-    Best: one more than the models that are surely better; worst: the same from below. "Surely" is
-    `Differences.better`: with all pairs at once, all ranks hold at once (Mogstad, Romano, Shaikh
-    and Wilhelm, "Inference for Ranks", 2024).
+    Best: 1 + the models that are significantly better; worst: the `known` models (mask of those
+    with a score) minus those that are significantly worse. If `better` is of all pairs at once, all
+    ranks hold at once (Mogstad, Romano, Shaikh and Wilhelm, "Inference for Ranks", 2024).
     """
     better = differences.better
     return 1 + better.sum(axis=0), known.sum() - better.sum(axis=1)
 
 
-def alike(differences: Differences, order: list[int]) -> list[list[int]]:
-    """Return groups of neighbours in `order` (best first) among whom no pair can be told apart.
+def similar_groups(differences: Differences, order: list[int]) -> list[list[int]]:
+    """Return groups of neighbours in `order` (best first) without any significant difference.
 
-    Groups are as large as they can be and may overlap; a model that differs from both neighbours is
-    a group of its own.
+    Groups are as large as possible and may overlap.
     """
-    told_apart = differences.better | differences.better.T
+    differ = differences.better | differences.better.T
     groups: list[list[int]] = []
     for start in range(len(order)):
         end = start + 1
-        while end < len(order) and not told_apart[order[end], order[start:end]].any():
+        while end < len(order) and not differ[order[end], order[start:end]].any():
             end += 1
         if not groups or order[end - 1] != groups[-1][-1]:
             groups.append(order[start:end])

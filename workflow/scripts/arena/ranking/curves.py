@@ -1,6 +1,7 @@
-"""Checkpoints of a training run: score against step, one curve a run."""
+"""Checkpoints of training runs: score against step, one curve per run."""
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,22 +13,19 @@ from arena.support.names import in_order
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A checkpoint on its run's curve."""
-
     category: str
     run: str
     step: float
     row: Row
 
 
-# A run's last checkpoint, which says no number.
-FINAL = re.compile(r"(.+)[-_.](final|last)", re.IGNORECASE)
+FINAL = re.compile(r"(.+)[-_.](final|last)", re.IGNORECASE)  # a run's last checkpoint
 
 
 def run_and_step(pattern: re.Pattern, model: str) -> tuple[str, float] | None:
     """Return a checkpoint's run and step, or None for any other model. Steps: 1000, 1.5e3, 20k, 2M.
 
-    A name without the group `run`, or with an empty one, belongs to the run "".
+    The run is "" where the pattern has no group `run` or the group is empty.
     """
     match = pattern.search(model)
     if not match or match["step"] is None or match["step"].lower() in ("final", "last"):
@@ -41,22 +39,20 @@ def run_and_step(pattern: re.Pattern, model: str) -> tuple[str, float] | None:
 
 
 def make_curves(boards: Sequence[Board], pattern: str) -> list[Point]:
-    """Return the checkpoints among the models of each table, by run and step; [] without any.
+    """Return the checkpoints of each table, by run and step.
 
-    `<run>-final` stands behind the run's last step, as far as that is from the one before.
+    `<run>-final` is drawn after the run's last step, at the distance of the last two steps.
     """
     compiled = compile_steps(pattern)
     points = []
     for board in boards:
-        steps: dict[str, set[float]] = {}
+        steps = defaultdict[str, set[float]](set)
         finals = []
-        for row in board.rows:
-            if row.is_baseline:
-                continue
+        for row in (row for row in board.rows if not row.is_baseline):
             match = compiled.search(row.model)
             if found := run_and_step(compiled, row.model):
                 points.append(Point(board.category, *found, row))
-                steps.setdefault(found[0], set()).add(found[1])
+                steps[found[0]].add(found[1])
             elif match and match["step"]:  # final, last
                 finals.append((match.groupdict().get("run") or "", row))
             elif final := FINAL.fullmatch(row.model):

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
-DIGITS = 4  # of numbers in files: published scores have 2, intervals are seeded
+DIGITS = 4  # in files; published scores have 2
 
 
 def plain(value: Any) -> Any:
-    """Plain data for JSON: rounded numbers, None where there is no number."""
+    """Plain data for JSON: rounded numbers, None for NaN."""
     if isinstance(value, float):
         return round(value, DIGITS) if math.isfinite(value) else None
     if is_dataclass(value) and not isinstance(value, type):

@@ -1,9 +1,9 @@
-"""Intervals of scores by resampling, vectorised: no loop over rounds. See docs/statistics.md.
+"""Intervals of scores by resampling, without a loop over rounds. See docs/statistics.md.
 
-"questions" draws whole questions, each Poisson(1) times in a round, seeded by its own name; with
-several categories each of them keeps its weight. The resamples give standard errors; bounds are
-Wilson's for scores and Student's for everything else. "upstream" draws single votes, as
-Arena-Hard-Auto does; "unanchored" is what its v0.1 makes of them.
+"questions" draws whole questions, each Poisson(1) times per round, seeded by the question's name;
+each category keeps its weight. The resamples give standard errors; bounds are Wilson's for scores
+and Student's for everything else. "upstream" draws single votes, as Arena-Hard-Auto does;
+"unanchored" computes bounds from them as its v0.1 does.
 """
 
 import hashlib
@@ -12,28 +12,28 @@ from statistics import NormalDist
 
 import numpy as np
 
-from arena.ranking.votes import Votes
+from arena.ranking.votes import Array, Votes
 
-Strata = Sequence[np.ndarray | slice]  # the questions of each category
+Strata = Sequence[Array | slice]  # the questions of each category
 WHOLE: Strata = (slice(None),)
 
 
-def question_weights(questions: Sequence[str], rounds: int, seed: int) -> np.ndarray:
+def question_weights(questions: Sequence[str], rounds: int, seed: int) -> Array:
     """Return how often each question is drawn in each round, [rounds, Q]."""
     columns = [_generator(seed, question).poisson(1.0, rounds) for question in questions]
     return np.array(columns, dtype=float).reshape(len(columns), rounds).T
 
 
-def strata_of(category: np.ndarray) -> Strata:
+def strata_of(category: Array) -> Strata:
     """Return the questions of each category, from the categories [Q] of questions."""
     found = [np.flatnonzero(category == one) for one in np.unique(category)]
     return found if len(found) > 1 else WHOLE
 
 
-def stratified(weights: np.ndarray, strata: Strata) -> np.ndarray:
-    """Return weights [rounds, Q] that add up to its number of questions in every stratum.
+def stratified(weights: Array, strata: Strata) -> Array:
+    """Scale weights [rounds, Q] so that those of each stratum add up to its number of questions.
 
-    A stratum of which a round draws nothing counts as it is there.
+    A stratum of which a round draws no question has weights of 1 in that round.
     """
     if len(strata) < 2:
         return weights
@@ -45,11 +45,11 @@ def stratified(weights: np.ndarray, strata: Strata) -> np.ndarray:
     return result
 
 
-def resampled_scores(votes: Votes, weights: np.ndarray, strata: Strata = WHOLE) -> np.ndarray:
+def resampled_scores(votes: Votes, weights: Array, strata: Strata = WHOLE) -> Array:
     """Return the scores (0-100) of every round, [rounds, M]; NaN where a round drew no vote.
 
-    With several strata each keeps the weight that it has among the model's own questions, so that
-    the scores depend on no other model's questions.
+    Each stratum keeps its weight among the model's own questions, so that a score does not depend
+    on other models' questions.
     """
     won, cast = np.zeros((2, len(weights), len(votes.votes)))
     for rows in strata:
@@ -62,18 +62,18 @@ def resampled_scores(votes: Votes, weights: np.ndarray, strata: Strata = WHOLE) 
         return 100 * won / cast
 
 
-def scale_of(drawn: np.ndarray, questions: np.ndarray) -> np.ndarray:
-    """What a stratum's sums are multiplied by for its draws to be as many as its questions."""
+def scale_of(drawn: Array, questions: Array) -> Array:
+    """Factor of a stratum's sums: its number of questions / the number drawn."""
     return np.where(drawn > 1e-9, questions / np.maximum(drawn, 1e-9), 0.0)
 
 
 def upstream_scores(
     votes: Votes, models: Sequence[str], rounds: int, seed: int, rule: str = "v2.0"
-) -> np.ndarray:
+) -> Array:
     """Return scores of votes resampled one by one, [rounds, M], as Arena-Hard-Auto does.
 
-    Its rule v2.0 resamples each model's votes; v0.1 the table of all models' votes, in which a
-    model's number of votes varies as well.
+    Its rule v2.0 resamples each model's votes; v0.1 resamples the votes of all models together, so
+    that a model's number of votes also varies.
     """
     ties = votes.ties.sum(axis=1).astype(float)
     wins = votes.wins.sum(axis=1) - ties / 2
@@ -85,7 +85,7 @@ def upstream_scores(
         drawn = np.full(rounds, round(total))
         if rule == "v0.1":
             drawn = generator.binomial(round(everyone), total / everyone, rounds)
-        # Not below 0: a weight such as 0.3 leaves -5e-17 of a vote.
+        # Rounding errors may be negative: a weight of 0.3 gives -5e-17 votes.
         shares = np.maximum([*counts, total - sum(counts)], 0) / max(total, 1)
         won, tied, _ = generator.multinomial(drawn, shares if total else [0, 0, 1]).T
         with np.errstate(invalid="ignore"):
@@ -94,32 +94,31 @@ def upstream_scores(
 
 
 def resampler(
-    votes: Votes, weights: np.ndarray, ci: str, seed: int
-) -> Callable[[int], tuple[np.ndarray, np.ndarray]]:
-    """Return a function of the round that gives its won and cast votes, [M, Q] each.
+    votes: Votes, weights: Array, ci: str, seed: int
+) -> Callable[[int], tuple[Array, Array]]:
+    """Return a function: number of a round -> its votes won and all its votes, [M, Q] each.
 
     For fits that need each question's votes. "upstream" draws single votes: the numbers of won,
-    tied and lost ones are Poisson with the numbers at hand as means.
+    tied and lost votes are Poisson with the observed numbers as means.
     """
     if ci == "questions":
         return lambda number: (votes.wins * weights[number], votes.votes * weights[number])
-    counts = np.array([votes.wins - votes.ties / 2, votes.ties, votes.votes - votes.wins])
-    counts[2] -= counts[1] / 2
-    counts = np.maximum(counts, 0)  # as above
+    won = votes.wins - votes.ties / 2
+    counts = np.maximum([won, votes.ties, votes.votes - votes.wins - votes.ties / 2], 0)
 
-    def draw(number: int) -> tuple[np.ndarray, np.ndarray]:
+    def draw(number: int) -> tuple[Array, Array]:
         won, tied, lost = _generator(seed, f"round {number}").poisson(counts)
         return won + tied / 2, won + tied + lost
 
     return draw
 
 
-def unanchored_bounds(resamples: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the bounds that Arena-Hard-Auto v0.1 prints of resampled scores [rounds, M].
+def unanchored_bounds(resamples: Array, level: float) -> tuple[Array, Array]:
+    """Return the bounds that Arena-Hard-Auto v0.1 prints for resampled scores [rounds, M].
 
-    Where the baseline is not gpt-4-0314, that code leaves ratings where the fit puts them: all
-    models' log-odds and the baseline's add up to 0. The baseline's own rating so varies with the
-    others' mean, and a bound is taken between the same quantiles of model and baseline.
+    If the baseline is not gpt-4-0314, its code does not anchor the ratings: the log-odds of all
+    models and the baseline add up to 0. So the baseline's own rating varies with the mean of the
+    others, and a bound is computed from the same quantile of model and baseline.
     """
     shares = np.clip(resamples / 100, 1e-6, 1 - 1e-6)
     odds = np.log(shares / (1 - shares))
@@ -129,22 +128,23 @@ def unanchored_bounds(resamples: np.ndarray, level: float) -> tuple[np.ndarray, 
     return lower, upper
 
 
-def percentiles(resamples: np.ndarray, level: float) -> np.ndarray:
-    """Return lower and upper percentile [2, M] of resamples [rounds, M], as upstream takes them."""
+def percentiles(resamples: Array, level: float) -> Array:
+    """Return lower and upper percentile [2, M] of resamples [rounds, M], as upstream."""
     shares = (1 - level) / 2, (1 + level) / 2
-    known = [column[~np.isnan(column)] for column in resamples.T]  # a round may draw no vote
+    known = [column[~np.isnan(column)] for column in resamples.T]  # NaN: a round drew no vote
     return np.array([np.quantile(some, shares) if some.size else [np.nan] * 2 for some in known]).T
 
 
 def standard_errors(
-    resamples: np.ndarray, questions: np.ndarray | float = 1, free: np.ndarray | float = 1
-) -> np.ndarray:
+    resamples: Array, questions: Array | float = 1, free: Array | float = 1
+) -> Array:
     """Return the standard error of each column of `resamples`; NaN where no round has a value.
 
-    Resamples of n questions in k strata spread by sqrt((n - k) / n) too little; `free` is n - k.
+    The spread of resamples of n questions in k strata is too small by the factor
+    sqrt((n - k) / n), so it is corrected; `free` is n - k.
     """
     known = ~np.isnan(resamples)
-    if known.all():  # half the time
+    if known.all():  # takes half the time
         errors = resamples.std(axis=0)
     else:
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -155,37 +155,31 @@ def standard_errors(
     return errors * np.sqrt(np.maximum(questions, 1) / np.maximum(free, 1))
 
 
-def student(level: float, free: np.ndarray | float) -> np.ndarray:
-    """Return Student's two-sided quantile for `free` degrees of freedom.
+def student(level: float, free: Array | float) -> Array:
+    """Return Student's two-sided quantile for `free` degrees of freedom (Wallace 1959).
 
-    `normal_of` turned round: within 0.1 % from 5 degrees on, 4 % too large at 2.
+    The inverse of `normal_of`: within 0.1 % from 5 degrees on, 4 % too large at 2.
     """
     free = np.maximum(free, 1)
     z = NormalDist().inv_cdf((1 + level) / 2) * (8 * free + 3) / (8 * free + 1)
     return np.sqrt(free * np.expm1(z**2 / free))
 
 
-def normal_of(t: np.ndarray, free: np.ndarray | float) -> np.ndarray:
-    """Return the normal value that is as rare as Student's |t| (Wallace 1959)."""
+def normal_of(t: Array, free: Array | float) -> Array:
+    """Return the normal value with the same p-value as Student's |t| (Wallace 1959)."""
     free = np.maximum(free, 1)
     return (8 * free + 1) / (8 * free + 3) * np.sqrt(free * np.log1p(np.square(t) / free))
 
 
 def score_bounds(
-    scores: np.ndarray,
-    errors: np.ndarray,
-    least: np.ndarray,
-    questions: np.ndarray,
-    free: np.ndarray,
-    level: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the bounds of scores (0-100) that have these standard errors, by Wilson's interval.
+    scores: Array, errors: Array, least: Array, questions: Array, free: Array, level: float
+) -> tuple[Array, Array]:
+    """Return Wilson's bounds of scores (0-100) with these standard errors.
 
-    It asks which true scores would leave the one at hand within Student's t of *their* standard
-    error, so near 0 and 100 it reaches further inwards than outwards. The number of observations in
-    it is the effective one, p (1 - p) / error ** 2, as for surveys in clusters (Dean and Pagano,
-    2015). A few wins in hundreds of questions say too little of their own error, so it is taken to
-    be no less than `least`: the one that independent games would have.
+    They are the true scores for which the observed score is within Student's t of *their* standard
+    error. The number of observations is the effective one, p (1 - p) / error ** 2, as for clustered
+    surveys (Dean and Pagano, 2015). With a few wins in hundreds of questions the estimated error is
+    unreliable, so it is at least `least`, that of independent games.
     """
     p = scores / 100
     variance = (np.maximum(errors, least) / 100) ** 2
@@ -200,21 +194,21 @@ def score_bounds(
 
 
 def widen_certain(
-    values: np.ndarray,
-    lower: np.ndarray,
-    upper: np.ndarray,
-    questions: np.ndarray,
+    values: Array,
+    lower: Array,
+    upper: Array,
+    questions: Array,
     level: float,
-    least: np.ndarray | float = 0.0,
-    most: np.ndarray | float = 100.0,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Widen intervals of which resampling knows too little; values lie from `least` to `most`.
+    least: Array | float = 0.0,
+    most: Array | float = 100.0,
+) -> tuple[Array, Array]:
+    """Widen intervals that resampling makes too narrow; values are from `least` to `most`.
 
-    Questions that are all alike say nothing of the others: up to a share p of those may be as
-    different as can be, where p is the exact binomial bound (Clopper and Pearson), the largest
-    share of which n questions show none with the probability of a tail. 0.6 % at 500, 22 % at 12.
-    And who won a little reaches as high as who won nothing on as many questions. Bounds of NaN, of
-    no resample with a value, stay unknown.
+    n questions with identical results have identical resamples. Then the bound is the exact
+    binomial one (Clopper and Pearson): a share p of all questions may differ as much as possible,
+    where n questions show none of them with the probability of a tail. p is 0.6 % for n = 500, 22 %
+    for 12. Also, a model that won a little has an upper bound at least as high as one that won
+    nothing on as many questions. NaN stays NaN.
     """
     tail = (1 - level) / 2
     reach = 1 - tail ** (1 / np.maximum(questions, 1))
@@ -226,6 +220,6 @@ def widen_certain(
 
 
 def _generator(seed: int, name: str) -> np.random.Generator:
-    """A stream of its own for each name: the same wherever and beside whatever it is drawn."""
+    """A generator seeded by the name, so that draws do not depend on what else is drawn."""
     key = hashlib.sha256(name.encode()).digest()[:8]
     return np.random.default_rng([seed, int.from_bytes(key, "little")])

@@ -1,7 +1,7 @@
-"""Is the judge sound? What its verdicts show before anyone believes a score.
+"""The judge's health: position bias, flips, strong verdicts and games without a verdict.
 
-All shares are in percent. Position bias and flips are taken over questions where both games have a
-verdict: there each answer stood once in each place, so an unbiased judge picks A as often as B.
+All shares are in percent. Position bias and flips use only questions where both games have a
+verdict: each answer was once A and once B there, so an unbiased judge picks A in half of the games.
 """
 
 from dataclasses import dataclass
@@ -10,26 +10,25 @@ from typing import Any
 import numpy as np
 
 from arena.data.verdict import VERDICTS
-from arena.ranking.agreement import LEVEL, Measure, from_the_model
+from arena.ranking.agreement import LEVEL, Measure, for_the_model
 from arena.ranking.intervals import score_bounds, standard_errors
-from arena.ranking.votes import ABSENT, CODE_OF_STATE, Verdicts
+from arena.ranking.votes import ABSENT, CODE_OF_STATE, Array, Verdicts
 
 
 @dataclass(frozen=True, slots=True)
 class Share(Measure):
-    """A share in percent with its interval over questions; None where it is of nothing."""
+    """A share in percent of `of` cases with its interval over questions; None without cases."""
 
     of: int
 
 
-def judge_health(verdicts: Verdicts, weights: np.ndarray) -> list[dict[str, Any]]:
-    """Return what each judge did; `weights` [rounds, Q] draw the intervals of shares.
+def judge_health(verdicts: Verdicts, weights: Array) -> list[dict[str, Any]]:
+    """Return the health of each judge; `weights` [rounds, Q] are the resamples for intervals.
 
-    a_wins: of the decided verdicts, those for A (50 without position bias), and the same by how
-    strong. flips: questions whose two verdicts name different winners; flips_to_a: of these, those
-    that named A twice. half_flips: one verdict a tie, the other not. states: games by how they
-    ended. labels: verdicts by label, in games[0] and games[1]. models: the same for each, without
-    intervals; None where nothing was judged.
+    a_wins: of the decided verdicts, those for A (50 without position bias); also of strong and weak
+    verdicts alone. flips: questions whose two verdicts name different winners; flips_to_a: of
+    these, those with A twice. half_flips: one verdict is a tie, the other is not. states: number of
+    games by state. labels: verdicts by label in games[0] and games[1]. models: the same by model.
     """
     return [
         _health(verdicts, name, codes, weights)
@@ -37,7 +36,7 @@ def judge_health(verdicts: Verdicts, weights: np.ndarray) -> list[dict[str, Any]
     ]
 
 
-def share(hits: np.ndarray, cases: np.ndarray, weights: np.ndarray) -> Share:
+def share(hits: Array, cases: Array, weights: Array) -> Share:
     """Share of `hits` among `cases`, both [..., Q] counts, with its interval over questions."""
     hits, cases = (
         np.asarray(part, dtype=float).reshape(-1, part.shape[-1]).sum(axis=0)
@@ -56,13 +55,11 @@ def share(hits: np.ndarray, cases: np.ndarray, weights: np.ndarray) -> Share:
     return Share(float(value[0]), lower, upper, total)
 
 
-def _health(
-    verdicts: Verdicts, name: str, codes: np.ndarray, weights: np.ndarray
-) -> dict[str, Any]:
+def _health(verdicts: Verdicts, name: str, codes: Array, weights: Array) -> dict[str, Any]:
     played = codes != ABSENT
     states = {state: int((codes == code).sum()) for state, code in CODE_OF_STATE.items()}
     states["ok"] = int((codes >= 0).sum())
-    first, second = np.moveaxis(from_the_model(codes), -1, 0)
+    first, second = np.moveaxis(for_the_model(codes), -1, 0)
     both = np.isfinite(first) & np.isfinite(second)
     for_a = np.stack([-first, second])  # of both games of a question
     decided, strong = both & (np.abs(for_a) > 0), both & (np.abs(for_a) == 2)

@@ -1,6 +1,4 @@
-"""Several judges side by side: a column each, pooled and mean scores, and what they add to the
-uncertainty.
-"""
+"""Several judges side by side: scores by judge, agreement, and their share of the uncertainty."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -10,28 +8,27 @@ import numpy as np
 
 from arena.ranking.agreement import agreements, disputed
 from arena.ranking.documents import plain
-from arena.ranking.doubts import FEW
 from arena.ranking.intervals import question_weights
 from arena.ranking.leaderboard import Board, make_boards
+from arena.ranking.notes import FEW
 from arena.ranking.options import Options
-from arena.ranking.votes import Verdicts
+from arena.ranking.votes import Array, Verdicts
 from arena.support.errors import DataError
 
-KEYS = {"value": "score", "lower": "lower", "upper": "upper"}  # of a judge's own row
+KEYS = {"value": "score", "lower": "lower", "upper": "upper"}  # key of the document -> of Row
 
 
 def compare_judges(
     verdicts: Verdicts,
     options: Options,
     boards: Sequence[Board],
-    style_counts: Mapping[str, np.ndarray] | None = None,
+    style_counts: Mapping[str, Array] | None = None,
 ) -> dict[str, Any] | None:
-    """Compare the judges of `verdicts`, as plain data; None where there is one.
+    """Compare the judges of `verdicts`, as plain data; None if there is only one.
 
-    boards: of all together. scores: a row a model and category, in percent; `pooled` is the
-    leaderboard's, `mean` that of the judges that judged it; by_judge: value, lower and upper bound
-    as on the leaderboard of this judge alone. shares: see `_share`. agreement, disputed: as in
-    arena.ranking.agreement.
+    boards: of all judges together. scores: a row per model and category, in percent; pooled: score
+    of the leaderboard; mean: of the judges' own scores; by_judge: value, lower and upper bound on
+    the leaderboard of this judge alone. shares: see `_share`.
     """
     if len(verdicts.judges) < 2:
         return None
@@ -53,12 +50,12 @@ def compare_judges(
 
 
 def check_poolable(verdicts: Verdicts) -> None:
-    """Raise DataError where the judges were asked with different system prompts."""
+    """Raise DataError if the judges had different system prompts."""
     for category, by_judge in verdicts.prompts.items():
         if len({frozenset(prompts) for prompts in by_judge.values()}) > 1:
             lines = [
                 f"category {category}: the judges had different system prompts, so their votes "
-                "cannot be pooled; show them one by one, with -j JUDGE:"
+                "cannot be pooled; run the command for each judge with -j JUDGE:"
             ]
             for judge, prompts in by_judge.items():
                 starts = (" ".join(prompt.split())[:60] or "(none)" for prompt in prompts)
@@ -67,7 +64,7 @@ def check_poolable(verdicts: Verdicts) -> None:
 
 
 def uneven_prompts(verdicts: Verdicts) -> Iterator[str]:
-    """Say which judge was asked with several system prompts in a category."""
+    """Notes on judges that had several system prompts in a category."""
     for category, by_judge in verdicts.prompts.items():
         for judge, prompts in by_judge.items():
             if len(prompts) > 1:
@@ -75,7 +72,7 @@ def uneven_prompts(verdicts: Verdicts) -> Iterator[str]:
                 models = ", ".join(dict.fromkeys(model for some in rest for model in some))
                 yield (
                     f"judge {judge} had {len(prompts)} different system prompts in the category "
-                    f"{category}; another one than most: {models}"
+                    f"{category}; models not judged with the most frequent one: {models}"
                 )
 
 
@@ -99,14 +96,14 @@ def _scores(board: Board, own: Sequence[Board], judges: Sequence[str]) -> Iterat
 
 
 def _share(board: Board, own: Sequence[Board]) -> dict[str, Any]:
-    """Percent of the variance of mean scores that comes from the choice of judges, not questions.
+    """Percent of the variance of mean scores that is due to the choice of judges, not questions.
 
-    of_differences: the same for differences between models, on which it is without effect that one
-    judge is kinder to all. None: there are too few models that all judges judged.
+    of_differences: the same for differences between models, where a judge that gives all models
+    higher scores has no effect. None: all judges have too few models in common.
 
-    The variance of a mean is that of questions + that between judges / judges. What judges differ
-    by on these questions is partly noise of the questions. Resamples have that noise twice, so
-    twice the variance at hand less the mean variance of resamples is free of it.
+    The variance of a mean is: variance of questions + variance between judges / number of judges.
+    The observed variance between judges contains noise of the questions once, that of resamples
+    twice. So twice the observed one minus the mean of the resampled ones is without it.
     """
     places = [
         {row.model: i for i, row in enumerate(each.rows) if np.isfinite(row.score)} for each in own
@@ -131,8 +128,8 @@ def _share(board: Board, own: Sequence[Board]) -> dict[str, Any]:
     return shares
 
 
-def _judges_variance(scores: np.ndarray, drawn: np.ndarray) -> float | None:
-    """Percent of the variance of means over judges that is due to them; scores [J, M]."""
+def _judges_variance(scores: Array, drawn: Array) -> float | None:
+    """Percent of the variance of means over judges that is due to the judges; scores [J, M]."""
     between = 2 * scores.var(axis=0, ddof=1) - drawn.var(axis=0, ddof=1).mean(axis=0)
     of_judges = max(float(between.mean()), 0) / len(scores)
     of_questions = float(drawn.mean(axis=0).var(axis=0, ddof=1).mean())

@@ -1,4 +1,4 @@
-"""The leaderboard: one table a category and one overall, from verdicts."""
+"""The leaderboard: one table per category and one overall, from verdicts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -7,24 +7,23 @@ from itertools import compress
 import numpy as np
 
 from arena.ranking import compare, intervals
-from arena.ranking.doubts import silent_models, thin_ground, unknown_style
+from arena.ranking.notes import fewer_questions, unknown_style, unscored_models
 from arena.ranking.options import Options
 from arena.ranking.style import StyleFit, fit_style, style_columns
-from arena.ranking.votes import OVERALL, Verdicts, Votes, count_votes
+from arena.ranking.votes import OVERALL, Array, Verdicts, Votes, count_votes
 from arena.support.names import in_order
 
-UNNAMED_BASELINE = "(baseline)"  # of judgments that do not say whom they were played against
+UNNAMED_BASELINE = "(baseline)"  # in tables of judgments that do not name their baseline
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A model's score with its interval, in percent, and what it rests on.
+    """A model's score with its interval, in percent, and the questions and games behind it.
 
-    The baseline's row is 50.0 by definition and rests on no game. best_rank, worst_rank: the ranks
-    that the data allow; None without a score that can be compared. plain_score: without style
-    control, of all votes. is_plain: `score` is that one although style was to be controlled.
-    design_effect: the score's variance in terms of that of as many independent votes.
-    avg_tokens: of the model's answers. Both None where they are not known.
+    The baseline's row is 50.0 by definition, without games. best_rank, worst_rank: the ranks that
+    are consistent with the data; None without a comparable score. plain_score: without style
+    control. is_plain: `score` is the plain one, because the style is not known. design_effect:
+    the score's variance / that of as many independent votes.
     """
 
     model: str
@@ -44,40 +43,38 @@ class Row:
     avg_tokens: float | None = None
     design_effect: float | None = None
 
-    @property
-    def title(self) -> str:
-        """The name as tables show it."""
-        return self.model + " (baseline)" * (self.is_baseline and self.model[:1] != "(")
+
+def title(model: str, is_baseline: bool) -> str:
+    """The name that tables show for a model."""
+    return model + " (baseline)" * (is_baseline and model != UNNAMED_BASELINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """One table, best model first; rows and columns of `differences` are in the same order, and so
-    are the columns of the scores' `resamples` [rounds, M].
-    """
+    """One table, best model first; `differences` and `resamples` have the same order."""
 
     category: str
     baseline: str | None
     questions: int
     rows: list[Row]
     differences: compare.Differences
-    groups: list[list[str]]  # neighbours that cannot be told apart
+    groups: list[list[str]]  # neighbours that are not significantly different
     style: StyleFit | None = None
     notes: list[str] = field(default_factory=list)
-    resamples: np.ndarray = field(default_factory=lambda: np.empty((0, 0)), repr=False)
+    resamples: Array = field(default_factory=lambda: np.empty((0, 0)))  # [rounds, M] of scores
 
 
 def make_boards(
-    verdicts: Verdicts, options: Options, counts: Mapping[str, np.ndarray] | None = None
+    verdicts: Verdicts, options: Options, counts: Mapping[str, Array] | None = None
 ) -> list[Board]:
-    """Return a table a category, then the overall one.
+    """Return one table per category, then the overall one.
 
-    Overall pools the questions of all categories: each question counts the same wherever it stands,
-    so a category counts by its size. `counts`: model (and baseline) -> counts of its answers
-    [Q, 4], needed for style control and for their average tokens.
+    The overall table pools the questions of all categories, and each question counts the same.
+    `counts`: model or baseline -> style counts of its answers [Q, 4], for style control and average
+    tokens.
     """
-    alike = verdicts.category if options.pool == "games" else None
-    votes = count_votes(verdicts.codes, options.rule, options.weight, alike)
+    pool_by = verdicts.category if options.pool == "games" else None
+    votes = count_votes(verdicts.codes, options.rule, options.weight, pool_by)
     weights = intervals.question_weights(verdicts.questions, options.rounds, options.seed)
     counts = counts or {}
     style = _style_columns(verdicts, counts, options.rule) if options.control_features else None
@@ -90,7 +87,7 @@ def make_boards(
 
 
 def shown(boards: Sequence[Board]) -> list[Board]:
-    """With one category, its table says all that the overall one would."""
+    """The tables to show: with one category, the overall one is a copy."""
     return [board for board in boards if board.category != OVERALL or len(boards) > 2]
 
 
@@ -100,7 +97,7 @@ def _baseline(baselines: Mapping[str, str | None], category: str) -> str | None:
     return (names.pop() or UNNAMED_BASELINE) if len(names) == 1 else None
 
 
-def _style_columns(verdicts: Verdicts, counts: Mapping[str, np.ndarray], rule: str) -> np.ndarray:
+def _style_columns(verdicts: Verdicts, counts: Mapping[str, Array], rule: str) -> Array:
     """Style columns [M, Q, 4], each question against the baseline of its category."""
     unknown = np.full((len(verdicts.questions), 4), np.nan)
     against = verdicts.of_baselines(counts, unknown)
@@ -112,17 +109,17 @@ def _board(
     verdicts: Verdicts,
     options: Options,
     category: str,
-    chosen: np.ndarray,
+    chosen: Array,
     votes: Votes,
-    weights: np.ndarray,
-    style: np.ndarray | None,
-    counts: Mapping[str, np.ndarray],
+    weights: Array,
+    style: Array | None,
+    counts: Mapping[str, Array],
 ) -> Board:
-    """The table of the `chosen` questions: arrays of all models and questions are given."""
+    """The table of the `chosen` questions; the arrays are of all models and questions."""
     baseline = _baseline(verdicts.baselines, category)
     strata, weights = intervals.strata_of(verdicts.category[chosen]), weights[:, chosen]
     judged = votes.votes[:, chosen].sum(axis=1) > 0
-    notes = list(silent_models(verdicts.models, verdicts.codes[:, :, chosen], judged))
+    notes = list(unscored_models(verdicts.models, verdicts.codes[:, :, chosen], judged))
     models = list(compress(verdicts.models, judged))
     every = votes = votes[:, chosen][judged]
     scores = plain = 100 * votes.wins.sum(axis=1) / votes.votes.sum(axis=1)
@@ -141,16 +138,16 @@ def _board(
         fit = fit_style(votes, columns, intervals.stratified(weights, strata), options)
         scores = np.where(is_plain, plain, fit.scores)
         resamples = np.where(is_plain, resamples, fit.resamples)
-    notes += thin_ground(models, votes, baseline, options)
+    notes += fewer_questions(models, votes, baseline, options)
     questions = int((votes.votes > 0).any(axis=0).sum())
-    shown = every.where(is_plain[:, None] | (votes.votes > 0))  # what each score rests on
-    if baseline is not None:  # as good as itself on every question, and it rests on no game
+    shown = every.where(is_plain[:, None] | (votes.votes > 0))  # votes behind each score
+    if baseline is not None:
         models = [*models, baseline]
         votes, shown = votes.with_baseline(), shown.with_baseline()
         scores, plain = np.append(scores, 50.0), np.append(plain, 50.0)
         is_plain = np.append(is_plain, False)
         resamples = np.pad(resamples, ((0, 0), (0, 1)), constant_values=50.0)
-    # Best first, unknown scores last, equals by name: the same order every time.
+    # Best first, unknown scores last, ties by name.
     best_first = np.nan_to_num(-scores, nan=1).tolist()
     order = sorted(range(len(models)), key=lambda i: (best_first[i], in_order(models[i])))
     at_baseline = None if baseline is None else order.index(len(models) - 1)
@@ -168,13 +165,14 @@ def _board(
     differences = compare.compare(rows_of_pairs, votes, options, at_baseline, strata)
     known = np.isfinite(scores) & ~is_plain
     best, worst = compare.rank_ranges(differences, known)
-    own = np.arange(len(models)) == at_baseline
+    is_baseline = np.arange(len(models)) == at_baseline
     parts = (shown.votes > 0, shown.games, shown.games_won, shown.games_tied)
-    used, games, won, tied = np.where(own, 0, [part.sum(axis=1) for part in parts]).astype(int)
+    sums = [part.sum(axis=1) for part in parts]
+    used, games, won, tied = np.where(is_baseline, 0, sums).astype(int)
     arrays = {
         **{"score": scores, "lower": lower, "upper": upper, "questions": used, "games": games},
         **{"won": won, "tied": tied, "lost": games - won - tied, "plain_score": plain},
-        **{"is_plain": is_plain, "is_baseline": own},
+        **{"is_plain": is_plain, "is_baseline": is_baseline},
         "best_rank": np.where(known, best, np.array(None)),
         "worst_rank": np.where(known, worst, np.array(None)),
         "design_effect": np.where(np.isfinite(design), design, np.array(None)),
@@ -185,34 +183,26 @@ def _board(
         Row(model=model, avg_tokens=mean, **dict(zip(arrays, row, strict=True)))
         for model, mean, row in zip(models, tokens, columns_of, strict=True)
     ]
-    groups = compare.alike(differences, np.flatnonzero(known).tolist())
-    return Board(
-        category=category,
-        baseline=baseline,
-        questions=questions,
-        rows=rows,
-        differences=differences,
-        groups=[[models[i] for i in group] for group in groups],
-        resamples=resamples,
-        style=fit,
-        notes=[*notes, *(fit.notes if fit else [])],
-    )
+    similar = compare.similar_groups(differences, np.flatnonzero(known).tolist())
+    groups = [[models[i] for i in group] for group in similar]
+    notes += fit.notes if fit else []
+    about = category, baseline, questions
+    return Board(*about, rows, differences, groups, fit, notes, resamples)
 
 
-def _mean(tokens: np.ndarray) -> float | None:
-    """Of a model's answers to these questions; None where there are none."""
+def _mean(tokens: Array) -> float | None:
     return float(np.nanmean(tokens)) if np.isfinite(tokens).any() else None
 
 
 def _intervals(
-    scores: np.ndarray,
-    resamples: np.ndarray,
+    scores: Array,
+    resamples: Array,
     votes: Votes,
     strata: intervals.Strata,
     baseline: int | None,
     options: Options,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Bounds of the scores, the baseline's being its 50, and design effects; [M] each."""
+) -> tuple[Array, Array, Array]:
+    """Lower and upper bounds of the scores, and design effects; [M] each."""
     questions = (votes.votes > 0).sum(axis=1)
     cast, games = votes.votes.sum(axis=1), votes.games.sum(axis=1)
     free = questions - sum((votes.votes[:, rows] > 0).any(axis=1) for rows in strata)
@@ -236,8 +226,8 @@ def _intervals(
     return lower, upper, design
 
 
-def _vote_variance(votes: Votes, strata: intervals.Strata) -> np.ndarray:
-    """Variance of a single vote (in percent, squared) about its category's mean, [M]."""
+def _vote_variance(votes: Votes, strata: intervals.Strata) -> Array:
+    """Variance of a single vote (in percent, squared) around its category's mean, [M]."""
     squares = np.zeros(len(votes.votes))
     for part in (votes[:, rows] for rows in strata):
         won, tied, cast = (each.sum(axis=1) for each in (part.wins, part.ties, part.votes))

@@ -10,9 +10,8 @@ CI = ("questions", "upstream", "unanchored")
 POOL = ("games", "votes")
 RANKS = ("simultaneous", "marginal")
 FEATURES = {"length": ("length",), "markdown": ("header", "list", "bold")}  # -> style columns
-# Share of resamples inside an interval: Arena-Hard-Auto prints 5-95 % and 2.5-97.5 %.
-LEVELS = {"v2.0": 0.90, "v0.1": 0.95}
-ROUNDS = 1000  # Arena-Hard-Auto's 100 leave a noise of a tenth of an interval's width in its ends
+LEVELS = {"v2.0": 0.90, "v0.1": 0.95}  # of intervals, as in Arena-Hard-Auto
+ROUNDS = 1000  # with Arena-Hard-Auto's 100, bounds have a noise of a tenth of the interval's width
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +20,7 @@ class Options:
 
     rule: str = "v2.0"
     weight: float = 3
-    pool: str = POOL[0]  # of several judges: the games of each count the same, or each vote does
+    pool: str = POOL[0]  # with several judges, whether all games or all votes count the same
     rounds: int = ROUNDS
     seed: int = 42
     ci: str = CI[0]
@@ -40,11 +39,10 @@ class Options:
                 raise ConfigError(f"{key}: {getattr(self, key)} is not a positive number")
         if self.ci == "unanchored" and (self.rule != "v0.1" or self.control_features):
             raise ConfigError(
-                "ci: unanchored is what rule v0.1 printed without style control; for these "
-                "settings take upstream"
+                "ci: unanchored needs rule v0.1 without style control; use upstream instead"
             )
         if self.seed < 0:
-            raise ConfigError(f"seed: {self.seed} is negative; any number from 0 on will do")
+            raise ConfigError(f"seed: {self.seed} is negative; use a number from 0")
 
     @property
     def level(self) -> float:
@@ -52,8 +50,8 @@ class Options:
 
     @property
     def paired(self) -> bool:
-        """Whether differences are taken on the questions that two models share.
+        """Whether differences use the questions that two models share.
 
-        Style-controlled scores and single votes know no questions: there differences are of scores.
+        Style control and resampled votes give no scores per question, so there they use the scores.
         """
         return self.ci == "questions" and not self.control_features

@@ -13,11 +13,11 @@ from arena.ranking.agreement import LEVEL, agreements
 from arena.ranking.answer_health import answer_health, read_lengths
 from arena.ranking.curves import Point, make_curves
 from arena.ranking.documents import plain
-from arena.ranking.doubts import doubts
 from arena.ranking.intervals import question_weights
 from arena.ranking.judge_health import judge_health
 from arena.ranking.judges import check_poolable, compare_judges, uneven_prompts
 from arena.ranking.leaderboard import Board, make_boards, shown
+from arena.ranking.notes import verdict_notes
 from arena.ranking.options import Options
 from arena.ranking.style import DIFFERENCES
 from arena.ranking.style_counts import read_style_counts
@@ -33,9 +33,9 @@ TOY_NOTE = (
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The files of a leaderboard: judge -> judgment files, and where the answers are.
+    """The files of a leaderboard: judge -> judgment files, and folders of answers.
 
-    made_dir: where else some are, because a workflow made them there.
+    made_dir: folder of the answers that the workflow generated.
     """
 
     bench: str
@@ -54,10 +54,10 @@ class Sources:
         answers_dir: Path | None = None,
         models: Collection[str] = (),
     ) -> "Sources":
-        """Find the files below <data_dir>/<bench>, or in folders that are given.
+        """Find the files in <data_dir>/<bench> or in the given folders.
 
-        `models` are names or globs over the files' names, each of some judge's files. Raises
-        DataError naming what there is.
+        `models`: names or globs of judgment files; each must match a file of at least one judge.
+        Raises DataError with the known names.
         """
         folder = judgments_dir or data_dir / bench / "model_judgment"
         found = {
@@ -81,19 +81,18 @@ class Sources:
         return cls(bench, judgments, answers_dir or data_dir / bench / "model_answer")
 
     def answers(self, verdicts: Verdicts) -> dict[str, Path]:
-        """model -> its answer file, for every model and baseline that is known by name.
+        """model -> its answer file, for all models and named baselines.
 
-        It is called like the model's judgment file or like the model, or says `model` inside: lines
-        of judgments may say `org/name` where the files are called `name`.
+        The file has the name of the model's judgment file or of the model, or its lines have the
+        name as `model`: judgment lines may have `org/name` where files are called `name`.
         """
-        found, missing = {}, []
+        found = {}
         for name in sorted({*verdicts.models, *filter(None, verdicts.baselines.values())}):
-            called = (verdicts.files.get(name, name), name)
+            stems = (verdicts.files.get(name, name), name)
             folders = filter(None, (self.answers_dir, self.made_dir))
-            paths = [folder / f"{call}.jsonl" for folder in folders for call in called]
+            paths = [folder / f"{stem}.jsonl" for folder in folders for stem in stems]
             found[name] = next(filter(Path.is_file, paths), paths[-1])
-            missing += [] if found[name].is_file() else [name]
-        if missing:
+        if missing := [name for name, path in found.items() if not path.is_file()]:
             inside = {model_inside(path): path for path in sorted(self.answers_dir.glob("*.jsonl"))}
             found |= {name: inside[name] for name in missing if name in inside}
         return found
@@ -101,16 +100,16 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The tables, and everything that is said about them."""
+    """The tables and their notes."""
 
     bench: str
     verdicts: Verdicts
     options: Options
     boards: list[Board]
     notes: list[str]
-    curves: list[Point] | None = None  # None: none were asked for
-    judges: dict[str, Any] | None = None  # None: there is one judge
-    against: list[dict[str, Any]] | None = None  # None: no other ranking was given
+    curves: list[Point] | None = None  # with `steps`
+    judges: dict[str, Any] | None = None  # with several judges
+    against: list[dict[str, Any]] | None = None  # with another ranking
 
 
 def make_result(
@@ -127,11 +126,11 @@ def make_result(
     notes: Sequence[str] = (),
     **options: Any,
 ) -> Result:
-    """Read, count and compare; `options` are those of options.Options.
+    """Read the judgments and compute all tables; `options` are the other ones of options.Options.
 
-    rule: by default v0.1 for the bench arena-hard-v0.1 and v2.0 for all others. toy: the judge is
-    the demo judge; also found out from its judgments. against: a CSV file of another ranking.
-    tokens: read the answers for their average tokens, as style control does anyhow.
+    rule: by default v0.1 for the bench arena-hard-v0.1, else v2.0. toy: the judge is the demo
+    judge, which its judgments may also say. against: a CSV file of another ranking. tokens: read
+    the answers for their average tokens, as style control always does.
     """
     rule = rule or default_rule(sources.bench)
     chosen = Options(rule=rule, **options)
@@ -139,7 +138,7 @@ def make_result(
     verdicts = read_verdicts(files, bench, rule, patterns, categories, baselines)
     check_poolable(verdicts)
     notes = [TOY_NOTE] * (toy or verdicts.toy) + [*notes, *verdicts.notes]
-    notes += [*uneven_prompts(verdicts), *doubts(verdicts, rule)]
+    notes += [*uneven_prompts(verdicts), *verdict_notes(verdicts, rule)]
     counts = None
     if chosen.control_features or tokens:
         answers = sources.answers(verdicts)
@@ -151,9 +150,9 @@ def make_result(
     boards = make_boards(verdicts, chosen, counts)
     curves = make_curves(boards, steps) if steps else None
     if curves == []:
-        notes.append(f"no curves: steps {steps!r} matches the name of no model that is judged")
+        notes.append(f"no curves: the pattern steps {steps!r} matches no name of a judged model")
     judges = compare_judges(verdicts, chosen, boards, counts)
-    other = None if against is None else read_ranking(against)
+    other = read_ranking(against) if against else None
     compared = [compare_rankings(board, other) for board in shown(boards)] if other else None
     return Result(bench, verdicts, chosen, boards, notes, curves, judges, compared)
 
@@ -168,11 +167,7 @@ def make_health(
     notes: Sequence[str] = (),
     **reading: Any,
 ) -> dict[str, Any]:
-    """Look at the judges themselves: the content of health.json.
-
-    answers: how their lengths were judged; None where no answer was read.
-    reading: patterns and baselines, as for `make_result`.
-    """
+    """The content of health.json; `reading`: patterns and baselines, as for `make_result`."""
     options = Options(rule=rule or default_rule(sources.bench), weight=weight, seed=seed)
     verdicts = read_verdicts(sources.judgments, sources.bench, options.rule, **reading)
     weights = question_weights(verdicts.questions, options.rounds, seed)
@@ -195,24 +190,24 @@ def make_health(
 
 def _check_baselines(verdicts: Verdicts, files: Mapping[str, Path]) -> None:
     for category, baseline in verdicts.baselines.items():
-        about = "style control compares answers with the baseline's"
+        about = "style control needs the baseline's answers"
         if baseline is None:
             raise DataError(
-                f"{about}, and the judgments of {category} do not name it; pass --baseline NAME"
+                f"{about}, but the judgments of {category} do not name the baseline; pass "
+                "--baseline NAME"
             )
         if not files[baseline].is_file():
             missing = f"{files[baseline]} does not exist"
-            raise DataError(f"{about}: {missing}; --answers-dir is the folder of the answers")
+            raise DataError(f"{about}: {missing}; --answers-dir sets the folder of the answers")
 
 
 def _no_judgments(folder: Path, judge: str) -> str:
-    # Not rglob, which passes by linked folders; a judge's name may hold one slash
-    # (organisation/model).
+    # rglob does not follow links to folders; a judge's name may have one slash (org/model).
     files = [*folder.glob("*/*.jsonl"), *folder.glob("*/*/*.jsonl")]
     judges = sorted({str(path.parent.relative_to(folder)) for path in files})
     if not folder.is_dir():
-        return f"{folder}: no such folder; --data-dir is the folder that holds <bench>/"
+        return f"{folder}: no such folder; --data-dir must be the folder with <bench>/ in it"
     if not judges and any(folder.glob("*.jsonl")):
-        return f"{folder}: holds files, but no folder {judge}; move them into {folder / judge}/"
-    hint = did_you_mean(judge, judges) or f"; there are: {', '.join(judges) or 'none'}"
+        return f"{folder}: has files, but no folder {judge}; move them into {folder / judge}/"
+    hint = did_you_mean(judge, judges) or f"; known judges: {', '.join(judges) or 'none'}"
     return f"{folder / judge}: no judgments of this judge{hint}"

@@ -1,28 +1,25 @@
-"""How surely two models differ: p-values of each pair by itself and of all pairs at once."""
+"""Significance of differences: p-values of single pairs and of all pairs at once."""
 
 import math
 from statistics import NormalDist
 
 import numpy as np
 
-POWER = 0.8  # the usual share of campaigns in which a difference is to be found
-STILL = 1e-9  # points; less is what is left of subtractions
+from arena.ranking.votes import Array
+
+POWER = 0.8  # share of campaigns in which a difference is significant; the usual choice
+STILL = 1e-9  # points; smaller ones are rounding errors
 
 _two_sided = np.vectorize(lambda z: math.erfc(z / math.sqrt(2)), otypes=[float])
 
 
 def at_most_certain(
-    normal: np.ndarray,
-    values: np.ndarray,
-    errors: np.ndarray,
-    questions: np.ndarray,
-    least: np.ndarray,
-    most: np.ndarray,
-) -> np.ndarray:
-    """Bound normal values by what so few questions can say at all, as `widen_certain` does bounds.
+    normal: Array, values: Array, errors: Array, questions: Array, least: Array, most: Array
+) -> Array:
+    """Bound normal values for few questions, consistent with the intervals of `widen_certain`.
 
-    That interval leaves out 0 as long as its tail is above (1 - s) ** questions, where s is how
-    far 0 lies from the value, as a share of the way to the value's other end.
+    Such an interval excludes 0 as long as its tail is above (1 - s) ** questions, where s is the
+    distance from the value to 0 as a share of the distance to the other end of its range.
     """
     far = np.where(values > 0, most, -least)
     reached = np.where(errors > STILL, far, np.abs(values))
@@ -34,12 +31,12 @@ def at_most_certain(
     return normal
 
 
-def p_values(z: np.ndarray, largest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two-sided p-values of each pair by itself and of all at once, from normal values [M, M].
+def p_values(z: Array, largest: Array) -> tuple[Array, Array]:
+    """Two-sided p-values of single pairs and of all pairs at once, from normal values [M, M].
 
-    At once: how often the largest deviation among all pairs of a round is as large (single-step
-    max-|t|, Westfall and Young 1993), and never more than Bonferroni's bound, which also holds
-    below the resolution of the rounds.
+    At once: share of rounds whose largest deviation among all pairs is as large (single-step
+    max-|t|, Westfall and Young 1993), but at most Bonferroni's bound, which also gives p-values
+    below 1 / rounds.
     """
     p = _two_sided(z)
     ordered = np.sort(largest)
@@ -50,15 +47,16 @@ def p_values(z: np.ndarray, largest: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return p, np.where(np.isnan(z), np.nan, adjusted)
 
 
-def detectable(errors: np.ndarray, largest: np.ndarray, level: float) -> tuple[float, float] | None:
-    """The smallest true difference, in points, that is found with probability POWER.
+def detectable(errors: Array, largest: Array, level: float) -> tuple[float, float] | None:
+    """The smallest true difference, in points, that is significant with probability POWER.
 
-    For a pair by itself and for one among all pairs, with the median pair's standard error.
+    For a single pair and for one among all pairs, with the median pair's standard error; None
+    without pairs and if all models have the same votes.
     """
     known = errors[np.isfinite(errors)]
-    if not known.size or np.median(known) < STILL:  # no pair, or all models alike
+    if not known.size or (error := float(np.median(known))) < STILL:
         return None
     critical = NormalDist().inv_cdf((1 + level) / 2)
     together = max(critical, float(np.quantile(largest, level)))
-    error, power = float(np.median(known)), NormalDist().inv_cdf(POWER)
+    power = NormalDist().inv_cdf(POWER)
     return error * (critical + power), error * (together + power)

@@ -1,9 +1,9 @@
 """Style control: scores as if all answers had the same style, by logistic regression.
 
 A vote y in {0, 0.5, 1} of model m on question q has the log-odds c_m + x_mq . b, the baseline's c
-being 0; columns x are style differences, standardised over all votes of the table. Unpenalised
-maximum likelihood by Newton's method. Votes of one model and question share x, so the Hessian is an
-arrow: a diagonal for the models and at most four dense rows for the style.
+being 0; the columns x are style differences, standardised over all votes of the table. Unpenalised
+maximum likelihood by Newton's method. Votes of one model and question share x, so the Hessian is a
+diagonal for the models and at most four dense rows for the style.
 """
 
 from dataclasses import dataclass
@@ -14,27 +14,27 @@ import numpy as np
 from arena.ranking.intervals import resampler, standard_errors, student
 from arena.ranking.options import FEATURES, Options
 from arena.ranking.style_resamples import resampled_fits
-from arena.ranking.votes import Votes
+from arena.ranking.votes import Array, Votes
 
 COLUMNS = tuple(chain(*FEATURES.values()))
-TOLERANCE = 1e-4  # of a step, in log-odds: Newton squares it, so what is left is below 1e-7
-ITERATIONS = 60  # 4 are usual; far more means that no finite maximum exists
-SEPARATED = 30.0  # log-odds a standard deviation: e^-30, votes that style foretells without fail
-FLAT = 1e-3  # share of a slope's curvature at the start; less is left where the maximum runs away
-ALIKE = 1e-8  # share of a column's variance that models and other columns do not explain
+TOLERANCE = 1e-4  # of a step, in log-odds; the next error is its square, below 1e-7
+ITERATIONS = 60  # 4 are usual; if 60 do not suffice, no finite maximum exists
+SEPARATED = 30.0  # log-odds per standard deviation, at which style predicts votes perfectly
+FLAT = 1e-3  # share of a slope's initial curvature; less is left if the slope diverges
+COLLINEAR = 1e-8  # share of a column's variance that models and other columns do not explain
 
-# What a reader who compares with Arena-Hard-Auto's own tables must know, by rule.
+# rule -> differences from Arena-Hard-Auto's own tables
 DIFFERENCES = {
-    "v2.0": "the columns of Arena-Hard-Auto v2.0; fitted to convergence, where that stops after 50 "
-    "steps; the score is the fit, there the median of resamples",
-    "v0.1": "the columns of Arena-Hard-Auto v0.1, of raw counts; fitted to convergence and without "
-    "a penalty, where that has one (L2, C = 1) and stops after 100 steps",
+    "v2.0": "same columns as Arena-Hard-Auto v2.0, but the fit converges (there: 50 steps) and the "
+    "score is the fit (there: the median of resamples)",
+    "v0.1": "same columns as Arena-Hard-Auto v0.1 (raw counts), but the fit converges (there: 100 "
+    "steps) and has no penalty (there: L2, C = 1)",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Coefficient:
-    """Change of the log-odds a standard deviation `sd` of a style column, with its interval."""
+    """Change of the log-odds per standard deviation `sd` of a style column, with its interval."""
 
     column: str
     value: float
@@ -45,15 +45,15 @@ class Coefficient:
 
 @dataclass(frozen=True, slots=True)
 class StyleFit:
-    """Scores [M] under style control and their resamples [rounds, M]; NaN: no style known."""
+    """Scores [M] under style control and their resamples [rounds, M]; NaN: style not known."""
 
-    scores: np.ndarray
-    resamples: np.ndarray
+    scores: Array
+    resamples: Array
     coefficients: list[Coefficient]
     notes: list[str]
 
 
-def style_columns(model: np.ndarray, baseline: np.ndarray, rule: str = "v2.0") -> np.ndarray:
+def style_columns(model: Array, baseline: Array, rule: str = "v2.0") -> Array:
     """Return the four columns [..., 4] from counts [..., 4] of tokens, headers, lists and bolds.
 
     Rule v0.1: (m - b) / (m + b + 1) of each count (Arena-Hard-Auto 561534a to 9a1d386).
@@ -70,48 +70,45 @@ def style_columns(model: np.ndarray, baseline: np.ndarray, rule: str = "v2.0") -
     return columns
 
 
-def fit_style(votes: Votes, columns: np.ndarray, weights: np.ndarray, options: Options) -> StyleFit:
+def fit_style(votes: Votes, columns: Array, weights: Array, options: Options) -> StyleFit:
     """Fit votes [M, Q] on style columns [M, Q, 4], which are known wherever there are votes.
 
-    `weights` [rounds, Q]: of questions, for intervals that resample these.
-
-    Columns that say nothing of their own (constant, or a copy of others or of the models) are left
-    out and named. When style foretells every vote there is no maximum: that is said too, and the
-    scores are the plain ones.
+    `weights` [rounds, Q]: of resampled questions. Columns that are constant or collinear with other
+    columns or models are left out, with a note. With complete separation (style predicts votes
+    perfectly) there is no maximum: then the scores are without style control, with a note.
     """
     won, cast, rounds = votes.wins, votes.votes, options.rounds
     names = [name for key in FEATURES if key in options.control_features for name in FEATURES[key]]
     x, sds = _standardised(columns[..., [COLUMNS.index(name) for name in names]], cast)
-    mixed = _mixed(won, cast)  # the other models say nothing about style
+    mixed = _mixed(won, cast)  # other models have no effect on the slopes
     kept = _independent(x[:, mixed], cast[mixed])
     notes = [
-        f"style column {name} varies with nothing of its own: left out"
+        f"style column {name} is constant or collinear with others: left out"
         for name in compress(names, ~kept)
     ]
     x, sds, names = x[kept], sds[kept], list(compress(names, kept))
     found = fit(won, cast, x)
     if found is None:
         notes.append(
-            "style foretells some votes without fail, as happens with few questions: no "
-            "controlled score exists, these are plain"
+            "complete separation: style predicts some votes perfectly, which is common with few "
+            "questions; no style-controlled scores exist, so these are without style control"
         )
         x, sds, names = x[:0], sds[:0], []
         found = fit(won, cast, x)
-        assert found is not None  # without style columns each model's own mean is the maximum
+        assert found is not None  # without style columns the maximum is each model's mean
     scores, slopes = found
     resamples = np.full((rounds, len(won)), np.nan)
     drawn_slopes = np.full((rounds, len(names)), np.nan)
     if names and options.ci == "questions":
         resamples, drawn_slopes = resampled_fits(won, cast, x, weights, scores, slopes, FLAT)
     draw = resampler(votes, weights, options.ci, options.seed)
-    for number in np.flatnonzero(np.isnan(resamples).all(axis=1)).tolist():  # still open
-        again = fit(*draw(number), x, start=slopes)
-        if again is not None:
+    for number in np.flatnonzero(np.isnan(resamples).all(axis=1)).tolist():  # not yet fitted
+        if (again := fit(*draw(number), x, start=slopes)) is not None:
             resamples[number], drawn_slopes[number] = again
     if failed := int(np.isnan(drawn_slopes).any(axis=1).sum()):
         notes.append(
-            f"{failed} of {rounds} resamples had no style-controlled maximum: left out; "
-            "many of them mean too few questions for style control"
+            f"style control did not converge in {failed} of {rounds} resamples, which are left "
+            "out; if there are many, there are too few questions for style control"
         )
     questions = int((cast > 0).any(axis=0).sum())
     errors = standard_errors(drawn_slopes, questions, questions - 1)
@@ -122,12 +119,12 @@ def fit_style(votes: Votes, columns: np.ndarray, weights: np.ndarray, options: O
 
 
 def fit(
-    won: np.ndarray, cast: np.ndarray, x: np.ndarray, start: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray] | None:
+    won: Array, cast: Array, x: Array, start: Array | None = None
+) -> tuple[Array, Array] | None:
     """Return scores [M] in percent and slopes [K] of columns x [K, M, Q], or None: no maximum.
 
-    A model whose votes are all lost (or all won) has its maximum at 0 (100) whatever the slopes
-    are, and says nothing about them. A model without votes has no score: NaN.
+    A model whose votes are all lost (won) has the score 0 (100) for any slopes and has no effect on
+    them. A model without votes has the score NaN.
     """
     total, sum_won = cast.sum(axis=1), won.sum(axis=1)
     with np.errstate(invalid="ignore"):
@@ -149,15 +146,15 @@ def fit(
     return scores, slopes
 
 
-def _mixed(won: np.ndarray, cast: np.ndarray) -> np.ndarray:
-    """Mask of the models that neither lost nor won every vote."""
+def _mixed(won: Array, cast: Array) -> Array:
+    """Mask of the models that lost some votes and won some."""
     return (won.sum(axis=1) > 0) & (won.sum(axis=1) < cast.sum(axis=1))
 
 
 def _newton(
-    won: np.ndarray, cast: np.ndarray, x: np.ndarray, strengths: np.ndarray, slopes: np.ndarray
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Newton's method, steps halved where the likelihood would fall; None: it has no maximum."""
+    won: Array, cast: Array, x: Array, strengths: Array, slopes: Array
+) -> tuple[Array, Array] | None:
+    """Newton's method with steps halved until the likelihood does not fall; None: no maximum."""
     flat = x.reshape(len(x), -1)
     best, expected = _likelihood(won, cast, x, strengths, slopes)
     whiten = None
@@ -175,7 +172,7 @@ def _newton(
         slope_step = np.linalg.lstsq(corner, slope_gradient, rcond=1e-10)[0]
         step = (missing.sum(axis=1) - slope_step @ border) / diagonal
         size = max(np.abs(step).max(), np.abs(slope_step).max())
-        scale = min(1.0, 5.0 / size) if size > 0 else 1.0  # far away the parabola is a poor guide
+        scale = min(1.0, 5.0 / size) if size > 0 else 1.0  # longer steps overshoot
         while True:
             new = strengths + scale * step, slopes + scale * slope_step
             value, expected = _likelihood(won, cast, x, *new)
@@ -186,22 +183,22 @@ def _newton(
         if np.abs(slopes).max() > SEPARATED:
             return None
         if size < TOLERANCE:
-            # Far out the likelihood is so flat that steps vanish although it still rises.
+            # Steps also vanish where the likelihood is flat but still rises.
             left = np.linalg.eigvalsh(whiten.T @ corner @ whiten)
             return (strengths, slopes) if not left.size or left.min() > FLAT else None
     return None
 
 
-def _whitening(corner: np.ndarray) -> np.ndarray:
-    """Directions of the slopes in which curvature is 1; those without any are left out."""
+def _whitening(corner: Array) -> Array:
+    """Directions of the slopes with curvature 1, without those that have no curvature."""
     values, vectors = np.linalg.eigh(corner)
     some = values > 1e-10 * values.max(initial=0)
     return vectors[:, some] / np.sqrt(values[some])
 
 
 def _likelihood(
-    won: np.ndarray, cast: np.ndarray, x: np.ndarray, strengths: np.ndarray, slopes: np.ndarray
-) -> tuple[float, np.ndarray]:
+    won: Array, cast: Array, x: Array, strengths: Array, slopes: Array
+) -> tuple[float, Array]:
     """Return the log-likelihood and the expected vote of each model and question."""
     odds = np.tensordot(slopes, x, axes=1)
     odds += strengths[:, None]
@@ -212,8 +209,8 @@ def _likelihood(
     return value, expected
 
 
-def _standardised(columns: np.ndarray, cast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Columns [K, M, Q] with mean 0 and standard deviation 1 over all votes, and the deviations."""
+def _standardised(columns: Array, cast: Array) -> tuple[Array, Array]:
+    """Columns [K, M, Q] with mean 0 and standard deviation 1 over all votes, and their sd."""
     x = np.moveaxis(np.nan_to_num(columns), -1, 0).copy()
     votes = max(cast.sum(), 1)
     x -= (x * cast).sum(axis=(1, 2), keepdims=True) / votes
@@ -222,18 +219,18 @@ def _standardised(columns: np.ndarray, cast: np.ndarray) -> tuple[np.ndarray, np
     return x, sds
 
 
-def _independent(x: np.ndarray, cast: np.ndarray) -> np.ndarray:
-    """Mask of the columns [K, M, Q] that vary on their own, given models and earlier columns."""
+def _independent(x: Array, cast: Array) -> Array:
+    """Mask of the columns [K, M, Q] that are not collinear with models and earlier columns."""
     total = np.maximum(cast.sum(axis=1, keepdims=True), 1e-300)
     root = np.sqrt(cast)
-    basis: list[np.ndarray] = []
+    basis: list[Array] = []
     keep = []
     for column in x:
         rest = ((column - (column * cast).sum(axis=1, keepdims=True) / total) * root).ravel()
         for other in basis:
             rest = rest - (rest @ other) * other
         norm = np.linalg.norm(rest)
-        keep.append(bool(norm**2 > ALIKE * max(cast.sum(), 1)))
+        keep.append(bool(norm**2 > COLLINEAR * max(cast.sum(), 1)))
         if keep[-1]:
             basis.append(rest / norm)
     return np.array(keep, dtype=bool)

@@ -1,4 +1,4 @@
-"""Tokens, headers, list items and bold passages of every answer, as numbers for style control."""
+"""Counts of tokens, headers, list items and bold passages of every answer, for style control."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +10,7 @@ import numpy as np
 from arena.data.answers import left_out, read_answers
 from arena.data.judgments import BUFFER
 from arena.data.metadata import complete_metadata, token_counter
+from arena.ranking.votes import Array
 
 _Count = Annotated[int, msgspec.Meta(ge=0)] | Annotated[float, msgspec.Meta(ge=0)]
 
@@ -33,11 +34,11 @@ _DECODER = msgspec.json.Decoder(_Line)
 
 def read_style_counts(
     files: Mapping[str, Path], questions: Sequence[str]
-) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Return model -> counts [Q, 4] in the order of `questions`, and notes for the reader.
+) -> tuple[dict[str, Array], list[str]]:
+    """Return model -> counts [Q, 4] in the order of `questions`, and notes.
 
-    What an answer file lacks is counted from its texts. NaN: no answer. A model without an answer
-    file has NaN only, and a note: it costs the others nothing.
+    Missing metadata is computed from the answers. NaN: no answer; a model without an answer file
+    has only NaN, and a note.
     """
     place = {uid: number for number, uid in enumerate(questions)}
     counts = {model: np.full((len(questions), 4), np.nan) for model in files}
@@ -59,17 +60,17 @@ def read_style_counts(
             if uid in place:
                 counts[model][place[uid]] = row
     if missing:
-        notes.append(f"no answer file, so no tokens and no style, of: {', '.join(missing)}")
+        notes.append(f"no answer file, so tokens and style are not known: {', '.join(missing)}")
     if counted:
         notes.append(
-            f"style metadata counted from the answers of {counted} models, tokens by "
+            f"style metadata computed from the answers of {counted} models; token counts: "
             f"{token_counter()[1]}"
         )
     return counts, notes
 
 
 def _stored(path: Path) -> list[tuple[str, tuple[float, ...]]] | None:
-    """The metadata that the file itself has, without decoding a text; None if some lacks."""
+    """The file's own metadata, read without decoding texts; None if any line has none."""
     rows = []
     with path.open("rb", buffering=BUFFER) as file:
         for raw in file:
@@ -78,7 +79,7 @@ def _stored(path: Path) -> list[tuple[str, tuple[float, ...]]] | None:
             try:
                 line = _DECODER.decode(raw)
             except (msgspec.DecodeError, UnicodeDecodeError):
-                return None  # the patient reader says what is wrong, or forgives it
+                return None  # read_answers reports or tolerates it
             metadata = line.metadata or line.conv_metadata
             uid = line.question_id if line.uid is None else line.uid
             if metadata is None or uid is None:

@@ -1,51 +1,45 @@
 """Style-controlled fits of all resamples of questions together, by Newton's method.
 
-A round weighs questions, so its maximum lies near that of all votes: two or three steps reach it.
-They are taken model by model for many rounds at once, as products of matrices.
+The maximum of a resample is close to that of all votes, so two or three steps suffice. They are
+computed model by model for many rounds at once, as matrix products.
 """
 
 import numpy as np
 
+from arena.ranking.votes import Array
+
 STEPS = 6
-TOLERANCE = 1e-3  # of the last step, in log-odds; Newton squares it: 3e-5 points of a score
-SINGULAR = 1e-10  # share of the largest curvature: a column that a round does not draw
-CHUNK = 100  # rounds: a model's [rounds, questions] then stay in the processor's cache
+TOLERANCE = 1e-3  # of the last step, in log-odds; the error is its square: 3e-5 points of a score
+SINGULAR = 1e-10  # share of the largest curvature: the column is constant in this round
+CHUNK = 100  # rounds, so that a model's [rounds, questions] fit into the processor's cache
 
 
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # rounds that run away
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # in rounds that diverge
 def resampled_fits(
-    won: np.ndarray,
-    cast: np.ndarray,
-    x: np.ndarray,
-    weights: np.ndarray,
-    scores: np.ndarray,
-    slopes: np.ndarray,
-    flat: float,
-) -> tuple[np.ndarray, np.ndarray]:
+    won: Array, cast: Array, x: Array, weights: Array, scores: Array, slopes: Array, flat: float
+) -> tuple[Array, Array]:
     """Return the scores [rounds, M] and slopes [rounds, K] of resamples `weights` [rounds, Q].
 
     won, cast: [M, Q]; x: columns [K, M, Q]; scores (percent) and slopes: the fit of all votes.
-    NaN in rounds that these steps do not settle: a patient fit has to. flat: the share of a slope's
-    curvature at the start that is left where a maximum exists.
+    NaN in rounds that do not converge in these steps. flat: the least share of a slope's initial
+    curvature that is left where a maximum exists.
     """
     if len(weights) > CHUNK:
         chunks = [weights[at : at + CHUNK] for at in range(0, len(weights), CHUNK)]
         parts = [resampled_fits(won, cast, x, chunk, scores, slopes, flat) for chunk in chunks]
         return np.concatenate([one for one, _ in parts]), np.concatenate([two for _, two in parts])
     row, column = np.triu_indices(len(x))
-    # What sums are taken of: 1, the columns, and their products, [M, Q, 1 + K + K (K + 1) / 2].
+    # 1, the columns, and their products: [M, Q, 1 + K + K (K + 1) / 2]
     features = np.moveaxis(np.concatenate([np.ones_like(x[:1]), x, x[row] * x[column]]), 0, -1)
     total, sum_won = weights @ cast.T, weights @ won.T
-    # A model that lost (or won) all votes of a round has its maximum at 0 (100) there whatever the
-    # slopes are, and says nothing about them.
-    mixed = ((sum_won > 0) & (sum_won < total))[..., None]
+    mixed = ((sum_won > 0) & (sum_won < total))[..., None]  # see `style.fit`
     shares = sum_won / total
     beside = _log_odds(scores / 100) - _log_odds(won.sum(axis=1) / cast.sum(axis=1))
     strengths = np.where(mixed[..., 0], _log_odds(shares) + beside, 0)
     slopes = np.tile(slopes, (len(weights), 1))
     width = len(x)
     corner = np.empty((len(weights), width, width))
-    lost, begun = np.zeros(len(weights), dtype=bool), corner  # lost: rounds without a step to take
+    lost, begun = np.zeros(len(weights), dtype=bool), corner  # lost: rounds that diverge
     for number in range(STEPS):
         gradient, curvature = _derivatives(won, cast, features, weights, strengths, slopes)
         gradient, curvature = gradient * mixed, curvature * mixed
@@ -75,13 +69,8 @@ def resampled_fits(
 
 
 def _derivatives(
-    won: np.ndarray,
-    cast: np.ndarray,
-    features: np.ndarray,
-    weights: np.ndarray,
-    strengths: np.ndarray,
-    slopes: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
+    won: Array, cast: Array, features: Array, weights: Array, strengths: Array, slopes: Array
+) -> tuple[Array, Array]:
     """Gradient [R, M, 1 + K] and curvature [R, M, features] of the log-likelihood."""
     width = 1 + slopes.shape[1]
     gradient = np.empty((*strengths.shape, width))
@@ -101,5 +90,5 @@ def _derivatives(
     return gradient, curvature
 
 
-def _log_odds(shares: np.ndarray) -> np.ndarray:
+def _log_odds(shares: Array) -> Array:
     return np.log(shares / (1 - shares))

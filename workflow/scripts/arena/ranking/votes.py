@@ -1,15 +1,15 @@
-"""Verdicts of many models and judges as one small table of numbers, and the votes they stand for.
+"""All verdicts as one array of small integers, and the votes they stand for.
 
     Verdicts.codes[judge, model, question, game]     int8: 0..4 = VERDICTS, negative = no verdict
-    Votes.wins, .votes[model, question]              votes for the model (0.5 a tie), and of all
+    Votes.wins, .votes[model, question]              votes for the model (a tie is 0.5), all votes
 
-Only these outlive a judgment line: 1,000 models x 750 questions take 1.5 MB a judge.
+1,000 models x 750 questions take 1.5 MB per judge.
 """
 
 import re
 from array import array
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress, islice
 from pathlib import Path
@@ -24,27 +24,28 @@ from arena.support.errors import DataError
 from arena.support.jsonl import Line
 from arena.support.names import did_you_mean, in_order
 
+Array = np.ndarray
 OVERALL = "overall"  # the table of all categories
-ABSENT = -len(STATES) - 1  # no line, or a line with one game
+ABSENT = -len(STATES) - 1  # no such line, or a line with only one game
 CODE_OF_VERDICT = {verdict: code for code, verdict in enumerate(VERDICTS)}
 CODE_OF_STATE = {state: -1 - code for code, state in enumerate(STATES)}  # "ok" is never stored
-EXAMPLES = 3  # replies without a verdict that are kept for the reader, a judge and state
-EXAMPLES_LOOKED_AT = 200  # most are alike ("", "$ERROR$"): look for others, but not for ever
-MOST_NOTES = 5  # of an error; 117 files go wrong in the same way
-# Files of which no line can be read: how they begin, and what that is.
-SHAPES = {
-    rb"\xff\xfe|\xfe\xff": ": the file is UTF-16; iconv -f UTF-16 -t UTF-8 makes it readable",
-    rb"\s*\[": ": the file is one JSON array; jq -c '.[]' makes an object a line of it",
-    rb"\s*\{\s*\n": ": its objects stand on several lines; jq -c . puts each on one",
+EXAMPLES = 3  # replies without a verdict that are kept, per judge and state
+EXAMPLES_READ = 200  # most are identical ("", "$ERROR$"), so reading more finds nothing new
+EXAMPLE_CHARS = 300  # the end of a reply, where the verdict should be
+MAX_NOTES = 5  # in an error: 117 files fail in the same way
+# Start of a file without any readable line -> what it is and how to convert it.
+KNOWN_FORMATS = {
+    rb"\xff\xfe|\xfe\xff": ": the file is UTF-16; convert it with iconv -f UTF-16 -t UTF-8",
+    rb"\s*\[": ": the file is one JSON array; convert it with jq -c '.[]' (one object per line)",
+    rb"\s*\{\s*\n": ": each object spans several lines; convert it with jq -c . (one per line)",
     rb'.*"model_1"': ": these are pairwise judgments of FastChat's MT-Bench, not of Arena-Hard",
 }
-# What `_Reader._add` says of a line -> the note on so many of them.
+# Kind of line (see `_Reader._add`) -> note with the number of such lines.
 NOTES = {
-    "again": "{} questions judged twice; the last counts",
+    "duplicate": "{} questions judged twice; the last line counts",
     "itself": "judged against itself; its row is the baseline's, 50.0",
     "other baseline": "{} lines against another baseline left out",
 }
-EXAMPLE_CHARS = 300  # the end of a reply, where the verdict should have been
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +56,18 @@ class Verdicts:
     models: tuple[str, ...]
     questions: tuple[str, ...]
     categories: tuple[str, ...]
-    category: np.ndarray  # [Q] index into categories
-    baselines: Mapping[str, str | None]  # category -> the baseline's name where the files give it;
-    # no code is of a baseline against itself
-    codes: np.ndarray  # [J, M, Q, 2] int8
-    toy: bool = False  # some game was played by the demo judge
-    examples: Sequence[Mapping[str, Any]] = ()  # ends of replies that gave no verdict
-    notes: tuple[str, ...] = ()  # what was found in the files and how it was handled
-    # category -> judge -> system prompt -> models; by the first game of a file that tells it
+    category: Array  # [Q] index into categories
+    baselines: Mapping[str, str | None]  # category -> baseline; None: no line names it
+    codes: Array  # [J, M, Q, 2] int8; a baseline has none against itself
+    toy: bool = False  # the demo judge played at least one game
+    examples: Sequence[Mapping[str, Any]] = ()  # ends of replies without a verdict
+    notes: tuple[str, ...] = ()  # problems of the files and how they were handled
+    # category -> judge -> system prompt -> models, from the first game of a file that has a prompt
     prompts: Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]] = field(default_factory=dict)
-    # model -> the name of its judgment file, without .jsonl
-    files: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)  # model -> judgment file without .jsonl
 
-    def of_baselines(self, known: Mapping[str, np.ndarray], unknown: np.ndarray) -> np.ndarray:
-        """What is `known` [Q, ...] of the baseline of each question's category, else `unknown`."""
+    def of_baselines(self, known: Mapping[str, Array], unknown: Array) -> Array:
+        """Each question's row of known[baseline of its category] [Q, ...], else of `unknown`."""
         found = unknown.copy()
         for number, category in enumerate(self.categories):
             rows = self.category == number
@@ -80,54 +79,52 @@ class Verdicts:
 class Votes:
     """Votes by model and question, summed over judges and both games."""
 
-    wins: np.ndarray  # [M, Q] for the model; a tie is half a win
-    ties: np.ndarray  # [M, Q]
-    votes: np.ndarray  # [M, Q]
-    games: np.ndarray  # [M, Q] games behind them, and how many of these were won and tied
-    games_won: np.ndarray
-    games_tied: np.ndarray
+    wins: Array  # [M, Q] votes for the model; a tie is half a win
+    ties: Array  # [M, Q]
+    votes: Array  # [M, Q]
+    games: Array  # [M, Q] number of games that gave these votes
+    games_won: Array
+    games_tied: Array
 
     def __getitem__(self, some: Any) -> "Votes":
-        """The same for some models, or, as votes[:, questions], for some questions."""
+        """Votes of some models, or, as votes[:, questions], on some questions."""
         return Votes(*(getattr(self, name)[some] for name in self.__slots__))
 
-    def where(self, known: np.ndarray) -> "Votes":
-        """The same without the votes on answers [M, Q] that are not `known`."""
+    def where(self, known: Array) -> "Votes":
+        """Votes without those on answers [M, Q] that are not `known`."""
         return Votes(*(getattr(self, name) * known for name in self.__slots__))
 
     def with_baseline(self) -> "Votes":
-        """The same with a last row that ties on every question: the baseline against itself."""
+        """Votes with one more row, the baseline against itself: a tie on every question."""
         tie = np.ones(self.votes.shape[1])
         last = zip(self.__slots__, (tie / 2, tie, tie, tie, 0 * tie, tie), strict=True)
         return Votes(*(np.vstack([getattr(self, name), row]) for name, row in last))
 
 
 def count_votes(
-    codes: np.ndarray, rule: str = "v2.0", weight: float = 3, alike: np.ndarray | None = None
+    codes: Array, rule: str = "v2.0", weight: float = 3, pool_by: Array | None = None
 ) -> Votes:
     """Turn verdicts [J, M, Q, 2] into votes.
 
-    A strong verdict counts `weight` votes. games[1] gives them as they are (A is the model),
-    games[0] the other way round. Rule v2.0 drops a judge's question when either game has no
-    verdict, v0.1 keeps the game that has one.
+    A strong verdict counts `weight` votes. A is the baseline in games[0], the model in games[1].
+    Rule v2.0 drops a judge's question when either game has no verdict, v0.1 keeps the other game.
 
-    alike: [Q] categories in which each judge's games shall count the same for a model, however
-    often it says that a verdict is strong; None: each vote counts the same.
+    pool_by: [Q] categories in which the games of all judges of a model count the same, however
+    often a judge gives strong verdicts; None: all votes count the same.
     """
     has = codes >= 0
     counted = has.all(axis=-1, keepdims=True) & has if rule == "v2.0" else has
-    # A row a verdict, the last one for "no vote", which codes of -1 and below are sent to.
-    index = np.where(counted, codes, len(VERDICTS))
+    index = np.where(counted, codes, len(VERDICTS))  # the last entry of the tables: no vote
     votes = np.array([weight, 1, 1, 1, weight, 0])[index]
     wins = np.array([weight, 1, 0.5, 0, 0, 0])[index]
     wins[..., 0] = votes[..., 0] - wins[..., 0]
     ties = index == VERDICTS.index("A=B")
     scale = np.ones(votes.shape)
-    for category in np.unique(alike) if alike is not None and len(codes) > 1 else ():
-        here = np.flatnonzero(alike == category)
+    for category in np.unique(pool_by) if pool_by is not None and len(codes) > 1 else ():
+        here = np.flatnonzero(pool_by == category)
         games, cast = (part[:, :, here].sum(axis=(2, 3)) for part in (counted, votes))  # [J, M]
         with np.errstate(invalid="ignore"):
-            # As many votes of a model as before, shared out by games.
+            # The total votes of a model stay the same; judges share them by their games.
             factor = np.nan_to_num(games / cast * (cast.sum(axis=0) / games.sum(axis=0)))
         scale[:, :, here] = factor[:, :, None, None]
     parts = (wins * scale, ties * scale, votes * scale, counted, counted & ~ties & (wins > 0), ties)
@@ -144,38 +141,44 @@ def read_verdicts(
 ) -> Verdicts:
     """Read judgment files, judge -> files. Lines without a category take the bench's name.
 
-    `categories`: only these. `baselines`: only judgments against one of these; lines that name no
-    baseline are kept, and with a single name are taken to be against it. Raises DataError when
-    nothing is left, and when a category holds judgments against two baselines.
+    `categories`: only these. `baselines`: only judgments against one of these; lines without a
+    baseline are kept, and a single name is taken as their baseline. Raises DataError when
+    nothing is left, and when a category has judgments against two baselines.
     """
     reader = _Reader(bench, rule, patterns, set(baselines))
+
+    def is_other(path: Path) -> bool:
+        """Whether the first readable line is of another model than the file's name says."""
+        lines = read_judgments(path, rule=rule, patterns=patterns, problems=[])
+        return not any(_is_called(path, line.model) for line in islice(lines, 1))
+
     for judge, paths in files.items():
         if not paths:
             reader.notes.append(f"judge {judge} judged none of these models")
-        # Of two files of one model the one that is called like it counts, so it is read first.
-        for path in sorted(map(Path, paths), key=lambda path: not _is_own(path, rule, patterns)):
+        # If two files have lines of a model, the file with the model's name counts: read it first.
+        for path in sorted(paths, key=is_other):
             reader.read(judge, path)
     return reader.table(categories)
 
 
 @dataclass(slots=True)
 class _Reader:
-    """Collects verdicts line by line: two bytes a question for each judge and model."""
+    """Collects verdicts line by line: two bytes per question, judge and model."""
 
     bench: str
     rule: str
     patterns: Sequence[str]
     baselines: set[str]
-    place: dict[str, int] = field(default_factory=dict)  # question -> place in arrays of codes
-    # (judge, model) -> two codes a place, and the first file of it
+    place: dict[str, int] = field(default_factory=dict)  # question -> index in arrays of codes
+    # (judge, model) -> two codes per question, and the first file with lines of it
     codes: dict[tuple[str, str], "array[int]"] = field(default_factory=dict)
     file: dict[tuple[str, str], Path] = field(default_factory=dict)
     category: dict[str, str] = field(default_factory=dict)
     moved: dict[str, str] = field(default_factory=dict)  # question -> an earlier line's category
-    # (question, baseline) -> lines: a line's category may stand in a later file only
+    # (question, baseline) -> lines; by question, as its category may only be in a later file
     against: Counter[tuple[str, str]] = field(default_factory=Counter)
     examples: list[dict[str, Any]] = field(default_factory=list)
-    looked: Counter[tuple[str, str]] = field(default_factory=Counter)  # (judge, state) -> replies
+    examined: Counter[tuple[str, str]] = field(default_factory=Counter)  # (judge, state) -> replies
     notes: list[str] = field(default_factory=list)
     toy: bool = False
     prompts: dict[str, dict[str, dict[str, list[str]]]] = field(default_factory=dict)
@@ -183,8 +186,8 @@ class _Reader:
     def read(self, judge: str, path: Path) -> None:
         problems: list[Line] = []
         counts: Counter[str] = Counter()
-        asked: set[str | None] = set()  # categories whose system prompt in this file is known
-        others: dict[Path, str] = {}  # that hold judgments of a model of this file
+        prompted: set[str | None] = set()  # categories whose system prompt in this file is known
+        others: dict[Path, str] = {}  # earlier files with judgments of a model of this file
         for line in read_judgments(path, rule=self.rule, patterns=self.patterns, problems=problems):
             first = self.file.setdefault((judge, line.model), path)
             if first is not path:
@@ -192,14 +195,14 @@ class _Reader:
                 if _is_called(first, line.model):
                     continue
             counts[self._add(judge, line)] += 1
-            if line.category not in asked and self._prompt(judge, line):
-                asked.add(line.category)
+            if line.category not in prompted and self._prompt(judge, line):
+                prompted.add(line.category)
         found = counts or others
-        self.notes += left_out(path, problems) if found else [_refused(path, problems)]
+        self.notes += left_out(path, problems) if found else [_unreadable(path, problems)]
         texts = [
-            f"not counted, for {first}, which is called like the model, holds its judgments"
+            f"not counted, because {first} has the model's name and its judgments"
             if _is_called(first, model)
-            else f"holds judgments of {model} like {first}; both count"
+            else f"has judgments of {model}, as has {first}; both count"
             for first, model in others.items()
         ]
         texts += [text.format(counts[kind]) for kind, text in NOTES.items() if counts[kind]]
@@ -223,10 +226,10 @@ class _Reader:
         seen = any(code != ABSENT for code in codes[place : place + 2])
         for index, game in enumerate(line.games):
             codes[place + index] = self._code(judge, line, index, game)
-        return "again" if seen else "new"
+        return "duplicate" if seen else "new"
 
     def _prompt(self, judge: str, line: JudgmentLine) -> bool:
-        """Take note of the system prompt, and say whether the line told it."""
+        """Store the line's system prompt; False where it has none."""
         prompts = (game.system_prompt for game in line.games if game)
         prompt = next((one for one in prompts if one is not None), None)
         if prompt is not None:
@@ -236,15 +239,15 @@ class _Reader:
 
     def _code(self, judge: str, line: JudgmentLine, index: int, game: GameResult | None) -> int:
         if game is None:
-            # A null where two games were written is a failed call; a line with one game is no call.
+            # null as one of two games is a failed call; in a line with one game there was no call.
             return CODE_OF_STATE["null"] if index < line.played else ABSENT
         self.toy = self.toy or game.toy
         if game.score is not None:
             return CODE_OF_VERDICT[verdict_of(game.score)]
         kind = {"judge": judge, "state": game.state}
         kept = {one["text"] for one in self.examples if kind.items() <= one.items()}
-        if len(kept) < EXAMPLES and self.looked[judge, game.state] < EXAMPLES_LOOKED_AT:
-            self.looked[judge, game.state] += 1
+        if len(kept) < EXAMPLES and self.examined[judge, game.state] < EXAMPLES_READ:
+            self.examined[judge, game.state] += 1
             text = game.answer.strip()[-EXAMPLE_CHARS:]
             if text not in kept:
                 where = {"judge": judge, "model": line.model, "uid": line.uid, "game": index}
@@ -256,7 +259,7 @@ class _Reader:
         found = sorted(set(category_of.values()))
         for name in wanted or ():
             if name not in found:
-                hint = did_you_mean(name, found) or f"; there are: {', '.join(found) or 'none'}"
+                hint = did_you_mean(name, found) or f"; known: {', '.join(found) or 'none'}"
                 raise DataError(f"category {name!r} is in no judgment file{hint}")
         categories = [name for name in found if not wanted or name in wanted]
         questions = sorted(uid for uid in self.place if category_of[uid] in categories)
@@ -268,22 +271,33 @@ class _Reader:
             known = np.frombuffer(pairs, dtype=np.int8).reshape(-1, 2)
             codes[judges.index(judge), models.index(model), : len(known)] = known
         codes = codes[:, :, [self.place[uid] for uid in questions]]
-        notes = [*self.notes, *self._odd_categories(category_of)]
+        notes = self.notes
+        if self.moved:
+            uid, earlier = next(iter(self.moved.items()))
+            notes.append(
+                f"{len(self.moved)} questions have two categories, and the last one read counts: "
+                f"first {uid}, in {category_of[uid]} and before in {_category(earlier)}"
+            )
+        if _category(OVERALL) in found:
+            notes.append(
+                f"the category {OVERALL!r} is shown as {_category(OVERALL)!r}, because "
+                f"{OVERALL!r} is the table of all categories"
+            )
         baselines = self._baselines(categories, category_of)
         for number, (name, baseline) in enumerate(baselines.items()):
             if baseline in models:
                 itself = (slice(None), models.index(baseline), category == number)
                 if (codes[itself] != ABSENT).any():
                     notes.append(
-                        f"category {name}: {baseline} is the baseline and was judged "
-                        "against itself; its row is 50.0"
+                        f"category {name}: the baseline {baseline} was judged against itself; "
+                        "these judgments are left out, its score is 50.0"
                     )
                 codes[itself] = ABSENT
         judged = np.asarray((codes != ABSENT).any(axis=(0, 2, 3)))
         if not judged.any():
-            more = [f"and {len(notes) - MOST_NOTES} more"] if len(notes) > MOST_NOTES else []
-            head = "the judgment files hold no judgments that can be counted"
-            raise DataError("\n".join([head, *notes[:MOST_NOTES], *more]))
+            more = [f"and {len(notes) - MAX_NOTES} more"] if len(notes) > MAX_NOTES else []
+            head = "the judgment files have no judgments that can be counted"
+            raise DataError("\n".join([head, *notes[:MAX_NOTES], *more]))
         return Verdicts(
             judges=tuple(judges),
             models=tuple(compress(models, judged)),
@@ -299,23 +313,9 @@ class _Reader:
             notes=tuple(notes),
         )
 
-    def _odd_categories(self, category_of: Mapping[str, str]) -> Iterator[str]:
-        if self.moved:
-            uid, earlier = next(iter(self.moved.items()))
-            yield (
-                f"{len(self.moved)} questions stand in two categories, the last one read counts: "
-                f"first {uid}, in {category_of[uid]} and before in {_category(earlier)}"
-            )
-        if _category(OVERALL) in category_of.values():
-            yield (
-                f"the category {OVERALL!r} is shown as {_category(OVERALL)!r}: {OVERALL!r} is the "
-                "table of all categories"
-            )
-
     def _baselines(
         self, categories: Sequence[str], category_of: Mapping[str, str]
     ) -> dict[str, str | None]:
-        """Category -> its baseline; None where no line names it."""
         only = next(iter(self.baselines)) if len(self.baselines) == 1 else None
         found: dict[str, Counter[str]] = {name: Counter() for name in categories}
         for (uid, baseline), lines in self.against.items():
@@ -326,34 +326,28 @@ class _Reader:
                 names = (f"{name} ({lines} lines)" for name, lines in against.most_common())
                 raise DataError(
                     f"category {category}: judgments against {len(against)} baselines, whose "
-                    f"scores cannot be compared: {', '.join(names)}; choose with --baseline, or "
-                    "move some files away"
+                    f"scores are not comparable: {', '.join(names)}; select one with --baseline, "
+                    "or move the other files away"
                 )
         return {category: next(iter(against), only) for category, against in found.items()}
 
 
-def _is_own(path: Path, rule: str, patterns: Sequence[str]) -> bool:
-    """Whether the first line that can be read is of the model that the file is called like."""
-    lines = read_judgments(path, rule=rule, patterns=patterns, problems=[])
-    return any(_is_called(path, line.model) for line in islice(lines, 1))
-
-
 def _is_called(path: Path, model: str) -> bool:
-    """Whether a file is called like its model; of `org/name` the name will do."""
+    """Whether the file has the model's name; for `org/name` also `name`."""
     return path.name.removesuffix(".jsonl") in (model, model.rpartition("/")[2])
 
 
-def _refused(path: Path, problems: Sequence[Line]) -> str:
-    """Say why nothing of a file can be read, in words that help with the shapes in the wild."""
+def _unreadable(path: Path, problems: Sequence[Line]) -> str:
+    """Why a file has no readable line, with a hint for known formats."""
     if not problems:
         return f"{path}: empty"
     with path.open("rb") as file:
         start = file.read(200)
-    hint = next((hint for begin, hint in SHAPES.items() if re.match(begin, start, re.S)), "")
-    first = problems[0]
-    return f"{path}:{first.number}: {first.error}; so are all of its {len(problems)} lines{hint}"
+    hints = (hint for pattern, hint in KNOWN_FORMATS.items() if re.match(pattern, start, re.S))
+    error = f"{path}:{problems[0].number}: {problems[0].error}"
+    return f"{error}; none of its {len(problems)} lines can be read{next(hints, '')}"
 
 
 def _category(name: str) -> str:
-    """The name that a category is shown by."""
+    """The name that is shown for a category."""
     return f"{name} (category)" if name == OVERALL else name

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from arena.data.checkpoints import expand
 from arena.data.games import sampling_of
-from arena.data.weights import expand
 from arena.setup.settings import DEFAULTS, minutes_of, requested
 from arena.setup.upstream import Upstream, read_endpoints
 from arena.support.errors import ConfigError

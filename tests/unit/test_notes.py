@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from arena.ranking.doubts import doubts
+from arena.ranking.notes import verdict_notes
 from arena.ranking.votes import read_verdicts
 
 from tests.judged import result_of, verdicts_of, write_lines
@@ -12,7 +12,7 @@ from tests.judged import result_of, verdicts_of, write_lines
 
 def noted(first, second):
     """Notes on codes of games[0] and games[1], models in rows."""
-    return list(doubts(verdicts_of(np.stack([first, second], axis=-1)[None]), "v2.0"))
+    return list(verdict_notes(verdicts_of(np.stack([first, second], axis=-1)[None]), "v2.0"))
 
 
 def judged(rng, models=4, questions=200, bias=0.0, noise=1.5):
@@ -70,7 +70,7 @@ def test_gpt_4os_judgments_are_above_suspicion_but_mirrored_they_are_not(shared_
     """It picks A in 66 % and flips a third of the questions."""
     files = sorted((shared_data / "published-gpt-4o/model_judgment").glob("*.jsonl"))
     table = read_verdicts({"gpt-4o": files}, bench="b", rule="v0.1")
-    notes = list(doubts(table, "v0.1"))
+    notes = list(verdict_notes(table, "v0.1"))
     assert [note.split(" games")[0] for note in notes] == ["judge gpt-4o: 973 of 8,000"]
     assert "(958) of Phi-3-small-8k-instruct" in notes[0]
     turned = {"A": "B", "B": "A", ">": ">", "=": "="}
@@ -82,4 +82,4 @@ def test_gpt_4os_judgments_are_above_suspicion_but_mirrored_they_are_not(shared_
                 game["score"] = "".join(turned.get(sign, sign) for sign in game["score"])
         write_lines(tmp_path / file.name, *lines)
     table = read_verdicts({"gpt-4o": sorted(tmp_path.glob("*.jsonl"))}, bench="b", rule="v0.1")
-    assert any("mirrored" in note for note in doubts(table, "v0.1"))
+    assert any("mirrored" in note for note in verdict_notes(table, "v0.1"))

@@ -1,20 +1,30 @@
-"""Lines of answer files: what is written is what is read."""
+"""Answers from replies, and the lines of answer files: what is written is what is read."""
 
+import json
 import string
 
 import pytest
-from arena.data.answer_lines import answer_id, answer_line, split_thought
+from arena.data.answer_requests import AnswerSettings, answer_id, answer_line
 from arena.data.answers import read_answers
 from arena.data.metadata import count_metadata
 from arena.data.questions import Question
+from arena.journals.journal import Record
 from arena.support.jsonl import dump_line, write_atomic
+
+from tests.synthetic import journal_line
 
 QUESTION = Question("q1", "hard_prompt", "What is a tide?", 1)
 
 
-def line(text, **more):
-    given = {"finish_reason": "stop", "usage": None, "tstamp": 1735689600.5, "ans_id": "id"} | more
-    return answer_line(QUESTION, "m", text, **given)
+def settings(**given):
+    return AnswerSettings("m", "writer", {}, **given)
+
+
+def line(text, system_prompt=None, thought=None, **more):
+    given = settings(system_prompt=system_prompt)
+    reply = given.reply(text, thought or "")
+    record = Record(**json.loads(journal_line(1, 0)) | {"answer": reply} | more)
+    return answer_line(given, QUESTION, record, "m")
 
 
 @pytest.mark.parametrize(
@@ -32,7 +42,7 @@ def line(text, **more):
     ],
 )
 def test_what_stands_before_the_first_token_is_the_thought(text, token, expected):
-    assert split_thought(text, token) == expected
+    assert settings(end_think_token=token).parts(text) == expected
 
 
 @pytest.mark.parametrize("text", ["# Tide\n\n- **moon**\n", "", "Flut: 潮汐\r\n\u2028", "\ud800"])
@@ -59,8 +69,6 @@ def test_an_empty_system_prompt_is_no_message():
 def test_of_the_usage_prompt_and_completion_are_kept():
     usage = {"prompt": 9, "cached": 8, "completion": 7}
     assert line("x", usage=usage)["usage"] == {"prompt": 9, "completion": 7}
-    assert line("x", usage={"prompt": 9})["usage"] == {"prompt": 9}
-    assert line("x", usage=None)["usage"] is None
 
 
 def test_ids_are_short_and_of_their_model_and_request():
