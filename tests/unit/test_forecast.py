@@ -60,7 +60,7 @@ def campaign(tmp_path, project, monkeypatch):
 
 
 def look(settings):
-    return forecast(settings, check_settings(settings), now=T0 + 5000)
+    return forecast(settings, check_settings(settings), T0 + 5000)
 
 
 def journal_of(settings, games, unparsed=0, model=MID, prompt=lambda uid: 100):
@@ -292,7 +292,7 @@ def test_a_run_is_compared_with_its_forecast(campaign):
     played_batch(settings)
     found = look(settings)
     keep(found, layout, T0 + 10_000)
-    with pytest.raises(DataError, match=r"no batch was begun since this forecast of \d\d "):
+    with pytest.raises(DataError, match=r"forecast\.json: .*since .* of \d\d "):
         against_used(layout, T0 + 20_000, None)
     begun, models = attempt(11_000, None, None, 14_600, gpus=1), settings.models
     write_batch(layout.root, "r-01", list(models), begun, run="r1", time=iso(T0 + 11_000))

@@ -54,7 +54,7 @@ def test_a_line_a_minute_while_it_plays(layout: Layout) -> None:
     first, second = lines
     assert first.startswith("60 of 300 games") and second.startswith("90 of 300 games")
     for line in lines:
-        assert "0.5 games/s" in line and "1 playing" in line and "1 waiting" in line
+        assert "0.5 games/s" in line and "1 running" in line and "1 waiting" in line
     assert "7 min left" in second  # 210 games
     quiet = RunWatch(dict.fromkeys(GAMES, layout), RUN, GAMES, minutes=False)
     assert [quiet.look(START + second) for second in range(0, 200, 10)][1:] == [[]] * 19

@@ -134,7 +134,7 @@ def test_a_run_of_replies_without_verdicts_fails_and_keeps_its_tables(campaign: 
         campaign.add_to_answers(model, " <<judge:unparsed>>", some)
     campaign.configure(judge=by_command() | {"no_verdict_limit": 5})
     text = campaign.run(ok=False).stdout
-    assert "games have no verdict, so that the leaderboard means little" in text
+    assert "games have no verdict" in text
     assert (campaign.root / "leaderboard.csv").exists()
 
 

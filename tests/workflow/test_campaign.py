@@ -79,10 +79,10 @@ def test_a_judge_that_died_and_odd_replies_are_named(campaign: Campaign) -> None
     faults = campaign.dir / "faults.jsonl"
     campaign.configure(judge=by_command(f"--seconds 0.3 --slots 8 --fault-log {faults}"))
     campaign.run()
-    (where,) = wrong(campaign, "the judge was started again").values()
+    (where,) = wrong(campaign, "the judge was restarted").values()
     assert where.endswith("server.log")
     (odd,) = wrong(campaign, "no verdict")
-    assert odd == "grand-70b-chat: 100% of the games have no verdict (24 unparsed)"
+    assert odd.startswith("grand-70b-chat: 100%") and "(24 unparsed)" in odd
     total = ledger(campaign)[-1]
     assert (total["games"], total["failures"]) == ("94", "24")
     assert total["restarts"] in ("1", "2")  # two games have this answer; one may kill both calls

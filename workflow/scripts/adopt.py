@@ -1,6 +1,6 @@
-"""Take judgments that others made into the journals, and move their files aside: `snakemake adopt`.
+"""Import judgments of other tools into the journals and move their files aside.
 
-Adapter of rule adopt: prints what became of each file; exit status 1 where one had to stay.
+Adapter of rule adopt: prints what was done with each file; exit status 1 if one was not imported.
 """
 
 import sys

@@ -1,9 +1,9 @@
-"""Say what a run would ask and cost, or how the last forecast compares with what was used.
+"""Show what a run would ask and cost, or compare the last forecast with the actual use.
 
-    python workflow/scripts/forecast.py            before: games, prompts, hours; starts nothing
-    python workflow/scripts/forecast.py --compare  after: the forecast beside the ledger
+    python workflow/scripts/forecast.py            before a run: games, prompts, hours
+    python workflow/scripts/forecast.py --compare  after it: the forecast beside the ledger
 
-`snakemake validate` prints the first as well. Both keep it in <root>/forecast.json.
+`snakemake validate` prints the forecast too. Both save it in <root>/forecast.json.
 """
 
 import argparse
@@ -28,10 +28,11 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--configfile", type=Path, default=Path("config/config.yaml"))
-    parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--json", action="store_true", help="all that was found, for programs")
-    parser.add_argument("--compare", action="store_true", help="the forecast beside what was used")
+    add = parser.add_argument
+    add("--configfile", type=Path, default=Path("config/config.yaml"), metavar="FILE")
+    add("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as given to snakemake")
+    add("--json", action="store_true", help="print all numbers as JSON")
+    add("--compare", action="store_true", help="compare the last forecast with the actual use")
     options = parser.parse_args(arguments)
     settings = load_settings(options.configfile, options.config)
     layout, now = Layout(settings.root), time.time()
@@ -40,7 +41,7 @@ def main(arguments: list[str]) -> None:
         return
     report = check_settings(settings)
     report.raise_blocking()
-    found = forecast(settings, report, now=now)
+    found = forecast(settings, report, now)
     keep(found, layout, now)
     print(json.dumps(asdict(found)) if options.json else page(found))
 

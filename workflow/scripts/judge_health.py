@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""Ask whether a judge is sound: position bias, flips, replies without a verdict, length bias.
+"""Check a judge: position bias, flips, replies without a verdict, length bias.
 
     python workflow/scripts/judge_health.py --data-dir data -b arena-hard-v2.0 -j JUDGE
 
-Reads judgments as show_result does; with answers at hand also how their length was judged.
+Reads judgments as show_result does; length bias needs the answers too.
 """
 
 import sys
@@ -18,16 +18,16 @@ from arena.support.cli import run_command
 from arena.support.jsonl import write_atomic
 
 
-def main(argv: list[str] | None = None) -> int:
+def main() -> int:
     parser = command(__doc__)
     parser.add_argument("--out", type=Path, help="folder for health.txt and health.json")
-    args = vars(parser.parse_args(argv))
+    args = vars(parser.parse_args())
     out = args.pop("out")
-    return run_command("judge_health", lambda: print(look(sources_of(args), args, out), end=""))
+    return run_command("judge_health", lambda: print(check(sources_of(args), args, out), end=""))
 
 
-def look(sources: Sources, options: dict[str, Any], out: Path | None) -> str:
-    """Write the files where a folder is given, and return the text."""
+def check(sources: Sources, options: dict[str, Any], out: Path | None) -> str:
+    """Return the report as text, and write the files if a folder is given."""
     health = make_health(sources, **options)
     text = health_page(health).text()
     if out:
@@ -36,11 +36,8 @@ def look(sources: Sources, options: dict[str, Any], out: Path | None) -> str:
     return text
 
 
-def for_rule(output: Any, sources: Sources, options: dict[str, Any]) -> str:
-    return look(sources, options, Path(output.txt).parent)
-
-
 if "snakemake" in globals():
-    sys.exit(run_rule(snakemake, lambda *given: for_rule(snakemake.output, *given)))
+    folder = Path(snakemake.output.txt).parent
+    sys.exit(run_rule(snakemake, lambda sources, options: check(sources, options, folder)))
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""Publish one model's judgments: rule judgment. Runs once a model, so it imports little.
+"""Publish one model's judgments: rule judgment. Runs once for each model, so it imports little.
 
 python judgment.py --root ROOT --model MODEL --settings DIGEST --batch BATCH TARGET
 """
@@ -18,9 +18,11 @@ def main() -> int:
         parser.add_argument(option, required=True)
     parser.add_argument("--batch")
     parser.add_argument("target", type=Path)
-    given = parser.parse_args()
-    made = Layout(Path(given.root)), given.model, given.settings, given.batch, given.target
-    return run_command("judgment", lambda: publish(*made))
+    args = parser.parse_args()
+    layout = Layout(Path(args.root))
+    return run_command(
+        "judgment", lambda: publish(layout, args.model, args.settings, args.batch, args.target)
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Write what a campaign used: python workflow/scripts/ledger.py RESULTS_FOLDER [--price P].
 
 RESULTS_FOLDER is <results_dir>/<bench>/<judge>. Writes ledger.tsv and ledger.html there and prints
-the first. Also the adapter of rule ledger.
+the first. Also the script of rule ledger.
 """
 
 import argparse
@@ -23,21 +23,20 @@ except ModuleNotFoundError as error:
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(description="What a campaign used, a row a batch and a total.")
+    parser = argparse.ArgumentParser(description="What each batch of a campaign used, and a total.")
     parser.add_argument("root", type=Path, help="<results_dir>/<bench>/<judge>")
     parser.add_argument("--tsv", type=Path, help="default: ledger.tsv in the results folder")
     parser.add_argument("--html", type=Path, help="default: ledger.html in the results folder")
     parser.add_argument("--price", type=float, help="of one GPU hour; default: the newest run's")
     options = parser.parse_args(arguments)
-    root, layout = options.root, Layout(options.root)
+    root, layout, price = options.root, Layout(options.root), options.price
     if not any((root / folder).is_dir() for folder in ("batches", "games")):
-        raise DataError(f"{root}: not a results folder: it holds neither batches/ nor games/")
+        raise DataError(f"{root}: not a results folder: it has neither batches/ nor games/")
     batches = read_batches(root)
     accounts, problem = account(batches)
     if problem:
-        told = f"Slurm's accounting cannot be had ({problem})"
-        print(f"{told}: GPU hours are the batches' own record", file=sys.stderr)
-    price = options.price
+        text = f"sacct failed ({problem}): GPU hours are taken from the batches' own records"
+        print(text, file=sys.stderr)
     if price is None and batches:
         price = batches[-1].plan.gpu_hour_cost
     rows = ledger(root, time.time(), price, accounts)

@@ -1,18 +1,16 @@
-"""Show where a campaign stands: python workflow/scripts/monitor.py [--watch]. Changes nothing.
+"""Show the progress of a campaign: python workflow/scripts/monitor.py [--watch]. Read-only.
 
-Reads the files below <results_dir>/<bench>/<judge> and asks squeue where there is one. Works while
-the campaign runs, after it, and on a copy of its folder.
+Reads the files in <results_dir>/<bench>/<judge> and calls squeue if there is Slurm. Works during
+and after a run, and on a copy of the folder.
 """
 
 import argparse
-import contextlib
 import gc
 import json
 import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from arena.support.cli import run_tool, wrong_python
@@ -32,7 +30,6 @@ try:
 except ModuleNotFoundError as error:
     wrong_python("monitor", error)
 
-
 LEAST_REFRESH_S = 10  # of a page: a browser needs a moment to draw its charts
 
 
@@ -41,22 +38,20 @@ def options_of(arguments: list[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--configfile", type=Path, default=Path("config/config.yaml"), metavar="FILE")
     add("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as given to snakemake")
-    add(
-        "--results", type=Path, metavar="DIR", help="<results_dir>/<bench>/<judge>; needs no config"
-    )
-    add("--watch", type=pause, nargs="?", const=5.0, metavar="SECONDS", help="again and again (5)")
-    add("--html", type=Path, metavar="FILE", help="write a page (with --watch: it stays current)")
-    add("--json", action="store_true", help="one JSON object (with --watch: one a line)")
-    add("--filter", action="append", default=[], metavar="GLOB", help="models by name, or by state")
+    results = "<results_dir>/<bench>/<judge>, instead of a config"
+    add("--results", type=Path, metavar="DIR", help=results)
+    add("--watch", type=pause, nargs="?", const=5.0, metavar="SECONDS", help="refresh every 5 s")
+    add("--html", type=Path, metavar="FILE", help="write a page (with --watch: keep it up to date)")
+    add("--json", action="store_true", help="one JSON object (with --watch: one on each line)")
+    add("--filter", action="append", default=[], metavar="GLOB", help="models by name or state")
     add("--sort", choices=SORTS, help="default: the order of the config")
-    add("--width", type=int, help="columns (default: the terminal's; names are whole in a file)")
+    add("--width", type=int, help="columns (default: the terminal's, or as many as needed)")
     add("--color", choices=("auto", "always", "never"), default="auto")
-    add("--ascii", action="store_true", help="no marks and bars beyond ASCII")
+    add("--ascii", action="store_true", help="use ASCII marks and bars only")
     return parser.parse_args(arguments)
 
 
 def pause(text: str) -> float:
-    """Seconds between two looks."""
     if not 0 < (seconds := float(text)) < 1e6:
         raise ValueError
     return seconds
@@ -64,10 +59,9 @@ def pause(text: str) -> float:
 
 def main(arguments: list[str]) -> None:
     options = options_of(arguments)
+    gc.disable()  # 100,000 lines of journals are as many objects, and none of them is garbage
     if options.results:
         check_results(options.results)
-    gc.disable()  # 100,000 lines of journals are as many objects, and none of them garbage
-    if options.results:
         campaign = Campaign(Layout(options.results))
     else:
         settings = load_settings(options.configfile, options.config)
@@ -78,8 +72,9 @@ def main(arguments: list[str]) -> None:
         return
     live = sys.stdout.isatty() and not options.json and not options.html
     if options.html:
-        print(f"{options.html} is written every {options.watch:g} s until Ctrl-C", flush=True)
-    with other_screen() if live else contextlib.suppress(KeyboardInterrupt):
+        print(f"Writing {options.html} every {options.watch:g} s; Ctrl-C stops", flush=True)
+    try:
+        print("\x1b[?1049h\x1b[?25l" * live, end="")  # the terminal's alternate screen
         while True:
             if live:
                 size = shutil.get_terminal_size()
@@ -89,10 +84,14 @@ def main(arguments: list[str]) -> None:
             else:
                 show(reader, options)
             time.sleep(options.watch)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        print("\x1b[?25h\x1b[?1049l" * live, end="", flush=True)  # and back
 
 
 def show(reader: StatusReader, options: argparse.Namespace) -> None:
-    """Print a look, or write it."""
+    """Print the status, or write it to a file."""
     if not options.html:
         watched = options.watch is not None and not options.json
         print(page(reader, options) + "\n" * watched, flush=True)
@@ -100,32 +99,29 @@ def show(reader: StatusReader, options: argparse.Namespace) -> None:
     from arena.pages.status_page import status_page  # here: its charts take half a second
 
     status = reader.read()
-    told = as_json(status, chosen(status.rows, [], options.sort), problems(status)) | {
-        "history": history(status)
-    }
+    content = as_json(status, chosen(status.rows, [], options.sort), problems(status))
+    content["history"] = history(status)
     if status.stage:
-        told["answers"]["history"] = history(status.stage)
+        content["answers"]["history"] = history(status.stage)
     refresh = options.watch and max(LEAST_REFRESH_S, options.watch)
-    write_atomic(options.html, status_page(told, refresh).html())
+    write_atomic(options.html, status_page(content, refresh).html())
 
 
 def check_results(folder: Path) -> None:
-    """Raise DataError where it is no results folder, with one that is near."""
+    """Raise DataError if this is not a results folder; the message suggests one nearby."""
     if not folder.is_dir():
         raise DataError(f"--results {folder}: no such folder")
     if is_results(folder):
         return
-    near = [
-        path.parent for depth in ("*", "*/*", "*/*/*") for path in folder.glob(f"{depth}/batches")
-    ]
+    depths = ("*", "*/*", "*/*/*")
+    near = [path.parent for depth in depths for path in folder.glob(f"{depth}/batches")]
     near += [parent for parent in folder.absolute().parents[:2] if is_results(parent)]
-    hint = f"; did you mean {listing([str(path) for path in near])}?" if near else ""
-    text = "no results of a campaign; it takes <results_dir>/<bench>/<judge>"
+    hint = f"; did you mean {listing(list(map(str, near)))}?" if near else ""
+    text = "not a results folder <results_dir>/<bench>/<judge>"
     raise DataError(f"--results {folder}: {text}{hint}")
 
 
 def page(reader: StatusReader, options: argparse.Namespace, height: int | None = None) -> str:
-    """One look at the campaign."""
     status = reader.read()
     found = problems(status)
     rows = chosen(status.rows, options.filter, options.sort)
@@ -138,24 +134,11 @@ def page(reader: StatusReader, options: argparse.Namespace, height: int | None =
 
 def style_of(options: argparse.Namespace) -> Style:
     on_terminal = sys.stdout.isatty()
-    colour = options.color == "always" or (
-        options.color == "auto" and on_terminal and "NO_COLOR" not in os.environ
-    )
+    auto = on_terminal and "NO_COLOR" not in os.environ
+    colour = auto if options.color == "auto" else options.color == "always"
     given = options.width or (shutil.get_terminal_size().columns if on_terminal else None)
     unicode = not options.ascii and (sys.stdout.encoding or "").lower().startswith("utf")
     return Style(max(80, given or 80), colour, unicode, whole=given is None)
-
-
-@contextlib.contextmanager
-def other_screen() -> Iterator[None]:
-    """The terminal's second screen: what stood there before comes back when Ctrl-C ends this."""
-    print("\x1b[?1049h\x1b[?25l", end="")
-    try:
-        yield
-    except KeyboardInterrupt:
-        pass
-    finally:
-        print("\x1b[?25h\x1b[?1049l", end="", flush=True)
 
 
 if __name__ == "__main__":

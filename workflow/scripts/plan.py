@@ -1,6 +1,6 @@
 """Show the batches of the next run, their settings and their requests to the scheduler.
 
-Adapter of rule plan: prints a page and writes plan.json; submits nothing, asks nothing.
+Adapter of rule plan: prints a page and writes plan.json; submits no jobs.
 """
 
 import json
@@ -29,7 +29,7 @@ answers = [
     for batch, models in made.batches.items()
 ]
 print(plan_text(answers, batches, settings), flush=True)
-for words in sorted({words for one in asked.values() if (words := refusal(one))}):
-    print(f"Slurm would refuse these jobs: {words}", flush=True)
+for problem in sorted({problem for one in asked.values() if (problem := refusal(one))}):
+    print(f"Slurm would refuse these jobs: {problem}", flush=True)
 plain = [batch.to_json() for batch in [*answers, *batches]]
 write_atomic(Layout(settings.root).plan, json.dumps(plain, indent=1) + "\n")

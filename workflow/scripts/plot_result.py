@@ -3,7 +3,7 @@
 
     python workflow/scripts/plot_result.py results/arena-hard-v2.0/JUDGE
 
-Each page is one HTML file that opens in any browser, offline; they land in <folder>/report/.
+Each page is one HTML file that opens in any browser, offline; the default is <folder>/report/.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from arena.support.jsonl import write_atomic
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", type=Path, help="holds leaderboard.json, health.json, ...")
+    parser.add_argument("folder", type=Path, help="with leaderboard.json, health.json, ...")
     parser.add_argument("--out", type=Path, help="default: report/ in that folder")
     args = parser.parse_args(argv)
     out = args.out or args.folder / "report"

@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""Write a page of games to look at: question, answers, the judge's replies and verdicts.
+"""Write a page of games to read: question, answers, the judge's replies and verdicts.
 
     python workflow/scripts/show_games.py --data-dir data -b arena-hard-v2.0 -j JUDGE --out DIR
 
-Of each model a seeded sample; all games of one model: --models MODEL --each all.
+A seeded sample of each model; for all games of one model: --models MODEL --each all.
 """
 
 import argparse
@@ -21,8 +21,8 @@ from arena.support.jsonl import write_atomic
 def main(argv: list[str] | None = None) -> int:
     parser = command(__doc__)
     add = parser.add_argument
-    add("--each", type=_each, default=1, help="pairs of every kind of each model, or: all")
-    add("--questions", type=Path, help="question file, where it is not beside the answers")
+    add("--each", type=_each, default=1, help="pairs of every kind for each model, or: all")
+    add("--questions", type=Path, help="question file, if it is not beside the answers")
     add("--out", type=Path, default=Path(), help="folder for games.html")
     args = vars(parser.parse_args(argv))
     out, _ = args.pop("out") / "games.html", args.pop("weight")
@@ -38,7 +38,7 @@ def _each(text: str) -> int | None:
     if text == "all":
         return None
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a positive number nor: all")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer or: all")
     return int(text)
 
 

@@ -3,8 +3,8 @@
 
     python workflow/scripts/show_result.py --data-dir data -b arena-hard-v2.0 -j JUDGE
 
-Judgments are read from <data-dir>/<bench>/model_judgment/<judge>/*.jsonl; nothing else is needed,
-except answers (<data-dir>/<bench>/model_answer) for style control with -f.
+Reads judgments from <data-dir>/<bench>/model_judgment/<judge>/*.jsonl; style control (-f) also
+needs the answers in <data-dir>/<bench>/model_answer.
 """
 
 import argparse
@@ -37,49 +37,23 @@ def main(argv: list[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     make = command(__doc__)
     add = make.add_argument
-    add(
-        "-f", "--control-features", nargs="*", default=[], choices=FEATURES, help="style to control"
-    )
-    add(
-        "-c",
-        "--categories",
-        "--category",
-        nargs="*",
-        default=[],
-        metavar="CATEGORY",
-        help="only these (default: all)",
-    )
-    add(
-        "--pool",
-        choices=POOL,
-        default=POOL[0],
-        help="of several judges: their games count the same, or their votes do, so that a judge "
-        "counts more that often says A>>B",
-    )
-    add("--rounds", type=int, default=ROUNDS, help="resamples behind each interval")
-    add(
-        "--ci",
-        choices=CI,
-        default=CI[0],
-        help="resample questions, or votes as upstream does (unanchored: as v0.1 did)",
-    )
-    add("--ranks", choices=RANKS, default=RANKS[0], help="sure of all pairs at once, or of each")
-    add("--tokens", action="store_true", help="average tokens of the answers (reads them all)")
-    add("--steps", help="pattern of checkpoint names with (?P<run>) and (?P<step>)")
-    add(
-        "--compare",
-        nargs="*",
-        metavar="MODEL",
-        help="also print the differences among these (none named: all)",
-    )
-    add(
-        "--against",
-        type=Path,
-        metavar="FILE.csv",
-        help="compare with another ranking, such as human votes: columns model, score and, where "
-        "known, lower and upper",
-    )
-    add("--out", type=Path, help="folder for leaderboard.txt, .md, .csv, .json and the rest")
+    several: dict[str, Any] = {"nargs": "*", "default": []}
+    add("-f", "--control-features", **several, choices=FEATURES, help="style features to control")
+    add("-c", "--categories", "--category", **several, metavar="CATEGORY", help="default: all")
+    pool = "of several judges: games count the same, or votes do (strong verdicts then count more)"
+    add("--pool", choices=POOL, default=POOL[0], help=pool)
+    add("--rounds", type=int, default=ROUNDS, help="resamples for each interval")
+    ci = "resample questions, or votes as Arena-Hard-Auto does (unanchored: as v0.1 did)"
+    add("--ci", choices=CI, default=CI[0], help=ci)
+    ranks = "confidence of the ranks: for all pairs at once, or for each pair"
+    add("--ranks", choices=RANKS, default=RANKS[0], help=ranks)
+    add("--tokens", action="store_true", help="average tokens of the answers (reads all of them)")
+    add("--steps", help="regex of checkpoint names with (?P<run>) and (?P<step>)")
+    compare = "also print the differences between these models (no name: all)"
+    add("--compare", nargs="*", metavar="MODEL", help=compare)
+    against = "another ranking, such as human votes: model, score and optionally lower, upper"
+    add("--against", type=Path, metavar="FILE.csv", help=against)
+    add("--out", type=Path, help="folder for leaderboard.txt, .md, .csv, .json and other files")
     return make
 
 

@@ -1,7 +1,7 @@
-"""Stop a campaign and nothing else: python workflow/scripts/stop.py. What is judged is kept.
+"""Stop a campaign: python workflow/scripts/stop.py. Finished games and judgments are kept.
 
-Interrupts the Snakemake that runs it, as Ctrl-C does, and cancels the Slurm jobs of its batches,
-also those that a dead Snakemake has left. Harmless where nothing runs.
+Interrupts the campaign's Snakemake as Ctrl-C does, and cancels the Slurm jobs of its batches, also
+those left by a Snakemake that died. Does nothing if nothing is running.
 """
 
 import argparse
@@ -25,7 +25,8 @@ def main(arguments: list[str]) -> None:
     add("--configfile", type=Path, default=Path("config/config.yaml"), metavar="FILE")
     add("--config", nargs="+", default=[], metavar="KEY=VALUE", help="as given to snakemake")
     add("--results", type=Path, metavar="DIR", help="<results_dir>/<bench>/<judge>")
-    add("--jobs-only", action="store_true", help="leave Snakemake alone: it is surely gone")
+    jobs_only = "cancel Slurm jobs only; use this if Snakemake has already exited"
+    add("--jobs-only", action="store_true", help=jobs_only)
     options = parser.parse_args(arguments)
     if options.results and not options.results.is_dir():
         raise DataError(f"--results {options.results}: no such folder")

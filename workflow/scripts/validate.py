@@ -1,7 +1,7 @@
-"""Check what a run stands on: questions, answers, baseline, judgments; and say what it will cost.
+"""Check the inputs of a run (questions, answers, baseline, judgments) and forecast its costs.
 
 Adapter of rule validate: prints a table, writes validation.tsv, validation.json and forecast.json
-in the results folder, and fails when something blocks. They are no outputs of the rule: they stay.
+in the results folder, and fails on errors. The files are not outputs of the rule, so they stay.
 """
 
 import sys
@@ -20,7 +20,7 @@ from arena.support.humanize import listing
 
 print_also_to(snakemake.log[0])
 
-settings = snakemake.params.settings
+settings, now = snakemake.params.settings, time.time()
 layout = Layout(settings.root)
 report = Report(settings.bench, 0, [], [])
 found = None
@@ -29,8 +29,8 @@ try:
     check_keys(settings.judge)
     for model in report.answers.models:
         check_keys(settings.answers.writers[model].server)
-    found = forecast(settings, report) if report.ok else None
-except ArenaError as error:  # found after the table, or it cut the checking short
+    found = forecast(settings, report, now) if report.ok else None
+except ArenaError as error:  # an error outside the table, or one that ended the checks early
     report.problems.append(str(error))
 report.write(layout)
 print(report.table(), flush=True)
@@ -39,6 +39,6 @@ if settings.answers and report.answers.checkpoints:
         print(f"\n{listing(models)}: the first question, as the model sees it:\n{text}", flush=True)
 print(f"Details: {layout.validation_table}, {layout.validation}")
 if report.ok and found:
-    keep(found, layout, time.time())
+    keep(found, layout, now)
     print(f"\n{page(found)}")
 sys.exit(0 if report.ok else 1)

@@ -1,1 +1,1 @@
-"""A campaign as a whole: what is valid, its batches, what Slurm does with them, where it stands."""
+"""A campaign as a whole: validation, plan, progress, problems, stopping it."""

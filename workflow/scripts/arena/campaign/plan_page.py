@@ -9,10 +9,10 @@ from arena.support.table import Style
 
 
 def plan_text(answers: Sequence[BatchPlan], plans: Sequence[BatchPlan], settings: Settings) -> str:
-    """80 columns where names allow it. answers: batches that are made before."""
+    """80 columns where names allow it. answers: batches of the answers stage, which run first."""
     judge = settings.judge
     sampling = {key: judge[key] for key in ("temperature", "max_tokens")} | judge["sampling"]
-    toy = " - a toy, its verdicts mean nothing" * settings.toy
+    toy = " - a toy: its verdicts mean nothing" * settings.toy
     lines = [
         f"bench      {settings.bench}",
         *(f"questions  {note}" for note in settings.pilot_note()),
@@ -22,13 +22,12 @@ def plan_text(answers: Sequence[BatchPlan], plans: Sequence[BatchPlan], settings
         f"settings   {settings.digest}",
         f"judgments  {settings.judgments_dir}",
     ]
-    if not plans:
-        return "\n".join([*lines, "Nothing to judge: every judgment is there and up to date."])
+    if not plans and not answers:
+        return "\n".join([*lines, "Nothing to do: all judgments exist and are up to date."])
     for plan in [*answers, *plans]:
         what = f"answers {plan.batch}" if plan.servings else f"batch {plan.batch}"
         lines += ["", f"{what}: {counted(len(plan.models), 'model')}, one job"]
         lines += Style(80).wrap(", ".join(plan.models), "  ", "  ")
-        asked = ", ".join(f"{key}={value}" for key, value in plan.resources.items())
-        lines.append(f"  asks for {asked}")
+        lines.append("  asks for " + ", ".join(f"{k}={v}" for k, v in plan.resources.items()))
     total, jobs = sum(len(plan.models) for plan in plans), len(plans) + len(answers)
-    return "\n".join([*lines, "", f"{counted(total, 'model')}, {counted(jobs, 'job')}."])
+    return "\n".join([*lines, "", f"{counted(total, 'model')} to judge, {counted(jobs, 'job')}."])

@@ -1,7 +1,7 @@
-"""What a run has to say while it goes on, from its batches' records: a line when a batch starts,
-when its judge answers, when it ends, and once a minute how far all of them are.
+"""The progress of a run, from its batches' records: a line when a batch starts, when its server is
+ready, when it ends, and once a minute how many games are finished.
 
-A look costs two `stat` a batch; a file is read again only when it has changed.
+A look costs two `stat` calls for each batch; a file is read again only when it has changed.
 """
 
 import threading
@@ -22,8 +22,8 @@ WINDOW_S = 300.0  # as the monitor's: long enough for a slow judge to finish gam
 
 
 class RunWatch:
-    """games: batch -> its games, or answers. layouts: batch -> where its files are. minutes: False
-    where a bar shows the same.
+    """layouts: batch -> results folder. games: batch -> number of its games, or answers. minutes:
+    False if a progress bar shows what the line of each minute would say.
     """
 
     def __init__(
@@ -34,17 +34,18 @@ class RunWatch:
         *,
         minutes: bool = True,
     ) -> None:
-        self._layouts, self._run, self._minutes = layouts, run, minutes
-        self._games = games
+        self._layouts, self._run, self._games, self._minutes = layouts, run, games, minutes
+        stages = {self._is_answering(batch) for batch in games}
+        self._unit = "requests" if len(stages) == 2 else "answers" if True in stages else "games"
         self._files: dict[Path, tuple[object, Any]] = {}
-        self._said: set[tuple[str, float | None, str]] = set()  # batch, start of its attempt, what
+        self._reported: set[tuple[str, float | None, str]] = set()  # batch, attempt's start, event
         self._causes: dict[str, str] = {}  # cause -> whose line gave it first
         self._attempts: dict[str, Attempt | None] = {}  # at the last look
         self._played: dict[str, int] = {}
-        self._before: dict[str, int] = {}  # games that a batch had when its judge was ready
+        self._before: dict[str, int] = {}  # games that were finished when the server was ready
         self._samples: deque[tuple[float, int]] = deque()  # time, games of this run
         self._due: float | None = None
-        self._lock = threading.Lock()  # the thread below looks, and so does who logs an error
+        self._lock = threading.Lock()  # the watching thread looks, and so does the error handler
 
     def look(self, now: float) -> list[str]:
         """Lines for what has happened since the last look."""
@@ -52,39 +53,43 @@ class RunWatch:
             self._attempts = {batch: self._attempt(batch) for batch in self._games}
             lines = [line for batch in self._games for line in self._changes(batch)]
             self._sample(now)
-            if not self.is_playing:
+            if not self.is_running:
                 self._due = None
             elif self._due is None:
                 self._due = now + MINUTE_S
             elif now >= self._due:
                 self._due = now + MINUTE_S
-                lines += [self.standing()] * self._minutes
+                lines += [self.progress()] * self._minutes
             return lines
+
+    def _is_answering(self, batch: str) -> bool:
+        layout = self._layouts.get(batch)
+        return layout is not None and layout.root.name == "answers"
 
     def name(self, batch: str) -> str:
         """As the plan and the log call it."""
-        known = self._layouts.get(batch)
-        return f"{'answers' if known and known.root.name == 'answers' else 'batch'} {batch}"
+        return f"{'answers' if self._is_answering(batch) else 'batch'} {batch}"
 
     @property
-    def is_playing(self) -> bool:
-        return "playing" in map(_state, self._attempts.values())
+    def is_running(self) -> bool:
+        return "running" in map(_state, self._attempts.values())
 
     @property
     def part(self) -> float:
-        """Of all games of these batches, 0 to 1."""
+        """Part of all games that are finished, 0 to 1."""
         return sum(self._played.values()) / max(1, sum(self._games.values()))
 
-    def standing(self) -> str:
-        """Games of all, games a second over the last minutes, time left at this speed."""
+    def progress(self) -> str:
+        """Finished games, games a second over the last minutes, time left at this speed."""
         played, games = sum(self._played.values()), sum(self._games.values())
-        parts = [f"{played:,} of {games:,} games ({share(played, games)})"]
-        (begun, first), (now, last) = self._samples[0], self._samples[-1]
-        if last > first and now > begun:
-            speed = (last - first) / (now - begun)
-            parts += [f"{speed:.1f} games/s", f"{duration((games - played) / speed)} left"]
+        parts = [f"{played:,} of {games:,} {self._unit} ({share(played, games)})"]
+        (start, first), (now, last) = self._samples[0], self._samples[-1]
+        if last > first and now > start:
+            speed = (last - first) / (now - start)
+            left = duration((games - played) / speed)
+            parts += [f"{speed:.1f} {self._unit}/s", f"{left} left"]
         states = [_state(attempt) for attempt in self._attempts.values()]
-        numbers = [(states.count(name), name) for name in ("playing", "starting", "waiting")]
+        numbers = [(states.count(name), name) for name in ("running", "starting", "waiting")]
         return ", ".join([*parts, *(f"{number} {name}" for number, name in numbers if number)])
 
     def _attempt(self, batch: str) -> Attempt | None:
@@ -93,60 +98,61 @@ class RunWatch:
         return attempts[-1] if attempts[-1] and attempts[-1].run == self._run else None
 
     def failure(self, batch: str, words: str = "", logs: Sequence[str] = ()) -> str | None:
-        """A line with the cause and its log; None where the cause of this attempt was given before.
+        """A line with the cause and its log; None if this attempt's failure was already reported.
 
-        words: of who ran the job. logs: what the job wrote, with whose end the line goes on where
-        the batch itself recorded no cause.
+        words: the executor's message. logs: the job's own; the last lines of the first one are
+        added if the batch itself recorded no cause.
         """
         attempt = self._attempt(batch)
         stop, start = (attempt.stop, attempt.start) if attempt else (None, None)
         if stop is not None and "'FAILED'" in words:
             words = ""  # says no more than the batch itself
-        if (batch, start, "failed") in self._said:
+        if (batch, start, "failed") in self._reported:
             return f"{self.name(batch)}: {words}" if words else None
         known = [(attempt and attempt.log) or "", str(self._layouts[batch].log(batch)), *logs]
         log = next((path for path in known if path and Path(path).exists()), known[1])
         if stop is None:
             end = [line for path in logs[:1] for line in last_lines(path, 5)]
-            cause = words or "no cause is recorded"
+            cause = words or "no cause was recorded"
             return "\n  ".join([f"{self.name(batch)} failed: {cause}. Log: {log}", *end])
-        self._said.add((batch, start, "failed"))
+        self._reported.add((batch, start, "failed"))
         cause = self.cause(stop.text, self.name(batch)) + f" ({words})" * bool(words)
         return f"{self.name(batch)} failed: {cause}. Log: {log}"
 
     def cause(self, text: str, whose: str) -> str:
-        """The cause in one line, or whose line has it already."""
-        short = text.partition("\n")[0].rstrip(" .:") or "no cause is recorded"
+        """The cause in one line, or a reference to the line that gave it first."""
+        short = text.partition("\n")[0].rstrip(" .:") or "no cause was recorded"
         first = self._causes.setdefault(short, whose)
         return short if first == whose else f"the same cause as {first}"
 
     def _changes(self, batch: str) -> list[str]:
         attempt = self._attempts[batch]
-        if attempt is None or (batch, attempt.start, "end") in self._said:
+        if attempt is None or (batch, attempt.start, "end") in self._reported:
             return []
+        start = attempt.start or 0
         status = self._read(self._layouts[batch].status(batch), Status.read)
-        if status is not None and status.time >= (attempt.start or 0):
+        if status is not None and status.time >= start:
             self._played[batch] = sum(model.played for model in status.models.values())
             if attempt.ready is not None and status.time >= attempt.ready:
                 self._before.setdefault(batch, self._played[batch])
-        begun, job = attempt.start or 0, f" (Slurm job {attempt.job})" if attempt.job else ""
-        happened = {"start": f"started on {attempt.node}{job}"}
+        job = f" (Slurm job {attempt.job})" if attempt.job else ""
+        events = {"start": f"started on {attempt.node}{job}"}
         if attempt.ready is not None:
-            who = "the judge" if self.name(batch)[0] == "b" else "its first server"
-            happened["ready"] = f"{who} is ready after {duration(attempt.ready - begun)}"
+            server = "model server" if self._is_answering(batch) else "judge"
+            events["ready"] = f"the {server} is ready after {duration(attempt.ready - start)}"
         if attempt.end is not None and attempt.stop is None:
-            happened["end"] = f"done after {duration(attempt.end - begun)}"
+            events["end"] = f"done after {duration(attempt.end - start)}"
             self._played[batch] = self._games[batch]  # its last status may be seconds older
-        new = [key for key in happened if (batch, attempt.start, key) not in self._said]
-        self._said |= {(batch, attempt.start, key) for key in new}
-        lines = [f"{self.name(batch)}: {happened[key]}" for key in new]
+        new = [key for key in events if (batch, attempt.start, key) not in self._reported]
+        self._reported |= {(batch, attempt.start, key) for key in new}
+        lines = [f"{self.name(batch)}: {events[key]}" for key in new]
         if attempt.end is not None and attempt.stop and (line := self.failure(batch)):
             lines.append(line)
         return lines
 
     def _sample(self, now: float) -> None:
-        """Begin anew when nothing has played: a speed is that of judges that play."""
-        if not self.is_playing:
+        """Start again when no batch is running, so that the speed covers running ones only."""
+        if not self.is_running:
             self._samples.clear()
         done = sum(self._played[batch] - self._before[batch] for batch in self._before)
         self._samples.append((now, done))
@@ -170,11 +176,11 @@ def _state(attempt: Attempt | None) -> str:
         return "waiting"
     if attempt.end is not None:
         return "ended"
-    return "starting" if attempt.ready is None else "playing"
+    return "starting" if attempt.ready is None else "running"
 
 
 def last_lines(path: str | Path, number: int) -> list[str]:
-    """Of a log, without blank ones; [] where there is none."""
+    """The last lines of a log that are not blank; [] if it cannot be read."""
     try:
         text = Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -188,14 +194,15 @@ def watch_run(
     is_on: Callable[[], object],
     draw: Callable[[float, str], object] | None = None,
 ) -> None:
-    """Say what happens, in a thread of its own, until `is_on` is false. draw: of a bar."""
+    """Report progress from a thread until `is_on` is false. draw: draws a progress bar."""
 
     def go() -> None:
-        pause = threading.Event()
-        while not pause.wait(LOOK_S) and is_on():
+        time.sleep(LOOK_S)
+        while is_on():
             for line in watch.look(time.time()):
                 say(line)
-            if draw and watch.is_playing:
-                draw(watch.part, watch.standing())
+            if draw and watch.is_running:
+                draw(watch.part, watch.progress())
+            time.sleep(LOOK_S)
 
     threading.Thread(target=go, name="run-watch", daemon=True).start()

@@ -1,9 +1,9 @@
-"""What a person sees of a run, in place of Snakemake's blocks: a filter and formatter of the
-handler that writes to the terminal. Snakemake's own log in .snakemake/log/ keeps everything.
+"""The terminal output of a run: a filter and formatter for the handler that writes Snakemake's log
+messages. Snakemake's own log in .snakemake/log/ keeps all of them.
 
-Snakemake gives each record of its log an `event`, as its interface for logger plugins has them (a
-plugin itself would have to be installed). What is not known here is shown as it comes: warnings,
-errors, lines of other workflows.
+Snakemake gives each log record an `event`, as defined by its interface for logger plugins (a plugin
+would have to be installed). Unknown messages are shown unchanged: warnings, errors, lines of other
+workflows.
 """
 
 import logging
@@ -21,7 +21,7 @@ HIDDEN_EVENTS = (
     *("workflow_started", "job_started", "job_finished", "progress", "resources_info"),
     *("job_info", "group_info"),
 )
-# Lines of Snakemake and its Slurm plugin that carry no event, by their beginnings.
+# Beginnings of hidden messages of Snakemake and its Slurm plugin that have no event.
 NOISE = re.compile(
     "Building DAG of jobs|Using shell:|Conda environments: ignored|Select jobs to execute|Reasons:"
     "|This was a dry-run|Touching output file|Removing temporary|Would remove temporary|Some jobs "
@@ -30,25 +30,25 @@ NOISE = re.compile(
 )
 SUBMITTED = re.compile(r"Job (\d+) has been (submitted with SLURM jobid \d+)")
 AGAIN = re.compile(r"Trying to restart job (\d+)")
-CLEAR = "\r\x1b[K"  # what a bar left on its line
-TAIL = "\n    sbatch call:"  # the plugin adds the whole command to Slurm's words
+CLEAR = "\r\x1b[K"  # removes the bar from its line
+TAIL = "\n    sbatch call:"  # the plugin appends the whole command to Slurm's message
 
 
 class Screen:
-    """dry: of a dry run, which ends with its batches. watch: None before there is something."""
+    """dry: a dry run, which ends with the list of its batches. watch: None before jobs exist."""
 
     def __init__(self, handler: logging.Handler, places: Places, *, dry: bool) -> None:
         self.handler, self._places, self._dry = handler, places, dry
         self._original = handler.formatter or logging.Formatter()
         self.plan: tuple[str, ...] = ()
         self.watch: RunWatch | None = None
-        self.models: tuple[str, ...] = ()  # that get their judgments in this run
+        self.models: tuple[str, ...] = ()  # to be judged in this run
         self._jobs: dict[int, tuple[str, Mapping[str, str]]] = {}
         self._finished: list[tuple[str, Mapping[str, str]]] = []
-        self._once: set[str] = set()  # what is shown once only
+        self._shown: set[str] = set()  # messages that are shown only once
         self._has_ended = self._has_bar = False
         handler.addFilter(self)
-        handler.setFormatter(self)  # type: ignore[arg-type]  # all that a handler asks of one
+        handler.setFormatter(self)  # type: ignore[arg-type]  # it has `format`, the only one used
 
     @property
     def is_terminal(self) -> bool:
@@ -64,18 +64,18 @@ class Screen:
             self._finished.append(self._jobs.get(vars(record).get("job_id", -1), ("", {})))
         elif event == "run_info":
             return self._dry and self._is_first(event)
-        elif event == "error":  # the job's own record, which follows, has its log
+        elif event == "error":  # a `job_error` with the log follows
             return "CalledProcessError" not in text
         self._has_ended |= text.startswith("Elapsed time")
         if self.watch and (self._has_ended or event in ("job_finished", "job_error")):
-            for line in self.watch.look(time.time()):  # before what Snakemake says of it
+            for line in self.watch.look(time.time()):  # before Snakemake's message
                 logging.getLogger(record.name).info(line)
-        if hasattr(record, "quietness") and record.levelno <= logging.INFO:
+        is_quiet = hasattr(record, "quietness") and record.levelno <= logging.INFO
+        if is_quiet or event in HIDDEN_EVENTS or (not event and NOISE.match(text)):
             return False
-        if event in HIDDEN_EVENTS or (not event and NOISE.match(text)):
-            return False
-        again = record.levelno == logging.WARNING or text.startswith("Will exit after finishing")
-        return not again or self._is_first(text)  # the Slurm plugin warns at each submission
+        # The Slurm plugin repeats its warnings at each submission.
+        repeats = record.levelno == logging.WARNING or text.startswith("Will exit after finishing")
+        return not repeats or self._is_first(text)
 
     def format(self, record: logging.LogRecord) -> str:
         text = self._text(record)
@@ -83,12 +83,12 @@ class Screen:
             self._has_bar, text = False, CLEAR + text
         return text
 
-    def draw(self, part: float, standing: str) -> None:
-        """A bar in the last line of a terminal, which the next line of text replaces."""
+    def draw(self, part: float, progress: str) -> None:
+        """Draw a progress bar in the terminal's last line; the next message replaces it."""
         stream: Any = vars(self.handler)["stream"]
         unicode = (stream.encoding or "").lower().startswith("utf")
         bar = Style(colour=False, unicode=unicode).bar(part, 12)
-        line = cut(f"{bar} {standing}", shutil.get_terminal_size().columns - 1)
+        line = cut(f"{bar} {progress}", shutil.get_terminal_size().columns - 1)
         self.handler.acquire()
         try:
             if not self._has_ended:
@@ -98,9 +98,9 @@ class Screen:
         finally:
             self.handler.release()
 
-    def _is_first(self, what: str) -> bool:
-        is_first = what not in self._once
-        self._once.add(what)
+    def _is_first(self, message: str) -> bool:
+        is_first = message not in self._shown
+        self._shown.add(message)
         return is_first
 
     def _text(self, record: logging.LogRecord) -> str:
@@ -114,7 +114,7 @@ class Screen:
         if found := SUBMITTED.match(text):
             return f"{self._name(int(found[1]))}: {found[2]}"
         if found := AGAIN.match(text):
-            return f"{self._name(int(found[1]))}: will be tried again"
+            return f"{self._name(int(found[1]))}: will be retried"
         return self._original.format(record)
 
     def _name(self, job: int) -> str:
@@ -124,22 +124,26 @@ class Screen:
         return " ".join([rule, *wildcards.values()])
 
     def _failure(self, job: Mapping[str, Any]) -> str:
-        """One line: what failed, why, its log."""
+        """One line: what failed, why, and its log."""
         rule, wildcards = self._jobs.get(job["jobid"], (job["rule_name"], {}))
         words = " ".join(str(job.get("rule_msg") or "").partition(TAIL)[0].split()).rstrip(". ")
         batch, model, logs = wildcards.get("batch"), wildcards.get("model"), list(job["log"])
         if batch and self.watch and ("gen_judgment" in rule or "gen_answer" in rule):
             return self.watch.failure(batch, words, logs) or ""
-        lines = (line for log in logs for line in last_lines(log, 50))
-        said = [line.removeprefix("judgment: ") for line in lines]
-        if model and self.watch and (own := [one for one in said if one.startswith(f"{model}: ")]):
+        ends = (line for log in logs for line in last_lines(log, 50))
+        lines = [line.removeprefix("judgment: ") for line in ends]
+        if (
+            model
+            and self.watch
+            and (own := [line for line in lines if line.startswith(f"{model}: ")])
+        ):
             games, opened, why = own[0].partition(" are open: ")
             why = (why or games).partition(". Log: ")[0]
             if not self._is_first(why):
-                return ""  # the same as another model's, and the summary names them all
-            said_before = self.watch.cause(why, model)
-            return f"{games}{opened}{said_before}. Log: {logs[0]}" if opened else own[0]
-        cause = words or "".join(said[-1:]) or "it ended with an error and wrote nothing"
+                return ""  # as for another model; the summary lists all of them
+            cause = self.watch.cause(why, model)
+            return f"{games}{opened}{cause}. Log: {logs[0]}" if opened else own[0]
+        cause = words or "".join(lines[-1:]) or "it exited with an error and printed nothing"
         return f"{self._name(job['jobid'])} failed: {cause}. Log: {', '.join(logs)}"
 
     def _summary(self, elapsed: str) -> Iterable[str]:

@@ -1,21 +1,20 @@
-"""Where a campaign stands, from its files and from Slurm's queue: shown by `status_view`, its
-problems told by `problems`.
+"""The state of a campaign, from its files and from Slurm's queue.
 
-Reads only. Every file may be written by others at this moment; what is not there yet is unknown,
-and shown as such.
+Reads only. Any of the files may be missing or may be written at this moment; what is missing is
+unknown and shown so.
 """
 
 import time
 from bisect import bisect
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from arena.campaign.campaign import Answers, Campaign, count_lines
-from arena.campaign.jobs import ALIVE, JobRow, Slurm, job_rows
+from arena.campaign.jobs import ALIVE, JobRow, SlurmCache, job_rows
 from arena.data.layout import Layout
 from arena.journals.batches import Batch, newest_run, read_batches
 from arena.journals.progress import Line, Progress, Tally
@@ -26,26 +25,42 @@ from arena.support.times import iso
 
 # Long enough for a slow judge to finish games in it, short enough to show a change of speed.
 SPEED_WINDOW_S = 300
-STRETCHES_S = (10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 86400)
-MOST_STRETCHES = 120  # points of a curve: more than that no screen shows
-# What a model does while its batch's job is in a state.
+STEPS_S = (10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 86400)
+MOST_STEPS = 120  # points of a curve: more do not fit on a screen
+# State of a batch's job -> state of its models.
 _AT = {"running": "judging", "idle": "starting", "ended": "stopped", "gone": "stopped"}
+
+
+class Words(NamedTuple):
+    """The terms of messages about a stage."""
+
+    batch: str = "batch"
+    game: str = "game"
+    server: str = "the judge"
+    no_verdict: str = "games have no verdict"
+    unpublished: str = "all games are finished, but the judgments are missing or outdated"
+
+
+ANSWERING = Words(
+    *("answers", "answer", "the model server", "answers are empty"),
+    "all answers are in the journals, but the answer files are missing",
+)
 
 
 @dataclass(frozen=True)
 class ModelRow:
-    """One model; None means not known."""
+    """One model; None means unknown."""
 
     answers: Answers
     judged: int  # questions with both games played
     games: int | None
     states: Counter[str]  # of the games played
-    done: bool  # its judgments are complete and current
-    at: str  # done, or what it is waiting for
+    done: bool  # its judgments are complete and up to date
+    at: str  # done, or what it is doing or waiting for
     played: int
-    speed: float  # games a second over the last minutes, while it plays
+    speed: float  # games a second over the last minutes; 0 if it is not being judged
     batch: str | None
-    stop: Stop | None  # why its batch gave it up
+    stop: Stop | None  # why its batch stopped asking its games
     tally: Tally  # of its journal
     journal: Progress
 
@@ -55,37 +70,41 @@ class ModelRow:
 
     @property
     def mark(self) -> str:
-        """Of its judgments."""
         return "done" if self.done else "partial" if self.played else "missing"
 
     @property
     def no_verdict(self) -> int:
-        """Games that ended without a verdict."""
         return self.states.total() - self.states["ok"]
 
     @property
     def left(self) -> float | None:
-        """Seconds until its games are played, at the speed of now."""
+        """Seconds until its games are finished, at the current speed."""
         return max(0, self.games - self.played) / self.speed if self.games and self.speed else None
 
 
 @dataclass(frozen=True)
 class CampaignStatus:
-    """All that the monitor shows."""
-
     campaign: Campaign
     time: float
     rows: list[ModelRow]
-    jobs: list[JobRow]  # of the newest run, and of older ones what still has a job
+    jobs: list[JobRow]  # of the newest run, and older ones that still have a job
     batches: list[Batch]
     baselines: list[Answers]
     squeue_problem: str | None
-    run_stop: RunStop | None  # why the newest run submits nothing more
-    stage: "CampaignStatus | None" = None  # of the answers, where this campaign makes them
+    run_stop: RunStop | None  # why the newest run submits no more jobs
+    stage: "CampaignStatus | None" = None  # of the answers stage
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether this is the answers stage."""
+        return self.campaign.layout.root.name == "answers"
+
+    @property
+    def words(self) -> Words:
+        return ANSWERING if self.is_answering else Words()
 
     @property
     def toy(self) -> bool:
-        """Whether the judge is the demo judge: by the config, else by the newest batch."""
         if self.campaign.settings is not None:
             return self.campaign.settings.toy
         return bool(self.batches) and self.batches[-1].plan.toy
@@ -97,7 +116,7 @@ class CampaignStatus:
 
     @property
     def with_answers(self) -> int | None:
-        """Models that have answers; None where nobody knows of any."""
+        """Number of models that have answers; None if unknown for all."""
         known = [row.answers.answered for row in self.rows if row.answers.answered is not None]
         return sum(map(bool, known)) if known else None
 
@@ -120,21 +139,21 @@ class CampaignStatus:
 
     @property
     def games(self) -> int:
-        """All games of the models whose number is known."""
+        """Of the models whose number of games is known."""
         return sum(row.games or 0 for row in self.rows)
 
     @cached_property
     def speed(self) -> float:
-        """Games a second over the last minutes, those of models that are done meanwhile too."""
+        """Games a second over the last minutes, including models that are done by now."""
         if all(job.state != "running" for job in self.jobs):
             return 0.0
         recent = [row.tally.recent(SPEED_WINDOW_S, self.time) for row in self.rows]
-        begun = min((first for _, first in recent), default=self.time)
-        return sum(games for games, _ in recent) / max(1.0, self.time - begun)
+        started = min((first for _, first in recent), default=self.time)
+        return sum(games for games, _ in recent) / max(1.0, self.time - started)
 
     @property
     def left(self) -> float | None:
-        """Seconds until all known games are played, at the speed of now."""
+        """Seconds until all known games are finished, at the current speed."""
         rest = sum(max(0, (row.games or 0) - row.played) for row in self.rows)
         return rest / self.speed if self.speed else None
 
@@ -143,12 +162,12 @@ class CampaignStatus:
 
 
 def history(status: CampaignStatus) -> dict[str, Any] | None:
-    """Games that ended in each stretch of `seconds` since the newest run's first job began, by
-    batch; None before a game has.
+    """Games finished in each step of `seconds` since the newest run's first job started, by batch;
+    None if no game has finished.
     """
-    begun = [one.start for job in status.jobs for one in job.batch.attempts if one.start]
     run = {job.batch.name for job in status.jobs}
-    start = min(begun, default=status.time)
+    starts = [one.start for job in status.jobs for one in job.batch.attempts if one.start]
+    start = min(starts, default=status.time)
     ends = [
         (row.batch, end)
         for row in status.rows
@@ -160,8 +179,8 @@ def history(status: CampaignStatus) -> dict[str, Any] | None:
         return None
     alive = any(job.state in ALIVE for job in status.jobs)
     length = (status.time if alive else max(end for _, end in ends)) - start
-    step = next((one for one in STRETCHES_S if one * MOST_STRETCHES > length), STRETCHES_S[-1])
-    whole = max(1, int(length / step))  # without the last stretch, which is not over
+    step = next((one for one in STEPS_S if one * MOST_STEPS > length), STEPS_S[-1])
+    whole = max(1, int(length / step))  # without the last step, which is not over
     counts: dict[str, list[int]] = {}
     for batch, end in ends:
         of_batch = counts.setdefault(batch, [0] * whole)
@@ -171,32 +190,32 @@ def history(status: CampaignStatus) -> dict[str, Any] | None:
 
 
 class StatusReader:
-    """Looks at a campaign again and again; reads each line of a journal once, asks Slurm rarely."""
+    """Reads a campaign repeatedly: each line of a journal once; Slurm is asked rarely."""
 
     def __init__(self, campaign: Campaign):
         self.campaign = campaign
         self._journals: dict[str, Progress] = {}
-        self._slurm = Slurm()
-        made = campaign.settings.answers if campaign.settings else None
-        self._stage = StatusReader(Campaign(Layout(made.root))) if made else None
+        self._slurm = SlurmCache()
+        answers = campaign.settings.answers if campaign.settings else None
+        self._stage = StatusReader(Campaign(Layout(answers.root))) if answers else None
 
     def read(self, now: float | None = None) -> CampaignStatus:
         now = time.time() if now is None else now
-        layout, known = self.campaign.layout, self.campaign.settings
+        layout, settings = self.campaign.layout, self.campaign.settings
         batches = [batch for batch in read_batches(layout.root) if not batch.is_replay]
         checked = self.campaign.validation()
         jobs, problem = job_rows(batches, self._slurm, now)
-        models = known.models if known else _names(layout, checked, jobs)
-        baselines = known.baseline_models if known else []
+        models = settings.models if settings else _names(layout, checked, jobs)
+        baselines = settings.baseline_models if settings else []
         run, answers = newest_run(batches), self.campaign.answers_of
         stage = self._stage.read(now) if self._stage else None
         rows = [
             self._row(answers(m, checked), [j for j in jobs if m in j.batch.models], now)
             for m in models
         ]
-        if known:
+        if settings:
             jobs = _settled(jobs, {row.model for row in rows if row.done})
-            stage = stage and _with_files(stage, known)
+            stage = stage and _with_files(stage, settings)
         return CampaignStatus(
             campaign=self.campaign,
             time=now,
@@ -210,44 +229,39 @@ class StatusReader:
         )
 
     def _answering(self, row: ModelRow, stage: CampaignStatus) -> ModelRow:
-        """The row of a model whose answers are still being made."""
+        """The row, with the progress of the answers stage while the model has no answer file."""
         mine = next((one for one in stage.rows if one.model == row.model), None)
-        known = self.campaign.settings
-        if mine is None or known is None or Path(known.answer(row.model)).exists():
+        settings = self.campaign.settings
+        if mine is None or settings is None or Path(settings.answer(row.model)).exists():
             return row
         ended = mine.at in ("stopped", "failed", "no job", "done")
         answers = replace(row.answers, answered=mine.played, questions=mine.games)
         return replace(row, answers=answers, at="no answers" if ended else "answering")
 
     def _row(self, answers: Answers, jobs: list[JobRow], now: float) -> ModelRow:
-        """jobs: those of the model."""
-        model, known = answers.model, self.campaign.settings
+        model, settings = answers.model, self.campaign.settings
         path = self.campaign.layout.journal(model)
         journal = self._journals.setdefault(model, Progress(path)).update()
-        pilot, asked_so = self.campaign.pilot, _of_these_requests([job.batch for job in jobs])
-        tally = Tally(
-            journal.lines,
-            asked_so if pilot is None else lambda line: line.uid in pilot and asked_so(line),
-        )
+        tally = Tally(journal.lines, _filter([job.batch for job in jobs], self.campaign.pilot))
         job = jobs[-1] if jobs else None
-        batch, said = job.batch if job else None, _said(job, model)
+        batch, reported = job.batch if job else None, _reported(job, model)
         games = 0
-        if batch and (not known or batch.plan.params.get("pilot") == known.pilot_params):
-            games = int(batch.plan.games.get(model) or 0) or (said.games if said else 0)
+        if batch and (not settings or batch.plan.params.get("pilot") == settings.pilot_params):
+            games = int(batch.plan.games.get(model) or 0) or (reported.games if reported else 0)
         games = games or 2 * (answers.answered or 0)
         played, judged, states = tally.played, tally.questions, tally.states
-        if known and not journal.lines and (lines := count_lines(known.judgment(model))):
-            judged, played, games = lines, 2 * lines, 2 * lines  # elsewhere, or its journal is away
+        if settings and not journal.lines and (lines := count_lines(settings.judgment(model))):
+            judged, played, games = lines, 2 * lines, 2 * lines  # its journal is not here
         done = self.campaign.is_judged(model, batch)
         if done is None:
             done = bool(games) and played >= games
         at = _AT.get(job.state, job.state) if job else "no job"
         if done or answers.mark == "missing":
             at = "done" if done else "no answers"
-        if not done and said and job and job.state in ALIVE:
-            # Only the batch knows which games of the journal are those of today's answers.
-            games, played = said.games or games, said.played
-            states = Counter({state: int(number) for state, number in said.states.items()})
+        if not done and reported and job and job.state in ALIVE:
+            # Only the batch knows which games of the journal belong to the current answers.
+            games, played = reported.games or games, reported.played
+            states = Counter({state: int(number) for state, number in reported.states.items()})
             judged = min(judged, played // 2)
         games_now, first = tally.recent(SPEED_WINDOW_S, now)
         return ModelRow(
@@ -260,29 +274,28 @@ class StatusReader:
             played=played,
             speed=games_now / max(1.0, now - first) if at == "judging" else 0.0,
             batch=batch.name if batch else None,
-            stop=said.stop if said else None,
+            stop=reported.stop if reported else None,
             tally=tally,
             journal=journal,
         )
 
 
 def _settled(jobs: list[JobRow], done: set[str]) -> list[JobRow]:
-    """A job that failed is of no concern where its models have been done since."""
-    ended = ("failed", "gone")
+    """A failed job counts as ended once its models are done, by a later run or `adopt`."""
     return [
         replace(job, state="ended", stop=None)
-        if job.state in ended and done.issuperset(job.batch.models)
+        if job.state in ("failed", "gone") and done.issuperset(job.batch.models)
         else job
         for job in jobs
     ]
 
 
-def _with_files(stage: CampaignStatus, known: Settings) -> CampaignStatus:
-    """The stage of answers, of which those that have a file are done, whoever wrote it."""
-    busy = ("judging", "starting", "queued", "planned")  # asked once more: redo
+def _with_files(stage: CampaignStatus, settings: Settings) -> CampaignStatus:
+    """The answers stage, in which models with an answer file are done."""
+    busy = ("judging", "starting", "queued", "planned")  # answers.redo: asked again
     rows = [
         replace(row, done=True, at="done")
-        if row.at not in busy and Path(known.answer(row.model)).exists()
+        if row.at not in busy and Path(settings.answer(row.model)).exists()
         else row
         for row in stage.rows
     ]
@@ -290,22 +303,22 @@ def _with_files(stage: CampaignStatus, known: Settings) -> CampaignStatus:
     return replace(stage, rows=rows, jobs=_settled(stage.jobs, done))
 
 
-def _said(job: JobRow | None, model: str) -> ModelStatus | None:
-    """What a batch's newest attempt says of a model; what a former attempt said is past."""
-    status, attempt = (job.batch.status, job.attempt) if job else (None, None)
-    if status is None or attempt is None or status.time < (attempt.start or 0):
-        return None
-    return status.models.get(model)
+def _reported(job: JobRow | None, model: str) -> ModelStatus | None:
+    """The model's status in the batch's newest attempt; that of earlier attempts is outdated."""
+    status = job.batch.status if job else None
+    if status and job and job.attempt and status.time >= (job.attempt.start or 0):
+        return status.models.get(model)
+    return None
 
 
-def _of_these_requests(batches: list[Batch]) -> Callable[[Line], bool]:
-    """Tell the games that were asked with the requests of the model's newest batch.
+def _filter(batches: list[Batch], pilot: Container[str] | None) -> Callable[[Line], bool]:
+    """Whether a game counts: it is of the pilot and has the requests of the model's newest batch.
 
-    The requests of a line are those of the batch that began last before it; what came before all
-    batches, and what was taken over from elsewhere, is taken to be of these.
+    A game has the requests of the attempt that started last before the game ended. Games from
+    before all attempts, and adopted ones, count.
     """
     if len({batch.plan.requests for batch in batches}) <= 1:
-        return lambda _: True
+        return lambda line: pilot is None or line.uid in pilot
     newest = batches[-1].plan.requests
     starts = sorted(
         (start, batch.plan.requests)
@@ -314,15 +327,17 @@ def _of_these_requests(batches: list[Batch]) -> Callable[[Line], bool]:
     )
     times = [start for start, _ in starts]
 
-    def is_of_these(line: Line) -> bool:
+    def is_current(line: Line) -> bool:
+        if pilot is not None and line.uid not in pilot:
+            return False
         position = bisect(times, line.end or 0)
         return not line.attempts or not position or starts[position - 1][1] == newest
 
-    return is_of_these
+    return is_current
 
 
 def _names(layout: Layout, checked: Iterable[str], jobs: Iterable[JobRow]) -> tuple[str, ...]:
-    """The models of a results folder alone: validated, planned, or with a journal."""
+    """The models of a results folder without a config: validated, planned, or with a journal."""
     planned = [model for job in jobs for model in job.batch.models]
     journals = sorted((path.stem for path in layout.journals()), key=in_order)
     return tuple(dict.fromkeys([*checked, *planned, *journals]))

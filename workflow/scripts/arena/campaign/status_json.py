@@ -1,4 +1,4 @@
-"""The monitor's `--json`: one object, its keys described in docs/campaign.md and stable."""
+"""The object that the monitor prints with `--json`; its stable keys are in docs/campaign.md."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -15,7 +15,7 @@ from arena.data.game_state import STATES
 def as_json(
     status: CampaignStatus, rows: Sequence[ModelRow], found: Sequence[Problem]
 ) -> dict[str, Any]:
-    """Times are ISO 8601 in UTC, durations seconds; null is "not known"."""
+    """Times are ISO 8601 in UTC, durations are seconds, unknown values are null."""
     tokens = ("prompt_tokens", "cached_tokens", "completion_tokens")
     return {
         "time": datetime.fromtimestamp(status.time, UTC).isoformat(timespec="seconds"),
@@ -71,7 +71,7 @@ def _job(job: JobRow, now: float) -> dict[str, Any]:
         "state": job.state,
         "job": job.job_id,
         "node": job.node or None,
-        "seconds": _rounded(job.held(now)),
+        "seconds": _rounded(job.elapsed(now)),
         "limit": job.job.limit if job.job else None,
         "reason": job.reason or None,
         "expected_start": (job.job.expected or None) if job.job else None,

@@ -1,4 +1,4 @@
-"""The monitor's screen: totals, jobs, models and what is wrong, in any width from 80 columns."""
+"""The monitor's screen: totals, jobs, models and problems, at any width from 80 columns."""
 
 import fnmatch
 import os
@@ -15,11 +15,11 @@ from arena.support.humanize import count, counted, duration, listing, share
 from arena.support.names import in_order
 from arena.support.table import Column, Style, table
 
-WIDE = 120  # columns of a terminal that has room for batches and speeds
+WIDE = 120  # columns of a terminal with room for batches and speeds
 WIDEST = 160  # ... and for each state in which a game ends
-ROOMY = 32  # lines of a terminal that has room for blank ones
+ROOMY = 32  # lines of a terminal with room for blank ones
 
-# What --sort knows. What changes comes first, what is done last.
+# The choices of --sort. `activity`: active models first, done ones last.
 _ACTIVITY = ("judging", "answering", "starting", "stopped", "failed", "queued", "planned", "no job")
 SORTS: dict[str, Callable[[ModelRow], Any]] = {
     "model": lambda row: in_order(row.model),
@@ -33,7 +33,7 @@ SORTS: dict[str, Callable[[ModelRow], Any]] = {
 
 
 def chosen(rows: Sequence[ModelRow], filters: Sequence[str], sort: str | None) -> list[ModelRow]:
-    """Rows whose name matches one of the globs, or which are in a state of one of the names."""
+    """Rows that match one of the filters (a glob of model names, or a mark, state or batch)."""
     kept = [row for row in rows if not filters or any(_matches(row, one) for one in filters)]
     return sorted(kept, key=SORTS[sort]) if sort else kept
 
@@ -52,11 +52,11 @@ def screen(
     *,
     ordered: bool = False,
 ) -> list[str]:
-    """All lines; with a height, as many as a screen has, and models are cut before anything else:
-    the most active stay, unless the rows are `ordered`.
+    """All lines; with a height, as many as fit: models are cut first, and the most active ones
+    stay unless the rows are `ordered`.
 
-    What is wrong comes last on a page that is printed once, where the eye is when it has scrolled
-    by, and on top of a screen, where it is never cut.
+    Problems come last on a page that is printed once, next to the prompt, and on top of a screen,
+    where they are never cut.
     """
     blank = [""] if height is None or height >= ROOMY else []
     head = [*_heading(status, style), *blank, *_totals(status, style), *blank]
@@ -69,37 +69,37 @@ def screen(
     wrong = [piece for line in wrong for piece in _pieces(line, style.width)]
     wrong = [*_first(wrong, height // 4), *blank]
     jobs = _first(jobs, height // 3)
-    most = height - len(head) - len(wrong) - len(jobs) - 3  # heading, titles, the rest counted
+    most = height - len(head) - len(wrong) - len(jobs) - 3  # heading, titles, count of the rest
     if len(rows) > most and not ordered:
         rows = sorted(rows, key=SORTS["activity"])
     return [*head, *wrong, *jobs, *_models(status, rows, style, max(3, most))][:height]
 
 
 def _pieces(line: str, width: int) -> list[str]:
-    """A path that is longer than the screen, on as many lines as it needs."""
-    if not line.startswith("  see ") or len(line) <= width:
+    """The line; a path that is longer than the screen is split into several."""
+    if not line.startswith("  see "):
         return [line]
     return [line[start : start + width] for start in range(0, len(line), width)]
 
 
 def _first(lines: list[str], most: int) -> list[str]:
-    """At most so many lines, and that there are more."""
+    """At most so many lines, and how many more there are."""
     more = len(lines) - most
-    return lines if more <= 0 else [*lines[: most - 1], f"  {more + 1} lines more"]
+    return lines if more <= 0 else [*lines[: most - 1], f"  {more + 1} more lines"]
 
 
 def _heading(status: CampaignStatus, style: Style) -> list[str]:
     root = status.campaign.layout.root
     toy = " (a toy: its verdicts mean nothing)" if status.toy else ""
     at = datetime.fromtimestamp(status.time).strftime("%d %b %H:%M:%S")
-    title = style.fit(f"{root.parent.name}, judge {root.name}{toy}", style.width - len(at) - 2)
+    judge = "answers" if status.is_answering else f"judge {root.name}"
+    title = style.fit(f"{root.parent.name}, {judge}{toy}", style.width - len(at) - 2)
     return [style.paint(title, "head") + at.rjust(style.width - len(title))]
 
 
 def _totals(status: CampaignStatus, style: Style) -> list[str]:
     judged = ", ".join(f"{number} {mark}" for mark, number in status.marks.items())
-    known = status.with_answers
-    models = f"{len(status.rows)}" + ("" if known is None else f"; with answers: {known}")
+    known = "" if status.with_answers is None else f"; with answers: {status.with_answers}"
     part = status.played / status.games if status.games else 0.0
     bar = style.bar(part, 20 if style.width < WIDE else 40)
     games = f"{status.played:,} of {status.games:,} ({share(status.played, status.games)})"
@@ -107,10 +107,12 @@ def _totals(status: CampaignStatus, style: Style) -> list[str]:
     retries = f"; {counted(status.retries, 'retry', 'retries')}" if status.retries else ""
     prompt, cached, completion = status.usage
     tokens = f"{count(prompt)} prompt ({share(cached, prompt)} cached), {count(completion)} "
-    lines = [f"models    {models}", f"judged    {judged}", f"games     {bar} {games}"]
+    unit, what = f"{status.words.game}s", "state" if status.is_answering else "judged"
+    lines = [f"models    {len(status.rows)}{known}", f"{what:<10}{judged}"]
+    lines.append(f"{unit:<10}{bar} {games}")
     if status.speed:
         left = f"{duration(status.left)} left at this speed"
-        lines.append(f"          {status.speed:.1f} games/s, {left}")
+        lines.append(f"          {status.speed:.1f} {unit}/s, {left}")
     lines += [f"          {states}{retries}", f"tokens    {tokens}completion"]
     for one in status.baselines:
         mark = style.paint(f"{style.mark(one.mark)} {one.mark}", one.mark)
@@ -120,49 +122,49 @@ def _totals(status: CampaignStatus, style: Style) -> list[str]:
     if beside := status.campaign.beside():
         results = status.campaign.layout.root.absolute().parents[1]
         names = [os.path.relpath(folder, results) for folder in beside]
-        lines.append(f"beside    {listing(names)}: not shown, see --results")
+        lines.append(f"others    {listing(names)}: not shown, see --results")
     return lines
 
 
 def _answers(stage: CampaignStatus, style: Style) -> list[str]:
-    """The jobs that make answers, above those that judge."""
-    heading, *lines = _jobs(stage, style)
-    told = f"ANSWERS {stage.played:,} of {stage.games:,} ({share(stage.played, stage.games)})"
+    heading = f"ANSWERS {stage.played:,} of {stage.games:,} ({share(stage.played, stage.games)})"
     if stage.speed:
-        told += f", {stage.speed:.1f} answers/s, {duration(stage.left)} left at this speed"
-    return [style.paint(told, "head"), heading, *lines]
+        heading += f", {stage.speed:.1f} answers/s, {duration(stage.left)} left at this speed"
+    return [style.paint(heading, "head"), *_jobs(stage, style)]
 
 
 def _jobs(status: CampaignStatus, style: Style) -> list[str]:
-    """What runs and waits, a line a batch; batches that are done are only counted."""
+    """Running and waiting jobs, one line for each batch; ended ones are only counted."""
     newest = max(job.batch.run for job in status.jobs)
     states = Counter(job.state for job in status.jobs)
     counts = ", ".join(f"{number} {state}" for state, number in states.items())
+    kinds = {"running": "done", "failed": "grave", "gone": "grave"}
 
     def done(job: JobRow) -> str:
-        mine = status.rows_of(job)
-        return _of(sum(row.done for row in mine), len(mine))
+        return _of(sum(row.done for row in status.rows_of(job)), len(status.rows_of(job)))
 
     def games(job: JobRow) -> str:
         mine = status.rows_of(job)
         return _of(sum(row.played for row in mine), sum(row.games or 0 for row in mine))
 
-    def time(job: JobRow) -> str:
-        held = job.held(status.time)
-        limit = f" of {duration(job.job.limit)}" if job.job and job.job.limit else ""
-        return "" if held is None else duration(held) + limit
+    def reason(job: JobRow) -> str:
+        return job.reason.partition("\n")[0]  # a log's last lines are in the problems
 
-    kinds = {"running": "done", "failed": "grave", "gone": "grave"}
+    def time(job: JobRow) -> str:
+        elapsed = job.elapsed(status.time)
+        limit = f" of {duration(job.job.limit)}" if job.job and job.job.limit else ""
+        return "" if elapsed is None else duration(elapsed) + limit
+
     columns = [
-        # Short for batches of this run, whole for older ones that still have a job.
+        # Without the run in the names of its own batches (first version: `<run>-<number>`).
         Column("batch", lambda job: job.batch.name.removeprefix(f"{newest}-"), right=False),
         Column("job", lambda job: job.job_id or "", right=False),
         Column("state", lambda job: job.state, lambda job: kinds.get(job.state, ""), right=False),
         Column("node", lambda job: job.node, right=False),
         Column("time", time),
         Column("done", done),
-        Column("games", games),
-        Column("why", lambda job: job.reason, right=False, shrinks=True),
+        Column(f"{status.words.game}s", games),
+        Column("reason", reason, right=False, shrinks=True),
     ]
     shown = [job for job in status.jobs if job.state != "ended"]
     heading = style.paint(f"JOBS of run {newest}: {counts}", "head")
@@ -185,32 +187,37 @@ def _models(
         return Column(name, lambda row: f"{row.states.get(name, 0):,}", least=WIDEST, spare=6)
 
     def left(row: ModelRow) -> str:
-        """The time left while it plays, else what it waits for."""
+        """Time left while it is judged, else its state."""
         if row.at == "judging" and row.left is not None:
             return duration(row.left)
         return "" if row.at == "no answers" else row.at
 
     def batch(row: ModelRow) -> str:
-        """Its name (of the first version's, `<run>-<number>`, the number) while it is above."""
+        """Name of a batch that is listed in JOBS; "earlier" for any other."""
         name = row.batch or ""
         return name.rpartition("-")[2] if name in current or not name else "earlier"
 
+    unit, missing = f"{status.words.game}s", "empty" if status.is_answering else "no verdict"
+    of_judging = [
+        Column("answers", answers, lambda row: row.answers.mark, spare=1),
+        Column("judged", lambda row: _of(row.judged, row.games and row.games // 2)),
+    ]
     columns = [
         Column("", lambda row: style.mark(row.mark), lambda row: row.mark),
         Column("model", lambda row: row.model, right=False, names=True),
-        Column("answers", answers, lambda row: row.answers.mark, spare=1),
-        Column("judged", lambda row: _of(row.judged, row.games and row.games // 2)),
+        *([] if status.is_answering else of_judging),
         Column("", lambda row: row.mark, lambda row: row.mark, right=False, spare=5),
-        Column("games", lambda row: _of(row.played, row.games)),
+        Column(unit, lambda row: _of(row.played, row.games)),
         *map(state, STATES[1:]),
-        Column("no verdict", lambda row: number(row.no_verdict), lambda _: "partial", spare=3),
+        Column(missing, lambda row: number(row.no_verdict), lambda _: "partial", spare=3),
         Column("retries", lambda row: number(row.tally.retries), spare=4),
-        Column("games/s", lambda row: f"{row.speed:.1f}" if row.speed else "", least=WIDE),
+        Column(f"{unit}/s", lambda row: f"{row.speed:.1f}" if row.speed else "", least=WIDE),
         Column("left", left),
         Column("batch", batch, right=False, least=WIDE, spare=2),
     ]
-    whole, shown = len(status.rows), rows if most is None else rows[:most]
-    heading = f"MODELS {len(rows)} of {whole}" if len(rows) != whole else f"MODELS {whole}"
+    shown = rows if most is None else rows[:most]
+    part = f"{len(rows)} of " if len(rows) != len(status.rows) else ""
+    heading = f"MODELS {part}{len(status.rows)}"
     legend = ", ".join(f"{style.mark(kind)} {kind}" for kind in status.marks)
     lines = [f"{style.paint(heading, 'head')}   {legend}", *table(columns, shown, style)]
     if len(shown) < len(rows):

@@ -1,7 +1,7 @@
-"""Stop a campaign from outside: first the Snakemake that runs it, as Ctrl-C does, since it would
-submit again what is cancelled; then the Slurm jobs of its batches, and no others.
+"""Stop a campaign from outside: first its Snakemake process, which would resubmit cancelled jobs;
+then the Slurm jobs of its batches.
 
-A rule could not do this: the running Snakemake holds the lock of its folder.
+A rule could not do this: the running Snakemake holds the lock of the folder.
 """
 
 import os
@@ -20,7 +20,7 @@ from arena.journals.batches import newest_run, read_batches
 from arena.support import slurm
 from arena.support.coerce import count_of
 
-INTERRUPT_S = 60.0  # in which Snakemake cancels its jobs and ends
+INTERRUPT_S = 60.0  # for Snakemake to cancel its jobs and exit
 TERMINATE_S = 30.0
 LOOK_S = 0.3
 
@@ -28,25 +28,25 @@ Say = Callable[[str], object]
 
 
 def this_process() -> dict[str, Any]:
-    """Of a run's main process, for whoever wants to stop it."""
+    """The main process of a run, recorded in its plans so that `stop` can find it."""
     job = os.environ.get("SLURM_JOB_ID")
     return {"host": socket.gethostname(), "pid": os.getpid(), "job": job}
 
 
 def stop(layout: Layout, say: Say, *, jobs_only: bool = False) -> bool:
-    """Whether nothing of the campaign runs any more, as far as can be known; says what it did."""
+    """Stop the campaign and report what was done. Whether nothing of it runs any more."""
     jobs, _ = _jobs(layout)
     if not jobs_only and not _stop_main(layout, say):
         return False
     left, problem = _jobs(layout)
     problem = problem or slurm.cancel(list(left))
-    told = ", ".join(f"{job} (batch {batch})" for job, batch in (jobs | left).items()) or "none"
-    say(f"Slurm jobs may still run: {problem}" if problem else f"Slurm jobs cancelled: {told}")
+    names = ", ".join(f"{job} (batch {batch})" for job, batch in (jobs | left).items()) or "none"
+    say(f"Slurm jobs may still run: {problem}" if problem else f"Slurm jobs cancelled: {names}")
     return not problem
 
 
 def _jobs(layout: Layout) -> tuple[dict[str, str], str | None]:
-    """Batches by the ids of their jobs. No two results folders share a batch's name."""
+    """Batches by job id, and why squeue failed. Batch names are unique across results folders."""
     root, stage = layout.root.absolute(), read_batches(layout.root.parent / "answers")
     mine = [one for one in stage if root in map(Path.absolute, map(Path, one.plan.beside))]
     names = {*layout.batch_names(), *(one.name for one in mine)}
@@ -55,38 +55,38 @@ def _jobs(layout: Layout) -> tuple[dict[str, str], str | None]:
 
 
 def _stop_main(layout: Layout, say: Say) -> bool:
-    """Whether none is left that would submit again what is cancelled."""
+    """Whether no Snakemake is left that would resubmit what is cancelled."""
     batches = read_batches(layout.root)
     run = newest_run(batches)
-    known = [batch.plan for batch in batches if batch.run == run and batch.plan.main]
-    main = known[0].main if known else {}
+    plans = [batch.plan for batch in batches if batch.run == run and batch.plan.main]
+    main = plans[0].main if plans else {}
     host, pid, job = main.get("host"), count_of(main.get("pid")), main.get("job")
     if main and host != socket.gethostname():
         where = f"Slurm job {job} on {host}" if job else f"process {pid} on {host}"
-        say(f"The last Snakemake of this campaign was {where}: stop it there (this command, or")
-        say(f"kill -INT {pid}), or scancel its job. If it is gone: --jobs-only")
+        say(f"Snakemake of this campaign was started as {where}. Stop it there: run this command")
+        say(f"or kill -INT {pid} on {host}, or scancel its job. If it has exited, use --jobs-only.")
         return False
-    process = _snakemake(pid, min(plan.time or 0 for plan in known)) if main else None
+    process = _snakemake(pid, min(plan.time or 0 for plan in plans)) if main else None
     if process is None:
-        say("No Snakemake of this campaign runs on this machine.")
+        say("No Snakemake of this campaign is running on this machine.")
     else:
         _end(process, say)
     return True
 
 
-def _snakemake(pid: int, began: float) -> psutil.Process | None:
-    """The process, if it is that Snakemake and no later one of the same number."""
+def _snakemake(pid: int, planned: float) -> psutil.Process | None:
+    """The process if it is the run's Snakemake, not a later process with the same id."""
     with suppress(psutil.Error):
         process = psutil.Process(pid)
-        same = process.create_time() <= began and process.status() != psutil.STATUS_ZOMBIE
+        same = process.create_time() <= planned and process.status() != psutil.STATUS_ZOMBIE
         if same and any("snakemake" in word for word in process.cmdline()):
             return process
     return None
 
 
 def _end(process: psutil.Process, say: Say) -> None:
-    """Ctrl-C, which a terminal sends to the processes of the same group too; SIGTERM, after which
-    nothing more is submitted, where that is ignored (`snakemake &` in a script) or does not help.
+    """Send SIGINT to the process and its process group's children, as Ctrl-C does; then SIGTERM,
+    if SIGINT is ignored (`snakemake &` in a script) or does not help.
     """
     group = os.getpgid(process.pid)
     for sign, patience in ((signal.SIGINT, INTERRUPT_S), (signal.SIGTERM, TERMINATE_S)):
@@ -97,11 +97,11 @@ def _end(process: psutil.Process, say: Say) -> None:
             for one in [process, *(child for child in mine if os.getpgid(child.pid) == group)]:
                 with suppress(psutil.Error):
                     one.send_signal(sign)
-        say(f"{sign.name} sent to Snakemake, process {process.pid}")
-        if _ends(process, patience):
-            say("Snakemake has ended.")
+        say(f"Sent {sign.name} to Snakemake (process {process.pid})")
+        if _has_ended(process, patience):
+            say("Snakemake has exited.")
             return
-    say("Snakemake submits nothing more, and ends when it has seen its jobs end.")
+    say("Snakemake submits no more jobs and exits when its running jobs have ended.")
 
 
 def _ignores_interrupts(pid: int) -> bool:
@@ -112,11 +112,12 @@ def _ignores_interrupts(pid: int) -> bool:
     return False
 
 
-def _ends(process: psutil.Process, patience: float) -> bool:
-    until = time.monotonic() + patience
-    with suppress(psutil.Error):  # it is gone
+def _has_ended(process: psutil.Process, patience: float) -> bool:
+    """Whether it ends within so many seconds."""
+    deadline = time.monotonic() + patience
+    with suppress(psutil.Error):  # it has ended
         while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 return False
             time.sleep(LOOK_S)
     return True

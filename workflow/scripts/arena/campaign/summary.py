@@ -1,4 +1,4 @@
-"""The end of a run's screen: the top of the leaderboard, and where everything lies."""
+"""The end of a run's screen: the top of the leaderboard, and where to find everything."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,19 +24,19 @@ class Places:
 def summary(
     places: Places, is_ranked: bool, models: Sequence[str], missing: Sequence[str], elapsed: str
 ) -> Iterator[str]:
-    """models: that should get judgments in this run. missing: those of them that did not."""
+    """models: those of this run. missing: those of them that were not judged."""
     if is_ranked:
         yield from top(places.root / "leaderboard.json")
     if missing:
         yield f"{len(missing)} of {counted(len(models), 'model')} not judged: {listing(missing)}."
-        yield f"Why: python {places.scripts}/monitor.py   The same command again asks only these."
+        yield f"Why: python {places.scripts}/monitor.py   Run the same command again to judge them."
     if is_ranked or missing:
         yield f"Leaderboard, journals, logs: {places.root}/   Judgments: {places.judgments}/"
     yield elapsed
 
 
 def top(path: Path) -> list[str]:
-    """The first rows of the overall table; [] where there is none."""
+    """The first rows of the overall table; [] if there is no table."""
     table = read_json(path) or {}
     rows = [dict_of(row) for row in list_of(table.get("rows"))]
     rows = [row for row in rows if row.get("category") == "overall" and not row.get("is_plain")]

@@ -1,4 +1,4 @@
-"""What can be judged and what cannot, known before a judge is started."""
+"""What can be judged and what cannot, checked before a judge is started."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,32 +18,29 @@ from arena.support.errors import ConfigError, DataError
 from arena.support.humanize import counted, listing
 from arena.support.names import check_model_name, did_you_mean
 
-# The leaderboard's own table, and what stands for all categories that are not named.
+# The leaderboard's table of all questions, and the config's key for all other categories.
 _RESERVED = ("overall", ANY_CATEGORY)
 
 
 def check_settings(settings: Settings) -> Report:
     """Check questions, answers, baselines and judgments of a campaign.
 
-    What is found in answer files is remembered in the results folder. A model whose name cannot be
-    a file's, or whose files are broken, costs its own line; a judgment that is not made of its
-    journal was made by others. Raises DataError where the questions, or a category of theirs,
-    cannot be used, and ConfigError where a category has no baseline.
+    Facts about answer files are cached in the results folder. A model with an invalid name or
+    broken files affects only its own row. Raises DataError if the questions or one of their
+    categories cannot be used, and ConfigError if a category has no baseline.
     """
     check_owner(settings.judgments_dir, settings.root)
     bench, layout = read_questions(settings.questions), Layout(settings.root)
-    asked = settings.asked()
-    reference, models = settings.judge["reference"], settings.selected
+    asked, models = settings.asked(), settings.selected
     for question in bench:
         if question.category in _RESERVED:
-            text = f"no category can be called {question.category!r}"
-            where = f"{settings.questions}:{question.line}"
-            raise DataError(f"{where}: {text}: that is the name of all of them together")
+            text = f"a category cannot be named {question.category!r}: this name is reserved for"
+            raise DataError(f"{settings.questions}:{question.line}: {text} all categories")
     for name in (*models, *(name for name, _ in settings.opponents())):
         check_model_name(name)
     files = FactsMemory(layout.answers_memory, asked, bench)
-    known = settings.upstream.api_config if settings.upstream else ()
-    hints = NameHints(settings.answers_dir, known, models)
+    upstream_names = settings.upstream.api_config if settings.upstream else ()
+    hints = NameHints(settings.answers_dir, upstream_names, models)
     rows, foreign, gaps = list[Row](), list[str](), set[int]()
     problems, games = list[str](), dict[str, int]()
     plan = make_answer_plan(settings, asked)
@@ -62,17 +59,18 @@ def check_settings(settings: Settings) -> Report:
         row, facts = _model_row(model, settings.answer(model), files, len(asked), hints)
         if model in plan.models:
             row = replace(row, state="to_answer", reason="")
-        elif facts is None and model in plan.problems:
-            row = replace(row, state="broken", reason=plan.problems[model])
         elif facts is None and model in plan.unfinished:
             row = replace(row, reason="its checkpoint is still being written")
-        elif model in plan.problems:
-            row = replace(row, reason="; ".join(filter(None, (row.reason, plan.problems[model]))))
+        elif problem := plan.problems.get(model):
+            reasons = [row.reason, problem] if facts and row.reason else [problem]
+            state = row.state if facts else "broken"
+            row = replace(row, state=state, reason="; ".join(reasons))
         missing = () if model in plan.models else facts.missing if facts else range(len(asked))
         to_play = 2 * (len(asked) - len(gaps.union(missing)))
         if row.state in READY and not to_play:
-            # In its batch it would fail, and take the others with it.
-            others = "baseline and reference have" if reference else "the baseline has"
+            # It would make its whole batch fail.
+            both = settings.judge["reference"]
+            others = "baseline and reference have" if both else "the baseline has"
             reason = f"no answers to the questions that {others} answered"
             row = replace(row, state="no_answers", reason=reason)
         judgment = settings.judgment(model)
@@ -96,36 +94,39 @@ def check_settings(settings: Settings) -> Report:
     if foreign:
         text = f"{counted(len(foreign), 'judgment file')} in {settings.judgments_dir} not made by "
         text += f"this workflow would be overwritten ({listing(foreign)}): run `snakemake adopt` to"
-        problems.append(f"{text} take in what is judged, or move them away")
+        problems.append(f"{text} import them, or move them to another folder")
     files.save()
     dropped = [asked[position].uid for position in sorted(gaps)]
-    notes = [f"{counted(len(gaps), 'question')} dropped for all models: {listing(dropped)}"]
-    notes = [*settings.pilot_note(), *notes[: len(gaps)], *hints.notes(games)]
-    notes += [*_alike([*models, *settings.baseline_models]), *job_notes(settings), *plan.notes]
+    notes = [*settings.pilot_note()]
+    if gaps:
+        number = counted(len(gaps), "question")
+        notes.append(f"{number} dropped for all models: {listing(dropped)}")
+    notes += [*hints.notes(games), *_alike([*models, *settings.baseline_models])]
+    notes += [*job_notes(settings), *plan.notes]
     unselected = [model for model in settings.models if model not in models]
     notes += made_otherwise(layout, unselected, settings.digest)
     return Report(settings.bench, len(asked), rows, problems, notes, dropped, games, plan)
 
 
 def _alike(names: Iterable[str]) -> Iterator[str]:
-    """A note for each set of names that are one name where file systems ignore case."""
+    """A note for each set of names that some file systems treat as one because they ignore case."""
     by_folded = defaultdict[str, set[str]](set)
     for name in names:
         by_folded[name.casefold()].add(name)
     for same in by_folded.values():
         if len(same) > 1:
-            yield f"{', '.join(sorted(same))}: differ in case only; are they two models?"
+            yield f"{', '.join(sorted(same))}: these names differ only in case. Is it one model?"
 
 
 def _opponents(asked: Sequence[Question], settings: Settings) -> list[tuple[str, str, list[int]]]:
-    """(model, role, positions of the questions it must answer) of baselines and reference."""
+    """(model, role, positions of the questions it must answer) for baselines and reference."""
     baselines, reference = settings.baselines, settings.judge["reference"]
     needed = defaultdict[str, list[int]](list)
     for position, question in enumerate(asked):
         baseline = of_category(baselines, question.category)
         if not baseline:
-            text = f"baseline: none for the category {question.category!r} of the questions; "
-            raise ConfigError(f"{text}there are baselines for {', '.join(sorted(baselines))}")
+            text = f"baseline: none for the category {question.category!r}; configured are: "
+            raise ConfigError(text + ", ".join(sorted(baselines)))
         needed[baseline].append(position)
     opponents = [(model, "baseline", positions) for model, positions in needed.items()]
     return opponents + ([(reference, "reference", list(range(len(asked))))] if reference else [])
@@ -134,7 +135,7 @@ def _opponents(asked: Sequence[Question], settings: Settings) -> list[tuple[str,
 def _opponent_row(
     model: str, role: str, needed: list[int], settings: Settings, files: FactsMemory
 ) -> tuple[Row, set[int]]:
-    """The row of a baseline or reference, and the positions of its gaps."""
+    """The row of a baseline or reference, and the positions of questions without an answer."""
     policy, path = settings.baseline_gaps, settings.answer(model)
     facts, remarks = _facts(path, files)
     gaps = set(needed).intersection(facts.missing) if facts else set(needed)
@@ -180,7 +181,7 @@ def _row(
 
 
 def _facts(path: str, files: FactsMemory) -> tuple[Facts | None, list[str]]:
-    """Facts, and what was found in the file, the worst first; or why it cannot be read."""
+    """Facts and remarks about an answer file, the worst first; or why it cannot be read."""
     try:
         facts = files.facts(path)
     except DataError as error:
@@ -194,9 +195,9 @@ def _facts(path: str, files: FactsMemory) -> tuple[Facts | None, list[str]]:
         remarks.append(f"{path}:{line}: {message}{more}")
     found = [
         (facts.empty, "empty answer", " (judged too)"),
-        (facts.cut, "answer", " cut off at the token cap"),
+        (facts.cut, "answer", " truncated at the token limit"),
         (facts.duplicates, "duplicate", ": the last answer counts"),
-        (facts.strange, "answer", " to questions that are not in this bench: ignored"),
+        (facts.strange, "answer", " to unknown questions: ignored"),
     ]
     remarks += [counted(number, noun) + what for number, noun, what in found if number]
     return facts, remarks + ([facts.other_model] if facts.other_model else [])

@@ -1,4 +1,4 @@
-"""The outcome of a validation: rows, what blocks, and the forms it is shown and kept in."""
+"""The result of a validation: rows, errors and notes, as a table and as files."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field, fields
@@ -12,31 +12,31 @@ from arena.support.jsonl import write_atomic
 from arena.support.table import Column, Style, table
 
 READY = ("ready", "incomplete", "to_answer")
-# States that keep one model from being judged; a foreign judgment stops the whole run.
+# States in which one model is not judged; a foreign judgment stops the whole run.
 LEFT_OUT = {"no_answers": "without answers", "broken": "with broken files"}
-MOST_LINES = 3  # more of a state are one line
-MOST_PLAIN = 12  # rows of models of which there is nothing to say
-_STYLE = Style(80, unicode=False, whole=True)  # a terminal as it opens, and any log
+MOST_LINES = 3  # more models in the same state share one line
+MOST_PLAIN = 12  # rows of models without remarks
+_STYLE = Style(80, unicode=False, whole=True)  # fits a default terminal and any log
 _COLUMNS = [
     Column("model", lambda row: row.model, right=False, names=True),
     Column("answers", lambda row: f"{row.answers}/{row.questions}"),
-    Column("miss", lambda row: str(row.missing or "-")),
-    Column("dupl", lambda row: str(row.duplicates or "-")),
+    Column("missing", lambda row: str(row.missing or "-")),
+    Column("duplicates", lambda row: str(row.duplicates or "-")),
     Column("empty", lambda row: str(row.empty or "-")),
     Column("cut", lambda row: str(row.cut or "-")),
-    Column("bad", lambda row: str(row.unreadable or "-")),
+    Column("unreadable", lambda row: str(row.unreadable or "-")),
     Column("state", lambda row: row.state, right=False),
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One model as validation.tsv has it (FORMATS: "Our own files").
+    """One model, a line of validation.tsv (FORMATS: "Our own files").
 
-    state: ready, incomplete (judged on the answers that are there), to_answer (its answers are
+    state: ready, incomplete (judged on the answers that it has), to_answer (its answers are
     made in the same run), no_answers (none that can be judged), broken, foreign_judgments;
-    baseline and reference for those two, blocked for one of them that stops the run. reason: what
-    was found, in words, with file and line.
+    baseline, reference, or blocked (one of these two that stops the run). reason: remarks in
+    words, with file and line.
     """
 
     model: str
@@ -53,11 +53,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The outcome. problems: what stops a run. notes: what a person should know.
-
-    dropped: uids of questions that the baseline (or the reference) has not answered.
-    games: of each model that is ready, how many there are to play, two a question. answers: those
-    that are made first.
+    """problems: errors that stop a run. notes: other remarks. dropped: uids of questions that the
+    baseline or the reference has not answered. games: ready model -> number of its games, two for
+    each question. answers: the plan of answers that are made first.
     """
 
     bench: str
@@ -71,17 +69,16 @@ class Report:
 
     @property
     def ready(self) -> set[str]:
-        """The models that can be judged."""
         return {row.model for row in self.rows if row.state in READY}
 
     @property
     def ok(self) -> bool:
-        """Nothing blocks, neither the run nor a model; models without answers are just left out."""
+        """Whether nothing stops the run and no model is broken; some may have no answers."""
         broken = any(row.state == "broken" for row in self.rows)
         return bool(self.ready) and not self.problems and not broken
 
     def left_out(self) -> list[str]:
-        """A line a model that will not be judged; one line for many in the same state."""
+        """A line for each model that will not be judged; one line for many in the same state."""
         lines = []
         for state, why in LEFT_OUT.items():
             lost = [row for row in self.rows if row.state == state]
@@ -93,7 +90,7 @@ class Report:
         return lines
 
     def raise_blocking(self) -> None:
-        """Raise DataError with all that stops a run; also where no model is left to judge."""
+        """Raise DataError with all errors that stop a run, or if no model can be judged."""
         problems = list(self.problems)
         if not problems and not self.ready:
             problems = ["no model can be judged", *self.left_out()]
@@ -101,7 +98,6 @@ class Report:
             raise DataError("\n".join(problems))
 
     def write(self, layout: Layout) -> None:
-        """Write validation.tsv and validation.json."""
         # Tabs and line ends in a reason would break the columns for simple readers.
         plain = str.maketrans("\t\r\n", "   ")
         models = [asdict(row) for row in self.rows]
@@ -109,27 +105,23 @@ class Report:
         lines += [[printable(str(value)).translate(plain) for value in m.values()] for m in models]
         write_atomic(layout.validation_table, "".join("\t".join(line) + "\n" for line in lines))
         content = {
-            "bench": self.bench,
-            "questions": self.questions,
-            "ok": self.ok,
-            "problems": self.problems,
-            "notes": self.notes,
-            "dropped_questions": self.dropped,
-            "models": models,
+            **{"bench": self.bench, "questions": self.questions, "ok": self.ok},
+            **{"problems": self.problems, "notes": self.notes},
+            **{"dropped_questions": self.dropped, "models": models},
         }
         write_json(layout.validation, content)
 
     def table(self) -> str:
-        """The rows and all that was found, in 80 columns where names allow it; counts that are 0
-        for all models have no column.
+        """Rows, remarks, notes and errors, in 80 columns if names allow it; counts that are 0 for
+        all models have no column.
         """
         found: dict[str, list[str]] = {}
         for row in self.rows:
             found.setdefault(row.reason, []).append(row.model)
         sections = {
-            "Found": [f"{listing(who)}: {reason}" for reason, who in found.items() if reason],
+            "Remarks": [f"{listing(who)}: {reason}" for reason, who in found.items() if reason],
             "Notes": self.notes,
-            "Stops a run": self.problems,
+            "Errors": self.problems,
         }
         lines = [f"{self.bench}: {self.questions:,} questions", ""]
         plain = [row.model for row in self.rows if row.state == "ready" and not row.reason]
@@ -138,16 +130,16 @@ class Report:
         columns = [c for c in _COLUMNS if any(c.text(row) != "-" for row in self.rows)]
         lines += table(columns, shown, _STYLE)
         if hidden:
-            lines.append(f"and {len(hidden)} more that are ready, with all answers")
+            lines.append(f"and {len(hidden)} more that are ready with all answers")
         for title, texts in sections.items():
             lines += ["", f"{title}:"] if texts else []
             lines += [line for text in texts for line in _STYLE.wrap(text, "  ", "    ")]
-        return printable("\n".join([*lines, "", self._verdict()]))
+        return printable("\n".join([*lines, "", self._conclusion()]))
 
-    def _verdict(self) -> str:
+    def _conclusion(self) -> str:
         states = Counter(row.state for row in self.rows)
         others = ("blocked", "foreign_judgments", *LEFT_OUT)
         parts = [f"{states[state]} {state}" for state in others if states[state]]
-        end = "blocked, see above" if parts or self.problems else "none is selected"
+        end = "see above" if parts or self.problems else "no model is selected"
         ready = f"{len(self.ready)} ready ({sum(self.games.values()):,} games)"
-        return f"{', '.join([ready, *parts])}: {'nothing blocks' if self.ok else end}"
+        return f"{', '.join([ready, *parts])}: {'no errors' if self.ok else end}"

@@ -1,12 +1,10 @@
-"""Before the run: what there is to play, whether it fits the judge, and what it will cost.
+"""What a run would ask, whether the prompts fit the judge's context, and what it will cost.
 
-Comes after validation, which says what is broken; here is what would be asked. Starts no judge.
-Times come from earlier batches of this judge alone; without any, no time is told:
+Needs a validation. Starts no judge. Times are extrapolated from earlier batches of this judge:
 
-    held by a job = start + idle (means a job) + games * busy seconds a game
+    seconds of a job = start + idle (means per job) + games * busy seconds per game
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -31,31 +29,33 @@ from arena.support.jsonl import dump_line, write_atomic
 
 
 def measured(rows: pd.DataFrame) -> dict[str, float] | None:
-    """Means of the batches of a ledger; None without enough games in it."""
+    """Mean rates of a ledger's batches; None without enough games."""
     used = rows[(rows.batch != TOTAL) & (rows.games > 0) & (rows.busy_s > 0)]
-    of = used.sum(numeric_only=True)
-    if of.games < ENOUGH_GAMES:
+    sums = used.sum(numeric_only=True)
+    if sums.games < ENOUGH_GAMES:
         return None
-    besides = of.start_s + of.idle_s
+    overhead = sums.start_s + sums.idle_s
     return {
-        **{"games": int(of.games), "batches": len(used)},
-        "reply": float(of.completion_tokens / of.games),  # tokens a game
-        "game_s": float(of.busy_s / of.games),  # of a server's busy time, a game
-        "job_s": float(besides / of.jobs),  # that a job holds its node without a game
-        "gpus": float(3600 * of.gpu_hours / (of.busy_s + besides)),  # of a job
+        **{"games": int(sums.games), "batches": len(used)},
+        "reply": float(sums.completion_tokens / sums.games),  # tokens per game
+        "game_s": float(sums.busy_s / sums.games),  # busy seconds of a server per game
+        "job_s": float(overhead / sums.jobs),  # seconds of a job without an open game
+        "gpus": float(3600 * sums.gpu_hours / (sums.busy_s + overhead)),  # per job
     }
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a run would ask and need; tokens by `counter`, times in seconds, None is not known."""
+    """What a run would ask and need; tokens as counted by `counter`, times in seconds, None if
+    unknown.
+    """
 
     bench: str
     judge: str
     toy: bool
-    models: int  # that have games to play
+    models: int  # with open games
     games: int
-    played: int  # games of these models that are in the journals
+    played: int  # games of these models that are already in the journals
     median: int  # tokens of a prompt
     longest: int
     counter: str
@@ -63,24 +63,23 @@ class Forecast:
     context_from: str
     reply: int  # max_tokens
     too_long: list[tuple[str, str, int]]  # model, uid, tokens of the prompt
-    prompt: list[str]  # how it differs from the checkout's
+    prompt: list[str]  # differences from the prompt of Arena-Hard-Auto's checkout
     jobs: int
     prompt_tokens: int
     completion_tokens: int | None = None
-    held_s: float | None = None  # by all jobs
-    longest_s: float | None = None  # job
+    held_s: float | None = None  # of all jobs
+    longest_s: float | None = None  # of one job
     gpu_hours: float | None = None
     cost: float | None = None
     rates: dict[str, float] | None = None
     notes: tuple[str, ...] = ()
 
 
-def forecast(settings: Settings, report: Report, *, now: float | None = None) -> Forecast:
-    """Look at everything a run would ask. `report` is that of `validation.check_settings`.
+def forecast(settings: Settings, report: Report, now: float) -> Forecast:
+    """report: of `validation.check_settings`.
 
     Reads every answer file that has open games; 117 models x 750 questions take some seconds.
     """
-    now = time.time() if now is None else now
     judge = settings.judge
     context, context_from = context_of(judge)
     limit = context - judge["max_tokens"] if context else None
@@ -93,7 +92,7 @@ def forecast(settings: Settings, report: Report, *, now: float | None = None) ->
     asked = [(model, *one) for model, (prompts, _) in found.items() for one in prompts]
     sizes = sorted(tokens for _, _, tokens in asked)
     games = [sum(len(found[model][0]) for model in models) for models in batches]
-    told = Forecast(
+    result = Forecast(
         bench=settings.bench,
         judge=judge["name"],
         toy=settings.toy,
@@ -112,16 +111,19 @@ def forecast(settings: Settings, report: Report, *, now: float | None = None) ->
         prompt_tokens=sum(sizes),
         **_needs(settings, games, now),
     )
-    notes = [*_notes(settings, told)]
+    notes = [*_notes(settings, result)]
     if later := later.intersection(report.ready):
-        more = counted(sum(report.games[model] for model in later), "game")
-        notes.append(f"{more} more, of {counted(len(later), 'model')} whose answers are made first")
-    return replace(told, notes=tuple(notes))
+        more = counted(sum(report.games[model] for model in later), "more game")
+        notes.append(f"{more} for {counted(len(later), 'model')} whose answers are made first")
+    return replace(result, notes=tuple(notes))
 
 
 def _needs(settings: Settings, games: Sequence[int], now: float) -> dict[str, Any]:
-    """What jobs of so many games need by the rates of earlier ones; {} where there are none."""
-    accounts, _ = account(read_batches(settings.root))  # know the first seconds of a job
+    """What jobs of so many games need, from the rates of earlier jobs; {} without any.
+
+    Slurm's accounting is used because it includes a job's first seconds.
+    """
+    accounts, _ = account(read_batches(settings.root))
     if not (rates := measured(ledger(settings.root, now, accounts=accounts))):
         return {}
     held = [rates["job_s"] + number * rates["game_s"] for number in games]
@@ -133,42 +135,41 @@ def _needs(settings: Settings, games: Sequence[int], now: float) -> dict[str, An
     }
 
 
-def _notes(settings: Settings, told: Forecast) -> Iterator[str]:
-    """A walltime and limits that will end a job or the run before all is played."""
-    minutes = settings.job_minutes(min(told.models, settings.batch_size))
-    if (told.longest_s or 0) > 60 * minutes:
+def _notes(settings: Settings, result: Forecast) -> Iterator[str]:
+    """Warnings about a walltime or budget that will end a job or the run early."""
+    minutes = settings.job_minutes(min(result.models, settings.batch_size))
+    if (result.longest_s or 0) > 60 * minutes:
         capped = minutes == settings.walltime["max_minutes"]
         advice = "" if capped else "raise walltime.minutes_per_model, or "
-        longest, asked = duration(told.longest_s), f"{duration(60 * minutes)} of walltime"
-        text = f"the longest job needs {longest}, more than the {asked} it will ask for: "
-        yield f"{text}{advice}lower batch_size"
-    needs = {"games": told.games, "gpu_hours": told.gpu_hours}
-    needs |= {"tokens": told.prompt_tokens + (told.completion_tokens or 0)}
+        text = f"the longest job needs {duration(result.longest_s)}, its walltime is "
+        yield f"{text}{duration(60 * minutes)}: {advice}lower batch_size"
+    needs = {"games": result.games, "gpu_hours": result.gpu_hours}
+    needs |= {"tokens": result.prompt_tokens + (result.completion_tokens or 0)}
     for kind, limit in settings.budget.items():
         if (needed := needs[kind] or 0) > limit:
-            yield f"budget.{kind} of {count(limit)} covers {limit / needed:.0%} of what is to do"
+            yield f"budget.{kind} of {count(limit)} covers {limit / needed:.0%} of this run"
 
 
-def keep(found: Forecast, layout: Layout, now: float) -> None:
-    """Write forecast.json, to be compared with what the run will have used."""
-    if found.games:  # with nothing to play nothing is forecast
-        write_atomic(layout.forecast, dump_line({"time": now, **asdict(found)}))
+def keep(result: Forecast, layout: Layout, now: float) -> None:
+    """Write forecast.json for a later comparison, unless there is nothing to judge."""
+    if result.games:
+        write_atomic(layout.forecast, dump_line({"time": now, **asdict(result)}))
 
 
 def against_used(layout: Layout, now: float, price: float | None) -> list[tuple[str, Any, Any]]:
-    """(what, forecast, used since) of the last forecast that was kept; DataError without one, or
-    where no batch has begun since.
+    """(name, forecast, use since then) for the saved forecast. DataError if there is none, or if no
+    batch has started since.
     """
-    told = read_json(layout.forecast) or {}
-    since = number_of(told.get("time"))
+    saved = read_json(layout.forecast) or {}
+    since = number_of(saved.get("time"))
     if since is None:
         raise DataError(f"{layout.forecast}: no forecast; run `snakemake validate` before a run")
     accounts, _ = account(read_batches(layout.root))
     used = ledger(layout.root, now, price, accounts, since=since).iloc[-1]
     if not used.jobs:
         when = datetime.fromtimestamp(since).strftime("%d %b %Y %H:%M")
-        raise DataError(f"{layout.forecast}: no batch was begun since this forecast of {when}")
+        raise DataError(f"{layout.forecast}: no batch was started since this forecast of {when}")
     keys = ("jobs", "games", "prompt_tokens", "completion_tokens", "held_s", "gpu_hours", "cost")
     held = {"held_s": used.start_s + used.busy_s + used.idle_s}
     known = {key: value for key, value in {**used, **held}.items() if pd.notna(value)}
-    return [(key, number_of(told.get(key)), known.get(key)) for key in keys]
+    return [(key, number_of(saved.get(key)), known.get(key)) for key in keys]

@@ -1,4 +1,4 @@
-"""The forecast as a page for a terminal or a log, and beside what was used."""
+"""The forecast as text for a terminal or a log, and compared with the actual use."""
 
 from collections.abc import Iterable, Iterator
 from textwrap import wrap
@@ -7,22 +7,21 @@ from arena.costs.forecast import Forecast
 from arena.support.humanize import count, counted, duration
 from arena.support.table import lay_out
 
-WIDTH = 80  # of a terminal as it opens, and of a log
-SHOWN = 5  # questions that are too long, by name
+WIDTH = 80  # of a default terminal and of a log
+SHOWN = 5  # too long prompts that are listed
 
 
-def page(told: Forecast) -> str:
-    """A few lines a subject, none wider than a terminal."""
-    played = f"; {told.played:,} more are in the journals" if told.played else ""
-    games = f"{counted(told.games, 'game')} of {counted(told.models, 'model')}{played}"
+def page(forecast: Forecast) -> str:
+    played = f"; {forecast.played:,} more are in the journals" if forecast.played else ""
+    games = f"{counted(forecast.games, 'game')} of {counted(forecast.models, 'model')}{played}"
     sections = {
-        "to play": [games if told.games else "nothing: every model has its judgments"],
-        "prompts": _prompts(told) if told.games else (),
-        "judge": told.prompt,
-        "forecast": _needs(told) if told.games else (),
-        "note": told.notes,
+        "to judge": [games if forecast.games else "nothing: all models are judged"],
+        "prompts": _prompts(forecast) if forecast.games else (),
+        "judge": forecast.prompt,
+        "needs": _needs(forecast) if forecast.games else (),
+        "note": forecast.notes,
     }
-    lines = [f"Before the run: {told.bench}, judge {told.judge}{' (a toy)' * told.toy}"]
+    lines = [f"Forecast: {forecast.bench}, judge {forecast.judge}{' (a toy)' * forecast.toy}"]
     for title, texts in sections.items():
         for number, text in enumerate(texts):
             first = f"{title if number == 0 else '':<10}"
@@ -30,45 +29,46 @@ def page(told: Forecast) -> str:
     return "\n".join(lines)
 
 
-def _prompts(told: Forecast) -> Iterator[str]:
-    name, _, correction = told.counter.partition(", times ")
+def _prompts(forecast: Forecast) -> Iterator[str]:
+    name, _, correction = forecast.counter.partition(", times ")
     name = name.split(" (")[0] + (f", times {correction}" if correction else "")
-    yield f"{told.median:,} tokens (median), longest {told.longest:,}; counted by {name}"
-    context = f"the context of {told.context or 0:,} ({told.context_from})"
-    room = f"{context} less {told.reply:,} of reply"
-    if told.context is None:
-        yield "the judge's context is unknown: set judge.context to have lengths checked"
-    elif not told.too_long:
+    yield f"{forecast.median:,} tokens (median), longest {forecast.longest:,}; counted by {name}"
+    context = f"the context of {forecast.context or 0:,} tokens ({forecast.context_from})"
+    room = f"{context} minus {forecast.reply:,} for the reply"
+    if forecast.context is None:
+        yield "the judge's context is unknown: set judge.context to check prompt lengths"
+    elif not forecast.too_long:
         yield f"all fit into {room}"
     else:
-        games = counted(len(told.too_long), "game")
-        yield f"{games} too long for {room}, without a verdict to come:"
-    for model, uid, tokens in list(dict.fromkeys(told.too_long))[:SHOWN]:  # both games are as long
+        games = counted(len(forecast.too_long), "game")
+        yield f"{games} will have no verdict: the prompt exceeds {room}:"
+    for model, uid, tokens in list(dict.fromkeys(forecast.too_long))[
+        :SHOWN
+    ]:  # a pair has one length
         yield f"{model}, question {uid}: {tokens:,} tokens"
 
 
-def _needs(told: Forecast) -> Iterator[str]:
-    tokens, jobs = f"{count(told.prompt_tokens)} prompt tokens", counted(told.jobs, "job")
-    if told.rates is None:
+def _needs(forecast: Forecast) -> Iterator[str]:
+    tokens, jobs = f"{count(forecast.prompt_tokens)} prompt tokens", counted(forecast.jobs, "job")
+    if forecast.rates is None:
         yield f"{tokens}; {jobs}"
-        yield "how long they take is not known: this judge has not played enough here yet"
+        yield "run time unknown: this judge has not judged enough games here yet"
         return
-    cost = "" if told.cost is None else f", cost {told.cost:,.2f}"
-    yield f"{tokens} and {count(told.completion_tokens or 0)} of replies"
-    yield (
-        f"{jobs}, {duration(told.held_s)} in all, the longest {duration(told.longest_s)}: "
-        f"{told.gpu_hours:,.1f} GPU hours{cost}"
-    )
-    batches = f"{(number := told.rates['batches'])} earlier batch{'es' * (number > 1)}"
-    yield f"rates measured on {told.rates['games']:,} games of {batches} of this judge"
+    cost = "" if forecast.cost is None else f", cost {forecast.cost:,.2f}"
+    yield f"{tokens} and {count(forecast.completion_tokens or 0)} completion tokens"
+    longest = duration(forecast.longest_s)
+    text = f"{jobs}, {duration(forecast.held_s)} in total, the longest {longest}: "
+    yield f"{text}{forecast.gpu_hours:,.1f} GPU hours{cost}"
+    batches = f"{(number := forecast.rates['batches'])} earlier batch{'es' * (number > 1)}"
+    yield f"measured on {forecast.rates['games']:,} games of {batches} of this judge"
 
 
 def side_by_side(lines: Iterable[tuple[str, float | None, float | None]]) -> str:
-    """Forecast and use in two columns, and use as a share of the forecast."""
+    """Forecast and use in two columns, and their ratio."""
     rows = [["", "forecast", "used", "used/forecast"]]
-    for what, told, used in lines:
-        ratio = used / told if told and used is not None else None
-        rows.append([what, *map(_number, (told, used, ratio))])
+    for name, expected, used in lines:
+        ratio = used / expected if expected and used is not None else None
+        rows.append([name, *map(_number, (expected, used, ratio))])
     return "\n".join(lay_out(rows))
 
 

@@ -1,13 +1,13 @@
-"""What a campaign used: one row a batch and a total, from the records of its servers and the
+"""What a campaign used: a row for each batch and a total, from the batches' records and the
 journals.
 
-A game belongs to the batch that was alive for its model when it ended. Times of a batch, in
-seconds, over all its attempts (each retry is one, and each later run that asks for it):
+A game belongs to the batch that was running for its model when it ended. Times of a batch, in
+seconds, over all its attempts (retries, and later runs of the same batch):
 
-    held  = start + busy + idle       while the batch had its node
-    start = from the judge's launch until it answered
+    held  = start + busy + idle       while the job ran
+    start = from the judge's launch until it was ready
     busy  = at least one game was open
-    idle  = the rest: the job began or ended, nobody asked, or the judge was restarted
+    idle  = the rest: start and end of the job, restarts of the judge
 """
 
 import math
@@ -26,7 +26,7 @@ from arena.journals.progress import Calls, Progress
 from arena.support import slurm
 
 TOTAL = "total"
-# Counted a game; what else is a sum in the total; and all columns, in their order.
+# Sums over games; columns that are summed for the total; all columns in their order.
 _OF_GAMES = (
     *("games", "prompt_tokens", "cached_tokens", "completion_tokens"),
     *("failures", "asked_again", "retries"),
@@ -45,25 +45,25 @@ def ledger(
     accounts: Mapping[str, slurm.Account] | None = None,
     since: float = 0.0,
 ) -> pd.DataFrame:
-    """A row a batch that began, and the total as the last one; their columns are COLUMNS.
+    """A row with COLUMNS for each batch that was started, and the total as the last one.
 
-    failures: games that ended without a verdict, in any state but ok. asked_again: those of `games`
-    that had ended so before. retries: calls that failed and were made again. restarts: times that
-    the judge was started again. source: whose GPU hours these are, `slurm` (accounting) or `record`
-    (the batch's own start and end). NaN: cost without a price, games_per_hour without a game.
+    failures: games that ended without a verdict, in any state but ok. asked_again: games that had
+    ended so before. retries: calls that failed and were retried. restarts: of the judge. source:
+    of the GPU hours: `slurm` (accounting) or `record` (the batch's own start and end). NaN: cost
+    without a price, games_per_hour without a game.
 
-    now: s since 1970, the end of what still runs. price: of one GPU hour. accounts: by Slurm job
-    id, see `account`; what they lack is taken from the batch's own record. since: only attempts
-    that began at this time or later.
+    now: s since 1970, taken as the end of running batches. price: of one GPU hour. accounts: by
+    Slurm job id, see `account`; else the batch's own record counts. since: only attempts that
+    started at this time or later.
     """
-    begun = []
+    started = []
     for batch in read_batches(root):
         late = tuple(one for one in batch.attempts if not since or (one.start or 0) >= since)
-        begun += [replace(batch, attempts=late)] if late else []
-    games = _games(root, begun, now)
-    rows = [_row(batch, games[games.batch == batch.name], now, accounts or {}) for batch in begun]
+        started += [replace(batch, attempts=late)] if late else []
+    games = _games(root, started, now)
+    rows = [_row(batch, games[games.batch == batch.name], now, accounts or {}) for batch in started]
     total: dict[str, Any] = {column: sum(row[column] for row in rows) for column in _SUMS}
-    models = {model for batch in begun for model in batch.models}
+    models = {model for batch in started for model in batch.models}
     sources = "+".join(sorted({row["source"] for row in rows}))
     total |= {"batch": TOTAL, "models": len(models), "source": sources}
     frame = pd.DataFrame([*rows, total])
@@ -73,31 +73,30 @@ def ledger(
 
 
 def account(batches: Iterable[Batch]) -> tuple[dict[str, slurm.Account], str | None]:
-    """Slurm's accounting of all jobs of these batches, and why it cannot be had."""
+    """Slurm's accounting of all jobs of these batches, and why it failed (or None)."""
     return slurm.sacct(one.job for batch in batches for one in batch.attempts if one.job)
 
 
 def as_tsv(rows: pd.DataFrame) -> str:
-    """What ledger.tsv holds; a number that is not known is an empty field."""
+    """Content of ledger.tsv; unknown numbers are empty fields."""
     return rows.round(4).to_csv(sep="\t", index=False, lineterminator="\n")
 
 
 def _games(root: Path, batches: Sequence[Batch], now: float) -> pd.DataFrame:
-    """The games that were asked: of which batch, open from `begin` to `end`, and what each counts.
-    Those outside every attempt of their model's batches are left out.
+    """The games that were asked: their batch, `begin`, `end`, and their tokens and retries. Games
+    outside of all attempts of their model's batches are left out.
     """
     found = []
-    alive: dict[str, list[tuple[float, float, str]]] = defaultdict(list)  # of each model
+    attempts: dict[str, list[tuple[float, float, str]]] = defaultdict(list)  # of each model
     for batch in batches:
         for attempt in batch.attempts:
             if attempt.start is not None:
-                # The first version wrote ends in whole seconds, its last games end within them. An
-                # attempt without an end may have lived a little longer than can be known.
+                # The first version recorded ends in whole seconds, which may be too early.
                 stop = now if attempt.end is None else attempt.end + 1
                 for model in batch.models:
-                    alive[model].append((attempt.start, stop, batch.name))
-    for model, times in alive.items():
-        times.sort(reverse=True)  # the attempt that began last
+                    attempts[model].append((attempt.start, stop, batch.name))
+    for model, times in attempts.items():
+        times.sort(reverse=True)  # the attempt that started last wins
         calls = Calls()
         for line in Progress(Layout(root).journal(model)).update().lines:
             end = line.end
@@ -118,9 +117,9 @@ def _row(
     busy = open_seconds(zip(games.begin, games.end, strict=True))
     jobs = {attempt.job for attempt in batch.attempts if attempt.job}
     accounted = bool(jobs) and jobs <= set(accounts)
-    if accounted:  # Slurm counts from the job's first second, before ours ran
+    if accounted:  # includes the seconds before our program starts
         held = sum(accounts[job].elapsed for job in jobs)
-        # Where GPUs are no counted resource of the accounting it names none: then those asked for.
+        # A Slurm that does not track GPUs reports none: count those requested.
         hours = sum(accounts[job].gpu_hours for job in jobs) or held / 3600 * batch.gpus
     else:
         held = sum(attempt.elapsed(now) for attempt in batch.attempts)
@@ -139,13 +138,13 @@ def _row(
 
 
 def _starting(attempt: Attempt, now: float) -> float:
-    """Seconds from the launch until the judge answered; to the end where it never did."""
+    """Seconds from the launch until the judge was ready, or until the end if it never was."""
     launched = attempt.launched or (attempt.start if attempt.ready is not None else None)
     return 0.0 if launched is None else max(0.0, (attempt.ready or attempt.until(now)) - launched)
 
 
 def open_seconds(spans: Iterable[tuple[float, float]]) -> float:
-    """Length of the union of intervals: how long at least one game was open."""
+    """Length of the union of intervals: the time in which at least one game was open."""
     total, until = 0.0, float("-inf")
     for start, end in sorted(spans):
         total += max(0.0, end - max(start, until))

@@ -1,4 +1,4 @@
-"""The ledger as a page of the report: a row a batch, how each spent its time, and the total."""
+"""The ledger as a page of the report."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,31 +11,31 @@ from arena.pages.html import Cell, Page, Part, Stretch, Tab, Value, number, plai
 _HEADINGS = {
     "batch": ("Batch", ""),
     "models": ("Models", "that shared its judge server"),
-    "gpu_hours": ("GPU hours", "by Slurm's accounting, else by what the batch wrote down"),
+    "gpu_hours": ("GPU hours", "by Slurm's accounting, else by the batch's own record"),
     "cost": ("Cost", "GPU hours times their price"),
-    "start_s": ("Start (s)", "from the judge's launch until it answered"),
+    "start_s": ("Start (s)", "from the judge's launch until it was ready"),
     "busy_s": ("Busy (s)", "at least one game was open"),
-    "idle_s": ("Idle (s)", "held, but nobody asked"),
+    "idle_s": ("Idle (s)", "the job ran without an open game"),
     "games": ("Games", ""),
-    "games_per_hour": ("Games an hour", "of busy time"),
-    "prompt_tokens": ("Prompt tokens", "by the server's own count"),
-    "cached_tokens": ("of these cached", "not computed again: models share their beginnings"),
+    "games_per_hour": ("Games per hour", "of busy time"),
+    "prompt_tokens": ("Prompt tokens", "as counted by the server"),
+    "cached_tokens": ("of these cached", "prefixes that prompts share, computed once"),
     "completion_tokens": ("Completion tokens", ""),
     "failures": ("No verdict", "games that ended in any state but ok"),
     "asked_again": ("Asked again", "games that had ended without a verdict before"),
-    "retries": ("Repeated calls", "that failed and were made again"),
+    "retries": ("Retries", "calls that failed and were repeated"),
     "restarts": ("Restarts", "of the judge"),
-    "jobs": ("Jobs", "1, and one for each retry or requeue"),
+    "jobs": ("Jobs", "one for each attempt"),
     "source": ("Source", "of the GPU hours: Slurm's accounting, or the batch's own record"),
 }
 _STRETCHES = {"start_s": "starting", "busy_s": "busy", "idle_s": "idle"}
 
 
 def ledger_page(rows: pd.DataFrame, title: str, notes: Sequence[str] = ()) -> Page:
-    """A sortable row a batch and the total, which the last of `rows` is."""
+    """rows: of `ledger`; the last one is the total."""
     shown = [column for column in _HEADINGS if column != "cost" or rows.cost.notna().any()]
     batch, *others = (_HEADINGS[column] for column in shown)
-    columns = dict([batch, ("Time held", "point at a stretch to read its seconds"), *others])
+    columns = dict([batch, ("Job time", "point at a part to see its seconds"), *others])
     lines = [_line(row, shown) for row in rows.to_dict("records")]
     table = plain_table(columns, lines, total=True)
     about = "One row for each batch of models that shared a judge server."

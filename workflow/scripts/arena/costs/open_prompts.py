@@ -11,16 +11,15 @@ from arena.journals.journal import Replayed, read_records
 from arena.journals.replay import open_games, reparse
 from arena.setup.settings import Settings
 
-# A length that is estimated may be wrong by a fifth; those nearer to the limit are counted.
-NEAR = 0.8
-# Played games that tell how far an estimate is off, of so many models: enough for a mean.
+NEAR = 0.8  # of the limit: above, tokens are counted, since estimates may be wrong by a fifth
+# Judged games to correct estimates with, and of how many models: enough for a mean.
 ENOUGH_GAMES, MODELS_COMPARED = 20, 3
 
 
 class PromptCounter:
-    """Counts the prompts of a campaign's models; questions and baselines are read once.
+    """Counts tokens of prompts; questions and baselines are read once.
 
-    limit: tokens that a prompt may have, None where it is not known. name: of what counts.
+    limit: most tokens of a prompt, None if unknown. name: of the tokenizer or estimate.
     """
 
     def __init__(self, settings: Settings, limit: int | None):
@@ -33,7 +32,7 @@ class PromptCounter:
         self._near = math.inf if limit is None else NEAR * limit
 
     def correct(self, models: Iterable[str]) -> None:
-        """Where the judge's own tokenizer is not at hand: by the prompts that it has counted."""
+        """Without the judge's tokenizer: scale lengths by the token counts of earlier games."""
         played = [model for model in models if self._layout.journal(model).exists()]
         ours = theirs = compared = 0
         for model in played[:MODELS_COMPARED] if not self._lengths.is_judges else ():
@@ -47,13 +46,13 @@ class PromptCounter:
             self.name += f", times {self._factor:.2f} by {compared:,} games of this judge"
 
     def open_games(self, model: str) -> tuple[list[tuple[str, int]], int]:
-        """(uid, tokens of the prompt) of games that a run would ask; and how many it would not."""
+        """(uid, prompt tokens) of a model's open games, and the number of its other games."""
         games, journal = self._games(model)
         asked = open_games(games, journal, self._params)
         return self._measured(asked), len(games) - len(asked)
 
     def _measured(self, games: Sequence[Game]) -> list[tuple[str, int]]:
-        """Both games of a question have the same texts in another order."""
+        """The two games of a pair have the same texts in another order, so one length."""
         texts = {game.uid: "\n".join(part["content"] for part in game.messages) for game in games}
         about = self._lengths.estimate(list(texts.values()))
         tokens = {}
