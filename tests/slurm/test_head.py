@@ -72,7 +72,7 @@ def test_two_nodes_play_the_same_models(campaign, reference):
 def waiting_for(campaign: Campaign, job: str) -> set[str]:
     """Models that a batch says it waits for another job's games of."""
     logs = "".join(campaign.log(batch["batch"]) for batch in campaign.batches())
-    words = rf"(\S+): waiting: .*Slurm job {job} is playing these games"
+    words = rf"(\S+): waiting: .*Slurm job {job} is working on this model"
     return set(re.findall(words, logs))
 
 

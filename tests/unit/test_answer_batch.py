@@ -1,15 +1,22 @@
 """What a batch of answers does besides what every batch does."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from arena.batch.answer_files import LOOKED_AT, AnswerFiles
+from arena.batch.answer_files import CHECKED, AnswerFiles
+from arena.batch.gen_judgment import play_batch
+from arena.batch.judgment import publish
 from arena.data.layout import Layout
 from arena.journals.batch_games import BatchGames
 from arena.journals.journal import Journal, Outcome, record_of
 from arena.journals.records import BatchPlan
+from arena.support.errors import OpenGames
+from scripted import KEY, completion, judge
 
 from tests.synthetic import write_lines
+from tests.web import Reply
 
 QUESTIONS = 30
 GOOD = "Ice floats because it is less dense than water, as number {} of many answers says."
@@ -39,9 +46,9 @@ def answer(files: AnswerFiles, journal: Journal, texts: list[str]) -> None:
 @pytest.mark.parametrize(
     ("texts", "given_up"),
     [
-        ([GOOD.format(n) for n in range(LOOKED_AT)], []),
-        ([""] * 8 + [GOOD.format(n) for n in range(LOOKED_AT - 8)], ["empty"]),
-        ([""] * (LOOKED_AT - 1), []),  # not all of the first are there yet
+        ([GOOD.format(n) for n in range(CHECKED)], []),
+        ([""] * 8 + [GOOD.format(n) for n in range(CHECKED - 8)], ["empty"]),
+        ([""] * (CHECKED - 1), []),  # not all of the first are there yet
     ],
 )
 def test_first_answers_are_looked_at_once(plan: BatchPlan, texts: list, given_up: list) -> None:
@@ -50,9 +57,9 @@ def test_first_answers_are_looked_at_once(plan: BatchPlan, texts: list, given_up
     model = files.model("m")
     with Journal(layout.journal("m")) as model.journal:
         answer(files, model.journal, texts)
-        found = [(name, doubt.kind) for name, doubt, stop in files.doubtful([model]) if stop]
+        found = [(name, doubt.kind) for name, doubt, stop in files.warnings([model]) if stop]
         assert found == [("m", kind) for kind in given_up]
-        assert len(texts) < LOOKED_AT or list(files.doubtful([model])) == []
+        assert len(texts) < CHECKED or list(files.warnings([model])) == []
 
 
 def test_what_is_dropped_is_asked_no_more_and_keeps_what_it_has(plan: BatchPlan) -> None:
@@ -67,3 +74,22 @@ def test_what_is_dropped_is_asked_no_more_and_keeps_what_it_has(plan: BatchPlan)
         games.drop("m")
         assert (games.total(), games.played()) == (3, 3)
         assert all(map(games.is_dropped, games.prompts))
+
+
+def test_log_and_errors_speak_of_answers(plan: BatchPlan, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("TEST_KEY", KEY)
+    layout = Layout(Path(plan.root))
+    with judge(lambda call: completion(GOOD) if call.number < 5 else Reply(401, "")) as server:
+        server.names = ("m",)
+        endpoints = [{"api_base": server.url, "api_key_env": "TEST_KEY"}]
+        external = {"name": "m", "server": "external", "parallel": 1, "endpoints": endpoints}
+        plan = replace(plan, run="r", servings=({"models": ["m"], "server": external},))
+        write_lines(layout.batch("b"), [plan.to_json()])
+        assert play_batch(plan, {}, tries_left=0) == 0
+    with pytest.raises(
+        OpenGames, match=f"^m: {QUESTIONS - 5} of {QUESTIONS} answers are open"
+    ) as why:
+        publish(layout, "m", "d", "b", tmp_path / "m.jsonl")
+    log = layout.log("b").read_text()
+    assert f"5/{QUESTIONS} answers (ok 5)" in log
+    assert not re.search(r"\b(games?|judges?|judgments?|verdicts?)\b", log + str(why.value))

@@ -45,7 +45,7 @@ def test_it_names_the_cause_after_its_patience(now, breaker):
     breaker.excuse(290.0)  # a restart by the supervisor does not count
     assert breaker.cause is None
     now[0] += 1.0
-    assert breaker.cause == "no reply for 61 s, last: HTTP 500 of 4"
+    assert "61 s" in breaker.cause and "HTTP 500 of 4" in breaker.cause
 
 
 def test_refusals_alone_end_it_after_a_quarter_of_an_hour(now, breaker):
@@ -54,6 +54,6 @@ def test_refusals_alone_end_it_after_a_quarter_of_an_hour(now, breaker):
     breaker.throttled("HTTP 429: quota")
     assert breaker.cause is None
     now[0] += 2.0
-    assert breaker.cause == "nothing but refusals for 15 minutes, last: HTTP 429: quota"
+    assert "15 minutes" in breaker.cause and "HTTP 429: quota" in breaker.cause
     breaker.replied()
     assert breaker.cause is None

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 from arena.client import budget
-from arena.client.budget import Guard, Meter, Spent
+from arena.client.budget import Guard, Meter
 
 from tests.synthetic import T0, attempt, journal_line, write_attempt, write_batch, write_journal
 
@@ -33,10 +33,10 @@ def clock(monkeypatch) -> list[float]:
 
 def test_spent_is_what_this_run_asked_and_a_second_look_reads_what_is_new(root):
     meter = Meter([root], "run", T0)
-    assert meter.read(T0 + 1000) == Spent(3, 360, pytest.approx(0.5))
+    assert meter.read(T0 + 1000) == {"games": 3, "tokens": 360, "gpu_hours": pytest.approx(0.5)}
     with (root / "games/b.jsonl").open("a") as file:
         file.write(journal_line(2, 0, T0 + 20))
-    assert meter.read(T0 + 1030).games == 4
+    assert meter.read(T0 + 1030)["games"] == 4
 
 
 @pytest.mark.parametrize(
@@ -59,10 +59,14 @@ def test_guard_of_a_batch(root, clock, limits, words):
 
 def test_a_run_begins_with_the_first_of_its_batches_and_not_with_its_namesakes(root):
     """A batch that an earlier run played too: what that one spent is not this one's."""
-    assert Meter([root], "run", T0 + 500).read(T0 + 1000).games == 3
+    assert Meter([root], "run", T0 + 500).read(T0 + 1000)["games"] == 3
     earlier = attempt(-9000, -8999, -8990, -5000, run="before")
     write_attempt(root, "run-01", attempt(0, 1, 2, 900, run="run", earlier=[earlier]))
-    assert Meter([root], "run", T0).read(T0 + 1000) == Spent(3, 360, pytest.approx(0.5))
+    assert Meter([root], "run", T0).read(T0 + 1000) == {
+        "games": 3,
+        "tokens": 360,
+        "gpu_hours": pytest.approx(0.5),
+    }
 
 
 def test_nothing_is_read_without_a_budget():
@@ -75,15 +79,15 @@ def test_looks_are_rarer_far_from_the_limit_and_stop_when_it_is_reached(clock):
 
     def read(now):
         looks.append(now)
-        return Spent(games=int(10 * (now - T0 - 1000)))
+        return {"games": int(10 * (now - T0 - 1000))}
 
     guard = Guard({"games": 1000}, read)
     while guard.exceeded() is None:
         clock[0] += 0.25
     pauses = [after - before for before, after in pairwise(looks)]
     assert max(pauses) == pytest.approx(20, abs=0.5)  # 1,000 games at 50 a second
-    assert min(pauses[1:]) == pytest.approx(budget.LOOK_S[0], abs=0.25)
-    assert looks[-1] - T0 - 1000 <= 100 + budget.LOOK_S[0] + 0.25
+    assert min(pauses[1:]) == pytest.approx(budget.READ_EVERY[0], abs=0.25)
+    assert looks[-1] - T0 - 1000 <= 100 + budget.READ_EVERY[0] + 0.25
     before = len(looks)
     assert guard.exceeded() is not None
     assert len(looks) == before
@@ -93,4 +97,4 @@ def test_a_node_whose_clock_is_behind_the_heads_spends_all_the_same(tmp_path):
     write_batch(tmp_path, "run-01", ["a"], time=T0 + 600)
     write_attempt(tmp_path, "run-01", attempt(0, 1, 2, 900, run="run"))
     write_journal(tmp_path, "a", [journal_line(1, 0, T0 + 9)])
-    assert Meter([tmp_path], "run", T0 + 600).read(T0 + 1000).games == 1
+    assert Meter([tmp_path], "run", T0 + 600).read(T0 + 1000)["games"] == 1

@@ -109,7 +109,7 @@ def play(tmp_path):
                 server or RunningServer(asker, "judge", told.append),
                 deadline=deadline,
                 parallel=parallel,
-                tell=told.append,
+                log=told.append,
                 **options,
             )
             during(client)
@@ -354,15 +354,15 @@ def test_a_retry_after_of_a_day_is_not_waited_for(play, monkeypatch):
         assert play(server.url).error is None
         server.script = lambda call: day
         said = stopped(play(server.url, questions=6))
-    assert "nothing but refusals" in said
-    assert "quota (it asks us to wait for 86400 s)" in said
+    assert "too many requests" in said
+    assert "quota" in said and "86400 s" in said
 
 
 def test_a_wrong_key_stops_at_once_and_is_not_repeated(play):
     with judge(lambda call: completion()) as server:
         wrong = {"url": server.url, "key": "another-jobs-key-77"}
         said = stopped(play(server.url, endpoints=[wrong]))
-    assert "another job's server" in said
+    assert "401" in said and "key" in said
     assert (server.refused, server.calls) == (1, [])
     assert "another-jobs-key-77" not in said
     assert "***" in said, "the server had repeated it"
@@ -377,7 +377,7 @@ def test_an_external_judge_without_a_list_of_models_gives_a_warning(play, status
         assert external.messages[0].startswith("warning: ")
         assert str(status) in external.messages[0]
         server.models = lambda: Reply(401, "")
-        assert "the server refuses our key" in stopped(play(server.url, questions=5))
+        assert "401" in stopped(play(server.url, questions=5))
 
 
 @pytest.mark.parametrize("status", [500, 503])
@@ -431,7 +431,7 @@ def test_the_pause_of_a_failing_address_has_a_limit():
 def test_the_batch_stops_when_all_addresses_refuse_the_key(play):
     with judge(lambda call: Reply(401, "")) as one, judge(lambda call: Reply(403, "")) as two:
         played = play(one.url, questions=5, parallel=1, endpoints=both(one, two))
-    assert "refuses our key" in stopped(played)
+    assert "API key" in stopped(played)
 
 
 def test_requests_go_to_the_address_with_fewest_open(play):
@@ -486,7 +486,7 @@ def test_a_reply_to_an_earlier_request_does_not_reset_the_refusals(play):
     with judge(script) as server:
         server.control = lambda: refusal("no credit")
         played = play(server.url, questions=4, parallel=2)
-    assert "refused 6 games in a row and then one of a few words: no credit" in str(played.error)
+    assert "refused 6 " in str(played.error) and "no credit" in str(played.error)
     assert states(played) == {"ok": 2}
 
 
@@ -494,7 +494,7 @@ def test_refusals_are_counted_per_address(play):
     with judge(lambda call: completion()) as rich, judge(lambda call: refusal("no credit")) as poor:
         poor.control = lambda: refusal("no credit")
         played = play(rich.url, questions=20, parallel=4, endpoints=both(rich, poor))
-    assert "one of a few words: no credit" in str(played.error)
+    assert "no credit" in str(played.error)
     assert set(states(played)) <= {"ok"}
     assert (rich.controls, poor.controls) == (0, 1)
 
@@ -563,14 +563,14 @@ def test_a_refused_repetition_keeps_the_first_reply(play):
     assert len(server.calls) == 8, "the next run asks no more"
     record = next(iter(played.records.values()))
     assert (record.state, record.answer, record.attempts) == ("truncated", "A is", 2)
-    assert "max_tokens before a verdict; too_long when asked again: 'max" in record.reason
+    assert "; too_long when asked again: 'max" in record.reason
 
 
 def test_a_game_that_always_fails_does_not_stop_the_others(play):
     with judge(lambda call: Reply(500, "") if position(call) == 0 else completion()) as server:
         played = play(server.url, questions=6, parallel=2)
     said = stopped(played, OpenGames)
-    assert said.startswith("2 games are open: the judge does not answer them (failures: 12 ")
+    assert said.startswith("2 games are open: ") and "failures: 12 " in said
     assert states(played) == {"ok": 10}
 
 
@@ -773,17 +773,17 @@ def test_one_game_is_sent_before_all_others(play):
 
 def test_a_judge_that_never_gives_a_verdict_is_stopped(play):
     with judge(lambda call: completion("I would rather not say.")) as server:
-        played = play(server.url, questions=40, parallel=2, most_without=6)
+        played = play(server.url, questions=40, parallel=2, no_verdict_limit=6)
         assert "I would rather not say." in stopped(played)
         assert played.error.kind == "no_verdict"
         assert len(server.calls) <= 6 + 2
         asked = len(played.lines)
         server.script = lambda call: completion()
-        played = play(server.url, questions=40, parallel=2, most_without=6)
+        played = play(server.url, questions=40, parallel=2, no_verdict_limit=6)
     assert played.error is None
     assert len(server.calls) - asked <= 80 - asked + 2, "what it said is kept"
 
 
 def test_verdicts_that_come_later_than_some_replies_are_fine(play):
     with judge(lambda call: completion("hm" if call.number < 4 else "[[A>B]]")) as server:
-        assert play(server.url, questions=10, parallel=1, most_without=6).error is None
+        assert play(server.url, questions=10, parallel=1, no_verdict_limit=6).error is None

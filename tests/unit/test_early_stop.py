@@ -12,7 +12,7 @@ from arena.journals.records import RunStop, Stop, StopKind
 
 @pytest.mark.parametrize("kind", [kind for kind in StopKind if kind.ends_run])
 def test_cause_reaches_the_main_process_once(tmp_path: Path, monkeypatch, kind) -> None:
-    monkeypatch.setattr(early_stop, "LOOK", 0.01)
+    monkeypatch.setattr(early_stop, "POLL", 0.01)
     heard, told = threading.Event(), []
     early_stop.watch_for_early_stop(tmp_path, "r1", lambda why: (told.append(why), heard.set()))
     (tmp_path / "batches").mkdir()
@@ -26,7 +26,7 @@ def test_cause_reaches_the_main_process_once(tmp_path: Path, monkeypatch, kind) 
 
 def test_the_handler_of_sigterm_may_wait_for_what_the_main_thread_holds(tmp_path, monkeypatch):
     """As Snakemake's does: it selects jobs under a lock that its handler takes as well."""
-    monkeypatch.setattr(early_stop, "LOOK", 0.01)
+    monkeypatch.setattr(early_stop, "POLL", 0.01)
     lock, stopped = threading.Lock(), threading.Event()
 
     def handler(*_: object) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from arena.batch.made import Digests, Made, claim, made_otherwise, whole
+from arena.batch.made import Digests, Made, claim, complete_record, made_otherwise
 from arena.batch.plan import Plan, make_plan
 from arena.batch.resources import asked_for, requested_gpus
 from arena.data.layout import Layout
@@ -118,7 +118,7 @@ def test_without_a_record_or_of_another_size_a_judgment_is_not_current(campaign)
     model, roles = MODELS[0], settings.roles(MODELS[0])
 
     def current() -> bool:
-        made = whole(LAYOUT, model, settings.judgment(model), settings.digest)
+        made = complete_record(LAYOUT, model, settings.judgment(model), settings.digest)
         return made is not None and made.is_of(roles, Digests())
 
     assert current()

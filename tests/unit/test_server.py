@@ -81,16 +81,16 @@ NO_GPU = "echo RuntimeError: No CUDA GPUs are available; exit 1 # {host}"
     ("command", "said", "kind", "restarts"),
     [
         (f"{DEMO} --fail oom", "the GPU is out of memory (exit status 1): use", "judge_start", 0),
-        (f"{DEMO} --fail cache", "too little GPU memory for the cache", "judge_start", 0),
-        (f"{DEMO} --fail path", "weights are not there (exit status 1)", "judge_start", 0),
+        (f"{DEMO} --fail cache", "too little GPU memory for the KV cache", "judge_start", 0),
+        (f"{DEMO} --fail path", "weights were not found (exit status 1)", "judge_start", 0),
         (f"{DEMO} --no-such-option", "has an option that this server does", "judge_start", 0),
         (f"{DEMO} --fail quiet --exit-status 137", "raise mem_mb", "judge_start", 0),
         (f"{DEMO} --fail crash", "exit status 1", "judge_here", 1),  # nobody knows why
-        (f"{DEMO} --fail quiet --exit-status 0", "status 0, unasked", "judge_here", 1),
+        (f"{DEMO} --fail quiet --exit-status 0", "exit status 0", "judge_here", 1),
         (NO_GPU, "the GPU cannot be used", "judge_here", 0),
         ("module load no-such-thing # {host}", "check judge.setup", "judge_start", 0),
         (DEMO.replace("{name}", "other"), "serves other, not toy", "judge_start", 0),
-        (f"VLLM_API_KEY=of-another-job {DEMO}", "refuses this job's key", "judge_here", 0),
+        (f"VLLM_API_KEY=of-another-job {DEMO}", "this job's key", "judge_here", 0),
         (f"{DEMO} --load-seconds 600", "not ready after", "judge_start", 0),  # as long anywhere
     ],
 )
@@ -137,7 +137,7 @@ def test_a_port_that_another_has_taken_is_told(serve):
         other.bind(("127.0.0.1", served.port))
         other.listen()
         served.launch()
-        assert "the port was taken" in served.failure()
+        assert "port is already in use" in served.failure()
     assert served.told["kind"] == "judge_here"
 
 
@@ -155,11 +155,11 @@ def test_a_name_cannot_become_a_shell_word(serve, tmp_path):
     ("marker", "cause"),
     [
         ("die=3", "exit status 3"),
-        ("die=0", "exit status 0, unasked: so vLLM ends when its engine has died"),
+        ("die=0", "exit status 0, but it was not stopped"),
         ("kill", "killed by signal 9"),
-        ("hang", "it hangs: no answer for 2 s"),
-        ("engine", "its engine is dead: /health says 500"),
-        ("engine=api", "its engine is dead: a call for one token gets 500"),
+        ("hang", "it hangs: no reply for 2 s"),
+        ("engine", "its engine is dead: /health returns 500"),
+        ("engine=api", "its engine is dead: a call for one token returns 500"),
     ],
 )
 def test_restarts_on_the_same_port(serve, tmp_path, marker, cause):
@@ -229,7 +229,7 @@ def test_a_judge_whose_processes_do_not_end_is_not_restarted(serve):
     served = serve(before=(sys.executable, "-c", HANGS_IN_A_DRIVER)).ready()
     served.hang_up("<<judge:die>>")
     assert "not restarted: its processes [4711] do not end" in served.failure()
-    assert "not even SIGKILL ends 4711" in served.log
+    assert "SIGKILL does not end process 4711" in served.log
     assert served.stop() == 0
 
 

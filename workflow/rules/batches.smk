@@ -125,7 +125,7 @@ def answered_by(wildcards):
     layout, stale = Layout(ANSWERS.root), []
     if wildcards.model in answers.redone or wildcards.model in answers.completed:
         stale = [str(layout.stale(wildcards.model))]
-        planning.mark(layout.stale(wildcards.model))
+        planning.touch_stale(layout.stale(wildcards.model))
         if not workflow.dryrun:
             set_aside(layout, wildcards.model, Path(SETTINGS.answer(wildcards.model)))
     return {"played": ended_by(ANSWERS.root, batch), "stale": stale}

@@ -1,7 +1,7 @@
 """The demo judge: `python demo_judge.py --port 8000`. A toy, not a language model.
 
-It serves OpenAI's chat completions with verdicts made from word counts, where no GPU is, or, with
-`--writes`, with answers made of stock phrases. VLLM_API_KEY, if set, is asked for.
+It serves OpenAI's chat completions API without a GPU. Its verdicts are made from word counts; with
+`--writes` it writes answers from stock phrases. If VLLM_API_KEY is set, requests need this key.
 """
 
 import argparse
@@ -15,21 +15,18 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     made.add_argument("--host", default="127.0.0.1")
     made.add_argument("--port", type=int, required=True)
-    made.add_argument("--name", default="demo-judge", help="the name it lists and answers to")
+    made.add_argument("--name", default="demo-judge", help="name of the model that it serves")
+    writes = "write answers under these names instead of judging"
+    made.add_argument("--writes", nargs="+", default=[], metavar="MODEL", help=writes)
+    made.add_argument("--seconds", type=float, default=0.0, help="that a request takes")
     made.add_argument(
-        "--writes",
-        nargs="+",
-        default=[],
-        metavar="MODEL",
-        help="write answers under these names, and judge nothing",
+        "--slots", type=int, default=0, help="requests at the same time (0: no limit)"
     )
-    made.add_argument("--seconds", type=float, default=0.0, help="a game takes this long")
-    made.add_argument("--slots", type=int, default=0, help="games at the same time (0: all)")
     return made
 
 
 def serve(app: web.Application, host: str, port: int) -> None:
-    """Until SIGTERM or SIGINT; calls that are open then get a tenth of a second."""
+    """Serve until SIGTERM or SIGINT; open requests then get a tenth of a second."""
     web.run_app(
         app,
         host=host,
@@ -37,7 +34,7 @@ def serve(app: web.Application, host: str, port: int) -> None:
         print=lambda _: print(f"the demo server listens on {host}:{port}", flush=True),
         access_log=None,
         shutdown_timeout=0.1,
-        backlog=1024,  # hundreds of clients may connect within one moment
+        backlog=1024,  # hundreds of clients may connect at once
     )
 
 

@@ -1,4 +1,4 @@
-"""Make the answers of one batch: rule gen_answer. The program of rule gen_judgment, another prompt.
+"""Run one batch of answers: rule gen_answer. Uses the code of rule gen_judgment.
 
 python gen_answer.py <root>/batches/<batch>.json --tries-left 2
 """

@@ -1,9 +1,9 @@
-"""Play one batch: rule gen_judgment.
+"""Run one batch: rules gen_judgment and gen_answer.
 
     python gen_judgment.py <root>/batches/<batch>.json --tries-left 2
 
-The judge is started at the first game that no journal holds, and ended with everything below it.
-`--replay` asks nothing and makes what the journals hold. The exit status is explained in
+The server is started when the first request is not in a journal. With `--replay` nothing is asked,
+and only the files of complete journals are written. For the exit status see
 arena/batch/gen_judgment.py.
 """
 
@@ -21,8 +21,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("batch", type=Path, help="batches/<batch>.json")
     parser.add_argument("--tries-left", type=int, default=0, help="attempts after this one")
-    parser.add_argument("--resources", default="{}", help="JSON: what its job asked for")
-    parser.add_argument("--replay", action="store_true", help="ask nothing")
+    parser.add_argument("--resources", default="{}", help="JSON: resources that the job requested")
+    parser.add_argument(
+        "--replay", action="store_true", help="ask nothing, write the files of complete journals"
+    )
     options = parser.parse_args()
     try:
         plain = json.loads(options.batch.read_text(encoding="utf-8"))
@@ -30,7 +32,7 @@ def main() -> int:
         asked = json.loads(options.resources)
         return play_batch(plan, asked, tries_left=options.tries_left, replay=options.replay)
     except (ArenaError, OSError, ValueError) as error:
-        print(f"gen_judgment: {error}", file=sys.stderr)
+        print(f"{Path(sys.argv[0]).stem}: {options.batch}: {error}", file=sys.stderr)
         return 1
 
 

@@ -1,1 +1,1 @@
-"""A batch of models that share one judge: its plan, its job, its judgments."""
+"""A batch of models that share a server: its plan, its job, its judgments or answers."""

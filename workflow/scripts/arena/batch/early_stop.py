@@ -1,7 +1,7 @@
-"""A judge that cannot start, or a budget that is used up, ends the run: the main process submits no
-batch more and retries none.
+"""Ends a run early if no further batch can succeed: no server starts, or the budget is used up.
 
-Jobs that are in the queue already fail by themselves within seconds, jobs that play go on.
+The main process submits no further batch and retries none. Jobs that are already queued fail by
+themselves within seconds, jobs that run continue.
 """
 
 import signal
@@ -12,29 +12,27 @@ from pathlib import Path
 from arena.data.layout import Layout
 from arena.journals.records import RunStop
 
-LOOK = 0.5  # s between two looks at one small file
+POLL = 0.5  # s; reads one small file
 
 
 def watch_for_early_stop(root: Path | str, run: str, stop: Callable[[RunStop], None]) -> None:
-    """Call `stop` with the cause, once and in another thread, when this run has nothing more to
-    submit.
-    """
+    """Call `stop` with the cause, once and in another thread, when a job has stopped the run."""
     path, pause = Layout(Path(root)).run_stop(run), threading.Event()
 
     def watch() -> None:
         while (why := RunStop.read(path)) is None:
-            pause.wait(LOOK)
+            pause.wait(POLL)
         stop(why)
 
     threading.Thread(target=watch, name="early-stop", daemon=True).start()
 
 
 def submit_nothing_more() -> None:
-    """Do what Snakemake does on SIGTERM: submit nothing more, let end what runs.
+    """Do what Snakemake does on SIGTERM: submit nothing more, wait for running jobs.
 
-    Its handler is called here, in the watching thread, and no signal is sent: in the main thread it
-    would wait for ever for a lock that this thread holds while it selects jobs.
+    The handler is called in this thread, without a signal: in the main thread it would wait forever
+    for a lock that this thread may hold while it selects jobs.
     """
     handler = signal.getsignal(signal.SIGTERM)
-    assert callable(handler), "a run has something to stop only once Snakemake schedules its jobs"
+    assert callable(handler), "only a run that schedules jobs can be stopped"
     handler(signal.SIGTERM, None)

@@ -1,8 +1,9 @@
-"""Play a batch: start the judge, play all games of its models, make their judgments, clean up.
+"""The job of a batch: start the server, ask the games of its models, write judgments, clean up.
 
-One process, one loop. A model's judgments are made as that model is complete. The exit status is 1
-where another attempt may help: games are open, and attempts are left. On the last attempt it is 0:
-each model that is not complete says for itself what it lacks.
+A batch of answers runs the same code, with answers in place of games and judgments. One process,
+one event loop. A model's judgments are written as soon as its games have ended. The exit status is
+1 if another attempt may help: games are open, and attempts are left. In the last attempt it is 0;
+the publication of each incomplete model reports what is missing.
 """
 
 import asyncio
@@ -10,122 +11,117 @@ import contextlib
 import json
 import os
 import time
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from arena.batch.answer_files import AnswerFiles
-from arena.batch.ends import stop_of
 from arena.batch.made import Made
 from arena.batch.models import Files, Model, Serving
 from arena.batch.resources import requested_gpus
-from arena.batch.standing import Standing
+from arena.batch.status_writer import StatusWriter
+from arena.batch.stop_cause import stop_of
 from arena.client.budget import Guard, Meter
 from arena.client.deadline import Deadline
-from arena.client.report import Report, progress_text
+from arena.client.report import Report
 from arena.data.layout import Layout
+from arena.data.stage import ANSWERS
 from arena.journals.attempts import Attempt, AttemptLog
 from arena.journals.batch_games import BatchGames
 from arena.journals.journal import Journal
 from arena.journals.records import BatchPlan, ModelStatus, RunStop, Stop, StopKind
 from arena.judge.launch import gpu_count
 from arena.support.errors import ArenaError, BudgetSpent, DataError, JournalError, JudgeError
-from arena.support.humanize import counted
 from arena.support.interrupts import Interrupted, Interrupts
 from arena.support.jsonl import dump_line, write_atomic
 
-# A reply of max_tokens at 4 tokens/s, which a full server still makes, plus the time in its queue.
-SECONDS_PER_TOKEN = 0.25
-QUEUE_SECONDS = 120.0
-LOCK_POLL = 5.0  # s between looks at locks that others hold; two runs may overlap for hours
+SECONDS_PER_TOKEN = 0.25  # of a reply; a fully loaded server generates at least 4 tokens/s
+QUEUE_SECONDS = 120.0  # that a request may wait in the server's queue
+LOCK_POLL = 5.0  # s between two checks of a lock; two runs may overlap for hours
 LIMITS = "ARENA_JUDGE_LIMITS"  # JSON: fields of arena.judge.server.Limits, for tests
 PARENT = os.getppid()
 
 
 class Batch:
-    """One attempt of a batch; everything in it is made anew by a retry, but for what files hold."""
+    """One attempt of a batch. A retry starts with a new object; only files persist."""
 
     def __init__(
         self, plan: BatchPlan, report: Report, interrupts: Interrupts, attempt: AttemptLog
     ):
         self.plan, self.report, self.interrupts, self.attempt = plan, report, interrupts, attempt
-        self.layout = Layout(Path(plan.root))
+        self.layout, self.stage = Layout(Path(plan.root)), plan.stage
         self.deadline = Deadline()
         roots = [self.layout.root, *map(Path, plan.beside)]
-        spent = Meter(roots, plan.run, plan.time or time.time())
-        self.guard = Guard(plan.budget, spent.read)
-        self.standing = Standing(self.layout.status(plan.batch), report)
+        self.guard = Guard(plan.budget, Meter(roots, plan.run, plan.time or time.time()).read)
+        self.status = StatusWriter(self.layout.status(plan.batch), report)
 
     def read(self) -> list[Model]:
-        """The models that have something to play. One that cannot be read costs itself alone."""
+        """The models with games to ask. A model that cannot be read is left out, with a message."""
         self.deadline = Deadline.of_this_job()
-        kind = AnswerFiles if "writers" in self.plan.params else Files
+        kind = AnswerFiles if self.stage is ANSWERS else Files
         self.files: Files | AnswerFiles = kind(self.plan, self.layout)
         models = []
         for name in self.plan.models:
             if self.files.is_made(name):
-                self.standing.done.add(name)
+                self.status.done.add(name)
                 continue
             try:
                 model = self.files.model(name)
             except DataError as error:
-                told = f"{name}: left out: {error}"
-                self.standing.give_up(name, StopKind.DATA, str(error), told=told)
+                text = str(error)
+                self.status.stop(name, StopKind.DATA, text, log=f"{name}: left out: {text}")
                 continue
             questions = len(self.files.questions) if kind is Files else 0
             if questions and (skipped := questions - len({game.uid for game in model.games})):
                 text = f"{name}: {skipped} of {questions} questions left out: an answer is missing"
-                self.report.tell(text)
-            self.standing.games[name] = ModelStatus(len(model.games))
+                self.report.log(text)
+            self.status.games[name] = ModelStatus(len(model.games))
             models.append(model)
         return models
 
     def play(self, models: list[Model], *, replay: bool = False) -> None:
-        """Play all models; those that another process plays are waited for, without a judge.
+        """Complete all models; wait, without a server, for those that another process has locked.
 
-        replay: ask nothing, only make what the journals hold. Raises an ArenaError.
+        replay: send nothing, only write what complete journals give. Raises an ArenaError.
         """
         first = True
         while models:
-            free, held = [], []
+            free, locked = [], []
             with contextlib.ExitStack() as locks:
                 for model in models:
                     if (holder := model.lock.try_acquire(first=first)) is None:
                         locks.push(model.lock)
-                        self.standing.stops.pop(model.name, None)
+                        self.status.stops.pop(model.name, None)
                         free.append(model)
                         continue
-                    held.append(model)
+                    locked.append(model)
                     if first:
-                        text = f"{holder} is playing these games"
-                        told = f"{model.name}: waiting: {text}"
-                        self.standing.give_up(model.name, StopKind.HELD, text, told=told)
+                        text = f"{holder} is working on this model"
+                        log = f"{model.name}: waiting: {text}"
+                        self.status.stop(model.name, StopKind.HELD, text, log=log)
                 if free:
                     self._play_free(free, replay)
-            models, first = held, False
-            if held and not free:
+            models, first = locked, False
+            if locked and not free:
                 if replay or self.deadline.is_over():
-                    why = self.standing.stops[held[0].name].text
-                    raise JournalError(
-                        f"{held[0].lock.path}: {why}. They are not lost: start again when it has "
-                        "ended"
-                    )
+                    why = self.status.stops[locked[0].name].text
+                    advice = f"Its {self.stage.request}s are kept: start again when it has ended"
+                    raise JournalError(f"{locked[0].lock.path}: {why}. {advice}")
                 self._watch_parent()
-                self.standing.write()
+                self.status.write()
                 time.sleep(LOCK_POLL)
 
     def _play_free(self, models: list[Model], replay: bool) -> None:
         with contextlib.ExitStack() as stack:
             journals = {}
             for model in models:
-                journal = Journal(
-                    self.layout.journal(model.name), {game.digest for game in model.games}
-                )
-                model.journal = journals[model.name] = stack.enter_context(journal)
+                digests = {game.digest for game in model.games}
+                journal = stack.enter_context(Journal(self.layout.journal(model.name), digests))
+                model.journal = journals[model.name] = journal
                 if journal.torn:
-                    self.report.tell(f"{model.name}: the journal's last line was torn: dropped")
-                self.files.replayed(journal)
+                    text = "dropped the last line of the journal: it is incomplete"
+                    self.report.log(f"{model.name}: {text}")
+                self.files.reread(journal)
             servings = self.files.servings(models)
             for serving in servings:
                 try:
@@ -133,51 +129,51 @@ class Batch:
                 except JudgeError as error:
                     if len(servings) == 1:
                         raise
-                    # A checkpoint that cannot be served costs itself alone.
-                    for name in serving.models.keys() - self.standing.done:
-                        self.standing.give_up(name, StopKind(error.kind), str(error))
+                    # If one checkpoint cannot be served, the others still can.
+                    for name in serving.models.keys() - self.status.done:
+                        self.status.stop(name, StopKind(error.kind), str(error))
 
     def _play_served(self, serving: Serving, journals: Mapping[str, Journal], replay: bool) -> None:
         models = serving.models.values()
         planned = {model.name: model.games for model in models}
         games = BatchGames(serving.settings, planned, journals)
         try:
-            self.report.begin(games.total(), self.standing.count(games))
+            self.report.begin(games.total(), self.status.count(games))
             for model in models:
                 if games.is_whole(model.name):
-                    self._make(model)
-            self._look(games, serving)
+                    self._write(model)
+            self._check_first_answers(games, serving)
             if not all(map(games.is_dropped, games.prompts)) and not replay:
                 self._ask(games, serving)
         finally:
-            self.standing.count(games)
+            self.status.count(games)
         for model in models:
-            if model.name not in self.standing.done and not games.left(model.name):
-                self._make(model)
+            if model.name not in self.status.done and not games.left(model.name):
+                self._write(model)
 
-    def _look(self, games: BatchGames, serving: Serving) -> None:
-        """Say what is odd about first answers; give up models that had better be mended first."""
-        for name, doubt, give_up in self.files.doubtful(serving.models.values()):
-            if give_up:
+    def _check_first_answers(self, games: BatchGames, serving: Serving) -> None:
+        """Log warnings about first answers; with `stop_doubtful`, stop models whose are useless."""
+        for name, doubt, is_stopped in self.files.warnings(serving.models.values()):
+            if is_stopped:
                 games.drop(name)
-                self.standing.give_up(name, StopKind.DATA, f"{name}: given up: {doubt.text}")
+                self.status.stop(name, StopKind.DATA, f"{name}: stopped: {doubt.text}")
             else:
-                self.report.tell(f"{name}: {doubt.text}")
+                self.report.log(f"{name}: warning: {doubt.text}")
 
     def _ask(self, games: BatchGames, serving: Serving) -> None:
-        """Ask what is open; no judge is launched for nothing."""
+        """Ask what is open. No server is started if the run has stopped or its budget is used."""
         if run_stop := RunStop.read(self.layout.run_stop(self.plan.run)):
             text = f"not tried again in this run: {run_stop}"
             if run_stop.stop.kind is StopKind.BUDGET:
                 raise BudgetSpent(text)
             raise JudgeError(text, run_stop.stop.kind)
         if reason := self.guard.exceeded():
-            left = games.total() - games.played()
-            raise BudgetSpent(f"{reason}; {counted(left, 'game')} left")
+            left = self.stage.are_open(games.total() - games.played())
+            raise BudgetSpent(f"{reason}; {left}")
         asyncio.run(self._ask_loop(games, serving))
 
     async def _ask_loop(self, games: BatchGames, serving: Serving) -> None:
-        # Here: these load what a batch that is wholly in its journals does not need.
+        # Imported here, because a batch with complete journals does not need these.
         from arena.client.asker import Asker
         from arena.client.client import Client
         from arena.client.ready import RunningServer
@@ -198,14 +194,15 @@ class Batch:
                 log=self.layout.server_log(self.plan.batch),
                 attempt=self.attempt,
                 limits=Limits(**json.loads(os.environ.get(LIMITS, "{}"))),
+                stage=self.stage,
             )
             addresses = [{"url": local.url, "key": local.key}]
         asker = Asker(addresses, settings, timeout=float(timeout))
-        server = local or RunningServer(asker, settings.judge, self.report.tell)
+        server = local or RunningServer(asker, settings.judge, self.report.log)
         self.report.secrets = asker.secrets
-        makers: list[asyncio.Task] = []
-        games.completed = lambda name: makers.append(
-            asyncio.create_task(asyncio.to_thread(self._make, models[name]))
+        writing: list[asyncio.Task] = []
+        games.completed = lambda name: writing.append(
+            asyncio.create_task(asyncio.to_thread(self._write, models[name]))
         )
 
         def lost() -> str | None:
@@ -213,13 +210,13 @@ class Batch:
             return next((f"{path}: another process took this lock" for path in paths), None)
 
         def tick() -> None:
-            self._look(games, serving)
-            standing = self.standing
-            standing.judge = local.state if local else "ready"
-            standing.open, standing.remark = client.open, client.remark
-            self.report.progress(standing.count(games))
+            self._check_first_answers(games, serving)
+            status = self.status
+            status.judge = local.state if local else "ready"
+            status.open, status.remark = client.open, client.remark
+            self.report.progress(status.count(games))
             self._watch_parent()
-            standing.write()
+            status.write()
 
         client = Client(
             games,
@@ -227,29 +224,31 @@ class Batch:
             server,
             deadline=self.deadline,
             parallel=judge.get("parallel"),
-            most_without=judge.get("no_verdict_limit") or 0,
+            no_verdict_limit=judge.get("no_verdict_limit") or 0,
             exceeded=self.guard.exceeded,
             lost=lost,
-            tell=self.report.tell,
+            log=self.report.log,
             tick=tick,
         )
         try:
             with self.interrupts.handled_by(client.interrupt):
                 await client.run()
         finally:
-            self.standing.judge = "ended"
-            await asyncio.gather(*makers, return_exceptions=True)
+            self.status.judge = "ended"
+            await asyncio.gather(*writing, return_exceptions=True)
             await asker.close()
             if local:
                 await local.end()
             counts, before = client.counts, self.attempt.attempt
             first, last = before.first_game or counts.first, counts.last or before.last_game
             self.attempt.note(first_game=first, last_game=last)
-            states, seconds = self.standing.count(games), time.monotonic() - begun
-            self.report.tell(_summary(games.total(), states, counts, seconds))
+            states, seconds = self.status.count(games), time.monotonic() - begun
+            progress = self.report.progress_text(games.total(), states)
+            outcome = "done" if states.total() == games.total() else "incomplete"
+            self.report.log(f"{outcome}: {progress}; {counts.text(seconds)}")
 
-    def _make(self, model: Model) -> None:
-        """Write a complete model's judgments; a disk that fails costs no game."""
+    def _write(self, model: Model) -> None:
+        """Write a complete model's file. If the disk fails, the journal still has everything."""
         name, journal, files = model.name, model.journal, self.files
         assert journal is not None
         path = self.layout.made(name)
@@ -260,41 +259,42 @@ class Batch:
             made.write(self.layout.made_record(name))
         except (OSError, JournalError) as error:
             text = f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}"
-            text += ". Start again when it can: all games are kept"
-            self.standing.give_up(name, StopKind.DATA, text)
+            text += f". Fix this and start again: all {self.stage.request}s are kept"
+            self.status.stop(name, StopKind.DATA, text)
         else:
-            self.standing.done.add(name)
+            self.status.done.add(name)
 
     def _watch_parent(self) -> None:
-        """Snakemake was killed: nobody will tell us to stop."""
+        """Stop if Snakemake was killed, because then nothing else will stop us."""
         if os.getppid() != PARENT:
-            gone = "the process that started this batch is gone; finished games are kept"
-            self.interrupts.interrupt(gone)
+            gone = "the process that started this batch has ended; finished "
+            self.interrupts.interrupt(f"{gone}{self.stage.request}s are kept")
 
     def finish(self, error: Exception | None) -> Stop | None:
-        """Write down how it ended; why games are open, None where none is."""
-        stop, standing = None if error is None else stop_of(error, self.deadline), self.standing
-        left = [name for name in self.plan.models if name not in standing.done]
+        """Record how the attempt ended; returns why games are open, None if none is."""
+        stop, status = None if error is None else stop_of(error, self.deadline), self.status
+        left = [name for name in self.plan.models if name not in status.done]
         for name in left:
-            standing.stops.setdefault(name, stop or Stop(StopKind.OPEN_GAMES, "its games are open"))
+            text = f"some of its {self.stage.request}s are open"
+            status.stops.setdefault(name, stop or Stop(StopKind.OPEN_GAMES, text))
         if left and stop is None:
-            stop = standing.stops[left[0]]
+            stop = status.stops[left[0]]
         if stop and stop.kind.ends_run and isinstance(error, JudgeError | BudgetSpent):
             self._stop_run(stop)
-        standing.open = 0
-        standing.write(force=True)
+        status.open = 0
+        status.write(force=True)
         self.attempt.ended(stop)
-        self.report.tell(f"stopped: {stop.text}" if stop else "done: all judgments are made")
+        done = f"done: all {self.stage.product} are written"
+        self.report.log(f"stopped: {stop.text}" if stop else done)
         return stop
 
     def _stop_run(self, stop: Stop) -> None:
-        """Remember for the whole run: the other batches fail at once, and nothing is retried."""
-        path = self.layout.run_stop(self.plan.run)
+        """Stop the whole run: the other batches fail at once, and nothing is retried."""
+        path, attempt = self.layout.run_stop(self.plan.run), self.attempt.attempt
         if RunStop.read(path) is None:
-            # What holds for all batches; how many games are open here is this one's own.
+            # Without the number of open games, which only this batch has.
             budget = self.guard.exceeded() if stop.kind is StopKind.BUDGET else None
             why = Stop(stop.kind, (budget or stop.text).split("\n")[0])
-            attempt = self.attempt.attempt
             with contextlib.suppress(OSError):
                 RunStop(why, self.plan.batch, attempt.node, attempt.log).write(path)
 
@@ -302,9 +302,9 @@ class Batch:
 def play_batch(
     plan: BatchPlan, asked: Mapping[str, Any], *, tries_left: int, replay: bool = False
 ) -> int:
-    """Play a batch from its plan; the exit status (see the module).
+    """Run a batch; returns the exit status (see the module).
 
-    asked: resources that its job asked for (see `arena.batch.resources.asked_for`).
+    asked: resources that its job requested (see `arena.batch.resources.asked_for`).
     """
     layout = Layout(Path(plan.root))
     here = Attempt.here(
@@ -319,7 +319,7 @@ def play_batch(
     attempt = AttemptLog(None if replay else layout.attempts(plan.batch), here)
     log = None if replay else layout.log(plan.batch)
     error: Exception | None = None
-    with Report(plan.batch, log) as report, Interrupts() as interrupts:
+    with Report(plan.batch, log, plan.stage) as report, Interrupts() as interrupts:
         batch = Batch(plan, report, interrupts, attempt)
         try:
             batch.play(batch.read(), replay=replay)
@@ -329,30 +329,12 @@ def play_batch(
             batch.finish(caught)
             raise
         stop = batch.finish(error)
-    status = _exit_status(stop, error, tries_left=0 if replay else tries_left)
     if stop:
         print(f"{plan.batch}: {stop.text}", flush=True)
-    if status == 0 and not replay:
-        done = (f"{name}\n" for name in sorted(batch.standing.done))
+        hopeless = stop.kind.ends_run or stop.kind is StopKind.DATA
+        if isinstance(error, Interrupted) or (tries_left > 0 and not hopeless and not replay):
+            return 1
+    if not replay:
+        done = (f"{name}\n" for name in sorted(batch.status.done))
         write_atomic(layout.played(plan.batch), done)
-    return status
-
-
-def _exit_status(stop: Stop | None, error: Exception | None, *, tries_left: int) -> int:
-    if stop is None:
-        return 0
-    if isinstance(error, Interrupted):
-        return 1
-    hopeless = stop.kind.ends_run or stop.kind is StopKind.DATA
-    return 1 if tries_left > 0 and not hopeless else 0
-
-
-def _summary(total: int, states: Counter[str], counts: Any, seconds: float) -> str:
-    failed = ", ".join(f"{kind} {number}" for kind, number in counts.failed.most_common())
-    usage = counts.usage
-    return (
-        f"{'done' if states.total() == total else 'left'}: {progress_text(total, states)}; "
-        f"{counts.calls} calls in {seconds:.1f} s{f' (failed: {failed})' if failed else ''}"
-        f"{f', {counts.again} asked again (no verdict)' if counts.again else ''}; tokens: "
-        f"{usage['prompt']} prompt ({usage['cached']} cached), {usage['completion']} completion"
-    )
+    return 0

@@ -1,37 +1,37 @@
-"""Publish a model's judgments, which its batch has made, or say why they are not there."""
+"""Publish the judgments, or answers, of a model that its batch has made, or say what is missing."""
 
 import sys
 import time
 from pathlib import Path
 
-from arena.batch.made import link, whole
+from arena.batch.made import complete_record, link
 from arena.data.layout import Layout
 from arena.support.errors import DataError, OpenGames
 
-LATE = 90.0  # s; NFS shows a file of another node after 60 s, unless it is mounted otherwise
-LOOK = 0.5  # s
+LATE = 90.0  # s; by default NFS shows another node's file after at most 60 s
+POLL = 0.5  # s
 
 
 def publish(layout: Layout, model: str, settings: str, batch: str | None, target: Path) -> None:
-    """Link made/<model>.jsonl to its place; copied where that is on another file system.
+    """Link made/<model>.jsonl to its place, or copy it to another file system.
 
-    settings: `Settings.digest` of today. batch: which should have made them, for the reason.
-    Raises OpenGames where they were not made, DataError where their inputs have changed since.
+    settings: the current `Settings.digest`. batch: the one that should have made them.
+    Raises OpenGames if they were not made, DataError if their inputs have changed since.
     """
     source = layout.made(model)
-    made = whole(layout, model, source, settings)
+    made = complete_record(layout, model, source, settings)
     if made is None and batch and _is_done(layout.played(batch), model):
         print(f"{model}: waiting at most {LATE:g} s for {source}", file=sys.stderr, flush=True)
         until = time.monotonic() + LATE
         while made is None and time.monotonic() < until:
-            time.sleep(LOOK)
-            made = whole(layout, model, source, settings)
+            time.sleep(POLL)
+            made = complete_record(layout, model, source, settings)
     if made is None:
         raise OpenGames(f"{model}: {_why_not(layout, model, batch)}")
     if changed := made.changed():
         raise DataError(
-            f"{model}: {', '.join(changed)} changed while it was judged, so these judgments are "
-            "not of today's files. Run the same command again: only changed games are asked"
+            f"{model}: {', '.join(changed)} changed while the batch was running, so its results "
+            "do not match the current files. Run the same command again: only what changed is asked"
         )
     link(source, target)
 
@@ -42,13 +42,16 @@ def _is_done(played: Path, model: str) -> bool:
 
 
 def _why_not(layout: Layout, model: str, batch: str | None) -> str:
-    # Here: a publication that succeeds needs no record of its batch.
-    from arena.journals.records import Status
+    # Imported here, because a publication that succeeds needs no records of its batch.
+    from arena.journals.records import BatchPlan, Status, read_json
 
-    status = Status.read(layout.status(batch)) if batch else None
+    if not batch:
+        return "no judgments were made"
+    stage = BatchPlan.from_json(read_json(layout.batch(batch)) or {}, batch).stage
+    status = Status.read(layout.status(batch))
     known = status and status.models.get(model)
     if not known:
-        return "no judgments were made"
-    open_games = known.games - known.played
-    why = known.stop.text if known.stop else "its batch was ended before"
-    return f"{open_games} of {known.games} games are open: {why}. Log: {layout.log(batch or '')}"
+        return f"no {stage.product} were made. Log: {layout.log(batch)}"
+    left = f"{known.games - known.played} of {known.games} {stage.request}s are open"
+    why = known.stop.text if known.stop else "its batch ended early"
+    return f"{left}: {why}. Log: {layout.log(batch)}"

@@ -1,7 +1,7 @@
-"""What a model's judgments were made from: the one truth about whether they are of today's inputs.
+"""Records of what judgments were made from, which decide whether they are up to date.
 
-A judgment file is current while the record beside `made/<model>.jsonl` has today's settings
-(`Settings.digest`) and the digests of today's files. Snakemake's own records are not asked.
+A judgment file is up to date while the record beside `made/<model>.jsonl` has the current settings
+(`Settings.digest`) and the digests of the current files. Snakemake's own records are not used.
 Imported by the job that publishes, a hundred times a run: standard library only.
 """
 
@@ -20,12 +20,12 @@ from arena.support.errors import DataError
 from arena.support.humanize import listing
 from arena.support.jsonl import write_atomic
 
-OWNER = ".campaign"  # beside a judge's judgments: results folder of the campaign that makes them
+OWNER = ".campaign"  # file beside judgments: the results folder of the campaign that makes them
 Stat = tuple[int, int, int, int]  # size, mtime_ns, ctime_ns, inode: equal, so is the content
 
 
 class Input(NamedTuple):
-    """A file as it was read, and as records list it. path: where it lay. sha256: of its content."""
+    """The state of a file when it was read. Records store it as a list in this order."""
 
     path: str
     size: int
@@ -40,13 +40,13 @@ class Input(NamedTuple):
 
 
 def stat_of(path: str | Path) -> Stat:
-    """Raises OSError. ctime cannot be set, so that `cp -p` and `rsync -t` are noticed as well."""
+    """Raises OSError. ctime cannot be set by a user, so `cp -p` and `rsync -t` are noticed too."""
     found = os.stat(path)  # noqa: PTH116 (1,000 models: pathlib costs 3 times as much)
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
 def read_input(path: str | Path) -> Input:
-    """The input as it is now. Raises OSError."""
+    """Read the current state. Raises OSError."""
     while True:
         before = stat_of(path)
         digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
@@ -55,46 +55,40 @@ def read_input(path: str | Path) -> Input:
 
 
 class Digests:
-    """SHA-256 of files by path, computed once for each state of a file; may be kept in a file."""
+    """SHA-256 of files, cached by path and state. store: keeps the cache for the next start."""
 
     def __init__(self, store: Path | None = None) -> None:
         self._store = store
         self._known: dict[str, list[Any]] = {}
         self._changed = False
         if store is not None:
-            try:
+            with contextlib.suppress(OSError, ValueError):  # without it, files are read again
                 self._known = json.loads(store.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                self._known = {}  # made anew, at the price of reading the files once
 
     def of(self, path: str | Path, read: Input | None = None) -> str | None:
-        """None where there is no readable file. read: as somebody has read it, if anybody has."""
+        """None if the file cannot be read. read: a known state, which may save reading the file."""
         try:
-            stat = list(stat_of(path))
-            if read is not None and list(read.stat) == stat:
+            stat = stat_of(path)
+            if read is not None and read.stat == stat:
                 return read.sha256
             known = self._known.get(str(path))
-            if not isinstance(known, list) or known[:4] != stat:
-                found = read_input(path)
-                known = [*found.stat, found.sha256]
-                self._known[str(path)] = known
+            if known is None or known[:4] != [*stat]:
+                known = self._known[str(path)] = [*read_input(path)[1:]]
                 self._changed = True
             return known[4]
         except OSError:
             return None
 
     def save(self) -> None:
-        """For a quicker start next time: a folder that cannot be written is no fault."""
         if self._store is not None and self._changed:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # it is only a cache
                 write_atomic(self._store, json.dumps(self._known) + "\n", durable=False)
-            self._changed = False
 
 
 @dataclass(frozen=True)
 class Made:
-    """Of one model. settings: `Settings.digest`. inputs: role ("answers", "questions",
-    "opponent <model>") -> file as it was read. size: bytes of the judgment file. run: of Snakemake.
+    """The record of one model. settings: `Settings.digest`. inputs: by role ("answers",
+    "questions", "opponent <model>"). size: bytes of the judgment file. run: of Snakemake.
     """
 
     settings: str
@@ -107,7 +101,7 @@ class Made:
 
     @classmethod
     def read(cls, path: Path) -> "Made | None":
-        """None where there is no readable record."""
+        """None if there is no readable record."""
         try:
             plain = json.loads(path.read_text(encoding="utf-8"))
             inputs = {role: Input(*one) for role, one in plain["inputs"].items()}
@@ -116,12 +110,12 @@ class Made:
             return None
 
     def is_of(self, roles: Mapping[str, str], digests: "Digests") -> bool:
-        """Whether it was made from files of the content that these have today, by role."""
+        """Whether the inputs have the content that these files have today. roles: role -> path."""
         today = {role: digests.of(path, self.inputs.get(role)) for role, path in roles.items()}
         return {role: one.sha256 for role, one in self.inputs.items()} == today
 
     def changed(self) -> list[str]:
-        """Paths of inputs that are not what they were when they were read."""
+        """Paths of inputs that have changed since they were read."""
         found = []
         for one in self.inputs.values():
             try:
@@ -133,8 +127,8 @@ class Made:
         return found
 
 
-def whole(layout: Layout, model: str, judgment: str | Path, settings: str) -> Made | None:
-    """The record of a model's judgments that are there, whole and made with these settings."""
+def complete_record(layout: Layout, model: str, judgment: str | Path, settings: str) -> Made | None:
+    """The record of a judgment file; None if the file is incomplete or of other settings."""
     try:
         size = os.stat(judgment).st_size  # noqa: PTH116
     except OSError:
@@ -144,7 +138,7 @@ def whole(layout: Layout, model: str, judgment: str | Path, settings: str) -> Ma
 
 
 def link(source: Path, target: Path) -> None:
-    """Give a file a second name, at once and whole; a copy where that is on another file system."""
+    """Hard-link a file, atomically; copy it if `target` is on another file system."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
@@ -153,41 +147,40 @@ def link(source: Path, target: Path) -> None:
     except OSError:
         shutil.copyfile(source, temporary)
     temporary.replace(target)
-    temporary.unlink(missing_ok=True)  # two names of one file: replacing leaves both
+    temporary.unlink(missing_ok=True)  # `replace` does nothing if both are links to one file
 
 
 def check_owner(judgments: Path, root: Path) -> None:
-    """Refuse a folder of judgments of another campaign: both would overwrite each other's files.
+    """Refuse a folder of judgments that another campaign has claimed, if its results still exist.
 
-    root: results folder of this campaign. Raises DataError where another one, whose results are
-    still there, has claimed the folder before.
+    Both would overwrite each other's files. root: results folder of this campaign.
     """
     mark = judgments / OWNER
     owner = mark.read_text(encoding="utf-8").strip() if mark.is_file() else ""
     if owner and owner != str(root.absolute()) and Path(owner).is_dir():
         raise DataError(
-            f"{judgments}: these judgments belong to the campaign whose results are in {owner}; "
-            "both would overwrite each other's. Set judgments_dir, or run there (if that campaign "
-            f"is over, remove {mark})"
+            f"{judgments}: these judgments belong to the campaign whose results are in {owner}, "
+            "and each would overwrite the other's. Set judgments_dir, or run there. If that "
+            f"campaign is over, remove {mark}"
         )
 
 
 def claim(judgments: Path, root: Path) -> None:
-    """Make a folder of judgments this campaign's. Raises DataError as `check_owner` does."""
+    """Claim a folder of judgments for this campaign. Raises DataError as `check_owner` does."""
     mark, mine = judgments / OWNER, str(root.absolute()) + "\n"
     judgments.mkdir(parents=True, exist_ok=True)
     try:
-        with mark.open("x", encoding="utf-8") as file:  # of two that begin now, one is first
+        with mark.open("x", encoding="utf-8") as file:  # only one of two concurrent runs succeeds
             file.write(mine)
     except FileExistsError:
         check_owner(judgments, root)
-        if mark.read_text(encoding="utf-8") != mine:  # the results of before were moved or deleted
+        if mark.read_text(encoding="utf-8") != mine:  # the former results were moved or deleted
             mark.write_text(mine, encoding="utf-8")
 
 
 def made_otherwise(layout: Layout, models: Iterable[str], settings: str) -> list[str]:
-    """A note on models whose judgments were made with other settings; [] where there are none."""
+    """A note on models whose judgments were made with other settings; [] if there are none."""
     records = {model: Made.read(layout.made_record(model)) for model in models}
     others = [model for model, made in records.items() if made and made.settings != settings]
-    told = "judged with other settings (temperature, prompts, judge, pilot) than today's: "
-    return [told + listing(others, most=10)] if others else []
+    note = "judged with settings that differ from today's (temperature, prompts, judge, pilot): "
+    return [note + listing(others, most=10)] if others else []

@@ -1,11 +1,11 @@
-"""The models of a batch as their files are now: their games, and the content these were made of."""
+"""The models of a batch of judgments: their games, and the files that these were made from."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from arena.batch.made import Digests, Input, read_input, stat_of, whole
+from arena.batch.made import Digests, Input, complete_record, read_input, stat_of
 from arena.data.answer_doubts import Doubt
 from arena.data.answers import read_answers
 from arena.data.games import Game, GameSettings, Requests, plan_games
@@ -20,7 +20,7 @@ from arena.support.errors import DataError
 
 @dataclass(frozen=True)
 class Serving:
-    """What is asked of one server. judge: as `BatchPlan.judge`. models: by name."""
+    """A server and the models that it serves or judges. judge: as `BatchPlan.judge`."""
 
     settings: Requests
     judge: Mapping[str, Any]
@@ -29,7 +29,7 @@ class Serving:
 
 @dataclass(eq=False)
 class Model:
-    """One model of the batch while it is played. inputs: by role, as they were read."""
+    """One model of a running batch. inputs: by role, as they were read."""
 
     name: str
     games: list[Game]
@@ -39,10 +39,10 @@ class Model:
 
 
 class Files:
-    """The questions and opponents of a batch, read once, and the models that meet them."""
+    """The input files of a batch: questions and opponents, read once, and its models' answers."""
 
     def __init__(self, plan: BatchPlan, layout: Layout):
-        """DataError where a file that all models need cannot be read."""
+        """DataError if a file that all models need cannot be read."""
         self._plan, self._layout, self._digests = plan, layout, Digests()
         self.settings = GameSettings.from_dict(plan.params)
         self.questions, asked = _read(plan.questions, partial(read_questions, pilot=plan.pilot))
@@ -53,19 +53,18 @@ class Files:
 
     def is_made(self, name: str) -> bool:
         """Whether an earlier attempt of this run made the model's judgments."""
-        made = whole(self._layout, name, self._layout.made(name), self._plan.settings)
+        made = complete_record(self._layout, name, self._layout.made(name), self._plan.settings)
         if made is None or made.run != self._plan.run:
             return False
         return made.is_of(self._plan.roles(name), self._digests)
 
     def model(self, name: str) -> Model:
-        """DataError where it has no games."""
-        file, answers = _read(self._plan.answers[name], read_answers)
+        """DataError if its answers cannot be read, or if it has no games."""
+        path = self._plan.answers[name]
+        file, answers = _read(path, read_answers)
         games = plan_games(self.settings, self.questions, file.answers, self._opponents)
         if not games:
-            raise DataError(
-                f"{self._plan.answers[name]}: no question is answered by the model and its baseline"
-            )
+            raise DataError(f"{path}: no question is answered by both the model and its baseline")
         lock = Lock(self._layout.journal(name))
         return Model(name, games, {**self._shared, "answers": answers}, lock)
 
@@ -74,15 +73,15 @@ class Files:
         return self._plan.settings
 
     def servings(self, models: Sequence[Model]) -> list[Serving]:
-        """The servers to be asked, one after the other: one judge for all."""
+        """One judge for all models."""
         return [Serving(self.settings, self._plan.judge, {one.name: one for one in models})]
 
-    def replayed(self, journal: Journal) -> None:
-        """Read a journal as today's settings read it."""
+    def reread(self, journal: Journal) -> None:
+        """Parse the replies in a journal with the patterns of the current settings."""
         reparse(journal, self.settings)
 
-    def doubtful(self, _: Iterable[Model]) -> Iterator[tuple[str, Doubt, bool]]:
-        """Of a judge the client sees for itself that it gives no verdicts."""
+    def warnings(self, _: Iterable[Model]) -> Iterator[tuple[str, Doubt, bool]]:
+        """None: the client itself notices if a judge gives no verdicts."""
         return iter(())
 
     def lines(self, model: Model) -> Iterator[dict[str, Any]]:
@@ -92,7 +91,7 @@ class Files:
 
 
 def _read(path: str, read: Callable[[str], Any]) -> tuple[Any, Input]:
-    """What a file says, and the file as it was when that was read. DataError."""
+    """The content of a file, and the state of the file when it was read. Raises DataError."""
     try:
         while True:
             found = read_input(path)

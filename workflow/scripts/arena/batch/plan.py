@@ -1,8 +1,8 @@
-"""Which models are to be judged, and which of them share a job: the plan of a run.
+"""The plan of a run: which models are to be judged, and which of them share a job.
 
-A model is settled (its judgments are there, of today's settings and inputs), complete (its journal
-holds all of its games) or waiting (for a batch, and that is a job). A batch is named by a digest of
-its members and settings, so that what a dead run's job still plays is found under the same name.
+A model is settled (its judgments are up to date), complete (its journal has all of its games) or
+waiting (for a batch, which is a job). A batch is named by a digest of its members and settings, so
+that the next run uses the same name, and finds the job of a killed run under it.
 """
 
 import hashlib
@@ -13,12 +13,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from arena.batch.made import Digests, Made, link, read_input, whole
+from arena.batch.made import Digests, Made, complete_record, link, read_input
 from arena.batch.models import Files
 from arena.data.games import Game
 from arena.data.layout import Layout
+from arena.data.stage import JUDGMENTS, Stage
 from arena.journals.journal import Replayed, read_records
 from arena.journals.progress import Progress
 from arena.journals.records import REPLAY, BatchPlan
@@ -30,16 +31,17 @@ from arena.support.jsonl import iter_lines
 
 
 def run_name() -> str:
-    """A name for this run that no other run has."""
+    """A unique name for this run."""
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """batches: name -> models with games to ask. replays: the same of complete models. stale: those
-    of both that have judgments, of other settings or inputs.
+    """batches: name -> models with games to ask. replays: name -> complete models. stale: models
+    of both whose judgments are out of date.
     """
 
+    stage: ClassVar[Stage] = JUDGMENTS
     batches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     replays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     stale: frozenset[str] = frozenset()
@@ -48,12 +50,12 @@ class Plan:
         return self.batches.get(batch) or self.replays.get(batch) or ()
 
     def batch_of(self, model: str) -> str | None:
-        """The batch or replay that makes a model's judgments; None for a settled one."""
+        """The batch or replay that makes a model's judgments; None if it is settled."""
         return self._batch_of.get(model)
 
     @property
     def models(self) -> tuple[str, ...]:
-        """All that get judgments now."""
+        """All models of batches and replays."""
         return tuple(self._batch_of)
 
     @cached_property
@@ -62,13 +64,15 @@ class Plan:
         return {model: name for name, models in both.items() for model in models}
 
     def lines(self, games: Mapping[str, int]) -> Iterator[str]:
-        """A line a batch, for the terminal. games: of each model, how many it has."""
+        """A line for each batch, for the terminal. games: number of games, or answers, by model."""
+        stage = self.stage
+        title = "batch" if stage is JUDGMENTS else stage.product
         for name, models in self.batches.items():
-            played = counted(sum(games.get(model, 0) for model in models), "game")
-            yield f"batch {name}: {counted(len(models), 'model')}, {played}: {', '.join(models)}"
-        complete = sum(len(models) for models in self.replays.values())
-        if complete:
-            yield f"{counted(complete, 'model')} with all games in the journals: no judge is needed"
+            asked = counted(sum(games.get(model, 0) for model in models), stage.request)
+            yield f"{title} {name}: {counted(len(models), 'model')}, {asked}: {', '.join(models)}"
+        if complete := sum(map(len, self.replays.values())):
+            done = f"{counted(complete, 'model')} with all {stage.request}s in the journals"
+            yield f"{done}: no {stage.server} is needed"
 
 
 def make_plan(
@@ -77,31 +81,25 @@ def make_plan(
     games: Mapping[str, int],
     answered: Collection[str] = (),
 ) -> Plan:
-    """Plan a run. ready: the models that can be judged. games: of each of them, how many.
-
-    answered: models whose answers are made first, in the same run.
+    """Plan a run. ready: models that can be judged. games: number of games by model. answered:
+    models whose answers are generated first, in the same run.
     """
-    layout = Layout(settings.root)
+    layout, ready = Layout(settings.root), list(ready)
     digests = Digests(layout.digests)
-    ready = list(ready)
-    asked = Asked(settings, ready)
+    asked = CurrentGames(settings, ready)
     waiting, complete, stale = [], [], set()
     opponents = {name for name, _ in settings.opponents()}
     for model in ready:
         later = not opponents.union((model,)).isdisjoint(answered)
-        judgment = settings.judgment(model)
-        roles = settings.roles(model)
-        made = None if later else whole(layout, model, judgment, settings.digest)
+        judgment, roles = settings.judgment(model), settings.roles(model)
+        made = None if later else complete_record(layout, model, judgment, settings.digest)
         if made and made.is_of(roles, digests):
             continue
-        if (
-            not later
-            and _may_be_complete(layout, model, games.get(model, 0))
-            and asked.is_complete(model)
-        ):
+        has_lines = not later and _has_enough_lines(layout.journal(model), games.get(model, 0))
+        if has_lines and asked.is_complete(model):
             record = layout.made_record(model)
             if not record.exists() and asked.is_published(model, judgment):
-                # Made by the first version, which kept no record.
+                # Written by version 1, which kept no record.
                 size = Path(judgment).stat().st_size
                 inputs = {role: read_input(path) for role, path in roles.items()}
                 Made(settings.digest, inputs, size, run="").write(record)
@@ -110,35 +108,35 @@ def make_plan(
             complete.append(model)
         else:
             waiting.append(model)
-        if Path(judgment).exists() and mark(layout.stale(model)):
+        if Path(judgment).exists() and touch_stale(layout.stale(model)):
             stale.add(model)
     digests.save()
     facts, size = [str(settings.root.absolute()), settings.digest], settings.batch_size
-    batches, replays = named(waiting, size, facts), named(complete, size, facts, REPLAY)
-    return Plan(batches, replays, frozenset(stale))
+    replays = make_batches(complete, size, facts, REPLAY)
+    return Plan(make_batches(waiting, size, facts), replays, frozenset(stale))
 
 
-def mark(path: Path) -> bool:
-    """Make a file that is newer than a judgment which Snakemake would think to be up to date.
+def touch_stale(path: Path) -> bool:
+    """Write an input that makes Snakemake replace a judgment; False in a read-only folder.
 
-    Its text is another each time: an input with the digest of before counts as unchanged.
+    Its text is random, because Snakemake ignores a newer input whose content is unchanged.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(secrets.token_hex(8))
         return True
-    except OSError:  # a read-only folder, which a real run would meet with
+    except OSError:
         return False
 
 
-def named(
+def make_batches(
     models: Sequence[str],
     size: int,
     facts: Sequence[str],
     prefix: str = "",
     digests: Mapping[str, str] | None = None,
 ) -> dict[str, tuple[str, ...]]:
-    """Batches of so many models, named by these, their own `digests` and `facts`."""
+    """Batches of `size` models. Their names are a hash of the models, `digests` and `facts`."""
     batches = {}
     for start in range(0, len(models), size):
         members = tuple(models[start : start + size])
@@ -148,17 +146,14 @@ def named(
     return batches
 
 
-def _may_be_complete(layout: Layout, model: str, games: int) -> bool:
-    """Whether the journal has lines enough; cheap, so that answers need not be read for nothing."""
-    path = layout.journal(model)
-    if not path.exists():
-        return False
-    lines = Progress(path).update().lines
+def _has_enough_lines(journal: Path, games: int) -> bool:
+    """A cheap check of a journal, before answers are read."""
+    lines = Progress(journal).update().lines if journal.exists() else ()
     return len({(line.uid, line.game) for line in lines}) >= games > 0
 
 
-class Asked:
-    """The games of models as they would be asked today; questions and baselines are read once."""
+class CurrentGames:
+    """The games that models have today. Questions and baselines are read once, when needed."""
 
     def __init__(self, settings: Settings, models: Sequence[str]) -> None:
         self._plan = describe("", models, {}, settings)
@@ -169,20 +164,20 @@ class Asked:
         return Files(self._plan, self._layout)
 
     def is_complete(self, model: str) -> bool:
-        """Whether the journal of a model holds all of today's games."""
+        """Whether the journal of a model has all of its games."""
         games, journal = self._of(model)
         return not open_games(games, journal, self._files.settings)
 
     def is_published(self, model: str, judgment: str) -> bool:
-        """Whether a judgment file says what today's games of the journal say."""
+        """Whether a judgment file agrees with the journal."""
         if not Path(judgment).exists():
             return False
         games, journal = self._of(model)
         ours: dict[str, list[Any]] = {}
         for game in games:
             record = journal.records[game.digest]
-            said = [record.label, record.answer or "", game.messages]
-            ours.setdefault(game.uid, []).append(said)
+            one = [record.label, record.answer or "", game.messages]
+            ours.setdefault(game.uid, []).append(one)
         theirs = {
             str(line.obj.get("uid")): [
                 [game.get("score"), (game.get("judgment") or {}).get("answer"), game.get("prompt")]
@@ -208,7 +203,7 @@ class Asked:
 def describe(
     batch: str, models: Sequence[str], games: Mapping[str, int], settings: Settings, **run: Any
 ) -> BatchPlan:
-    """All that a batch's job needs to know. run: its name and time, where it is about to begin."""
+    """The description of a batch for its job. run: fields of `BatchPlan` that the run sets."""
     return BatchPlan(
         batch=batch,
         models=tuple(models),

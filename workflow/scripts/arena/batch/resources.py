@@ -1,21 +1,21 @@
-"""What a batch's job asks of its scheduler, from the resources that Snakemake completes."""
+"""The resources that a batch's job requests, from those that Snakemake computes."""
 
 from collections.abc import Mapping
 from typing import Any
 
-# Snakemake computes them for every job, and tells memory in three ways; sbatch gets mem_mb alone.
-UNASKED = ("tmpdir", "disk", "disk_mb", "disk_mib", "mem", "mem_mib", "tries_left")
+# Snakemake computes these for every job. It gives memory in three units; sbatch gets only mem_mb.
+INTERNAL = ("tmpdir", "disk", "disk_mb", "disk_mib", "mem", "mem_mib", "tries_left")
 
 
 def asked_for(resources: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a job's resources its scheduler hears: nothing that is zero, or Snakemake's own."""
+    """The resources that the scheduler receives: none that is zero, or internal to Snakemake."""
     asked = {
         key: value
         for key, value in sorted(resources.items())
-        if value and not key.startswith("_") and key not in UNASKED
+        if value and not key.startswith("_") and key not in INTERNAL
     }
     if asked.keys() & {"cpus_per_task", "cpus_per_gpu"}:
-        asked.pop("threads", None)  # which stand for cores only where nothing else does
+        asked.pop("threads", None)  # counts as cores only if neither is set
     return asked
 
 
@@ -24,9 +24,9 @@ def requested_gpus(resources: Mapping[str, Any]) -> int:
     for key in ("gpu", "gpus"):
         if str(resources.get(key) or "").strip():
             return int(str(resources[key]).rpartition(":")[2])
-    found = 0
+    gpus = 0
     for part in str(resources.get("gres") or "").split(","):
         name, *rest = part.strip().split(":")
         if name.removeprefix("gres/") == "gpu":
-            found += int(rest[-1]) if rest and rest[-1].isdigit() else 1
-    return found
+            gpus += int(rest[-1]) if rest and rest[-1].isdigit() else 1
+    return gpus

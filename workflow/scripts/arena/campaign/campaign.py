@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from arena.batch.made import Digests, whole
+from arena.batch.made import Digests, complete_record
 from arena.data.layout import Layout
 from arena.data.questions import line_uid
 from arena.journals.batches import Batch
@@ -60,7 +60,7 @@ class Campaign:
             return None
         judgment, roles = settings.judgment(model), settings.roles(model)
         if self.layout.made_record(model).exists():
-            made = whole(self.layout, model, judgment, settings.digest)
+            made = complete_record(self.layout, model, judgment, settings.digest)
             return made is not None and made.is_of(roles, self._digests)
         if batch is not None and batch.plan.settings != settings.digest:
             return False

@@ -137,7 +137,7 @@ class Screen:
             and self.watch
             and (own := [line for line in lines if line.startswith(f"{model}: ")])
         ):
-            games, opened, why = own[0].partition(" games are open: ")
+            games, opened, why = own[0].partition(" are open: ")
             why = (why or games).partition(". Log: ")[0]
             if not self._is_first(why):
                 return ""  # as for another model; the summary lists all of them

@@ -1,1 +1,1 @@
-"""The client: asks the judge for the open games of a batch."""
+"""Sends the requests of a batch: rate, retries, circuit breaker, deadline, budget."""

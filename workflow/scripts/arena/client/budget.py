@@ -1,13 +1,12 @@
-"""The most that a run may spend: games, tokens, GPU hours. Checked by every batch while it plays.
+"""The most that a run may spend: games, tokens, GPU hours. Every batch checks it while it runs.
 
-What a run (one start of Snakemake) spent is read from the files that all its jobs write: they keep
-one budget without talking to each other. The games that are open when it is reached are let finish:
-it is passed by these, and by what other batches finish until they look again (`LOOK_S` seconds).
+What a run (one start of Snakemake) spent is read from the files that all its jobs write, so they
+share one budget without talking to each other. Requests that are open when the budget is used up
+may finish, and other batches go on until they read again (at most `READ_EVERY[1]` seconds).
 """
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -15,38 +14,29 @@ from arena.data.layout import Layout
 from arena.journals.batches import Batch, read_batches
 from arena.journals.progress import Progress
 
-# Seconds between two looks at the files: the shorter, the nearer the end of the budget is.
-LOOK_S = (0.05, 30.0)
+READ_EVERY = (0.05, 30.0)  # s between two reads of the files: near the limit, and far from it
 # A second: 100 GPUs, and the games of 25 servers.
 FASTEST = {"games": 50.0, "tokens": 150_000.0, "gpu_hours": 100 / 3600}
 KINDS = {"games": "games", "tokens": "tokens", "gpu_hours": "GPU hours"}
-SKEW_S = 86_400.0  # clocks of nodes and file servers are less than a day apart
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What a run has spent so far; tokens are prompt and completion tokens together."""
-
-    games: int = 0
-    tokens: int = 0
-    gpu_hours: float = 0.0
+SKEW_S = 86_400.0  # clocks of nodes and file servers differ by less than a day
 
 
 class Meter:
-    """Adds up what a run spends; a second reading only looks at what is new."""
+    """Adds up what a run spends. It reads only what was written since the last call."""
 
-    def __init__(self, roots: Sequence[Path], run: str, since: float):
-        """roots: results folders that the run fills. since: when a batch of it was planned."""
-        self._roots, self._run, self._planned = roots, run, since
+    def __init__(self, roots: Sequence[Path], run: str, planned: float):
+        """roots: results folders that the run fills. planned: when one of its batches was."""
+        self._roots, self._run, self._planned = roots, run, planned
         self._journals: dict[Path, Progress] = {}
         self._games = self._tokens = 0
 
     @cached_property
     def _since(self) -> float:
-        """The run began with the first of its batches.
+        """When the first batch of the run began.
 
-        Journals have the times of the nodes' clocks, plans that of the head's: a node whose clock
-        is behind would spend nothing. So its own start, by its own clock, counts as well.
+        Journals have the times of the nodes' clocks, plans those of the head node. If a node's
+        clock is behind, its games would seem older than the run, so the start of each attempt, by
+        the node's own clock, counts as well.
         """
         batches = [batch for batch in self._batches() if batch.run == self._run]
         starts = [one.start for batch in batches for one in batch.attempts if one.run == self._run]
@@ -57,7 +47,8 @@ class Meter:
         for root in self._roots:
             yield from read_batches(root)
 
-    def read(self, now: float) -> Spent:
+    def read(self, now: float) -> dict[str, float]:
+        """What the run has spent, by kind. Tokens are those of prompts and completions."""
         for path in (path for root in self._roots for path in Layout(root).journals()):
             if path not in self._journals and path.stat().st_mtime < self._since - SKEW_S:
                 continue
@@ -67,29 +58,28 @@ class Meter:
                     self._games += 1
                     self._tokens += line.tokens("prompt") + line.tokens("completion")
             journal.lines.clear()  # they are counted
-        held = (batch.gpu_hours(now, self._run) for batch in self._batches())
-        return Spent(self._games, self._tokens, sum(held))
+        hours = sum(batch.gpu_hours(now, self._run) for batch in self._batches())
+        return {"games": self._games, "tokens": self._tokens, "gpu_hours": hours}
 
 
 class Guard:
-    """Says when a budget is used up. Cheap to ask before every game."""
+    """Says when a budget is used up. Cheap enough to call before every request."""
 
-    def __init__(self, limits: Mapping[str, float], read: Callable[[float], Spent]):
-        """limits: by kind; without any it never speaks and reads nothing. read: what was spent."""
-        self._limits = {kind: limit for kind, limit in limits.items() if kind in KINDS}
-        self._read = read
+    def __init__(self, limits: Mapping[str, float], read: Callable[[float], Mapping[str, float]]):
+        """limits: by kind; without any, nothing is read. read: returns what was spent."""
+        self._limits, self._read = limits, read
         self._due = 0.0
         self._reason: str | None = None
 
     def exceeded(self) -> str | None:
-        """Why no further game may be asked, or None. Once it speaks it stays."""
+        """Why no further request may be sent, or None. Once there is a reason, it stays."""
         limits, now = self._limits, time.time()
         if not limits or self._reason or now < self._due:
             return self._reason
         spent = self._read(now)
-        left = {kind: limit - getattr(spent, kind) for kind, limit in limits.items()}
-        # No large campaign passes a limit by much before the next look.
-        shortest, longest = LOOK_S
+        left = {kind: limit - spent[kind] for kind, limit in limits.items()}
+        # So even a large campaign cannot exceed a limit by much before the next read.
+        shortest, longest = READ_EVERY
         pause = min(more / FASTEST[kind] for kind, more in left.items())
         self._due = now + max(shortest, min(longest, pause))
         if kind := next((kind for kind in KINDS if left.get(kind, 1) <= 0), None):

@@ -1,8 +1,8 @@
-"""When the job ends, and until when games may still be asked and awaited.
+"""When the job ends, and until when requests may be sent and their replies awaited.
 
-Slurm's SIGTERM leaves 30 s. So a batch stops asking while the open games can still finish. Before
-that it asks Slurm again, for the job may have got more time; and for the time that is left, not for
-the time of day of the end, so that the clocks of node and controller may differ.
+Slurm leaves 30 s after SIGTERM, so a batch stops sending while open requests can still finish.
+Before it stops, it asks Slurm again, because the job may have got more time. It asks for the time
+that is left, not for the time of the end, because the clocks of node and controller may differ.
 """
 
 import asyncio
@@ -14,27 +14,27 @@ from collections.abc import Callable
 
 from arena.support import slurm
 
-LEAVE = 60.0  # s before the end: judgment files, the judge's end, Snakemake's own tidying up
+LEAVE = 60.0  # s before the end: to write files, to stop the server, for Snakemake's clean-up
 BUSY = 30.0  # s; a busy controller answers within this or not at all
-QUICKEST = 10.0  # s; no game is begun with less time than this to finish
-STILL = 10.0  # s between two looks, of which there is one a second: the job was suspended
+QUICKEST = 10.0  # s; no request is sent with less time than this to finish
+STILL = 10.0  # s without a call of `_look`, which comes once a second: the job was suspended
 
 
 class Deadline:
-    """The end of the job (monotonic); infinite where nothing ends it."""
+    """The end of the job (monotonic); infinite if nothing ends it."""
 
     def __init__(
         self, left: float | None = None, *, ask: Callable[[], float | None] = lambda: None
     ):
-        """left: s until the job ends. ask: the same of Slurm, now; None where it cannot tell."""
+        """left: s until the job ends. ask: asks Slurm for this again; None if it does not know."""
         self.end = math.inf if left is None else time.monotonic() + left
         self._ask = ask
-        self._seconds: deque[float] = deque(maxlen=200)  # of the last games: the load of now
+        self._seconds: deque[float] = deque(maxlen=200)  # of the last requests: the current load
         self._looked, self._resumed = time.monotonic(), -math.inf
 
     @classmethod
     def of_this_job(cls) -> "Deadline":
-        """Of the Slurm job that we are in; without an end outside Slurm or without a limit."""
+        """Of the Slurm job of this process; infinite outside Slurm or without a time limit."""
         job = os.environ.get("SLURM_JOB_ID")
         if not job:
             return cls()
@@ -44,7 +44,7 @@ class Deadline:
         return cls(left, ask=lambda: slurm.time_left(job, BUSY))
 
     def observe(self, seconds: float) -> None:
-        """A game took so long. One during which the job stood still says nothing of the load."""
+        """A request took so long. If the job was suspended meanwhile, that tells nothing."""
         self._look()
         if time.monotonic() - seconds >= self._resumed:
             self._seconds.append(seconds)
@@ -57,12 +57,12 @@ class Deadline:
 
     @property
     def leave_at(self) -> float:
-        """When what is still open is given up (monotonic)."""
+        """When requests that are still open are given up (monotonic)."""
         return self.end - LEAVE
 
     @property
     def drain_at(self) -> float:
-        """When no further game is begun: 98 % of the last games would have ended by `leave_at`."""
+        """When no more is sent: 98 % of the last requests would have finished by `leave_at`."""
         slow = sorted(self._seconds)[int(0.98 * (len(self._seconds) - 1))] if self._seconds else 0.0
         return self.leave_at - max(QUICKEST, slow)
 
@@ -74,7 +74,7 @@ class Deadline:
         return time.monotonic() >= self.leave_at
 
     async def extended(self) -> bool:
-        """Ask Slurm once more; whether games may be begun again."""
+        """Ask Slurm again; whether the job got enough time to send more requests."""
         left = await asyncio.to_thread(self._ask)
         if left is not None:
             self.end = max(self.end, time.monotonic() + left)

@@ -1,4 +1,4 @@
-"""Waiting for the judge, in this order: is there time left, is it alive, is it ready."""
+"""Waits until a server is ready."""
 
 import asyncio
 import random
@@ -11,13 +11,13 @@ from arena.client.replies import Failure
 from arena.support.errors import JudgeError
 from arena.support.names import did_you_mean
 
-POLL = 0.25  # s between looks at first ...
+POLL = 0.25  # s between two tries at first ...
 SLOWEST_POLL = 5.0  # ... and at last
 
 
 class Server(Protocol):
-    """The judge as the client sees it. patience: s without a reply while it looks healthy, until
-    the batch is ended. parallel: requests to keep open, None where it is not known.
+    """A server as the client sees it. patience: s without a reply, while it looks healthy, after
+    which the batch ends. parallel: requests to keep open, None if that is unknown.
     """
 
     patience: float
@@ -26,57 +26,52 @@ class Server(Protocol):
     def parallel(self) -> int | None: ...
 
     async def ready(self) -> None:
-        """Return when games can be asked; JudgeError where waiting is of no use."""
+        """Return when requests can be sent; JudgeError if waiting is useless."""
 
 
 class RunningServer:
-    """A judge that runs elsewhere: endpoints, an API."""
+    """A server that we did not start: endpoints, an API."""
 
     patience = 60.0  # s; nobody restarts it
     parallel = None
 
-    def __init__(self, asker: Asker, judge: str, tell: Callable[[str], None]):
-        self._asker = asker
-        self._judge = judge
-        self._tell = tell
+    def __init__(self, asker: Asker, name: str, log: Callable[[str], None]):
+        """name: which the server should list."""
+        self._asker, self._name, self._log = asker, name, log
         self._warned = False
 
     async def ready(self) -> None:
-        """Once it lists its name, or lists none but answers."""
-        since: float | None = None
-        poll = POLL
+        """Returns once the server lists its models, or answers but does not list any."""
+        begun, poll = time.monotonic(), POLL
         while True:
             try:
                 self._check_name(await self._asker.models())
                 return
             except Failure as failure:
                 if failure.kind in ("unlisted", "throttled"):
-                    self._warn(f"{failure.message}; asking the judge all the same")
+                    self._warn(f"{failure.message}; requests are sent anyway")
                     return
+                where = f"the {self._asker}"
                 if failure.kind == "fatal":
-                    raise JudgeError(f"the judge cannot be asked: {failure.message}") from failure
-                now = time.monotonic()
-                since = since or now
-                if now - since > self.patience:
-                    raise JudgeError(
-                        f"the judge at {self._asker.where} has been unhealthy for "
-                        f"{now - since:.0f} s: {failure.message}",
-                        kind="judge_died",
-                    ) from failure
-                self._warn(f"waiting for the judge: {failure.message}")
+                    raise JudgeError(f"{where} rejects requests: {failure.message}") from failure
+                waited = time.monotonic() - begun
+                if waited > self.patience:
+                    text = f"{where} has been unhealthy for {waited:.0f} s: {failure.message}"
+                    raise JudgeError(text, kind="judge_died") from failure
+                self._warn(f"waiting for {where}: {failure.message}")
             await asyncio.sleep(poll * random.uniform(0.8, 1.2))
             poll = min(SLOWEST_POLL, poll * 1.5)
 
     def _check_name(self, listed: list[str]) -> None:
-        if self._judge not in listed:
+        if self._name not in listed:
             known = ", ".join(listed[:5]) or "nothing"
-            hint = did_you_mean(self._judge, listed)
+            hint = did_you_mean(self._name, listed)
             self._warn(
-                f"the server serves {known}, not the judge {self._judge!r}{hint}; asking it all "
-                "the same, since some providers list aliases only"
+                f"the server lists {known}, not {self._name!r}{hint}; requests are sent anyway, "
+                "since some providers list only aliases"
             )
 
     def _warn(self, text: str) -> None:
         if not self._warned:
-            self._tell(f"warning: {text}")
+            self._log(f"warning: {text}")
             self._warned = True

@@ -1,7 +1,7 @@
-"""How a game ended, told from the judge's HTTP answer. Pure: no network here.
+"""How a request ended, from the server's HTTP response. Pure: no network here.
 
-An answer with status 200 becomes an `Outcome` (a terminal state) or a `Failure`; any other status
-a `Failure`, or an `Outcome` where asking again could not help.
+A response becomes an `Outcome` (a terminal state), or a `Failure` if a retry could help or if all
+requests would fail.
 """
 
 import json
@@ -19,17 +19,17 @@ from arena.support.coerce import count_of, dict_of
 from arena.support.humanize import printable
 
 _ENDS = re.compile("</think>", re.IGNORECASE)
-_SURROGATE = re.compile("[\ud800-\udfff]")
-# vLLM and others end a reply so when the server itself gave up on it: it says nothing of the game.
+_SURROGATE = re.compile("[\ud800-\udfff]")  # alone; cannot be stored as UTF-8
+# finish_reason of vLLM and others for a reply that the server itself aborted.
 _ABORTED = ("abort", "error", "cancelled", "network_error", "insufficient_system_resource")
-# A provider's limits are by the minute. Who asks for more has a quota that is used up, and hears
-# from us now and then until our patience ends (see `breaker`).
-LONGEST_WAIT = 120.0  # s
-# A 503 that says nothing of this kind comes from a proxy whose judge is down.
+# s. Providers limit requests per minute. If one asks for a longer wait, the quota is used up; we
+# still retry now and then until `breaker.PATIENCE_THROTTLED` is over.
+LONGEST_WAIT = 120.0
+# A 503 without such a text comes from a proxy whose server is down.
 _BUSY = re.compile("overload|over capacity|rate.?limit|too many|slow down|busy")
-# A 403 about a prompt, in OpenRouter's words and others'; any other one is about the key.
+# A 403 about a prompt, as worded by OpenRouter and others; any other 403 is about the key.
 _FLAGGED = re.compile("flagged|moderation")
-# The prompt does not fit, in the words of vLLM, SGLang, OpenAI, llama.cpp, TGI, TensorRT-LLM,
+# The prompt exceeds the context, as worded by vLLM, SGLang, OpenAI, llama.cpp, TGI, TensorRT-LLM,
 # Bedrock, Anthropic, LiteLLM, Gemini, Mistral, Cohere, xAI, GLM, Qwen, Moonshot and MiniMax.
 _TOO_LONG = re.compile(
     r"maximum (?:context|model|prompt|input|allowed|sequence) (?:input )?length"
@@ -39,19 +39,19 @@ _TOO_LONG = re.compile(
     r"|too many (?:input )?tokens\b(?! per)|input token count|`inputs`.{0,30}(?:must|tokens)"
     r"|\bmax_(?:num_tokens|seq_len|input_len)|exceeded model token limit|range of input length"
 )
-# An account without money; and a limit of a key or of a budget, which somebody has to raise.
+# An account without credit; and the limit of a key or budget, which somebody has to raise.
 _SPENT = re.compile(r"insufficient.{0,3}(?:quota|balance|credit|fund)|credit balance (?:is|too)")
 _LIMITED = re.compile(
     r"(?:key|spend\w*|budget|usage|monthly|credit) limit|budget has been exceeded|budget_exceeded"
 )
-# The chat template of Gemma 1 and 2, Mistral and others, and OpenAI's o1-mini, know no such role.
+# Chat templates without a system role: Gemma 1 and 2, Mistral and others, OpenAI's o1-mini.
 _NO_SYSTEM = re.compile(
     r"system (?:role|message|prompt)s?\b.{0,20}\bnot (?:be )?(?:supported|allowed|enabled)"
     r"|roles must alternate|does(?:n't| not) support.{0,20}\bsystem\b"
     r"|only user,? (?:and )?assistant|(?:developer|system) instruction is not"
     r"|unsupported role:? .?system"
 )
-# How others call the two ends of a reply that we tell apart from a full one.
+# finish_reason of other APIs for a reply that was cut off, and for one that was filtered.
 _CUT = ("max_tokens", "max_output_tokens", "model_length", "token_limit", "max_length")
 _FILTERED = re.compile(
     r"content_filter|safety|recitation|prohibited|blocklist|spii|guardrail|refusal|sensitive"
@@ -62,10 +62,10 @@ _FILTERED = re.compile(
 class Failure(Exception):
     """No reply. kind decides what follows:
 
-    throttled  too many requests: fewer, after `retry_after` seconds
-    broken, connection, timeout   no reply, nothing listens, no answer in time: back-off
-    unlisted   the server keeps the names of its models to itself
-    fatal      asking again is useless for every game: stop, with this message
+    throttled  too many requests: send fewer, after `retry_after` seconds
+    broken, connection, timeout   unusable reply, nothing listens, no reply in time: back-off
+    unlisted   the server does not list its models
+    fatal      all requests would fail: stop, with this message
     """
 
     kind: str
@@ -77,10 +77,9 @@ class Failure(Exception):
 
 
 def read_reply(body: bytes, settings: Requests, redact: Callable[[str], str] = str) -> Outcome:
-    """The outcome of an answer with status 200; raises Failure where it is no chat completion.
+    """The outcome of a response with status 200; raises Failure if it is no chat completion.
 
-    An error in such an answer is what the same error with its own status is. redact: takes our keys
-    out of what the server says.
+    An error inside is treated as if it had its own status. redact: removes our keys from a text.
     """
     try:
         reply = json.loads(body)
@@ -100,31 +99,33 @@ def read_reply(body: bytes, settings: Requests, redact: Callable[[str], str] = s
         refusal = message.get("refusal") or ""
         refusal = redact(_text(refusal if isinstance(refusal, str) else json.dumps(refusal)))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        text = shorten(redact(body.decode("utf-8", "replace")), 120) or "an empty body"
         page = body.lstrip()[:1] == b"<"
-        hint = " (a web page: does api_base lack its /v1?)" if page else ""
-        raise Failure("broken", f"not a chat completion{hint}: {_shown(body, redact)}") from None
+        hint = " (a web page: is /v1 missing from api_base?)" if page else ""
+        raise Failure("broken", f"not a chat completion{hint}: {text}") from None
     content, usage = settings.reply(content, thoughts), _usage(reply.get("usage"))
     if finish in _ABORTED:
-        raise Failure("broken", f"the server broke the reply off (finish_reason {finish})")
+        raise Failure("broken", f"the server aborted the reply (finish_reason {finish})")
     if finish == "content_filter" or (not content and refusal):
         reason = f"refused: {refusal}" if refusal else "the server's content filter ended the reply"
         return Outcome("rejected", None, content or refusal, finish, usage, shorten(reason))
     label = settings.verdict(content)
     if label is not None:
         return Outcome("ok", label, content, finish, usage)
+    result = settings.stage.result
     if finish is None:
-        raise Failure("broken", "the reply broke off: neither a verdict nor a finish_reason")
+        raise Failure("broken", f"incomplete reply: neither a {result} nor a finish_reason")
     state = state_of(None, finish)
-    reason = _why_no_verdict(state, content, thoughts, message)
+    reason = _why_no_result(result, state, content, thoughts, message)
     if not content and thoughts:
-        # Kept as it would stand in a reply without a reasoning parser: a thought never ended, also
-        # where it quotes an end.
+        # Stored as a server without a reasoning parser would send it: a thought without an end,
+        # even if it quotes one.
         content = "<think>" + _ENDS.sub("</ think>", thoughts)
     return Outcome(state, None, content, finish, usage, reason)
 
 
 def _status_within(plain: Any) -> int | None:
-    """The status of an error inside an answer with status 200; None where there is none."""
+    """The status of an error inside a response with status 200; None if there is none."""
     plain = dict_of(_first(plain))
     error = plain if plain.get("object") == "error" else plain.get("error")
     if not error:
@@ -134,7 +135,7 @@ def _status_within(plain: Any) -> int | None:
 
 
 def _end_of(choice: dict[str, Any]) -> str | None:
-    """finish_reason in OpenAI's words, where it means the same."""
+    """finish_reason, as OpenAI's word if there is one with this meaning."""
     finish = choice.get("finish_reason")
     if not isinstance(finish, str):
         return None
@@ -146,18 +147,18 @@ def _end_of(choice: dict[str, Any]) -> str | None:
     return lower if finish.isupper() else finish
 
 
-def _why_no_verdict(state: str, content: str, thoughts: str, message: dict[str, Any]) -> str:
+def _why_no_result(result: str, state: str, content: str, thoughts: str, message: dict) -> str:
     if state == "truncated":
-        return "the reply reached max_tokens before a verdict"
+        return f"the reply reached max_tokens before the {result}"
     if message.get("tool_calls") or message.get("function_call"):
-        return "the judge called a tool instead of replying"
+        return "the model called a tool instead of replying"
     if not content.strip():
         if thoughts:
-            return "no reply, only thoughts (does the server's reasoning parser fit the judge?)"
+            return "only reasoning, no reply (does the server's reasoning parser fit the model?)"
         return "an empty reply"
     if not without_thoughts(content).strip():
-        return "only thoughts, no reply after them"
-    return "no verdict in the reply"
+        return "only reasoning, no reply after it"
+    return f"no {result} in the reply"
 
 
 def _text(content: Any) -> str:
@@ -170,18 +171,17 @@ def _text(content: Any) -> str:
         return ""
     if not isinstance(content, str):
         raise TypeError(content)
-    # No UTF-8 file can hold a lone surrogate; what cannot be stored must not be shown once only.
     return _SURROGATE.sub("\ufffd", content)
 
 
 def _is_thought(part: dict[str, Any]) -> bool:
-    """Whether a part of a `content` is what the judge thought (Gemini, Anthropic, Mistral)."""
+    """Whether a part of a `content` is reasoning (Gemini, Anthropic, Mistral)."""
     kind = str(part.get("type"))
     return part.get("thought") is True or "think" in kind or "reason" in kind
 
 
 def _usage(usage: Any) -> dict[str, int | None]:
-    """Tokens as the server counts them; 0 where it gives no number of them."""
+    """Tokens as the server counts them; 0 if it gives no number."""
     counts = dict_of(usage)
     return {
         "prompt": count_of(counts.get("prompt_tokens")),
@@ -193,7 +193,7 @@ def _usage(usage: Any) -> dict[str, int | None]:
 def read_status(
     status: int, headers: Any, body: bytes, redact: Callable[[str], str] = str
 ) -> Outcome:
-    """The outcome of any other status; raises Failure where the game has none."""
+    """The outcome of any other status; raises Failure if the request has none."""
     error = _error(body, redact)
     message = shorten(error["message"] or f"HTTP {status}")
     said = f"HTTP {status}: {message}"
@@ -201,7 +201,7 @@ def read_status(
     code = f"{error['code']} {error['type']}".lower()
     wait = _retry_after(headers)
     if wait is not None and wait > LONGEST_WAIT:
-        said += f" (it asks us to wait for {wait:.0f} s)"
+        said += f" (Retry-After: {wait:.0f} s)"
         wait = LONGEST_WAIT
     words = f"{lower} {code}"
     spent = status in (400, 403, 429) and _SPENT.search(words)
@@ -213,13 +213,14 @@ def read_status(
     if status == 451 or (status == 403 and (error["flagged"] or _FLAGGED.search(lower))):
         return Outcome("rejected", reason=f"content filter: {message}", is_unexplained=True)
     if status in (401, 403):
-        raise Failure("fatal", f"{said}: the server refuses our key. Is it another job's server?")
+        raise Failure("fatal", f"{said}: invalid API key, or the server of another job")
     if status in (404, 405):
-        why = "no such address or no such judge at this server; does api_base lack its /v1?"
+        why = "unknown address or unknown model; is /v1 missing from api_base?"
         raise Failure("fatal", f"{said}: {why}")
-    # at the beginning: a prompt may be repeated to us
+    # Only at the beginning: the error may quote a prompt.
     if status in (400, 422, 500) and _NO_SYSTEM.search(lower[:300]):
-        raise Failure("fatal", f"{said}: it takes no system prompt. Set judge.fold_system: true")
+        why = "set judge.fold_system: true (for answers: remove answers.system_prompt)"
+        raise Failure("fatal", f"{said}: no system prompt is accepted; {why}")
     if error["param"] == "input_tokens" or _TOO_LONG.search(words):
         return Outcome("too_long", reason=message)
     if status == 413:
@@ -232,21 +233,21 @@ def read_status(
 
 
 def _error(body: bytes, redact: Callable[[str], str]) -> dict[str, str]:
-    """What an error body says, in any of the shapes in use: message, type, code and param.
+    """message, type, code and param of an error body, in any of the shapes in use.
 
-    flagged: not empty where it names a part of the prompt that a moderation does not let through.
+    flagged: not empty if it names a part of the prompt that the moderation rejects.
     """
     plain = _first(_parsed(body.decode("utf-8", "replace")))
     plain = dict_of(plain).get("error") or plain
     if not isinstance(plain, dict):
         plain = {"message": plain if isinstance(plain, str) else ""}
-    within = dict_of(_parsed(plain.get("message")))  # Gemini, and gateways: the error of another
+    within = dict_of(_parsed(plain.get("message")))  # Gemini and gateways: another server's error
     plain = {**plain, **dict_of(within.get("error") or within)}
     message = plain.get("message") or plain.get("detail") or ""
     message = message if isinstance(message, str) else json.dumps(message)
     metadata = dict_of(plain.get("metadata"))
     if isinstance(metadata.get("raw"), str):
-        message += f": {metadata['raw']}"  # OpenRouter: what the provider said
+        message += f": {metadata['raw']}"  # OpenRouter: the provider's text
     return {
         "message": redact(message),
         "flagged": "yes" if "flagged_input" in metadata else "",
@@ -255,12 +256,12 @@ def _error(body: bytes, redact: Callable[[str], str]) -> dict[str, str]:
 
 
 def _first(plain: Any) -> Any:
-    """Gemini puts an error into a list."""
+    """Gemini wraps an error in a list."""
     return plain[0] if isinstance(plain, list) and plain else plain
 
 
 def _parsed(text: Any) -> Any:
-    """What a JSON text holds, or the text itself."""
+    """The value of a JSON text, or the text itself."""
     try:
         return json.loads(text)
     except (TypeError, ValueError, RecursionError):
@@ -268,8 +269,8 @@ def _parsed(text: Any) -> Any:
 
 
 def _retry_after(headers: Any) -> float | None:
-    """Seconds that the server asks to wait: `retry-after-ms`, or `Retry-After` in seconds or as a
-    date, which is held against the server's own `Date`: our clock may be another."""
+    """Seconds to wait: `retry-after-ms`, or `Retry-After` in seconds or as a date, from which the
+    server's own `Date` is subtracted, because our clock may differ."""
     for key, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             seconds = float(headers.get(key)) * scale
@@ -285,10 +286,6 @@ def _retry_after(headers: Any) -> float | None:
 
 
 def shorten(text: str, most: int = 300) -> str:
-    """One line of at most `most` characters: an error text may hold a whole prompt."""
+    """One line of at most `most` characters: an error text may contain a whole prompt."""
     line = printable(" ".join(text.split()))
     return line if len(line) <= most else f"{line[:most]}… ({len(line)} characters)"
-
-
-def _shown(body: bytes, redact: Callable[[str], str]) -> str:
-    return shorten(redact(body.decode("utf-8", "replace")), 120) or "an empty body"

@@ -1,4 +1,4 @@
-"""What a batch says in its log: a line now and then, and one at the end."""
+"""The log of a batch: a line now and then, and one at the end."""
 
 import contextlib
 import sys
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from arena.data.game_state import states_text
+from arena.data.stage import JUDGMENTS, Stage
 from arena.support.humanize import duration
 
 EVERY_SECONDS = 30.0
@@ -16,26 +17,25 @@ EVERY_PART = 0.05
 
 
 class Report:
-    """The log of a batch: plain lines, each with its time."""
+    """Plain lines, each with its time."""
 
-    def __init__(self, batch: str, path: Path | str | None = None):
-        """path: the log, to which a retry adds; standard error without one, or where it cannot be
-        written. What a full disk means for the games is the journal's to say.
+    def __init__(self, batch: str, path: Path | None = None, stage: Stage = JUDGMENTS):
+        """path: the log, to which a retry appends; standard error if None or not writable. A full
+        disk is no error here: the journal reports it.
         """
-        self._batch = batch
+        self._batch, self._stage = batch, stage
         self._file: TextIO = sys.stderr
         self.secrets: list[str] = []
         if path is not None:
-            log = Path(path)
             with contextlib.suppress(OSError):
-                log.parent.mkdir(parents=True, exist_ok=True)
-                self._file = log.open("a", encoding="utf-8", errors="backslashreplace")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = path.open("a", encoding="utf-8", errors="backslashreplace")
         self._total = 0
-        self._told = (0.0, 0)
+        self._shown = (0.0, 0)
         self._recent: deque[tuple[float, int]] = deque(maxlen=60)
 
-    def tell(self, text: str) -> None:
-        """One line; no key of a judge ever gets into it."""
+    def log(self, text: str) -> None:
+        """Write one line, without any API key."""
         for secret in self.secrets:
             text = text.replace(secret, "***")
         stamp = datetime.now().astimezone().isoformat(timespec="milliseconds")
@@ -53,25 +53,25 @@ class Report:
 
     def begin(self, total: int, states: Counter[str]) -> None:
         self._total = total
-        self._told = (time.monotonic(), states.total())
-        self._recent.append(self._told)
-        self.tell(f"{progress_text(total, states)}, from the journal")
+        self._shown = (time.monotonic(), states.total())
+        self._recent.append(self._shown)
+        self.log(f"{self.progress_text(total, states)}, from the journal")
 
     def progress(self, states: Counter[str]) -> None:
-        """Call often: a line every 30 s, or every 5 % of the games if that is later than 1 s."""
+        """Log the progress, every 30 s and every 5 %. To be called once a second."""
         now, done = time.monotonic(), states.total()
         self._recent.append((now, done))
-        then, told = self._told
-        if now - then < EVERY_SECONDS and done - told < EVERY_PART * self._total:
+        then, shown = self._shown
+        if now - then < EVERY_SECONDS and done - shown < EVERY_PART * self._total:
             return
-        self._told = (now, done)
+        self._shown = (now, done)
         begun, first = self._recent[0]
         rate = (done - first) / max(now - begun, 1e-9)
         left = f", {duration((self._total - done) / rate)} left" if rate > 0 else ""
-        self.tell(f"{progress_text(self._total, states)}, {rate:.1f} games/s{left}")
+        unit = f"{self._stage.request}s"
+        self.log(f"{self.progress_text(self._total, states)}, {rate:.1f} {unit}/s{left}")
 
-
-def progress_text(total: int, states: Counter[str]) -> str:
-    """`412/1000 games (ok 400, unparsed 12)`."""
-    shown = states_text(states)
-    return f"{states.total()}/{total} games{f' ({shown})' if shown else ''}"
+    def progress_text(self, total: int, states: Counter[str]) -> str:
+        """`412/1000 games (ok 400, unparsed 12)`."""
+        shown = states_text(states)
+        return f"{states.total()}/{total} {self._stage.request}s{f' ({shown})' if shown else ''}"

@@ -9,11 +9,12 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from arena.data.games import AskAgain, Game, Messages, most_tokens
 from arena.data.metadata import count_metadata
 from arena.data.questions import Question
+from arena.data.stage import ANSWERS, Stage
 
 ANSWER = "answer"
 _PARSED = "\x1e"  # in a journal, ends a thought that the server's own parser has split off
@@ -26,6 +27,7 @@ _ID_LENGTH = 22  # characters of this alphabet encode 128 bits
 class AnswerSettings:
     """Of one model. judge: its name on its server. writer: `Writer.digest`."""
 
+    stage: ClassVar[Stage] = ANSWERS
     judge: str
     writer: str
     sampling: Mapping[str, Any]

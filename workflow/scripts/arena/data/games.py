@@ -7,11 +7,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from arena.data.answers import Answer
 from arena.data.prompts import Prompts, asks_for, fill, messages, of_category
 from arena.data.questions import Question
+from arena.data.stage import JUDGMENTS, Stage
 from arena.data.verdict import DEFAULT_PATTERNS, parse_verdict
 from arena.support.errors import ConfigError
 
@@ -52,6 +53,8 @@ class Game:
 class Requests(Protocol):
     """What the client needs of GameSettings and AnswerSettings. judge: its name on the server."""
 
+    stage: ClassVar[Stage]
+
     @property
     def judge(self) -> str: ...
     @property
@@ -73,6 +76,7 @@ class GameSettings:
     system prompt at the start of the user's message.
     """
 
+    stage: ClassVar[Stage] = JUDGMENTS
     judge: str
     sampling: dict[str, Any]
     baseline: dict[str, str]

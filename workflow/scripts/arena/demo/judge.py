@@ -1,6 +1,6 @@
-"""The verdicts of the demo judge: deterministic, made from simple features of the two answers.
+"""The verdicts of the demo judge: deterministic, from simple features of the two answers.
 
-A toy, no language model: it shows that the workflow works, and says nothing about the answers.
+A toy, not a language model: it shows that the workflow works, and tells nothing about the answers.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate, takewhile
 
 NAME = "toy judge, not a language model"
-# How the known templates frame an answer: ours (<reply_A>), and Arena-Hard-Auto's.
+# How the known templates mark an answer: ours (<reply_A>), and Arena-Hard-Auto's.
 FRAMES = (
     r"<(?:reply|answer)_{side}>\n?(.*?)\n?</(?:reply|answer)_{side}>",
     r"start of assistant {side}'s answer[^\n]*\n(.*?)\n[^\n]*end of assistant {side}'s answer",
@@ -20,15 +20,15 @@ QUESTION = (
     r"<request>\n?(.*?)\n?</request>",
     r"user prompt[^\n]*\n(.*?)\n[^\n]*start of assistant",
 )
-BIAS = 0.12  # towards the answer shown first, so that the health figures have something to show
-NOISE = 0.55  # half the width of the noise; answers differ by about 1
-SLIGHT, CLEAR = 0.15, 1.1  # differences below are a tie, above a strong verdict
+BIAS = 0.12  # towards the first answer, so that the page of judge health shows a position bias
+NOISE = 0.55  # half the width of the noise; the merits of answers differ by about 1
+SLIGHT, CLEAR = 0.15, 1.1  # a smaller difference is a tie, a larger one a strong verdict
 CHARS_PER_TOKEN = 4  # of English, in the usual tokenizers
 BLOCK = 16  # tokens in a block of vLLM's prefix cache
 
 
 def answers(user: str) -> tuple[str, str] | None:
-    """The two answers in a judge's user message, or None where no known template frames them."""
+    """The two answers in a judge's user message; None for an unknown template."""
     for frame in FRAMES:
         first, second = (
             re.search(frame.replace("{side}", side), user, re.DOTALL | re.IGNORECASE)
@@ -40,7 +40,7 @@ def answers(user: str) -> tuple[str, str] | None:
 
 
 def merit(answer: str, question: str = "") -> float:
-    """Grows with length, structure, variety of words and words shared with the question."""
+    """Grows with length, structure, variety of words, and words that the question has too."""
     words = re.findall(r"\w+", answer.lower())
     if not words:
         return 0.0
@@ -54,8 +54,8 @@ def merit(answer: str, question: str = "") -> float:
 def verdict(user: str) -> tuple[str, str]:
     """Label and reply text for a user message.
 
-    Swapping the answers swaps the verdict, but for a small bias towards the first. Noise comes
-    from a digest of the two texts, so the same pair has the same verdict in every run.
+    Swapping the answers swaps the verdict, except for a small bias towards the first. The noise is
+    a digest of the two texts, so a pair has the same verdict in every run.
     """
     pair = answers(user) or (user[: len(user) // 2], user[len(user) // 2 :])
     question = next(
@@ -82,22 +82,21 @@ def count_tokens(text: str) -> int:
 
 @dataclass
 class PrefixCache:
-    """What vLLM's prefix cache would hold: blocks of 16 tokens, the least recently used go first.
+    """A model of vLLM's prefix cache: blocks of 16 tokens, the least recently used evicted first.
 
-    A block is found only if all blocks before it are, as in vLLM, so only prompts that start alike
-    share.
+    As in vLLM, a block is a hit only if all blocks before it are.
     """
 
     capacity: int = 200_000  # tokens; 0 = no cache
     _blocks: OrderedDict[int, None] = field(default_factory=OrderedDict, repr=False)
 
     def cached_tokens(self, prompt: str) -> int:
-        """Tokens of the prompt's start that were in the cache; all of it is from now on."""
+        """Tokens at the start of the prompt that were in the cache. Adds the whole prompt."""
         size = BLOCK * CHARS_PER_TOKEN
         blocks = (prompt[at : at + size] for at in range(0, len(prompt) - size + 1, size))
         keys = list(accumulate(blocks, lambda key, block: hash((key, block)), initial=0))[1:]
         found = sum(1 for _ in takewhile(self._blocks.__contains__, keys))
-        # Backwards: the ends of prompts are dropped before the beginnings that others share.
+        # Backwards, so that the ends of prompts are evicted before their shared beginnings.
         for key in reversed(keys):
             self._blocks[key] = None
             self._blocks.move_to_end(key)

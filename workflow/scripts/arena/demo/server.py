@@ -1,4 +1,4 @@
-"""The demo judge, or writer, as a server: OpenAI's chat completions with vLLM's usage."""
+"""The demo judge, or writer of answers, as a server with OpenAI's chat completions API."""
 
 import asyncio
 import contextlib
@@ -16,9 +16,9 @@ MAX_BODY = 64 * 1024 * 1024  # bytes; a prompt of 1,000,000 tokens is about 5 MB
 
 
 class DemoJudge:
-    """Judges under one model name. seconds: of a game; slots: games at the same time, 0 = all.
+    """seconds: that a request takes. slots: requests at the same time, 0: no limit.
 
-    writes: models whose answers it writes, instead of judging, as a server with adapters does.
+    writes: models whose answers it writes, instead of judging.
     """
 
     def __init__(
@@ -37,7 +37,6 @@ class DemoJudge:
         self.served = 0
 
     def app(self) -> web.Application:
-        """What is served; the API is closed to those without the key."""
         app = web.Application(client_max_size=MAX_BODY, middlewares=[self._ask_for_key])
         app.router.add_get("/health", self.health)
         app.router.add_get("/v1/models", self.models)
@@ -48,7 +47,7 @@ class DemoJudge:
     async def _ask_for_key(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         wrong = self.key and request.headers.get("Authorization") != f"Bearer {self.key}"
         if wrong and request.path.startswith("/v1"):
-            return error(401, "invalid_request_error", "the key is not this server's")
+            return error(401, "invalid_request_error", "wrong API key")
         return await handler(request)
 
     async def health(self, _: web.Request) -> web.Response:
@@ -59,7 +58,6 @@ class DemoJudge:
         return web.json_response({"object": "list", "data": models})
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
-        """Check a call, then play it."""
         try:
             asked = await request.json()
             texts = [message["content"] for message in asked["messages"]]
@@ -69,17 +67,17 @@ class DemoJudge:
         if asked.get("model") not in self.names:
             return error(404, "not_found", f"the model {asked.get('model')!r} does not exist here")
         if asked.get("stream"):
-            return error(400, "invalid_request_error", "a toy does not stream")
+            return error(400, "invalid_request_error", "the demo server does not stream")
         return await self.play(request, asked, prompt, user)
 
     def text(self, asked: dict[str, Any], user: str) -> str:
-        """The whole reply to a request: a verdict, or an answer."""
+        """The reply to a request, before it is cut at max_tokens."""
         return writer.write(asked["model"], asked["messages"]) if self.writes else verdict(user)[1]
 
     async def play(
         self, _: web.Request, asked: dict[str, Any], prompt: str, user: str
     ) -> web.StreamResponse:
-        """One game, as soon as a slot is free."""
+        """Reply to a valid request, as soon as a slot is free."""
         async with self.slot:
             cached = self.cache.cached_tokens(prompt)
             await asyncio.sleep(self.seconds)
@@ -89,7 +87,7 @@ class DemoJudge:
     def completion(
         self, asked: dict[str, Any], prompt: str, text: str, limit: int, cached: int
     ) -> dict[str, Any]:
-        """The reply's body. limit: of its tokens; cached: tokens of the prompt."""
+        """The body of a reply. limit: of its tokens. cached: tokens of the prompt."""
         tokens, written = count_tokens(prompt), count_tokens(text)
         finish = "stop"
         if written > limit:
@@ -113,11 +111,11 @@ class DemoJudge:
 
 
 def limit_of(asked: dict[str, Any]) -> int:
-    """Tokens that the reply of this request may have."""
+    """The most tokens that the reply may have."""
     return int(asked.get("max_completion_tokens") or asked.get("max_tokens") or 4096)
 
 
 def error(status: int, kind: str, message: str, **more: Any) -> web.Response:
-    """A reply in the shape of OpenAI's errors."""
+    """A reply in OpenAI's format of errors."""
     body = {"error": {"type": kind, "message": message, "code": status} | more}
     return web.json_response(body, status=status)

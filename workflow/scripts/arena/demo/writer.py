@@ -1,6 +1,6 @@
-"""The answers of the demo writer: deterministic, made of stock phrases and words of the question.
+"""The answers of the demo writer: deterministic, from stock phrases and words of the question.
 
-A toy, no language model: it shows that the workflow works, and its answers say so.
+A toy, not a language model: it shows that the workflow works, and its answers are labelled.
 """
 
 import hashlib
@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 NAME = "toy writer, not a language model"
-LABEL = "(toy answer)"  # the first words, so that an answer cut at max_tokens is labelled too
+LABEL = "(toy answer)"  # at the beginning, so that an answer cut at max_tokens has it too
 MOST_SECTIONS = 6  # of a model's longest answers, some 350 words
 SENTENCES = (
     "First of all, {a} has to be seen together with {b}",
@@ -25,9 +25,9 @@ SENTENCES = (
 
 
 def write(model: str, messages: Sequence[dict[str, str]]) -> str:
-    """The whole answer of a model to these messages, the same one in every run and on any machine.
+    """A model's answer, the same in every run and on every machine.
 
-    Each model has a length and a liking for markdown of its own, from its name.
+    Its length, and whether it uses markdown, depend on the model's name.
     """
     asked = "\0".join(message["content"] for message in messages)
     words = list(dict.fromkeys(re.findall(r"\w{4,}", messages[-1]["content"]))) or ["this", "that"]
@@ -56,6 +56,6 @@ def _sentence(words: Sequence[str], *place: object) -> str:
 
 
 def _number(below: int, *parts: object) -> int:
-    """A number from a digest of the parts; `random` may change with Python's version."""
+    """A number from a digest of the parts; `random` may differ between versions of Python."""
     text = "\0".join(map(str, parts)).encode(errors="surrogatepass")
     return int.from_bytes(hashlib.sha256(text).digest()[:8]) % below

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from arena.data.questions import Pilot
+from arena.data.stage import ANSWERS, JUDGMENTS, Stage
 from arena.support.coerce import count_of, dict_of, list_of, number_of, numbers_of, text_of
 from arena.support.jsonl import write_atomic
 from arena.support.times import epoch, iso
@@ -178,6 +179,10 @@ class BatchPlan:
     @property
     def gpus(self) -> float:
         return number_of(self.resources.get("gpus")) or 0
+
+    @property
+    def stage(self) -> Stage:
+        return ANSWERS if "writers" in self.params else JUDGMENTS
 
     @property
     def toy(self) -> bool:

@@ -1,1 +1,1 @@
-"""The judge server of a batch: started, watched, restarted, ended."""
+"""Starts a server as a child process: launch, health, restarts, causes, end."""

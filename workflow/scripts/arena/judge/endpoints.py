@@ -1,4 +1,4 @@
-"""Judges that already run somewhere: endpoints with their keys, and whether they answer."""
+"""Servers that already run: their endpoints and keys."""
 
 import os
 from collections.abc import Mapping
@@ -13,36 +13,38 @@ NO_KEY = "EMPTY"  # what servers without keys accept and clients must send
 def endpoints(
     judge: Mapping[str, Any], env: Mapping[str, str] = os.environ
 ) -> list[dict[str, str]]:
-    """`url`, `key` and `model` (the name to ask for) of every endpoint of the judge.
+    """`url`, `key` and `model` (its name there) of every endpoint.
 
-    From `judge.endpoints` (the key from the environment variable `api_key_env`), else from the
-    block of the judge in the user's api_config.yaml. Raises ConfigError naming what is missing.
+    From `endpoints` in the config (the key from the environment variable `api_key_env`), else from
+    the model's block in api_config.yaml. Raises ConfigError naming what is missing.
     """
-    name: str = judge["name"]
-    # URL, model, key, the variable that holds it, and where that is said.
-    found: list[tuple[str, str, str | None, str | None, str]] = []
-    for number, given in enumerate(judge.get("endpoints") or ()):
-        where = f"endpoints[{number}] ({given['api_base']}): api_key_env"
-        model = given.get("model") or name
-        found.append((given["api_base"], model, None, given.get("api_key_env"), where))
-    for known in () if found else read_endpoints(judge["api_config"], name, judge.get("api_type")):
-        # The key of the environment is OpenAI's: no other server gets to see it.
-        variable = "OPENAI_API_KEY" if known.api_base == OPENAI_BASE else None
-        where = f"{judge['api_config']}: {name}: no api_key"
-        found.append((known.api_base, known.model, known.api_key, variable, where))
-    result = []
-    for url, model, key, variable, where in found:
-        if variable and not key and not env.get(variable):
+
+    def endpoint(url: str, model: str, key: str, variable: str | None, where: str) -> dict:
+        key = key or (env.get(variable, "") if variable else NO_KEY)
+        if not key:
             raise ConfigError(
                 f"{where}: the environment variable {variable} is not set; export it before you "
                 "start snakemake"
             )
-        key = key or (env[variable] if variable else NO_KEY)
-        result.append({"url": url.rstrip("/"), "key": key, "model": model})
+        return {"url": url.rstrip("/"), "key": key, "model": model}
+
+    name: str = judge["name"]
+    result = []
+    for number, one in enumerate(judge.get("endpoints") or ()):
+        url, variable = one["api_base"], one.get("api_key_env")
+        where = f"endpoints[{number}] ({url}): api_key_env"
+        result.append(endpoint(url, one.get("model") or name, "", variable, where))
+    if not result:
+        where = f"{judge['api_config']}: {name}: no api_key"
+        for known in read_endpoints(judge["api_config"], name, judge.get("api_type")):
+            # OPENAI_API_KEY must not be sent to other servers.
+            variable = "OPENAI_API_KEY" if known.api_base == OPENAI_BASE else None
+            url, model, key = known.api_base, known.model, known.api_key or ""
+            result.append(endpoint(url, model, key, variable, where))
     return result
 
 
 def check_keys(judge: Mapping[str, Any], env: Mapping[str, str] = os.environ) -> None:
-    """Refuse a judge whose key is missing, where a person sees it: a job would just end."""
+    """Raise ConfigError if a key is missing, before jobs are submitted."""
     if judge["server"] == "external":
         endpoints(judge, env)

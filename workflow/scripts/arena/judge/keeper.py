@@ -1,12 +1,11 @@
-"""Stands between our process and the judge, so that the judge never outlives us.
+"""A process between ours and the server, so that the server never outlives us.
 
-`python -m arena.judge.keeper PID GRACE RECORD -- COMMAND...` starts the command in a session of its
-own and ends when the command ends, or at the end of standard input: the process (its pid) that
-wants the judge to end writes GOODBYE and closes it; where that process was killed (`kill -9`), the
-system closes it without a word. In both cases everything below is ended first, whatever session it
-has moved to. The exit status is the command's; 128 + N for a signal N; 0 where we ended it.
-
-Without a word the keeper writes the end of the attempt into its record.
+`python -m arena.judge.keeper PID GRACE RECORD -- COMMAND...` runs the command in a new session. It
+ends when the command ends or when its standard input is closed. To stop the server, our process
+(PID) writes GOODBYE and closes the pipe. If it was killed (`kill -9`), the system closes the pipe
+without GOODBYE, and the keeper writes the end of the attempt into RECORD. In both cases all
+processes below are ended first, in any session. The exit status is the command's, 128 + N for a
+signal N, or 0 if the server was stopped.
 """
 
 import os
@@ -20,21 +19,21 @@ from pathlib import Path
 from arena.support.processes import Descendants, adopt_orphans
 
 GOODBYE = b"."
-AFTER_CRASH = 2.0  # s; what a dead judge leaves behind has nothing to finish
+AFTER_CRASH = 2.0  # s of grace for the remaining processes of a dead server
 
 
 def keep(command: list[str], grace: float) -> int:
-    """Run a command until it ends or standard input does; the exit status."""
+    """Run a command until it or the standard input ends; returns the exit status."""
     adopt_orphans()
     awake, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
-    # Handlers, so that the pipe is written to. A signal to all of a job reaches our parent too, and
-    # it decides.
+    # With a handler, a signal only wakes the loop below. A signal that ends the whole job also
+    # reaches our parent, which then decides.
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
-    judge = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-    while (status := reap().get(judge.pid)) is None:
+    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    while (status := reap().get(server.pid)) is None:
         ready, _, _ = select.select([0, awake], [], [])
         if awake in ready:
             os.read(awake, 4096)
@@ -55,7 +54,7 @@ def reap() -> dict[int, int]:
 
 
 def was_killed() -> bool:
-    """Whether our parent was: the system closes its files before it stops being our parent."""
+    """Whether our parent was killed: then the pipe is closed, without GOODBYE."""
     ended, _, _ = select.select([0], [], [], 0)
     return bool(ended) and os.read(0, len(GOODBYE)) != GOODBYE
 
@@ -64,7 +63,7 @@ def main() -> None:
     parent, grace, record, _, *command = sys.argv[1:]
     status = keep(command, float(grace))
     if record and was_killed():
-        from arena.journals.attempts import write_killed  # here: the judge has ended, come what may
+        from arena.journals.attempts import write_killed  # late: errors in it are harmless
 
         write_killed(Path(record), int(parent))
     sys.exit(status if status >= 0 else 128 - status)

@@ -1,7 +1,7 @@
-"""A judge server that we start: launched when it is needed, watched, restarted, ended.
+"""A server on this node: launched when it is needed, monitored, restarted, stopped.
 
-What it prints goes into server.log, what happens to it into the record of the attempt. It ends with
-our process, however that ends: see `arena.judge.keeper` and docs/judge-server.md.
+Its output goes into server.log, its restarts into the record of the attempt. It never outlives our
+process: see `arena.judge.keeper` and docs/judge-server.md.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from arena.data.stage import JUDGMENTS, Stage
 from arena.journals.attempts import AttemptLog
 from arena.judge.causes import Cause, explain
 from arena.judge.health import REPLY_SECONDS, Died, Health, Progress
@@ -25,32 +26,31 @@ from arena.support.http import HttpClient, NoReply
 from arena.support.processes import adopt_orphans
 
 HOST = "127.0.0.1"
-SHOWN = 15  # lines of the judge's log that an error message repeats
+SHOWN = 15  # lines of the log that an error message repeats
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How patient we are. Seconds, but for the first."""
+    """Time limits in seconds, and the number of restarts."""
 
-    restarts: int = 3  # of a judge that has been ready once; judge.max_restarts
-    start: float = 1800.0  # a 70B from a busy file system took 20 minutes; judge.ready_minutes
+    restarts: int = 3  # of a server that was ready once; max_restarts in the config
+    start: float = 1800.0  # a 70B from a busy file system took 20 minutes; ready_minutes
     grace: float = 8.0  # from SIGTERM to SIGKILL; Slurm allows 30 in all
-    look: float = 5.0  # between two looks at its health
-    hang: float = 60.0  # without an answer from /health; vLLM under load was late by seconds
-    engine: float = 30.0  # between two looks at the engine
-    stuck: float = 300.0  # games run and no token moves; a prefill of 100,000 tokens takes seconds
+    look: float = 5.0  # between two health checks
+    hang: float = 60.0  # without a reply of /health; under load, vLLM was late by seconds
+    engine: float = 30.0  # between two checks of the engine
+    stuck: float = 300.0  # requests run, but no tokens; a prefill of 100,000 tokens takes seconds
     backoff: float = 5.0  # before the second restart; doubles
 
 
 class LocalJudge:
-    """One judge server for one batch, of kind vllm or demo; starts nothing until `start`.
+    """The server of a batch, of kind vllm or demo, also for answers. Starts nothing until `start`.
 
-    judge: `BatchPlan.judge`. gpus: of this job. log: gets what the judge prints, without the key.
-    state: "not needed", "starting", "ready", "restarting" or "ended". Raises ConfigError for a
-    mistake in judge.command.
+    judge: `BatchPlan.judge`. gpus: of this job. log: for its output, without the key. state: "not
+    needed", "starting", "ready", "restarting" or "ended". Raises ConfigError for a wrong `command`.
     """
 
-    patience = 120.0  # s without a reply while it looks well: time for the health checks to notice
+    patience = 120.0  # s without a reply while it looks healthy: the health checks need some time
 
     def __init__(
         self,
@@ -60,6 +60,7 @@ class LocalJudge:
         log: Path,
         attempt: AttemptLog,
         limits: Limits = Limits(),
+        stage: Stage = JUDGMENTS,
     ) -> None:
         restarts, minutes = judge.get("max_restarts"), judge.get("ready_minutes")
         self.limits = replace(
@@ -68,32 +69,33 @@ class LocalJudge:
             start=limits.start if minutes is None else 60 * minutes,
         )
         self._hold, port = _free_port()
-        self._script = script_of(judge, port, max(1, gpus))
+        self._script = script_of(judge, port, max(1, gpus), block=stage.block)
         self.url = f"http://{HOST}:{port}/v1"
         self.key = secrets.token_urlsafe(32)
         self.state = "not needed"
         self.parallel = parallel_of(slots_of(judge))
         self.gave_up: JudgeError | None = None
-        self._judge, self._attempt = judge, attempt
+        self._judge, self._attempt, self._stage = judge, attempt, stage
+        self._name = f"{stage.server} {judge['name']}"
         self._log = ServerLog(log, self.key)
         self._http = HttpClient()
-        patience = min(REPLY_SECONDS, limits.hang)
-        self._health = Health(self._http, self.url, self.key, judge["name"], patience)
+        timeout = min(REPLY_SECONDS, limits.hang)
+        self._health = Health(self._http, self.url, self.key, judge["name"], timeout)
         self._process: Process | None = None
         self._serving: asyncio.Task | None = None
-        self._changed = asyncio.Event()  # whoever waits for `ready` is to look
+        self._changed = asyncio.Event()  # wakes those who wait in `ready`
 
     def start(self) -> None:
-        """Begin to launch, watch and restart it, in the background. Once."""
+        """Launch, monitor and restart it in the background. To be called once."""
         adopt_orphans()
         self._set("starting")
         self._serving = asyncio.create_task(self._serve())
 
     async def ready(self) -> None:
-        """Wait until it takes games, also while it is restarted; started if it is not yet.
+        """Start it if needed, and wait until it accepts requests, also during a restart.
 
-        Raises JudgeError once it is given up, with the cause and the end of its log: of kind
-        judge_start, judge_here or judge_died; "stopped" after `end`.
+        Raises JudgeError once it has failed for good, with the cause and the end of its log. Its
+        kind is judge_start, judge_here or judge_died; "stopped" after `end`.
         """
         if self.state == "not needed":
             self.start()
@@ -101,16 +103,16 @@ class LocalJudge:
             if self.gave_up:
                 raise JudgeError(str(self.gave_up), self.gave_up.kind)
             if self.state == "ended":
-                raise JudgeError(f"judge {self._judge['name']} has been stopped", "stopped")
+                raise JudgeError(f"{self._name} has been stopped", "stopped")
             await self._changed.wait()
 
     async def end(self) -> None:
-        """End it with every process below it, in seconds. At any time, also again."""
+        """Stop it with all its processes, within seconds. May be called at any time, and again."""
         if self._serving:
             self._serving.cancel()
             await asyncio.wait({self._serving})
         if self._process:
-            self._log.say("stopping")
+            self._log.add("stopping")
             await self._process.end()
             self._process = None
         self._set("ended")
@@ -128,12 +130,12 @@ class LocalJudge:
             await self._serve_until_given_up()
         except JudgeError as given_up:
             self.gave_up = given_up
-        except Exception as error:  # a fault of ours must not leave the games waiting
-            self.gave_up = JudgeError(f"the judge cannot be watched: {error!r}", "error")
+        except Exception as error:  # a bug must not leave the requests waiting
+            self.gave_up = JudgeError(f"{self._name} cannot be monitored: {error!r}", "error")
             raise
         finally:
             if self.gave_up:
-                self._log.say(f"given up: {str(self.gave_up).splitlines()[0]}")
+                self._log.add(f"given up: {str(self.gave_up).splitlines()[0]}")
                 self._set("ended")
 
     async def _serve_until_given_up(self) -> NoReturn:
@@ -146,39 +148,38 @@ class LocalJudge:
                     self._attempt.note(ready=time.time())
                     if tokens := await self._health.cache_tokens():
                         self.parallel = parallel_of(slots_of(self._judge), tokens)
-                        self._log.say(f"cache of {tokens} tokens: {self.parallel} requests open")
+                        self._log.add(f"cache of {tokens} tokens: {self.parallel} requests open")
                 first = False
-                self._log.say(f"{self._judge['name']} is ready")
+                self._log.add(f"{self._judge['name']} is ready")
                 self._set("ready")
                 await self._watch(process)
             except Died as died:
                 cause = died.cause
             self._set("starting" if first else "restarting")
             left = await self._process.end() if self._process else []
-            message = f"judge {self._judge['name']} {'did not start' if first else 'died'}: "
-            message += cause.text
+            message = f"{self._name} {'did not start' if first else 'died'}: {cause.text}"
             if tail := list(self._log.tail)[-SHOWN:]:
                 message += "\n  ".join([f"\nEnd of its log, {self._log.path}:", *tail])
-            self._log.say(message)
-            why = None  # it is not restarted
+            self._log.add(message)
+            last = False
             if left:
-                why = f"\n(not restarted: its processes {left} do not end)"
-            elif first and (restarts or not cause.passes):  # what passes is tried once more
-                why = ""
+                last, message = True, f"{message}\n(not restarted: its processes {left} do not end)"
+            elif first:
+                last = restarts > 0 or not cause.passes  # a transient cause gets one retry
             elif restarts == self.limits.restarts:
-                why = f"\n(given up after {restarts} restarts)"
-            if why is not None:
+                last, message = True, f"{message}\n(given up after {restarts} restarts)"
+            if last:
                 start = "judge_here" if cause.local else "judge_start"
-                raise JudgeError(message + why, start if first else "judge_died")
+                raise JudgeError(message, start if first else "judge_died")
             if restarts:
                 await asyncio.sleep(self.limits.backoff * 2 ** (restarts - 1))
             restarts += 1
             self._attempt.restarted(cause.text)
-            self._log.say(f"restart {restarts} of at most {self.limits.restarts}")
+            self._log.add(f"restart {restarts} of at most {self.limits.restarts}")
 
     async def _launch(self) -> Process:
-        """Launch the judge and wait until it is ready; Died if it will not be."""
-        self._log.say(f"launching {self._judge['name']}")
+        """Launch the server and wait until it is ready. Raises Died."""
+        self._log.add(f"launching {self._judge['name']}")
         env = environment(self._judge, self.key)
         record, grace = self._attempt.path, self.limits.grace
         process = await Process.launch(self._script, env, self._log, record, grace)
@@ -186,19 +187,19 @@ class LocalJudge:
         deadline = time.monotonic() + self.limits.start
         while True:
             if time.monotonic() > deadline:
-                waited = f"{self.limits.start / 60:g} minutes"
-                late = f"not ready after {waited}: raise judge.ready_minutes, or see the log"
-                raise Died(Cause(late))
+                text = f"not ready after {self.limits.start / 60:g} minutes: raise "
+                text += f"{self._stage.block}.ready_minutes, or check the log for errors"
+                raise Died(Cause(text))
             await self._raise_if_ended(process, within=0.1)
             if await self._health.ready():
                 return process
 
     async def _raise_if_ended(self, process: Process, within: float) -> None:
         if (status := await process.ended(within)) is not None:
-            raise Died(explain(status, list(self._log.tail)))
+            raise Died(explain(status, list(self._log.tail), self._stage))
 
     async def _watch(self, process: Process) -> NoReturn:
-        """Died when the judge has died, hangs, or has lost its engine."""
+        """Check the health; raises Died when the server has died, hangs, or its engine has."""
         engine = asyncio.create_task(self._watch_engine())
         answered, sick = time.monotonic(), 0
         try:
@@ -209,18 +210,18 @@ class LocalJudge:
                 try:
                     symptom = await self._health.sick()
                     answered, sick = time.monotonic(), sick + 1 if symptom else 0
-                    if sick == 3:  # one 500 may be a hiccup
+                    if sick == 3:  # a single 500 may be transient
                         raise Died(Cause(f"its engine is dead: {symptom}"))
                 except NoReply as silent:
                     if time.monotonic() - answered > self.limits.hang:
-                        hangs = f"it hangs: no answer for {self.limits.hang:g} s"
-                        raise Died(Cause(hangs)) from silent
+                        text = f"it hangs: no reply for {self.limits.hang:g} s"
+                        raise Died(Cause(text)) from silent
         finally:
             engine.cancel()
             await asyncio.wait({engine})
 
     async def _watch_engine(self) -> NoReturn:
-        """As `_watch`, for an engine that is dead or stuck behind an API that looks well."""
+        """As `_watch`, for an engine that is dead or stuck behind an API that looks healthy."""
         seen: Progress | None = None
         moved, bad = time.monotonic(), 0
         while True:
@@ -234,7 +235,7 @@ class LocalJudge:
             elif seen:
                 if time.monotonic() - moved > self.limits.stuck:
                     raise Died(Cause(f"its engine is stuck: no token for {self.limits.stuck:g} s"))
-                continue  # busy: a call more would wait like the others
+                continue  # busy: another call would have to wait too
             try:
                 symptom = await self._health.one_token()
             except NoReply:
@@ -245,13 +246,13 @@ class LocalJudge:
 
 
 def _free_port() -> tuple[socket.socket, int]:
-    """A free port of the loopback, and the socket that holds it for the judge until closed."""
+    """A socket that reserves a free port of the loopback until it is closed, and the port."""
     hold = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    # With these a port that is bound but not listened on can be bound by the judge.
+    # With these options, the server can bind the port while our socket does not listen.
     hold.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     hold.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     hold.bind((HOST, 0))
     port = hold.getsockname()[1]
     if not sys.platform.startswith("linux"):
-        hold.close()  # elsewhere a bound socket keeps the judge itself out
+        hold.close()  # elsewhere a bound socket would block the server itself
     return hold, port

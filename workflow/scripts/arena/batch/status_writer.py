@@ -1,4 +1,4 @@
-"""Where a batch stands: of each model its games, why it was given up, whether it is done."""
+"""The status of a running batch: kept up to date, and written for the monitor."""
 
 import contextlib
 import time
@@ -10,11 +10,11 @@ from arena.client.report import Report
 from arena.journals.batch_games import BatchGames
 from arena.journals.records import ModelStatus, Status, Stop, StopKind
 
-STATUS_EVERY = 2.0  # s
+WRITE_EVERY = 2.0  # s
 
 
-class Standing:
-    """Kept while a batch is played, and written for onlookers. judge, open, remark: see Status."""
+class StatusWriter:
+    """games, stops, done: by model. judge, open, remark: see Status."""
 
     def __init__(self, path: Path, report: Report):
         self._path, self._report, self._due = path, report, 0.0
@@ -23,22 +23,22 @@ class Standing:
         self.done: set[str] = set()
         self.judge, self.open, self.remark = "not needed", 0, ""
 
-    def give_up(self, name: str, kind: StopKind, text: str, *, told: str | None = None) -> None:
-        """A model that is not played, or whose judgments are not made, at least for now."""
+    def stop(self, name: str, kind: StopKind, text: str, *, log: str | None = None) -> None:
+        """Record and log why a model is not completed. log: the line for the log, if not `text`."""
         self.stops[name] = Stop(kind, text)
-        self._report.tell(told or text)
+        self._report.log(log or text)
 
     def count(self, games: BatchGames) -> Counter[str]:
-        """Take over the states of all games; their sum."""
+        """Update the states of all games; returns their sum over the models."""
         for name in games.games:
             self.games[name] = ModelStatus(len(games.games[name]), dict(games.states(name)))
         return sum((games.states(name) for name in games.games), Counter())
 
     def write(self, *, force: bool = False) -> None:
-        """A disk that is full is the journals' to tell."""
+        """Write the file, at most every few seconds. A full disk is reported by the journals."""
         if not force and time.monotonic() < self._due:
             return
-        self._due = time.monotonic() + STATUS_EVERY
+        self._due = time.monotonic() + WRITE_EVERY
         stops = self.stops
         models = {name: replace(one, stop=stops.get(name)) for name, one in self.games.items()}
         with contextlib.suppress(OSError):
