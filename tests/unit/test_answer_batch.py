@@ -9,9 +9,10 @@ from arena.batch.answer_files import CHECKED, AnswerFiles
 from arena.batch.gen_judgment import play_batch
 from arena.batch.judgment import publish
 from arena.data.layout import Layout
+from arena.journals.attempts import read_attempts
 from arena.journals.batch_games import BatchGames
 from arena.journals.journal import Journal, Outcome, record_of
-from arena.journals.records import BatchPlan
+from arena.journals.records import BatchPlan, RunStop, StopKind
 from arena.support.errors import OpenGames
 from scripted import KEY, completion, judge
 
@@ -93,3 +94,17 @@ def test_log_and_errors_speak_of_answers(plan: BatchPlan, tmp_path: Path, monkey
     log = layout.log("b").read_text()
     assert f"5/{QUESTIONS} answers (ok 5)" in log
     assert not re.search(r"\b(games?|judges?|judgments?|verdicts?)\b", log + str(why.value))
+
+
+def test_a_checkpoint_that_cannot_be_served_stops_no_other_batch(
+    plan: BatchPlan,
+) -> None:
+    layout = Layout(Path(plan.root))
+    command = "echo 'Model architectures [X] are not supported' >&2; false  # {host}:{port}"
+    server = {"name": "m", "server": "vllm", "path": "none", "command": command, "setup": ""}
+    plan = replace(plan, run="r", servings=({"models": ["m"], "server": server},))
+    write_lines(layout.batch("b"), [plan.to_json()])
+    assert play_batch(plan, {}, tries_left=2) == 0, "no retry can help"
+    (attempt,) = read_attempts(layout.attempts("b"))
+    assert attempt.stop and attempt.stop.kind is StopKind.JUDGE_START
+    assert RunStop.read(layout.run_stop("r")) is None

@@ -279,7 +279,9 @@ class Batch:
             status.stops.setdefault(name, stop or Stop(StopKind.OPEN_GAMES, text))
         if left and stop is None:
             stop = status.stops[left[0]]
-        if stop and stop.kind.ends_run and isinstance(error, JudgeError | BudgetSpent):
+        # Other batches of answers have other weights, which may load.
+        fatal = BudgetSpent if self.stage is ANSWERS else JudgeError | BudgetSpent
+        if stop and stop.kind.ends_run and isinstance(error, fatal):
             self._stop_run(stop)
         status.open = 0
         status.write(force=True)
