@@ -37,7 +37,7 @@ def plan():
 
 def stop_submitting(why):
     """The judge cannot start, or the budget is used up: submit no more batches and retry none."""
-    logger.error(f"Snakemake submits no more jobs in this run: {why}")
+    logger.error(f"Nothing more is submitted: {why}")
     submit_nothing_more()
 
 
