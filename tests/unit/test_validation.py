@@ -237,7 +237,7 @@ def test_many_unknown_names_make_one_note(campaign):
 
 
 def test_unsafe_names_are_refused(campaign):
-    with pytest.raises(ConfigError, match="cannot be a file's name"):
+    with pytest.raises(ConfigError, match="cannot be a file name"):
         campaign.check("../x")
 
 

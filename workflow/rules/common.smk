@@ -19,12 +19,13 @@ from arena.journals.adopt import report_adoption
 from arena.judge.endpoints import check_keys
 from arena.setup.config import check_config
 from arena.setup.resolve import resolve
-from arena.support.environment import put_first
 from arena.support.errors import ArenaError, ConfigError
 from arena.support.files import load_yaml, read_text
 
-put_first(Path(sys.executable).parent)  # `python` on nodes where no environment is active
-put_first(RULES.parent / "bin")  # our sacct: shows the end of cancelled and preempted jobs
+# bin/: our sacct, which shows the end of cancelled and preempted jobs. The folder of this Python: for nodes without an active
+# environment.
+FIRST = [str(RULES.parent / "bin"), str(Path(sys.executable).parent)]
+os.environ["PATH"] = os.pathsep.join([*FIRST, os.environ.get("PATH", os.defpath)])
 
 
 @contextlib.contextmanager
