@@ -103,7 +103,10 @@ def test_models_from_a_file_a_list_and_globs(data: Path, project: Path) -> None:
         ({"bench": "bb", "models": "all"}, " data/bb/model_answer/"),
         ({"judgments_dir": "x/{model}"}, "judgments_dir: x/{model}: braces"),
         ({"results_dir": "x/{baseline}"}, "results_dir: x/{baseline}: braces"),
-        ({"judge": {"name": "org/j", "server": "demo"}}, "judge.name: 'org/j' cannot be a file name"),
+        (
+            {"judge": {"name": "org/j", "server": "demo"}},
+            "judge.name: 'org/j' cannot be a file name",
+        ),
         (demo(patterns=["[("]), "judge.patterns: '[(' is not a regular expression"),
         (demo(reference="solo"), "judge.reference: solo "),
         (demo(prompt_template="with_reference.txt"), "judge.reference is missing"),
