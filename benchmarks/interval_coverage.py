@@ -1,10 +1,10 @@
-"""How often an interval holds the truth: scores of 1 to 99, and categories of different levels.
+"""Coverage of intervals: scores of 1 to 99, and categories of different levels.
 
     PYTHONPATH=workflow/scripts python benchmarks/interval_coverage.py [--trials N] [--rounds N]
 
-A model has a chance of winning on each question (drawn anew: the questions are a sample too), and
-the two games of a question agree more than chance would have it, as real ones do. The truth is the
-score over endlessly many questions. Also the differences of two models on the same questions.
+A model has a chance of winning on each question (drawn anew, because questions are a sample too).
+The two games of a question agree more often than by chance, like real ones. The truth is the score
+over infinitely many questions. Also covers the differences of two models on the same questions.
 """
 
 import argparse
@@ -26,8 +26,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=200)
     args = parser.parse_args()
     truth = true_scores(STRENGTHS)
-    print(f"nominal {LEVEL:.0%}, {args.rounds} rounds, {args.trials} trials; percent that hold the")
-    print("truth, by the true score; upstream and differences: of all scores\n")
+    print(f"nominal {LEVEL:.0%}, {args.rounds} rounds, {args.trials} trials; percent that contain")
+    print("the truth, by the true score; upstream and differences: of all scores\n")
     heads = " ".join(f"{score:>5.1f}" for score in truth)
     print(f"{'questions':>9}  {heads}  {'upstream':>8}  {'differences':>11}")
     for questions in (12, 25, 100, 250, 500):
@@ -36,7 +36,9 @@ def main() -> None:
         print(f"{questions:>9}  {shown}  {upstream:>8.1f}  {pairs:>11.1f}", flush=True)
     print("\n500 + 250 questions, strength -2.2 in one category and +1.5 in the other, overall:")
     held, wide = overall(args)
-    print(f"{held:.1f} % hold the truth, {wide:.2f} times as wide as resampled without categories")
+    print(
+        f"{held:.1f} % contain the truth, {wide:.2f} times as wide as resampled without categories"
+    )
 
 
 def simulate(
@@ -83,7 +85,7 @@ def campaign(codes: np.ndarray, category: np.ndarray) -> Verdicts:
 
 
 def coverage(questions: int, truth: np.ndarray, args: argparse.Namespace) -> tuple:
-    """Percent of intervals that hold the truth: ours [M], upstream's, and of differences."""
+    """Percent of intervals that contain the truth: ours [M], upstream's, and of differences."""
     held: list[list] = [[], [], []]
     apart = truth[:, None] - truth
     for trial in range(args.trials):
@@ -107,7 +109,7 @@ def coverage(questions: int, truth: np.ndarray, args: argparse.Namespace) -> tup
 
 
 def overall(args: argparse.Namespace) -> tuple[float, float]:
-    """Percent of overall intervals that hold the truth, and their width as a share."""
+    """Percent of overall intervals that contain the truth, and their relative width."""
     sizes, strengths = (500, 250), (np.array([-2.2]), np.array([1.5]))
     category = np.repeat([0, 1], sizes)
     wins = cast = 0

@@ -1,10 +1,10 @@
-"""Does style control give back known strengths and style effects? Bias and coverage in a table.
+"""Bias and coverage of style control, for known strengths and style effects.
 
     PYTHONPATH=workflow/scripts python benchmarks/style_recovery.py [--trials 200] [--rounds 100]
 
-Votes are drawn from the model that is fitted: strengths of 8 models, slopes of 4 style columns, 500
-questions, two games each. Models differ in style as well, the strongest writing longest, so that
-plain scores are wrong; the last columns say by how much.
+Votes are drawn from the fitted model: strengths of 8 models, slopes of 4 style columns, 500
+questions, two games each. Strong models write longer, so plain scores are biased; the last column
+shows by how much.
 """
 
 import argparse
