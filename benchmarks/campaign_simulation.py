@@ -93,23 +93,23 @@ class SegmentCache:
 
     def __init__(self, capacity: int) -> None:
         self.capacity, self.used = capacity, 0
-        self.held: OrderedDict[tuple, int] = OrderedDict()
+        self.segments: OrderedDict[tuple, int] = OrderedDict()
 
     def uncached(self, segments: list[tuple[str, int]]) -> int:
         """Tokens of a prompt that must be computed; adds the prompt to the cache."""
         path, missing, found, keys = (), 0, True, []
         for name, size in segments:
             path = (*path, name)
-            found = found and path in self.held
+            found = found and path in self.segments
             missing += 0 if found else size
             keys.append((path, size))
         for path, size in reversed(keys):  # ends of prompts are dropped before shared beginnings
-            if path not in self.held:
+            if path not in self.segments:
                 self.used += size
-            self.held[path] = size
-            self.held.move_to_end(path)
+            self.segments[path] = size
+            self.segments.move_to_end(path)
         while self.used > self.capacity:
-            self.used -= self.held.popitem(last=False)[1]
+            self.used -= self.segments.popitem(last=False)[1]
         return missing
 
 
@@ -208,7 +208,7 @@ def campaign(
     names = [f"m{number}" for number in range(models)]
     waiting = [(tuple(names[start : start + batch]), 0, 1) for start in range(0, models, batch)]
     free = [0.0] * (gpus // per_job)  # when the GPUs of each job slot become free
-    held = busy = end = 0.0
+    used = busy = end = 0.0
     total, jobs = Played(), 0
     while waiting:
         who, skip, attempt = waiting.pop(0)
@@ -218,13 +218,13 @@ def campaign(
             raise SystemExit("the walltime ends before any game is played: raise --walltime")
         took = machine.start + done.seconds
         heapq.heappush(free, begin + took)
-        held, busy, end = held + took, busy + done.seconds, max(end, begin + took)
+        used, busy, end = used + took, busy + done.seconds, max(end, begin + took)
         total.prompt, total.cached = total.prompt + done.prompt, total.cached + done.cached
         jobs += 1
         if left:
             waiting.append((who, skip + done.games, attempt + 1))
     hours = 3600 / per_job
-    return Campaign(end / 3600, held / hours, busy / hours, total.ratio, jobs)
+    return Campaign(end / 3600, used / hours, busy / hours, total.ratio, jobs)
 
 
 def check() -> None:

@@ -28,8 +28,8 @@ def main() -> None:
             ("scores 6 to 94", np.linspace(-3, 3, models)),
             ("scores 1 to 20", np.linspace(-5, -1.5, models)),
         ):
-            for ranks, (held, width) in zip(RANKS, trial_all(strengths, args), strict=True):
-                print(f"{models:>6}  {name:>13}  {ranks:>13}  {held:>10.1f}  {width:>6.1f}")
+            for ranks, (covered, width) in zip(RANKS, trial_all(strengths, args), strict=True):
+                print(f"{models:>6}  {name:>13}  {ranks:>13}  {covered:>10.1f}  {width:>6.1f}")
 
 
 def trial_all(strengths: np.ndarray, args: argparse.Namespace) -> list[tuple[float, float]]:

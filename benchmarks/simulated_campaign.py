@@ -65,13 +65,9 @@ def judgment(
         label = VERDICTS[4 - outcome] if game else VERDICTS[outcome]
         silent = rng.random() < SILENT
         reply = "both answers have their merits, and " * 9 if silent else f"Verdict: [[{label}]]"
-        games.append(
-            {
-                "score": None if silent else label,
-                "judgment": {"answer": reply},
-                "finish_reason": "length" if silent else "stop",
-            }
-        )
+        end = "length" if silent else "stop"
+        score = None if silent else label
+        games.append({"score": score, "judgment": {"answer": reply}, "finish_reason": end})
     category = "hard_prompt" if hard else "creative_writing"
     names = {"category": category, "judge": "judge", "model": model, "baseline": "chat-baseline"}
     return {"uid": f"q{number:04}", **names, "games": games}

@@ -47,16 +47,16 @@ def main() -> None:
     for number, name in enumerate(COLUMNS):
         values, low, high = slopes[:, number].T
         truth = SLOPES[number]
-        held = 100 * np.mean((low <= truth) & (truth <= high))
-        print(f"{name:<14}{truth:>7.2f}{values.mean() - truth:>+9.4f}{held:>12.1f}")
+        covered = 100 * np.mean((low <= truth) & (truth <= high))
+        print(f"{name:<14}{truth:>7.2f}{values.mean() - truth:>+9.4f}{covered:>12.1f}")
     print(
         f"\n{'strength':<10}{'score':>7}{'bias':>9}{'coverage %':>12}{'bias without control':>22}"
     )
     for number, strength in enumerate(STRENGTHS):
         truth = true_scores[number]
-        held = 100 * np.mean((lower[:, number] <= truth) & (truth <= upper[:, number]))
+        covered = 100 * np.mean((lower[:, number] <= truth) & (truth <= upper[:, number]))
         print(
-            f"{strength:<10}{truth:>7.2f}{scores[:, number].mean() - truth:>+9.3f}{held:>12.1f}"
+            f"{strength:<10}{truth:>7.2f}{scores[:, number].mean() - truth:>+9.3f}{covered:>12.1f}"
             f"{plain[:, number].mean() - truth:>+22.2f}"
         )
 

@@ -35,7 +35,7 @@ def load_settings(configfile: Path, overrides: list[str]) -> Settings:
 
 
 def _merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """As Snakemake merges: blocks key by key, everything else replaced."""
+    """Merge like Snakemake: blocks key by key, everything else is replaced."""
     merged = dict(old)
     for key, value in new.items():
         both = isinstance(value, dict) and isinstance(old.get(key), dict)

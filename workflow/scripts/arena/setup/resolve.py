@@ -185,7 +185,7 @@ def _models(
 
 
 def _names_in(file: str) -> list[str]:
-    """The names of a file, one a line."""
+    """The names in a file, one per line."""
     path = Path(file)
     if not path.is_file():
         gone = ("/" in file or path.suffix) and not path.exists() and not _GLOB & set(file)

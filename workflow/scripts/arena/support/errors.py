@@ -32,14 +32,10 @@ class ArenaError(Exception):
 
 
 class ConfigError(ArenaError):
-    """A setting is missing, unknown or contradicts another."""
-
     kind = "data"
 
 
 class DataError(ArenaError):
-    """A data file cannot be used as it is."""
-
     kind = "data"
 
 
@@ -48,8 +44,6 @@ class Unfinished(DataError):
 
 
 class JournalError(ArenaError):
-    """The journal of games cannot be read, written or locked."""
-
     kind = "journal"
 
 
@@ -66,20 +60,14 @@ class JudgeError(ArenaError):
 
 
 class OpenGames(ArenaError):
-    """Some games are not finished; the next attempt asks only these."""
-
     kind = "open_games"
 
 
 class BudgetSpent(OpenGames):
-    """The budget of this run is used up; the next run asks only the open games."""
-
     kind = "budget"
 
 
 class JobEnds(OpenGames):
-    """The walltime of the job is used up; the next attempt asks only the open games."""
-
     kind = "walltime"
 
 
