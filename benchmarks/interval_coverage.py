@@ -35,10 +35,8 @@ def main() -> None:
         shown = " ".join(f"{covered:>5.1f}" for covered in ours)
         print(f"{questions:>9}  {shown}  {upstream:>8.1f}  {pairs:>11.1f}", flush=True)
     print("\n500 + 250 questions, strength -2.2 in one category and +1.5 in the other, overall:")
-    covered, wide = overall(args)
-    print(
-        f"{covered:.1f} % contain the truth, {wide:.2f} times as wide as resampled without categories"
-    )
+    covered, width = overall(args)
+    print(f"{covered:.1f} % contain the truth, {width:.2f} times as wide as without categories")
 
 
 def simulate(

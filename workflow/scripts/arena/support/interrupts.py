@@ -44,7 +44,7 @@ class Interrupts:
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         name = signal.Signals(number).name
-        self.interrupt(f"stopped by {name}; finished games are kept, the next run asks the rest")
+        self.interrupt(f"stopped by {name}; finished work is kept, the next run continues")
 
     def interrupt(self, text: str) -> None:
         """Same as a signal, with another text; call it in the main thread."""
