@@ -21,11 +21,11 @@ from arena.setup.config import check_config
 from arena.setup.resolve import resolve
 from arena.support.errors import ArenaError, ConfigError
 from arena.support.files import load_yaml, read_text
+from arena.support.processes import put_first
 
 # bin/: our sacct, which shows the end of cancelled and preempted jobs. The folder of this Python: for nodes without an active
 # environment.
-FIRST = [str(RULES.parent / "bin"), str(Path(sys.executable).parent)]
-os.environ["PATH"] = os.pathsep.join([*FIRST, os.environ.get("PATH", os.defpath)])
+put_first(RULES.parent / "bin", Path(sys.executable).parent)
 
 
 @contextlib.contextmanager

@@ -25,6 +25,12 @@ TRACKER_SECONDS = 1.0  # it needs milliseconds
 UNKILLED_SECONDS = 10.0  # a GPU driver needs seconds to free memory, or hangs for good
 
 
+def put_first(*folders: Path) -> None:
+    """Make this process and its children look for commands in these folders first."""
+    others = os.environ.get("PATH", os.defpath)
+    os.environ["PATH"] = os.pathsep.join([*map(str, folders), others])
+
+
 def adopt_orphans() -> None:
     """Become the parent of orphaned descendants (Linux only)."""
     if sys.platform.startswith("linux"):
