@@ -1,4 +1,4 @@
-# `make demo` and `make test` are all a newcomer needs; `make help` lists the rest.
+# Start with `make demo` and `make test`; `make help` lists the rest.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -14,7 +14,7 @@ demo: $(VENV)/run ## set up, judge the embedded example with the demo judge, pri
 	@cat results/arena-demo/demo-judge/leaderboard.txt
 	@echo "Leaderboard, journals and logs: results/arena-demo/demo-judge/   judgments: results/model_judgment/"
 
-# Two workers a core, since many tests wait for servers; one that is done early takes over from the others.
+# Two workers per core, because many tests wait for servers; idle workers take tests from busy ones.
 test: check ## set up and run all tests and checks
 	$(BIN)/pytest -q -n $$((2 * $(CORES))) --dist worksteal tests
 
@@ -26,13 +26,13 @@ check: $(VENV)/dev ## lint, formats, layers, types
 	$(BIN)/python tests/check_layers.py
 	$(BIN)/mypy
 
-format: $(VENV)/dev ## put every file in its format
+format: $(VENV)/dev ## format all files
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 
-# Not compiled here, one file after the other, but each module when it is first imported; for the tests on all cores, as they start
-# Python a thousand times, and where PYTHONDONTWRITEBYTECODE is set each of these would compile all that it imports.
+# --no-compile: modules are compiled when they are first imported. For the tests all are compiled below, on all cores, because tests
+# start Python a thousand times, and with PYTHONDONTWRITEBYTECODE each start would compile its imports again.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
 $(BIN)/pip:
@@ -48,7 +48,7 @@ $(VENV)/dev: requirements-dev.txt requirements.txt constraints.txt | $(BIN)/pip
 	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	@touch $(VENV)/run $@
 
-# In an environment of its own: no test needs it.
+# In a separate environment: no test needs it.
 $(VENV)-docs/done: requirements-docs.txt
 	$(PYTHON) -m venv $(VENV)-docs
 	$(VENV)-docs/bin/pip install --quiet --disable-pip-version-check -r requirements-docs.txt
@@ -60,15 +60,15 @@ docs: $(VENV)-docs/done ## build the documentation site: site/index.html; with s
 image: ## build the image arena-hard, which runs the demo: docker run --rm arena-hard
 	docker build --tag arena-hard .
 
-test-slurm: $(VENV)/dev ## install and start a real Slurm here (Debian, root), run the tests on it, with vLLM where it is built, stop it
+test-slurm: $(VENV)/dev ## install and start a real Slurm here (Debian, root), run the tests on it (with vLLM if built), stop it
 	$(BIN)/python tests/slurm/cluster.py install
 	$(BIN)/python tests/slurm/cluster.py start
 	$(BIN)/pytest -q -n 6 tests/slurm && $(BIN)/pytest -q tests/vllm/test_whole_line.py; status=$$?; $(BIN)/python tests/slurm/cluster.py stop; exit $$status
 
-test-vllm: $(VENV)/dev ## build an environment of vLLM's CPU version (3.8 GB, Python 3.11), run the tests on it
+test-vllm: $(VENV)/dev ## build an environment with vLLM's CPU version (3.8 GB, Python 3.11), run its tests
 	tests/vllm/install.sh $(PYTHON)
 	$(BIN)/pytest -q tests/vllm
 
-clean: ## remove what runs and tests left, never a judgment
+clean: ## remove temporary files of runs and tests, never a judgment
 	rm -rf .pytest_cache .ruff_cache .mypy_cache report.html
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

@@ -1,5 +1,5 @@
-# The workflow is workflow/Snakefile, which others may import. This file makes `snakemake` enough to type here: an included
-# file cannot set the default target.
+# The workflow is workflow/Snakefile, which other workflows can import. This file makes `snakemake` work without a target: an
+# included file cannot set the default target.
 include: "workflow/Snakefile"
 
 

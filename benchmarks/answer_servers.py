@@ -1,12 +1,12 @@
-"""GPU hours of the answers of 117 checkpoints: adapters that share a server, whole ones in a row,
-or a job each. Simulated.
+"""Simulated GPU hours for the answers of 117 checkpoints: one job per checkpoint, several full
+checkpoints per job, or adapters that share a server.
 
     python benchmarks/answer_servers.py [--start 180] [--tokens-per-second 3000]
 
-A server starts in `start` seconds and writes so many tokens a second where all slots are busy; a
-slot keeps its speed when others are idle, so that each serving has the tail of its longest answers.
-Adapters cost a share of the speed (vLLM's documentation: 4 to 34 %). Lengths of answers are drawn,
-seeded. Prints hours and their ratio to a job a checkpoint.
+A server starts in `start` seconds and generates so many tokens per second when all slots are busy.
+A slot keeps its speed when others are idle, so each server has a tail of its longest answers.
+Adapters cost a share of the speed (vLLM's documentation: 4 to 34 %). Lengths of answers are random
+with a seed. Prints hours and their ratio to one job per checkpoint.
 """
 
 import argparse
@@ -26,8 +26,8 @@ def lengths(models: int, chance: random.Random) -> list[int]:
 
 
 def serving(tokens: list[int], start: float, rate: float) -> float:
-    """Seconds of one server: answers begin in order as slots come free; a slot's speed is its share
-    of the server's where all are busy."""
+    """Seconds of one server: answers start in order, each in the first free slot, at the slot's
+    share of the server's speed."""
     free = [0.0] * SLOTS
     for size in tokens:
         begun = heapq.heappop(free)
@@ -50,12 +50,12 @@ def main() -> None:
     def row(what: str, jobs: int, starts: int, seconds: float) -> None:
         print(f"{what:34} {jobs:4} {starts:6} {seconds / 3600:9.1f} {seconds / alone:6.2f}")
 
-    row("a job a checkpoint", CHECKPOINTS, CHECKPOINTS, alone)
-    row("ten checkpoints a job", len(groups), CHECKPOINTS, alone)
+    row("one job per checkpoint", CHECKPOINTS, CHECKPOINTS, alone)
+    row("ten checkpoints per job", len(groups), CHECKPOINTS, alone)
     for cost in LORA:
         together = (list(chain.from_iterable(group)) for group in groups)
         shared = sum(serving(tokens, start, rate * (1 - cost)) for tokens in together)
-        row(f"ten adapters a server, {cost:.0%} slower", len(groups), len(groups), shared)
+        row(f"ten adapters per server, {cost:.0%} slower", len(groups), len(groups), shared)
 
 
 if __name__ == "__main__":

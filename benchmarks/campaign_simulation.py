@@ -1,26 +1,25 @@
-"""How long a campaign takes on how many GPUs, simulated game by game.
+"""Simulated duration of a campaign by number of GPUs, game by game.
 
     python benchmarks/campaign_simulation.py [--gpus 1 4 12 40 120] [--batch 1 5 10 20] ...
-    python benchmarks/campaign_simulation.py --check     the cache's model against real vLLM runs
+    python benchmarks/campaign_simulation.py --check     compare with real vLLM runs
 
-A campaign is models x questions x 2 games, in batches of some models; each batch is a job of
-`--gpus-per-job` GPUs. A job loads the judge, then plays; what is left at its walltime is played by
-a second job with twice the time, as Snakemake's retry does it.
+A campaign is models x questions x 2 games in batches; each batch is a job of `--gpus-per-job` GPUs.
+A job loads the judge, then plays. The games left at its walltime are played by a second job with
+twice the time, like Snakemake's retry.
 
-Assumptions, each an option:
+Assumptions, most of them options:
 - prompts are system + question + two answers, of random length around the real means (2,220
-  tokens in all on 175,500 games), replies of 400 tokens;
-- the server runs `--slots` games at a time. It computes prompt tokens that are not in its cache at
-  `--prefill` a second and reply tokens at `--decode` a second, all games together, and no game's
-  reply faster than `--stream`. The defaults are a 70B judge in FP8 on one or two GPUs of 80 GB
-  (`--gpus-per-job`), computed and not measured: cache and slots as in profiles/README.md; prefill
-  at half, decoding at 60 % of what an H100's arithmetic and memory allow;
-- the cache drops what was used longest ago, and finds only whole beginnings of prompts;
+  tokens on 175,500 games), replies of 400 tokens;
+- the server runs `--slots` games at a time. All games together, it computes `--prefill` uncached
+  prompt tokens and `--decode` reply tokens per second, and at most `--stream` for one game. The
+  defaults are a 70B judge in FP8 on one or two GPUs of 80 GB, computed and not measured: cache and
+  slots as in profiles/README.md; prefill at 50 %, decoding at 60 % of an H100's limits;
+- the cache is LRU and finds only whole segments from the beginning of prompts;
 - jobs start at once when GPUs are free (no queue of other users).
 
-"busy" is the share of the GPU hours in which games were played, "x least" the GPU hours over the
-least for as many GPUs. Batches of one show what starting the judge for each model costs, and what
-its order costs: nothing but the system prompt is shared.
+"busy" is the share of the GPU hours in which games were played, "x least" the GPU hours relative to
+the minimum for as many GPUs. Batches of one show the cost of one judge start per model, with only
+the system prompt shared.
 """
 
 import argparse
@@ -35,9 +34,9 @@ from statistics import geometric_mean
 
 @dataclass(frozen=True)
 class Real:
-    """A line of docs/traffic.md: ten models, 8 games at a time.
+    """A row of docs/traffic.md: ten models, 8 games at a time.
 
-    seconds: of play, the mean of its runs; None where starts are counted in.
+    seconds: of play, the mean of its runs; None if they include server starts.
     """
 
     order: str
@@ -59,7 +58,7 @@ MEASURED = (
 
 @dataclass(frozen=True)
 class Lengths:
-    """Tokens: of the system prompt, and lower and upper ends of questions, answers, replies."""
+    """Tokens: of the system prompt, and the ranges of questions, answers and replies."""
 
     system: int
     question: tuple[int, int]
@@ -94,23 +93,23 @@ class SegmentCache:
 
     def __init__(self, capacity: int) -> None:
         self.capacity, self.used = capacity, 0
-        self.held: OrderedDict[tuple, int] = OrderedDict()
+        self.segments: OrderedDict[tuple, int] = OrderedDict()
 
     def uncached(self, segments: list[tuple[str, int]]) -> int:
-        """Tokens of a prompt that must be computed; it is in the cache from now on."""
+        """Tokens of a prompt that must be computed; adds the prompt to the cache."""
         path, missing, found, keys = (), 0, True, []
         for name, size in segments:
             path = (*path, name)
-            found = found and path in self.held
+            found = found and path in self.segments
             missing += 0 if found else size
             keys.append((path, size))
-        for path, size in reversed(keys):  # the ends of prompts go before what others share
-            if path not in self.held:
+        for path, size in reversed(keys):  # ends of prompts are dropped before shared beginnings
+            if path not in self.segments:
                 self.used += size
-            self.held[path] = size
-            self.held.move_to_end(path)
+            self.segments[path] = size
+            self.segments.move_to_end(path)
         while self.used > self.capacity:
-            self.used -= self.held.popitem(last=False)[1]
+            self.used -= self.segments.popitem(last=False)[1]
         return missing
 
 
@@ -123,7 +122,7 @@ class Game:
 
 
 def games_of(models: list[str], questions: int, lengths: Lengths) -> Iterator[tuple[int, Game]]:
-    """Games of some models, question by question, as a batch asks them."""
+    """Games of some models in the order of a batch: question by question."""
     for question in range(questions):
         about = sized(f"q{question}", lengths.question)
         base = sized(f"base {question}", lengths.answer)
@@ -136,13 +135,13 @@ def games_of(models: list[str], questions: int, lengths: Lengths) -> Iterator[tu
 
 
 def sized(name: str, ends: tuple[int, int]) -> tuple[str, int]:
-    """A name and the number of tokens that it always has."""
+    """A name and its number of tokens, always the same for a name."""
     return name, random.Random(name).randint(*ends)
 
 
 @dataclass
 class Played:
-    """What a server has done: seconds of play, games, prompt tokens, those from the cache."""
+    """Seconds of play, games, prompt tokens, and those of them found in the cache."""
 
     seconds: float = 0.0
     games: int = 0
@@ -155,10 +154,10 @@ class Played:
 
 
 def play(games: Iterable[Game], machine: Machine, until: float = float("inf")) -> Played:
-    """Play games in their order, at most `slots` at a time, for `until` seconds.
+    """Play games in order, at most `slots` at a time, for `until` seconds.
 
-    A game that starts beside n - 1 others has an n-th of the GPU, but its reply may be slower than
-    that: each of its tokens waits for the weights to be read.
+    A game that starts while n - 1 others run has 1/n of the GPU, but its reply may be slower: each
+    token waits until the weights have been read.
     """
     cache, done = SegmentCache(machine.cache), Played()
     running: list[float] = []
@@ -183,7 +182,7 @@ def play(games: Iterable[Game], machine: Machine, until: float = float("inf")) -
 
 @dataclass
 class Campaign:
-    """Hours to the end, GPU hours, and of these the hours in which games were played."""
+    """Hours to the end, GPU hours, and those of them in which games were played."""
 
     hours: float
     gpu_hours: float
@@ -196,7 +195,7 @@ class Campaign:
 def play_job(
     models: tuple[str, ...], questions: int, skip: int, machine: Machine, seconds: float
 ) -> tuple[Played, int]:
-    """What a job plays in so many seconds after the first `skip` games, and how many are left."""
+    """What a job plays in so many seconds after the first `skip` games, and the games left."""
     games = [game for _, game in games_of(list(models), questions, REAL)][skip:]
     done = play(games, machine, seconds)
     return done, len(games) - done.games
@@ -208,32 +207,32 @@ def campaign(
     """Simulate a whole campaign; `limit` is a first job's walltime in seconds."""
     names = [f"m{number}" for number in range(models)]
     waiting = [(tuple(names[start : start + batch]), 0, 1) for start in range(0, models, batch)]
-    free = [0.0] * (gpus // per_job)  # when each share of the GPUs is free
-    held = busy = end = 0.0
+    free = [0.0] * (gpus // per_job)  # when the GPUs of each job slot become free
+    used = busy = end = 0.0
     total, jobs = Played(), 0
     while waiting:
         who, skip, attempt = waiting.pop(0)
         begin = heapq.heappop(free)
         done, left = play_job(who, questions, skip, machine, limit * attempt - machine.start)
         if not done.games:
-            raise SystemExit("the walltime is over before a game is played: raise --walltime")
+            raise SystemExit("the walltime ends before any game is played: raise --walltime")
         took = machine.start + done.seconds
         heapq.heappush(free, begin + took)
-        held, busy, end = held + took, busy + done.seconds, max(end, begin + took)
+        used, busy, end = used + took, busy + done.seconds, max(end, begin + took)
         total.prompt, total.cached = total.prompt + done.prompt, total.cached + done.cached
         jobs += 1
         if left:
             waiting.append((who, skip + done.games, attempt + 1))
     hours = 3600 / per_job
-    return Campaign(end / 3600, held / hours, busy / hours, total.ratio, jobs)
+    return Campaign(end / 3600, used / hours, busy / hours, total.ratio, jobs)
 
 
 def check() -> None:
-    """The cases of benchmarks/orders.py, in the tokens of its model, against real vLLM runs.
+    """Compare the cases of benchmarks/orders.py with real vLLM runs.
 
-    One speed of the machine for all runs, the one that fits them best, makes seconds of them.
+    Seconds are scaled by one factor for all runs: the speed of that machine.
     """
-    # its words have 4.3 tokens in that model's tokenizer
+    # a word has 4.3 tokens in that model's tokenizer
     case = Lengths(system=1070, question=(172, 517), answer=(430, 1292), reply=(16, 16))
     models = [f"m{number}" for number in range(10)]
     heads = ("questions", "cache", "hits", "vLLM", "seconds", "vLLM")
@@ -243,10 +242,9 @@ def check() -> None:
         games = list(games_of(models, real.questions, case))
         if real.order == "models":
             games.sort(key=lambda pair: pair[0])
-        if real.order == "ones":  # each on a server of its own: an empty cache
+        parts = [games]
+        if real.order == "ones":  # one server, and so an empty cache, for each model
             parts = [[game for game in games if game[0] == number] for number in range(10)]
-        else:
-            parts = [games]
         machine = Machine(8, real.cache, prefill=1000, decode=1000, stream=1000, start=0)
         done = [play((game for _, game in part), machine) for part in parts]
         hits = sum(one.cached for one in done) / sum(one.prompt for one in done)
@@ -268,12 +266,12 @@ def arguments() -> argparse.Namespace:
     add("--gpus-per-job", type=int, default=2, choices=JUDGES)
     add("--cache", type=int, help="tokens in the server's cache")
     add("--slots", type=int, help="games at a time")
-    add("--prefill", type=float, help="prompt tokens a second, of all games together")
-    add("--decode", type=float, help="reply tokens a second, of all games together")
-    add("--stream", type=float, help="reply tokens a second, of one game")
+    add("--prefill", type=float, help="prompt tokens per second, of all games together")
+    add("--decode", type=float, help="reply tokens per second, of all games together")
+    add("--stream", type=float, help="reply tokens per second, of one game")
     add("--start", type=float, help="seconds until the judge is ready")
-    add("--walltime", type=float, default=20 + 12 * 10, help="minutes of a first job of ten")
-    add("--check", action="store_true", help="compare the cache's model with real runs")
+    add("--walltime", type=float, default=20 + 12 * 10, help="minutes of a first job of ten models")
+    add("--check", action="store_true", help="compare with real vLLM runs")
     return parser.parse_args()
 
 
@@ -285,15 +283,15 @@ def main() -> None:
     given = {name: value for name, value in vars(args).items() if value is not None}
     usual = JUDGES[args.gpus_per_job]
     machine = replace(usual, **{name: given[name] for name in asdict(usual) if name in given})
-    size = args.models, args.questions
+    size = models, questions = args.models, args.questions
     print(
-        f"{size[0]} models x {size[1]} questions x 2 = {size[0] * size[1] * 2:,} games; {machine}"
+        f"{models} models x {questions} questions x 2 = {models * questions * 2:,} games; {machine}"
     )
     heads = ("batch", "jobs", "hours", "GPU h", "x least", "busy", "cached")
     print("{:>5}{:>6}{:>6}{:>8}{:>8}{:>8}{:>7}{:>8}".format("GPUs", *heads))
     for gpus in args.gpus:
         if gpus < args.gpus_per_job:
-            print(f"{gpus:5} too few for a job of {args.gpus_per_job}")
+            print(f"{gpus:5} too few for jobs of {args.gpus_per_job}")
             continue
         rows = []
         for batch in args.batch:

@@ -1,24 +1,25 @@
-"""What the client costs: games a second and core against a judge that answers at once.
+"""Speed of the client: games per second and core, with a judge that answers at once.
 
     python benchmarks/client.py [--games 4000] [--rounds 3]
 
-The judge is a process of its own that sends a prepared reply of 2 kB; prompts have 9 kB, as real
-ones do. Ways to ask, each over the same games, alternating, the best of all rounds shown:
+The judge is a separate process that sends a prepared reply of 2 kB; prompts have 9 kB, like real
+ones. Clients, each with the same games, by turns; the best of all rounds is shown:
 
 ours      the whole client: games in order, back-off, verdicts, journal
-bare      as many tasks around aiohttp, which read the verdict and keep nothing
-serial    one request after the other, as a simple script does it
+bare      the same number of aiohttp tasks, which read the verdict and store nothing
+serial    one request after the other, like a simple script
 """
 
 import argparse
 import asyncio
-import json
+import multiprocessing
 import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
@@ -128,7 +129,7 @@ WAYS = {"ours": ours, "bare": bare, "serial": serial}
 
 
 def once(way: str, port: int, number: int) -> dict:
-    """Time one way in this process. Reads and plans before the clock starts."""
+    """Measure one client in this process. Games are planned before the clock starts."""
     todo = games(number)
     wall, core = time.perf_counter(), time.process_time()
     played = asyncio.run(WAYS[way](port, todo))
@@ -141,25 +142,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--games", type=int, default=4000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--once", nargs=2, metavar=("WAY", "PORT"), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.once:
-        print(json.dumps(once(options.once[0], int(options.once[1]), options.games)))
-        return
     judge = subprocess.Popen([sys.executable, "-c", INSTANT], stdout=subprocess.PIPE, text=True)
     best: dict[str, dict] = {}
     try:
-        port = judge.stdout.readline().strip()
+        port, spawn = int(judge.stdout.readline()), multiprocessing.get_context("spawn")
         for _ in range(options.rounds):
-            for way in WAYS:  # each in a process of its own: fresh memory, fresh imports
-                command = [sys.executable, __file__, "--once", way, port]
-                done = subprocess.run(
-                    [*command, "--games", str(options.games)],
-                    stdout=subprocess.PIPE,
-                    check=True,
-                    text=True,
-                )
-                seen = json.loads(done.stdout)
+            for way in WAYS:
+                with ProcessPoolExecutor(1, spawn) as fresh:  # a new process, with fresh memory
+                    seen = fresh.submit(once, way, port, options.games).result()
                 if way not in best or seen["core"] < best[way]["core"]:
                     best[way] = seen
     finally:

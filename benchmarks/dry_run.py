@@ -1,21 +1,20 @@
-"""How long a dry run of many models takes, against a bare Snakefile of the same jobs.
+"""Duration of a dry run of many models, compared with a bare Snakefile of the same jobs.
 
     python benchmarks/dry_run.py [--models 1000] [--runs 3]
 
 Prints the seconds of both (the best of several runs, by turns) and their ratio: cold, when every
-answer file is read, and warm, when what was found is remembered.
+answer file is read, and warm, with the results cached.
 """
 
 import argparse
-import json
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[1]
+from overhead import PROJECT, make_campaign
+
 BARE = """
 models = [f"m{number}" for number in range(MODELS)]
 batch_of = {model: f"b{number // 10}" for number, model in enumerate(models)}
@@ -35,30 +34,6 @@ rule judge:
     output: "out/{model}.jsonl"
     shell: "cp {input[0]} {output}"
 """
-CONFIG = """
-bench: bench
-models: all
-baseline: base
-judge: {name: demo-judge, server: demo}
-"""
-
-
-def make_campaign(folder: Path, models: int, questions: int = 20) -> None:
-    """A project with so many answer files, and the bare Snakefile beside it."""
-    for part in ("workflow", "profiles", "config"):
-        shutil.copytree(PROJECT / part, folder / part)
-    shutil.copy(PROJECT / "Snakefile", folder)
-    (folder / "config/config.yaml").write_text(CONFIG)
-    (folder / "bare.smk").write_text(f"MODELS = {models}\n{BARE}")
-    answers = folder / "data/bench/model_answer"
-    answers.mkdir(parents=True)
-    uids = [f"q{number}" for number in range(questions)]
-    asked = [{"uid": uid, "category": "c", "prompt": uid} for uid in uids]
-    lines = [{"uid": uid, "messages": [{"role": "assistant", "content": uid}]} for uid in uids]
-    (folder / "data/bench/question.jsonl").write_text("\n".join(map(json.dumps, asked)))
-    text = "\n".join(map(json.dumps, lines))
-    for model in ["base", *(f"m{number}" for number in range(models))]:
-        (answers / f"{model}.jsonl").write_text(text)
 
 
 def seconds(folder: Path, *arguments: str) -> float:
@@ -75,7 +50,9 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_campaign(folder, options.models)
+        judge = {"name": "demo-judge", "server": "demo"}
+        make_campaign(PROJECT, folder, options.models, questions=20, batch_size=10, judge=judge)
+        (folder / "bare.smk").write_text(f"MODELS = {options.models}\n{BARE}")
         cold = seconds(folder)
         pairs = [(seconds(folder), seconds(folder, "-s", "bare.smk")) for _ in range(options.runs)]
     warm, bare = (min(column) for column in zip(*pairs, strict=True))

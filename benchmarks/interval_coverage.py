@@ -1,10 +1,10 @@
-"""How often an interval holds the truth: scores of 1 to 99, and categories of different levels.
+"""Coverage of intervals: scores of 1 to 99, and categories of different levels.
 
     PYTHONPATH=workflow/scripts python benchmarks/interval_coverage.py [--trials N] [--rounds N]
 
-A model has a chance of winning on each question (drawn anew: the questions are a sample too), and
-the two games of a question agree more than chance would have it, as real ones do. The truth is the
-score over endlessly many questions. Also the differences of two models on the same questions.
+A model has a chance of winning on each question (drawn anew, because questions are a sample too).
+The two games of a question agree more often than by chance, like real ones. The truth is the score
+over infinitely many questions. Also covers the differences of two models on the same questions.
 """
 
 import argparse
@@ -26,17 +26,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=200)
     args = parser.parse_args()
     truth = true_scores(STRENGTHS)
-    print(f"nominal {LEVEL:.0%}, {args.rounds} rounds, {args.trials} trials; percent that hold the")
-    print("truth, by the true score; upstream and differences: of all scores\n")
+    print(f"nominal {LEVEL:.0%}, {args.rounds} rounds, {args.trials} trials; percent that contain")
+    print("the truth, by the true score; upstream and differences: of all scores\n")
     heads = " ".join(f"{score:>5.1f}" for score in truth)
     print(f"{'questions':>9}  {heads}  {'upstream':>8}  {'differences':>11}")
     for questions in (12, 25, 100, 250, 500):
         ours, upstream, pairs = coverage(questions, truth, args)
-        shown = " ".join(f"{held:>5.1f}" for held in ours)
+        shown = " ".join(f"{covered:>5.1f}" for covered in ours)
         print(f"{questions:>9}  {shown}  {upstream:>8.1f}  {pairs:>11.1f}", flush=True)
     print("\n500 + 250 questions, strength -2.2 in one category and +1.5 in the other, overall:")
-    held, wide = overall(args)
-    print(f"{held:.1f} % hold the truth, {wide:.2f} times as wide as resampled without categories")
+    covered, width = overall(args)
+    print(f"{covered:.1f} % contain the truth, {width:.2f} times as wide as without categories")
 
 
 def simulate(
@@ -83,13 +83,13 @@ def campaign(codes: np.ndarray, category: np.ndarray) -> Verdicts:
 
 
 def coverage(questions: int, truth: np.ndarray, args: argparse.Namespace) -> tuple:
-    """Percent of intervals that hold the truth: ours [M], upstream's, and of differences."""
-    held: list[list] = [[], [], []]
+    """Percent of intervals that contain the truth: ours [M], upstream's, and of differences."""
+    covered: list[list] = [[], [], []]
     apart = truth[:, None] - truth
     for trial in range(args.trials):
         codes = simulate(questions, np.random.default_rng([1, trial]))
         verdicts = campaign(codes, np.zeros(questions, dtype=int))
-        for ci, kept in (("questions", held[0]), ("upstream", held[1])):
+        for ci, kept in (("questions", covered[0]), ("upstream", covered[1])):
             options = Options(rounds=args.rounds, seed=trial, ci=ci)
             board = make_boards(verdicts, options)[0]
             rows = {row.model: row for row in board.rows}
@@ -101,13 +101,13 @@ def coverage(questions: int, truth: np.ndarray, args: argparse.Namespace) -> tup
                 true = apart[np.ix_(place, place)]
                 found = board.differences
                 inside = (found.lower[some] <= true) & (true <= found.upper[some])
-                held[2].append(inside[np.triu_indices(len(place), 1)])
-    ours, upstream, pairs = (100 * np.mean(kept, axis=0) for kept in held)
+                covered[2].append(inside[np.triu_indices(len(place), 1)])
+    ours, upstream, pairs = (100 * np.mean(kept, axis=0) for kept in covered)
     return ours, upstream.mean(), pairs.mean()
 
 
 def overall(args: argparse.Namespace) -> tuple[float, float]:
-    """Percent of overall intervals that hold the truth, and their width as a share."""
+    """Percent of overall intervals that contain the truth, and their relative width."""
     sizes, strengths = (500, 250), (np.array([-2.2]), np.array([1.5]))
     category = np.repeat([0, 1], sizes)
     wins = cast = 0
@@ -116,7 +116,7 @@ def overall(args: argparse.Namespace) -> tuple[float, float]:
             rng = np.random.default_rng([3, part])
             votes = count_votes(simulate(1000 * size, rng, strength))
             wins, cast = wins + votes.wins.sum(), cast + votes.votes.sum()
-    truth, held, wide = 100 * wins / cast, [], []
+    truth, covered, wide = 100 * wins / cast, [], []
     for trial in range(args.trials):
         rng = np.random.default_rng([4, trial])
         codes = np.concatenate(
@@ -127,9 +127,9 @@ def overall(args: argparse.Namespace) -> tuple[float, float]:
             make_boards(campaign(codes, part), options)[-1] for part in (category, 0 * category)
         ]
         row, without = (next(r for r in board.rows if r.model == "m0") for board in boards)
-        held.append(row.lower <= truth <= row.upper)
+        covered.append(row.lower <= truth <= row.upper)
         wide.append((row.upper - row.lower) / (without.upper - without.lower))
-    return 100 * float(np.mean(held)), float(np.mean(wide))
+    return 100 * float(np.mean(covered)), float(np.mean(wide))
 
 
 if __name__ == "__main__":

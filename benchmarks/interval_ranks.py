@@ -1,9 +1,9 @@
-"""How often the ranks of all models hold at once, and how wide they are.
+"""Coverage of the ranks of all models at once, and their width.
 
     PYTHONPATH=workflow/scripts python benchmarks/interval_ranks.py [--trials N] [--rounds N]
 
-Models stand on a ladder of strengths; the truth is their order. "Marginal" ranks take each pair by
-itself, "simultaneous" ones all pairs at once. The width is the mean number of ranks of a model.
+Models have equally spaced strengths; the truth is their order. "Marginal" ranks treat each pair
+separately, "simultaneous" ones all pairs at once. Width: mean number of ranks of a model.
 """
 
 import argparse
@@ -28,12 +28,12 @@ def main() -> None:
             ("scores 6 to 94", np.linspace(-3, 3, models)),
             ("scores 1 to 20", np.linspace(-5, -1.5, models)),
         ):
-            for ranks, (held, width) in zip(RANKS, trial_all(strengths, args), strict=True):
-                print(f"{models:>6}  {name:>13}  {ranks:>13}  {held:>10.1f}  {width:>6.1f}")
+            for ranks, (covered, width) in zip(RANKS, trial_all(strengths, args), strict=True):
+                print(f"{models:>6}  {name:>13}  {ranks:>13}  {covered:>10.1f}  {width:>6.1f}")
 
 
 def trial_all(strengths: np.ndarray, args: argparse.Namespace) -> list[tuple[float, float]]:
-    """Percent of campaigns in which all ranks hold, and their mean width, a way of ranking."""
+    """For each kind of ranks: percent of campaigns with all ranks true, and the mean width."""
     names = [f"q{number}" for number in range(500)]
     truth = np.argsort(np.argsort(-strengths)) + 1
     found: list[list[tuple[bool, float]]] = [[], []]

@@ -1,9 +1,9 @@
-"""How long the leaderboard takes, as ratios against a plain reading of the same files.
+"""Duration of the leaderboard, compared with just reading the same files.
 
     python benchmarks/leaderboard_speed.py [--models 117] [--questions 500] [--rounds 1000]
 
 Writes judgments (with prompts and replies of real sizes) and answers with metadata into a temporary
-folder, then times whole commands: starting Python, reading JSONL, writing all tables.
+folder, then measures whole commands: starting Python, reading JSONL, writing all tables.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def measure(command: list[str], repeats: int) -> tuple[float, float]:
-    """Median wall time in seconds, and the largest peak of memory of any child so far in MB."""
+    """Median wall time in seconds, and the peak memory of all children so far in MB."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -68,28 +68,20 @@ def measure(command: list[str], repeats: int) -> tuple[float, float]:
 def write_data(data: Path, models: int, questions: int) -> None:
     rng = random.Random(1)
     words = [f"word{number}" for number in range(500)]
-    words += [
-        "\n\n- **point**",
-        "\n",
-        '"quoted"',
-        "caf\u00e9",
-    ] * 20  # escapes, as replies have them
+    words += ["\n\n- **point**", "\n", '"quoted"', "caf\u00e9"] * 20  # escapes, as in real replies
     text = " ".join(rng.choices(words, k=20_000))
     for kind in ("model_judgment/judge", "model_answer"):
         (data / "bench" / kind).mkdir(parents=True)
     names = ["baseline", *(f"model-{number:03}" for number in range(models))]
     for name in names:
         skill = rng.random()
-        answers = (answer(f"q{number}", name, text, rng) for number in range(questions))
-        write(data / f"bench/model_answer/{name}.jsonl", answers)
+        files = {"model_answer": [answer(f"q{n}", name, text, rng) for n in range(questions)]}
         if name != "baseline":
-            lines = (judgment(f"q{number}", name, skill, text, rng) for number in range(questions))
-            write(data / f"bench/model_judgment/judge/{name}.jsonl", lines)
-
-
-def write(path: Path, lines) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(line) + "\n" for line in lines)
+            lines = [judgment(f"q{n}", name, skill, text, rng) for n in range(questions)]
+            files["model_judgment/judge"] = lines
+        for kind, lines in files.items():
+            with (data / f"bench/{kind}/{name}.jsonl").open("w", encoding="utf-8") as file:
+                file.writelines(json.dumps(line) + "\n" for line in lines)
 
 
 def judgment(uid: str, model: str, skill: float, text: str, rng: random.Random) -> dict:

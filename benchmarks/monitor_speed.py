@@ -1,9 +1,9 @@
-"""How long one look at a campaign takes, as ratios against a plain reading of its journals.
+"""Duration of one refresh of the monitor, compared with just reading the journals.
 
     python benchmarks/monitor_speed.py [--models 117] [--questions 500] [--repeats 3]
 
-Writes journals of two games a question with replies of 2 kB, then times `monitor.py` as a whole
-command, and in one process its first look and a second, when one game has ended since.
+Writes journals of two games per question with replies of 2 kB, then measures `monitor.py`, and in
+one process its first refresh and a second one after one more game.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main() -> None:
         print(f"{args.models} models x {len(lines)} games, {size:.0f} MB of journals\n")
         command = [sys.executable, str(MONITOR), "--results", root]
 
-        def second_look() -> None:
+        def second_refresh() -> None:
             with journals[0].open("a") as file:
                 file.write(journal_line(args.questions, 0))
             reader.read()
@@ -52,8 +52,8 @@ def main() -> None:
         ways: dict[str, Callable[[], object]] = {
             "reading the lines": lambda: [sum(1 for _ in path.open("rb")) for path in journals],
             "monitor.py": lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL),
-            "  its first look": lambda: StatusReader(campaign).read(),
-            "  its second look": second_look,
+            "  its first refresh": lambda: StatusReader(campaign).read(),
+            "  its second refresh": second_refresh,
         }
         unit = None
         print(f"{'':<20}{'seconds':>9}{'ratio':>8}")

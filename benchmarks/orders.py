@@ -1,22 +1,21 @@
-"""What the order of games is worth on a real vLLM, through the workflow: cache hits and time.
+"""Effect of the order of games on a real vLLM: cache hits and time.
 
     tests/vllm/install.sh && .venv/bin/python benchmarks/orders.py [--orders ideal workflow] ...
 
-Models of seeded text, both games, judged by a small random Llama on the CPU whose cache is smaller
-than the work. In turn:
+Answers are random text with a seed. The judge is a small random Llama on the CPU, whose cache is
+smaller than all prompts. By turns:
 
-ideal      one loop over all games, question by question: the best that can be
-models     one loop, model after model: how a script without us does it
-longest    one loop, the longest prompts first: the shortest tail, and what it costs
+ideal      one loop over all games, question by question: the optimum
+models     one loop, model by model: like a simple script
+longest    one loop, the longest prompts first: the shortest tail, and its cost
 workflow   `snakemake`: a batch starts vLLM and plays
-ones       `snakemake` with a batch for each model: one server after the other
+ones       `snakemake` with one batch per model: one server after the other
 
-hits are vLLM's own count (the loops) or the ledger's (the workflow). "play" is from the first
-request to the last reply, "whole" the command with all starts. "idle" is the share of play in which
-fewer games were open than the server runs at a time, up to the last such moment before the tail:
-the time at the end that a run with nothing left to ask needs. "x first" is play over that of the
-first line of as many open requests and the same cache. "gap" is the longest time in play
-without any open game. "ran" are games that vLLM ran at a time, on average of its own figures.
+"hits" are vLLM's own count (loops) or the ledger's (workflow). "play" is from the first request to
+the last reply, "whole" the whole command. "tail" is the time after the last request, "idle" the
+share of play before it with fewer games in flight than the server runs at a time. "x first" is play
+relative to the first row with the same cache and number of open requests. "gap" is the longest time
+in play without a game in flight. "ran" is the average number of running games by vLLM's metrics.
 """
 
 import argparse
@@ -75,7 +74,7 @@ def arguments() -> argparse.Namespace:
 
 @dataclass
 class Found:
-    """A line of the table. spans: begin and end of every game, s; looks: at vLLM's figures."""
+    """A row of the table. spans: start and end of every game, s. looks: vLLM's metrics by time."""
 
     hits: float
     tokens: int
@@ -89,7 +88,7 @@ class Found:
         return max(end for _, end in self.spans) - min(begin for begin, _ in self.spans)
 
     def idle(self, slots: int) -> tuple[float, float, float]:
-        """Share of play, but for its tail, with fewer than `slots` open; longest gap; tail, s."""
+        """Share of play before its tail with fewer than `slots` games; longest gap, s; tail, s."""
         counts = open_over_time(self.spans)
         last_begin = max(begin for begin, _ in self.spans)
         steps = [(count, then - now, now) for (now, count), (then, _) in pairwise(counts)]
@@ -106,13 +105,13 @@ class Found:
 
 
 def open_over_time(spans: list[tuple[float, float]]) -> list[tuple[float, int]]:
-    """Moments at which the number of open games changed, and the number from then on."""
+    """Times at which the number of games in flight changed, and the new number."""
     changes = sorted([(begin, 1) for begin, _ in spans] + [(end, -1) for _, end in spans])
     return list(zip((t for t, _ in changes), accumulate(c for _, c in changes), strict=True))
 
 
 def spans_of(journals: Iterable[Path]) -> list[tuple[float, float]]:
-    """Begin and end of each game in some journals, in seconds since 1970."""
+    """Start and end of each game in some journals, in seconds since 1970."""
     spans = []
     for path in journals:
         for game in read_lines(path):
@@ -121,19 +120,14 @@ def spans_of(journals: Iterable[Path]) -> list[tuple[float, float]]:
     return spans
 
 
-VOCABULARY = [
-    f"{first}{last}"
-    for first in ("mo", "ti", "wa", "li", "gra")
-    for last in ("ka", "de", "rin", "sol", "tum", "pa", "ve")
-]
-
-
 def words(rng: random.Random, least: int, most: int) -> str:
-    return " ".join(rng.choice(VOCABULARY) for _ in range(rng.randint(least, most)))
+    heads, tails = ("mo", "ti", "wa", "li", "gra"), ("ka", "de", "rin", "sol", "tum", "pa", "ve")
+    vocabulary = [first + last for first in heads for last in tails]
+    return " ".join(rng.choice(vocabulary) for _ in range(rng.randint(least, most)))
 
 
 def write_case(folder: Path, models: list[str], questions: int) -> None:
-    """Questions of 40 to 120 words, answers of 100 to 300: the proportions of real ones."""
+    """Questions of 40 to 120 words, answers of 100 to 300, as in real proportions."""
     rng = random.Random(7)
     asked = [
         {"uid": f"q{n:03d}", "category": "hard_prompt", "prompt": words(rng, 40, 120)}
@@ -150,41 +144,33 @@ def write_case(folder: Path, models: list[str], questions: int) -> None:
 
 
 def judge_of(args: argparse.Namespace, cache: int, parallel: int) -> dict[str, Any]:
-    """`judge` of a config: vLLM by its default command, with what a CPU and a small cache need."""
+    """`judge` of a config: vLLM's default command, with options for a CPU and a small cache."""
     command = DEFAULT_COMMANDS["vllm"]
     command += f" --enforce-eager --dtype bfloat16 --max-num-seqs {args.slots}"
     command += f" --block-size {BLOCK} --num-gpu-blocks-override {cache // BLOCK}"
     command += " --max-model-len 4096"
-    judge = {
-        "name": "judge",
-        "server": "vllm",
-        "no_verdict_limit": 0,
-        "path": str(ENV / "models" / args.weights),
-    }
+    judge = {"name": "judge", "server": "vllm", "path": str(ENV / "models" / args.weights)}
     judge |= {"setup": f"source {ENV}/bin/activate", "command": command, "ready_minutes": 10}
-    # in "dev mode" vLLM can be told to forget its cache, so that loops can share a server
+    # the dev mode can reset the cache, so that loops can share a server
     env = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_SERVER_DEV_MODE": "1"}
-    judge |= {"env": env, "max_tokens": args.reply, "temperature": 0}
-    judge["timeout_s"] = 1800  # on a busy machine too, no game is to be asked twice
+    judge |= {"env": env, "max_tokens": args.reply, "temperature": 0, "no_verdict_limit": 0}
+    judge["timeout_s"] = 1800  # no game must be asked twice, even on a busy machine
     return judge | ({"parallel": parallel} if parallel else {})
 
 
 def metrics(root: Path) -> str:
-    """What the newest vLLM below a results folder says of itself; "" where none answers."""
+    """Metrics of the newest vLLM below a results folder; "" if none answers."""
     logs = sorted(root.glob("logs/*/server.log"), key=lambda log: log.stat().st_mtime)
-    ports = re.findall(r"http://127\.0\.0\.1:(\d+)", logs[-1].read_text()) if logs else []
-    with suppress(OSError):
-        if ports:
-            with urllib.request.urlopen(
-                f"http://127.0.0.1:{ports[-1]}/metrics", timeout=10
-            ) as page:
-                return page.read().decode()
+    with suppress(OSError, IndexError):
+        url = re.findall(r"http://127\.0\.0\.1:\d+", logs[-1].read_text())[-1]
+        with urllib.request.urlopen(f"{url}/metrics", timeout=10) as page:
+            return page.read().decode()
     return ""
 
 
 @contextmanager
 def looking(root: Path, every: float = 0.5) -> Iterator[list[tuple[float, str]]]:
-    """Note now and then what the vLLM that is started below a results folder says of itself."""
+    """Collect the metrics of the vLLM that runs below a results folder, with their times."""
     looks: list[tuple[float, str]] = []
     over = threading.Event()
 
@@ -230,8 +216,7 @@ def run_workflow(args: argparse.Namespace, way: str, cache: int, parallel: int) 
         total = read_tsv(campaign.root / "ledger.tsv")[-1]
         prompt, cached = int(total["prompt_tokens"]), int(total["cached_tokens"])
         states = Counter(game["state"] for name in models for game in campaign.journal(name))
-        told = {key: value for key, value in total.items() if value not in ("", "0", "total")}
-        print(f"  {dict(states)}; ledger: {told}", file=sys.stderr)
+        print(f"  {dict(states)}; ledger: {total}", file=sys.stderr)
         return Found(cached / prompt, prompt, whole, parallel or opened, spans, looks)
 
 
@@ -239,7 +224,7 @@ def run_workflow(args: argparse.Namespace, way: str, cache: int, parallel: int) 
 
 
 class Server(Served):
-    """A real vLLM as a batch starts it, ready, in a folder of its own."""
+    """A real vLLM, started like a batch's, ready, in its own folder."""
 
     def __init__(self, args: argparse.Namespace, cache: int):
         self.folder = tempfile.TemporaryDirectory(prefix="orders_")
@@ -257,7 +242,7 @@ class Server(Served):
         self.folder.cleanup()
 
     def counted(self) -> tuple[float, ...]:
-        """Prompt tokens found in the cache, and looked for, since vLLM's start."""
+        """Prompt tokens found in the cache, and all prompt tokens, since vLLM's start."""
         text = metrics(self.root)
         return tuple(figure(text, f"prefix_cache_{name}_total") for name in ("hits", "queries"))
 
@@ -337,8 +322,8 @@ HEAD = ("cache", "open", "hits", "play s", "x first", "whole s", "idle", "gap s"
 
 def main() -> None:
     args = arguments()
-    print(f"{args.models} models x {args.questions} questions x 2 games, {args.weights}, "
-          f"{args.slots} at a time, {os.cpu_count()} cores")  # fmt: skip
+    size = f"{args.models} models x {args.questions} questions x 2 games"
+    print(f"{size}, {args.weights}, {args.slots} at a time, {os.cpu_count()} cores")
     widths = "{:10}{:>7}{:>6}{:>7}{:>8}{:>9}{:>9}{:>7}{:>7}{:>8}{:>6}{:>9}"
     print(widths.format("order", *HEAD, "tokens"))
     first: dict[tuple[int, int], float] = {}  # play by cache and requests open

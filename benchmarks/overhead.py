@@ -1,10 +1,10 @@
-"""What a whole run takes beside its games: ten models against a judge that answers at once.
+"""Time of a whole run besides its games: ten models, and a judge that answers at once.
 
     python benchmarks/overhead.py [--models 10] [--questions 60] [--runs 3] [--project FOLDER ...]
 
-Times `snakemake`, all tables and report pages included, in a copy of each project (this one, or
-several, by turns) whose judge is the tests' judge without delay. "play" is from the first request
-to the last reply, "CPU" that of the command and all that it started, the judge included.
+Measures `snakemake`, including all tables and report pages, in a copy of each project (this one, or
+several, by turns) with the tests' judge without delay. "play" is from the first request to the last
+reply, "CPU" that of the command and all of its children, including the judge.
 """
 
 import argparse
@@ -24,10 +24,12 @@ PROJECT = Path(__file__).resolve().parents[1]
 JUDGE = f"{sys.executable} {PROJECT}/tests/judge.py --name {{name}} --host {{host}} --port {{port}}"
 
 
-def make_campaign(project: Path, folder: Path, models: int, questions: int) -> None:
+def make_campaign(
+    project: Path, folder: Path, models: int, questions: int, *, batch_size: int, judge: dict
+) -> None:
+    """A copy of the project with its own questions and answers."""
     copy_project(project, folder)
-    config = {"bench": "bench", "models": "all", "baseline": "base", "batch_size": models}
-    judge = {"name": "quick", "server": "vllm", "command": f"{JUDGE} --slots 64 --seconds 0"}
+    config = {"bench": "bench", "models": "all", "baseline": "base", "batch_size": batch_size}
     (folder / "config/config.yaml").write_text(yaml.safe_dump(config | {"judge": judge}))
     asked = [
         {"uid": f"q{n}", "category": "c", "prompt": f"How would you sort {n} things?"}
@@ -43,10 +45,11 @@ def make_campaign(project: Path, folder: Path, models: int, questions: int) -> N
 
 
 def run(project: Path, models: int, questions: int) -> tuple[float, float, float]:
-    """Seconds of the whole command, of its CPU, and of play."""
+    """Seconds of the whole command, CPU seconds, and seconds of play."""
     with tempfile.TemporaryDirectory(prefix="overhead_") as name:
         folder = Path(name) / "campaign"
-        make_campaign(project, folder, models, questions)
+        judge = {"name": "quick", "server": "vllm", "command": f"{JUDGE} --slots 64 --seconds 0"}
+        make_campaign(project, folder, models, questions, batch_size=models, judge=judge)
         before, began = os.times(), time.perf_counter()
         done = subprocess.run(
             [sys.executable, "-m", "snakemake"], cwd=folder, capture_output=True, text=True

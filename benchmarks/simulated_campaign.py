@@ -1,9 +1,9 @@
-"""Write the judgments of a simulated campaign, to try the leaderboard and its report on.
+"""Write the judgments of a simulated campaign, to try out the leaderboard and its report.
 
     python benchmarks/simulated_campaign.py FOLDER [--steps 28] [--questions 750]
 
-Four runs with checkpoints and five other models on two categories, by a judge that prefers the
-first answer a little and now and then writes until its tokens end. Then, for example:
+Four runs with checkpoints and five other models on two categories, by a judge that slightly prefers
+the first answer and sometimes writes until max_tokens. Then, for example:
 
     python workflow/scripts/show_result.py --data-dir FOLDER -b simulated -j judge \
         --steps '(?P<run>.+)-step(?P<step>\\d+)' --out FOLDER/out
@@ -16,18 +16,13 @@ import random
 from pathlib import Path
 
 VERDICTS = ("A>>B", "A>B", "A=B", "B>A", "B>>A")
-# run -> log-odds at the end of training, and steps in which it comes two thirds of the way there
+# run -> log-odds at the end of training, and steps to two thirds of the way there
 RUNS = {"run-a": (1.2, 8e3), "run-b": (0.9, 5e3), "run-c": (0.2, 12e3), "run-d": (-0.3, 20e3)}
-OTHERS = {
-    "chat-large": 1.6,
-    "chat-medium": 1.3,
-    "chat-small": 0.6,
-    "old-large": -0.7,
-    "old-small": -1,
-}
+OTHERS = {"chat-large": 1.6, "chat-medium": 1.3, "chat-small": 0.6}
+OTHERS |= {"old-large": -0.7, "old-small": -1}
 START = -3.2  # log-odds of an untrained model
 FIRST_ANSWER = 0.5  # how much the judge prefers it
-SILENT = 0.002  # share of replies that end without a verdict
+SILENT = 0.002  # share of replies without a verdict
 
 
 def main() -> None:
@@ -70,13 +65,9 @@ def judgment(
         label = VERDICTS[4 - outcome] if game else VERDICTS[outcome]
         silent = rng.random() < SILENT
         reply = "both answers have their merits, and " * 9 if silent else f"Verdict: [[{label}]]"
-        games.append(
-            {
-                "score": None if silent else label,
-                "judgment": {"answer": reply},
-                "finish_reason": "length" if silent else "stop",
-            }
-        )
+        end = "length" if silent else "stop"
+        score = None if silent else label
+        games.append({"score": score, "judgment": {"answer": reply}, "finish_reason": end})
     category = "hard_prompt" if hard else "creative_writing"
     names = {"category": category, "judge": "judge", "model": model, "baseline": "chat-baseline"}
     return {"uid": f"q{number:04}", **names, "games": games}

@@ -1,8 +1,8 @@
-"""What a big campaign costs besides the GPUs: `python benchmarks/slurm_scale.py MODELS JOBS`.
+"""Cost of a big campaign besides the GPUs: `python benchmarks/slurm_scale.py MODELS JOBS`.
 
-Plays a campaign of three questions through the tests' Slurm (tests/slurm/cluster.py start) with
-the demo judge, and prints its figures as JSON. All jobs share this machine's cores, so a batch
-takes longer here than on nodes of its own; what the main process takes is the same.
+Runs a campaign of three questions on the tests' Slurm (tests/slurm/cluster.py start) with the demo
+judge, and prints its figures as JSON. All jobs share this machine's cores, so a batch takes longer
+than on its own node; the cost of the main process is the same.
 """
 
 import argparse
@@ -42,14 +42,17 @@ def main() -> None:
 
 
 def measure(campaign: Campaign, at_once: int) -> dict:
-    """Run the campaign; seconds, MB and files."""
+    """Run the campaign; returns seconds, MB and numbers of files."""
     begun = time.monotonic()
     campaign.start("--jobs", str(at_once))
     pid, first, peak, cpu = campaign.process.pid, None, 0.0, 0.0
     while campaign.process.poll() is None:
         if first is None and campaign.jobs():
             first = time.monotonic() - begun
-        peak, cpu = max(peak, memory(pid)), max(cpu, cpu_seconds(pid))
+        with suppress(psutil.NoSuchProcess, OSError, IndexError):  # it has just ended
+            status = Path(f"/proc/{pid}/status").read_text()
+            peak = int(status.partition("VmHWM:")[2].split()[0]) / 1000
+            cpu = sum(psutil.Process(pid).cpu_times()[:4])  # with its children that have ended
         time.sleep(0.1 if first is None else 1)
     elapsed = time.monotonic() - begun
     if campaign.process.returncode:
@@ -79,31 +82,13 @@ def measure(campaign: Campaign, at_once: int) -> dict:
 
 
 def playing(campaign: Campaign, job: str) -> float:
-    """Seconds from the first game's begin to the last one's end in a Slurm job."""
+    """Seconds from the start of the first game to the end of the last in a Slurm job."""
     (record,) = [entry for entry in campaign.batch_logs() if entry["slurm_job_id"] == job]
     (batch,) = [entry for entry in campaign.batches() if entry["batch"] == record["batch"]]
     games = [game for model in batch["models"] for game in campaign.games(model)]
     ends = [datetime.fromisoformat(game["time"]).timestamp() for game in games]
     begins = [end - game["seconds"] for end, game in zip(ends, games, strict=True)]
     return max(ends) - min(begins)
-
-
-def memory(pid: int) -> float:
-    """Peak resident MB of a process so far; 0 when it has ended."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0.0
-    peak = [line for line in status.splitlines() if line.startswith("VmHWM")]
-    return int(peak[0].split()[1]) / 1000 if peak else 0.0
-
-
-def cpu_seconds(pid: int) -> float:
-    """Of a process and the children that it has waited for."""
-    with suppress(psutil.NoSuchProcess):
-        times = psutil.Process(pid).cpu_times()
-        return times.user + times.system + times.children_user + times.children_system
-    return 0.0
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Does style control give back known strengths and style effects? Bias and coverage in a table.
+"""Bias and coverage of style control, for known strengths and style effects.
 
     PYTHONPATH=workflow/scripts python benchmarks/style_recovery.py [--trials 200] [--rounds 100]
 
-Votes are drawn from the model that is fitted: strengths of 8 models, slopes of 4 style columns, 500
-questions, two games each. Models differ in style as well, the strongest writing longest, so that
-plain scores are wrong; the last columns say by how much.
+Votes are drawn from the fitted model: strengths of 8 models, slopes of 4 style columns, 500
+questions, two games each. Strong models write longer, so plain scores are biased; the last column
+shows by how much.
 """
 
 import argparse
@@ -47,16 +47,16 @@ def main() -> None:
     for number, name in enumerate(COLUMNS):
         values, low, high = slopes[:, number].T
         truth = SLOPES[number]
-        held = 100 * np.mean((low <= truth) & (truth <= high))
-        print(f"{name:<14}{truth:>7.2f}{values.mean() - truth:>+9.4f}{held:>12.1f}")
+        covered = 100 * np.mean((low <= truth) & (truth <= high))
+        print(f"{name:<14}{truth:>7.2f}{values.mean() - truth:>+9.4f}{covered:>12.1f}")
     print(
         f"\n{'strength':<10}{'score':>7}{'bias':>9}{'coverage %':>12}{'bias without control':>22}"
     )
     for number, strength in enumerate(STRENGTHS):
         truth = true_scores[number]
-        held = 100 * np.mean((lower[:, number] <= truth) & (truth <= upper[:, number]))
+        covered = 100 * np.mean((lower[:, number] <= truth) & (truth <= upper[:, number]))
         print(
-            f"{strength:<10}{truth:>7.2f}{scores[:, number].mean() - truth:>+9.3f}{held:>12.1f}"
+            f"{strength:<10}{truth:>7.2f}{scores[:, number].mean() - truth:>+9.3f}{covered:>12.1f}"
             f"{plain[:, number].mean() - truth:>+22.2f}"
         )
 

@@ -11,7 +11,7 @@ from arena.support.errors import ConfigError
         (None, "", "config.yaml: No such file or directory. Run this in the folder where"),
         (b"bench: caf\xe9\n", "", "config.yaml: not UTF-8 at byte 11"),
         (b"a: 1\nb: [\n", "", "config.yaml:2: not YAML: "),
-        (b"- a\n", "", "config.yaml: holds no settings"),
+        (b"- a\n", "", "config.yaml: contains no settings"),
         (b"bench: b\n", "judge={name: j", "--config judge:1: not YAML: "),
         (b"bench: b\n", "judge", "--config judge: write KEY=VALUE"),
     ],

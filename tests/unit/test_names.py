@@ -26,7 +26,7 @@ def test_real_names_pass():
         ("a{b}*", r"'\*', '{', '}'"),
         ("modèle", "'è'"),
         ("a" * 201, "1 to 200"),
-        (7, "must be text, not int 7"),
+        (7, "must be text, not .*int 7"),
         (None, "must be text"),
     ],
 )

@@ -9,12 +9,12 @@ from arena.support.errors import ConfigError
 @pytest.mark.parametrize(
     ("pattern", "said"),
     [
-        (r"\[\[([ab<>=]+)\]\]", "capitals"),
-        (r"Winner: ([AB<>=]+)", "capitals"),
-        (r"[Ww]inner:\s*\**([AB<>=]+)", "capitals"),
-        (r"<verdict>\s*([AB<>=]+)\s*</verdict>", "capitals"),
-        (r"\\boxed\{([AB<>=]+)\}", "capitals"),
-        (r"final verdict is (A>>B|A>B|A=B|B>A|B>>A)", "capitals"),
+        (r"\[\[([ab<>=]+)\]\]", "upper case"),
+        (r"Winner: ([AB<>=]+)", "upper case"),
+        (r"[Ww]inner:\s*\**([AB<>=]+)", "upper case"),
+        (r"<verdict>\s*([AB<>=]+)\s*</verdict>", "upper case"),
+        (r"\\boxed\{([AB<>=]+)\}", "upper case"),
+        (r"final verdict is (A>>B|A>B|A=B|B>A|B>>A)", "upper case"),
         (r"(\[\[[AB<>=]+\]\])", "without brackets"),
         (r"VERDICT: (\[[AB<>=]+\])", "without brackets"),
         (r"\[\[[AB<>=]+\]\]", "without brackets"),

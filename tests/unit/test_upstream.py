@@ -153,10 +153,10 @@ def test_endpoints(checkout):
     [
         ("judge-70", r"api_config\.yaml: no block 'judge-70'; did you mean 'judge-70b'\?"),
         ("claude", r"api_config\.yaml: claude: api_type: 'anthropic' is not OpenAI-compatible"),
-        ("unfinished", r"unfinished: endpoints\[0\]: api_base still holds a placeholder"),
-        ("keyless", r"keyless: endpoints\[0\]: api_key still holds a placeholder"),
+        ("unfinished", r"unfinished: endpoints\[0\]: api_base still contains a placeholder"),
+        ("keyless", r"keyless: endpoints\[0\]: api_key is still a placeholder"),
         ("no_base", r"no_base: endpoints\[0\]: api_base is missing"),
-        ("no_url", r"no_url: endpoints\[0\]: api_base is no URL \(http://\.\.\.\): h/v1"),
+        ("no_url", r"no_url: endpoints\[0\]: api_base is not a URL \(http://\.\.\.\): h/v1"),
     ],
 )
 def test_endpoints_that_cannot_work_are_refused(checkout, name, error):
@@ -174,7 +174,7 @@ def test_endpoints_that_cannot_work_are_refused(checkout, name, error):
         ("{ANSWER_B}", "{ANSWER_C}", r"v2\.0\.yaml: prompt_template: unknown marker {ANSWER_C}"),
         (r"\n{ANSWER_B}", "", "prompt_template: the marker {ANSWER_B} is missing"),
         (r"'\[([AB<>=]+)\]'", "'['", "regex_patterns: '\\['"),
-        (r"'\[([AB<>=]+)\]'", "'x'", "must have one group"),
+        (r"'\[([AB<>=]+)\]'", "'x'", "must have 1 group"),
         ("reference: null", "reference: [a, b]", "reference: cannot be"),
         ("judge_model: judge-70b", "judge_model: j\npairwise: False", "pairwise: False"),
         ("model_list:", "model_list: [", r"v2\.0\.yaml:9: not YAML"),
@@ -212,7 +212,7 @@ def test_yaml_is_loaded_safely(checkout, tmp_path):
     ("utils", "error"),
     [
         ("JUDGE_SETTINGS = {'a': {'baseline': 'b'}}", r"judge_utils\.py: a: system_prompt is miss"),
-        ("JUDGE_SETTINGS = {'a': 'b'}", "a: must hold baseline and system_prompt"),
+        ("JUDGE_SETTINGS = {'a': 'b'}", "a: must be a dict of baseline and system_prompt"),
         ("JUDGE_SETTINGS = ['a']", "JUDGE_SETTINGS must be a dict"),
         ("JUDGE_SETTINGS = load()", r"judge_utils\.py:1: JUDGE_SETTINGS cannot be read"),
     ],

@@ -211,9 +211,9 @@ def test_names_that_api_config_does_not_know(campaign):
     campaign.answer("llama-8b-step10", "abc")
     known = ["llama-8b-step100", "gpt"]
     report = campaign.check("llama-8b-step10", "llama-8b-step1000", known_models=known)
-    said, near = "no block of api_config.yaml", "; did you mean 'llama-8b-step100'?"
+    said, near = "no block in api_config.yaml", "; did you mean 'llama-8b-step100'?"
     assert report.notes == [f"llama-8b-step10: {said}{near}"]
-    assert report.rows[2].reason.endswith(f"does not exist; it is {said} either{near}")
+    assert report.rows[2].reason.endswith(f"api_config.yaml has no such block either{near}")
 
 
 def test_a_model_that_is_to_be_judged_itself_is_no_suggestion(campaign):
@@ -223,7 +223,7 @@ def test_a_model_that_is_to_be_judged_itself_is_no_suggestion(campaign):
     assert report.rows[2].reason.endswith("run-step-200.jsonl does not exist")
     campaign.answer("run-step-200", "abc")
     report = campaign.check("run-step-100", "run-step-200", known_models=["run-step-200"])
-    assert report.notes == ["run-step-100: no block of api_config.yaml"]
+    assert report.notes == ["run-step-100: no block in api_config.yaml"]
 
 
 def test_many_unknown_names_make_one_note(campaign):

@@ -167,7 +167,7 @@ def test_the_graph_is_a_graph_and_nothing_else(campaign: Campaign, graph: str) -
 def test_only_nothing_with_nothing_judged_is_said_and_starts_no_job(campaign: Campaign) -> None:
     for dry in ([], ["-n"]):
         text = campaign.run(*dry, "--config", "only=[]", ok=False).stdout
-        assert "only: [] judges nothing" in text
+        assert "only: []" in text
         assert "Traceback" not in text and "RuleException" not in text
 
 

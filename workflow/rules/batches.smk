@@ -1,21 +1,28 @@
-# Which models share a job, and what its rules need to know of it. Functions only; the logic is arena/batch/plan.py.
+# Input functions and params of the rules that run batches. Which models share a job: arena/batch/plan.py.
 import json
 import shlex
 import time
 from dataclasses import replace
 
 from arena.batch.answer_plan import describe_answers, servings, set_aside
+from arena.campaign.stop import this_process
 from arena.journals.records import BatchPlan
 
-from arena.campaign.stop import this_process
-
 RUN = planning.run_name()
-MAIN = this_process()  # now: Snakemake takes the Slurm job that it runs in out of its environment
+MAIN = this_process()  # now: Snakemake removes the Slurm job that it runs in from its environment
+# `snakemake plan`: its page needs the resources that a profile gives to the batches' own rules.
+PLANNING = workflow.is_main_process and any(re.fullmatch(r"\w*plan", word) for word in sys.argv[1:])
+
+# Profiles give GPUs to gen_judgment and gen_answer. Batches without GPUs have rules of other names, which no profile gives any.
+GEN_JUDGMENT = "gen_judgment" if SETTINGS.judge["server"] == "vllm" else "gen_judgment_no_gpu"
+GEN_ANSWER = "gen_answer_no_gpu"
+if ANSWERS and any(writer.server["server"] == "vllm" for writer in ANSWERS.writers.values()):
+    GEN_ANSWER = "gen_answer"
 
 
 @functools.cache
 def plan():
-    """Which models are to be judged and which share a job; made once, by the main process."""
+    """Which models are judged and which of them share a job. Made once, by the main process."""
     with errors_for_users():
         ready = ready_models()
         games = checked().games if ready else {}
@@ -29,13 +36,9 @@ def plan():
 
 
 def stop_submitting(why):
-    """A judge that cannot start, or a used-up budget: no batch more is submitted, and none retried."""
+    """The judge cannot start, or the budget is used up: submit no more batches and retry none."""
     logger.error(f"Nothing more is submitted: {why}")
     submit_nothing_more()
-
-
-# Whether `plan` is asked for: its page needs what a profile makes of the batches' resources, which only their own rule sees.
-PLANNING = workflow.is_main_process and any(re.fullmatch(r"\w*plan", word) for word in sys.argv[1:])
 
 
 def members(batch):
@@ -49,13 +52,25 @@ def walltime(wildcards, attempt):
     return round(SETTINGS.job_minutes(len(members(wildcards.batch)), attempt))
 
 
-def described(wildcards):
-    """The batch file's text; an apostrophe, which a shell would have to quote, as JSON's escape of it."""
+def answer_walltime(wildcards, attempt):
+    batch = wildcards.batch
+    if workflow.is_main_process:
+        models = checked().answers.members(batch)
+        starts = len(servings(checked().answers, models, ANSWERS))
+    else:
+        text = Layout(ANSWERS.root).batch(batch).read_text(encoding="utf-8")
+        described = BatchPlan.from_json(json.loads(text), batch)
+        models, starts = described.models, len(described.servings)
+    return round(ANSWERS.job_minutes(len(models), starts, attempt))
+
+
+def batch_text(wildcards):
+    """Text of a batch file. Apostrophes, which a shell would have to quote, are JSON escapes in it."""
     batch, answers = wildcards.batch, checked().answers
     run = {"run": RUN, "time": time.time(), "main": MAIN}
     if wildcards.root == ROOT:
         described = planning.describe(batch, members(batch), checked().games, SETTINGS, **run)
-        # As the other stage has made them: a model without answers must not keep the others from being judged.
+        # The record of what gen_answer made: a model whose answers failed must not stop the others from being judged.
         made = {
             model: str(Layout(ANSWERS.root).made(model))
             for model in described.models
@@ -70,54 +85,39 @@ def described(wildcards):
 
 
 def answers_of_batch(wildcards):
-    """Answer files, or what tells that the batch which makes them has ended."""
+    """Answer files of a batch's models; for answers that this run generates, the marker of their batch."""
     if not workflow.is_main_process:
         described = json.loads(LAYOUT.batch(wildcards.batch).read_text(encoding="utf-8"))
         return list(filter(os.path.exists, described["answers"].values()))
     models, answers = members(wildcards.batch), checked().answers
-    found = {
-        ended_by(ANSWERS.root, batch) for model in models if (batch := answers.batch_of(model))
-    }
+    batches = {answers.batch_of(model) for model in models} - {None}
     return [
         *(SETTINGS.answer(model) for model in models if model not in answers.models),
-        *sorted(found),
+        *sorted(end_marker(ANSWERS.root, batch) for batch in batches),
     ]
 
 
-def ended_by(root, batch):
-    """The file that is there once a batch, or a replay, has ended by itself."""
+def end_marker(root, batch):
+    """The file that exists once a batch, or a replay, has ended without an error of the job."""
     folder = "replayed" if batch.startswith(planning.REPLAY) else "played"
     return f"{root}/{folder}/{batch}"
 
 
-def made_by(wildcards):
-    """What makes a model's judgments: its batch, or a replay of its journal; nothing where they are there.
+def judgment_sources(wildcards):
+    """Inputs that remake a model's judgments; none where the judgments are up to date.
 
-    Missing intermediate files alone make Snakemake run nothing: where there are judgments, of other settings or inputs, a
-    file that is newer does.
+    Missing intermediate files alone do not make Snakemake run a rule. Where there are judgments of other settings or inputs,
+    a newer file does.
     """
     batch = plan().batch_of(wildcards.model) if workflow.is_main_process else None
     if batch is None:
         return {}
     stale = [str(LAYOUT.stale(wildcards.model))] if wildcards.model in plan().stale else []
-    return {"played": ended_by(ROOT, batch), "stale": stale}
+    return {"played": end_marker(ROOT, batch), "stale": stale}
 
 
-def serving_of(batch):
-    """Models of a batch of answers, and servers that it starts one after the other."""
-    if workflow.is_main_process:
-        models = checked().answers.members(batch)
-        return len(models), len(servings(checked().answers, models, ANSWERS))
-    plan = BatchPlan.from_json(json.loads(Layout(ANSWERS.root).batch(batch).read_text()), batch)
-    return len(plan.models), len(plan.servings)
-
-
-def answer_walltime(wildcards, attempt):
-    return round(ANSWERS.job_minutes(*serving_of(wildcards.batch), attempt))
-
-
-def answered_by(wildcards):
-    """What makes a model's answers; nothing where they are there, whoever made them."""
+def answer_sources(wildcards):
+    """Inputs that make a model's answers; none where the answers exist, whoever made them."""
     answers = checked().answers if workflow.is_main_process else None
     batch = answers and answers.batch_of(wildcards.model)
     if not batch:
@@ -128,16 +128,15 @@ def answered_by(wildcards):
         planning.touch_stale(layout.stale(wildcards.model))
         if not workflow.dryrun:
             set_aside(layout, wildcards.model, Path(SETTINGS.answer(wildcards.model)))
-    return {"played": ended_by(ANSWERS.root, batch), "stale": stale}
+    return {"played": end_marker(ANSWERS.root, batch), "stale": stale}
 
 
-def publication(model, batch):
-    """The command that publishes a model's answers, less the file."""
+def publish_answers(model, batch):
+    """The command that publishes a model's answers; the rule appends the output file."""
     settings = checked().answers.digests[model]
     given = ["--root", ANSWERS.root, "--model", model, "--settings", settings, "--batch", batch]
     return shlex.join(["python", *map(str, [SCRIPTS / "judgment.py", *given])])
 
 
-def used_by_answers(wildcards):
-    """The ledger of the answers that this run makes."""
+def answers_ledger(wildcards):
     return [f"{ANSWERS.root}/ledger.tsv"] if ANSWERS and checked().answers.batches else []

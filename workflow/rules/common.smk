@@ -1,4 +1,4 @@
-# Config, wildcards and input functions; nothing else. The paths below {results_dir}/<bench>/<judge> are those of
+# Config, wildcards and input functions. The paths below {results_dir}/<bench>/<judge> are those of
 # arena/data/layout.py; judgments are <judgments_dir>/<judge>/{model}.jsonl.
 import contextlib
 import functools
@@ -19,17 +19,18 @@ from arena.journals.adopt import report_adoption
 from arena.judge.endpoints import check_keys
 from arena.setup.config import check_config
 from arena.setup.resolve import resolve
-from arena.support.environment import put_first
 from arena.support.errors import ArenaError, ConfigError
 from arena.support.files import load_yaml, read_text
+from arena.support.processes import put_first
 
-put_first(Path(sys.executable).parent)  # `python` on a node where no environment is active
-put_first(RULES.parent / "bin")  # sacct: cancelled and preempted jobs are seen to end
+# bin/: our sacct, which shows the end of cancelled and preempted jobs. The folder of this Python: for nodes without an active
+# environment.
+put_first(RULES.parent / "bin", Path(sys.executable).parent)
 
 
 @contextlib.contextmanager
 def errors_for_users():
-    """Show the text of an error and end; an exception would bury it in lines of Snakemake's stack."""
+    """Log an error and exit: an exception would be shown below a long traceback of Snakemake."""
     try:
         yield
     except ArenaError as error:
@@ -38,10 +39,10 @@ def errors_for_users():
 
 
 CONFIG = "config/config.yaml"
-# A user's own file replaces the shipped example: nothing of the demo may leak into it.
+# A --configfile replaces the shipped example; Snakemake would merge the two.
 if not workflow.config_settings.configfiles:
     if Path(CONFIG).is_file():
-        with errors_for_users():  # Snakemake's own error of YAML names neither file nor line
+        with errors_for_users():  # Snakemake's YAML error names neither file nor line
             load_yaml(read_text(CONFIG), CONFIG)
 
     configfile: CONFIG
@@ -65,7 +66,7 @@ wildcard_constraints:
 
 @functools.cache
 def checked():
-    """What the checks found, made once, by the main process; stops for what only the user can mend."""
+    """Result of the checks, made once, by the main process. Exits on problems that the user must fix."""
     with errors_for_users():
         found = validation.check_settings(SETTINGS)
         found.raise_blocking()
@@ -78,7 +79,7 @@ def checked():
 
 
 def ready_models():
-    """The selected models whose answers can be judged; a job of a cluster checks nothing."""
+    """The selected models whose answers can be judged. Slurm jobs check nothing."""
     if not workflow.is_main_process or not SETTINGS.selected:
         return SETTINGS.selected
     ready = checked().ready
@@ -90,39 +91,40 @@ def selected_judgments(wildcards):
 
 
 def all_judgments(wildcards):
-    """Of every configured model that has judgments or gets them now."""
+    """Judgment files of all configured models that have one or get one in this run."""
     ready = set(ready_models())
     files = {model: SETTINGS.judgment(model) for model in SETTINGS.models}
     found = [file for model, file in files.items() if model in ready or Path(file).exists()]
     if not found and workflow.is_main_process:
         with errors_for_users():
             raise ConfigError(
-                "only: [] judges nothing, and nothing is judged yet: leave `only` out, or name models"
+                "config: only: [] selects no model, and there are no judgments yet: remove `only`, or "
+                "name models"
             )
     return found
 
 
-def names_of_judged(wildcards):
-    """A param: a model that is left out changes the tables, though no file is newer."""
+def judged_models(wildcards):
+    """As a param: removing a model changes the tables, although no input file is newer."""
     return [Path(file).stem for file in all_judgments(wildcards)]
 
 
-def notes_of_tables(wildcards):
-    """What part of the questions they are of; and one table should be of one setting."""
-    settled = [name for name in names_of_judged(wildcards) if plan().batch_of(name) is None]
-    return [*SETTINGS.pilot_note(), *made_otherwise(LAYOUT, settled, SETTINGS.digest)]
+def table_notes(wildcards):
+    """Notes below the tables: that this is a pilot, and which judgments are of other settings."""
+    kept = [name for name in judged_models(wildcards) if plan().batch_of(name) is None]
+    return [*SETTINGS.pilot_note(), *made_otherwise(LAYOUT, kept, SETTINGS.digest)]
 
 
 def style_answers(wildcards):
-    """Style control compares the answers as well as the verdicts; their tokens can be shown."""
+    """Answer files, where style control or the column of tokens needs them."""
     if not (SETTINGS.leaderboard["control_features"] or SETTINGS.leaderboard["tokens"]):
         return []
-    models = names_of_judged(wildcards) + SETTINGS.baseline_models
+    models = judged_models(wildcards) + SETTINGS.baseline_models
     return [file for model in models if Path(file := SETTINGS.answer(model)).exists()]
 
 
-def foreign_judgments(wildcards):
-    """No input files: in a dry run, says what would be taken from judgments of others."""
+def preview_adoption(wildcards):
+    """No input files; a dry run shows which judgments of other tools would be imported."""
     if workflow.dryrun:
         with errors_for_users():
             check_owner(SETTINGS.judgments_dir, SETTINGS.root)

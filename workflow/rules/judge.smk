@@ -1,23 +1,26 @@
 # in:  <data_dir>/<bench>/question.jsonl, model_answer/{model}.jsonl, the baseline's answers
 # out: <judgments_dir>/<judge>/{model}.jsonl
-# One job a batch plays the games of its models; a target a model publishes its judgments.
+# One job per batch plays the games of its models; one rule per model publishes its judgments.
 from arena.support import slurm
 
 STARTED = time.time()
 
 
-# An interrupt while Snakemake asks for states: it forgets the jobs that it is asking about, and leaves them running.
+# If Snakemake is interrupted while it polls Slurm, it forgets the jobs that it polls and leaves them running.
 onerror:
     if plan.cache_info().currsize:
-        # Slurm gives whole seconds, and its clock may be behind by some; no run begins within these of a dead one.
+        # 5 s earlier: Slurm gives whole seconds and its clock may be late. No earlier run has jobs so young.
         problem = slurm.cancel_batches(
             [*plan().batches, *checked().answers.batches], STARTED - 5
         )
         if problem:
-            logger.error(f"Jobs of this campaign may still run ({problem}): see docs/slurm.md")
+            logger.error(
+                f"scancel failed ({problem}): jobs of this campaign may still be running. "
+                "How to cancel them: docs/slurm.md"
+            )
 
 
-# Write what a batch's job, and whoever looks on, needs to know of it: anew in each run, whose name is in it.
+# Write the description of a batch, for its job and for the monitor. New in each run, whose name it contains.
 rule plan_batch:
     output:
         "{root}/batches/{batch}.json",
@@ -28,39 +31,14 @@ rule plan_batch:
     conda:
         "../envs/arena.yaml"
     params:
-        text=described,
+        text=batch_text,
     shell:
         "printf '%s\\n' {params.text:q} > {output:q} 2> {log:q}"
 
 
-# The rule that profiles give GPUs to. A judge that needs none is played by a rule of another name, which no profile
-# gives any: demo, external, a rehearsal.
-GEN_JUDGMENT = "gen_judgment" if SETTINGS.judge["server"] == "vllm" else "gen_judgment_no_gpu"
+if not PLANNING:
 
-
-if PLANNING:
-
-    # The rule under which a profile's resources arrive, with another body: it only tells what it is asked for.
-    rule:
-        name:
-            GEN_JUDGMENT
-        output:
-            temp(f"{ROOT}/plan/{{batch}}.json"),
-        log:
-            f"{ROOT}/logs/plan/{{batch}}.log",
-        localrule: True
-        conda:
-            "../envs/arena.yaml"
-        resources:
-            runtime=walltime,
-        params:
-            asked=lambda wildcards, resources: json.dumps(asked_for(dict(resources))),
-        shell:
-            "printf '%s\\n' {params.asked:q} > {output:q} 2> {log:q}"
-
-else:
-
-    # Start the judge, play every game of the batch that no journal holds, make the judgments, clean up.
+    # Start the judge, play every game of the batch that no journal contains, make the judgments, clean up.
     rule:
         name:
             GEN_JUDGMENT
@@ -73,12 +51,12 @@ else:
             temp(f"{ROOT}/played/{{batch}}"),
         log:
             f"{ROOT}/logs/gen_judgment/{{batch}}.log",
-        # From the config: a job cannot see the number that a profile or the command line gives. None inside the job, whose own
-        # Snakemake would retry there, in what is left of the walltime.
+        # From the config, because a job cannot see the retries of a profile or the command line. 0 inside the job, where
+        # Snakemake would retry within the walltime that is left.
         retries: SETTINGS.retries if workflow.is_main_process else 0
         conda:
             "../envs/arena.yaml"
-        # On one machine one batch at a time, but for the demo judge; profiles/slurm says 1.
+        # All cores, so that one machine plays one batch at a time, except with the demo judge. profiles/slurm sets 1.
         threads: 1 if SETTINGS.toy else workflow.cores
         resources:
             runtime=walltime,
@@ -93,7 +71,7 @@ else:
             " --resources {params.asked:q} > {log:q} 2>&1"
 
 
-# Make the judgments of models whose journals hold all of their games; no judge is needed.
+# Make the judgments of models whose journals contain all of their games. No judge is needed.
 rule replay:
     input:
         batch="{root}/batches/{batch}.json",
@@ -111,11 +89,11 @@ rule replay:
         "exec python {params.script:q} {input.batch:q} --replay > {log:q} 2>&1"
 
 
-# Publish a model's judgments, or say which games are open and why.
+# Publish a model's judgments, or report which games are open and why.
 rule judgment:
     input:
-        unpack(made_by),
-        # Whether they have changed is told by their content (arena/batch/made.py), not by time stamps.
+        unpack(judgment_sources),
+        # Changes are detected by content (arena/batch/made.py), not by time stamps.
         answer=lambda wildcards: ancient(SETTINGS.answer(wildcards.model)),
         opponents=ancient(OPPONENTS),
         questions=ancient(str(SETTINGS.questions)),
@@ -123,7 +101,7 @@ rule judgment:
         SETTINGS.judgment("{model}"),
     log:
         f"{ROOT}/logs/judgment/{{model}}.log",
-    retries: 0  # a profile's reach it otherwise
+    retries: 0  # otherwise those of a profile apply
     localrule: True
     conda:
         "../envs/arena.yaml"

@@ -1,6 +1,6 @@
 # in:  <judgments_dir>/<judge>/*.jsonl and answers; leaderboard.json, differences.csv, curves.csv
-# out: <results_dir>/<bench>/<judge>/health.{txt,json}, report/*.html: one page an item of `snakemake --report`
-#      report/games.html needs the questions as well
+# out: <results_dir>/<bench>/<judge>/health.{txt,json}, report/*.html: the items of `snakemake --report`
+#      report/games.html also needs the questions
 
 
 TITLES = {
@@ -16,7 +16,7 @@ PAGES = {page: f"{ROOT}/report/{page}.html" for page in TITLES}
 GAMES = f"{ROOT}/report/games.html"
 
 
-# Look at the judge itself: position bias, flips, replies without a verdict, length bias.
+# Check the judge: position bias, flips, replies without a verdict, length bias.
 rule judge_health:
     input:
         judgments=all_judgments,
@@ -29,14 +29,14 @@ rule judge_health:
     conda:
         "../envs/arena.yaml"
     params:
-        models=names_of_judged,
+        models=judged_models,
         places=PLACES,
         options=READING | {"weight": SETTINGS.leaderboard["weight"]},
     script:
         "../scripts/judge_health.py"
 
 
-# A campaign without verdicts is no success: the run fails, and its tables stay.
+# Fail the run if too few games have a verdict; its tables are kept.
 rule enough_verdicts:
     input:
         f"{ROOT}/health.json",
@@ -96,7 +96,7 @@ rule show_games:
     conda:
         "../envs/arena.yaml"
     params:
-        models=names_of_judged,
+        models=judged_models,
         places=PLACES,
         questions=str(SETTINGS.questions),
         options=READING,

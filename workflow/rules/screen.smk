@@ -1,5 +1,5 @@
-# What a person sees of a run: arena/campaign/screen.py in the place of Snakemake's blocks, unless --quiet or --verbose asks for
-# Snakemake's own. A workflow that imports this one keeps its screen; a thread adds the lines of our batches to either.
+# Terminal output of a run: arena/campaign/screen.py replaces Snakemake's blocks, unless --quiet or --verbose is given.
+# A workflow that imports this one keeps its own output. In both cases a thread adds lines on our batches.
 from arena.batch.answer_plan import AnswerPlan
 from arena.campaign.run_watch import RunWatch, watch_run
 from arena.campaign.screen import Screen
@@ -7,21 +7,21 @@ from arena.campaign.summary import Places
 
 
 def screen():
-    """The handler of the terminal, taken over; None where Snakemake's own lines are wanted."""
-    asked = workflow.output_settings
+    """Our output in place of Snakemake's log handler; None where Snakemake's own is wanted."""
+    output = workflow.output_settings
     ours = workflow.is_main_process and workflow.modifier.is_main_snakefile()
     handlers = [one for one in logger.handlers if one.name == "DefaultStreamHandler"]
-    if not ours or asked.quiet or asked.verbose or not handlers:
+    if not ours or output.quiet or output.verbose or not handlers:
         return None
     places = Places(SETTINGS.root, SETTINGS.judgments_dir, os.path.relpath(SCRIPTS))
-    return Screen(handlers[0], places, dry=asked.dryrun)
+    return Screen(handlers[0], places, dry=output.dryrun)
 
 
 SCREEN = screen()
 
 
 def show_plan(made, games):
-    """The batches; and in a run, what becomes of them."""
+    """Log the planned batches, and in a run start the thread that reports on them."""
     answers = checked().answers if made.models else AnswerPlan()
     asked = answers.asked(checked().questions) if made.models else {}
     lines = (*answers.lines(asked), *made.lines(games))
@@ -34,10 +34,10 @@ def show_plan(made, games):
     bar = SCREEN.draw if SCREEN and SCREEN.is_terminal else None
     watch = RunWatch(layouts, RUN, sizes, minutes=bar is None)
     if PLANNING:
-        return  # its page has them
+        return  # the page of rule plan shows them
     if SCREEN:
         SCREEN.watch, SCREEN.plan, SCREEN.models = watch, lines, made.models
-    if not (SCREEN and workflow.dryrun):  # a dry run ends with them
+    if not (SCREEN and workflow.dryrun):  # a dry run shows them at its end
         for line in lines:
             logger.info(line)
     if layouts and not workflow.dryrun:

@@ -9,7 +9,7 @@ if SETTINGS.leaderboard["steps"]:
     LEADERBOARD["curves"] = f"{ROOT}/curves.csv"
 
 
-# What every rule that reads judgments is told.
+# Params of every rule that reads judgments.
 PLACES = {
     "bench": SETTINGS.bench,
     "judge": SETTINGS.judge["name"],
@@ -38,8 +38,8 @@ rule show_result:
     conda:
         "../envs/arena.yaml"
     params:
-        models=names_of_judged,
-        notes=notes_of_tables,
+        models=judged_models,
+        notes=table_notes,
         places=PLACES,
         options=SETTINGS.leaderboard | READING,
     script:

@@ -1,6 +1,6 @@
-# RULES and SCRIPTS: where the files of this workflow are, as folders on this disk.
-# Imported by github() or gitlab(), as snakedeploy writes it, a workflow is a clone without a working tree, out of which Snakemake
-# takes single files. Our scripts import the package beside them, so the imported commit is unpacked below .snakemake/.
+# RULES and SCRIPTS: folders of this workflow's files.
+# A workflow imported by github() or gitlab(), as snakedeploy writes it, is a clone without a working tree, from which Snakemake
+# reads single files. Our scripts import the package next to them, so the imported commit is unpacked below .snakemake/.
 import sys
 import tarfile
 import tempfile
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def unpacked(source):
-    """The folder that `source`, a folder of a hosted repository, is unpacked to; once a commit."""
+    """Unpack `source`, a folder of a hosted repository, once per commit; returns the folder."""
     repository = source.hosted_repo.repo
     commit = repository.commit(source.ref).hexsha
     folder = Path(".snakemake/arena-hard", commit).absolute()
@@ -19,12 +19,12 @@ def unpacked(source):
             with archive.open("wb") as file:
                 repository.archive(file, commit, path=["workflow", "config"])
             with tarfile.open(archive) as tar:
-                # Python 3.11 before 3.11.4 has no filter, and 3.12 warns where none is named
+                # Python before 3.11.4 has no filters, and 3.12 warns if none is set
                 tar.extraction_filter = getattr(tarfile, "data_filter", None)
                 tar.extractall(tree)
             try:
                 tree.rename(folder)
-            except OSError:  # another job that started together with this one was faster
+            except OSError:  # another job unpacked it at the same time
                 if not folder.exists():
                     raise
     return folder / source.path
@@ -32,6 +32,6 @@ def unpacked(source):
 
 RULES = workflow.current_basedir
 RULES = unpacked(RULES) if hasattr(RULES, "hosted_repo") else Path(RULES)
-# A Path, which Snakemake does not compare among params: a project may move.
+# A Path, because Snakemake ignores Paths when it compares params: the project folder may move.
 SCRIPTS = RULES.parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))

@@ -1,8 +1,8 @@
-# Everything that is asked before GPU time is spent. No outputs: each runs whenever it is named.
+# What can be checked before GPU time is spent. These rules have no outputs, so each runs whenever it is named.
 # out: <results_dir>/<bench>/<judge>/validation.{tsv,json}, plan.json
 
 
-# Check questions, answers, baseline and judgments; exit status 1 when something blocks.
+# Check questions, answers, baseline and judgments. Exit status 1 when a campaign could not run.
 rule validate:
     log:
         f"{ROOT}/logs/validate.log",
@@ -15,7 +15,33 @@ rule validate:
         "../scripts/validate.py"
 
 
-# Show the batches that a run would judge, and what each would ask of the scheduler.
+if PLANNING:
+
+    # Rules with the names that profiles give resources to. They run no batch: each writes the resources of its job.
+    for NAME, FOLDER, MINUTES in [
+        (GEN_JUDGMENT, ROOT, walltime),
+        *([(GEN_ANSWER, ANSWERS.root, answer_walltime)] if ANSWERS else []),
+    ]:
+
+        rule:
+            name:
+                NAME
+            output:
+                temp(f"{FOLDER}/plan/{{batch}}.json"),
+            log:
+                f"{FOLDER}/logs/plan/{{batch}}.log",
+            localrule: True
+            conda:
+                "../envs/arena.yaml"
+            resources:
+                runtime=MINUTES,
+            params:
+                asked=lambda wildcards, resources: json.dumps(asked_for(dict(resources))),
+            shell:
+                "printf '%s\\n' {params.asked:q} > {output:q} 2> {log:q}"
+
+
+# Show the batches that a run would judge, and what each would request from the scheduler.
 rule plan:
     input:
         asked=lambda wildcards: (
@@ -40,10 +66,10 @@ rule plan:
         "../scripts/plan.py"
 
 
-# Take judgments that others made into the journals, and move their files aside.
+# Import judgments made by another tool into the journals, and move their files aside.
 rule adopt:
     input:
-        foreign_judgments,
+        preview_adoption,
     log:
         f"{ROOT}/logs/adopt.log",
     localrule: True

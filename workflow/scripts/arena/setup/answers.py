@@ -1,7 +1,7 @@
-"""The block `answers` of config.yaml: who writes the answers of which models, and how.
+"""The block `answers` of config.yaml: which models' answers are generated, and by which servers.
 
 Precedence as for the judge: config.yaml, the model's block in Arena-Hard-Auto's api_config.yaml,
-the defaults. What is not named here takes its answers as they are.
+the defaults. Models that the block does not name use their existing answers.
 """
 
 import fnmatch
@@ -15,21 +15,26 @@ from typing import Any
 
 from arena.data.checkpoints import expand
 from arena.data.games import sampling_of
-from arena.setup.settings import DEFAULTS, minutes_of, requested
-from arena.setup.upstream import Upstream, read_endpoints
+from arena.setup.settings import (
+    DEFAULTS,
+    WALLTIME,
+    first_set,
+    job_minutes,
+    request_params,
+    with_defaults,
+)
+from arena.setup.upstream import Upstream, checked_api_config
 from arena.support.errors import ConfigError
 from arena.support.files import load_yaml, read_text
 from arena.support.names import check_model_name, did_you_mean
 
-_SERVER = ("command", "setup", "parallel", "ready_minutes", "max_restarts")
-
 
 @dataclass(frozen=True)
 class Writer:
-    """Who writes a model's answers, and how. path: folder of weights, "" where none is served.
+    """What generates a model's answers, and how. path: folder of weights, "" for endpoints.
 
-    server: as `Settings.server_settings()`, of what listens; of a folder still without its command
-    line's names. sampling: the request's fields besides model and messages.
+    server: as `Settings.server_settings()`, still without the options for adapters and templates.
+    sampling: fields of each request besides model and messages.
     """
 
     server: dict[str, Any]
@@ -47,26 +52,22 @@ class Writer:
 
     def digest(self, weights: str) -> str:
         """Of all that determines the answers besides the questions. weights: digest of `path`."""
-        plain: list[Any] = [
-            weights,
-            self.template,
-            self.system_prompt,
-            self.end_think_token,
-            self.sampling,
-        ]
+        prompt = [self.template, self.system_prompt, self.end_think_token, self.sampling]
+        plain: list[Any] = [weights, *prompt]
         if not self.path:
-            named = ("name", "endpoints", "api_config")
-            plain.append([self.server.get(key) for key in named])
+            plain.append([self.server.get(key) for key in ("name", "endpoints", "api_config")])
         text = json.dumps(plain, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class Answers:
-    """writers: by model. steps: as `leaderboard.steps`, of names with {step}. root: of journals,
-    batches and logs. redo: models whose answers are all asked once more; redo_states: which answers
-    are, "empty" and "cut". stop_doubtful: give up a model whose first answers show that something
-    is wrong. folder: where they are written, if not beside the others.
+    """The block, complete.
+
+    writers: by model. root: folder of journals, batches and logs. redo: models whose answers are
+    all generated again. redo_states: other answers that are, "empty" and "cut". stop_doubtful: stop
+    a model whose first answers look wrong. steps: as `leaderboard.steps`, for names with {step}.
+    folder: where answers are written, None for the bench's own folder.
     """
 
     writers: dict[str, Writer]
@@ -81,8 +82,8 @@ class Answers:
     folder: Path | None = None
 
     def job_minutes(self, models: int, starts: int, attempt: int = 1) -> float:
-        """Walltime that the job of so many models, of so many servers, asks for."""
-        return minutes_of(self.walltime, models, starts, attempt)
+        """Walltime of a job for so many models, which starts so many servers."""
+        return job_minutes(self.walltime, models, starts, attempt)
 
 
 def resolve_answers(
@@ -95,57 +96,52 @@ def resolve_answers(
     ours = config.get("answers")
     if ours is None:
         return None
-    folders = _folders(ours, upstream)
     toy = rehearsal or ours.get("server") == "demo"
-    writers = {name: _writer(name, path, ours, upstream, toy) for name, path in folders.items()}
+    writers = {
+        name: _writer(name, path, ours, upstream, toy)
+        for name, path in _folders(ours, upstream).items()
+    }
     redo = ours.get("redo") or ()
-    named = frozenset(redo if not isinstance(redo, Mapping) else ())
-    for name in sorted(named - set(writers)):
+    states = {key for key, wanted in redo.items() if wanted} if isinstance(redo, Mapping) else ()
+    models = () if isinstance(redo, Mapping) else redo
+    if unknown := sorted(set(models) - writers.keys()):
         raise ConfigError(
-            f"config: answers.redo: {name!r}: no answers are made of a model of this "
-            f"name{did_you_mean(name, writers)}"
+            f"config: answers.redo: {unknown[0]!r} is not one of answers.models"
+            f"{did_you_mean(unknown[0], writers)}"
         )
-    given = ours.get("dir")
-    states = {key for key in ("empty", "cut") if isinstance(redo, Mapping) and redo.get(key)}
+    with_step = [name for name in ours.get("models") or () if "{step}" in name]
+    folder = results / "model_answer" if rehearsal else ours.get("dir")
     return Answers(
         writers=writers,
         root=results / "answers",
         batch_size=ours.get("batch_size", DEFAULTS["batch_size"]),
-        redo=named,
+        redo=frozenset(models),
         redo_states=frozenset(states),
-        steps=next(
-            map(_steps, filter(lambda name: "{step}" in name, ours.get("models") or ())), None
-        ),
+        steps=_steps(with_step[0]) if with_step else None,
         newest_first=ours.get("newest_first", False),
         stop_doubtful=ours.get("stop_doubtful", False),
-        folder=results / "model_answer" if rehearsal else Path(given) if given else None,
-        walltime={
-            key: ours.get("walltime", {}).get(
-                key, config.get("walltime", {}).get(key, DEFAULTS[key])
-            )
-            for key in ("start_minutes", "minutes_per_model", "max_minutes")
-        },
+        folder=Path(folder) if folder else None,
+        walltime=with_defaults(config.get("walltime", {}) | ours.get("walltime", {}), *WALLTIME),
     )
 
 
 def _folders(ours: Mapping[str, Any], upstream: Upstream | None) -> dict[str, str]:
-    """Model -> its folder; "" where endpoints write. Placeholders make one of each that fits."""
+    """Model -> folder of its weights, "" for endpoints; a model for each folder that matches."""
     found: dict[str, str] = {}
-    given = ours.get("models")
-    if given is None:
+    models = ours.get("models")
+    if models is None:
         if upstream is None:
-            raise ConfigError("config: answers.models is missing: a name and its folder of weights")
-        given = _model_list(upstream)
-    if not isinstance(given, Mapping):
-        given = dict.fromkeys(given, None)
-    for name, folder in given.items():
+            raise ConfigError("config: answers.models is missing: {name: folder of weights}")
+        models = _model_list(upstream)
+    if not isinstance(models, Mapping):
+        models = dict.fromkeys(models)
+    for name, folder in models.items():
         if folder and "{" in name:
             more = {one: str(path) for one, path in expand(name, folder).items()}
             if not more:
-                raise ConfigError(f"config: answers.models: {name}: no folder is like {folder}")
+                raise ConfigError(f"config: answers.models: {name}: no folder matches {folder}")
         else:
-            block = upstream.block(name) if upstream else {}
-            theirs = str(block.get("model", ""))
+            theirs = str(upstream.block(name).get("model", "")) if upstream else ""
             more = {name: str(folder or (theirs if Path(theirs).is_dir() else ""))}
         for one, path in more.items():
             check_model_name(one, where="config: answers.models")
@@ -157,7 +153,7 @@ def _folders(ours: Mapping[str, Any], upstream: Upstream | None) -> dict[str, st
 
 
 def _steps(name: str) -> str:
-    """The regular expression of the names that a name with {step} and perhaps {run} makes."""
+    """Regular expression of the names that a name with {step} and perhaps {run} stands for."""
     groups = {"run": "(?P<run>.+)", "step": "(?P<step>[^-_]+)"}
     parts = re.split(r"\{(\w+)\}", name)
     texts = [groups.get(part, ".+") if i % 2 else re.escape(part) for i, part in enumerate(parts)]
@@ -166,10 +162,10 @@ def _steps(name: str) -> str:
 
 def _model_list(upstream: Upstream) -> list[str]:
     file = upstream.directory / "config" / "gen_answer_config.yaml"
-    loaded = load_yaml(read_text(file), file) or {}
+    loaded = load_yaml(read_text(file), file)
     names = loaded.get("model_list") if isinstance(loaded, dict) else None
     if not isinstance(names, list) or not names:
-        raise ConfigError(f"{file}: model_list names no model; or set answers.models")
+        raise ConfigError(f"{file}: model_list contains no model. Add some, or set answers.models")
     return [str(name) for name in names]
 
 
@@ -177,12 +173,9 @@ def _writer(
     name: str, folder: str, ours: Mapping[str, Any], upstream: Upstream | None, toy: bool
 ) -> Writer:
     block = upstream.block(name) if upstream else {}
-
-    def first(key: str) -> Any:
-        found = (ours.get(key), block.get(key), DEFAULTS.get(key))
-        return next((value for value in found if value is not None), None)
-
-    server: dict[str, Any] = {key: first(key) for key in _SERVER} | {
+    keys = ("command", "setup", "parallel", "ready_minutes", "max_restarts")
+    server: dict[str, Any] = {
+        **{key: first_set(key, ours, block) for key in keys},
         "name": name,
         "server": "vllm" if folder else "external",
         "path": folder or None,
@@ -193,19 +186,14 @@ def _writer(
     if toy:
         server |= {"server": "demo", "command": None, "setup": None, "endpoints": None}
     elif not folder and not ours.get("endpoints"):
-        if not block or not upstream:
-            raise ConfigError(
-                f"config: answers.models: {name}: give its folder of weights, answers.endpoints"
-                + (f", or a block {name!r} in {upstream.api_config_file}" if upstream else "")
-            )
-        server["api_config"] = str(upstream.api_config_file)
-        read_endpoints(upstream.api_config_file, name, ours.get("api_type"))
+        missing = f"answers.models: {name}: set its folder of weights, or answers.endpoints"
+        server["api_config"] = checked_api_config(upstream, name, ours.get("api_type"), missing)
     template = ours.get("chat_template")
     if isinstance(template, Mapping):
-        fits = (file for glob, file in template.items() if fnmatch.fnmatch(name, glob))
-        template = next(fits, None)
+        matching = (file for glob, file in template.items() if fnmatch.fnmatch(name, glob))
+        template = next(matching, None)
     if template:
-        read_text(template, "config: answers.chat_template: ")  # refused here, not in a job
+        read_text(template, "config: answers.chat_template: ")  # an error now, not in a job
     system = ours.get("system_prompt")
     return Writer(
         server,
@@ -215,6 +203,6 @@ def _writer(
         system_prompt=read_text(system, "config: answers.system_prompt: ").strip()
         if system
         else block.get("sys_prompt"),
-        end_think_token=first("end_think_token"),
-        sampling=sampling_of(requested(ours, block), "answers"),
+        end_think_token=first_set("end_think_token", ours, block),
+        sampling=sampling_of(request_params(ours, block), "answers"),
     )

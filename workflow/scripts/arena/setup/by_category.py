@@ -1,7 +1,7 @@
-"""What a judge is told of each category, and which model is compared with: config, then checkout.
+"""Prompts and baseline of each category, and the pilot: from the config, then from the checkout.
 
-"*" stands for every category that is not named. What no question asks for is left out, so that it
-changes no digest and asks for no answers.
+"*" stands for every category without an entry. Entries of categories that no question has are left
+out, so that they change no digest and need no answers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,28 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from arena.data.prompts import ANY_CATEGORY, asks_for, check_template, own_prompts, read_prompt
-from arena.data.questions import Pilot, Question, read_questions
+from arena.data.questions import Pilot, Question
 from arena.data.verdict import DEFAULT_PATTERNS
 from arena.setup.pattern_check import check_patterns
-from arena.support.errors import ArenaError, ConfigError
+from arena.support.errors import ConfigError
 from arena.support.names import check_model_name, did_you_mean
 
-Entries = Mapping[str, Mapping[str, str]]  # category -> baseline, system_prompt; of the checkout
-
-
-def questions_of(path: Path) -> list[Question]:
-    """The questions; none where they cannot be read, which validation tells."""
-    try:
-        return read_questions(path)
-    except ArenaError:
-        return []
+Entries = Mapping[str, Mapping[str, str]]  # of the checkout: category -> baseline, system_prompt
 
 
 def choose_pilot(
     config: Mapping[str, Any], seed: int, bench: Sequence[Question]
 ) -> tuple[Pilot | None, frozenset[str]]:
-    """The part of the bench that `questions` and `categories` ask for, None where that is all of
-    it; and its categories. ConfigError for a category that no question has.
+    """The pilot that `questions` and `categories` describe, None if it has all questions; and the
+    categories of its questions. Raises ConfigError for a category that no question has.
     """
     number, named = config.get("questions"), config.get("categories") or ()
     categories = sorted({named} if isinstance(named, str) else set(named))
@@ -48,9 +40,11 @@ def choose_baselines(
 ) -> dict[str, str]:
     """Category -> model."""
     ours = _by_category(given, asked, "baseline")
-    baselines = _asked_for(_merged(entries, "baseline", ours), asked)
+    baselines = _used(_merged(entries, "baseline", ours), asked)
     if not baselines:
-        raise ConfigError("config: baseline is missing: the model that all are compared with")
+        raise ConfigError(
+            "config: baseline is missing: the model that all others are compared with"
+        )
     for model in baselines.values():
         check_model_name(model, where="config: baseline")
     return baselines
@@ -66,8 +60,8 @@ def choose_prompts(
 ) -> dict[str, Any]:
     """System prompt by category, user template, patterns: as texts.
 
-    judge: the config's block. theirs: the settings of the checkout. ConfigError also where our own
-    words would be mixed with Arena-Hard-Auto's: nobody could compare such scores.
+    judge: the config's block. theirs: the settings of the checkout. Raises ConfigError also where
+    our own prompts would be mixed with Arena-Hard-Auto's: such scores could not be compared.
     """
     own = own_prompts(prompts_dir)
     files = _by_category(judge.get("system_prompt"), asked, "judge.system_prompt")
@@ -81,34 +75,34 @@ def choose_prompts(
     their_system = bool(entries) and ANY_CATEGORY not in ours
     if their_system and not (template or their_template):
         raise ConfigError(
-            f"arena_hard_dir: {checkout} has system prompts but no prompt template for this bench: "
-            "name its settings file config/<bench>.yaml, or give it `bench_name: <bench>`, or set "
-            "judge.prompt_template"
+            f"arena_hard_dir: {checkout} has system prompts but no prompt template for this bench. "
+            "Rename its settings file to config/<bench>.yaml, add `bench_name: <bench>` to it, or "
+            "set judge.prompt_template"
         )
     if not (their_system or their_template):
         system = own.system | system
     elif ANY_CATEGORY not in system and (missing := sorted(asked.difference(system))):
-        known = f"only for {', '.join(sorted(system))}" if system else "nor for any other"
         raise ConfigError(
-            f"arena_hard_dir: {checkout} has no system prompt for the category {missing[0]!r} of "
-            f"the questions ({known}); give one: judge.system_prompt, {{{missing[0]}: FILE}}"
+            f"arena_hard_dir: {checkout} has no system prompt for the category {missing[0]!r} (it "
+            f"has: {', '.join(sorted(system)) or 'none'}). Set judge.system_prompt: "
+            f"{{{missing[0]}: FILE}}"
         )
     template = check_template(template or their_template or own.template)
-    shown, reference = asks_for(template, "REFERENCE"), judge.get("reference")
-    if shown and not (reference or theirs.get("reference")):
+    used, reference = asks_for(template, "REFERENCE"), judge.get("reference")
+    if used and not (reference or theirs.get("reference")):
         raise ConfigError(
-            "config: judge.reference is missing: the model whose answers fill {REFERENCE} of the "
-            "prompt template"
+            "config: judge.reference is missing: the model whose answers replace {REFERENCE} in "
+            "the prompt template"
         )
-    if reference and not shown:
+    if reference and not used:
         raise ConfigError(
-            f"config: judge.reference: {reference} would never be seen: the prompt template has no "
+            f"config: judge.reference: {reference} is not used, because the prompt template has no "
             "{REFERENCE}"
         )
     patterns = judge.get("patterns") or theirs.get("regex_patterns") or list(DEFAULT_PATTERNS)
-    check_patterns(patterns)  # refuses a bad one now, not in a job
+    check_patterns(patterns)  # an error now, not in a job
     return {
-        "system_prompt": _asked_for(system, asked),
+        "system_prompt": _used(system, asked),
         "prompt_template": template,
         "patterns": patterns,
     }
@@ -117,7 +111,7 @@ def choose_prompts(
 def _by_category(
     given: str | Mapping[str, str] | None, asked: set[str], key: str
 ) -> dict[str, str]:
-    """A value of the config by category; ConfigError for one that no question has."""
+    """A value of the config by category. Raises ConfigError for one that no question has."""
     by_category = {ANY_CATEGORY: given} if isinstance(given, str) and given else dict(given or {})
     for category in by_category if asked else ():
         _check_category(category, asked | {ANY_CATEGORY}, key)
@@ -138,8 +132,7 @@ def _merged(entries: Entries, key: str, ours: dict[str, str]) -> dict[str, str]:
     return theirs | ours
 
 
-def _asked_for(by_category: dict[str, str], asked: set[str]) -> dict[str, str]:
-    """The entries that count: of the categories asked for, and "*" where one is not named."""
-    rest = {ANY_CATEGORY} if asked - by_category.keys() else set()
-    kept = {name: value for name, value in by_category.items() if name in asked | rest}
-    return kept if asked else by_category
+def _used(by_category: dict[str, str], asked: set[str]) -> dict[str, str]:
+    """The entries of the categories asked, and "*" if one of these has none; all if unknown."""
+    used = asked | ({ANY_CATEGORY} if asked - by_category.keys() else set())
+    return {name: text for name, text in by_category.items() if name in used or not asked}

@@ -15,9 +15,9 @@ from arena.support.names import nearest
 
 
 def check_config(config: dict[str, Any], schema_file: Path) -> dict[str, Any]:
-    """Refuse a config that the schema does not allow; return it with every value in its type.
+    """Check a config against the schema; returns it with every value in its type.
 
-    Raises ConfigError with one line a problem, each naming its key.
+    Raises ConfigError with one line per problem, each naming its key.
     """
     schema = load_yaml(read_text(schema_file), schema_file)
     config = _typed(config, schema, "")
@@ -28,15 +28,15 @@ def check_config(config: dict[str, Any], schema_file: Path) -> dict[str, Any]:
     problems = sorted(found, key=lambda problem: list(map(str, problem.path)))
     if problems:
         paths = list(_paths(schema, ""))
-        # jsonschema tells each missing key on its own, and `_explain` all of a block at once
+        # jsonschema reports each missing key by itself, `_explain` all of a block at once
         lines = dict.fromkeys(line for problem in problems for line in _explain(problem, paths))
         raise ConfigError(without_secrets("config: " + "\n        ".join(lines)))
     return config
 
 
 def _typed(value: Any, schema: dict[str, Any], where: str) -> Any:
-    """Values as plain JSON: whole numbers as such, and what `--config 'judge={temperature: 0.5}'`
-    leaves as text read again.
+    """Values as plain JSON: whole numbers as integers, and YAML of texts parsed, which Snakemake
+    leaves as text in `--config 'judge={temperature: 0.5}'`.
     """
     if isinstance(value, dict):
         known, rest = schema.get("properties", {}), schema.get("additionalProperties") or {}
@@ -52,16 +52,16 @@ def _typed(value: Any, schema: dict[str, Any], where: str) -> Any:
         return read if isinstance(read, str) else _typed(read, schema, where)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ConfigError(f"config: {where}: {value} is no number to work with")
+            raise ConfigError(f"config: {where}: {value} is not a finite number")
         is_whole = value.is_integer() and "integer" in types and "number" not in types
         return int(value) if is_whole else value
     if value is None or isinstance(value, str | int):
         return value
-    raise ConfigError(f"config: {where}: {value} is read as a {type(value).__name__}; quote it")
+    raise ConfigError(f"config: {where}: YAML reads {value} as a {type(value).__name__}; quote it")
 
 
 def _paths(schema: dict[str, Any], where: str) -> Iterator[str]:
-    """Every key with its blocks, those of outer blocks first."""
+    """The path of every key (judge.name), outer blocks first."""
     inner = schema.get("items", schema).get("properties", {})
     yield from (_join(where, key) for key in inner)
     for key, child in inner.items():
@@ -74,10 +74,9 @@ def _explain(problem: ValidationError, paths: list[str]) -> list[str]:
         known = problem.schema.get("properties", {})
         return [_unknown(key, where, known, paths) for key in problem.instance if key not in known]
     if problem.validator == "required":
-        told = problem.schema["properties"]
+        keys = problem.schema["properties"]
         missing = [key for key in problem.validator_value if key not in problem.instance]
-        hints = {key: told[key].get("description", "") for key in missing}
-        return [f"{_join(where, key)} is missing. {hints[key]}".rstrip() for key in missing]
+        return [f"{_join(where, key)} is missing. {keys[key]['description']}" for key in missing]
     hint = problem.schema.get("description", "")
     return [f"{where or 'the file'}: {problem.message}. {hint}".rstrip()]
 
@@ -86,13 +85,14 @@ def _unknown(key: str, where: str, known: dict[str, Any], paths: list[str]) -> s
     name = _join(where, key)
     if key == "api_key":
         return (
-            f"{name}: keys never stand in config.yaml; name the variable that holds it: api_key_env"
+            f"{name}: do not write keys into config.yaml; set api_key_env to the name of the "
+            "environment variable that contains it"
         )
-    # The most similar key of all blocks; of several the one of this block, or of the outermost.
+    # The most similar key of all blocks; of equal ones that of this block, then the outermost.
     places = {path.rpartition(".")[2]: path for path in reversed(paths)}
     places |= {other: _join(where, other) for other in known}
     near = nearest(key, places)
-    hint = f"did you mean {places[near]}?" if near else f"known here: {', '.join(known)}"
+    hint = f"did you mean {places[near]}?" if near else f"the keys here are {', '.join(known)}"
     return f"{name} is not a key; {hint}"
 
 

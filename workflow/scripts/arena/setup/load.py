@@ -1,4 +1,4 @@
-"""The settings of a campaign for tools that run without Snakemake: monitor, forecast."""
+"""The settings of a campaign, for tools that run without Snakemake: monitor, forecast."""
 
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,11 @@ def load_settings(configfile: Path, overrides: list[str]) -> Settings:
     if not configfile.exists():
         raise ConfigError(
             f"{configfile}: No such file or directory. Run this in the folder where Snakemake runs,"
-            " or name another file with --configfile, or a results folder with --results"
+            " or use --configfile for another file, or --results for a results folder"
         )
     config = load_yaml(read_text(configfile), configfile)
     if not isinstance(config, dict):
-        raise ConfigError(f"{configfile}: holds no settings")
+        raise ConfigError(f"{configfile}: contains no settings (KEY: VALUE)")
     for override in overrides:
         key, sign, value = override.partition("=")
         if not sign:
@@ -35,7 +35,7 @@ def load_settings(configfile: Path, overrides: list[str]) -> Settings:
 
 
 def _merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """As Snakemake merges: blocks key by key, everything else replaced."""
+    """Merge like Snakemake: blocks key by key, everything else is replaced."""
     merged = dict(old)
     for key, value in new.items():
         both = isinstance(value, dict) and isinstance(old.get(key), dict)

@@ -7,14 +7,14 @@ from pathlib import Path
 from arena.support.humanize import listing
 from arena.support.names import did_you_mean
 
-# A look-up takes 1 ms a known name; a list that is wrong altogether needs no more hints than this.
+# A look-up takes 1 ms per known name; for a list that is wrong altogether 20 hints are enough.
 _MOST = 20
 
 
 class NameHints:
     """folder: of the answer files. known: the blocks of api_config.yaml, empty without one.
 
-    models: all that are to be judged; none of them is suggested for another.
+    models: all that are judged; none of them is suggested in place of another.
     """
 
     def __init__(self, folder: Path, known: Iterable[str], models: Iterable[str]) -> None:
@@ -28,16 +28,16 @@ class NameHints:
     def near(self, model: str) -> str:
         """For a model without answers: the nearest answer file or block."""
         unknown = self._known and model not in self._known
-        said = "; it is no block of api_config.yaml either" if unknown else ""
+        note = "; api_config.yaml has no such block either" if unknown else ""
         self._given += 1
         others = (self._files | self._known) - self._models if self._given <= _MOST else set()
-        return said + did_you_mean(model, sorted(others))
+        return note + did_you_mean(model, sorted(others))
 
     def notes(self, answered: Iterable[str]) -> list[str]:
-        """On the models that have answers and are no blocks of api_config.yaml."""
+        """On the models that have answers, but no block in api_config.yaml."""
         unknown = [model for model in answered if self._known and model not in self._known]
         if len(unknown) > _MOST:
-            return [f"{len(unknown)} models are no blocks of api_config.yaml: {listing(unknown)}"]
+            return [f"{len(unknown)} models have no block in api_config.yaml: {listing(unknown)}"]
         others = sorted(self._known - self._models)
-        note = "no block of api_config.yaml"
+        note = "no block in api_config.yaml"
         return [f"{model}: {note}{did_you_mean(model, others)}" for model in unknown]

@@ -1,7 +1,7 @@
-"""Patterns that can never find a verdict, tried on a sample of verdicts.
+"""Detect patterns that can never find a verdict, by a sample of verdicts.
 
-A pattern is refused where its failure on the sample is explained: it finds only what is no label,
-or it would find one if the reply were not upper-cased. What fits none of the sample is believed.
+A pattern is refused if the reason for its failure is known: it finds only text that is not a label,
+or it would find a label if the reply were not upper-cased. Other patterns are accepted.
 """
 
 import re
@@ -19,7 +19,7 @@ _QUANTIFIERS = re.compile(r"(?<!\\)[*+?]+")
 
 
 def check_patterns(patterns: Iterable[str]) -> None:
-    """ConfigError for the first pattern that is no regular expression or cannot find a verdict."""
+    """Raise ConfigError for a pattern that is no regular expression or cannot find a verdict."""
     for pattern in patterns:
         compiled = compile_pattern(pattern)
         read = _read(pattern)
@@ -33,18 +33,18 @@ def check_patterns(patterns: Iterable[str]) -> None:
             labels = (group for group in groups if as_label((group or "").strip(_BRACKETS)))
             if almost := next(labels, None):
                 raise ConfigError(
-                    f"judge.patterns: {pattern!r} finds {almost!r} in {reply!r}, which is no "
-                    "label: a group must hold the label alone, without brackets"
+                    f"judge.patterns: {pattern!r} finds {almost!r} in {reply!r}, which is not a "
+                    "label: the group must match the label alone, without brackets"
                 )
             if parse_verdict(reply, [f"(?i:{pattern})"]):
                 raise ConfigError(
-                    f"judge.patterns: {pattern!r} can never match: the reply is upper-cased "
-                    f"before, {reply.upper()!r}. Write the pattern in capitals"
+                    f"judge.patterns: {pattern!r} can never match, because replies are upper-cased "
+                    f"first ({reply.upper()!r}). Write the pattern in upper case"
                 )
 
 
 def _read(pattern: str) -> str:
-    """The shortest text of a simple pattern, with `{}` for its label, to be filled twice."""
+    """The shortest text that a simple pattern matches, with `{}` for its label; format it twice."""
     text = _BLANKS.sub("", _GROUP.sub("\0", pattern, count=1))
     text = _QUANTIFIERS.sub("", _CLASS.sub(r"\1", text))
     text = re.sub(r"\\(.)", r"\1", text)

@@ -1,4 +1,4 @@
-"""How the prompt in use differs from that of the user's Arena-Hard-Auto checkout."""
+"""Differences between the prompt in use and that of the user's Arena-Hard-Auto checkout."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from arena.setup.settings import Settings
 
 
 def prompt_differences(settings: Settings) -> list[str]:
-    """One line a difference; a single line where there is none, or nothing to compare with."""
+    """One line per difference; a single line if there is none, or nothing to compare with."""
     if settings.upstream is None:
         return [
             "the judge prompt is this project's own: scores are not comparable with published ones "

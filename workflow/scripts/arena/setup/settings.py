@@ -1,6 +1,6 @@
-"""The settings of a campaign, complete: what `arena.setup.resolve` makes of config.yaml.
+"""The settings of a campaign, complete: `arena.setup.resolve` makes them from config.yaml.
 
-What changes a judgment is in `Settings.judgment_params`; nothing else may trigger a new one.
+What changes a judgment is in `Settings.judgment_params`; nothing else may cause judging again.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from arena.setup.upstream import DEFAULT_EFFORT, THINKING, Upstream
 if TYPE_CHECKING:
     from arena.setup.answers import Answers
 
-# What a batch's job reads of the judge: where and how fast, never what is asked.
+# What a batch's job needs to know of the judge server; nothing that changes a judgment.
 SERVER_KEYS = (
     *("name", "server", "path", "setup", "command", "env", "endpoints", "api_config", "parallel"),
     *("timeout_s", "max_restarts", "ready_minutes", "api_type", "no_verdict_limit"),
@@ -28,7 +28,7 @@ SERVER_KEYS = (
 DEFAULTS: dict[str, Any] = {
     "data_dir": "data",
     "results_dir": "results",
-    "batch_size": 10,  # what one server's cache shares best: see docs/traffic.md
+    "batch_size": 10,  # the best use of one server's cache: see docs/traffic.md
     "retries": 2,
     "seed": 42,
     "missing_answers": "skip",
@@ -36,7 +36,7 @@ DEFAULTS: dict[str, Any] = {
     "temperature": 0.0,
     "max_tokens": 4096,
     "max_restarts": 3,
-    "no_verdict_limit": 20,  # a sound judge leaves about 1 game in 100 without one
+    "no_verdict_limit": 20,  # with a good judge about 1 game in 100 has no verdict
     "ready_minutes": 30,  # a 70B from a busy parallel file system took up to 20
     "start_minutes": 20,
     "minutes_per_model": 12,  # 70B FP8 on one H100: 1,500 games at about 2 a second
@@ -49,11 +49,22 @@ DEFAULTS: dict[str, Any] = {
     "ranks": "simultaneous",
     "tokens": False,
 }
+WALLTIME = ("start_minutes", "minutes_per_model", "max_minutes")
+
+
+def with_defaults(block: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: block.get(key, DEFAULTS[key]) for key in keys}
+
+
+def first_set(key: str, *blocks: Mapping[str, Any]) -> Any:
+    """The first value that is not null, else the default, else None."""
+    found = (block[key] for block in blocks if block.get(key) is not None)
+    return next(found, DEFAULTS.get(key))
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that the rules need to know; paths are relative to the working directory."""
+    """Everything that the rules need; paths are relative to the working directory."""
 
     bench: str
     questions: Path
@@ -73,12 +84,12 @@ class Settings:
     budget: dict[str, float]
     gpu_hour_cost: float | None
     leaderboard: dict[str, Any]
-    odd_names: tuple[str, ...] = ()  # of models that cannot be files: left out, each with a line
+    odd_names: tuple[str, ...] = ()  # models whose names cannot be file names: left out
     upstream: Upstream | None = field(repr=False, default=None)
     prompts: dict[str, Any] = field(repr=False, default_factory=dict)
-    answers: "Answers | None" = None  # None: they are taken as they are
+    answers: "Answers | None" = None  # None: existing answers are used
     pilot: Pilot | None = None  # None: all questions are asked
-    categories: frozenset[str] = frozenset()  # of what is asked; none where nobody knows
+    categories: frozenset[str] = frozenset()  # of the questions asked; empty if unreadable
 
     def answer(self, model: str) -> str:
         path = self.answers_dir / f"{model}.jsonl"
@@ -89,7 +100,7 @@ class Settings:
         return str(self.judgments_dir / f"{model}.jsonl")
 
     def asked(self) -> list[Question]:
-        """The questions that are asked. DataError."""
+        """The questions that are asked. Raises DataError."""
         return read_questions(self.questions, self.pilot)
 
     @property
@@ -98,7 +109,7 @@ class Settings:
         return asdict(self.pilot) if self.pilot else None
 
     def pilot_note(self) -> list[str]:
-        """What every table of a pilot must say; [] where all questions are asked."""
+        """The note below every table of a pilot; [] where all questions are asked."""
         return [self.pilot.text(read_questions(self.questions))] if self.pilot else []
 
     def opponents(self) -> list[tuple[str, str]]:
@@ -107,30 +118,30 @@ class Settings:
         return [(name, self.answer(name)) for name in names if name]
 
     def roles(self, model: str) -> dict[str, str]:
-        """Role -> path of all files that a model's judgments are made from."""
+        """Role -> path of each file that a model's judgments depend on."""
         others = {f"opponent {name}": path for name, path in self.opponents()}
         return {"answers": self.answer(model), "questions": str(self.questions), **others}
 
     @property
     def toy(self) -> bool:
-        """True for the embedded demo judge, which every output must name as a toy."""
+        """True for the embedded demo judge; every output must call it a toy."""
         return self.judge["server"] == "demo"
 
     @property
     def baseline_models(self) -> list[str]:
-        """Of the categories that are asked."""
+        """Baselines of the categories that are asked."""
         asked = {of_category(self.baselines, category) for category in self.categories}
         return sorted(filter(None, asked)) or sorted(set(self.baselines.values()))
 
     def job_minutes(self, models: int, attempt: int = 1) -> float:
-        """Walltime that the job of so many models asks for."""
-        return minutes_of(self.walltime, models, 1, attempt)
+        """Walltime of a job for so many models."""
+        return job_minutes(self.walltime, models, 1, attempt)
 
     def judgment_params(self) -> dict[str, Any]:
         """What determines a judgment besides its input files; plain JSON for `GameSettings`."""
         keys = ("temperature", "max_tokens", "sampling", "reference", "ask_again")
         name = self.judge["name"]
-        # Another model under the judge's name; without one, the digests of before.
+        # Other names of the judge at its endpoints. No key without any: it would change digests.
         names = {end.get("model") or name for end in self.judge["endpoints"] or ()} - {name}
         return {
             "judge": name,
@@ -145,31 +156,30 @@ class Settings:
 
     @cached_property
     def digest(self) -> str:
-        """Of `judgment_params`: two runs of equal digest make equal judgments of equal files."""
+        """Digest of `judgment_params`: judgments of the same digest and files are the same."""
         return _digest(self.judgment_params())
 
     @property
     def requests_digest(self) -> str:
-        """Of what the judge's replies depend on: not how they are read, nor which are asked for."""
+        """Digest of what a single reply depends on: not how it is read, nor which are asked for."""
         reading = ("patterns", "ask_again", "pilot")
         return _digest({k: v for k, v in self.judgment_params().items() if k not in reading})
 
     def server_settings(self) -> dict[str, Any]:
-        """What a batch needs besides; nothing that a judgment depends on."""
+        """What a batch's job needs besides; no judgment depends on it."""
         return {key: self.judge[key] for key in SERVER_KEYS} | {"seed": self.seed}
 
 
-def requested(ours: Mapping[str, Any], *theirs: Mapping[str, Any]) -> dict[str, Any]:
+def request_params(ours: Mapping[str, Any], *theirs: Mapping[str, Any]) -> dict[str, Any]:
     """`temperature`, `max_tokens` and `sampling` of a block of config.yaml.
 
-    theirs: what Arena-Hard-Auto's files say, the last of them the block of api_config.yaml.
+    theirs: from Arena-Hard-Auto's files, the block of api_config.yaml last.
     """
-    sources, block = (ours, *theirs), theirs[-1]
-    # null is a value here: no temperature is sent
-    stated = [source["temperature"] for source in sources if "temperature" in source]
+    block, sampling = theirs[-1], ours.get("sampling") or {}
+    # unlike elsewhere null is a value: no temperature is sent
+    stated = [source["temperature"] for source in (ours, *theirs) if "temperature" in source]
     temperature = [*stated, DEFAULTS["temperature"]][0]
-    most = (source["max_tokens"] for source in sources if source.get("max_tokens") is not None)
-    max_tokens, sampling = int(next(most, DEFAULTS["max_tokens"])), ours.get("sampling") or {}
+    max_tokens = int(first_set("max_tokens", ours, *theirs))
     if (ours.get("api_type") or block.get("api_type")) == THINKING:
         effort = block.get("reasoning_effort") or DEFAULT_EFFORT
         sampling = {"reasoning_effort": effort, "max_completion_tokens": max_tokens} | sampling
@@ -181,26 +191,26 @@ def requested(ours: Mapping[str, Any], *theirs: Mapping[str, Any]) -> dict[str, 
     }
 
 
-def minutes_of(walltime: Mapping[str, float], models: int, starts: int, attempt: int) -> float:
-    """Walltime of a job that starts so many servers; each attempt asks for more."""
+def job_minutes(walltime: Mapping[str, float], models: int, starts: int, attempt: int) -> float:
+    """Walltime of a job that starts so many servers; each attempt requests more."""
     asked = walltime["start_minutes"] * starts + walltime["minutes_per_model"] * models
     return min(asked * attempt, walltime["max_minutes"])
 
 
 def job_notes(settings: Settings) -> list[str]:
-    """What is likely to end every job of a judge that is started on its GPUs."""
+    """Warnings about settings that would probably make every job of a vLLM judge fail."""
     notes, walltime = [], settings.walltime
     least = walltime["start_minutes"] + walltime["minutes_per_model"]
     if walltime["max_minutes"] < least:
         notes.append(
-            f"walltime.max_minutes: {walltime['max_minutes']:g} is less than start_minutes and "
-            f"minutes_per_model together ({least:g}): a job may end before it has judged a model"
+            f"walltime.max_minutes: {walltime['max_minutes']:g} is less than start_minutes + "
+            f"minutes_per_model ({least:g}): a job may time out before it has judged one model"
         )
     path = settings.judge["path"] if settings.judge["server"] == "vllm" else None
-    # a hub's name is org/name; every other path with a slash is a folder
+    # a name on the Hugging Face hub is org/name; every other path with a slash is a folder
     if path and (path[0] in "/.~" or path.count("/") > 1) and not Path(path).exists():
         notes.append(
-            f"judge.path: {path} is not there on this machine; the judge starts only where it is"
+            f"judge.path: {path} does not exist on this machine; it must exist on the GPU nodes"
         )
     return notes
 

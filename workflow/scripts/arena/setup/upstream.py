@@ -20,22 +20,22 @@ from arena.support.files import load_yaml, read_text
 from arena.support.names import did_you_mean
 from arena.support.python_literals import read_literal
 
-# The same protocol with an effort instead of a temperature, and the effort of blocks without one.
+# The OpenAI protocol with an effort instead of a temperature, and the default effort.
 THINKING, DEFAULT_EFFORT = "openai_thinking", "medium"
 OPENAI_COMPATIBLE = ("openai", THINKING, "vllm", "sglang", "litellm")
-OPENAI_BASE = "https://api.openai.com/v1"  # where `endpoints: null` goes, as in Arena-Hard-Auto
+OPENAI_BASE = "https://api.openai.com/v1"  # for `endpoints: null`, as in Arena-Hard-Auto
 _PLACEHOLDER = re.compile(r"<[^<>]*>")
-# Kind and least value of what an api_config.yaml or a settings file may hold.
+# Type and minimum of numbers in api_config.yaml and settings files.
 _NUMBERS = {"temperature": (float, 0), "max_tokens": (int, 1), "parallel": (int, 1)}
-# Its place in the original, and in forks that are installed as a package.
+# In the original, and in forks that are installed as a package.
 _JUDGE_UTILS = ("utils/judge_utils.py", "src/*/utils/judge_utils.py")
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One address of a model. api_key: None means the client's own default (OPENAI_API_KEY).
+    """One address of a model. api_key: None for the client's default (OPENAI_API_KEY).
 
-    model: the name that the server at this address knows, often not the name of the block.
+    model: the model's name on this server, often not the name of the block.
     """
 
     api_base: str
@@ -45,20 +45,20 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Upstream:
-    """The checkout in `directory`; ConfigError where there is none."""
+    """The checkout in `directory`. Raises ConfigError if it is not one."""
 
     directory: Path
 
     def __post_init__(self) -> None:
         if not (self.directory / "config").is_dir():
             raise ConfigError(
-                f"arena_hard_dir: {self.directory} is no checkout of Arena-Hard-Auto: "
+                f"arena_hard_dir: {self.directory} is not a checkout of Arena-Hard-Auto: "
                 "it has no folder config/"
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what was read: Snakemake pickles the settings into the file of every script that
-        it runs, and keys stay in api_config.yaml."""
+        """Without cached files: Snakemake pickles the settings into the file of each script, and
+        keys must stay in api_config.yaml."""
         return {"directory": self.directory}
 
     @property
@@ -77,20 +77,17 @@ class Upstream:
         return block
 
     def settings(self, bench: str) -> dict[str, Any]:
-        """The settings of a bench, {} where no file of the checkout is about it.
+        """The settings of a bench, {} if no file of the checkout is for it.
 
         Keys: judge_model, max_tokens, reference (a model's name), prompt_template (with our
-        markers), each None where the file lacks it; regex_patterns (list); and temperature where
-        the file has it, since null is a value of it.
+        markers), each None if the file lacks it; regex_patterns (list); and temperature if the
+        file has it, where null is a value.
         """
         file, raw = self._settings_file(bench)
         return _normalised(raw, file) if file else {}
 
     def judge_settings(self, bench: str) -> dict[str, dict[str, str]]:
-        """Baseline and system prompt by category; the category "*" stands for every one (v0.1).
-
-        Of v2.0 these are all categories that the checkout knows; {} where it has neither.
-        """
+        """Baseline and system prompt by category: "*" alone for v0.1, {} if it has neither."""
         file, raw = self._settings_file(bench)
         if "system_prompt" in raw:
             return {ANY_CATEGORY: _entry(raw, f"{file}", "baseline_model")}
@@ -103,7 +100,7 @@ class Upstream:
         return {name: _entry(entry, f"{code}: {name}") for name, entry in table.items()}
 
     def _settings_file(self, bench: str) -> tuple[Path | None, dict[str, Any]]:
-        """The file about a bench: by its name, then by its `bench_name`."""
+        """The file of a bench: by file name, then by `bench_name`."""
         others = {}
         for path in sorted((self.directory / "config").glob("*.y*ml")):
             if path.name in ("api_config.yaml", "gen_answer_config.yaml"):
@@ -116,8 +113,8 @@ class Upstream:
         others = {path: others[path] for path in others if path.stem == "judge_config"} or others
         if len(others) > 1:
             raise ConfigError(
-                f"{', '.join(map(str, others))}: all have `bench_name: {bench}`; "
-                f"name the one to use {bench}.yaml"
+                f"{', '.join(map(str, others))}: all have `bench_name: {bench}`. "
+                f"Rename the one to use to {bench}.yaml"
             )
         return next(iter(others.items()), (None, {}))
 
@@ -125,11 +122,11 @@ class Upstream:
 def read_api_config(file: Path) -> dict[str, dict[str, Any]]:
     """The blocks of an api_config.yaml by name.
 
-    `model` is always set: the server's name of the model (v0.1 calls it `model_name`).
+    `model` is always set: the model's name on the server (v0.1 calls it `model_name`).
     """
     loaded = load_yaml(read_text(file), file) or {}
     if not isinstance(loaded, dict):
-        raise ConfigError(f"{file}: must hold keys and values, not {type(loaded).__name__}")
+        raise ConfigError(f"{file}: must be a mapping, not a {type(loaded).__name__}")
     for name, block in loaded.items():
         if not isinstance(block, dict):
             raise ConfigError(f"{file}: {name}: must be a block of settings, not {block!r}")
@@ -139,11 +136,25 @@ def read_api_config(file: Path) -> dict[str, dict[str, Any]]:
     }
 
 
+def checked_api_config(
+    upstream: Upstream | None, name: str, api_type: str | None, missing: str
+) -> str:
+    """Path of the api_config.yaml whose block serves a model; the server reads the keys from there.
+
+    Raises ConfigError for a block that cannot be used, or with the text `missing` without one.
+    """
+    if upstream is None or name not in upstream.api_config:
+        place = f", or a block {name!r} in {upstream.api_config_file}" if upstream else ""
+        raise ConfigError(f"config: {missing}{place}")
+    read_endpoints(upstream.api_config_file, name, api_type)
+    return str(upstream.api_config_file)
+
+
 def read_endpoints(file: str | Path, name: str, api_type: str | None = None) -> list[Endpoint]:
     """The addresses and keys of a block of api_config.yaml, checked.
 
-    api_type: what the config says instead of the block, if anything. `endpoints: null` means OpenAI
-    itself, with the key of the environment. Raises ConfigError naming file and key.
+    api_type: of the config, overrides the block's. `endpoints: null` means OpenAI itself, with the
+    key from the environment. Raises ConfigError naming file and key.
     """
     file = Path(file)
     blocks = read_api_config(file)
@@ -166,10 +177,10 @@ def _endpoint(entry: Any, model: str, where: str) -> Endpoint:
     check_address(base, f"{where}: api_base")
     key = None if entry.get("api_key") is None else str(entry["api_key"])
     for wrong, message in (
-        (_PLACEHOLDER.search(base), f"api_base still holds a placeholder: {base}"),
-        (not re.match("https?://", base), f"api_base is no URL (http://...): {base}"),
-        (_PLACEHOLDER.fullmatch(key or ""), f"api_key still holds a placeholder: {key}"),
-        (key and not (key.isascii() and key.isprintable()), "api_key: no key has such characters"),
+        (_PLACEHOLDER.search(base), f"api_base still contains a placeholder: {base}"),
+        (not re.match("https?://", base), f"api_base is not a URL (http://...): {base}"),
+        (_PLACEHOLDER.fullmatch(key or ""), f"api_key is still a placeholder: {key}"),
+        (key and not (key.isascii() and key.isprintable()), "api_key: not printable ASCII"),
     ):
         if wrong:
             raise ConfigError(f"{where}: {message}")
@@ -177,17 +188,16 @@ def _endpoint(entry: Any, model: str, where: str) -> Endpoint:
 
 
 def check_api_type(api_type: Any, where: str) -> None:
-    """Refuse, by name, an `api_type` that does not speak the OpenAI protocol; None passes."""
+    """Raise ConfigError for an `api_type` that is not the OpenAI protocol; None is accepted."""
     if api_type is not None and api_type not in OPENAI_COMPATIBLE:
         raise ConfigError(
-            f"{where}: {api_type!r} is not OpenAI-compatible (known: "
-            f"{', '.join(OPENAI_COMPATIBLE)}); put a proxy that speaks the OpenAI protocol in "
-            "between and give its address as api_base"
+            f"{where}: {api_type!r} is not OpenAI-compatible (supported: "
+            f"{', '.join(OPENAI_COMPATIBLE)}). Use a proxy that speaks the OpenAI protocol, and "
+            "set api_base to its address"
         )
 
 
 def _check_numbers(raw: dict[str, Any], where: str) -> None:
-    """Refuse what cannot be one of these settings, where a file has them."""
     for key, (kind, least) in _NUMBERS.items():
         value = raw.get(key)
         number = isinstance(value, (int, kind)) and not isinstance(value, bool)
@@ -199,7 +209,7 @@ def _normalised(raw: dict[str, Any], file: Path) -> dict[str, Any]:
     """The keys of both layouts under v2.0's names, checked."""
     for key in ("pairwise", "baseline"):  # v0.1 could also grade single answers
         if raw.get(key) is False:
-            raise ConfigError(f"{file}: {key}: False is another game than Arena-Hard's pairs")
+            raise ConfigError(f"{file}: {key}: False is not supported, only pairs of answers")
     _check_numbers(raw, str(file))
     patterns = raw.get("regex_patterns") or raw.get("regex_pattern") or []
     patterns = [patterns] if isinstance(patterns, str) else patterns
@@ -212,7 +222,7 @@ def _normalised(raw: dict[str, Any], file: Path) -> dict[str, Any]:
     }
     for key, text in texts.items():
         if not isinstance(text or "", str):
-            raise ConfigError(f"{file}: {key}: cannot be {text!r}; give one text")
+            raise ConfigError(f"{file}: {key}: cannot be {text!r}; write a single text")
     if (template := texts["prompt_template"]) is not None:
         where = f"{file}: prompt_template"
         texts["prompt_template"] = check_template(template, where=where)
@@ -221,7 +231,7 @@ def _normalised(raw: dict[str, Any], file: Path) -> dict[str, Any]:
 
 
 def _only_item(value: Any) -> Any:
-    """The item of a list of one, None of an empty list, and everything else as it is."""
+    """The item of a one-item list, None for an empty list, else the value."""
     return next(iter(value), None) if isinstance(value, list) and len(value) < 2 else value
 
 
@@ -230,12 +240,12 @@ def _check_patterns(patterns: Any, where: str) -> None:
         raise ConfigError(f"{where}: must be a list of regular expressions")
     for pattern in patterns:
         if (groups := compile_pattern(pattern, where).groups) != 1:
-            raise ConfigError(f"{where}: {pattern!r} must have one group, the label, not {groups}")
+            raise ConfigError(f"{where}: {pattern!r} must have 1 group (the label), not {groups}")
 
 
 def _entry(entry: Any, where: str, baseline: str = "baseline") -> dict[str, str]:
     if not isinstance(entry, dict):
-        raise ConfigError(f"{where}: must hold baseline and system_prompt")
+        raise ConfigError(f"{where}: must be a dict of baseline and system_prompt")
     for key in (baseline, "system_prompt"):
         if not isinstance(entry.get(key), str) or not entry[key]:
             raise ConfigError(f"{where}: {key} is missing or not text")

@@ -1,1 +1,1 @@
-"""What any program needs: errors, files, text, tables, names, processes."""
+"""Nothing about Arena-Hard: errors, files, text, tables, names, processes, Slurm."""

@@ -1,6 +1,4 @@
-"""How a tool speaks to a person: on the terminal and in a log as well, and with no traceback for
-what is no fault of ours.
-"""
+"""Output of command-line tools: copied to a log, without a traceback for errors of the user."""
 
 import io
 import sys
@@ -26,7 +24,7 @@ class _Tee:
 
 
 def print_also_to(log: str | Path) -> None:
-    """Copy what this process prints, errors too, to a log file of its own; makes the folder."""
+    """Copy stdout and stderr of this process to a log file; makes the folder."""
     path = Path(log)
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("w", encoding="utf-8")
@@ -35,13 +33,13 @@ def print_also_to(log: str | Path) -> None:
 
 
 def wrong_python(tool: str, error: ModuleNotFoundError) -> NoReturn:
-    """End a tool that was started by a Python without this project's packages."""
+    """Exit a tool that was started with a Python without this project's packages."""
     sys.exit(f"{tool}: {error}. Use the Python that runs Snakemake, such as .venv/bin/python")
 
 
 def run_command(name: str, work: Callable[[], None]) -> int:
-    """Run a command; its exit status. What a user can act on is said in one line, a closed pipe
-    (`... | head`) is no error.
+    """Run a command and return its exit status. Errors that a user can fix are printed as one line;
+    a closed pipe (`... | head`) is not an error.
     """
     try:
         work()
@@ -49,9 +47,9 @@ def run_command(name: str, work: Callable[[], None]) -> int:
     except ArenaError as error:
         print(f"{name}: {error}", file=sys.stderr)
     except BrokenPipeError:
-        sys.stderr.close()  # Python would complain there once more when it ends
+        sys.stderr.close()  # otherwise Python prints the error again when it exits
         return 0
-    except OSError as error:  # a folder that cannot be written to, a file in its place
+    except OSError as error:  # a folder that cannot be written to, or that is a file
         place = f"{error.filename}: " if error.filename else ""
         print(f"{name}: {place}{error.strerror or error}", file=sys.stderr)
     else:
@@ -60,7 +58,7 @@ def run_command(name: str, work: Callable[[], None]) -> int:
 
 
 def run_tool(tool: str, main: Callable[[list[str]], None]) -> NoReturn:
-    """Run a tool's `main` and end with its status."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a question mark where a terminal knows no dash
+    """Run a tool's `main` and exit with its status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # "?" for what a terminal cannot show
         sys.stdout.reconfigure(errors="replace")
     sys.exit(run_command(tool, lambda: main(sys.argv[1:])))

@@ -4,11 +4,11 @@
     ├── ConfigError             a key of config.yaml, a profile or an Arena-Hard-Auto settings file
     ├── DataError               a question, answer or judgment file (names file and line)
     │   └── Unfinished          a checkpoint that is still being written; the next run may take it
-    ├── JournalError            the journal of games: unreadable, held by another, disk full
-    ├── JudgeError              the judge server: does not start, died too often, refuses the key
-    └── OpenGames               some games have no terminal state yet; asking again may close them
-        ├── BudgetSpent         this run may ask no more
-        └── JobEnds             the job's time is used up
+    ├── JournalError            the journal of games: unreadable, locked by another, disk full
+    ├── JudgeError              the judge server: does not start, crashed too often, refuses the key
+    └── OpenGames               some games are not finished; the next attempt asks them
+        ├── BudgetSpent         the budget of this run is used up
+        └── JobEnds             the walltime of the job is used up
 
 A message says what is wrong, where (file, line or key), and what to do.
 """
@@ -20,9 +20,9 @@ from arena.support.humanize import printable
 
 
 class ArenaError(Exception):
-    """Base of every error that a user can act on; what it quotes cannot steer a terminal.
+    """Base of every error that a user can act on; control characters in quoted text are escaped.
 
-    kind: that of the stop of a batch which it ends, see `arena.journals.records.StopKind`.
+    kind: why the batch stopped, if it ends with this error (`arena.journals.records.StopKind`).
     """
 
     kind = "error"
@@ -32,14 +32,10 @@ class ArenaError(Exception):
 
 
 class ConfigError(ArenaError):
-    """A setting is missing, unknown or contradicts another."""
-
     kind = "data"
 
 
 class DataError(ArenaError):
-    """A data file cannot be used as it is."""
-
     kind = "data"
 
 
@@ -48,16 +44,14 @@ class Unfinished(DataError):
 
 
 class JournalError(ArenaError):
-    """The journal of games cannot be read, written or locked."""
-
     kind = "journal"
 
 
 class JudgeError(ArenaError):
-    """The judge cannot be reached, started or trusted.
+    """The judge cannot be reached, started or used.
 
-    kind: judge_start (on no node), judge_here (not on this one, or not this time), judge_died,
-    judge_refuses.
+    kind: judge_start (would fail on every node), judge_here (failed on this node or this time),
+    judge_died, judge_refuses.
     """
 
     def __init__(self, text: str, kind: str = "judge_refuses") -> None:
@@ -66,27 +60,20 @@ class JudgeError(ArenaError):
 
 
 class OpenGames(ArenaError):
-    """Games remain without a terminal state; the next attempt asks only these."""
-
     kind = "open_games"
 
 
 class BudgetSpent(OpenGames):
-    """Games remain, and this run may ask no more; the next run asks only these."""
-
     kind = "budget"
 
 
 class JobEnds(OpenGames):
-    """Games remain, and the job has no time left for them; the next attempt asks only these."""
-
     kind = "walltime"
 
 
 @contextlib.contextmanager
 def os_errors_as(kind: type[ArenaError], what: str, then: str = "") -> Iterator[None]:
-    """An OSError becomes one of ours: what failed (with its file), the system's reason, and then
-    what to do."""
+    """Turn an OSError into one of ours. what: what failed, with the file. then: what to do."""
     try:
         yield
     except OSError as error:

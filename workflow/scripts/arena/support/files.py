@@ -1,4 +1,4 @@
-"""Text files that a user writes by hand: config, prompts, lists of names."""
+"""Text files that users write: config, prompts, lists of names."""
 
 from pathlib import Path
 from typing import Any
@@ -7,14 +7,14 @@ import yaml
 
 from arena.support.errors import ConfigError
 
-# The C parser is ten times as fast, which 1,000 blocks of api_config.yaml need.
+# The C parser is ten times as fast: api_config.yaml may have 1,000 blocks.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_text(path: str | Path, where: str = "") -> str:
-    """The text of a UTF-8 file, without the byte order mark that editors on Windows put first.
+    """The text of a UTF-8 file, without a byte order mark.
 
-    Raises ConfigError with `where`, the key that named the file, and the reason.
+    Raises ConfigError with the reason. where: the config key that names the file.
     """
     try:
         return Path(path).read_text(encoding="utf-8-sig")
@@ -25,12 +25,12 @@ def read_text(path: str | Path, where: str = "") -> str:
 
 
 def load_yaml(text: str, where: object) -> Any:
-    """What a YAML text says. Raises ConfigError with `where` (a file, a key), line and reason."""
+    """Parse YAML. Raises ConfigError with `where` (a file or key), the line and the reason."""
     try:
         return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        # what is missing at the end libyaml finds in a line after the last
+        # libyaml reports what is missing at the end in the line after the last
         last = text.rstrip().count("\n")
         line = f":{min(mark.line, last) + 1}" if mark else ""
         reason = getattr(error, "problem", None) or error

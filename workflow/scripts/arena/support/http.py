@@ -1,7 +1,7 @@
-"""The one HTTP client: calls of judges, endpoints and health checks all go through it.
+"""The HTTP client for judges, endpoints and health checks.
 
-No redirect is followed, since our key would go along to wherever it leads. No proxy is asked for an
-address of this machine, since a cluster's `http_proxy` would get the key of a judge on this node.
+It follows no redirects, because they would get our key. It uses no proxy for addresses of this
+machine, because a cluster's `http_proxy` would get the key of the judge on this node.
 """
 
 import asyncio
@@ -15,13 +15,13 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-CONNECT = 10.0  # s; the judge runs on this node, or at a provider that is near enough
-KEEP_ALIVE = 4.0  # s; under uvicorn's 5, or requests meet connections that close
+CONNECT = 10.0  # s; the judge runs on this node, or at a provider with fast connections
+KEEP_ALIVE = 4.0  # s; uvicorn closes idle connections after 5, which would break requests
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a server answered. headers: case-insensitive."""
+    """The reply of a server. headers: case-insensitive."""
 
     status: int
     headers: Mapping[str, str]
@@ -29,8 +29,7 @@ class Reply:
 
 
 class NoReply(Exception):
-    """No HTTP answer. kind: `connection` (nothing was asked), `broken` (the answer did not come
-    whole) or `timeout`."""
+    """No complete HTTP reply. kind: `connection` (nothing was sent), `broken` or `timeout`."""
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)
@@ -38,7 +37,7 @@ class NoReply(Exception):
 
 
 class HttpClient:
-    """Keeps connections open; `close` when done. Made and used within one running event loop."""
+    """Keeps connections open; call `close` at the end. Use it in one event loop only."""
 
     def __init__(self) -> None:
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
@@ -49,13 +48,15 @@ class HttpClient:
         data = None if body is None else json.dumps(body).encode()
         if data is not None:
             headers["Content-Type"] = "application/json"
-        session = self._session(is_this_machine(url))
+        request = self._session(is_this_machine(url)).request(
+            "GET" if data is None else "POST",
+            url,
+            data=data,
+            headers=headers,
+            allow_redirects=False,
+        )
         try:
-            given: dict[str, Any] = {"data": data, "headers": headers, "allow_redirects": False}
-            async with (
-                asyncio.timeout(timeout),
-                session.request("GET" if data is None else "POST", url, **given) as response,
-            ):
+            async with asyncio.timeout(timeout), request as response:
                 return Reply(response.status, response.headers, await response.read())
         except TimeoutError as error:
             if isinstance(error, aiohttp.ConnectionTimeoutError):
@@ -63,7 +64,7 @@ class HttpClient:
             raise NoReply("timeout", f"no answer within {timeout:.0f} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             kind = "connection" if isinstance(error, aiohttp.ClientConnectorError) else "broken"
-            # Not the exception itself: it would show our headers.
+            # The text only: the exception would show our headers.
             raise NoReply(kind, f"{type(error).__name__}: {error}") from None
 
     def _session(self, is_local: bool) -> aiohttp.ClientSession:

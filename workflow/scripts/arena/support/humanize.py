@@ -1,15 +1,15 @@
-"""Numbers and lists as a person reads them; used by everything that prints about a campaign.
+"""Numbers, lists and texts for people.
 
-What judges, names and files of others say passes `printable` before it is shown or logged, and
-`csv_cell` before it is a cell of a CSV file.
+Texts of judges, models and other tools pass `printable` before they are shown or logged, and
+`csv_cell` before they are written into a CSV file.
 """
 
 import re
 from collections.abc import Sequence
 from typing import Any
 
-# C0 but tab and newline, DEL, C1, line and paragraph separators, and what turns the direction of
-# text: a terminal obeys them.
+# What a terminal interprets: C0 except tab and newline, DEL, C1, line and paragraph separators, and
+# characters that change the direction of text.
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
 )
@@ -22,7 +22,7 @@ def printable(text: str) -> str:
 
 
 def csv_cell(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula: such a text gets an apostrophe in front."""
+    """The cell; an apostrophe in front of text that a spreadsheet would take for a formula."""
     if not isinstance(value, str):
         return value
     text = printable(value)
@@ -34,7 +34,7 @@ def csv_cell(value: Any) -> Any:
 
 
 def duration(seconds: float | None) -> str:
-    """`45 s`, `12 min`, `3 h 05`, `2 d 04 h`; a dash where it is not known."""
+    """`45 s`, `12 min`, `3 h 05`, `2 d 04 h`; a dash for None."""
     if seconds is None:
         return "–"
     minutes = round(seconds / 60)
@@ -45,7 +45,7 @@ def duration(seconds: float | None) -> str:
 
 
 def count(number: float | None) -> str:
-    """`950`, `48,211`, `2.3 M`, `1.2 G`: four digits are enough for tokens."""
+    """`950`, `48,211`, `2.3 M`, `1.2 G`; a dash for None."""
     if number is None:
         return "–"
     if number < 1e6:
@@ -54,7 +54,7 @@ def count(number: float | None) -> str:
 
 
 def share(part: float, whole: float) -> str:
-    """A percentage that is 0 or 100 only when it is exactly so."""
+    """A percentage; "0%" and "100%" only if exact."""
     if not whole:
         return "–"
     percent = 100 * part / whole

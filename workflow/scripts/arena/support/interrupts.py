@@ -1,8 +1,8 @@
-"""Signals as an exception: files are closed and locks are given back on the way out.
+"""Signals as an exception, so that files are closed and locks released.
 
 Snakemake sends SIGTERM when it is stopped, Slurm at the job's limit; SIGKILL follows in seconds.
-SIGHUP comes when a terminal is closed, and counts unless `nohup` has it ignored. A signal must be
-heard at every moment: while files are read, while games are played, while locks are waited for.
+SIGHUP is sent when a terminal is closed; `nohup` makes us ignore it. Signals must be handled at any
+time: while files are read, games are played, or locks are awaited.
 """
 
 import signal
@@ -17,16 +17,15 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Interrupted(OpenGames):
-    """A signal ended the batch: leave at once."""
+    """A signal stopped the batch: exit now."""
 
     kind = "stopped"
 
 
 class Interrupts:
-    """Hears the signals while its block runs, and raises Interrupted in the main thread.
+    """Raises Interrupted in the main thread when a signal arrives while its block runs.
 
-    Inside `handled_by` the signal is handed to a function instead: an event loop must not be torn
-    apart by an exception in its middle.
+    Inside `handled_by` it calls a function instead: an exception would break an event loop.
     """
 
     def __init__(self) -> None:
@@ -35,22 +34,22 @@ class Interrupts:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interrupts":
-        heard = [one for one in SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
-        self._before = {number: signal.signal(number, self._hear) for number in heard}
+        active = [one for one in SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
+        self._before = {number: signal.signal(number, self._on_signal) for number in active}
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, before in self._before.items():
             signal.signal(number, before)
 
-    def _hear(self, number: int, _: FrameType | None) -> None:
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
         name = signal.Signals(number).name
-        self.interrupt(f"stopped by {name}; finished games are kept, the next run asks the rest")
+        self.interrupt(f"stopped by {name}; finished work is kept, the next run continues")
 
     def interrupt(self, text: str) -> None:
-        """As a signal does, in the main thread, with another text."""
+        """Same as a signal, with another text; call it in the main thread."""
         if self._caught is not None:
-            return  # we are on our way: a second Ctrl-C must not tear the clean-up apart
+            return  # a second Ctrl-C must not interrupt the clean-up
         self._caught = caught = Interrupted(text)
         if self._handler is None:
             raise caught
@@ -58,7 +57,7 @@ class Interrupts:
 
     @contextmanager
     def handled_by(self, handler: Callable[[Interrupted], None]) -> Iterator[None]:
-        """While the block runs, `handler` is called; what it did not heed is raised at the end."""
+        """Call `handler` while the block runs; raise Interrupted at the end of the block."""
         self._handler = handler
         try:
             yield

@@ -1,7 +1,7 @@
-"""JSON Lines as they are found on disk: read without surprises, written whole or not at all.
+"""JSON Lines: tolerant reading, atomic writing.
 
-Files come from other tools, killed jobs, git merges and Windows: a reader must not stop at the
-first bad line, and must say which line is bad and why.
+Files come from other tools, killed jobs, git merges and Windows, so readers report each bad line
+with its number and the reason, and go on.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line that is not blank, with either its JSON object or an error in words.
+    """A line that is not blank: its JSON object, or an error message.
 
     number: from 1. torn: the file ends inside this line (no newline, no complete JSON).
     """
@@ -37,10 +37,10 @@ class Line:
 
 
 def iter_lines(path: str | Path) -> Iterator[Line]:
-    """Yield every non-blank line of a JSON Lines file, the unreadable ones with their reason.
+    """Yield every non-blank line of a JSON Lines file.
 
     A byte order mark, CRLF and a missing last newline are accepted; lone surrogates (`"\\ud800"`),
-    which no UTF-8 file can hold, become U+FFFD. DataError where the file cannot be opened or read.
+    which UTF-8 cannot encode, become U+FFFD. Raises DataError if the file cannot be read.
     """
     try:
         refuse_odd_file(path)
@@ -56,8 +56,8 @@ def iter_lines(path: str | Path) -> Iterator[Line]:
 
 
 def refuse_odd_file(path: str | Path) -> None:
-    """DataError for a FIFO or a device, which never ends. OSError where nothing is there."""
-    mode = os.stat(path).st_mode  # noqa: PTH116 (1,000 files a start)
+    """Raise DataError for a FIFO or a device, which never ends; OSError if there is no file."""
+    mode = os.stat(path).st_mode  # noqa: PTH116 (faster, for 1,000 files at each start)
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise DataError(f"{path}: cannot be read: it is a FIFO or a device, not a file")
 
@@ -76,7 +76,7 @@ def parse_line(number: int, raw: bytes) -> Line | None:
 
 
 def _reason(number: int, body: bytes, ended: bool, error: Exception) -> tuple[str, bool]:
-    """What is wrong with a line, from the likeliest cause on, and whether it is torn."""
+    """What is wrong with a line, and whether it is torn."""
     if body.startswith(_CONFLICT):
         return "git conflict marker: resolve the merge", False
     if number == 1 and body.startswith(_LFS):
@@ -84,11 +84,11 @@ def _reason(number: int, body: bytes, ended: bool, error: Exception) -> tuple[st
     if isinstance(error, RecursionError):
         return "JSON is nested too deeply", False
     wrong_bytes = error if isinstance(error, UnicodeDecodeError) else None
-    # A multi-byte character cut by the end of the file is a torn line, not a wrong encoding.
+    # A character cut by the end of the file is a torn line, not a wrong encoding.
     if not ended and (not wrong_bytes or wrong_bytes.reason == "unexpected end of data"):
         return "torn: the file ends inside this line", True
     if not body.strip(b"\0"):
-        return "only NUL bytes: the file was torn when its writer or its disk went away", False
+        return "only NUL bytes: the file was not written completely (crash, lost disk)", False
     if wrong_bytes:
         return f"not UTF-8 at byte {wrong_bytes.start + 1}", False
     if not isinstance(error, json.JSONDecodeError):
@@ -103,21 +103,21 @@ def _without_surrogates(obj: dict[str, Any]) -> dict[str, Any]:
 
 
 def dump_line(obj: dict[str, Any]) -> str:
-    """One JSON object as one line with its newline, readable text kept (`ensure_ascii=False`)."""
+    """One JSON object as one line with its newline, not ASCII-escaped."""
     return json.dumps(obj, ensure_ascii=False) + "\n"
 
 
 def write_atomic(path: str | Path, text: str | Iterable[str], *, durable: bool = True) -> None:
-    """Write a whole file so that no reader ever sees a part of it, and make its folder.
+    """Write a file so that readers see all of it or nothing; makes its folder.
 
-    durable: whether it must survive the death of the node, which costs a wait for the disk.
+    durable: fsync, so that the file survives a crash of the node.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Host and process in the name: two nodes may write the same file on a shared file system.
+    # Host and process id, because two nodes may write the same file on a shared file system.
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
-        # `backslashreplace` turns a lone surrogate into the JSON escape that stands for it.
+        # `backslashreplace` turns a lone surrogate into its JSON escape.
         with temporary.open("w", encoding="utf-8", newline="", errors="backslashreplace") as file:
             file.writelines([text] if isinstance(text, str) else text)
             file.flush()

@@ -1,7 +1,7 @@
 """Values of a Python file, read without running it.
 
-Arena-Hard-Auto keeps its judge prompts in a Python module. It is the user's file, but importing it
-would run whatever is in it, with its dependencies, in every job.
+Arena-Hard-Auto keeps its judge prompts in a Python module. Importing it would run all of its code,
+with its dependencies, in every job.
 """
 
 import ast
@@ -17,11 +17,11 @@ class _NotLiteral(Exception):
 
 
 def read_literal(file: str | Path, name: str) -> Any:
-    """The value of a module-level name, from literals alone.
+    """The value of a module-level name, from literals only.
 
-    Understood: constants, lists, tuples, dicts, names assigned above, `+`, f-strings of these,
-    subscripts, `.strip()`, and later `NAME[key] = value` or `NAME += value`. What else stands in
-    the file is passed over, unless the value is made of it: then ConfigError names file and line.
+    Supported: constants, lists, tuples, dicts, names assigned above, `+`, f-strings of these,
+    subscripts, `.strip()`, and later `NAME[key] = value` or `NAME += value`. Other code is ignored;
+    ConfigError with file and line if the value depends on it.
     """
     try:
         tree = ast.parse(read_text(file), filename=str(file))
@@ -48,7 +48,7 @@ def read_literal(file: str | Path, name: str) -> Any:
 
 
 def _assign(target: ast.expr, node: ast.expr, names: dict[str, Any]) -> None:
-    """Take over a value; one that cannot be read is remembered as such."""
+    """Assign a value, or the reason why it cannot be read."""
     root = target
     while isinstance(root, ast.Subscript):
         root = root.value

@@ -1,7 +1,7 @@
-"""What Slurm knows of this campaign's jobs: squeue while they wait and run, sacct afterwards.
+"""Slurm's data on this campaign's jobs: squeue for pending and running ones, sacct for ended ones.
 
-Snakemake names all jobs of a run by one random id, so a job's name does not tell its batch. Its
-comment does: the rule and its wildcard. A running job says its id in logs/<batch>/batch.json too.
+All jobs of a run have the same name, a random id of Snakemake. The batch is in the job's comment:
+the rule and its wildcard. A running job also writes its id to logs/<batch>/batch.json.
 """
 
 import getpass
@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-# squeue answers in a fraction of a second, or not at all while the controller is away; the screen
-# must not hang on it.
+# squeue answers in a fraction of a second, or not at all while the controller is down; the screen
+# must not wait for it.
 TIMEOUT_S = 5
-CANCEL_S = 60  # nobody looks on then, and what is not cancelled holds GPUs
+CANCEL_S = 60  # no screen waits for it, and a job that is not cancelled occupies GPUs
 _SEPARATOR = "\x1f"  # never part of a name or a reason
 _FIELDS = ("%i", "%T", "%N", "%M", "%l", "%r", "%S", "%V", "%k")
 _NO_CLUSTER = "Could not establish a configuration source"
-# As the plugin comments a job; a workflow that imports ours puts a prefix to the rule.
+# The comment that the executor plugin sets; an importing workflow adds a prefix to the rule.
 _BATCH = re.compile(r"gen_(?:judgment|answer)(?:_no_gpu)?_wildcards_([\w-]+)$")
 _TRES_GPUS = re.compile(r"gres/gpu(?::[^=,]+)?=(\d+)")
 
@@ -35,7 +35,7 @@ class Job:
     node: str
     elapsed: float  # seconds
     limit: float | None  # seconds
-    reason: str  # why it waits
+    reason: str  # why it is pending
     expected: str  # start expected by Slurm, ISO, or ""
     batch: str | None = None
     submitted: float = 0.0  # s since 1970
@@ -43,85 +43,83 @@ class Job:
 
 @dataclass(frozen=True)
 class Account:
-    """What sacct says a job used, over all its lives (requeued jobs have several)."""
+    """What a job used according to sacct, summed over its runs (requeued jobs have several)."""
 
     elapsed: float  # seconds
     gpu_hours: float
 
 
 def squeue(patience: float = TIMEOUT_S) -> tuple[list[Job] | None, str | None]:
-    """This user's jobs, and why they cannot be told; (None, None) where there is no Slurm."""
+    """This user's jobs, and the error if squeue failed; (None, None) without Slurm."""
     if shutil.which("squeue") is None:
         return None, None
     command = ["squeue", "--noheader", "--user", getpass.getuser(), "-o", _SEPARATOR.join(_FIELDS)]
     output, problem = _call(command, patience)
     if problem and _NO_CLUSTER in problem:
-        return None, None  # the commands are installed, and no cluster is set up
+        return None, None  # the commands are installed, but no cluster is set up
     jobs = []
     for line in output.splitlines():
         parts = [part.strip() for part in line.split(_SEPARATOR)]
         if len(parts) == len(_FIELDS):
-            ident, state, node, elapsed, limit, reason, expected, at, comment = parts
+            job, state, node, elapsed, limit, reason, expected, at, comment = parts
             batch = found[1] if (found := _BATCH.search(comment)) else None
             times = seconds(elapsed) or 0, seconds(limit)
             expected = "" if expected == "N/A" else expected
             submitted = 0.0 if at == "N/A" else datetime.fromisoformat(at).timestamp()
-            jobs.append(Job(ident, state, node, *times, reason, expected, batch, submitted))
+            jobs.append(Job(job, state, node, *times, reason, expected, batch, submitted))
     return (None if problem else jobs), problem
 
 
 def ask_of_job(job: str, fields: str, patience: float) -> tuple[str, str | None]:
-    """What squeue says of one job (its format), and why it says nothing; seconds of patience."""
+    """squeue's output for one job in a format, and the error if it failed. patience: timeout, s."""
     command = ["squeue", "--noheader", "--jobs", job, "--format", fields]
     output, problem = _call(command, patience)
     return output.strip(), problem
 
 
 def time_left(job: str, patience: float) -> float | None:
-    """Seconds until a job's limit; None where it has none or Slurm does not answer in time."""
+    """Seconds until a job's limit; None if it has none or Slurm does not answer in time."""
     text, problem = ask_of_job(job, "%L", patience)
     return None if problem else seconds(text)
 
 
 def sacct(ids: Iterable[str]) -> tuple[dict[str, Account], str | None]:
-    """GPU hours of jobs by Slurm's accounting, and why they cannot be told (None: they can)."""
+    """What jobs used according to Slurm's accounting, and the error if it failed."""
     wanted = set(ids)
     if not wanted or shutil.which("sacct") is None:
         return {}, None
-    output, problem = _call(_sacct(wanted, "JobIDRaw,ElapsedRaw,AllocTRES"))
+    rows, problem = _sacct(wanted, "JobIDRaw,ElapsedRaw,AllocTRES")
     accounts: dict[str, Account] = {}
-    for line in output.splitlines():
-        ident, elapsed, tres = line.split("|")
+    for job, elapsed, tres in rows:
         gpus = int(found[1]) if (found := _TRES_GPUS.search(tres)) else 0
-        before, held = accounts.get(ident, Account(0, 0)), int(elapsed or 0)
-        hours = before.gpu_hours + held * gpus / 3600
-        accounts[ident] = Account(before.elapsed + held, hours)
+        before, took = accounts.get(job, Account(0, 0)), int(elapsed or 0)
+        accounts[job] = Account(before.elapsed + took, before.gpu_hours + took * gpus / 3600)
     return accounts, problem
 
 
 def ended(ids: Iterable[str]) -> dict[str, list[tuple[str, float, float]]]:
-    """State, start and end (s since 1970) of each time that a job ran and ended, by job, as far as
-    the accounting tells: a job that was requeued has several.
+    """State, start and end (s since 1970) of each job's ended runs, as far as sacct knows them; a
+    requeued job has several.
     """
-    command = _sacct(ids, "JobIDRaw,State,Start,End")
-    output, _ = _call(command, env=os.environ | {"SLURM_TIME_FORMAT": "%s"})
     found: dict[str, list[tuple[str, float, float]]] = {}
-    for line in output.splitlines():
-        ident, state, start, end = line.split("|")
+    for job, state, start, end in _sacct(ids, "JobIDRaw,State,Start,End")[0]:
         if start.isdigit() and end.isdigit():
             times = float(start), float(end)
-            found.setdefault(ident, []).append((state.split()[0], *times))  # "CANCELLED by 1000"
+            found.setdefault(job, []).append((state.split()[0], *times))  # "CANCELLED by 1000"
     return found
 
 
-def _sacct(ids: Iterable[str], fields: str) -> list[str]:
-    """--duplicates: a requeued job has one record a life, and each held its GPUs."""
-    wanted = ",".join(sorted(set(ids)))
-    return ["sacct", "-n", "-P", "-X", "--duplicates", "-j", wanted, "-o", fields]
+def _sacct(ids: Iterable[str], fields: str) -> tuple[list[list[str]], str | None]:
+    """Rows of sacct, times in s since 1970, and the error if it failed."""
+    # --duplicates: a requeued job has one record per run, and each run used GPUs
+    command = ["sacct", "-n", "-P", "-X", "--duplicates", "-j", ",".join(sorted(set(ids)))]
+    env = os.environ | {"SLURM_TIME_FORMAT": "%s"}
+    output, problem = _call([*command, "-o", fields], env=env)
+    return [line.split("|") for line in output.splitlines()], problem
 
 
 def seconds(text: str) -> float | None:
-    """Slurm's D-HH:MM:SS, HH:MM:SS or MM:SS; None for UNLIMITED, INVALID and the like."""
+    """Seconds of Slurm's D-HH:MM:SS, HH:MM:SS or MM:SS; None for UNLIMITED, INVALID and so on."""
     days, _, clock = text.rpartition("-")
     parts = clock.split(":")
     if not all(part.isdigit() for part in [*parts, days or "0"]) or not 2 <= len(parts) <= 3:
@@ -131,8 +129,8 @@ def seconds(text: str) -> float | None:
 
 
 def cancel_batches(names: Collection[str], since: float) -> str | None:
-    """Cancel batches' jobs that were submitted since a time (s since 1970), which leaves alone
-    what a dead run's job still plays. Returns why that failed, None if it did not.
+    """Cancel the batches' jobs that were submitted since a time (s since 1970), but not those of an
+    earlier run that was killed. Returns the error if it failed.
     """
     jobs, problem = squeue(CANCEL_S)
     ids = [job.id for job in jobs or () if job.batch in names and job.submitted >= since]
@@ -140,7 +138,7 @@ def cancel_batches(names: Collection[str], since: float) -> str | None:
 
 
 def cancel(ids: Sequence[str], *options: str) -> str | None:
-    """scancel; why that failed, None if it did not or there is nothing to cancel."""
+    """Run scancel; returns the error if it failed. Without ids there is nothing to do."""
     return _call(["scancel", *options, *ids], CANCEL_S)[1] if ids else None
 
 
@@ -155,23 +153,23 @@ def _call(
         return "", f"{command[0]} did not answer within {patience:g} s"
     except OSError as error:
         return "", f"{command[0]}: {error.strerror}"
-    said = [f"exit status {done.returncode}", *done.stderr.strip().splitlines()]
-    return done.stdout, said[-1] if done.returncode else None
+    errors = [f"exit status {done.returncode}", *done.stderr.strip().splitlines()]
+    return done.stdout, errors[-1] if done.returncode else None
 
 
-# What of a job's resources `sbatch --test-only` is told, as the executor tells it.
-_ASKED = {"slurm_account": "account", "slurm_partition": "partition", "qos": "qos"}
-_ASKED |= {"runtime": "time", "mem_mb": "mem", "cpus_per_task": "cpus-per-task", "nodes": "nodes"}
-_ASKED |= {"gpu": "gpus", "gres": "gres"}
+# Resource -> option of sbatch, as the executor plugin sets it.
+_OPTIONS = {"slurm_account": "account", "slurm_partition": "partition", "qos": "qos"}
+_OPTIONS |= {"runtime": "time", "mem_mb": "mem", "cpus_per_task": "cpus-per-task"}
+_OPTIONS |= {"nodes": "nodes", "gpu": "gpus", "gres": "gres"}
 
 
 def refusal(asked: Mapping[str, Any]) -> str | None:
-    """Why Slurm would refuse a job that asks for this; None where it would take it, or is not here.
+    """Why Slurm would refuse a job with these resources; None if it would not, or without Slurm.
 
-    asked: as `arena.batch.resources.asked_for` says it. Submits nothing.
+    asked: from `arena.batch.resources.asked_for`. Submits nothing.
     """
     if shutil.which("sbatch") is None:
         return None
-    options = [f"--{_ASKED[key]}={value}" for key, value in asked.items() if key in _ASKED]
+    options = [f"--{_OPTIONS[key]}={value}" for key, value in asked.items() if key in _OPTIONS]
     _, problem = _call(["sbatch", "--test-only", *options, "--wrap", "true"], CANCEL_S)
     return None if problem is None or _NO_CLUSTER in problem else problem

@@ -1,4 +1,4 @@
-"""Plain tables for terminals and log files: as many columns as fit, marks before colours."""
+"""Plain tables for terminals and log files, with as many columns as fit."""
 
 import re
 import textwrap
@@ -9,16 +9,16 @@ from typing import Any
 from arena.support.humanize import printable
 from arena.support.names import common_beginning, without
 
-WHOLE_NAMES = 100  # columns from which names go before columns that can be spared
-# Blue and orange, which all common kinds of colour vision tell apart; marks and words say the same.
+WHOLE_NAMES = 100  # width from which columns are dropped before names are shortened
+# Blue and orange, which colour-blind people can distinguish; marks and words repeat the meaning.
 COLOURS = {"done": "38;5;33", "partial": "38;5;172", "grave": "1;38;5;172", "dim": "2", "head": "1"}
 _ESCAPE = re.compile(r"\x1b\[[\d;]*m")
 
 
 @dataclass(frozen=True)
 class Style:
-    """How lines are drawn. colour: ANSI colours. unicode: marks and bars beyond ASCII. whole: a
-    file or a pipe, where tables are as wide as they need.
+    """How lines are drawn. unicode: marks and bars beyond ASCII. whole: unlimited width, for files
+    and pipes.
     """
 
     width: int = 80
@@ -35,30 +35,30 @@ class Style:
         return f"\x1b[{COLOURS[kind]}m{text}\x1b[0m" if painted else text
 
     def mark(self, kind: str) -> str:
-        """One character for done, partial, missing and grave."""
+        """One character for done, partial, missing, grave or note."""
         marks = {"done": "✓+", "partial": "◐~", "missing": "·.", "grave": "✗!", "note": "!-"}
         return marks.get(kind, "  ")[0 if self.unicode else 1]
 
     def bar(self, part: float, width: int) -> str:
-        """A bar of which `part` (0 to 1) is full; full or empty only when it is exactly so."""
+        """A bar of which `part` (0 to 1) is full; completely full or empty only for 1 and 0."""
         filled = min(width - (part < 1), max(int(part > 0), round(part * width)))
         full, empty = ("█", "░") if self.unicode else ("#", ".")
         return self.paint(full * filled, "done") + self.paint(empty * (width - filled), "dim")
 
     def fit(self, text: str, width: int) -> str:
-        """Cut in the middle; not for names, which may differ just there."""
+        """Cut in the middle. Not for names, which often differ only there."""
         if self.whole or len(text) <= width:
             return text
         head = (width - 1) // 2
         return text[:head] + self.dots + text[len(text) - width + head + 1 :]
 
     def plain(self, text: str) -> str:
-        """Text as it may be drawn: without anything beyond ASCII where that is not wanted."""
+        """The text, with characters beyond ASCII escaped if the style has no unicode."""
         ascii_text = text.replace("–", "-").encode("ascii", "backslashreplace").decode()
         return text if self.unicode else ascii_text
 
     def wrap(self, text: str, first: str, then: str) -> list[str]:
-        """Break at blanks; a word that is too long, such as a path, stays whole to be copied."""
+        """Break at blanks; long words, such as paths, stay whole so that they can be copied."""
         wrapper = textwrap.TextWrapper(self.width, first, then, break_on_hyphens=False)
         wrapper.break_long_words = False
         return wrapper.wrap(printable(text)) or [first]
@@ -68,8 +68,8 @@ class Style:
 class Column:
     """text: row -> cell. kind: row -> colour. least, most: widths of terminals that show it.
 
-    Where the table is too wide: shrinks: its cells are cut in the middle; names: what they begin
-    with is left out; spare: it goes, the largest number first.
+    If the table is too wide: shrinks: cells are cut in the middle; names: their common prefix is
+    left out; spare: the column is dropped, the largest number first.
     """
 
     title: str
@@ -86,7 +86,7 @@ class Column:
 def lay_out(
     rows: Sequence[Sequence[str]], left: Collection[int] = (0,), gap: str = "  "
 ) -> list[str]:
-    """Lines of columns as wide as their widest cell. left: numbers of those that are flush left.
+    """Lines of columns as wide as their widest cell. left: numbers of the left-aligned columns.
 
     A line break in a cell becomes a blank.
     """
@@ -101,7 +101,7 @@ def lay_out(
 
 
 def table(columns: Sequence[Column], rows: Iterable[Any], style: Style) -> list[str]:
-    """Lines of a table, as wide as the terminal where that can be without cutting names."""
+    """Lines of a table that fits the terminal, if that is possible without cutting names."""
     rows, note = list(rows), []
     shown = {
         column: [re.sub("[\n\t]", " ", printable(column.text(row))) for row in rows]
@@ -130,7 +130,7 @@ def table(columns: Sequence[Column], rows: Iterable[Any], style: Style) -> list[
     for make_room in (drop, shorten) if style.width >= WHOLE_NAMES else (shorten, drop):
         make_room()
     for column in [column for column in shown if column.shrinks and over() > 0]:
-        most = max(8, width(column) - over())  # 8 characters still tell most reasons apart
+        most = max(8, width(column) - over())  # 8 characters still distinguish most reasons
         shown[column] = [style.fit(cell, most) for cell in shown[column]]
     lines = [[style.paint(column.title, "dim") for column in shown]]
     for number, row in enumerate(rows):
@@ -141,7 +141,7 @@ def table(columns: Sequence[Column], rows: Iterable[Any], style: Style) -> list[
 
 
 def cut(line: str, width: int) -> str:
-    """At most so many characters of a line, its colours not counted and closed."""
+    """At most so many visible characters of a line; its escape sequences are all kept."""
     left, kept = width, ""
     for part in re.split(f"({_ESCAPE.pattern})", line):
         if _ESCAPE.fullmatch(part):
@@ -152,5 +152,5 @@ def cut(line: str, width: int) -> str:
 
 
 def visible(line: str) -> int:
-    """Characters that a line takes on the screen."""
+    """Number of visible characters of a line."""
     return len(_ESCAPE.sub("", line))

@@ -7,14 +7,14 @@ from arena.support.coerce import number_of
 
 
 def iso(seconds: float | None) -> str | None:
-    """UTC, whole milliseconds; None of what is not known."""
+    """UTC, in milliseconds; None for None."""
     if seconds is None:
         return None
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 def epoch(time: Any) -> float | None:
-    """Seconds since 1970 of an ISO time (or of a number, as it is); None of anything else."""
+    """Seconds since 1970 of an ISO time or a number; None for anything else."""
     if not isinstance(time, str):
         return number_of(time)
     try:
