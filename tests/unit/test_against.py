@@ -50,9 +50,10 @@ def test_the_papers_measures_by_hand(tmp_path):
 
 def test_a_ranking_without_intervals_separates_what_differs(tmp_path):
     file = tmp_path / "human.csv"
-    file.write_text("model,score\na,3\nb,2\nc,2\n")
+    file.write_text("model,score\na,3\nb,2\nc,2\nz,1\n")
     found = compare_rankings(board(OURS, DRAWN), read_ranking(file))
     assert (found["models"], found["unknown"], found["other_separability"]) == (3, ["d"], None)
+    assert found["unmatched"] == ["z"]
     assert found["agreement"] == pytest.approx(2 / 3)
     assert found["agreement_where_separated"] == 1
     assert found["brier"] == pytest.approx(0.25**2 / 2), "b and c have no order there"

@@ -22,7 +22,7 @@ from arena.ranking.leaderboard import Board, Row, shown, title
 from arena.ranking.options import Options
 from arena.ranking.show_result import TOY_NOTE, Result
 from arena.support.errors import DataError
-from arena.support.humanize import csv_cell, printable
+from arena.support.humanize import csv_cell, listing, printable
 from arena.support.jsonl import write_atomic
 from arena.support.names import did_you_mean, in_order
 from arena.support.table import lay_out
@@ -248,6 +248,8 @@ def against_text(found: Sequence[Mapping[str, Any]]) -> str:
     text = "\n".join([f"Against {other}", "", *lay_out(cells)])
     if unknown := dict.fromkeys(model for one in found for model in one["unknown"]):
         text += f"\n\nNOTE: left out, because not in {other}: {', '.join(unknown)}"
+    if unmatched := found[0]["unmatched"]:
+        text += f"\n\nNOTE: in {other} but not in this leaderboard: {listing(unmatched)}"
     return text
 
 

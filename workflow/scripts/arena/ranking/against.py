@@ -72,9 +72,10 @@ def compare_rankings(board: Board, other: Ranking) -> dict[str, Any]:
     """Compare a board with another ranking; DataError if they share fewer than three models.
 
     Shares and means are from 0 to 1, None without such pairs or without intervals of the other
-    ranking; `unknown`: models that are not in it.
+    ranking; `unknown`: models that are not in it; `unmatched`: its models that the board lacks.
     """
     folded = {name.casefold(): scores for name, scores in other.scores.items()}
+    ours_folded = {row.model.casefold() for row in board.rows}
     scored = [i for i, row in enumerate(board.rows) if np.isfinite(row.score)]
     rows = [i for i in scored if board.rows[i].model.casefold() in folded]
     if len(rows) < FEWEST:
@@ -108,6 +109,7 @@ def compare_rankings(board: Board, other: Ranking) -> dict[str, Any]:
         "spearman": asdict(spearman),
         "kendall": asdict(kendall),
         "unknown": [board.rows[i].model for i in scored if i not in rows],
+        "unmatched": [name for name in other.scores if name.casefold() not in ours_folded],
     }
 
 
