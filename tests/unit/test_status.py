@@ -355,6 +355,15 @@ def test_slurm_is_asked_rarely_and_at_once_about_a_new_job(campaign, root, monke
     assert look(47) == (["queued", "gone"], 4)
 
 
+def test_unpublished_judgments_are_a_problem_only_some_time_after_the_job(campaign, root):
+    answer(campaign, "a")
+    played(campaign, "a", end=T0 + 40)
+    write_batch(root, "r-01", ["a"], attempt(0, 5, 9, 42))
+    _, rows, wrong = look(campaign, T0 + 100)
+    assert rows["a"].at == "publishing" and not any(text.startswith("a: ") for text in wrong)
+    assert any(text.startswith("a: ") for text in look(campaign, T0 + 400)[2])
+
+
 @pytest.mark.parametrize(
     ("word", "told"),
     [("NODE_FAIL", "NODE_FAIL"), ("TIMEOUT", "next run"), ("FAILED", "Slurm job 1 vanished")],

@@ -110,7 +110,8 @@ def _job(status: CampaignStatus, job: JobRow) -> Iterator[Problem]:
         if open_rows := [row for row in silent if row not in complete]:
             text = f"{name}: it ended although {words.game}s are open: {_names(open_rows)}"
             yield Problem(text, True, own_log)
-        if complete:
+        # Snakemake, which publishes them, learns of the end of a Slurm job a little later.
+        if complete and attempt and status.time - (attempt.end or 0) > SILENT_S:
             text = f"{_names(complete)}: {words.unpublished}; the next run writes them"
             yield Problem(f"{text} without starting a server")
     elif job.state == "starting" and attempt and attempt.launched:

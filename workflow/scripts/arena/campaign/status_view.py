@@ -20,7 +20,17 @@ WIDEST = 160  # ... and for each state in which a game ends
 ROOMY = 32  # lines of a terminal with room for blank ones
 
 # The choices of --sort. `activity`: active models first, done ones last.
-_ACTIVITY = ("judging", "answering", "starting", "stopped", "failed", "queued", "planned", "no job")
+_ACTIVITY = (
+    "judging",
+    "answering",
+    "starting",
+    "publishing",
+    "stopped",
+    "failed",
+    "queued",
+    "planned",
+    "no job",
+)
 SORTS: dict[str, Callable[[ModelRow], Any]] = {
     "model": lambda row: in_order(row.model),
     "activity": lambda row: _ACTIVITY.index(row.at) if row.at in _ACTIVITY else len(_ACTIVITY),
