@@ -158,6 +158,25 @@ def test_what_stops_a_run(campaign, baseline, models, changes, expected):
         report.raise_blocking()
 
 
+@pytest.mark.parametrize("role", ["baseline", "reference"])
+@pytest.mark.parametrize("file", [None, "", "torn", "other"])
+def test_an_unusable_baseline_is_no_fault_of_the_models(campaign, role, file):
+    if file is not None:
+        lines = {"": [], "torn": [said("y", "a"), "{"], "other": [said("y", "z")]}[file]
+        campaign.write("model_answer/wrong.jsonl", *lines)
+    campaign.answer("part", "ab")
+    changes = {"baselines": {"*": "wrong"}} if role == "baseline" else {"reference": "wrong"}
+    report = campaign.check("m", "part", **changes)
+    states = {row.model: row.state for row in report.rows}
+    assert (states["wrong"], states["m"], states["part"]) == ("blocked", "ready", "incomplete")
+    assert (report.games, report.dropped, report.notes) == ({"m": 6, "part": 4}, [], [])
+    assert "dropped" not in str(report.problems)
+    lines = report.table().splitlines()
+    first = next(line for line in lines if "wrong" in line)
+    assert first.startswith(f"  {role} wrong:"), "the cause, before the models"
+    assert lines[-1].endswith(f"{role} wrong")
+
+
 def test_a_baseline_a_category_needs_only_its_own_questions(campaign):
     campaign.answer("base", "ab")
     campaign.answer("creative", "c")

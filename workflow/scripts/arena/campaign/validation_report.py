@@ -1,6 +1,7 @@
 """The result of a validation: rows, errors and notes, as a table and as files."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 
 from arena.batch.answer_plan import AnswerPlan
@@ -112,18 +113,16 @@ class Report:
         write_json(layout.validation, content)
 
     def table(self) -> str:
-        """Rows, remarks, notes and errors, in 80 columns if names allow it; counts that are 0 for
+        """Errors, rows, remarks and notes, in 80 columns if names allow it; counts that are 0 for
         all models have no column.
         """
         found: dict[str, list[str]] = {}
         for row in self.rows:
-            found.setdefault(row.reason, []).append(row.model)
-        sections = {
-            "Remarks": [f"{listing(who)}: {reason}" for reason, who in found.items() if reason],
-            "Notes": self.notes,
-            "Errors": self.problems,
-        }
+            if row.state != "blocked":  # its reason is an error
+                found.setdefault(row.reason, []).append(row.model)
+        remarks = [f"{listing(who)}: {reason}" for reason, who in found.items() if reason]
         lines = [f"{self.bench}: {self.questions:,} questions", ""]
+        lines += [*_section("Errors", self.problems), ""] if self.problems else []
         plain = [row.model for row in self.rows if row.state == "ready" and not row.reason]
         hidden = set(plain[MOST_PLAIN:])
         shown = [row for row in self.rows if row.model not in hidden]
@@ -131,15 +130,21 @@ class Report:
         lines += table(columns, shown, _STYLE)
         if hidden:
             lines.append(f"and {len(hidden)} more that are ready with all answers")
-        for title, texts in sections.items():
-            lines += ["", f"{title}:"] if texts else []
-            lines += [line for text in texts for line in _STYLE.wrap(text, "  ", "    ")]
+        for title, texts in {"Remarks": remarks, "Notes": self.notes}.items():
+            lines += ["", *_section(title, texts)] if texts else []
         return printable("\n".join([*lines, "", self._conclusion()]))
 
     def _conclusion(self) -> str:
         states = Counter(row.state for row in self.rows)
-        others = ("blocked", "foreign_judgments", *LEFT_OUT)
+        others = ("foreign_judgments", *LEFT_OUT)
         parts = [f"{states[state]} {state}" for state in others if states[state]]
-        end = "see above" if parts or self.problems else "no model is selected"
+        end = "see above" if parts else "no model is selected"
+        if self.problems:
+            subjects = [problem.partition(": ")[0] for problem in self.problems]
+            end = f"nothing can run until this is fixed: {listing(subjects)}"
         ready = f"{len(self.ready)} ready ({sum(self.games.values()):,} games)"
         return f"{', '.join([ready, *parts])}: {'no errors' if self.ok else end}"
+
+
+def _section(title: str, texts: Iterable[str]) -> list[str]:
+    return [f"{title}:", *(line for text in texts for line in _STYLE.wrap(text, "  ", "    "))]
