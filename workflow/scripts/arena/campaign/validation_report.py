@@ -1,6 +1,5 @@
 """The result of a validation: rows, errors and notes, as a table and as files."""
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 
@@ -13,6 +12,7 @@ from arena.support.jsonl import write_atomic
 from arena.support.table import Column, Style, table
 
 READY = ("ready", "incomplete", "to_answer")
+OPPONENTS = ("baseline", "reference", "blocked")
 # States in which one model is not judged; a foreign judgment stops the whole run.
 LEFT_OUT = {"no_answers": "without answers", "broken": "with broken files"}
 MOST_LINES = 3  # more models in the same state share one line
@@ -74,9 +74,8 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing stops the run and no model is broken; some may have no answers."""
-        broken = any(row.state == "broken" for row in self.rows)
-        return bool(self.ready) and not self.problems and not broken
+        """Whether a run would start; it leaves out models without answers or with broken files."""
+        return bool(self.ready) and not self.problems
 
     def left_out(self) -> list[str]:
         """A line for each model that will not be judged; one line for many in the same state."""
@@ -132,18 +131,26 @@ class Report:
             lines.append(f"and {len(hidden)} more that are ready with all answers")
         for title, texts in {"Remarks": remarks, "Notes": self.notes}.items():
             lines += ["", *_section(title, texts)] if texts else []
-        return printable("\n".join([*lines, "", self._conclusion()]))
+        return printable("\n".join(lines))
 
-    def _conclusion(self) -> str:
-        states = Counter(row.state for row in self.rows)
-        others = ("foreign_judgments", *LEFT_OUT)
-        parts = [f"{states[state]} {state}" for state in others if states[state]]
-        end = "see above" if parts else "no model is selected"
+    def conclusion(self, open_games: int | None = None) -> str:
+        """In one line: what a run would do, or what stops it. open_games: those of the forecast,
+        which does not count games of answers that are made first.
+        """
+        models = [row for row in self.rows if row.state not in OPPONENTS]
+        games = sum(self.games.values())
+        later = sum(self.games.get(model, 0) for model in self.answers.models)
+        judged = 0 if open_games is None else games - later - open_games
+        known = f", {judged:,} of them judged" if judged else ""
+        left_out = len(models) - len(self.ready)
+        end = f"a run leaves out {left_out}, see above" if left_out else "no errors"
         if self.problems:
             subjects = [problem.partition(": ")[0] for problem in self.problems]
             end = f"nothing can run until this is fixed: {listing(subjects)}"
-        ready = f"{len(self.ready)} ready ({sum(self.games.values()):,} games)"
-        return f"{', '.join([ready, *parts])}: {'no errors' if self.ok else end}"
+        elif not self.ready:
+            end = "no model can be judged, see above" if models else "no model is selected"
+        ready = f"{len(self.ready)} of {len(models)} ready ({games:,} games{known})"
+        return printable(f"{ready}; {end}")
 
 
 def _section(title: str, texts: Iterable[str]) -> list[str]:
