@@ -66,6 +66,15 @@ def test_a_validation_that_ends_early_leaves_its_reason(campaign: Campaign) -> N
     assert "question.jsonl:1: torn" in found["problems"][0]
 
 
+def test_the_screen_names_what_must_be_fixed(campaign: Campaign) -> None:
+    campaign.answers("llama-demo-8b").unlink()
+    lines = campaign.run("validate", ok=False).stdout.splitlines()
+    (failed,) = (line for line in lines if line.startswith("validate failed: "))
+    cause, _, log = failed.partition(". Log: ")
+    assert cause.endswith("baseline llama-demo-8b")
+    assert cause.removeprefix("validate failed: ") in (campaign.dir / log).read_text()
+
+
 def test_a_missing_baseline_stops_the_run_and_says_where_it_looked(campaign: Campaign) -> None:
     campaign.answers("llama-demo-8b").unlink()
     text = campaign.run(ok=False).stdout

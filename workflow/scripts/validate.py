@@ -41,6 +41,6 @@ if settings.answers and report.answers.checkpoints:
 if report.ok and found:
     keep(found, layout, now)
     print(f"\n{page(found)}")
-print(f"\n{report.conclusion(found.games if found else None)}")
-print(f"Details: {layout.validation_table}, {layout.validation}")
+print(f"\nDetails: {layout.validation_table}, {layout.validation}")
+print(report.conclusion(found.games if found else None))  # last: the screen shows it on errors
 sys.exit(0 if report.ok else 1)
