@@ -31,6 +31,11 @@ class Answers:
     reason: str = ""
 
     @property
+    def is_left_out(self) -> bool:
+        """Whether a run leaves the model out."""
+        return self.state in ("no_answers", "broken")
+
+    @property
     def mark(self) -> str:
         if not self.answered:
             return "unknown" if self.answered is None else "missing"

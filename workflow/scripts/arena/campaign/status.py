@@ -258,6 +258,8 @@ class StatusReader:
         at = _AT.get(job.state, job.state) if job else "no job"
         if done or answers.mark == "missing":
             at = "done" if done else "no answers"
+        elif answers.is_left_out and not (job and job.state in ALIVE):
+            at, games = "left out", played
         if not done and reported and job and job.state in ALIVE:
             # Only the batch knows which games of the journal belong to the current answers.
             games, played = reported.games or games, reported.played

@@ -89,6 +89,13 @@ class Report:
                 lines += [printable(f"left out: {row.model}: {row.reason}") for row in lost]
         return lines
 
+    def broken_notes(self, judged: Iterable[str]) -> list[str]:
+        """A note for the tables on judged models whose files are broken now; [] without any."""
+        broken = {row.model for row in self.rows if row.state == "broken"}
+        found = [model for model in judged if model in broken]
+        note = "judged on earlier answers, because their files are broken now: "
+        return [note + listing(found, most=10)] if found else []
+
     def raise_blocking(self) -> None:
         """Raise DataError with all errors that stop a run, or if no model can be judged."""
         problems = list(self.problems)
