@@ -80,6 +80,10 @@ class Campaign:
                 return frozenset(question.uid for question in self.settings.asked())
         return None
 
+    def same_questions(self, batch: Batch) -> bool:
+        """Whether a batch asks the questions of the settings: the same pilot, or all."""
+        return not self.settings or batch.plan.params.get("pilot") == self.settings.pilot_params
+
     def answers_of(self, model: str, checked: Mapping[str, Mapping]) -> Answers:
         """checked: see `validation`. The lines of the answer file are counted if the model is not
         in it or its row is outdated.

@@ -110,7 +110,8 @@ def _job(status: CampaignStatus, job: JobRow) -> Iterator[Problem]:
         what = f"its Slurm job {attempt.job}" if attempt.job else "its process"
         text = f"{name}: {what} vanished without recording an end: killed, or the node failed"
         yield Problem(text, bool(left), log)
-    elif job.state == "ended" and (silent := [row for row in left if not row.stop]):
+    elif job.state == "ended" and status.campaign.same_questions(job.batch):
+        silent = [row for row in left if not row.stop]
         complete = [row for row in silent if row.games and row.played >= row.games]
         if open_rows := [row for row in silent if row not in complete]:
             text = f"{name}: it ended although {words.game}s are open: {_names(open_rows)}"
