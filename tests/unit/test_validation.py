@@ -304,6 +304,7 @@ def test_the_table_names_models_in_full_and_counts_what_there_is(campaign):
     assert all(len(line) <= 80 or "/" in line for line in lines[5:])
     broken = campaign.check(name, "none", missing_answers="error").table()
     assert "\nErrors:\n" in broken and "\nErrors:\n" not in table
+    assert broken.count("none.jsonl") == 1, "an error is no remark as well"
 
 
 @pytest.mark.parametrize(

@@ -122,9 +122,9 @@ class Report:
         """Errors, rows, remarks and notes, in 80 columns if names allow it; counts that are 0 for
         all models have no column.
         """
-        found: dict[str, list[str]] = {}
+        found, errors = dict[str, list[str]](), "\n".join(self.problems)
         for row in self.rows:
-            if row.state != "blocked":  # its reason is an error
+            if f"{row.model}: {row.reason}" not in errors:
                 found.setdefault(row.reason, []).append(row.model)
         remarks = [f"{listing(who)}: {reason}" for reason, who in found.items() if reason]
         lines = [f"{self.bench}: {self.questions:,} questions", ""]
