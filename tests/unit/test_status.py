@@ -229,6 +229,31 @@ def test_the_validation_is_ignored_for_changed_files(campaign):
     assert not any(text.startswith("d:") for text in look(campaign)[2])
 
 
+def test_a_model_that_is_left_out_has_no_open_games(campaign, root):
+    campaign = of_models(campaign, "abc")
+    write_batch(root, "r-01", ["b", "c"], attempt(0, 1, 5, 90), games={"b": 8, "c": 8})
+    played(campaign, "b", 6)
+    played(campaign, "c", 8)
+    for model in "bc":
+        judge(campaign, model, at=-2000)  # older than the answers
+    broken = {"questions": 4, "answers": 4, "state": "broken"}
+    rows = [{"model": model, "reason": f"{model}.jsonl:4: torn", **broken} for model in "abc"]
+    campaign.layout.validation.write_text(json.dumps({"models": rows}))
+    status, found, wrong = look(campaign)
+    assert (status.played, status.games) == (14, 14)
+    assert {(row.at, row.done) for row in found.values()} == {("left out", False)}
+    assert wrong == [f"{model}: {model}.jsonl:4: torn" for model in "abc"], "and none of the batch"
+
+
+def test_many_models_without_answers_are_one_message(campaign):
+    models = [f"m{number}" for number in range(9)]
+    campaign = made(campaign.layout.root.parent, models, ())
+    rows = [{"model": one, "state": "no_answers", "reason": f"no {one}.jsonl"} for one in models]
+    campaign.layout.validation.write_text(json.dumps({"models": rows}))
+    (wrong,) = look(campaign)[2]
+    assert wrong.startswith("m0, m1, m2 and 6 more: ")
+
+
 def test_a_failed_job_is_no_problem_once_its_models_are_judged(campaign, root):
     campaign = of_models(campaign, "a")
     failed = attempt(0, 1, None, 60, cause="no such path", kind="judge_start")

@@ -91,7 +91,7 @@ def test_what_is_found_in_a_file(campaign, uids, more, state, counts, reason):
     assert row.reason.startswith(reason.replace("FILE", str(path)))
     judged = state != "broken"
     assert report.games == {"m": 6} | ({"n": 2 * row.answers} if judged else {})
-    assert report.ok is judged, "but the others are judged all the same"
+    assert report.ok, "the others are judged all the same"
     assert report.left_out() == ([] if judged else [f"left out: n: {row.reason}"])
     report.raise_blocking()
 
@@ -156,6 +156,24 @@ def test_what_stops_a_run(campaign, baseline, models, changes, expected):
     assert not report.ok
     with pytest.raises(DataError, match=expected):
         report.raise_blocking()
+
+
+@pytest.mark.parametrize("role", ["baseline", "reference"])
+@pytest.mark.parametrize("file", [None, "", "torn", "other"])
+def test_an_unusable_baseline_is_no_fault_of_the_models(campaign, role, file):
+    if file is not None:
+        lines = {"": [], "torn": [said("y", "a"), "{"], "other": [said("y", "z")]}[file]
+        campaign.write("model_answer/wrong.jsonl", *lines)
+    campaign.answer("part", "ab")
+    changes = {"baselines": {"*": "wrong"}} if role == "baseline" else {"reference": "wrong"}
+    report = campaign.check("m", "part", **changes)
+    states = {row.model: row.state for row in report.rows}
+    assert (states["wrong"], states["m"], states["part"]) == ("blocked", "ready", "incomplete")
+    assert (report.games, report.dropped, report.notes) == ({"m": 6, "part": 4}, [], [])
+    assert "dropped" not in str(report.problems)
+    first = next(line for line in report.table().splitlines() if "wrong" in line)
+    assert first.startswith(f"  {role} wrong:"), "the cause, before the models"
+    assert report.conclusion().endswith(f"{role} wrong")
 
 
 def test_a_baseline_a_category_needs_only_its_own_questions(campaign):
@@ -282,16 +300,35 @@ def test_the_table_names_models_in_full_and_counts_what_there_is(campaign):
     assert lines[2].split() == ["model", "answers", "missing", "state"]
     assert lines[3].split() == ["base", "3/3", "-", "baseline"]
     assert lines[4].split() == [name, "2/3", "1", "incomplete"]
-    assert lines[-1].startswith("1 ready (4 games), 1 no_answers: ")
     # A path is never broken: it is to be copied.
     assert all(len(line) <= 80 or "/" in line for line in lines[5:])
     broken = campaign.check(name, "none", missing_answers="error").table()
     assert "\nErrors:\n" in broken and "\nErrors:\n" not in table
-    assert broken.splitlines()[-1] not in lines
+    assert broken.count("none.jsonl") == 1, "an error is no remark as well"
 
 
-def test_a_selection_of_none_is_said(campaign):
-    assert campaign.check().table().endswith("0 ready (0 games): no model is selected")
+@pytest.mark.parametrize(
+    ("models", "changes", "open_games", "numbers", "end"),
+    [
+        ("m", {}, None, [1, 1, 6], ""),
+        ("m", {}, 6, [1, 1, 6], ""),
+        ("mn", {}, 2, [2, 2, 10, 8], ""),
+        ("mxt", {}, 0, [1, 3, 6, 6, 2], "see above"),
+        ("mxt", {"missing_answers": "error"}, None, [1, 3, 6], "fixed: x"),
+        ("xt", {}, None, [0, 2, 0], "see above"),
+        ("", {}, None, [0, 0, 0], "no model is selected"),
+    ],
+)
+def test_the_conclusion_counts_ready_models_and_games(
+    campaign, models, changes, open_games, numbers, end
+):
+    campaign.answer("n", "ab")
+    campaign.answer("t", "ab", "{")
+    report = campaign.check(*models, **changes)
+    text = report.conclusion(open_games)
+    assert [int(number) for number in re.findall(r"\d+", text)] == numbers
+    assert text.endswith(end)
+    assert report.ok == ("m" in models and not changes)
 
 
 @pytest.mark.parametrize("odd", ["fifo", "loop", "folder", "judgments"])

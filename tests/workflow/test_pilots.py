@@ -43,6 +43,10 @@ def test_a_pilot_then_the_whole_and_back(campaign: Campaign) -> None:
     assert campaign.planned(*PILOT) == {}
     assert counts_of_monitor(campaign, *PILOT) == {(4, 4, 8, 8, "done")}
     assert counts_of_monitor(campaign) == {(12, 12, 24, 8, "partial")}
+    shown = campaign.tool("monitor.py").stdout
+    assert " ".join(PILOT) in shown
+    assert "games are open" not in shown, "those of the pilot are not"
+    assert " ".join(PILOT) not in campaign.tool("monitor.py", *PILOT).stdout
 
     campaign.run()
     calls = games(campaign)

@@ -146,6 +146,27 @@ def test_only_judges_some_and_the_leaderboard_stays_whole(judged: Campaign) -> N
     assert MODELS[3] in table
 
 
+def test_the_monitor_and_the_table_know_that_answers_broke(judged: Campaign) -> None:
+    """Without `validate`: the run has found it, and leaves it for the monitor."""
+    model, table = MODELS[0], judged.root / "leaderboard.json"
+    path, found = judged.answers(model), judged.root / "validation.json"
+    old, before = path.read_bytes(), found.read_bytes()
+    path.write_bytes(old[:-20])
+    judged.run("-n")
+    assert found.read_bytes() == before, "a dry run leaves nothing"
+    for text, is_broken in ((old[:-20], True), (old, False)):
+        path.write_bytes(text)
+        judged.run()
+        seen = json.loads(judged.tool("monitor.py", "--json").stdout)
+        problems = [one["text"] for one in seen["wrong"] if model in one["text"]]
+        assert [f"{path.name}:" in text for text in problems] == [True] * is_broken
+        state = {one["model"]: one["at"] for one in seen["models"]}[model]
+        assert state == ("left out" if is_broken else "done")
+        assert seen["totals"]["played"] == seen["totals"]["games"]
+        notes = json.loads(table.read_text())["notes"]
+        assert any(model in note for note in notes) == is_broken
+
+
 def test_a_dry_run_names_each_batch_and_writes_nothing(campaign: Campaign) -> None:
     text = campaign.run("-n", "--config", "batch_size=3").stdout
     assert f"3 models, 70 games: {', '.join(MODELS[:3])}" in text

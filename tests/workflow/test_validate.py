@@ -47,6 +47,15 @@ def test_a_key_that_is_not_set_is_named_before_a_job_is_sent(campaign: Campaign)
     assert not json.loads((campaign.root / "validation.json").read_text())["ok"]
 
 
+def test_a_model_that_a_run_leaves_out_is_no_error(campaign: Campaign) -> None:
+    campaign.answers("mid-7b-chat").write_text("{")
+    text = campaign.run("validate").stdout
+    assert "mid-7b-chat.jsonl:1: torn" in text
+    assert "3 of 4 ready (70 games)" in text
+    assert "to judge  70 games of 3 models" in text, "the forecast"
+    assert json.loads((campaign.root / "validation.json").read_text())["ok"]
+
+
 def test_a_validation_that_ends_early_leaves_its_reason(campaign: Campaign) -> None:
     campaign.run("validate")
     questions = campaign.dir / "examples/data/arena-demo/question.jsonl"
@@ -55,6 +64,15 @@ def test_a_validation_that_ends_early_leaves_its_reason(campaign: Campaign) -> N
     found = json.loads((campaign.root / "validation.json").read_text())
     assert not found["ok"]
     assert "question.jsonl:1: torn" in found["problems"][0]
+
+
+def test_the_screen_names_what_must_be_fixed(campaign: Campaign) -> None:
+    campaign.answers("llama-demo-8b").unlink()
+    lines = campaign.run("validate", ok=False).stdout.splitlines()
+    (failed,) = (line for line in lines if line.startswith("validate failed: "))
+    cause, _, log = failed.partition(". Log: ")
+    assert cause.endswith("baseline llama-demo-8b")
+    assert cause.removeprefix("validate failed: ") in (campaign.dir / log).read_text()
 
 
 def test_a_missing_baseline_stops_the_run_and_says_where_it_looked(campaign: Campaign) -> None:

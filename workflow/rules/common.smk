@@ -69,6 +69,9 @@ def checked():
     """Result of the checks, made once, by the main process. Exits on problems that the user must fix."""
     with errors_for_users():
         found = validation.check_settings(SETTINGS)
+        if not workflow.dryrun:
+            with contextlib.suppress(OSError):  # only the monitor reads it
+                found.write(LAYOUT)
         found.raise_blocking()
         if not workflow.dryrun:
             for model in found.answers.models:
@@ -110,9 +113,11 @@ def judged_models(wildcards):
 
 
 def table_notes(wildcards):
-    """Notes below the tables: that this is a pilot, and which judgments are of other settings."""
-    kept = [name for name in judged_models(wildcards) if plan().batch_of(name) is None]
-    return [*SETTINGS.pilot_note(), *made_otherwise(LAYOUT, kept, SETTINGS.digest)]
+    """Notes below the tables: this is a pilot; which judgments are of other settings or answers."""
+    judged = judged_models(wildcards)
+    kept = [name for name in judged if plan().batch_of(name) is None]
+    broken = checked().broken_notes(judged) if SETTINGS.selected else []
+    return [*SETTINGS.pilot_note(), *made_otherwise(LAYOUT, kept, SETTINGS.digest), *broken]
 
 
 def style_answers(wildcards):

@@ -2,7 +2,7 @@
 # out: <results_dir>/<bench>/<judge>/validation.{tsv,json}, plan.json
 
 
-# Check questions, answers, baseline and judgments. Exit status 1 when a campaign could not run.
+# Check questions, answers, baseline and judgments. Exit status 1 when a run would not start.
 rule validate:
     log:
         f"{ROOT}/logs/validate.log",

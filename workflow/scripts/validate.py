@@ -1,7 +1,8 @@
 """Check the inputs of a run (questions, answers, baseline, judgments) and forecast its costs.
 
 Adapter of rule validate: prints a table, writes validation.tsv, validation.json and forecast.json
-in the results folder, and fails on errors. The files are not outputs of the rule, so they stay.
+in the results folder, and fails if a run would not start. The files are not outputs of the rule, so
+they stay.
 """
 
 import sys
@@ -37,8 +38,9 @@ print(report.table(), flush=True)
 if settings.answers and report.answers.checkpoints:
     for models, text in first_prompt(report.answers, settings.answers, settings.asked()[0]):
         print(f"\n{listing(models)}: the first question, as the model sees it:\n{text}", flush=True)
-print(f"Details: {layout.validation_table}, {layout.validation}")
 if report.ok and found:
     keep(found, layout, now)
     print(f"\n{page(found)}")
+print(f"\nDetails: {layout.validation_table}, {layout.validation}")
+print(report.conclusion(found.games if found else None))  # last: the screen shows it on errors
 sys.exit(0 if report.ok else 1)

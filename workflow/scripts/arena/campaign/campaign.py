@@ -31,6 +31,11 @@ class Answers:
     reason: str = ""
 
     @property
+    def is_left_out(self) -> bool:
+        """Whether a run leaves the model out."""
+        return self.state in ("no_answers", "broken")
+
+    @property
     def mark(self) -> str:
         if not self.answered:
             return "unknown" if self.answered is None else "missing"
@@ -74,6 +79,10 @@ class Campaign:
             if self.settings and self.settings.pilot:
                 return frozenset(question.uid for question in self.settings.asked())
         return None
+
+    def same_questions(self, batch: Batch) -> bool:
+        """Whether a batch asks the questions of the settings: the same pilot, or all."""
+        return not self.settings or batch.plan.params.get("pilot") == self.settings.pilot_params
 
     def answers_of(self, model: str, checked: Mapping[str, Mapping]) -> Answers:
         """checked: see `validation`. The lines of the answer file are counted if the model is not

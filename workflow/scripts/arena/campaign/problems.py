@@ -16,6 +16,7 @@ SILENT_S = 300  # under load, a game finishes every few seconds
 # Real judges leave some games without a verdict: about 1 in 100 in the published tables.
 UNUSUAL_SHARE = 0.05
 UNUSUAL_LEAST = 5  # fewer are chance
+MOST_CAUSES = 3  # models that are left out for more causes share one message
 # Beginnings of squeue's reasons -> whether the job will never start, because somebody must change
 # the request or the cluster; and the reason in words. Other reasons are normal waiting.
 WAITS = {
@@ -68,23 +69,27 @@ def _data(status: CampaignStatus) -> Iterator[Problem]:
                 yield Problem(text, one.mark == "missing", settings.answer(one.model))
         for note in made_otherwise(layout, settings.models, settings.digest):
             yield Problem(f"the leaderboard mixes different settings: {note}")
-    causes = defaultdict(list)
+    by_state = defaultdict[str, dict[str, list[str]]](dict)
     for row in status.rows:
-        answers = row.answers
-        if not row.done and answers.mark == "missing":
-            causes[answers.reason or "no answers"].append(row.model)
-        elif answers.state in ("broken", "foreign_judgments"):
-            causes[answers.reason or answers.state].append(row.model)
+        answers, state = row.answers, row.answers.state
+        is_lost = not row.done and (answers.mark == "missing" or answers.is_left_out)
+        if is_lost or state in ("broken", "foreign_judgments"):
+            state = (state or "no_answers").replace("_", " ")
+            by_state[state].setdefault(answers.reason or state, []).append(row.model)
     where = str(layout.validation_table) if layout.validation_table.exists() else ""
-    for reason, models in causes.items():
-        yield Problem(f"{listing(models)}: {reason}", where=where)
+    for state, causes in by_state.items():
+        if len(causes) > MOST_CAUSES:
+            causes = {state: [model for models in causes.values() for model in models]}
+        for reason, models in causes.items():
+            yield Problem(f"{listing(models)}: {reason}", where=where)
     for batch in status.batches:
         for path in batch.unreadable:
             yield Problem(f"batch {batch.name}: its record is not valid JSON", where=path)
 
 
 def _job(status: CampaignStatus, job: JobRow) -> Iterator[Problem]:
-    left = [row for row in status.rows_of(job) if not row.done]
+    rows = status.rows_of(job)
+    left = [row for row in rows if not row.done and not row.answers.is_left_out]
     attempt, stop, own_log, words = (
         job.attempt,
         job.stop,
@@ -105,7 +110,8 @@ def _job(status: CampaignStatus, job: JobRow) -> Iterator[Problem]:
         what = f"its Slurm job {attempt.job}" if attempt.job else "its process"
         text = f"{name}: {what} vanished without recording an end: killed, or the node failed"
         yield Problem(text, bool(left), log)
-    elif job.state == "ended" and (silent := [row for row in left if not row.stop]):
+    elif job.state == "ended" and status.campaign.same_questions(job.batch):
+        silent = [row for row in left if not row.stop]
         complete = [row for row in silent if row.games and row.played >= row.games]
         if open_rows := [row for row in silent if row not in complete]:
             text = f"{name}: it ended although {words.game}s are open: {_names(open_rows)}"

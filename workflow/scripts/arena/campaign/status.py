@@ -246,7 +246,7 @@ class StatusReader:
         job = jobs[-1] if jobs else None
         batch, reported = job.batch if job else None, _reported(job, model)
         games = 0
-        if batch and (not settings or batch.plan.params.get("pilot") == settings.pilot_params):
+        if batch and self.campaign.same_questions(batch):
             games = int(batch.plan.games.get(model) or 0) or (reported.games if reported else 0)
         games = games or 2 * (answers.answered or 0)
         played, judged, states = tally.played, tally.questions, tally.states
@@ -258,6 +258,8 @@ class StatusReader:
         at = _AT.get(job.state, job.state) if job else "no job"
         if done or answers.mark == "missing":
             at = "done" if done else "no answers"
+        elif answers.is_left_out and not (job and job.state in ALIVE):
+            at, games = "left out", played
         elif at == "stopped" and games and played >= games:
             at = "publishing"
         if not done and reported and job and job.state in ALIVE:

@@ -11,6 +11,7 @@ from arena.campaign.jobs import JobRow
 from arena.campaign.problems import Problem
 from arena.campaign.status import CampaignStatus, ModelRow
 from arena.data.game_state import STATES
+from arena.support.coerce import dict_of, list_of
 from arena.support.humanize import count, counted, duration, listing, share
 from arena.support.names import in_order
 from arena.support.table import Column, Style, table
@@ -129,11 +130,29 @@ def _totals(status: CampaignStatus, style: Style) -> list[str]:
         lines.append(f"baseline  {one.model}: {_of(one.answered, one.questions)} answers {mark}")
     if not status.batches:
         lines.append(f"run       none yet in {status.campaign.layout.root}")
+    elif pilot := _pilot(status):
+        lines.append(f"run       the newest was a pilot: --config {pilot} shows it")
     if beside := status.campaign.beside():
         results = status.campaign.layout.root.absolute().parents[1]
         names = [os.path.relpath(folder, results) for folder in beside]
         lines.append(f"others    {listing(names)}: not shown, see --results")
     return lines
+
+
+def _pilot(status: CampaignStatus) -> str:
+    """What must be given after --config to see the newest run; "" if it asked the same questions
+    as the settings.
+    """
+    settings, batch = status.campaign.settings, status.batches[-1]
+    pilot = dict_of(batch.plan.params.get("pilot"))
+    if not settings or status.campaign.same_questions(batch):
+        return ""
+    parts = [f"questions={size}"] if (size := pilot.get("questions")) else []
+    if categories := list_of(pilot.get("categories")):
+        parts.append(f"categories='[{', '.join(map(str, categories))}]'")
+    if size and (seed := pilot.get("seed")) != settings.seed:
+        parts.append(f"seed={seed}")
+    return " ".join(parts)
 
 
 def _answers(stage: CampaignStatus, style: Style) -> list[str]:

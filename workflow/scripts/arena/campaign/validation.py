@@ -52,9 +52,10 @@ def check_settings(settings: Settings) -> Report:
         if model in plan.problems:
             row = replace(row, reason=f"{row.reason}; {plan.problems[model]}")
         rows.append(row)
-        gaps |= without
         if row.state == "blocked":
             problems.append(f"{role} {model}: {row.reason}")
+        else:
+            gaps |= without
     for model in models:
         row, facts = _model_row(model, settings.answer(model), files, len(asked), hints)
         if model in plan.models:
@@ -139,13 +140,14 @@ def _opponent_row(
     policy, path = settings.baseline_gaps, settings.answer(model)
     facts, remarks = _facts(path, files)
     gaps = set(needed).intersection(facts.missing) if facts else set(needed)
+    unusable = facts is None or facts.unreadable or len(gaps) == len(needed)
     if facts is None and not remarks:
         near = did_you_mean(model, (file.stem for file in settings.answers_dir.glob("*.jsonl")))
         remarks = [f"no answers: {path} does not exist{near}"]
     elif facts and gaps:
+        what = f"{counted(len(gaps), 'question')} without an answer"
         then = "dropped for all models" if policy == "drop" else f"baseline_gaps: {policy}"
-        remarks.insert(0, f"{counted(len(gaps), 'question')} without an answer: {then}")
-    unusable = facts is None or facts.unreadable or len(gaps) == len(needed)
+        remarks = [*remarks, what] if unusable else [f"{what}: {then}", *remarks]
     state = "blocked" if unusable or (gaps and policy == "block") else role
     return _row(model, facts, len(needed), len(needed) - len(gaps), state, remarks), gaps
 

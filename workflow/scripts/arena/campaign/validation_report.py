@@ -1,6 +1,6 @@
 """The result of a validation: rows, errors and notes, as a table and as files."""
 
-from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 
 from arena.batch.answer_plan import AnswerPlan
@@ -12,6 +12,7 @@ from arena.support.jsonl import write_atomic
 from arena.support.table import Column, Style, table
 
 READY = ("ready", "incomplete", "to_answer")
+OPPONENTS = ("baseline", "reference", "blocked")
 # States in which one model is not judged; a foreign judgment stops the whole run.
 LEFT_OUT = {"no_answers": "without answers", "broken": "with broken files"}
 MOST_LINES = 3  # more models in the same state share one line
@@ -73,9 +74,8 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing stops the run and no model is broken; some may have no answers."""
-        broken = any(row.state == "broken" for row in self.rows)
-        return bool(self.ready) and not self.problems and not broken
+        """Whether a run would start; it leaves out models without answers or with broken files."""
+        return bool(self.ready) and not self.problems
 
     def left_out(self) -> list[str]:
         """A line for each model that will not be judged; one line for many in the same state."""
@@ -88,6 +88,13 @@ class Report:
             else:
                 lines += [printable(f"left out: {row.model}: {row.reason}") for row in lost]
         return lines
+
+    def broken_notes(self, judged: Iterable[str]) -> list[str]:
+        """A note for the tables on judged models whose files are broken now; [] without any."""
+        broken = {row.model for row in self.rows if row.state == "broken"}
+        found = [model for model in judged if model in broken]
+        note = "judged on earlier answers, because their files are broken now: "
+        return [note + listing(found, most=10)] if found else []
 
     def raise_blocking(self) -> None:
         """Raise DataError with all errors that stop a run, or if no model can be judged."""
@@ -112,18 +119,16 @@ class Report:
         write_json(layout.validation, content)
 
     def table(self) -> str:
-        """Rows, remarks, notes and errors, in 80 columns if names allow it; counts that are 0 for
+        """Errors, rows, remarks and notes, in 80 columns if names allow it; counts that are 0 for
         all models have no column.
         """
-        found: dict[str, list[str]] = {}
+        found, errors = dict[str, list[str]](), "\n".join(self.problems)
         for row in self.rows:
-            found.setdefault(row.reason, []).append(row.model)
-        sections = {
-            "Remarks": [f"{listing(who)}: {reason}" for reason, who in found.items() if reason],
-            "Notes": self.notes,
-            "Errors": self.problems,
-        }
+            if f"{row.model}: {row.reason}" not in errors:
+                found.setdefault(row.reason, []).append(row.model)
+        remarks = [f"{listing(who)}: {reason}" for reason, who in found.items() if reason]
         lines = [f"{self.bench}: {self.questions:,} questions", ""]
+        lines += [*_section("Errors", self.problems), ""] if self.problems else []
         plain = [row.model for row in self.rows if row.state == "ready" and not row.reason]
         hidden = set(plain[MOST_PLAIN:])
         shown = [row for row in self.rows if row.model not in hidden]
@@ -131,15 +136,29 @@ class Report:
         lines += table(columns, shown, _STYLE)
         if hidden:
             lines.append(f"and {len(hidden)} more that are ready with all answers")
-        for title, texts in sections.items():
-            lines += ["", f"{title}:"] if texts else []
-            lines += [line for text in texts for line in _STYLE.wrap(text, "  ", "    ")]
-        return printable("\n".join([*lines, "", self._conclusion()]))
+        for title, texts in {"Remarks": remarks, "Notes": self.notes}.items():
+            lines += ["", *_section(title, texts)] if texts else []
+        return printable("\n".join(lines))
 
-    def _conclusion(self) -> str:
-        states = Counter(row.state for row in self.rows)
-        others = ("blocked", "foreign_judgments", *LEFT_OUT)
-        parts = [f"{states[state]} {state}" for state in others if states[state]]
-        end = "see above" if parts or self.problems else "no model is selected"
-        ready = f"{len(self.ready)} ready ({sum(self.games.values()):,} games)"
-        return f"{', '.join([ready, *parts])}: {'no errors' if self.ok else end}"
+    def conclusion(self, open_games: int | None = None) -> str:
+        """In one line: what a run would do, or what stops it. open_games: those of the forecast,
+        which does not count games of answers that are made first.
+        """
+        models = [row for row in self.rows if row.state not in OPPONENTS]
+        games = sum(self.games.values())
+        later = sum(self.games.get(model, 0) for model in self.answers.models)
+        judged = 0 if open_games is None else games - later - open_games
+        known = f", {judged:,} of them judged" if judged else ""
+        left_out = len(models) - len(self.ready)
+        end = f"a run leaves out {left_out}, see above" if left_out else "no errors"
+        if self.problems:
+            subjects = [problem.partition(": ")[0] for problem in self.problems]
+            end = f"nothing can run until this is fixed: {listing(subjects)}"
+        elif not self.ready:
+            end = "no model can be judged, see above" if models else "no model is selected"
+        ready = f"{len(self.ready)} of {len(models)} ready ({games:,} games{known})"
+        return printable(f"{ready}; {end}")
+
+
+def _section(title: str, texts: Iterable[str]) -> list[str]:
+    return [f"{title}:", *(line for text in texts for line in _STYLE.wrap(text, "  ", "    "))]

@@ -15,7 +15,7 @@ def page(forecast: Forecast) -> str:
     played = f"; {forecast.played:,} more are in the journals" if forecast.played else ""
     games = f"{counted(forecast.games, 'game')} of {counted(forecast.models, 'model')}{played}"
     sections = {
-        "to judge": [games if forecast.games else "nothing: all models are judged"],
+        "to judge": [games if forecast.games else "nothing: no game is open"],
         "prompts": _prompts(forecast) if forecast.games else (),
         "judge": forecast.prompt,
         "needs": _needs(forecast) if forecast.games else (),

@@ -14,7 +14,7 @@ from arena.support.times import epoch
 # The states of models, in the order of the map.
 ORDER = (
     *("judging", "answering", "starting", "queued", "planned"),
-    *("stopped", "failed", "no job", "no answers", "done"),
+    *("stopped", "failed", "no job", "left out", "no answers", "done"),
 )
 TOY = "The demo judge is a toy: its verdicts are meaningless."
 
