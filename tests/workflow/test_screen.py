@@ -114,6 +114,21 @@ def stop(campaign: Campaign) -> str:
     return subprocess.run(command, cwd=campaign.dir, capture_output=True, text=True).stdout
 
 
+@pytest.mark.parametrize(("target", "first"), [("all", "batch "), ("validate", "arena-demo: ")])
+def test_a_run_goes_on_without_a_reader(campaign: Campaign, target: str, first: str) -> None:
+    """`snakemake 2>&1 | head`: it ends as it would with a reader."""
+    command = [sys.executable, "-m", "snakemake", target]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    run = subprocess.Popen(command, cwd=campaign.dir, **streams)
+    try:
+        assert any(line.startswith(first) for line in run.stdout)
+        run.stdout.close()
+        assert run.wait(60) == 0
+    finally:
+        run.kill()
+    assert len(campaign.models()) == (4 if target == "all" else 0)
+
+
 def test_a_progress_bar_in_a_terminal(campaign: Campaign) -> None:
     """A terminal: the bar is drawn again and again in one line, and is gone in the end."""
     copies(campaign, MODELS[:4])

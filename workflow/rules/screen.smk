@@ -2,7 +2,7 @@
 # A workflow that imports this one keeps its own output. In both cases a thread adds lines on our batches.
 from arena.batch.answer_plan import AnswerPlan
 from arena.campaign.run_watch import RunWatch, watch_run
-from arena.campaign.screen import Screen
+from arena.campaign.screen import Screen, outlive_reader
 from arena.campaign.summary import Places
 
 
@@ -11,6 +11,8 @@ def screen():
     output = workflow.output_settings
     ours = workflow.is_main_process and workflow.modifier.is_main_snakefile()
     handlers = [one for one in logger.handlers if one.name == "DefaultStreamHandler"]
+    for handler in handlers:
+        outlive_reader(handler)
     if not ours or output.quiet or output.verbose or not handlers:
         return None
     places = Places(SETTINGS.root, SETTINGS.judgments_dir, os.path.relpath(SCRIPTS))

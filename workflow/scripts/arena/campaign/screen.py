@@ -15,6 +15,7 @@ from typing import Any
 
 from arena.campaign.run_watch import RunWatch, last_lines
 from arena.campaign.summary import Places, summary
+from arena.support.cli import discard
 from arena.support.table import Style, cut
 
 HIDDEN_EVENTS = (
@@ -32,6 +33,23 @@ SUBMITTED = re.compile(r"Job (\d+) has been (submitted with SLURM jobid \d+)")
 AGAIN = re.compile(r"Trying to restart job (\d+)")
 CLEAR = "\r\x1b[K"  # removes the bar from its line
 TAIL = "\n    sbatch call:"  # the plugin appends the whole command to Slurm's message
+
+
+def outlive_reader(handler: Any) -> None:
+    """Let a run go on when nobody reads its output any more (`snakemake 2>&1 | head`).
+
+    The handler would raise BrokenPipeError into whichever thread of Snakemake logs a message: the
+    run fails, or waits forever for the thread.
+    """
+    emit = handler.emit
+
+    def emit_or_discard(record: logging.LogRecord) -> None:
+        try:
+            emit(record)
+        except BrokenPipeError:
+            discard(handler.stream)
+
+    handler.emit = emit_or_discard
 
 
 class Screen:
