@@ -3,10 +3,12 @@
 import contextlib
 import os
 import re
+import shlex
 import subprocess
 import sys
 
 import pytest
+import yaml
 
 from tests.slurm.campaign import await_that
 from tests.workflow.conftest import Campaign, by_command, read_lines, write_lines
@@ -108,10 +110,10 @@ def test_who_asks_for_snakemakes_own_screen_gets_it(campaign: Campaign, asked: s
     assert len(campaign.models()) == 4
 
 
-def stop(campaign: Campaign) -> str:
+def stop(campaign: Campaign, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Whatever its exit status: a Slurm of this machine may be away just now."""
-    command = [sys.executable, "workflow/scripts/stop.py"]
-    return subprocess.run(command, cwd=campaign.dir, capture_output=True, text=True).stdout
+    command = [sys.executable, "workflow/scripts/stop.py", *arguments]
+    return subprocess.run(command, cwd=campaign.dir, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize(("target", "first"), [("all", "batch "), ("validate", "arena-demo: ")])
@@ -162,10 +164,36 @@ def test_stop_ends_a_run_on_this_machine(campaign: Campaign, in_background: bool
         run = subprocess.Popen(command, cwd=campaign.dir, stdout=out, stderr=out)
     try:
         await_that(lambda: list(campaign.root.glob("games/*.jsonl")), "a journal")
-        said = stop(campaign)
+        said = stop(campaign).stdout
         assert str(run.pid) in said and said.count("SIG") == 1
         assert run.wait(30) == 1
     finally:
         run.kill()
-    assert "No Snakemake" in stop(campaign)
+    assert "No Snakemake" in stop(campaign).stdout
     assert campaign.models() == []
+
+
+def test_another_campaigns_run_is_named_and_its_commands_work(campaign: Campaign) -> None:
+    """config/config.yaml describes a campaign that does not run."""
+    copies(campaign, MODELS[:4])
+    config = campaign.dir.parent / "mine.yaml"
+    judge = by_command("--seconds 4 --slots 1") | {"name": "mine"}
+    config.write_text(yaml.safe_dump(campaign.settings | {"judge": judge}))
+    root = campaign.root.parent / "mine"
+    command = [sys.executable, "-m", "snakemake", "--configfile", "../mine.yaml"]
+    with (campaign.dir / "out.txt").open("w") as out:
+        run = subprocess.Popen(command, cwd=campaign.dir, stdout=out, stderr=out)
+    try:
+        await_that(lambda: list(root.glob("games/*.jsonl")), "a journal")
+        wrong = stop(campaign)
+        assert wrong.returncode == 1 and run.poll() is None
+        assert str(run.pid) in wrong.stdout and "../mine.yaml" in wrong.stdout
+        stop(campaign, "--configfile", "../mine.yaml")
+        assert run.wait(30) == 1
+    finally:
+        run.kill()
+    text = (campaign.dir / "out.txt").read_text()
+    (shown,) = re.findall(r"python (workflow/scripts/monitor\.py .*)", text)
+    words = [sys.executable, *shlex.split(shown)]
+    seen = subprocess.run(words, cwd=campaign.dir, capture_output=True, text=True, check=True)
+    assert all(model in seen.stdout for model in MODELS[:4]) and "SIGINT" in seen.stdout

@@ -15,7 +15,10 @@ def screen():
         outlive_reader(handler)
     if not ours or output.quiet or output.verbose or not handlers:
         return None
-    places = Places(SETTINGS.root, SETTINGS.judgments_dir, os.path.relpath(SCRIPTS))
+    monitor, given = ["python", os.path.relpath(SCRIPTS / "monitor.py")], workflow.config_settings
+    if given.configfiles or given.config:  # by default, the monitor shows config/config.yaml
+        monitor += ["--results", ROOT]
+    places = Places(SETTINGS.root, SETTINGS.judgments_dir, shlex.join(monitor))
     return Screen(handlers[0], places, dry=output.dryrun)
 
 

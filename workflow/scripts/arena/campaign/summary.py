@@ -14,11 +14,11 @@ TOP = 5
 
 @dataclass(frozen=True)
 class Places:
-    """root: `<results_dir>/<bench>/<judge>`."""
+    """root: `<results_dir>/<bench>/<judge>`. monitor: the command that shows this campaign."""
 
     root: Path
     judgments: str
-    scripts: str  # folder, as it is typed
+    monitor: str
 
 
 def summary(
@@ -29,7 +29,8 @@ def summary(
         yield from top(places.root / "leaderboard.json")
     if missing:
         yield f"{len(missing)} of {counted(len(models), 'model')} not judged: {listing(missing)}."
-        yield f"Why: python {places.scripts}/monitor.py   Run the same command again to judge them."
+        yield f"Why: {places.monitor}"
+        yield "Run the same command again to judge them."
     if is_ranked or missing:
         yield f"Leaderboard, journals, logs: {places.root}/   Judgments: {places.judgments}/"
     yield elapsed
