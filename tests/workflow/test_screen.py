@@ -93,6 +93,18 @@ def test_many_missing_models_are_one_line(campaign: Campaign) -> None:
     assert "snakemake validate" in left_out
 
 
+def test_models_with_gaps_are_one_line(campaign: Campaign) -> None:
+    """A model with few answers may come first, by chance."""
+    answers = read_lines(campaign.answers("mid-7b-chat"))
+    whole = len(answers)
+    for number in range(7):
+        write_lines(campaign.answers(f"m0{number}"), answers[: whole - (number > 0)])
+    lines = lines_of(campaign.run("-n").stdout)
+    (gaps,) = (line for line in lines if f"({whole - 1} of {whole})" in line)
+    assert "m01" in gaps and "4 more" in gaps and "snakemake validate" in gaps
+    assert "m00" not in gaps
+
+
 def test_plan_shows_each_batch_once(campaign: Campaign) -> None:
     copies(campaign, MODELS)
     text = campaign.run("plan").stdout
