@@ -105,6 +105,22 @@ def test_models_with_gaps_are_one_line(campaign: Campaign) -> None:
     assert "m00" not in gaps
 
 
+def test_a_batch_line_counts_the_games_that_are_left(judged: Campaign) -> None:
+    """Of two models, one has lost games; the other's answer to one question has changed."""
+    lost, changed = judged.models()[:2]
+    for model in (lost, changed):
+        judged.judgment(model).unlink()
+    journal = judged.root / "games" / f"{lost}.jsonl"
+    lines = read_lines(journal)
+    write_lines(journal, lines[:-3])
+    judged.add_to_answers(changed, " And more.", slice(1))
+    whole = len(lines) + len(judged.journal(changed))
+    (line,) = (one for one in lines_of(judged.run("-n").stdout) if one.startswith("batch "))
+    assert f"2 models, 5 of {whole} games" in line
+    judged.run()
+    assert len(judged.models()) == 4
+
+
 def test_plan_shows_each_batch_once(campaign: Campaign) -> None:
     copies(campaign, MODELS)
     text = campaign.run("plan").stdout

@@ -27,19 +27,20 @@ SCREEN = screen()
 
 def show_plan(made, games):
     """Log the planned batches, and in a run start the thread that reports on them."""
-    answers = checked().answers if made.models else AnswerPlan()
-    asked = answers.asked(checked().questions) if made.models else {}
-    lines = (*answers.lines(asked), *made.lines(games))
-    layouts = dict.fromkeys(made.batches, LAYOUT)
-    layouts |= {batch: Layout(ANSWERS.root) for batch in answers.batches}
-    sizes = {
-        batch: sum((asked if batch in answers.batches else games).get(one, 0) for one in models)
-        for batch, models in {**made.batches, **answers.batches}.items()
-    }
-    bar = SCREEN.draw if SCREEN and SCREEN.is_terminal else None
-    watch = RunWatch(layouts, RUN, sizes, minutes=bar is None)
     if PLANNING:
         return  # the page of rule plan shows them
+    answers = checked().answers if made.models else AnswerPlan()
+    asked = answers.asked(checked().questions) if made.models else {}
+    games_left = games | planning.games_left(SETTINGS, made, games, answers.redone)
+    asked_left = asked | answers.left
+    lines = (*answers.lines(asked, asked_left), *made.lines(games, games_left))
+    layouts = dict.fromkeys(made.batches, LAYOUT)
+    layouts |= {batch: Layout(ANSWERS.root) for batch in answers.batches}
+    sizes = made.sums(games) | answers.sums(asked)
+    left = made.sums(games_left) | answers.sums(asked_left)
+    played = {batch: sizes[batch] - left[batch] for batch in sizes}
+    bar = SCREEN.draw if SCREEN and SCREEN.is_terminal else None
+    watch = RunWatch(layouts, RUN, sizes, played, minutes=bar is None)
     if SCREEN:
         SCREEN.watch, SCREEN.plan, SCREEN.models = watch, lines, made.models
     if not (SCREEN and workflow.dryrun):  # a dry run shows them at its end

@@ -22,8 +22,9 @@ WINDOW_S = 300.0  # as the monitor's: long enough for a slow judge to finish gam
 
 
 class RunWatch:
-    """layouts: batch -> results folder. games: batch -> number of its games, or answers. minutes:
-    False if a progress bar shows what the line of each minute would say.
+    """layouts: batch -> results folder. games: batch -> number of its games, or answers. played:
+    how many of them are already in the journals. minutes: False if a progress bar shows what the
+    line of each minute would say.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class RunWatch:
         layouts: Mapping[str, Layout],
         run: str,
         games: Mapping[str, int],
+        played: Mapping[str, int] | None = None,
         *,
         minutes: bool = True,
     ) -> None:
@@ -41,7 +43,7 @@ class RunWatch:
         self._reported: set[tuple[str, float | None, str]] = set()  # batch, attempt's start, event
         self._causes: dict[str, str] = {}  # cause -> whose line gave it first
         self._attempts: dict[str, Attempt | None] = {}  # at the last look
-        self._played: dict[str, int] = {}
+        self._played = dict(played or {})
         self._before: dict[str, int] = {}  # games that were finished when the server was ready
         self._samples: deque[tuple[float, int]] = deque()  # time, games of this run
         self._due: float | None = None
