@@ -47,6 +47,16 @@ def read_best(campaign: Campaign) -> list[str]:
     return [row.split(",")[1] for row in table if row.startswith("overall,")]
 
 
+def test_the_end_tells_a_pilot_a_baseline_and_what_was_left_out(judged: Campaign) -> None:
+    judged.configure(models=[*judged.models(), "absent"], questions=3)
+    lines = lines_of(judged.run().stdout)
+    top = lines.index(next(line for line in lines if line.startswith("Top 5 of 5")))
+    assert "pilot" in lines[top] and "3 of 12" in lines[top]
+    (baseline,) = (line for line in lines[top:] if "(baseline)" in line)
+    assert judged.settings["baseline"] in baseline
+    assert any("1 model" in line and "eft out" in line for line in lines[top:])
+
+
 def test_what_fails_is_a_line_with_its_cause_and_log(campaign: Campaign) -> None:
     """Two models fail for one cause, which is given once; the summary names both."""
     copies(campaign, MODELS)
@@ -124,7 +134,7 @@ def test_a_batch_line_counts_the_games_that_are_left(judged: Campaign) -> None:
 def test_plan_shows_each_batch_once(campaign: Campaign) -> None:
     copies(campaign, MODELS)
     text = campaign.run("plan").stdout
-    assert len([line for line in lines_of(text) if "m00" in line]) == 1
+    assert len([line for line in lines_of(text) if "m04" in line]) == 1
 
 
 @pytest.mark.parametrize("asked", ["--verbose", "--quiet"])
@@ -199,6 +209,9 @@ def test_stop_ends_a_run_on_this_machine(campaign: Campaign, in_background: bool
         run.kill()
     assert "No Snakemake" in stop(campaign).stdout
     assert campaign.models() == []
+    kept = sum(len(campaign.journal(model)) for model in MODELS[:4])
+    text = (campaign.dir / "out.txt").read_text()
+    assert f"{kept} of 16 games" in text and "4 of 4 models" not in text
 
 
 def test_another_campaigns_run_is_named_and_its_commands_work(campaign: Campaign) -> None:
@@ -220,8 +233,10 @@ def test_another_campaigns_run_is_named_and_its_commands_work(campaign: Campaign
         assert run.wait(30) == 1
     finally:
         run.kill()
-    text = (campaign.dir / "out.txt").read_text()
+    judge = by_command("--fail path") | {"name": "mine"}
+    config.write_text(yaml.safe_dump(campaign.settings | {"judge": judge}))
+    text = campaign.run("--configfile", "../mine.yaml", ok=False).stdout
     (shown,) = re.findall(r"python (workflow/scripts/monitor\.py .*)", text)
     words = [sys.executable, *shlex.split(shown)]
     seen = subprocess.run(words, cwd=campaign.dir, capture_output=True, text=True, check=True)
-    assert all(model in seen.stdout for model in MODELS[:4]) and "SIGINT" in seen.stdout
+    assert all(model in seen.stdout for model in MODELS[:4]) and "/no/such/weights" in seen.stdout

@@ -42,6 +42,9 @@ def show_plan(made, games):
     bar = SCREEN.draw if SCREEN and SCREEN.is_terminal else None
     watch = RunWatch(layouts, RUN, sizes, played, minutes=bar is None)
     if SCREEN:
+        left_out = len(SETTINGS.selected) - len(ready_models()) + len(SETTINGS.odd_names)
+        pilot = tuple(SETTINGS.pilot_note())
+        SCREEN.places = replace(SCREEN.places, pilot=pilot, left_out=left_out)
         SCREEN.watch, SCREEN.plan, SCREEN.models = watch, lines, made.models
     if not (SCREEN and workflow.dryrun):  # a dry run shows them at its end
         for line in lines:
