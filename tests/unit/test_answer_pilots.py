@@ -56,6 +56,7 @@ def make(today: Settings, refused: tuple[str, ...] = ()) -> list[str]:
                 outcome = Outcome("too_long", reason="does not fit")
             asked.append(game.uid)
             model.journal.append(record_of(game, outcome, None, calls=1, again=0, seconds=1.0))
+        assert plan.left == {"m": len(asked)}  # as the run's screen says
         write_lines(path, list(files.lines(model)))
         write_lines(layout.made("m"), list(files.lines(model)))
     size = path.stat().st_size

@@ -31,6 +31,7 @@ def test_harmless_differences_are_accepted(tmp_path, content, numbers):
     ("bad", "error"),
     [
         (b'{"a": \n', "not JSON"),
+        (b'{"a": "b\n', "string starting at column 7"),
         (b"<<<<<<< HEAD\n", "git conflict marker"),
         (b"=======\n", "git conflict marker"),
         (b">>>>>>> theirs\n", "git conflict marker"),

@@ -74,6 +74,14 @@ def test_a_page_fits_its_width_and_says_all(root, width):
     assert ("too_long" in text) == (width == 160)
 
 
+def test_the_end_of_a_log_is_shown_line_by_line_and_its_path_once(root):
+    cause = "did not start\nEnd of its log, server.log:\n  one\n  two"
+    write_attempt(root, f"{RUN}-02", attempt(0, 1, None, 9, cause=cause))
+    text = text_of(root)
+    assert re.search(r"did not start\n +End of .*server\.log:\n +one\n +two\n", text)
+    assert text.count("server.log") == 1
+
+
 def test_ascii_and_no_colour(root):
     write_attempt(root, f"{RUN}-02", attempt(0, 1, None, 9, cause="d’oh"))
     for given, encoding in ((["--ascii"], "utf-8"), ([], "ascii"), ([], "latin-1")):

@@ -121,6 +121,12 @@ def test_the_message_ends_with_the_end_of_the_log(serve):
     assert str(served.logs / "server.log") in lines[1]
 
 
+def test_a_line_of_the_log_that_the_cause_repeats_is_not_repeated_again(serve):
+    command = "echo before; echo 'OSError: weights.bin is not a local folder'; exit 4  # {host}"
+    message = serve({"command": command}).failure()
+    assert "before" in message and message.count("weights.bin") == 1
+
+
 def test_setup_runs_before_the_command_and_may_be_slow(serve):
     """As with imports from a busy file system: longer than any limit but that of the start."""
     setup = "export CONTEXT=1234\nsleep 4"

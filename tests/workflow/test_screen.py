@@ -3,10 +3,12 @@
 import contextlib
 import os
 import re
+import shlex
 import subprocess
 import sys
 
 import pytest
+import yaml
 
 from tests.slurm.campaign import await_that
 from tests.workflow.conftest import Campaign, by_command, read_lines, write_lines
@@ -43,6 +45,16 @@ def test_25_models_their_batches_and_the_top_in_one_screen(campaign: Campaign) -
 def read_best(campaign: Campaign) -> list[str]:
     table = (campaign.root / "leaderboard.csv").read_text().splitlines()
     return [row.split(",")[1] for row in table if row.startswith("overall,")]
+
+
+def test_the_end_tells_a_pilot_a_baseline_and_what_was_left_out(judged: Campaign) -> None:
+    judged.configure(models=[*judged.models(), "absent"], questions=3)
+    lines = lines_of(judged.run().stdout)
+    top = lines.index(next(line for line in lines if line.startswith("Top 5 of 5")))
+    assert "pilot" in lines[top] and "3 of 12" in lines[top]
+    (baseline,) = (line for line in lines[top:] if "(baseline)" in line)
+    assert judged.settings["baseline"] in baseline
+    assert any("1 model" in line and "eft out" in line for line in lines[top:])
 
 
 def test_what_fails_is_a_line_with_its_cause_and_log(campaign: Campaign) -> None:
@@ -91,10 +103,38 @@ def test_many_missing_models_are_one_line(campaign: Campaign) -> None:
     assert "snakemake validate" in left_out
 
 
+def test_models_with_gaps_are_one_line(campaign: Campaign) -> None:
+    """A model with few answers may come first, by chance."""
+    answers = read_lines(campaign.answers("mid-7b-chat"))
+    whole = len(answers)
+    for number in range(7):
+        write_lines(campaign.answers(f"m0{number}"), answers[: whole - (number > 0)])
+    lines = lines_of(campaign.run("-n").stdout)
+    (gaps,) = (line for line in lines if f"({whole - 1} of {whole})" in line)
+    assert "m01" in gaps and "4 more" in gaps and "snakemake validate" in gaps
+    assert "m00" not in gaps
+
+
+def test_a_batch_line_counts_the_games_that_are_left(judged: Campaign) -> None:
+    """Of two models, one has lost games; the other's answer to one question has changed."""
+    lost, changed = judged.models()[:2]
+    for model in (lost, changed):
+        judged.judgment(model).unlink()
+    journal = judged.root / "games" / f"{lost}.jsonl"
+    lines = read_lines(journal)
+    write_lines(journal, lines[:-3])
+    judged.add_to_answers(changed, " And more.", slice(1))
+    whole = len(lines) + len(judged.journal(changed))
+    (line,) = (one for one in lines_of(judged.run("-n").stdout) if one.startswith("batch "))
+    assert f"2 models, 5 of {whole} games" in line
+    judged.run()
+    assert len(judged.models()) == 4
+
+
 def test_plan_shows_each_batch_once(campaign: Campaign) -> None:
     copies(campaign, MODELS)
     text = campaign.run("plan").stdout
-    assert len([line for line in lines_of(text) if "m00" in line]) == 1
+    assert len([line for line in lines_of(text) if "m04" in line]) == 1
 
 
 @pytest.mark.parametrize("asked", ["--verbose", "--quiet"])
@@ -108,10 +148,25 @@ def test_who_asks_for_snakemakes_own_screen_gets_it(campaign: Campaign, asked: s
     assert len(campaign.models()) == 4
 
 
-def stop(campaign: Campaign) -> str:
+def stop(campaign: Campaign, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Whatever its exit status: a Slurm of this machine may be away just now."""
-    command = [sys.executable, "workflow/scripts/stop.py"]
-    return subprocess.run(command, cwd=campaign.dir, capture_output=True, text=True).stdout
+    command = [sys.executable, "workflow/scripts/stop.py", *arguments]
+    return subprocess.run(command, cwd=campaign.dir, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(("target", "first"), [("all", "batch "), ("validate", "arena-demo: ")])
+def test_a_run_goes_on_without_a_reader(campaign: Campaign, target: str, first: str) -> None:
+    """`snakemake 2>&1 | head`: it ends as it would with a reader."""
+    command = [sys.executable, "-m", "snakemake", target]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    run = subprocess.Popen(command, cwd=campaign.dir, **streams)
+    try:
+        assert any(line.startswith(first) for line in run.stdout)
+        run.stdout.close()
+        assert run.wait(60) == 0
+    finally:
+        run.kill()
+    assert len(campaign.models()) == (4 if target == "all" else 0)
 
 
 def test_a_progress_bar_in_a_terminal(campaign: Campaign) -> None:
@@ -147,10 +202,41 @@ def test_stop_ends_a_run_on_this_machine(campaign: Campaign, in_background: bool
         run = subprocess.Popen(command, cwd=campaign.dir, stdout=out, stderr=out)
     try:
         await_that(lambda: list(campaign.root.glob("games/*.jsonl")), "a journal")
-        said = stop(campaign)
+        said = stop(campaign).stdout
         assert str(run.pid) in said and said.count("SIG") == 1
         assert run.wait(30) == 1
     finally:
         run.kill()
-    assert "No Snakemake" in stop(campaign)
+    assert "No Snakemake" in stop(campaign).stdout
     assert campaign.models() == []
+    kept = sum(len(campaign.journal(model)) for model in MODELS[:4])
+    text = (campaign.dir / "out.txt").read_text()
+    assert f"{kept} of 16 games" in text and "4 of 4 models" not in text
+
+
+def test_another_campaigns_run_is_named_and_its_commands_work(campaign: Campaign) -> None:
+    """config/config.yaml describes a campaign that does not run."""
+    copies(campaign, MODELS[:4])
+    config = campaign.dir.parent / "mine.yaml"
+    judge = by_command("--seconds 4 --slots 1") | {"name": "mine"}
+    config.write_text(yaml.safe_dump(campaign.settings | {"judge": judge}))
+    root = campaign.root.parent / "mine"
+    command = [sys.executable, "-m", "snakemake", "--configfile", "../mine.yaml"]
+    with (campaign.dir / "out.txt").open("w") as out:
+        run = subprocess.Popen(command, cwd=campaign.dir, stdout=out, stderr=out)
+    try:
+        await_that(lambda: list(root.glob("games/*.jsonl")), "a journal")
+        wrong = stop(campaign)
+        assert wrong.returncode == 1 and run.poll() is None
+        assert str(run.pid) in wrong.stdout and "../mine.yaml" in wrong.stdout
+        stop(campaign, "--configfile", "../mine.yaml")
+        assert run.wait(30) == 1
+    finally:
+        run.kill()
+    judge = by_command("--fail path") | {"name": "mine"}
+    config.write_text(yaml.safe_dump(campaign.settings | {"judge": judge}))
+    text = campaign.run("--configfile", "../mine.yaml", ok=False).stdout
+    (shown,) = re.findall(r"python (workflow/scripts/monitor\.py .*)", text)
+    words = [sys.executable, *shlex.split(shown)]
+    seen = subprocess.run(words, cwd=campaign.dir, capture_output=True, text=True, check=True)
+    assert all(model in seen.stdout for model in MODELS[:4]) and "/no/such/weights" in seen.stdout

@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 
 from arena.batch.answer_plan import describe_answers, servings, set_aside
+from arena.campaign.screen import GIVEN_UP
 from arena.campaign.stop import this_process
 from arena.journals.records import BatchPlan
 
@@ -37,7 +38,7 @@ def plan():
 
 def stop_submitting(why):
     """The judge cannot start, or the budget is used up: submit no more batches and retry none."""
-    logger.error(f"Nothing more is submitted: {why}")
+    logger.error(f"{GIVEN_UP}: {why}")
     submit_nothing_more()
 
 

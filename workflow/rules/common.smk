@@ -76,7 +76,7 @@ def checked():
         if not workflow.dryrun:
             for model in found.answers.models:
                 check_keys(ANSWERS.writers[model].server)
-    for line in found.left_out():
+    for line in [*found.left_out(), *found.with_gaps()]:
         logger.warning(line)
     return found
 

@@ -1,7 +1,8 @@
 """Stop a campaign: python workflow/scripts/stop.py. Finished games and judgments are kept.
 
 Interrupts the campaign's Snakemake as Ctrl-C does, and cancels the Slurm jobs of its batches, also
-those left by a Snakemake that died. Does nothing if nothing is running.
+those left by a Snakemake that died. Does nothing if nothing is running. Exit status 1: something
+still runs, or only another campaign's Snakemake was found in this folder.
 """
 
 import argparse

@@ -51,7 +51,8 @@ class AnswerPlan(Plan):
     """As `Plan`, for answers. digests: of everything that determines a model's answers. problems:
     why a model's answers cannot be generated. unfinished: checkpoints that are still being written.
     redone: uids that a model with an answer file is asked again. completed: number of questions
-    that a model is asked after a pilot. notes: warnings for the user.
+    that a model is asked after a pilot. left: number of questions that a model's journal lacks.
+    notes: warnings for the user.
     """
 
     stage: ClassVar[Stage] = ANSWERS
@@ -60,6 +61,7 @@ class AnswerPlan(Plan):
     unfinished: tuple[str, ...] = ()
     redone: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     completed: Mapping[str, int] = field(default_factory=dict)
+    left: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     checkpoints: Mapping[str, Checkpoint] = field(default_factory=dict)
 
@@ -68,8 +70,8 @@ class AnswerPlan(Plan):
         fewer = {model: len(uids) for model, uids in self.redone.items()} | dict(self.completed)
         return {model: fewer.get(model, questions) for model in self.digests}
 
-    def lines(self, games: Mapping[str, int]) -> Iterator[str]:
-        yield from super().lines(games)
+    def lines(self, games: Mapping[str, int], left: Mapping[str, int]) -> Iterator[str]:
+        yield from super().lines(games, left)
         if self.unfinished:
             yield f"still being written, left for the next run: {listing(self.unfinished)}"
 
@@ -84,7 +86,7 @@ def make_answer_plan(settings: Settings, questions: Sequence[Question]) -> Answe
     names = list(dict.fromkeys([*settings.selected, *(name for name, _ in settings.opponents())]))
     if answers.newest_first:
         names.sort(key=lambda name: -_modified(answers, name))
-    problems, unfinished, digests, redone, completed = {}, [], {}, {}, {}
+    problems, unfinished, digests, redone, completed, left = {}, [], {}, {}, {}, {}
     checkpoints: dict[str, Checkpoint] = {}
     waiting, complete = defaultdict[tuple, list[str]](list), list[str]()
     warnings, notes = defaultdict[str, list[str]](list), list[str]()
@@ -133,10 +135,11 @@ def make_answer_plan(settings: Settings, questions: Sequence[Question]) -> Answe
         digests[model] = digest + pilot_mark
         if checkpoint:
             checkpoints[model] = checkpoint
-        if _is_complete(layout, answer_settings(model, writer, digest), questions, only):
-            complete.append(model)
-        else:
+        left[model] = _open(layout, answer_settings(model, writer, digest), questions, only)
+        if left[model]:
             waiting[group].append(model)
+        else:
+            complete.append(model)
     batches: dict[str, tuple[str, ...]] = {}
     facts = [str(answers.root.absolute())]
     for members in waiting.values():
@@ -151,6 +154,7 @@ def make_answer_plan(settings: Settings, questions: Sequence[Question]) -> Answe
         unfinished=tuple(unfinished),
         redone=redone,
         completed=completed,
+        left=left,
         notes=tuple(notes),
         checkpoints=checkpoints,
     )
@@ -245,12 +249,13 @@ def _left(
     return tuple(one.uid for one in games if one.uid not in answered and one.digest not in refused)
 
 
-def _is_complete(
+def _open(
     layout: Layout, settings: AnswerSettings, questions: Sequence[Question], only: Sequence[str]
-) -> bool:
-    """Whether the journal has all questions, or those of `only`."""
-    wanted = {game.digest for game in settings.games(questions) if not only or game.uid in only}
-    return wanted <= {record.digest for record in _records(layout, settings)}
+) -> int:
+    """Number of the questions, or of those of `only`, that the journal does not have."""
+    wanted = [game.digest for game in settings.games(questions) if not only or game.uid in only]
+    recorded = {record.digest for record in _records(layout, settings)}
+    return sum(digest not in recorded for digest in wanted)
 
 
 def _records(layout: Layout, settings: AnswerSettings) -> Iterable[Record]:

@@ -47,7 +47,7 @@ class Files:
         self.settings = GameSettings.from_dict(plan.params)
         self.questions, asked = _read(plan.questions, partial(read_questions, pilot=plan.pilot))
         read = {name: _read(path, read_answers) for name, path in plan.opponents.items()}
-        self._opponents = {name: file.answers for name, (file, _) in read.items()}
+        self.opponents = {name: file.answers for name, (file, _) in read.items()}
         self._shared = {f"opponent {name}": found for name, (_, found) in read.items()}
         self._shared["questions"] = asked
 
@@ -62,7 +62,7 @@ class Files:
         """DataError if its answers cannot be read, or if it has no games."""
         path = self._plan.answers[name]
         file, answers = _read(path, read_answers)
-        games = plan_games(self.settings, self.questions, file.answers, self._opponents)
+        games = plan_games(self.settings, self.questions, file.answers, self.opponents)
         if not games:
             raise DataError(f"{path}: no question is answered by both the model and its baseline")
         lock = Lock(self._layout.journal(name))

@@ -17,7 +17,8 @@ from typing import Any, ClassVar
 
 from arena.batch.made import Digests, Made, complete_record, link, read_input
 from arena.batch.models import Files
-from arena.data.games import Game
+from arena.data.answers import read_answers
+from arena.data.games import Game, plan_games
 from arena.data.layout import Layout
 from arena.data.stage import JUDGMENTS, Stage
 from arena.journals.journal import Replayed, read_records
@@ -63,12 +64,23 @@ class Plan:
         both = {**self.batches, **self.replays}
         return {model: name for name, models in both.items() for model in models}
 
-    def lines(self, games: Mapping[str, int]) -> Iterator[str]:
-        """A line for each batch, for the terminal. games: number of games, or answers, by model."""
+    def sums(self, numbers: Mapping[str, int]) -> dict[str, int]:
+        """Sum of each batch. numbers: by model."""
+        return {
+            name: sum(numbers.get(model, 0) for model in models)
+            for name, models in self.batches.items()
+        }
+
+    def lines(self, games: Mapping[str, int], left: Mapping[str, int]) -> Iterator[str]:
+        """A line for each batch, for the terminal. games: number of games, or answers, by model.
+        left: how many of them are still to be asked.
+        """
         stage = self.stage
         title = "batch" if stage is JUDGMENTS else stage.product
+        sizes, open_now = self.sums(games), self.sums(left)
         for name, models in self.batches.items():
-            asked = counted(sum(games.get(model, 0) for model in models), stage.request)
+            part = f"{open_now[name]:,} of " * (open_now[name] < sizes[name])
+            asked = part + counted(sizes[name], stage.request)
             yield f"{title} {name}: {counted(len(models), 'model')}, {asked}: {', '.join(models)}"
         if complete := sum(map(len, self.replays.values())):
             done = f"{counted(complete, 'model')} with all {stage.request}s in the journals"
@@ -114,6 +126,21 @@ def make_plan(
     facts, size = [str(settings.root.absolute()), settings.digest], settings.batch_size
     replays = make_batches(complete, size, facts, REPLAY)
     return Plan(make_batches(waiting, size, facts), replays, frozenset(stale))
+
+
+def games_left(
+    settings: Settings, plan: Plan, games: Mapping[str, int], redone: Collection[str] = ()
+) -> dict[str, int]:
+    """Number of games to be asked, for the models of batches with a journal. games: number of games
+    by model. redone: models with answer files whose answers are generated again first.
+    """
+    layout, opponents = Layout(settings.root), {name for name, _ in settings.opponents()}
+    if not opponents.isdisjoint(redone):
+        return {}
+    models = [model for batch in plan.batches.values() for model in batch if model not in redone]
+    begun = [model for model in models if layout.journal(model).exists()]
+    current = CurrentGames(settings, begun)
+    return {model: games[model] - current.played(model) for model in begun}
 
 
 def touch_stale(path: Path) -> bool:
@@ -168,6 +195,22 @@ class CurrentGames:
         games, journal = self._of(model)
         return not open_games(games, journal, self._files.settings)
 
+    def played(self, model: str) -> int:
+        """Number of a model's games that will not be asked again. Only the questions in its journal
+        are looked at: after a pilot, these are few.
+        """
+        recorded = {line.uid for line in Progress(self._layout.journal(model)).update().lines}
+        try:
+            answers = read_answers(self._plan.answers[model]).answers if recorded else {}
+            files = self._files
+        except DataError:
+            return 0
+        known = {uid: answer for uid, answer in answers.items() if uid in recorded}
+        games = plan_games(files.settings, files.questions, known, files.opponents)
+        journal = self._journal(model, games)
+        left = {game.digest for game in open_games(games, journal, files.settings)}
+        return sum(game.digest not in left for game in games)
+
     def is_published(self, model: str, judgment: str) -> bool:
         """Whether a judgment file agrees with the journal."""
         if not Path(judgment).exists():
@@ -193,11 +236,14 @@ class CurrentGames:
             games = self._files.model(model).games
         except DataError:
             return [], Replayed()
+        return games, self._journal(model, games)
+
+    def _journal(self, model: str, games: Sequence[Game]) -> Replayed:
         path, wanted = self._layout.journal(model), {game.digest for game in games}
-        records = read_records(path) if path.exists() else ()
+        records = read_records(path) if wanted and path.exists() else ()
         journal = Replayed(record for record in records if record.digest in wanted)
         reparse(journal, self._files.settings)
-        return games, journal
+        return journal
 
 
 def describe(

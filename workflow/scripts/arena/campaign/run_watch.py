@@ -13,7 +13,7 @@ from typing import Any
 
 from arena.data.layout import Layout
 from arena.journals.attempts import Attempt, read_attempts
-from arena.journals.records import Status
+from arena.journals.records import Status, StopKind
 from arena.support.humanize import duration, share
 
 LOOK_S = 1.0
@@ -22,8 +22,9 @@ WINDOW_S = 300.0  # as the monitor's: long enough for a slow judge to finish gam
 
 
 class RunWatch:
-    """layouts: batch -> results folder. games: batch -> number of its games, or answers. minutes:
-    False if a progress bar shows what the line of each minute would say.
+    """layouts: batch -> results folder. games: batch -> number of its games, or answers. played:
+    how many of them are already in the journals. minutes: False if a progress bar shows what the
+    line of each minute would say.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class RunWatch:
         layouts: Mapping[str, Layout],
         run: str,
         games: Mapping[str, int],
+        played: Mapping[str, int] | None = None,
         *,
         minutes: bool = True,
     ) -> None:
@@ -41,7 +43,7 @@ class RunWatch:
         self._reported: set[tuple[str, float | None, str]] = set()  # batch, attempt's start, event
         self._causes: dict[str, str] = {}  # cause -> whose line gave it first
         self._attempts: dict[str, Attempt | None] = {}  # at the last look
-        self._played: dict[str, int] = {}
+        self._played = dict(played or {})
         self._before: dict[str, int] = {}  # games that were finished when the server was ready
         self._samples: deque[tuple[float, int]] = deque()  # time, games of this run
         self._due: float | None = None
@@ -92,6 +94,12 @@ class RunWatch:
         numbers = [(states.count(name), name) for name in ("running", "starting", "waiting")]
         return ", ".join([*parts, *(f"{number} {name}" for number, name in numbers if number)])
 
+    def kept(self) -> str:
+        """Finished games; those of jobs that have not ended yet may become more."""
+        played, games = sum(self._played.values()), sum(self._games.values())
+        running = any(_state(one) in ("starting", "running") for one in self._attempts.values())
+        return f"{'at least ' * running}{played:,} of {games:,} {self._unit}"
+
     def _attempt(self, batch: str) -> Attempt | None:
         """The newest of this run."""
         attempts = self._read(self._layouts[batch].attempts(batch), read_attempts) or [None]
@@ -117,7 +125,8 @@ class RunWatch:
             return "\n  ".join([f"{self.name(batch)} failed: {cause}. Log: {log}", *end])
         self._reported.add((batch, start, "failed"))
         cause = self.cause(stop.text, self.name(batch)) + f" ({words})" * bool(words)
-        return f"{self.name(batch)} failed: {cause}. Log: {log}"
+        failed = "" if stop.kind is StopKind.STOPPED else " failed"
+        return f"{self.name(batch)}{failed}: {cause}. Log: {log}"
 
     def cause(self, text: str, whose: str) -> str:
         """The cause in one line, or a reference to the line that gave it first."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from arena.campaign.run_watch import RunWatch, last_lines
 from arena.campaign.summary import Places, summary
+from arena.support.cli import discard
 from arena.support.table import Style, cut
 
 HIDDEN_EVENTS = (
@@ -30,15 +31,35 @@ NOISE = re.compile(
 )
 SUBMITTED = re.compile(r"Job (\d+) has been (submitted with SLURM jobid \d+)")
 AGAIN = re.compile(r"Trying to restart job (\d+)")
+# Snakemake's messages on Ctrl-C and SIGTERM; and ours, if a batch gave up and SIGTERM is our own.
+STOPPING = ("Terminating processes on user request", "Will exit after finishing")
+GIVEN_UP = "Nothing more is submitted"
 CLEAR = "\r\x1b[K"  # removes the bar from its line
 TAIL = "\n    sbatch call:"  # the plugin appends the whole command to Slurm's message
+
+
+def outlive_reader(handler: Any) -> None:
+    """Let a run go on when nobody reads its output any more (`snakemake 2>&1 | head`).
+
+    The handler would raise BrokenPipeError into whichever thread of Snakemake logs a message: the
+    run fails, or waits forever for the thread.
+    """
+    emit = handler.emit
+
+    def emit_or_discard(record: logging.LogRecord) -> None:
+        try:
+            emit(record)
+        except BrokenPipeError:
+            discard(handler.stream)
+
+    handler.emit = emit_or_discard
 
 
 class Screen:
     """dry: a dry run, which ends with the list of its batches. watch: None before jobs exist."""
 
     def __init__(self, handler: logging.Handler, places: Places, *, dry: bool) -> None:
-        self.handler, self._places, self._dry = handler, places, dry
+        self.handler, self.places, self._dry = handler, places, dry
         self._original = handler.formatter or logging.Formatter()
         self.plan: tuple[str, ...] = ()
         self.watch: RunWatch | None = None
@@ -46,7 +67,7 @@ class Screen:
         self._jobs: dict[int, tuple[str, Mapping[str, str]]] = {}
         self._finished: list[tuple[str, Mapping[str, str]]] = []
         self._shown: set[str] = set()  # messages that are shown only once
-        self._has_ended = self._has_bar = False
+        self._has_ended = self._has_bar = self._is_stopped = self._gave_up = False
         handler.addFilter(self)
         handler.setFormatter(self)  # type: ignore[arg-type]  # it has `format`, the only one used
 
@@ -67,6 +88,8 @@ class Screen:
         elif event == "error":  # a `job_error` with the log follows
             return "CalledProcessError" not in text
         self._has_ended |= text.startswith("Elapsed time")
+        self._gave_up |= text.startswith(GIVEN_UP)
+        self._is_stopped |= text.startswith(STOPPING) and not self._gave_up
         if self.watch and (self._has_ended or event in ("job_finished", "job_error")):
             for line in self.watch.look(time.time()):  # before Snakemake's message
                 logging.getLogger(record.name).info(line)
@@ -151,4 +174,5 @@ class Screen:
         judged = {w["model"] for rule, w in self._finished if "model" in w and "answer" not in rule}
         asked = any("judgment" in rule for rule, _ in self._jobs.values())
         missing = [model for model in self.models if asked and model not in judged]
-        return summary(self._places, "show_result" in rules, self.models, missing, elapsed)
+        kept = (self.watch.kept() if self.watch else "0 games") if self._is_stopped else None
+        return summary(self.places, "show_result" in rules, self.models, missing, elapsed, kept)

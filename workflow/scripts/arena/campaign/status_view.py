@@ -258,9 +258,11 @@ def _problems(found: Sequence[Problem], style: Style) -> list[str]:
     lines = [style.paint(f"PROBLEMS {len(found)}" if found else "no problems", "head")]
     for problem in found:
         kind = "grave" if problem.grave else "note"
-        first, *rest = style.wrap(problem.text, f"{style.mark(kind)} ", "  ")
+        text, *log = problem.text.splitlines()  # the last lines of a log, each on its own line
+        first, *rest = style.wrap(text, f"{style.mark(kind)} ", "  ")
         lines += [style.paint(first[:1], kind) + first[1:], *rest]
-        if problem.where:
+        lines += [piece for line in log for piece in style.wrap(line, "  ", "    ")]
+        if problem.where and problem.where not in problem.text:
             lines.append(f"  see {problem.where}")
     return lines
 

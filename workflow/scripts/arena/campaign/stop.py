@@ -5,6 +5,7 @@ A rule could not do this: the running Snakemake holds the lock of the folder.
 """
 
 import os
+import shlex
 import signal
 import socket
 import time
@@ -34,9 +35,11 @@ def this_process() -> dict[str, Any]:
 
 
 def stop(layout: Layout, say: Say, *, jobs_only: bool = False) -> bool:
-    """Stop the campaign and report what was done. Whether nothing of it runs any more."""
+    """Stop the campaign and report what was done. Whether nothing of it runs any more; False also
+    if nothing was stopped while another Snakemake runs in this folder.
+    """
     jobs, _ = _jobs(layout)
-    if not jobs_only and not _stop_main(layout, say):
+    if not jobs_only and not _stop_main(layout, say, bool(jobs)):
         return False
     left, problem = _jobs(layout)
     problem = problem or slurm.cancel(list(left))
@@ -54,7 +57,7 @@ def _jobs(layout: Layout) -> tuple[dict[str, str], str | None]:
     return {job.id: job.batch for job in queue or () if job.batch in names and job.batch}, problem
 
 
-def _stop_main(layout: Layout, say: Say) -> bool:
+def _stop_main(layout: Layout, say: Say, has_jobs: bool) -> bool:
     """Whether no Snakemake is left that would resubmit what is cancelled."""
     batches = read_batches(layout.root)
     run = newest_run(batches)
@@ -67,11 +70,26 @@ def _stop_main(layout: Layout, say: Say) -> bool:
         say(f"or kill -INT {pid} on {host}, or scancel its job. If it has exited, use --jobs-only.")
         return False
     process = _snakemake(pid, min(plan.time or 0 for plan in plans)) if main else None
-    if process is None:
-        say("No Snakemake of this campaign is running on this machine.")
-    else:
+    if process is not None:
         _end(process, say)
-    return True
+        return True
+    say(f"No Snakemake of this campaign ({layout.root}) is running on this machine.")
+    others = _snakemakes_here()
+    for other, command in others.items():
+        say(f"Process {other} in this folder is another Snakemake: {command}")
+        say(f"To stop it, give this command its --configfile or --config, or: kill -INT {other}")
+    return has_jobs or not others
+
+
+def _snakemakes_here() -> dict[int, str]:
+    """Command lines of the Snakemakes that run in the current folder, by process id."""
+    found = {}
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        words = process.info["cmdline"] or []  # python -m snakemake, python .../bin/snakemake
+        is_main = "snakemake" in (Path(word).name for word in words[1:3]) and "--mode" not in words
+        if is_main and process.info["cwd"] == str(Path.cwd()):
+            found[process.pid] = shlex.join(words)
+    return found
 
 
 def _snakemake(pid: int, planned: float) -> psutil.Process | None:

@@ -96,6 +96,13 @@ class Report:
         note = "judged on earlier answers, because their files are broken now: "
         return [note + listing(found, most=10)] if found else []
 
+    def with_gaps(self) -> list[str]:
+        """A line that names the models that will be judged on fewer questions than all."""
+        rows = [row for row in self.rows if row.state == "incomplete"]
+        found = [f"{row.model} ({row.answers} of {row.questions})" for row in rows]
+        more = "; all of them: snakemake validate" * (len(rows) > MOST_LINES + 1)
+        return [f"judged on fewer questions: {listing(found, MOST_LINES)}{more}"] if rows else []
+
     def raise_blocking(self) -> None:
         """Raise DataError with all errors that stop a run, or if no model can be judged."""
         problems = list(self.problems)

@@ -150,10 +150,13 @@ _QUOTED = 200  # characters of a log line that a cause repeats
 
 @dataclass(frozen=True)
 class Cause:
-    """Why a server is not running. kind: "other" if it was not found in the log."""
+    """Why a server is not running. kind: "other" if it was not found in the log. quoted: the end of
+    a line of the log that the text repeats.
+    """
 
     text: str
     kind: str = "other"
+    quoted: str = ""
 
     @property
     def local(self) -> bool:
@@ -178,14 +181,16 @@ def explain(status: int, lines: list[str], stage: Stage = JUDGMENTS) -> Cause:
             for kind, what, pattern, advice in known:
                 if re.search(pattern, line):
                     advice = advice.format(block=stage.block, weights=stage.weights)
-                    return Cause(f"{what} ({how}): {advice}. Log: {_shorten(line)}", kind)
+                    quoted = _shorten(line)
+                    return Cause(f"{what} ({how}): {advice}. Log: {quoted}", kind, quoted)
     if status == 137:
         advice = "probably because it used more memory than the job has: raise mem_mb in the"
         return Cause(f"{how}, {advice} profile's set-resources", "killed_for_memory")
     if status == 0:
         how += ", but it was not stopped: vLLM does this when its engine has died"
-    last = f". The last error in its log: {_shorten(errors[-1])}" if errors else ""
-    return Cause(how + last, "unknown" if status else "engine_died")
+    quoted = _shorten(errors[-1]) if errors else ""
+    last = f". The last error in its log: {quoted}" if quoted else ""
+    return Cause(how + last, "unknown" if status else "engine_died", quoted)
 
 
 def _shorten(line: str) -> str:

@@ -158,7 +158,8 @@ class LocalJudge:
             self._set("starting" if first else "restarting")
             left = await self._process.end() if self._process else []
             message = f"{self._name} {'did not start' if first else 'died'}: {cause.text}"
-            if tail := list(self._log.tail)[-SHOWN:]:
+            quoted, tail = cause.quoted, list(self._log.tail)[-SHOWN:]
+            if tail := [line for line in tail if not (quoted and line.endswith(quoted))]:
                 message += "\n  ".join([f"\nEnd of its log, {self._log.path}:", *tail])
             self._log.add(message)
             last = False

@@ -1,6 +1,7 @@
 """Output of command-line tools: copied to a log, without a traceback for errors of the user."""
 
 import io
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,18 +10,31 @@ from typing import NoReturn, TextIO
 from arena.support.errors import ArenaError
 
 
+def discard(stream: TextIO) -> None:
+    """Let a stream whose reader has gone (`... | head`) write to the null device from now on."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
+
+
 class _Tee:
     def __init__(self, *streams: TextIO) -> None:
         self._streams = streams
 
     def write(self, text: str) -> int:
         for stream in self._streams:
-            stream.write(text)
+            try:
+                stream.write(text)
+            except BrokenPipeError:
+                discard(stream)
         return len(text)
 
     def flush(self) -> None:
         for stream in self._streams:
-            stream.flush()
+            try:
+                stream.flush()
+            except BrokenPipeError:
+                discard(stream)
 
 
 def print_also_to(log: str | Path) -> None:

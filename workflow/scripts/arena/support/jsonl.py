@@ -93,8 +93,10 @@ def _reason(number: int, body: bytes, ended: bool, error: Exception) -> tuple[st
         return f"not UTF-8 at byte {wrong_bytes.start + 1}", False
     if not isinstance(error, json.JSONDecodeError):
         return f"not JSON: {error}", False
-    several = "more than one JSON value, the second" if error.msg == "Extra data" else ""
-    return f"{several or f'not JSON: {error.msg}'} at column {error.colno}", False
+    what = f"not JSON: {error.msg.removesuffix(' at')}"  # "Unterminated string starting at"
+    if error.msg == "Extra data":
+        what = "more than one JSON value, the second"
+    return f"{what} at column {error.colno}", False
 
 
 def _without_surrogates(obj: dict[str, Any]) -> dict[str, Any]:
