@@ -308,24 +308,23 @@ def test_the_table_names_models_in_full_and_counts_what_there_is(campaign):
 
 
 @pytest.mark.parametrize(
-    ("models", "changes", "open_games", "numbers", "end"),
+    ("models", "changes", "judged", "numbers", "end"),
     [
-        ("m", {}, None, [1, 1, 6], ""),
-        ("m", {}, 6, [1, 1, 6], ""),
-        ("mn", {}, 2, [2, 2, 10, 8], ""),
-        ("mxt", {}, 0, [1, 3, 6, 6, 2], "see above"),
-        ("mxt", {"missing_answers": "error"}, None, [1, 3, 6], "fixed: x"),
-        ("xt", {}, None, [0, 2, 0], "see above"),
-        ("", {}, None, [0, 0, 0], "no model is selected"),
+        ("m", {}, 0, [1, 1, 6], ""),
+        ("mn", {}, 8, [2, 2, 10, 8], ""),
+        ("mxt", {}, 6, [1, 3, 6, 6, 2], "see above"),
+        ("mxt", {"missing_answers": "error"}, 0, [1, 3, 6], "fixed: x"),
+        ("xt", {}, 0, [0, 2, 0], "see above"),
+        ("", {}, 0, [0, 0, 0], "no model is selected"),
     ],
 )
 def test_the_conclusion_counts_ready_models_and_games(
-    campaign, models, changes, open_games, numbers, end
+    campaign, models, changes, judged, numbers, end
 ):
     campaign.answer("n", "ab")
     campaign.answer("t", "ab", "{")
     report = campaign.check(*models, **changes)
-    text = report.conclusion(open_games)
+    text = report.conclusion(judged)
     assert [int(number) for number in re.findall(r"\d+", text)] == numbers
     assert text.endswith(end)
     assert report.ok == ("m" in models and not changes)

@@ -42,5 +42,5 @@ if report.ok and found:
     keep(found, layout, now)
     print(f"\n{page(found)}")
 print(f"\nDetails: {layout.validation_table}, {layout.validation}")
-print(report.conclusion(found.games if found else None))  # last: the screen shows it on errors
+print(report.conclusion(found.played if found else 0))  # last: the screen shows it on errors
 sys.exit(0 if report.ok else 1)

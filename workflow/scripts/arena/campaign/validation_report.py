@@ -147,14 +147,10 @@ class Report:
             lines += ["", *_section(title, texts)] if texts else []
         return printable("\n".join(lines))
 
-    def conclusion(self, open_games: int | None = None) -> str:
-        """In one line: what a run would do, or what stops it. open_games: those of the forecast,
-        which does not count games of answers that are made first.
-        """
+    def conclusion(self, judged: int = 0) -> str:
+        """In one line: what a run would do, or what stops it. judged: games in the journals."""
         models = [row for row in self.rows if row.state not in OPPONENTS]
         games = sum(self.games.values())
-        later = sum(self.games.get(model, 0) for model in self.answers.models)
-        judged = 0 if open_games is None else games - later - open_games
         known = f", {judged:,} of them judged" if judged else ""
         left_out = len(models) - len(self.ready)
         end = f"a run leaves out {left_out}, see above" if left_out else "no errors"

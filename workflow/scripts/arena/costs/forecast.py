@@ -55,7 +55,7 @@ class Forecast:
     toy: bool
     models: int  # with open games
     games: int
-    played: int  # games of these models that are already in the journals
+    played: int  # games that have their verdict, of all models that can be judged
     median: int  # tokens of a prompt
     longest: int
     counter: str
@@ -98,7 +98,7 @@ def forecast(settings: Settings, report: Report, now: float) -> Forecast:
         toy=settings.toy,
         models=len(found),
         games=len(sizes),
-        played=sum(played for _, played in found.values()),
+        played=sum(found[one][1] if one in found else report.games.get(one, 0) for one in ready),
         median=sizes[len(sizes) // 2] if sizes else 0,
         longest=max(sizes, default=0),
         counter=counter.name,

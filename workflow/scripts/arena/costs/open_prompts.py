@@ -46,10 +46,14 @@ class PromptCounter:
             self.name += f", times {self._factor:.2f} by {compared:,} games of this judge"
 
     def open_games(self, model: str) -> tuple[list[tuple[str, int]], int]:
-        """(uid, prompt tokens) of a model's open games, and the number of its other games."""
+        """(uid, prompt tokens) of a model's open games, and how many games have their verdict.
+
+        Both games of a question have one prompt, and are one open game, if the answers are equal.
+        """
         games, journal = self._games(model)
         asked = open_games(games, journal, self._params)
-        return self._measured(asked), len(games) - len(asked)
+        still_open = {game.digest for game in asked}
+        return self._measured(asked), sum(game.digest not in still_open for game in games)
 
     def _measured(self, games: Sequence[Game]) -> list[tuple[str, int]]:
         """The two games of a pair have the same texts in another order, so one length."""
