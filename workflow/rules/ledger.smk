@@ -43,5 +43,6 @@ if ANSWERS:
             html=f"{ANSWERS.root}/ledger.html",
         log:
             f"{ANSWERS.root}/logs/ledger.log",
+        localrule: True
         params:
             models=[],
