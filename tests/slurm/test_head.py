@@ -5,6 +5,8 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
+from pathlib import Path
 
 from tests.slurm.campaign import (
     LATER,
@@ -108,7 +110,8 @@ def test_stop_this_campaign_only(campaign, tmp_path):
     struck.kill()
     link = tmp_path / "link"
     link.symlink_to(struck.folder)
-    subprocess.run(f"cd {link}\n{command}", shell=True, check=True)
+    activated = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    subprocess.run(f"cd {link}\n{command}", shell=True, check=True, env=os.environ | activated)
     await_that(lambda: state(job) == "CANCELLED", "the end of the campaign's job")
     assert state(other) in ("PENDING", "RUNNING")
     slurm("scancel", other)
