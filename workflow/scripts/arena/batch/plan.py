@@ -76,12 +76,11 @@ class Plan:
         left: how many of them are still to be asked.
         """
         stage = self.stage
-        title = "batch" if stage is JUDGMENTS else stage.product
         sizes, open_now = self.sums(games), self.sums(left)
         for name, models in self.batches.items():
             part = f"{open_now[name]:,} of " * (open_now[name] < sizes[name])
-            asked = part + counted(sizes[name], stage.request)
-            yield f"{title} {name}: {counted(len(models), 'model')}, {asked}: {', '.join(models)}"
+            number = f"{counted(len(models), 'model')}, {part}{counted(sizes[name], stage.request)}"
+            yield f"{stage.title} {name}: {number}: {', '.join(models)}"
         if complete := sum(map(len, self.replays.values())):
             done = f"{counted(complete, 'model')} with all {stage.request}s in the journals"
             yield f"{done}: no {stage.server} is needed"

@@ -97,12 +97,12 @@ def _job(status: CampaignStatus, job: JobRow) -> Iterator[Problem]:
         status.words,
     )
     log = (attempt.log if attempt else None) or own_log
-    batch = f"{words.batch} {job.batch.name}"
+    batch = f"{words.title} {job.batch.name}"
     name = batch + (f" on {job.node}" if job.node else "")
     if stop:
         by_models = any(row.stop and row.stop.kind in _OF_MODELS for row in left)
         walltime = stop.kind is StopKind.WALLTIME
-        then = f"; a retry or the next run asks for the other {words.game}s" if walltime else ""
+        then = f"; a retry or the next run asks for the other {words.request}s" if walltime else ""
         # A used-up budget is reported once for all batches, by `_budget`.
         if stop.kind is not StopKind.BUDGET and not (stop.kind in _OF_MODELS and by_models):
             yield Problem(f"{name}: {stop.text}{then}", bool(left), log)
@@ -114,7 +114,7 @@ def _job(status: CampaignStatus, job: JobRow) -> Iterator[Problem]:
         silent = [row for row in left if not row.stop]
         complete = [row for row in silent if row.games and row.played >= row.games]
         if open_rows := [row for row in silent if row not in complete]:
-            text = f"{name}: it ended although {words.game}s are open: {_names(open_rows)}"
+            text = f"{name}: it ended although {words.request}s are open: {_names(open_rows)}"
             yield Problem(text, True, own_log)
         # Snakemake, which publishes them, learns of the end of a Slurm job a little later.
         if complete and attempt and status.time - (attempt.end or 0) > SILENT_S:
@@ -122,7 +122,7 @@ def _job(status: CampaignStatus, job: JobRow) -> Iterator[Problem]:
             yield Problem(f"{text} without starting a server")
     elif job.state == "starting" and attempt and attempt.launched:
         if (waits := status.time - attempt.launched) > SILENT_S:
-            text = f"{name}: {words.server} has been starting for {duration(waits)}"
+            text = f"{name}: the {words.host} has been starting for {duration(waits)}"
             yield Problem(text, where=log)
     elif job.state == "queued":
         word = job.reason.split(",")[0].split("(")[0].strip()
@@ -137,7 +137,7 @@ def _job(status: CampaignStatus, job: JobRow) -> Iterator[Problem]:
         yield Problem(text + former[-1].text, where=log)
     if attempt and attempt.restarts:
         times = counted(len(attempt.restarts), "time")
-        text = f"{name}: {words.server} was restarted {times}, most recently: "
+        text = f"{name}: the {words.host} was restarted {times}, most recently: "
         yield Problem(text + attempt.restarts[-1], where=log)
 
 
@@ -172,7 +172,7 @@ def _games_of(status: CampaignStatus, job: JobRow) -> Iterator[Problem]:
         open_rows = [row for row in rows if not row.done and not row.stop]
         if quiet := [row for row in open_rows if status.time - since[row.model] > SILENT_S]:
             least = duration(status.time - max(since[row.model] for row in quiet))
-            text = f"{_names(quiet)}: no {status.words.game} has finished for {least}{remark}"
+            text = f"{_names(quiet)}: no {status.words.request} has finished for {least}{remark}"
             yield Problem(text, where=log)
     if failing := _unusual(rows, lambda row: row.tally.retries):
         calls = counted(sum(row.tally.retries for row in failing), "call")
@@ -198,7 +198,7 @@ def _budget(status: CampaignStatus) -> Iterator[Problem]:
     if spent and rows:
         stop, batch = spent[0]
         games = sum(max(0, (row.games or 0) - row.played) for row in rows)
-        left = f"{counted(games, status.words.game)} of {counted(len(rows), 'model')}"
+        left = f"{counted(games, status.words.request)} of {counted(len(rows), 'model')}"
         yield Problem(f"{stop.text}; {left} left", True, _log(status, batch))
 
 

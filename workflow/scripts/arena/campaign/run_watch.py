@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from arena.data.layout import Layout
+from arena.data.stage import JUDGMENTS, Stage
 from arena.journals.attempts import Attempt, read_attempts
 from arena.journals.records import Status, StopKind
 from arena.support.humanize import duration, share
@@ -37,8 +38,9 @@ class RunWatch:
         minutes: bool = True,
     ) -> None:
         self._layouts, self._run, self._games, self._minutes = layouts, run, games, minutes
-        stages = {self._is_answering(batch) for batch in games}
-        self._unit = "requests" if len(stages) == 2 else "answers" if True in stages else "games"
+        stages = {self._stage(batch) for batch in games}
+        unit = "request" if len(stages) == 2 else next(iter(stages), JUDGMENTS).request
+        self._unit = f"{unit}s"
         self._files: dict[Path, tuple[object, Any]] = {}
         self._reported: set[tuple[str, float | None, str]] = set()  # batch, attempt's start, event
         self._causes: dict[str, str] = {}  # cause -> whose line gave it first
@@ -64,13 +66,13 @@ class RunWatch:
                 lines += [self.progress()] * self._minutes
             return lines
 
-    def _is_answering(self, batch: str) -> bool:
+    def _stage(self, batch: str) -> Stage:
         layout = self._layouts.get(batch)
-        return layout is not None and layout.root.name == "answers"
+        return layout.stage if layout else JUDGMENTS
 
     def name(self, batch: str) -> str:
         """As the plan and the log call it."""
-        return f"{'answers' if self._is_answering(batch) else 'batch'} {batch}"
+        return f"{self._stage(batch).title} {batch}"
 
     @property
     def is_running(self) -> bool:
@@ -147,8 +149,8 @@ class RunWatch:
         job = f" (Slurm job {attempt.job})" if attempt.job else ""
         events = {"start": f"started on {attempt.node}{job}"}
         if attempt.ready is not None:
-            server = "model server" if self._is_answering(batch) else "judge"
-            events["ready"] = f"the {server} is ready after {duration(attempt.ready - start)}"
+            host = self._stage(batch).host
+            events["ready"] = f"the {host} is ready after {duration(attempt.ready - start)}"
         if attempt.end is not None and attempt.stop is None:
             events["end"] = f"done after {duration(attempt.end - start)}"
             self._played[batch] = self._games[batch]  # its last status may be seconds older

@@ -11,11 +11,12 @@ from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from arena.campaign.campaign import Answers, Campaign, count_lines
 from arena.campaign.jobs import ALIVE, JobRow, SlurmCache, job_rows
 from arena.data.layout import Layout
+from arena.data.stage import ANSWERS, Stage
 from arena.journals.batches import Batch, newest_run, read_batches
 from arena.journals.progress import Line, Progress, Tally
 from arena.journals.records import ModelStatus, RunStop, Stop
@@ -29,22 +30,6 @@ STEPS_S = (10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 86400)
 MOST_STEPS = 120  # points of a curve: more do not fit on a screen
 # State of a batch's job -> state of its models.
 _AT = {"running": "judging", "idle": "starting", "ended": "stopped", "gone": "stopped"}
-
-
-class Words(NamedTuple):
-    """The terms of messages about a stage."""
-
-    batch: str = "batch"
-    game: str = "game"
-    server: str = "the judge"
-    no_verdict: str = "games have no verdict"
-    unpublished: str = "all games are finished, but the judgments are missing or outdated"
-
-
-ANSWERING = Words(
-    *("answers", "answer", "the model server", "answers are empty"),
-    "all answers are in the journals, but the answer files are missing",
-)
 
 
 @dataclass(frozen=True)
@@ -97,11 +82,11 @@ class CampaignStatus:
     @property
     def is_answering(self) -> bool:
         """Whether this is the answers stage."""
-        return self.campaign.layout.root.name == "answers"
+        return self.words is ANSWERS
 
     @property
-    def words(self) -> Words:
-        return ANSWERING if self.is_answering else Words()
+    def words(self) -> Stage:
+        return self.campaign.layout.stage
 
     @property
     def toy(self) -> bool:

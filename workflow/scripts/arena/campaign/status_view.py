@@ -118,7 +118,7 @@ def _totals(status: CampaignStatus, style: Style) -> list[str]:
     retries = f"; {counted(status.retries, 'retry', 'retries')}" if status.retries else ""
     prompt, cached, completion = status.usage
     tokens = f"{count(prompt)} prompt ({share(cached, prompt)} cached), {count(completion)} "
-    unit, what = f"{status.words.game}s", "state" if status.is_answering else "judged"
+    unit, what = f"{status.words.request}s", "state" if status.is_answering else "judged"
     lines = [f"models    {len(status.rows)}{known}", f"{what:<10}{judged}"]
     lines.append(f"{unit:<10}{bar} {games}")
     if status.speed:
@@ -192,7 +192,7 @@ def _jobs(status: CampaignStatus, style: Style) -> list[str]:
         Column("node", lambda job: job.node, right=False),
         Column("time", time),
         Column("done", done),
-        Column(f"{status.words.game}s", games),
+        Column(f"{status.words.request}s", games),
         Column("reason", reason, right=False, shrinks=True),
     ]
     shown = [job for job in status.jobs if job.state != "ended"]
@@ -226,7 +226,7 @@ def _models(
         name = row.batch or ""
         return name.rpartition("-")[2] if name in current or not name else "earlier"
 
-    unit, missing = f"{status.words.game}s", "empty" if status.is_answering else "no verdict"
+    unit, missing = f"{status.words.request}s", "empty" if status.is_answering else "no verdict"
     of_judging = [
         Column("answers", answers, lambda row: row.answers.mark, spare=1),
         Column("judged", lambda row: _of(row.judged, row.games and row.games // 2)),

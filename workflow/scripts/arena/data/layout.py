@@ -11,6 +11,8 @@ logs/<batch>/               batch.json (Attempt), status.json (Status), gen_judg
 
 from pathlib import Path
 
+from arena.data.stage import ANSWERS, JUDGMENTS, Stage
+
 
 class Layout:
     """The files of one campaign; root: `<results_dir>/<bench>/<judge>`.
@@ -33,6 +35,10 @@ class Layout:
         self.adopted = root / "adopted"
         self.reopened = root / "reopened"
         self.replaced = root / "replaced"
+
+    @property
+    def stage(self) -> Stage:
+        return ANSWERS if self.root.name == "answers" else JUDGMENTS
 
     def batch(self, batch: str) -> Path:
         return self.root / "batches" / f"{batch}.json"
