@@ -28,7 +28,6 @@ import aiohttp
 from arena.client.asker import Asker
 from arena.client.client import Client
 from arena.client.deadline import Deadline
-from arena.client.ready import RunningServer
 from arena.data.answers import Answer
 from arena.data.games import GameSettings, plan_games
 from arena.data.questions import Question
@@ -84,7 +83,7 @@ def games(number: int) -> tuple[GameSettings, list]:
     questions = [Question(f"q{n}", "hard", f"Question {n}? " * 40, n) for n in range(number // 2)]
 
     def answers(name: str) -> dict[str, Answer]:
-        return {q.uid: Answer(q.uid, f"{name} {q.uid} " * 280, None, 1) for q in questions}
+        return {q.uid: Answer(q.uid, f"{name} {q.uid} " * 280, None) for q in questions}
 
     return plan_games(SETTINGS, questions, answers("mine"), {"base": answers("base")})
 
@@ -92,11 +91,10 @@ def games(number: int) -> tuple[GameSettings, list]:
 async def ours(port: int, todo: list) -> int:
     here = {"url": f"http://127.0.0.1:{port}/v1", "key": "k"}
     with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "m.jsonl") as journal:
-        asker = Asker([here], SETTINGS, timeout=60)
+        asker = Asker([here], SETTINGS, timeout=60, log=print)
         client = Client(
             BatchGames(SETTINGS, {"m": todo}, {"m": journal}),
             asker,
-            RunningServer(asker, "judge", print),
             deadline=Deadline(10_000),
             parallel=PARALLEL,
         )

@@ -11,8 +11,7 @@ import argparse
 
 import numpy as np
 from arena.ranking.leaderboard import make_boards
-from arena.ranking.options import Options
-from arena.ranking.votes import Verdicts, count_votes
+from arena.ranking.votes import Options, Verdicts, count_votes
 
 LEVEL = 0.90
 SAME = 0.6  # share of second games that only repeat the first one's verdict

@@ -11,8 +11,7 @@ import argparse
 import numpy as np
 from arena.ranking.compare import compare, paired_rows, rank_ranges
 from arena.ranking.intervals import question_weights
-from arena.ranking.options import RANKS, Options
-from arena.ranking.votes import count_votes
+from arena.ranking.votes import RANKS, Options, count_votes
 from interval_coverage import LEVEL, simulate
 
 

@@ -18,8 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
-from arena.campaign.campaign import Campaign
-from arena.campaign.status import StatusReader
+from arena.campaign.status import Campaign, StatusReader
 from arena.data.layout import Layout
 
 from tests.synthetic import journal_line, write_journal

@@ -250,16 +250,14 @@ class Server(Served):
 def games_in_order(
     data: Path, models: list[str], way: str, reply: int
 ) -> tuple[GameSettings, list[Game]]:
-    prompts = own_prompts(PROJECT / "config" / "prompts")
     settings = GameSettings.from_dict(
         {
             "judge": "judge",
             "temperature": 0,
             "max_tokens": reply,
             "baseline": {"*": "base"},
-            "system_prompt": prompts.system,
-            "prompt_template": prompts.template,
         }
+        | own_prompts(PROJECT / "config" / "prompts")
     )
     questions = read_questions(data / "question.jsonl")
     read = {

@@ -11,9 +11,8 @@ import argparse
 
 import numpy as np
 from arena.ranking.intervals import question_weights, score_bounds, standard_errors
-from arena.ranking.options import FEATURES, LEVELS, Options
 from arena.ranking.style import COLUMNS, fit_style
-from arena.ranking.votes import Votes
+from arena.ranking.votes import FEATURES, LEVELS, Options, Votes
 
 LEVEL = LEVELS["v2.0"]
 STRENGTHS = np.array([-1.5, -1.0, -0.5, -0.2, 0.2, 0.5, 1.0, 1.5])

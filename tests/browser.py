@@ -42,7 +42,7 @@ def open_page(page: str, folder: Path, ignored: str = "\n") -> str:
     file = folder / "page.html"
     file.write_text(page, encoding="utf-8")
     command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", file.as_uri()]
-    done = subprocess.run(command, text=True, capture_output=True, timeout=120)
+    done = subprocess.run(command, text=True, capture_output=True, timeout=600)
     assert done.returncode == 0, done.stderr
     said = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert [line for line in said if ignored not in line] == []

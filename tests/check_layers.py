@@ -13,6 +13,7 @@ MAY = {
 }
 MAY |= {"demo": {"support"}, "ranking": {"support", "data"}}
 MAY["pages"] = {"support", "data", "ranking"}
+MAY["campaign"] |= {"pages"}  # the monitor's page
 MAY["costs"] |= {"pages"}  # the ledger's page
 
 

@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow" / "scripts"))
 
 import demo_judge
-from arena.demo.judge import BLOCK, PrefixCache, count_tokens
-from arena.demo.server import DemoJudge, error, limit_of
+from arena.demo.server import BLOCK, DemoJudge, error, limit_of
+from arena.demo.toys import count_tokens
 
 from tests.faults import LASTING, PASSING, Fault, Faults, message_digest, shaped
 
@@ -44,12 +44,12 @@ class Judge(DemoJudge):
     def __init__(self, args: argparse.Namespace, faults: Faults) -> None:
         key = os.environ.get("VLLM_API_KEY")
         super().__init__(args.name, key, args.seconds, args.slots, args.writes)
-        self.cache = PrefixCache(args.cache_tokens)
         self.args, self.faults = args, faults
         self.log = args.request_log
         if self.log:
             self.log.parent.mkdir(parents=True, exist_ok=True)
         self.open = self.running = 0  # calls that wait or run, and that run
+        self.begun = 0  # games, for --hold
         self.figures = {"prompt_tokens_total": 0, "generation_tokens_total": 0}
         self.dead_engine: str | None = None  # "health" (all fails) or "api" (health stays 200)
         self.hung = False
@@ -81,7 +81,7 @@ class Judge(DemoJudge):
         figures = self.figures | {"num_requests_running": self.running}
         label = f'{{model_name="{self.name}"}}'
         lines = [f"vllm:{name}{label} {float(value)}\n" for name, value in figures.items()]
-        blocks = f'block_size="{BLOCK}",num_gpu_blocks="{self.cache.capacity // BLOCK}"'
+        blocks = f'block_size="{BLOCK}",num_gpu_blocks="{self.args.cache_tokens // BLOCK}"'
         return web.Response(text="".join([*lines, f"vllm:cache_config_info{{{blocks}}} 1.0\n"]))
 
     async def models(self, _: web.Request) -> web.Response:
@@ -108,6 +108,8 @@ class Judge(DemoJudge):
             async with self.slot:
                 self.running += 1
                 try:
+                    if self.args.hold and asked.get("user") != "supervisor":
+                        await self._hold()
                     reply = await self._reply(request, asked, prompt, fault)
                 finally:
                     self.running -= 1
@@ -121,6 +123,12 @@ class Judge(DemoJudge):
                 with self.log.open("a") as log:
                     log.write(json.dumps(entry | {"out": time.time()}) + "\n")
 
+    async def _hold(self) -> None:
+        self.begun += 1
+        number, (free, file) = self.begun, self.args.hold
+        while number > int(free) and not Path(file).exists():
+            await asyncio.sleep(0.05)
+
     async def _reply(
         self, request: web.Request, asked: dict[str, Any], prompt: str, fault: Fault | None
     ) -> web.StreamResponse:
@@ -129,7 +137,7 @@ class Judge(DemoJudge):
         tokens, limit = count_tokens(prompt), limit_of(asked)
         if self.args.context and tokens + limit > self.args.context:
             return too_long(self.args.context, tokens, limit)
-        cached = self.cache.cached_tokens(prompt)
+        cached = self.cached_tokens(prompt) if self.args.cache_tokens else 0
         await asyncio.sleep(self.seconds)
         kind = fault.kind if fault else ""
         if kind in PASSING and kind not in ("slow", "late", "cut"):
@@ -230,10 +238,17 @@ async def broken(judge: Judge, request: web.Request, fault: Fault) -> web.Respon
 def arguments() -> argparse.Namespace:
     parser = demo_judge.parser()
     add = parser.add_argument
-    add("--cache-tokens", type=int, default=200_000, help="size of the simulated prefix cache")
+    add(
+        "--cache-tokens",
+        type=int,
+        default=200_000,
+        help="that vLLM's figures name; 0: nothing is cached",
+    )
     add("--context", type=int, default=0, help="tokens of prompt and reply (0: no limit)")
     add("--request-log", type=Path, help="JSONL, a line a call")
     add("--fault-log", type=Path, help="JSONL, a line a fault; read back at start")
+    held = "plays so many games, and others only when there is this file"
+    add("--hold", nargs=2, metavar=("GAMES", "FILE"), help=held)
     add("--load-seconds", type=float, default=0.0, help="refuses connections for so long")
     add("--fail", choices=LAST_WORDS, help="ends while it loads")
     add("--exit-status", type=int, default=1, help="of --fail")
@@ -265,6 +280,7 @@ def main(judge: type[Judge] = Judge, faults: type[Faults] = Faults) -> None:
     args = arguments()
     if args.deaf:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print("deaf to SIGTERM", flush=True)
     if args.litter:
         deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(3600)"
         child = subprocess.Popen([sys.executable, "-c", deaf], start_new_session=True)

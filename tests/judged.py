@@ -10,13 +10,9 @@ from arena.ranking.intervals import question_weights
 from arena.ranking.show_result import Result, Sources, make_result
 from arena.ranking.votes import CODE_OF_STATE, CODE_OF_VERDICT, Verdicts, Votes
 
-from tests import synthetic
+from tests.synthetic import write_lines
 
 WON, LOST, WON_STRONGLY = ("B>A", "A>B"), ("A>B", "B>A"), ("B>>A", "A>>B")
-
-
-def write_lines(path: Path, *lines: Any) -> Path:
-    return synthetic.write_lines(path, lines)
 
 
 def line(uid: str, *labels: str | None, **keys: Any) -> dict[str, Any]:
@@ -34,7 +30,7 @@ def judgments(folder: Path, bench: str = "bench", **files: Sequence[Mapping[str,
     """Judgment files, lines by the name `judge__model`."""
     for name, lines in files.items():
         judge, model = name.split("__")
-        write_lines(folder / bench / "model_judgment" / judge / f"{model}.jsonl", *lines)
+        write_lines(folder / bench / "model_judgment" / judge / f"{model}.jsonl", lines)
     return folder
 
 

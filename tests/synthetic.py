@@ -10,7 +10,7 @@ from pathlib import Path
 
 from arena.setup.settings import Settings
 
-T0 = 1_790_000_000.0  # start of the run
+T0 = 1_700_000_000.0  # start of the run: long ago, since files written now are taken for later ones
 REPLY = 'My final verdict: [[A>B]]. "state": "rejected", {"usage": null} ' * 30  # must not be read
 
 
@@ -100,7 +100,7 @@ def write_batch(
         "run": name.rpartition("-")[0],
         "models": models,
         "settings": "s1",
-        "resources": {"gpus": 2, "runtime": 80},
+        "requests": keys.get("settings", "s1"),
         "time": iso(T0),
         **keys,
     }

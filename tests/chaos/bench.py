@@ -54,15 +54,16 @@ class Bench:
         for model in adapters:
             adapter(self.data / "weights" / model, base)
 
-    def write_project(self, program: str) -> None:
-        """A copy of the project whose judge and writers are started by this command."""
+    def write_project(self, program: str, **usual: float) -> None:
+        """A copy of the project whose judge and writers are started by this command. usual: keys
+        of both in the config."""
         copy_project(PROJECT, self.run)
-        (self.run / "config/config.yaml").write_text(yaml.safe_dump(self._config(program)))
+        config = yaml.safe_dump(self._config(program, **usual))
+        (self.run / "config/config.yaml").write_text(config)
 
-    def _config(self, program: str) -> dict[str, Any]:
+    def _config(self, program: str, **usual: float) -> dict[str, Any]:
         program += " --host {host} --port {port}"
-        usual = {"parallel": PARALLEL, "max_restarts": 1000, "ready_minutes": 1}
-        usual["timeout_s"] = 4.0  # a stall costs so long
+        usual |= {"parallel": PARALLEL, "max_restarts": 1000, "ready_minutes": 10}
         return {
             "bench": "chaos",
             "data_dir": str(self.data),
@@ -83,7 +84,7 @@ class Bench:
 
     @property
     def settings(self) -> Settings:
-        return resolve(self._config("serve"), PROJECT / "config/prompts")
+        return resolve(self._config("serve"))
 
     @property
     def leaderboard(self) -> Path:

@@ -16,8 +16,7 @@ from tests.chaos.run import NEEDED, Chaos, Told, read_pairs
 from tests.workflow.conftest import read_lines
 
 HEAD = (
-    "seed   games  calls  faults  orphans  retried  vanished  lost  double  differ  extra of most  "
-    "seconds"
+    "seed   games  calls  faults  retried  vanished  lost  double  differ  extra of most  seconds"
 )
 
 
@@ -73,9 +72,8 @@ class Outcome:
         told = self.told
         return (
             f"{seed:4}  {self.games:6} {len(told.calls):6}  {told.faults.total():6}  "
-            f"{told.orphans:7}  {self.retried:7}  "
-            f"{self.vanished:8}  {self.lost:4}  {self.doubled:6}  {self.differing:6}  "
-            f"{self.extra:5} of {self.most:4}  {told.seconds:7.0f}  {state}"
+            f"{self.retried:7}  {self.vanished:8}  {self.lost:4}  {self.doubled:6}  "
+            f"{self.differing:6}  {self.extra:5} of {self.most:4}  {told.seconds:7.0f}  {state}"
         )
 
 
@@ -145,7 +143,7 @@ def journal_problems(bench: Bench) -> list[str]:
     for journal, prompts in bench.prompts().items():
         held = Counter((record.uid, record.game) for record in read_records(journal))
         planned = Counter(prompts.values())
-        found += [f"{journal}: {flaw.error}" for flaw in check(journal).flaws]
+        found += check(journal)[0][1:]
         if missing := planned - held:
             found.append(f"{journal}: {missing.total()} games are missing")
         if more := held - planned:
@@ -182,14 +180,13 @@ def summary(outcomes: list[Outcome]) -> str:
     total = Counter()
     for outcome in outcomes:
         total["faults"] += outcome.told.faults.total()
-        total["orphans"] += outcome.told.orphans
         kills = (n for kind, n in outcome.told.faults.items() if "snakemake" in kind)
         total["kills"] += sum(kills)
         for name in ("games", "lost", "doubled", "differing", "extra", "most"):
             total[name] += getattr(outcome, name)
     return (
         f"{len(outcomes)} seeds, {total['games']:,} games, {total['faults']:,} faults, "
-        f"{total['kills']} kills of Snakemake that left {total['orphans']} batches behind: "
+        f"{total['kills']} kills of Snakemake that left a batch behind: "
         f"{total['lost']} lost, {total['doubled']} doubled, {total['differing']} differing; "
         f"{total['extra']} extra calls at the kills of batches, which had {total['most']} in flight"
     )

@@ -3,9 +3,11 @@
 That judge's own log has a line for each call that has ended; a call that was in flight when
 the judge was killed is only in ours. Files of ours, in the run's folder: calls (time and prompt of
 each), lives (time and process number of each start), faults.json (prompt -> [kind, value] of the
-fault that strikes its first call).
+fault that strikes its first call), due.json (calls after which something is killed, whether while
+answers are made, and the files that are there when they are).
 """
 
+import asyncio
 import json
 import os
 import sys
@@ -42,13 +44,21 @@ class Planned(Faults):
 
 
 class Counted(judge.Judge):
-    """Logs every call before anything can happen to it."""
+    """Logs every call before anything can happen to it, and replies to none while a kill is due:
+    else the run may be over before it comes."""
 
     async def play(
         self, request: web.Request, asked: dict[str, Any], prompt: str, user: str
     ) -> web.StreamResponse:
         write_down("calls", self.digest(asked))
+        while asked.get("user") != "supervisor" and self._kill_is_due():
+            await asyncio.sleep(0.02)
         return await super().play(request, asked, prompt, user)
+
+    def _kill_is_due(self) -> bool:
+        step, early, made = json.loads((RUN / "due.json").read_text())
+        answering = not all(Path(path).exists() for path in made)
+        return early == answering and (RUN / "calls").read_bytes().count(b"\n") > step
 
     def text(self, asked: dict[str, Any], user: str) -> str:
         """A writer's answers are known beforehand, and hold what shapes their verdicts."""

@@ -6,6 +6,7 @@ Everything that is broken is chosen by the seed and happens at a count of calls,
 import contextlib
 import itertools
 import json
+import math
 import os
 import random
 import shlex
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +23,7 @@ import psutil
 from arena.batch.gen_judgment import LIMITS as LIMITS_ENV
 from arena.data.layout import Layout
 from arena.journals.lock import Holder, is_alive, read_holder
+from arena.support.jsonl import write_atomic
 
 from tests.chaos.bench import LIMITS, MODELS, PARALLEL, Bench
 from tests.served import eventually
@@ -53,7 +56,6 @@ class Told:
     kills: list[int] = field(default_factory=list)  # of the batch or Snakemake: games in flight
     torn: int = 0  # finished games that tearing a journal has cost
     lives: int = 0  # times that the judge was started
-    orphans: int = 0  # batches that outlived their Snakemake
     left: list[str] = field(default_factory=list)  # processes that were still there at the end
     seconds: float = 0.0
 
@@ -70,8 +72,11 @@ class Chaos:
         self.deeds: list[tuple[int, str]] = []
         self.done: Counter[str] = Counter()
         self.kills: list[int] = []
-        self.torn = self.orphans = self.lives_due = 0
+        self.torn = self.lives_due = 0
         self.snakemake: subprocess.Popen | None = None
+        # Undisturbed, it is as patient as for a user: a call that a busy machine delays is not
+        # asked again.
+        self.limits = LIMITS if faults else {}
         if faults:
             games = sum(map(len, self.prompts.values()))
             answers = bench.questions * len(MODELS)
@@ -80,9 +85,10 @@ class Chaos:
                 calls = range(first + (end - first) // 12, first + (end - first) * 3 // 4)
                 steps = sorted(self.chance.sample(calls, len(deeds)))
                 self.deeds += zip(steps, self.chance.sample(deeds, len(deeds)), strict=True)
-        bench.write_project(self._judge())
+        bench.write_project(self._judge(), timeout_s=4.0 if faults else 600.0)  # of a stall
         schedule = self._schedule() if faults else {}
         (bench.run / "faults.json").write_text(json.dumps(schedule))
+        self._announce()
 
     def _schedule(self) -> dict[str, list]:
         """Prompt -> the fault that strikes its first call. A reply that is an odd one by itself
@@ -137,8 +143,16 @@ class Chaos:
                 stdout=log,
                 stderr=log,
                 # The first: see `_processes`, and the judge.
-                env=os.environ | {"CHAOS_RUN": str(self.bench.run), LIMITS_ENV: json.dumps(LIMITS)},
+                env=os.environ
+                | {"CHAOS_RUN": str(self.bench.run), LIMITS_ENV: json.dumps(self.limits)},
             )
+
+    def _announce(self) -> None:
+        """Tell the judge after how many calls our next deed is due, and whether while answers are
+        made, which they are until these files are there."""
+        step = self.deeds[0][0] if self.deeds else math.inf
+        due = [step, len(self.deeds) > len(DEEDS), [str(path) for path in self.made]]
+        write_atomic(self.bench.run / "due.json", json.dumps(due))
 
     def _next_deed(self) -> None:
         if not self.deeds or len(read_pairs(self.bench.run / "calls")) < self.deeds[0][0]:
@@ -149,42 +163,53 @@ class Chaos:
         answering = not all(path.exists() for path in self.made)
         if answering and len(self.deeds) <= len(DEEDS):
             return  # with its retries, a call of the answers came this late
-        if getattr(self, f"_kill_{deed}")():
-            self.deeds.pop(0)
-            self.done[f"kill -9: {deed}{', answering' if answering else ''}"] += 1
+        if not self._playing():
+            return
+        with self._frozen():
+            if self._playing() and getattr(self, f"_kill_{deed}")():
+                self.deeds.pop(0)
+                self.done[f"kill -9: {deed}{', answering' if answering else ''}"] += 1
+                self._announce()
+
+    @contextlib.contextmanager
+    def _frozen(self) -> Iterator[None]:
+        """Nothing of this run goes on meanwhile, so that it does not matter how long we take."""
+        stopped: set[int] = set()
+        try:
+            while new := self._processes().keys() - stopped:
+                stopped |= new
+                for pid in new:
+                    kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in stopped:
+                kill(pid, signal.SIGCONT)
 
     def _kill_batch(self) -> bool:
-        """Kill the batch's program while it has games in flight."""
-        if not (holder := self._playing()):
-            return False
-        kill(holder.pid)
+        killed = kill(self._holder().pid)
         eventually(lambda: not self._holder(), 120)
         self.kills.append(self._in_flight())
-        return True
+        return killed
 
     def _kill_torn(self) -> bool:
         """Kill the batch, and cut a journal of it as a crash of the node would."""
-        if not self._kill_batch():
-            return False
+        killed = self._kill_batch()
         # What is complete was put on disk before its judgments were made.
         journal = self.chance.choice(sorted(path for path in self._open() if path.exists()))
-        if data := journal.read_bytes():
-            size = len(data) - min(self.chance.randint(2, 200), len(data))
-            os.truncate(journal, size)
-            self.torn += data.count(b"\n") - data[:size].count(b"\n")
-        return True
+        data = journal.read_bytes()
+        size = max(0, len(data) - self.chance.randint(2, 200))
+        os.truncate(journal, size)
+        self.torn += data.count(b"\n") - data[:size].count(b"\n")
+        return killed
 
     def _kill_judge(self) -> bool:
-        """Kill a judge that has games in flight."""
-        lives = self._lives()
-        return bool(lives and self._playing() and kill(int(lives[-1][1])))
+        pid = int(self._lives()[-1][1])
+        return pid in self._processes() and kill(pid)
 
     def _kill_keeper(self) -> bool:
         """Kill what stands between the batch's program and the judge."""
-        if not (holder := self._playing()):
-            return False
-        for child in psutil.Process(holder.pid).children():
-            with contextlib.suppress(psutil.Error):  # it is just coming or going
+        for child in psutil.Process(self._holder().pid).children():
+            with contextlib.suppress(psutil.Error):  # a zombie
                 if "arena.judge.keeper" in " ".join(child.cmdline()):
                     # Nobody could end a judge whose keeper and batch are killed in one moment.
                     self.lives_due = len(self._lives()) + 1
@@ -196,11 +221,10 @@ class Chaos:
 
         It leaves in order, but its judge may reply to what it asked last.
         """
-        if not self._playing():
+        if self.snakemake.poll() is not None:
             return False
         self.snakemake.kill()
         self.snakemake.wait()
-        self.orphans += self._holder() is not None
         self.kills.append(PARALLEL)
         return True
 
@@ -232,12 +256,12 @@ class Chaos:
         return {journal: prompts for journal, prompts in left.items() if prompts}
 
     def _end(self) -> list[str]:
-        """Stop what runs; the commands of processes that are there a minute later."""
+        """Stop what runs; the commands of processes that are there minutes later."""
         if self.snakemake and self.snakemake.poll() is None:
             self.snakemake.terminate()
             self.snakemake.wait()
         with contextlib.suppress(AssertionError):
-            eventually(lambda: not self._processes(), 60)
+            eventually(lambda: not self._processes(), 300)
         left = self._processes()
         for pid in left:
             kill(pid)
@@ -266,7 +290,6 @@ class Chaos:
             kills=self.kills,
             torn=self.torn,
             lives=len(self._lives()),
-            orphans=self.orphans,
         )
         for line in read_lines(self.bench.run / "fault.log"):
             if line["digest"] in ours and line["kind"] in FAULTS and line["time"] >= since:
@@ -282,16 +305,16 @@ class Chaos:
         return told
 
 
-def kill(pid: int) -> bool:
-    """SIGKILL; whether there was such a process."""
+def kill(pid: int, sign: signal.Signals = signal.SIGKILL) -> bool:
+    """Whether there was such a process."""
     try:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, sign)
     except ProcessLookupError:
         return False
     return True
 
 
 def read_pairs(path: Path) -> list[tuple[float, str]]:
-    """Lines of a time and a word."""
-    lines = path.read_text().splitlines() if path.exists() else []
+    """Whole lines of a time and a word; the last one may just be written."""
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
     return [(float(time), word) for time, word in map(str.split, lines)]

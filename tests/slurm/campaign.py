@@ -22,6 +22,7 @@ from pathlib import Path
 
 import psutil
 import yaml
+from arena.journals.records import read_json
 from arena.support.jsonl import iter_lines
 
 from tests.conftest import PROJECT
@@ -31,11 +32,11 @@ from tests.workflow.conftest import copy_project
 
 SUBMITTED = re.compile(r"submitted with SLURM jobid (\d+)")
 VOLATILE = ("seconds", "time", "attempts", "usage")  # of a game: how it was asked, not what came
-ENOUGH = 12  # games in the journals before a fault strikes: it has to be in the middle
+ENOUGH = 12  # games in the journals when a fault strikes: it has to be in the middle
 LATER = "'--begin=now+1hour'"  # slurm_extra of a job that waits until it is told to start
-# For machines that are slow and busy: ten times what is seen here. Costs nothing where all is well.
-PATIENCE_S = 240
-WHOLE_S = 600  # of a whole campaign
+# For machines that are slow and busy: many times what is seen. Costs nothing where all is well.
+PATIENCE_S = 600
+WHOLE_S = 1800  # of a whole campaign
 
 
 def await_that(condition: Callable, what: str, seconds: float = PATIENCE_S):
@@ -100,6 +101,11 @@ def state(job: str) -> str:
     return known[-1].state if known else "PENDING"
 
 
+def ends_as(job: str, wanted: str) -> None:
+    """Wait until the accounting, which may be late, says so."""
+    await_that(lambda: state(job) == wanted, f"job {job}: {wanted}")
+
+
 def has_ended(job: str) -> bool:
     return state(job) not in ("PENDING", "RUNNING", "COMPLETING", "REQUEUED")
 
@@ -114,6 +120,7 @@ class Campaign:
     config: dict = field(default_factory=dict)
     judge: dict = field(default_factory=dict)
     options: str = ""  # of the demo judge
+    hold: int | None = None  # games that a judge plays before it waits for `go`
     wrap: list[str] = field(default_factory=list)  # what Snakemake is started by
     stage: str = "demo-judge"  # whose files to look at: the judge's, or "answers"
     process: subprocess.Popen | None = None
@@ -155,12 +162,14 @@ class Campaign:
             "--port {port} --name {name} "
             f"--request-log {folder}/requests/{{port}}.jsonl {self.options}"
         )
+        if self.hold is not None:
+            command += f" --hold {self.hold} {folder}/go"
         config = {
             "bench": "tiny",
             "models": self.names,
             "baseline": "base",
             "batch_size": 10,
-            "walltime": {"start_minutes": 3, "minutes_per_model": 1},
+            "walltime": {"start_minutes": 20, "minutes_per_model": 1},
             "judge": {"name": "demo-judge", "server": "vllm", "path": "none", "command": command}
             | self.judge,
         }
@@ -236,11 +245,16 @@ class Campaign:
 
         return await_that(submitted, "a job submitted")[0]
 
-    def in_the_middle(self, games: int = ENOUGH) -> str:
-        """Wait until the first job plays and has journaled games; its id."""
+    def in_the_middle(self) -> str:
+        """Wait until the first job holds its judge's other games back; its id. It stays so until
+        `go`, so that whatever a test does meanwhile comes neither too early nor too late."""
         job = self.job()
-        await_that(lambda: self.judged() >= games, "games in the journals")
+        await_that(lambda: self.judged() >= self.hold, "games in the journals")
         return job
+
+    def go(self) -> None:
+        """Let the judges play all games."""
+        (self.folder / "go").touch()
 
     def kill(self, sign: signal.Signals = signal.SIGKILL) -> None:
         """End Snakemake as a rebooted login node does it: no time to cancel anything."""
@@ -307,7 +321,7 @@ class Campaign:
         """batches/<batch>.json of batches that are jobs, in order of their models' names."""
         folder = self.root / "batches"
         names = [path for path in folder.glob("*.json") if len(path.stem) == len("01234567")]
-        found = [json.loads(path.read_text()) for path in names]
+        found = list(filter(None, map(read_json, names)))  # less one that is being written
         return sorted(found, key=lambda batch: batch["models"])
 
     def batch_logs(self) -> list[dict]:

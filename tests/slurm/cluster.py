@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -36,7 +37,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 
 STATE = Path(os.environ.get("ARENA_SLURM_DIR", "/var/tmp/arena-slurm"))
@@ -45,8 +46,10 @@ LINK = Path("/etc/slurm/slurm.conf")  # where Debian's Slurm looks for it
 PACKAGES = ("slurm-wlm", "slurmdbd", "munge", "mariadb-server")
 NODES = ("n1", "n2", "n3", "n4", "n5", "n6")
 GPUS = 16  # a node: eight judge servers of two, so that no test waits for another's
+USABLE = ("idle", "plnd", "mix", "alloc", "comp")  # sinfo's states of a node that takes jobs
 CLUSTER = "arena"
-READY_S = 180  # every service is up in two seconds here; a machine under load may need more
+READY_S = 600  # every service is up in two seconds here; a machine under load may need more
+APT_S = 300  # that another apt-get may take
 FREEZER = Path("/sys/fs/cgroup/freezer")  # what proctrack/cgroup stands on
 PASSWORD = "arena"  # of a database that listens on loopback only and lives as long as the tests
 
@@ -79,9 +82,17 @@ def install() -> None:
         raise ClusterError("needs root: packages are installed and munged runs as its own user")
     if not missing:
         return
-    apt = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qy", "-oDPkg::Lock::Timeout=300")
-    run(*apt, "update", timeout=None)
-    run(*apt, "install", "--no-install-recommends", *PACKAGES, timeout=None)
+    apt_get("update")
+    apt_get("install", "--no-install-recommends", *PACKAGES)
+
+
+def apt_get(*action: str) -> None:
+    """Again for five minutes: another may have the locks of lists and archives, for which apt-get
+    does not wait."""
+    wait = ("apt-get", "-qy", f"-oDPkg::Lock::Timeout={APT_S}")
+    command = ("env", "DEBIAN_FRONTEND=noninteractive", *wait, *action)
+    if not comes_true(lambda: call(*command, timeout=None).returncode == 0, APT_S):
+        run(*command, timeout=None)  # for its words
 
 
 def start() -> None:
@@ -131,8 +142,8 @@ def start_database(port: int) -> None:
     run("mariadb-install-db", *own, "--skip-test-db", normal)
     here = (f"--socket={data}/socket", f"--port={port}", "--bind-address=127.0.0.1")
     small = ("--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=0")
-    patient = "--innodb-lock-wait-timeout=900"
-    background(log, "mariadbd", *own, *here, *small, patient, f"--pid-file={data}/pid")
+    patient = ("--innodb-lock-wait-timeout=900", "--skip-name-resolve")  # of slow name servers
+    background(log, "mariadbd", *own, *here, *small, *patient, f"--pid-file={data}/pid")
     client = ("mariadb", "--no-defaults", f"--socket={data}/socket", "-e")
     await_that(lambda: succeeds(*client, "select 1"), "mariadbd", log)
     run(*client, f"grant all on slurm_acct_db.* to slurm@'%' identified by '{PASSWORD}'")
@@ -247,7 +258,7 @@ def up() -> bool:
     if LINK.resolve() != CONF or not CONF.exists():
         return False
     states = dict(line.split() for line in output("sinfo", "-hN", "-o", "%N %t").splitlines())
-    usable = {node for node, state in states.items() if state in ("idle", "mix", "alloc", "comp")}
+    usable = {node for node, state in states.items() if state in USABLE}
     return usable == set(NODES) and succeeds("sacct", "-n", "-X")
 
 
@@ -255,23 +266,23 @@ def absence() -> str | None:
     """Why there is no Slurm of the tests here, None where there is; ClusterError for a sick one."""
     if shutil.which("sinfo") is None:
         return "no Slurm here: as root, tests/slurm/cluster.py install, then start"
-    if up():
-        return None
-    if own_processes():
+    if not own_processes():
+        return "no Slurm of the tests runs here: tests/slurm/cluster.py start"
+    if not comes_true(up, READY_S):  # another test may have taken a node down
         raise ClusterError("the tests' Slurm does not answer: see tests/slurm/cluster.py status")
-    return "no Slurm of the tests runs here: tests/slurm/cluster.py start"
+    return None
 
 
 def stop() -> None:
     """End this cluster's jobs and daemons."""
     if CONF.exists() and succeeds("scontrol", "ping"):
         succeeds("scancel", "--full", "--user=root")
-        comes_true(lambda: not output("squeue", "-h"), 20)  # KillWait and some
+        comes_true(lambda: not output("squeue", "-h"), 30)  # KillWait and some
     for sign in (signal.SIGTERM, signal.SIGKILL):
         for pid in own_processes():
             with suppress(ProcessLookupError):
                 os.kill(pid, sign)
-        comes_true(lambda: not own_processes(), 10)
+        comes_true(lambda: not own_processes(), 30)
     if LINK.is_symlink() and LINK.readlink() == CONF:
         LINK.unlink()
     if left := own_processes():
@@ -302,11 +313,16 @@ def own_processes() -> list[int]:
 
 
 def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    """Below those that the kernel gives to clients: a daemon that restarts finds its own free."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    found = []
+    for port in random.sample(range(10_000, max(first, 20_000)), 1000):
+        with socket.socket() as one, suppress(OSError):  # it is in use
+            one.bind(("", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise ClusterError(f"no {count} free ports")
 
 
 def environment() -> dict[str, str]:

@@ -9,58 +9,76 @@ import sys
 
 import pytest
 
-from tests.slurm.campaign import LATER, Campaign, await_that, lives, slurm, start_now
+from tests.slurm.campaign import (
+    ENOUGH,
+    LATER,
+    Campaign,
+    await_that,
+    lives,
+    slurm,
+    start_now,
+    state,
+)
 from tests.workflow.conftest import read_tsv
 
 
-def jobs(campaign: Campaign) -> list[dict]:
-    """In order of their models."""
-    return sorted(campaign.monitor()["jobs"], key=lambda job: job["models"])
+def await_jobs(campaign: Campaign, *states: str, **same: list) -> list[dict]:
+    """Wait until the monitor, which asks a busy Slurm for seconds only, shows its two jobs in these
+    states, `a|b` for either, and with these values; the jobs in order of their models."""
 
+    def shown() -> list[dict] | None:
+        found = sorted(campaign.monitor()["jobs"], key=lambda job: job["models"])
+        fits = [len(found) == len(states)]
+        fits += [job["state"] in one.split("|") for job, one in zip(found, states, strict=False)]
+        fits += [[job[key] for job in found] == values for key, values in same.items()]
+        return found if all(fits) else None
 
-def states(campaign: Campaign) -> list[str]:
-    return [job["state"] for job in jobs(campaign)]
+    return await_that(shown, f"jobs {states} {same} in the monitor")
 
 
 @pytest.fixture
 def waiting(campaign) -> Campaign:
     """Two batches whose jobs wait for their time, which has not come."""
-    sizes = {"batch_size": 2, "retries": 0}
-    struck = campaign(options="--slots 1 --seconds 6", config=sizes)  # m03: two minutes
+    struck = campaign(hold=ENOUGH, config={"batch_size": 2, "retries": 0})
     struck.ask_for(slurm_extra=LATER)
     struck.start()
     await_that(lambda: len(struck.jobs()) == 2, "two jobs submitted")
-    await_that(lambda: states(struck) == ["queued", "queued"], "both jobs seen to wait")
     return struck
 
 
 def test_jobs_are_told_by_batch_from_submission_to_end(waiting):
-    first, second = jobs(waiting)
+    first, second = await_jobs(waiting, "queued", "queued", reason=["BeginTime"] * 2)
     assert {first["job"], second["job"]} == set(waiting.jobs())
-    assert (first["reason"], second["reason"]) == ("BeginTime", "BeginTime")
     assert (first["models"], second["models"]) == (["m01", "m02"], ["m03"])
-    assert [model["at"] for model in waiting.monitor()["models"]] == ["queued"] * 3
+
+    def at() -> list[str]:
+        return [model["at"] for model in waiting.monitor()["models"]]
+
+    await_that(lambda: at() == ["queued"] * 3, "all models queued")
 
     start_now(second["job"])
-    await_that(lambda: states(waiting) == ["queued", "running"], "the second batch playing")
-    seen = jobs(waiting)[1]
+    ids = [first["job"], second["job"]]
+    _, seen = await_jobs(waiting, "queued", "running", job=ids)
+    await_that(lambda: state(second["job"]) == "RUNNING", "the accounting of its start")
     (life,) = lives([second["job"]])
     assert (seen["job"], seen["node"], seen["limit"]) == (life.id, life.node, life.minutes * 60)
-    await_that(lambda: waiting.monitor()["models"][2]["played"] > 0, "games of m03")
+    await_that(lambda: waiting.monitor()["models"][2]["played"] == ENOUGH, "games of m03")
 
     # Its head dies: the jobs stay, and so does what is known of them.
     waiting.kill()
-    assert jobs(waiting)[0]["job"] == first["job"]
+    await_jobs(waiting, "queued", "running", job=ids)
 
     slurm("scancel", second["job"])
-    await_that(lambda: states(waiting)[1] in ("failed", "gone", "ended"), "the end of a batch")
-    seen = waiting.monitor()
-    assert jobs(waiting)[0]["state"] == "queued"
-    assert [one for one in seen["wrong"] if second["batch"] in one["text"]]
+    await_jobs(waiting, "queued", "failed|gone", job=ids)
+
+    def wrong() -> list[dict]:
+        return [one for one in waiting.monitor()["wrong"] if second["batch"] in one["text"]]
+
+    await_that(wrong, "the end of the batch among what is wrong")
 
 
 def test_a_job_that_will_never_start_is_named(waiting):
-    held = jobs(waiting)[0]
+    held, _ = await_jobs(waiting, "queued", "queued")
     slurm("scontrol", "uhold", held["job"])
     text = f"batch {held['batch']}: its job {held['job']} will not start: it is held"
 

@@ -2,9 +2,18 @@
 
 import os
 import time
+from functools import partial
 
 import pytest
 from arena.data.metadata import token_counter
+
+
+@pytest.fixture(autouse=True)
+def outside_of_jobs(monkeypatch) -> None:
+    """The tests may run in a Slurm job themselves: nothing they start takes it for its own."""
+    for name in list(os.environ):
+        if name.startswith(("SLURM_", "SQUEUE_", "SACCT_")):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture
@@ -25,14 +34,19 @@ def no_tiktoken(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def squeue(tmp_path, monkeypatch):
-    """Make a squeue that answers with a script."""
+def fake(tmp_path, monkeypatch):
+    """Make a command, such as squeue, that runs a script."""
     folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
 
-    def make(script: str) -> None:
-        folder.mkdir()
-        (folder / "squeue").write_text(f"#!/bin/sh\n{script}\n")
-        (folder / "squeue").chmod(0o755)
-        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    def make(name: str, script: str) -> None:
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
 
     return make
+
+
+@pytest.fixture
+def squeue(fake):
+    return partial(fake, "squeue")

@@ -9,11 +9,40 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from arena.data.games import CONTROL_QUESTION
-
-from tests.web import Reply, Request, error, serve
+from aiohttp import web
+from arena.client.client import TEST_QUESTION
 
 KEY = "key-of-this-job-5f0c"
+
+
+@dataclass
+class Reply:
+    """What is sent back; `head` are extra headers. A str is sent as text, all else as JSON."""
+
+    status: int
+    content: Any
+    head: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def body(self) -> bytes:
+        text = self.content if isinstance(self.content, str) else json.dumps(self.content)
+        return text.encode()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        kind = "text/plain" if isinstance(self.content, str) else "application/json"
+        return {"Content-Type": kind} | self.head
+
+    def encode(self) -> bytes:
+        """The bytes on the wire, for tests that send only some of them."""
+        head = self.headers | {"Content-Length": str(len(self.body))}
+        lines = [f"HTTP/1.1 {self.status} Status", *(f"{key}: {head[key]}" for key in head), "", ""]
+        return "\r\n".join(lines).encode() + self.body
+
+
+def error(status: int, kind: str, message: str, **more: Any) -> Reply:
+    """A reply in the shape of OpenAI's errors."""
+    return Reply(status, {"error": {"type": kind, "message": message, "code": status} | more})
 
 
 @dataclass
@@ -23,7 +52,7 @@ class Call:
     number: int
     again: int
     body: dict[str, Any]
-    request: Request = field(repr=False)
+    send: Callable[[bytes], None] = field(repr=False)  # bytes on the connection itself
     at: float = field(default_factory=time.monotonic)
 
     @property
@@ -54,19 +83,27 @@ class ScriptedJudge:
         self.looks = self.refused = 0
         self.open = self.most_open = 0
 
-    async def _answer(self, request: Request) -> Reply | None:
-        if request.bearer != KEY:
+    async def answer(self, request: web.BaseRequest) -> web.Response:
+        """An HTTP response; where the script gives no reply, the connection is closed."""
+        if (reply := await self._reply(request)) is None:
+            request.transport.close()
+            return web.Response()
+        return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
+
+    async def _reply(self, request: web.BaseRequest) -> Reply | None:
+        key = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if key != KEY:
             self.refused += 1
-            return error(401, "invalid_api_key", f"Incorrect API key provided: {request.bearer}")
+            return error(401, "invalid_api_key", f"Incorrect API key provided: {key}")
         if request.path == "/v1/models":
             self.looks += 1
             return self.models()
-        body = json.loads(request.body)
-        if CONTROL_QUESTION in body["messages"][-1]["content"]:
+        body = json.loads(await request.read())
+        if TEST_QUESTION in body["messages"][-1]["content"]:
             self.controls += 1
             return self.control()
         again = sum(call.body["messages"] == body["messages"] for call in self.calls)
-        call = Call(len(self.calls), again, body, request)
+        call = Call(len(self.calls), again, body, request.transport.write)
         self.calls.append(call)
         self.open += 1
         self.most_open = max(self.open, self.most_open)
@@ -89,7 +126,11 @@ def judge(script: Callable[[Call], Any], **options: Any) -> Iterator[ScriptedJud
     started = threading.Event()
 
     async def start() -> None:
-        scripted.server, scripted.port = await serve(scripted._answer)
+        web_server = web.Server(scripted.answer)
+        scripted.server = web.ServerRunner(web_server, shutdown_timeout=0.1)
+        await scripted.server.setup()
+        await web.TCPSite(scripted.server, "127.0.0.1", 0, backlog=1024).start()
+        scripted.port = scripted.server.addresses[0][1]
         started.set()
 
     def run() -> None:
@@ -111,5 +152,5 @@ def judge(script: Callable[[Call], Any], **options: Any) -> Iterator[ScriptedJud
     finally:
         asyncio.run_coroutine_threadsafe(stop(), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(60)
         loop.close()

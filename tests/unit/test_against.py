@@ -7,7 +7,7 @@ import pytest
 import show_result
 from arena.ranking.against import compare_rankings, read_ranking
 from arena.ranking.leaderboard import make_boards
-from arena.ranking.options import Options
+from arena.ranking.votes import Options
 from arena.support.errors import DataError
 
 from tests.judged import table
@@ -25,18 +25,24 @@ def board(scores, resamples):
     return replace(made, rows=rows, resamples=np.array(resamples, dtype=float))
 
 
+def compared(folder, text, ours=None):
+    """The board of OURS, or another one, with a ranking in a file of this text."""
+    file = folder / "other.csv"
+    file.write_text(text)
+    return compare_rankings(ours or board(OURS, DRAWN), read_ranking(file))
+
+
 OURS = {"a": (80, 75, 85), "b": (60, 55, 65), "c": (50, 45, 56), "d": (20, 10, 30)}
 # a > b in 3 of 4; b > c in 2.5 of 4, a tie being half; all else in all
 DRAWN = [[80, 60, 50, 20], [80, 60, 70, 20], [80, 60, 60, 20], [50, 60, 40, 20]]
 
 
 def test_the_papers_measures_by_hand(tmp_path):
-    file = tmp_path / "arena.csv"
-    file.write_text(
+    found = compared(
+        tmp_path,
         "Model,Rating,lower,upper,votes\n"
-        "a,1000,990,1010,5\nB,1050,1040,1060,5\nc,900,880,920,5\nd,890,870,910,5\ne,1,1,1,5\n"
+        "a,1000,990,1010,5\nB,1050,1040,1060,5\nc,900,880,920,5\nd,890,870,910,5\ne,1,1,1,5\n",
     )
-    found = compare_rankings(board(OURS, DRAWN), read_ranking(file))
     assert (found["models"], found["pairs"], found["unknown"]) == (4, 6, [])
     assert found["separability"] == pytest.approx(5 / 6)  # b and c overlap
     assert found["other_separability"] == pytest.approx(5 / 6)  # c and d overlap
@@ -49,9 +55,7 @@ def test_the_papers_measures_by_hand(tmp_path):
 
 
 def test_a_ranking_without_intervals_separates_what_differs(tmp_path):
-    file = tmp_path / "human.csv"
-    file.write_text("model,score\na,3\nb,2\nc,2\nz,1\n")
-    found = compare_rankings(board(OURS, DRAWN), read_ranking(file))
+    found = compared(tmp_path, "model,score\na,3\nb,2\nc,2\nz,1\n")
     assert (found["models"], found["unknown"], found["other_separability"]) == (3, ["d"], None)
     assert found["unmatched"] == ["z"]
     assert found["agreement"] == pytest.approx(2 / 3)
@@ -59,19 +63,26 @@ def test_a_ranking_without_intervals_separates_what_differs(tmp_path):
     assert found["brier"] == pytest.approx(0.25**2 / 2), "b and c have no order there"
 
 
+def test_without_a_round_that_drew_all_models_or_an_order_there_is_no_measure(tmp_path):
+    ours = board(OURS, np.where(np.eye(3, 4), np.nan, 50))
+    found = compared(tmp_path, "model,score\na,3\nb,2\nc,1\n", ours)
+    assert (found["brier"], found["spearman"]["value"]) == (None, None)
+    found = compared(tmp_path, "model,score\na,1\nb,1\nc,1\n")
+    assert (found["brier"], found["kendall"]["value"]) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("name;score\na;1\n", "other.csv:1: no column 'model'"),
         ("model,score\na,1\nb,high\n", "other.csv:3: "),
+        ("score,model\n1,a\n2\nnan,b\n", "other.csv:4: "),
         ("model,score\na,1\nb,2\n", "only 2 of the models"),
     ],
 )
 def test_what_cannot_be_compared_is_said(tmp_path, text, message):
-    file = tmp_path / "other.csv"
-    file.write_text(text)
     with pytest.raises(DataError) as error:
-        compare_rankings(board(OURS, DRAWN), read_ranking(file))
+        compared(tmp_path, text)
     assert message in str(error.value)
 
 

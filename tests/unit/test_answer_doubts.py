@@ -62,8 +62,7 @@ def test_each_kind_from_its_share_on(kind):
     assert doubts(answers(bad, doubtful - 1)) == []
     for hits in {doubtful, max(doubtful, grave - 1), grave, 20}:
         (doubt,) = doubts(answers(bad, hits))
-        assert (doubt.kind, doubt.share) == (kind, hits / 20)
-        assert doubt.is_grave is (hits >= grave)
+        assert (doubt.kind, doubt.is_grave) == (kind, hits >= grave)
         assert doubt.text.startswith(f"{hits} of 20 answers ")
 
 

@@ -4,8 +4,8 @@ import json
 import string
 
 import pytest
-from arena.data.answer_requests import AnswerSettings, answer_id, answer_line
 from arena.data.answers import read_answers
+from arena.data.games import AnswerSettings, answer_id, answer_line
 from arena.data.metadata import count_metadata
 from arena.data.questions import Question
 from arena.journals.journal import Record
@@ -42,7 +42,11 @@ def line(text, system_prompt=None, thought=None, **more):
     ],
 )
 def test_what_stands_before_the_first_token_is_the_thought(text, token, expected):
-    assert settings(end_think_token=token).parts(text) == expected
+    asked = settings(end_think_token=token)
+    assert asked.parts(text) == expected
+    assert bool(asked.verdict(text)) is bool(expected[1])
+    # a thought that the server's parser has split off
+    assert asked.parts(asked.reply("answer.", "hm")) == ("hm", "answer.")
 
 
 @pytest.mark.parametrize("text", ["# Tide\n\n- **moon**\n", "", "Flut: 潮汐\r\n\u2028", "\ud800"])
@@ -87,15 +91,8 @@ def test_a_line_has_the_keys_of_formats_in_their_order(no_tiktoken):
 
 
 def test_an_empty_system_prompt_is_no_message():
-    assert [message["role"] for message in line("x", system_prompt="")["messages"]] == [
-        "user",
-        "assistant",
-    ]
-
-
-def test_of_the_usage_prompt_and_completion_are_kept():
-    usage = {"prompt": 9, "cached": 8, "completion": 7}
-    assert line("x", usage=usage)["usage"] == {"prompt": 9, "completion": 7}
+    roles = [message["role"] for message in line("x", system_prompt="")["messages"]]
+    assert roles == ["user", "assistant"]
 
 
 def test_ids_are_short_and_of_their_model_and_request():

@@ -18,16 +18,14 @@ def test_rendering_as_transformers_does() -> None:
         "    {% if m['role'] == 'system' %}\n"
         "        {% continue %}\n"
         "    {% endif %}\n"
-        "{% generation %}{{ m | tojson }}{% endgeneration %}{{ eos_token }}\n"
+        "{%- generation -%}{{ m | tojson }}{% endgeneration %}{{ eos_token }}\n"
         "{% endfor %}\n"
         "{{ strftime_now('%Y') | length }}{% if not tools %}.{% endif %}\n"
         "{% if add_generation_prompt %}\n"
         "A:{% endif %}"
     )
     messages = [{"role": "system", "content": "-"}, {"role": "user", "content": "<é>"}]
-    assert render(template, messages, TOKENS) == (
-        '<s>\n{"role": "user", "content": "<é>"}</s>\n4.A:'
-    )
+    assert render(template, messages, TOKENS) == '<s>\n{"role": "user", "content": "<é>"}</s>\n4.A:'
     assert render(template, messages, TOKENS, add_generation_prompt=False).endswith("\n4.")
 
 
@@ -40,10 +38,9 @@ def test_templates_that_fail_say_why() -> None:
         render("\n{% endfor %}", [], {})
     with pytest.raises(DataError, match="unsafe"):
         render("{{ ''.__class__.__mro__ }}", [], {})
-    with pytest.raises(DataError):
-        render("{{ messages.append(1) }}", [], {})
-    with pytest.raises(DataError):
-        render("{{ 1 / 0 }}", [], {})
+    for fails in ("{{ messages.append(1) }}", "{{ 1 / 0 }}"):
+        with pytest.raises(DataError):
+            render(fails, [], {})
 
 
 @pytest.mark.parametrize(

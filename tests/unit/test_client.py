@@ -4,34 +4,30 @@ import asyncio
 import contextlib
 import dataclasses
 import itertools
-import socket
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
-import arena.client.adaptive_limit
-import arena.client.breaker
+import arena.client.asker
 import arena.client.client
 import arena.client.deadline
-import arena.client.ready
+import arena.client.pace
 import arena.client.replies
 import pytest
-from arena.client.asker import LONGEST_REST, Asker, Endpoint
+from arena.client.asker import LONGEST_REST, REST, Asker, Endpoint
 from arena.client.client import Client
-from arena.client.deadline import Deadline
-from arena.client.ready import RunningServer
-from arena.client.replies import Failure
+from arena.client.deadline import LEAVE, Deadline
 from arena.data.games import plan_games
 from arena.data.questions import Question
 from arena.journals.batch_games import BatchGames
 from arena.journals.journal import Journal, read_records
 from arena.support.errors import BudgetSpent, JobEnds, JournalError, JudgeError, OpenGames
+from arena.support.http import Failure, HttpClient
 from arena.support.interrupts import Interrupts
-from scripted import KEY, Call, completion, judge
+from scripted import KEY, Call, Reply, completion, error, judge
 from test_games import answers, settings
 
-from tests.web import Reply, error
-
+NOBODY = "http://127.0.0.1:9/v1"  # listens there
 QUESTIONS = [Question(f"q{n}", "hard", f"What is {n}?", n + 1) for n in range(40)]
 
 
@@ -58,19 +54,25 @@ class Played:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Back-off in hundredths of what users get; nothing else differs."""
-    monkeypatch.setattr(arena.client.adaptive_limit, "FIRST_DELAY", 0.01)
-    monkeypatch.setattr(arena.client.adaptive_limit, "LONGEST_DELAY", 0.6)
-    monkeypatch.setattr(arena.client.adaptive_limit, "CUT_EVERY", 0.0)
-    monkeypatch.setattr(arena.client.ready, "POLL", 0.01)
-    monkeypatch.setattr(arena.client.ready, "SLOWEST_POLL", 0.05)
-    monkeypatch.setattr(arena.client.breaker, "PATIENCE_THROTTLED", 0.5)
+    monkeypatch.setattr(arena.client.pace, "FIRST_DELAY", 0.01)
+    monkeypatch.setattr(arena.client.pace, "LONGEST_DELAY", 0.6)
+    monkeypatch.setattr(arena.client.pace, "CUT_EVERY", 0.0)
+    monkeypatch.setattr(arena.client.asker, "POLL", 0.01)
+    monkeypatch.setattr(arena.client.asker, "SLOWEST_POLL", 0.05)
 
 
 @pytest.fixture
 def impatient(monkeypatch):
     """Patience in hundredths as well, where its end is awaited: elsewhere a slow machine could pass
     for a dead judge."""
-    monkeypatch.setattr(RunningServer, "patience", 0.6)
+    monkeypatch.setattr(Asker, "patience", 0.6)
+
+
+@pytest.fixture
+def long_rest(monkeypatch):
+    """An address that fails rests longer than any test runs."""
+    for name in ("REST", "LONGEST_REST"):
+        monkeypatch.setattr(arena.client.asker, name, 3600.0)
 
 
 class StartedServer:
@@ -91,28 +93,20 @@ class StartedServer:
 def play(tmp_path):
     """Play games against a server; the same journal in every call of a test."""
 
-    def run(url, *, questions=4, parallel=8, **options) -> Played:
+    def run(
+        url, *, questions=4, timeout=600.0, endpoints=(), models=None, during=None, **options
+    ) -> Played:
         some_settings = settings(**options.pop("settings", {}))
-        models = options.pop("models", None) or {"m": plan(some_settings, questions)}
-        endpoints = options.pop("endpoints", None) or [{"url": url, "key": KEY}]
-        deadline = options.pop("deadline", Deadline())
-        timeout = options.pop("timeout", 20.0)
-        during = options.pop("during", lambda client: None)
-        server = options.pop("server", None)
+        models = models or {"m": plan(some_settings, questions)}
+        endpoints = endpoints or [{"url": url, "key": KEY}]
+        options = {"deadline": Deadline(), "parallel": 8, **options}
         told: list[str] = []
 
         async def go(games: BatchGames) -> tuple[Client, Exception | None]:
-            asker = Asker(endpoints, some_settings, timeout=timeout)
-            client = Client(
-                games,
-                asker,
-                server or RunningServer(asker, "judge", told.append),
-                deadline=deadline,
-                parallel=parallel,
-                log=told.append,
-                **options,
-            )
-            during(client)
+            asker = Asker(endpoints, some_settings, timeout=timeout, log=told.append)
+            client = Client(games, asker, log=told.append, **options)
+            if during:
+                during(client)
             failure = None
             try:
                 with Interrupts() as interrupts, interrupts.handled_by(client.interrupt):
@@ -129,7 +123,7 @@ def play(tmp_path):
                 journal = Journal(tmp_path / f"{model}.jsonl", {game.digest for game in games})
                 journals[model] = stack.enter_context(journal)
             games = BatchGames(some_settings, models, journals)
-            client, failure = asyncio.run(asyncio.wait_for(go(games), 60))
+            client, failure = asyncio.run(asyncio.wait_for(go(games), 300))
         lines = {model: list(read_records(journal.path)) for model, journal in journals.items()}
         first, records = next(iter(models)), journals[next(iter(models))].records
         return Played(failure, records, lines[first], told, client, games, lines)
@@ -172,51 +166,24 @@ def late(seconds: float | Callable[[Call], float]):
     return script
 
 
-def dead_url() -> str:
-    """Where nobody listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-
-
 def both(*servers) -> list[dict[str, str]]:
     """Addresses of one judge."""
     return [{"url": server.url, "key": KEY} for server in servers]
 
 
 def test_every_game_is_asked_once_and_written_once(play):
+    began = time.monotonic()
     with judge(lambda call: completion(f"about {position(call)} [[B>A]]")) as server:
         played = play(server.url, questions=10)
     assert ended(played) == {"ok": 20}
     assert len(server.calls) == len(played.lines) == 20
+    (game, *_), first = plan(settings(), 1), server.calls[0].body
+    assert first == settings().request(game), "the settings and nothing more"
     record = next(line for line in played.lines if (line.uid, line.game) == ("q7", 1))
     assert (record.label, record.answer, record.attempts) == ("B>A", "about 7 [[B>A]]", 1)
     assert record.usage == {"prompt": 7, "cached": 0, "completion": 3}
-    assert 0 < record.seconds < 20
+    assert 0 < record.seconds < time.monotonic() - began
     assert record.time.startswith("20")
-
-
-def test_the_request_is_the_settings_and_nothing_more(play):
-    with judge(lambda call: completion()) as server:
-        play(server.url, questions=1, settings={"sampling": {"top_k": 3}})
-    assert server.calls[0].body == {
-        "model": "judge",
-        "messages": plan(settings(), 1)[0].messages,
-        "temperature": 0,
-        "max_tokens": 100,
-        "top_k": 3,
-    }
-
-
-def test_questions_go_in_order_and_both_games_of_one_are_open_at_once(play):
-    with judge(late(0.002)) as server:
-        play(server.url, questions=20, parallel=4)
-    positions = [position(call) for call in server.calls]
-    assert server.most_open == 4
-    assert max(early - late for early, late in itertools.pairwise(positions)) <= 2
-    first_pair = {call.user for call in server.calls[:2]}
-    assert len(first_pair) == 2
-    assert {position(call) for call in server.calls[:2]} == {0}
 
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -226,11 +193,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
     ("fault", "kind"),
     [
         (error(500, "internal", "EngineDeadError"), "broken"),
-        (error(503, "overloaded", "busy"), "throttled"),
         (Reply(429, "", {"Retry-After": "0.02"}), "throttled"),
-        (Reply(502, "<html>Bad Gateway</html>"), "broken"),
-        (Reply(200, "\0{]] no JSON"), "broken"),
-        (completion("half", "abort"), "broken"),
         (None, "broken"),
         (completion("so [[A>B]]").encode()[:-20], "broken"),
         (b"no HTTP\r\n\r\n", "broken"),
@@ -243,7 +206,7 @@ def test_transient_failures_are_retried_and_counted(play, fault, kind):
 
     def script(call: Call) -> Reply | None:
         if call.again == 0 and isinstance(fault, bytes):
-            call.request.send(fault)
+            call.send(fault)
             return None
         return completion() if call.again else fault
 
@@ -253,7 +216,28 @@ def test_transient_failures_are_retried_and_counted(play, fault, kind):
     assert len(server.calls) == 16
     assert played.client.counts.failed == {kind: 8}
     assert {record.attempts for record in played.lines} == {2}
-    assert "Bearer" not in played.client.remark
+    assert "Bearer" not in played.client.breaker.last
+
+
+def test_a_proxy_gets_our_key_and_no_password_of_netrc(tmp_path, monkeypatch):
+    (tmp_path / "netrc").write_text("default login anonymous password secret")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+    async def status(reader, writer) -> None:
+        known = b"Authorization: Bearer k\r\n" in await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 %d -\r\nContent-Length: 0\r\n\r\n" % (200 if known else 401))
+        writer.close()
+
+    async def call() -> int:
+        server, http = await asyncio.start_server(status, "127.0.0.1"), HttpClient()
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        reply = await http.call("http://api.example/v1", key="k", timeout=60)
+        await http.close()
+        return reply.status
+
+    assert asyncio.run(call()) == 200
 
 
 def test_a_slow_reply_times_out_as_a_whole(play):
@@ -261,35 +245,15 @@ def test_a_slow_reply_times_out_as_a_whole(play):
         if call.again:
             return completion()
         for byte in completion().encode():
-            call.request.send(bytes([byte]))
-            await asyncio.sleep(0.02)  # 250 bytes: each in time, all too late
+            call.send(bytes([byte]))
+            await asyncio.sleep(0.1)  # 250 bytes: each in time, all too late
         return None
 
     with judge(slow) as server:
-        played = play(server.url, questions=1, timeout=2.0)
+        played = play(server.url, questions=1, timeout=3.0)
     assert states(played) == {"ok": 2}
-    assert played.client.counts.failed == {"timeout": 2}
-
-
-def test_terminal_states_reach_the_journal_with_their_reasons(play):
-    ends = [
-        (completion("[[A>B]]"), "ok", None),
-        (completion("who knows"), "unparsed", "verdict"),
-        (completion("and so", "length"), "truncated", "max_tokens"),
-        (error(400, "BadRequestError", "too long", param="input_tokens"), "too_long", "too long"),
-        (error(400, "invalid", "no", code="content_filter"), "rejected", "content filter"),
-        (completion(None, refusal="I cannot."), "rejected", "I cannot."),
-        (completion("a" * 100_000), "unparsed", "verdict"),
-    ]
-    with judge(lambda call: ends[position(call)][0]) as server:
-        played = play(server.url, questions=len(ends))
-    assert played.error is None
-    assert len(server.calls) == 14
-    for record in played.lines:
-        _, state, reason = ends[int(record.uid[1:])]
-        assert (record.state, record.label) == (state, "A>B" if state == "ok" else None)
-        assert reason in record.reason if reason else record.reason is None
-    assert max(len(record.answer or "") for record in played.lines) == 100_000
+    assert set(played.client.counts.failed) == {"timeout"}
+    assert played.client.counts.failed["timeout"] >= 2
 
 
 def test_games_without_a_verdict_are_asked_again_by_a_setting(play):
@@ -320,21 +284,18 @@ def test_games_without_a_verdict_are_asked_again_by_a_setting(play):
 
 def test_fewer_requests_where_the_judge_says_too_many(play):
     """A judge that takes three at a time: the client ends up near three, not at sixteen."""
-    running = 0
-    refused = []
+    clients, refused = [], []
 
     async def script(call: Call) -> Reply:
-        nonlocal running
-        if running >= 3:
+        if server.open > 3:
             refused.append(call.number)
             return Reply(429, "")
-        running += 1
-        await asyncio.sleep(0.005)
-        running -= 1
+        while server.open < len(clients[0].tasks):  # until all that the client has sent is here
+            await asyncio.sleep(0.001)
         return completion()
 
     with judge(script) as server:
-        played = play(server.url, questions=40, parallel=16)
+        played = play(server.url, questions=40, parallel=16, during=clients.append)
     assert states(played) == {"ok": 80}
     late = [number for number in refused if number > len(server.calls) / 2]
     assert len(late) < len(refused) / 2 < 60
@@ -349,10 +310,12 @@ def test_retry_after_holds_all_requests(play):
 
 def test_a_retry_after_of_a_day_is_not_waited_for(play, monkeypatch):
     monkeypatch.setattr(arena.client.replies, "LONGEST_WAIT", 0.05)
+    monkeypatch.setattr(arena.client.pace, "PATIENCE_THROTTLED", 60.0)
     day = Reply(429, {"error": {"message": "quota"}}, {"Retry-After": "86400"})
     with judge(lambda call: day if call.number == 0 else completion()) as server:
         assert play(server.url).error is None
         server.script = lambda call: day
+        monkeypatch.setattr(arena.client.pace, "PATIENCE_THROTTLED", 0.5)
         said = stopped(play(server.url, questions=6))
     assert "too many requests" in said
     assert "quota" in said and "86400 s" in said
@@ -391,8 +354,18 @@ def test_a_dead_judge_behind_a_live_api_opens_the_circuit(play, status, impatien
     assert played.records == {}
 
 
+def test_requests_that_hang_do_not_keep_the_circuit_from_its_trials(play, impatient):
+    async def script(call: Call) -> Reply:
+        await asyncio.sleep(0.02 if call.number else 0)
+        await asyncio.sleep(3600 if 0 < call.number < 3 else 0)
+        return Reply(500, "") if call.number else completion()
+
+    with judge(script) as server:
+        assert "no reply for" in stopped(play(server.url, questions=40, parallel=8))
+
+
 def test_an_unreachable_external_judge_ends_the_job(play, impatient):
-    assert "has been unhealthy for" in stopped(play(dead_url()))
+    assert "has been unhealthy for" in stopped(play(NOBODY))
 
 
 def test_a_judge_that_recovers_closes_the_circuit(play):
@@ -402,30 +375,44 @@ def test_a_judge_that_recovers_closes_the_circuit(play):
     assert ended(played) == {"ok": 40}
 
 
-def test_an_unreachable_address_is_skipped(play):
+def test_an_unreachable_address_is_skipped(play, long_rest):
     with judge(lambda call: completion()) as server:
         server.names = ("alias",)
-        two = [{"url": dead_url()}, {"url": server.url, "key": KEY, "model": "alias"}]
+        two = [{"url": NOBODY}, {"url": server.url, "key": KEY, "model": "alias"}]
         played = play(server.url, questions=10, endpoints=two)
     assert ended(played) == {"ok": 20}
     assert {call.body["model"] for call in server.calls} == {"alias"}
-    assert played.client._asker._endpoints[0].rests_until > time.monotonic(), "left out for 10 s"
+    assert played.client._asker._endpoints[0].failures == 1, "left out while it rests"
 
 
 @pytest.mark.parametrize("fault", [Reply(500, ""), Reply(503, ""), Reply(429, ""), Reply(401, "")])
-def test_games_of_a_failing_address_go_to_the_healthy_one(play, fault):
+def test_games_of_a_failing_address_go_to_the_healthy_one(play, fault, long_rest):
+    """Also one that still starts while the failing one does not even list its models."""
     with judge(lambda call: fault) as bad, judge(lambda call: completion()) as good:
+        bad.models, listed = lambda: fault, good.models
+        good.models = lambda: Reply(503, "") if good.looks < 3 else listed()
         played = play(bad.url, questions=20, parallel=4, endpoints=both(bad, good))
     assert ended(played) == {"ok": 40}
     assert len(good.calls) == 40
     assert len(bad.calls) <= 4, "those that were open when it failed first"
 
 
-def test_the_pause_of_a_failing_address_has_a_limit():
+@pytest.mark.parametrize(("apart", "rest"), [(0.0, REST), (LONGEST_REST, LONGEST_REST)])
+def test_the_pause_of_a_failing_address_has_a_limit(now, apart, rest):
+    """Requests that were open when it failed count once."""
     one = Endpoint(0, "http://judge", KEY, None)
     for _ in range(2000):
+        now[0] += apart
         one.failed(Failure("throttled", "too many requests"))
-    assert one.rests_until - time.monotonic() == pytest.approx(LONGEST_REST, abs=5)
+    assert one.rests_until - now[0] == rest
+
+
+def test_an_address_that_rejects_us_does_not_stop_one_that_rests(play):
+    def rest(client: Client) -> None:
+        client._asker._endpoints[1].failed(Failure("broken", "HTTP 500"))
+
+    with judge(lambda call: Reply(401, "")) as bad, judge(lambda call: completion()) as good:
+        assert ended(play(bad.url, endpoints=both(bad, good), during=rest)) == {"ok": 8}
 
 
 def test_the_batch_stops_when_all_addresses_refuse_the_key(play):
@@ -435,9 +422,22 @@ def test_the_batch_stops_when_all_addresses_refuse_the_key(play):
 
 
 def test_requests_go_to_the_address_with_fewest_open(play):
-    with judge(late(0.003)) as one, judge(late(0.003)) as two:
-        play(one.url, questions=20, parallel=4, endpoints=both(one, two))
-    assert one.most_open == two.most_open == 2
+    chosen = []  # open requests of the chosen address, and of the other
+
+    def listen(client: Client) -> None:
+        (first, second), ask = client._asker._endpoints, client._asker._ask
+
+        def listened(one: Endpoint, body: dict) -> Awaitable:
+            chosen.append((one.open, (second if one is first else first).open))
+            return ask(one, body)
+
+        client._asker._ask = listened
+
+    with judge(lambda call: completion()) as one, judge(lambda call: completion()) as two:
+        play(one.url, questions=20, parallel=4, endpoints=both(one, two), during=listen)
+    assert chosen[:5] == [(0, 0), (0, 0), (0, 1), (1, 1), (1, 2)]
+    assert all(here <= there for here, there in chosen)
+    assert max(here for here, _ in chosen) == 1
 
 
 def refusal(text: str, **more: str) -> Reply:
@@ -451,14 +451,12 @@ NO_ROOM = (  # vLLM's words
 
 
 @pytest.mark.parametrize("text", ["max_tokens is not supported with this model", NO_ROOM])
-@pytest.mark.parametrize("questions", [20, 2])
-def test_a_request_that_is_always_refused_stops_the_batch(play, text, questions):
+def test_a_request_that_is_always_refused_stops_the_batch(play, text):
     with judge(lambda call: refusal(text)) as server:
         server.control = lambda: refusal(text)
-        played = play(server.url, questions=questions, parallel=4)
+        played = play(server.url, parallel=4)
     assert text in stopped(played)
-    assert len(server.calls) < 14
-    assert server.controls == 1
+    assert (len(server.calls), server.controls) == (1, 1)
     assert played.records == {}, "nothing is written: the next run asks them all"
 
 
@@ -470,24 +468,26 @@ def test_no_game_is_lost_when_the_credit_runs_out(play, questions):
         played = play(server.url, questions=questions, parallel=2)
         assert "credit balance" in stopped(played)
         assert states(played) == {"ok": 4}
-        assert len(server.calls) < 4 + 10 + 2
+        assert len(server.calls) <= 4 + 2
         server.script, server.control = lambda call: completion(), completion
         assert states(play(server.url, questions=questions)) == {"ok": 2 * questions}
 
 
-def test_a_reply_to_an_earlier_request_does_not_reset_the_refusals(play):
+def test_a_reply_to_an_earlier_request_does_not_excuse_a_refusal(play):
+    """The credit ran out after a slow request was sent; its reply comes while we test."""
+
     async def script(call: Call) -> Reply:
-        if call.number > 1:
+        if call.number == 2:
             return refusal("no credit")
-        while call.number and len(server.calls) < 7:
-            await asyncio.sleep(0.01)
+        if call.number == 1:
+            await asyncio.sleep(0.2)
         return completion()
 
     with judge(script) as server:
         server.control = lambda: refusal("no credit")
-        played = play(server.url, questions=4, parallel=2)
-    assert "refused 6 " in str(played.error) and "no credit" in str(played.error)
-    assert states(played) == {"ok": 2}
+        played = play(server.url, questions=2, parallel=2)
+    assert "no credit" in stopped(played)
+    assert set(states(played)) == {"ok"}
 
 
 def test_refusals_are_counted_per_address(play):
@@ -496,26 +496,23 @@ def test_refusals_are_counted_per_address(play):
         played = play(rich.url, questions=20, parallel=4, endpoints=both(rich, poor))
     assert "no credit" in str(played.error)
     assert set(states(played)) <= {"ok"}
-    assert (rich.controls, poor.controls) == (0, 1)
+    assert rich.controls == 0
+    assert 1 <= poor.controls <= 4, "each open game may be waiting for its own test"
 
 
-@pytest.mark.parametrize(
-    ("is_odd", "odd", "controls"),
-    [
-        (lambda n: n < 2, 4, 0),  # replies follow
-        (lambda n: n == 11, 2, 1),  # the last games
-        (lambda n: n < 7, 14, 1),  # more in a row than are held back
-    ],
-)
-def test_single_refused_games_are_rejected(play, is_odd, odd, controls):
+@pytest.mark.parametrize("is_odd", [lambda n: n < 2, lambda n: n == 11, lambda n: n < 7])
+@pytest.mark.parametrize("parallel", [1, 4])
+def test_single_refused_games_are_rejected(play, is_odd, parallel):
     def script(call: Call) -> Reply:
         return refusal("odd prompt") if is_odd(position(call)) else completion()
 
+    odd = 2 * sum(map(is_odd, range(12)))
     with judge(script) as server:
-        played = play(server.url, questions=12, parallel=1)
+        played = play(server.url, questions=12, parallel=parallel)
     assert ended(played) == {"rejected": odd, "ok": 24 - odd}
     assert {record.attempts for record in played.lines} == {1}
-    assert (len(server.calls), server.controls) == (24, controls)
+    assert len(server.calls) == 24
+    assert 1 <= server.controls <= odd
 
 
 def test_too_long_is_trusted_from_a_judge_that_has_replied(play):
@@ -542,11 +539,12 @@ def test_the_control_request_is_retried(play):
         server.control = lambda: next(replies, completion())
         played = play(server.url, questions=4, parallel=1)
     assert ended(played) == {"ok": 6, "rejected": 2}
-    assert server.controls == 3
+    assert server.controls == 4
 
 
 def test_unchecked_refusals_stay_open(play):
     with judge(lambda call: refusal("odd prompt")) as server:
+        server.control = lambda: Reply(500, "")
         played = play(server.url, exceeded=lambda: "enough" if len(server.calls) > 3 else None)
     assert isinstance(played.error, OpenGames)
     assert (left_of(played), played.records) == (8, {})
@@ -566,32 +564,34 @@ def test_a_refused_repetition_keeps_the_first_reply(play):
     assert "; too_long when asked again: 'max" in record.reason
 
 
-def test_a_game_that_always_fails_does_not_stop_the_others(play):
-    with judge(lambda call: Reply(500, "") if position(call) == 0 else completion()) as server:
-        played = play(server.url, questions=6, parallel=2)
-    said = stopped(played, OpenGames)
-    assert said.startswith("2 games are open: ") and "failures: 12 " in said
-    assert states(played) == {"ok": 10}
+def test_near_the_deadline_open_games_finish_and_none_start(play, monkeypatch):
+    monkeypatch.setattr(arena.client.deadline, "QUICKEST", 1000.0)
+    end = Deadline()
 
+    async def script(call: Call) -> Reply:
+        if call.number == 6:
+            end.end = time.monotonic() + LEAVE + 900  # a game needs at least 1000
+        await asyncio.sleep(0.1)
+        return completion()
 
-def test_near_the_deadline_open_games_finish_and_none_start(play):
-    end = Deadline(60 + 10 + 0.7)  # leaves at 60 s, a game needs at least 10
-    with judge(late(0.3)) as server:
+    with judge(script) as server:
         played = play(server.url, questions=40, parallel=4, deadline=end)
     assert "the job ends soon" in stopped(played, OpenGames)
     assert len(server.calls) == len(played.records) == 80 - left_of(played)
-    assert 4 <= len(server.calls) <= 16
+    assert 7 <= len(server.calls) < 7 + 4, "of the others three may be on their way"
 
 
-def test_at_the_deadline_open_games_are_given_up(play, monkeypatch):
-    monkeypatch.setattr(arena.client.deadline, "QUICKEST", 0.5)
-    monkeypatch.setattr(arena.client.deadline, "LEAVE", 1.0)
-    end = Deadline(2.5)
-    with judge(late(30)) as server:
+def test_at_the_deadline_open_games_are_given_up(play):
+    end = Deadline()
+
+    async def script(call: Call) -> None:
+        end.end = time.monotonic() + LEAVE + 0.5
+        await asyncio.sleep(3600)
+
+    with judge(script) as server:
         played = play(server.url, questions=2, deadline=end)
     assert isinstance(played.error, OpenGames)
     assert played.lines == []
-    assert time.monotonic() < end.end
 
 
 def test_a_used_up_budget_ends_the_asking(play):
@@ -614,15 +614,23 @@ def test_a_budget_of_gpu_hours_is_used_up_while_the_judge_loads(play):
 
 def test_the_journal_is_synced_regularly(play, monkeypatch):
     """Not at each game, and not only at the end: a whole node may die."""
-    monkeypatch.setattr(arena.client.client, "SYNC_EVERY", 0.0)
     synced, sync = [], Journal.sync
     monkeypatch.setattr(
         Journal, "sync", lambda self: (synced.append(len(self.records)), sync(self))
     )
 
-    with judge(late(lambda call: 1.2 if position(call) == 1 else 0)) as server:
-        assert play(server.url, questions=2, parallel=4).error is None
-    assert synced == [2, 4], "within a second of play, and at its end"
+    async def script(call: Call) -> Reply:
+        while position(call) == 1 and len(synced) < 2:
+            await asyncio.sleep(0.01)
+        return completion()
+
+    with judge(script) as server:
+        monkeypatch.setattr(arena.client.client, "SYNC_EVERY", 3600.0)
+        assert play(server.url, questions=1).error is None
+        assert synced == [2], "at its end"
+        monkeypatch.setattr(arena.client.client, "SYNC_EVERY", 0.0)
+        assert play(server.url, questions=2).error is None
+    assert (synced[1], synced[-1]) == (2, 4), "while the games of the second question are open"
 
 
 def test_a_lost_lock_stops_the_writing(play):
@@ -658,12 +666,17 @@ def test_no_part_of_a_key_is_written_or_shown(play, reply, impatient):
 
 def test_models_of_a_batch_go_through_the_questions_together(play):
     models = {name: plan(settings(), 10, name) for name in ("x", "y", "z")}
-    with judge(late(0.002)) as server:
-        played = play(server.url, models=models, parallel=6)
+    sent = []  # requests may overtake each other on their way to the judge
+
+    def listen(client: Client) -> None:
+        ask = client._asker.ask
+        client._asker.ask = lambda body: sent.append(body["messages"]) or ask(body)
+
+    with judge(lambda call: completion()) as server:
+        played = play(server.url, models=models, parallel=6, during=listen)
     assert played.error is None
-    positions = [position(call) for call in server.calls]
-    assert max(early - late for early, late in itertools.pairwise(positions)) <= 1
-    assert positions[:6] == [0] * 6
+    where = {str(call.body["messages"]): position(call) for call in server.calls}
+    assert [where[str(messages)] for messages in sent] == [n for n in range(10) for _ in range(6)]
     assert [len(lines) for lines in played.by_model.values()] == [20, 20, 20]
 
 
@@ -676,20 +689,12 @@ def test_a_prompt_that_models_share_is_asked_and_charged_once(play):
         assert played.error is None
         assert len(server.calls) == 20
         again = play(server.url, models={"y": models["y"]})
+        play(server.url, models={"late": models["x"], "x": models["x"]})
         assert len(server.calls) == 20, "what a sibling asked is in our own journal"
     shared = {(line.attempts, line.usage["prompt"]) for line in played.by_model["y"]}
     assert (shared, len(played.by_model["y"])) == ({(0, 0)}, 10)
     assert sum(line.usage["prompt"] for line in played.by_model["x"]) == 7 * 10
     assert states(again) == {"ok": 10}
-
-
-def test_games_in_a_siblings_journal_are_not_asked(play):
-    models = {name: plan(settings(), 3, "same") for name in ("x", "y")}
-    with judge(lambda call: completion()) as server:
-        play(server.url, models={"x": models["x"]})
-        played = play(server.url, models=models)
-    assert len(server.calls) == 6
-    assert {line.attempts for line in played.by_model["y"]} == {0}
 
 
 def test_a_shared_prompt_without_a_verdict_is_asked_again_once_for_all(play):
@@ -707,7 +712,14 @@ def test_a_shared_reply_without_a_verdict_counts_for_all_at_the_end(play):
     with judge(lambda call: completion("hm")) as server:
         enough = {"exceeded": lambda: "no" if len(server.calls) > 3 else None}
         played = play(server.url, models=models, settings={"ask_again": again}, **enough)
-    assert [line.state for line in played.by_model["y"]] == ["unparsed"] * 4
+        assert [line.state for line in played.by_model["y"]] == ["unparsed"] * 4
+        server.script = lambda call: completion()
+        play(server.url, models=models, settings={"ask_again": again})
+        calls, turned = len(server.calls), dict(reversed(models.items()))
+        played = play(server.url, models=turned, settings={"ask_again": again})
+    assert len(server.calls) == calls <= 8
+    last = [{r.digest: r.state for r in played.by_model[model]} for model in "xy"]
+    assert last[0] == last[1] and "ok" in last[0].values()
 
 
 def test_a_model_is_reported_when_it_is_complete(play):
@@ -738,37 +750,37 @@ def test_a_starting_judge_is_awaited_and_its_failure_stops_the_batch(play):
 def test_the_job_ends_before_the_judge_is_ready(play):
     end = Deadline(61.0)  # leaves a second
     started = StartedServer(lambda: asyncio.sleep(60))
-    played = play("http://127.0.0.1:9/v1", server=started, deadline=end)
+    played = play(NOBODY, server=started, deadline=end)
     assert "8 games are open: the job ends before the judge is ready" in stopped(played, JobEnds)
 
 
-def test_a_job_with_more_time_continues(play):
-    """Near its end Slurm is asked once more: somebody gave the job an hour."""
+@pytest.mark.parametrize("start", [0.0, 1.5])
+def test_a_job_with_more_time_continues(play, start):
+    """Near its end, also while the judge loads, Slurm is asked once more: there is an hour."""
     asked = []
     end = Deadline(60 + 10 + 0.5, ask=lambda: asked.append(1) or 3600.0)
 
     with judge(late(0.2)) as server:
-        played = play(server.url, questions=10, parallel=4, deadline=end)
+        started = StartedServer(lambda: asyncio.sleep(start))
+        played = play(server.url, questions=10, parallel=4, deadline=end, server=started)
     assert (len(asked), ended(played)) == (1, {"ok": 20})
     assert played.messages[-1] == "the job was given more time"
 
 
 def test_one_game_is_sent_before_all_others(play):
     """A judge that refuses or garbles everything is met with one request, not with a flood."""
-    first = []
+    clients, sent = [], []
 
-    async def script(call: Call) -> Reply:
-        first.append(server.open)
-        await asyncio.sleep(0.05)
+    def script(call: Call) -> Reply:
+        sent.append(len(clients[-1].tasks))
         return completion()
 
     with judge(script) as server:
-        play(server.url, questions=10, parallel=8)
-        assert first[0] == 1
-        assert max(first[1:]) == 8
-        first.clear()
-        play(server.url, questions=20, parallel=8)
-        assert max(first[:8]) == 8, "it has replied before"
+        play(server.url, questions=10, parallel=8, during=clients.append)
+        assert (sent[:2], max(sent)) == ([1, 8], 8)
+        sent.clear()
+        play(server.url, questions=20, parallel=8, during=clients.append)
+        assert (sent[0], max(sent)) == (8, 8), "it has replied before"
 
 
 def test_a_judge_that_never_gives_a_verdict_is_stopped(play):
@@ -778,12 +790,7 @@ def test_a_judge_that_never_gives_a_verdict_is_stopped(play):
         assert played.error.kind == "no_verdict"
         assert len(server.calls) <= 6 + 2
         asked = len(played.lines)
-        server.script = lambda call: completion()
+        server.script = lambda call: completion("hm" if call.number < asked + 4 else "[[A>B]]")
         played = play(server.url, questions=40, parallel=2, no_verdict_limit=6)
-    assert played.error is None
+    assert played.error is None, "four more replies without a verdict are no reason"
     assert len(server.calls) - asked <= 80 - asked + 2, "what it said is kept"
-
-
-def test_verdicts_that_come_later_than_some_replies_are_fine(play):
-    with judge(lambda call: completion("hm" if call.number < 4 else "[[A>B]]")) as server:
-        assert play(server.url, questions=10, parallel=1, no_verdict_limit=6).error is None

@@ -19,7 +19,7 @@ from arena.ranking.intervals import (
     standard_errors,
     student,
 )
-from arena.ranking.options import Options
+from arena.ranking.votes import Options
 
 from tests.judged import votes_of
 
@@ -205,7 +205,7 @@ def told_apart(pairs, size):
 
 def test_ranks_that_the_data_allow():
     found = told_apart([(0, 2), (0, 3), (1, 3)], 5)
-    best, worst = rank_ranges(found, known=np.arange(5) < 4)
+    best, worst = rank_ranges(found, is_ranked=np.arange(5) < 4)
     assert best[:4].tolist() == [1, 1, 2, 3]
     assert worst[:4].tolist() == [2, 3, 4, 4], "the fifth has no score, and so no rank to take"
 

@@ -5,17 +5,16 @@ from pathlib import Path
 
 import pytest
 import yaml
-from arena.setup.config import check_config
+from arena.setup.config import check_config, load_settings
 from arena.support.errors import ConfigError
-
-
-@pytest.fixture
-def schema(project: Path) -> Path:
-    return project / "workflow/schemas/config.schema.yaml"
 
 
 def minimal(**changes: object) -> dict:
     return {"bench": "b", "models": "all", "judge": {"name": "j"}} | changes
+
+
+def endpoint(address: str = "http://h/v1", **more: object) -> dict:
+    return {"endpoints": [{"api_base": address, **more}]}
 
 
 @pytest.mark.parametrize(
@@ -24,22 +23,20 @@ def minimal(**changes: object) -> dict:
         ({"bach_size": 5}, "bach_size is not a key; did you mean batch_size?"),
         ({"judge": {"temprature": 0}}, "judge.temprature is not a key; did you mean"),
         ({"batch_size": 0}, "batch_size: 0 is less than the minimum of 1"),
+        ({"judge": {"api_type": "gemini"}}, "judge.api_type: 'gemini' is not one of ['openai', '"),
         ({"judge": {"server": "ollama"}}, "judge.server: 'ollama' is not one of"),
-        (
-            {"judge": {"endpoints": [{"api_base": "http://x/v1", "api_key": "s3cret"}]}},
-            "judge.endpoints.0.api_key: ",
-        ),
+        ({"judge": endpoint(api_key="s3cret")}, "judge.endpoints.0.api_key: "),
         ({"judge": {"endpoints": [{}]}}, "judge.endpoints.0.api_base is missing"),
         ({"xyz": 1}, "xyz is not a key; the keys here are bench, "),
-        ({"parallel": 3}, "parallel is not a key; did you mean judge.parallel?"),
         ({"api_base": "x"}, "api_base is not a key; did you mean judge.endpoints.api_base?"),
         ({"judge": {"batch_size": 3}}, "judge.batch_size is not a key; did you mean batch_size?"),
         ({"temprature": 3}, "temprature is not a key; did you mean judge.temperature?"),
-        ({"judge": {"endpoints": [{"api_base": "h/v1"}]}}, "endpoints.0.api_base: 'h/v1' does not"),
-        (
-            {"judge": {"endpoints": [{"api_base": "http://h/v1/chat/completions/"}]}},
-            "judge.endpoints.0.api_base: http://h/v1/chat/completions/: remove",
-        ),
+        ({"judge": endpoint("h/v1")}, "judge.endpoints.0.api_base: 'h/v1' does not"),
+        ({"judge": endpoint("http://h/completions/")}, "0.api_base: http://h/completions/: remove"),
+        ({"judgments_dir": "x/{model}/{baseline}"}, "but no other braces"),
+        ({"answers": {"dir": "x}"}}, "Braces are not allowed"),
+        ({"leaderboard": {"steps": "step(\\d+)"}}, "with the groups (?P<run>) and (?P<step>)"),
+        ({"leaderboard": {"steps": "(?P<step>"}}, "steps: '(?P<step>' is not a 'regex'"),
         ({"seed": -1}, "seed: -1 is less than the minimum of 0"),
         ({"judge": {"temperature": float("nan")}}, "judge.temperature: nan is not"),
         ({"judge": {"sampling": {"top_p": float("inf")}}}, "judge.sampling.top_p: inf is not"),
@@ -48,45 +45,43 @@ def minimal(**changes: object) -> dict:
         ({"judge": "{temperature: 0.5"}, "config: judge:1: not YAML: "),
     ],
 )
-def test_a_wrong_key_is_named(schema: Path, change: dict, expected: str) -> None:
+def test_a_wrong_key_is_named(change: dict, expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        check_config(minimal(**change), schema)
+        check_config(minimal(**change))
     assert expected in str(caught.value)
     assert "s3cret" not in str(caught.value)
 
 
-def test_every_problem_is_told_at_once(schema: Path) -> None:
+def test_every_problem_is_told_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
-        check_config({"modells": "all", "judge": {}}, schema)
+        check_config({"modells": "all", "judge": {}})
     text = str(caught.value)
     for line in ("bench is missing", "models is missing", "did you mean models?"):
         assert text.count(line) == 1
 
 
-def test_nested_values_of_the_command_line_get_their_types(schema: Path) -> None:
-    assert check_config(minimal(), schema) == minimal()
+def test_nested_values_of_the_command_line_get_their_types() -> None:
+    for good in (minimal(), minimal(judgments_dir="x/{baseline}/y", data_dir="a b")):
+        assert check_config(good) == good
+    assert check_config(minimal(answers={"server": "null"}))["answers"] == {"server": None}
     told = {"name": "7", "temperature": "0.5", "parallel": "null", "max_tokens": "9"}
     read = {"name": "7", "temperature": 0.5, "parallel": None, "max_tokens": 9}
-    assert check_config(minimal(judge=told), schema)["judge"] == read
+    assert check_config(minimal(judge=told))["judge"] == read
 
 
-def test_whole_numbers_are_integers(schema: Path) -> None:
+def test_whole_numbers_are_integers() -> None:
     told = minimal(seed=42.0, batch_size="2.0", judge={"name": "j", "temperature": 1.0})
-    read = check_config(told, schema)
+    read = check_config(told)
     assert str((read["seed"], read["batch_size"], read["judge"]["temperature"])) == "(42, 2, 1.0)"
 
 
-def test_every_key_is_described(schema: Path) -> None:
+def test_every_key_is_described(project: Path) -> None:
     def check(node: dict) -> None:
         for key, child in node.get("properties", {}).items():
             assert "description" in child or "properties" in child, key
             check(child)
 
-    check(yaml.safe_load(schema.read_text()))
-
-
-def endpoint(address: str = "http://h/v1", **more: object) -> dict:
-    return {"endpoints": [{"api_base": address, **more}]}
+    check(yaml.safe_load((project / "workflow/schemas/config.schema.yaml").read_text()))
 
 
 @pytest.mark.parametrize(
@@ -110,10 +105,10 @@ def endpoint(address: str = "http://h/v1", **more: object) -> dict:
         {"env": {"HF_TOKEN": "hf_S3cretPassABCDEFGH"}},
     ],
 )
-def test_secrets_are_refused_and_never_printed(schema: Path, judge: dict) -> None:
+def test_secrets_are_refused_and_never_printed(judge: dict) -> None:
     for config in (minimal(judge={"name": "j"} | judge), minimal(answers=judge)):
         with pytest.raises(ConfigError) as caught:
-            check_config(config, schema)
+            check_config(config)
         assert "S3cret" not in str(caught.value)
 
 
@@ -127,5 +122,27 @@ def test_secrets_are_refused_and_never_printed(schema: Path, judge: dict) -> Non
         endpoint(api_key_env=None),
     ],
 )
-def test_addresses_and_names_of_variables_are_no_secrets(schema: Path, judge: dict) -> None:
-    check_config(minimal(judge={"name": "j"} | judge), schema)
+def test_addresses_and_names_of_variables_are_no_secrets(judge: dict) -> None:
+    check_config(minimal(judge={"name": "j"} | judge))
+
+
+@pytest.mark.parametrize(
+    ("content", "override", "expected"),
+    [
+        (None, "", "config.yaml: No such file or directory. Run this in the folder where"),
+        (b"bench: caf\xe9\n", "", "config.yaml: not UTF-8 at byte 11"),
+        (b"a: 1\nb: [\n", "", "config.yaml:2: not YAML: "),
+        (b"models: [2026-02-30]\n", "", "config.yaml: not YAML: day is out of range for month"),
+        (b"a: {b: [{c: 1,\n c: 2}]}\n", "", ":2: not YAML: the key 'c' is already set in line 1"),
+        (b"- a\n", "", "config.yaml: contains no settings"),
+        (b"bench: b\n", "judge={name: j", "--config judge:1: not YAML: "),
+        (b"bench: b\n", "judge", "--config judge: write KEY=VALUE"),
+    ],
+)
+def test_a_config_that_cannot_be_read_is_named(tmp_path, content, override, expected):
+    path = tmp_path / "config.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        load_settings(path, [override] if override else [])
+    assert expected in str(caught.value)

@@ -2,11 +2,10 @@
 
 import statistics
 
-import openai
 import pytest
 from arena.data.answer_doubts import Seen, doubts
 from arena.data.questions import read_questions
-from arena.demo.writer import LABEL, write
+from arena.demo.toys import LABEL, write
 
 from tests.served import JUDGE
 from tests.unit.test_demo_judge import PRODUCT, judge
@@ -64,6 +63,3 @@ def test_the_server_writes_under_each_of_its_names(program):
         assert cut.choices[0].finish_reason == "length"
         assert cut.choices[0].message.content == write("base", asked("What is a tide?"))[:20]
         assert cut.usage.completion_tokens == 5
-        for unknown in ("toy", "adapter-2"):
-            with pytest.raises(openai.NotFoundError):
-                create(model=unknown, messages=asked("What is a tide?"))

@@ -19,7 +19,7 @@ QUESTIONS = [Question("q1", "hard", "What?", 1), Question("q2", "creative", "Why
 
 
 def answers(**texts: str) -> dict[str, Answer]:
-    return {uid: Answer(uid, text, None, 1) for uid, text in texts.items()}
+    return {uid: Answer(uid, text, None) for uid, text in texts.items()}
 
 
 def settings(**changes) -> GameSettings:
@@ -45,11 +45,9 @@ def test_game_0_shows_the_baseline_first_and_game_1_the_model():
 
 
 def test_a_judge_without_a_system_role_gets_all_in_one_message():
-    folding = settings(fold_system=True)
-    first = games_of(fold_system=True)[0]
-    for game in (first, folding.control(first)):
-        (message,) = folding.request(game)["messages"]
-        assert message == {"role": "user", "content": f"Judge.\n\n{user_text(game)}"}
+    game = games_of(fold_system=True)[0]
+    (message,) = settings(fold_system=True).request(game)["messages"]
+    assert message == {"role": "user", "content": f"Judge.\n\n{user_text(game)}"}
 
 
 def test_order_is_question_by_question():
@@ -130,6 +128,9 @@ def test_a_baseline_and_a_system_prompt_a_category():
     games = plan_games(each, QUESTIONS, answers(q1="m1", q2="m2"), both)
     assert [user_text(game).split("\n")[1] for game in games[::2]] == ["A: b1", "A: p2"]
     assert [game.messages[0]["content"] for game in games[::2]] == ["Judge.", "Muse."]
+    for key in ("baseline", "system_prompt"):
+        with pytest.raises(ConfigError, match=f"{key}: none for the category 'creative', only"):
+            games_of(**{key: {"hard": "base"}})
 
 
 def test_a_reference_is_filled_in_and_its_gap_drops_the_question():

@@ -1,11 +1,10 @@
 """What others say is shown as text and never obeyed, by a terminal or a spreadsheet."""
 
 import pytest
-from arena.campaign.validation_report import Report, Row
-from arena.client.replies import shorten
+from arena.campaign.validation import Report, Row
 from arena.data.layout import Layout
 from arena.support.errors import ConfigError
-from arena.support.humanize import csv_cell, listing, printable
+from arena.support.humanize import csv_cell, listing, printable, shorten
 from arena.support.table import Column, Style, table
 
 NASTY = "a\x1b[31mb\x1b]0;title\x07c\rd\x9be\u202ef\x00g\u2028h\x7f"
@@ -47,12 +46,9 @@ def test_no_output_contains_control_characters(tmp_path):
         ("\t=1", "'\t=1"),
         ("\r=1", r"'\r=1"),
         ("-0.5", "-0.5"),
-        ("+3", "+3"),
         ("-", "'-"),
         (-0.5, -0.5),
         (None, None),
-        ("hard_prompt", "hard_prompt"),
-        ("a=1", "a=1"),
         ("\x1b[0m", r"\x1b[0m"),
     ],
 )

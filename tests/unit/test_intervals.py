@@ -7,7 +7,7 @@ from arena.ranking.intervals import (
     percentiles,
     question_weights,
     resampled_scores,
-    resampler,
+    resampled_votes,
     score_bounds,
     standard_errors,
     stratified,
@@ -192,15 +192,17 @@ def test_votes_of_any_weight_can_be_drawn(rule):
     """A strong win of weight 0.3 and two ties leave 2.3 - 1.3 - 1 = -2e-16 lost votes."""
     votes = votes_of([[0.3 + 0.5 + 0.5]], [[0.3 + 1 + 1]], [[2]])
     assert np.isfinite(upstream_scores(votes, ["m"], 5, seed=1, rule=rule)).all()
-    resampler(votes, np.ones((1, 1)), "upstream", seed=1)(0)
+    resampled_votes(votes, np.ones((1, 1)), 0, "upstream", seed=1)
+    light = votes_of([[0.7]], [[0.7]])
+    assert np.nanmin(upstream_scores(light, ["m"], 50, seed=1, rule=rule)) == 100
 
 
 @pytest.mark.parametrize("ci", ["questions", "upstream"])
 def test_resampled_votes_of_each_question_have_the_right_means(ci):
     votes = votes_of([[1.5, 4]], [[2, 6]], [[1, 0]])
     weights = question_weights(QUESTIONS[:2], 3000, seed=5)
-    draw = resampler(votes, weights, ci, seed=5)
-    won, cast = (np.mean(parts, axis=0) for parts in zip(*map(draw, range(3000)), strict=True))
+    drawn = [resampled_votes(votes, weights, number, ci, seed=5) for number in range(3000)]
+    won, cast = (np.mean(parts, axis=0) for parts in zip(*drawn, strict=True))
     assert won == pytest.approx(votes.wins, rel=0.08)
     assert cast == pytest.approx(votes.votes, rel=0.08)
-    assert np.array_equal(draw(7)[0], draw(7)[0])
+    assert np.array_equal(drawn[7][0], resampled_votes(votes, weights, 7, ci, seed=5)[0])

@@ -4,11 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from arena.pages.health_page import health_page
-from arena.ranking.answer_health import answer_health, bin_text, read_lengths
-from arena.ranking.documents import plain
 from arena.ranking.intervals import question_weights
-from arena.ranking.judge_health import judge_health, share
-from arena.ranking.show_result import TOY_NOTE, make_health
+from arena.ranking.judge_health import answer_health, bin_text, judge_health, share
+from arena.ranking.show_result import TOY_NOTE, make_health, plain
 from arena.ranking.votes import ABSENT, count_votes
 
 from tests.judged import answer, judgments, line, sources_of, table, weights_of, write_lines
@@ -28,7 +26,7 @@ GAMES = [
 
 def test_position_bias_and_flips_by_hand():
     verdicts = table(judge={"m": GAMES})
-    (health,) = judge_health(verdicts, weights_of(verdicts))
+    health = judge_health(verdicts, 0, weights_of(verdicts))
     assert (health["games"], health["states"]) == (14, {"ok": 13, "truncated": 1})
     assert (health["labels"]["A>B"], health["labels"]["A>>B"]) == ([2, 3], [1, 0])
     shares = {
@@ -63,11 +61,11 @@ def test_shares_have_intervals_over_questions():
 def test_length_bias_and_empty_answers():
     games = [("B>A", "A>B"), ("A>B", "B>A"), ("B>A", "A=B"), ("B>A", "A=B"), ("A>B", "A=B")]
     verdicts = table(judge={"m": games})
-    lengths = np.array([[200.0, 30.0, 0.0, 100.0, np.nan]]), np.full(5, 100.0), ["a note"]
+    lengths = {"m": np.array([200.0, 30.0, 0.0, 100.0, np.nan]), "base": np.full(5, 100.0)}
     unjudged = replace(verdicts, codes=verdicts.codes.copy())
     unjudged.codes[0, 0, 2] = ABSENT
     none, found = (
-        plain(answer_health(one, count_votes(one.codes), weights_of(one), *lengths))
+        plain(answer_health(one, count_votes(one.codes), weights_of(one), lengths, ["a note"]))
         for one in (unjudged, verdicts)
     )
     assert none["empty_answers"] == 0
@@ -80,28 +78,6 @@ def test_length_bias_and_empty_answers():
     assert found["empty_score"]["value"] == 75
     assert (found["empty_wins"]["of"], found["empty_wins"]["value"]) == (2, 50)
     assert found["notes"] == ["a note"]
-
-
-def answers(path, *texts):
-    return write_lines(path, *(answer(f"q{number}", text) for number, text in enumerate(texts)))
-
-
-def test_lengths_are_read_a_file_at_a_time(tmp_path):
-    verdicts = table(judge={"m": [("A>B", "B>A")] * 3, "n": [("A>B", "B>A")] * 3})
-    files = {
-        "m": answers(tmp_path / "m.jsonl", "four", " \n"),
-        "n": tmp_path / "n.jsonl",
-        "base": answers(tmp_path / "base.jsonl", "1", "22", "$ERROR$"),
-    }
-    with files["m"].open("a") as file:
-        file.write("torn")
-    lengths, baseline, notes = read_lengths(verdicts, files)
-    assert lengths[0] == pytest.approx([4, 0, np.nan], nan_ok=True)
-    assert np.isnan(lengths[1]).all()
-    assert baseline.tolist() == [1, 2, 0], "a failed generation is no answer of 7 letters"
-    torn, missing = notes
-    assert f"{files['m']}:3: " in torn
-    assert missing.endswith(": n")
 
 
 def test_the_command_on_real_judgments(published, tmp_path):
@@ -142,7 +118,7 @@ def test_votes_by_length_count_strong_verdicts_as_the_leaderboard_does(tmp_path)
     """A strong win and a weak loss of equally long answers: 3 of 4 votes, or 1 of 2."""
     data = judgments(tmp_path, j__m=[line("q0", "B>>A", "B>A", baseline="base")])
     for model in ("m", "base"):
-        answers(data / "bench" / "model_answer" / f"{model}.jsonl", "an answer")
-    for options, score in (({}, 75), ({"weight": 1}, 50)):
+        write_lines(data / "bench/model_answer" / f"{model}.jsonl", [answer("q0", "an answer")])
+    for options, score in (({}, 75), ({"weight": 1}, 50), ({"weight": 1.5}, 60)):
         found = make_health(sources_of(data), **options)["answers"]["bins"]
         assert [one["score"]["value"] for one in found if one["score"]["of"]] == [score]

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 import show_result
-from arena.ranking.agreement import agreements, disputed, measure, rank_correlations
+from arena.ranking import judge_health
+from arena.ranking.judge_health import agreements, disputed, measure, rank_correlations
 from arena.ranking.judges import compare_judges
 from arena.ranking.leaderboard import make_boards
-from arena.ranking.options import Options
-from arena.ranking.votes import ABSENT, count_votes
+from arena.ranking.votes import ABSENT, Options, count_votes
 from arena.support.errors import DataError
 
 from tests.judged import (
@@ -90,7 +90,7 @@ def test_the_order_of_models_by_two_judges():
     assert found["kendall"].value == pytest.approx(4 / 6)
 
 
-def test_disputed_questions_by_hand():
+def test_disputed_questions_by_hand(monkeypatch):
     verdicts = table(
         one={"m": [WON, WON_STRONGLY, LOST], "n": [WON, WON, WON]},
         two={"m": [WON, LOST, ("A>B", "unparsed")], "n": [WON, WON, LOST]},
@@ -99,14 +99,8 @@ def test_disputed_questions_by_hand():
     # q2: only n has both games of both judges: from +1 to -1. q1: m from +2 to -1, n not at all.
     assert first == {"uid": "q2", "category": "c", "apart": 2, "means": {"one": 0, "two": -1}}
     assert (second["uid"], second["apart"]) == ("q1", 1.5)
-    assert disputed(verdicts, most=1) == [first]
-
-
-def test_a_judge_of_strong_words_weighs_no_more():
-    verdicts = table(loud={"m": [WON_STRONGLY] * 10}, quiet={"m": [LOST] * 10})
-    assert make_boards(verdicts, Options(rounds=5))[0].rows[0].score == pytest.approx(50)
-    rows = make_boards(verdicts, Options(rounds=5, pool="votes"))[0].rows
-    assert {row.model: row.score for row in rows}["m"] == pytest.approx(75)
+    monkeypatch.setattr(judge_health, "DISPUTED", 1)
+    assert disputed(verdicts) == [first]
 
 
 def test_pooling_by_games_keeps_votes_and_leaves_a_judge_alone():
@@ -180,6 +174,13 @@ def test_judges_with_other_prompts_or_baselines_are_not_pooled(tmp_path, other, 
         result_of(data, ["one", "two"], rounds=5)
 
 
+def test_prompts_of_lines_that_are_left_out_do_not_matter(tmp_path):
+    odd = prompted(WON, prompt="be kind", baseline="other")
+    data = judgments(tmp_path, one__m=[prompted(WON)], two__m=[odd, prompted(WON)])
+    (note,) = result_of(data, ["one", "two"], baselines=["b"], rounds=5).notes
+    assert "1 lines against another baseline left out" in note
+
+
 def test_several_prompts_of_one_judge_are_noted(tmp_path):
     prompts = {"m": "usual", "n": "usual", "odd": "changed"}
     lines = {f"j__{m}": [prompted(WON, prompt, model=m)] for m, prompt in prompts.items()}
@@ -189,6 +190,7 @@ def test_several_prompts_of_one_judge_are_noted(tmp_path):
 
 
 def test_the_command_shows_a_column_a_judge(tmp_path, capsys):
+    """Strong words weigh no more, unless votes are pooled."""
     judgments(tmp_path, loud__m=[prompted(WON_STRONGLY)], quiet__m=[prompted(LOST)])
     asked = ["--data-dir", str(tmp_path), "-b", "bench", "-j", "loud", "quiet", "--rounds", "9"]
     assert show_result.main([*asked, "--out", str(tmp_path)]) == 0

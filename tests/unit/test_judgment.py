@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from arena.batch import judgment
+from arena.batch import made
 from arena.batch.made import Made
 from arena.data.layout import Layout
 from arena.support.errors import OpenGames
@@ -27,18 +27,34 @@ def layout(tmp_path) -> Layout:
 def test_what_the_batch_says_it_has_made_is_waited_for(layout, tmp_path, capsys):
     layout.played("0a1b2c3d").write_text("k\nm\n")
     asked = threading.Thread(
-        target=judgment.publish, args=(layout, "m", "settings", "0a1b2c3d", tmp_path / "m.jsonl")
+        target=made.publish, args=(layout, "m", "settings", "0a1b2c3d", tmp_path / "m.jsonl")
     )
     asked.start()
     while "waiting" not in capsys.readouterr().err and asked.is_alive():
         asked.join(0.01)
     make(layout)
-    asked.join(30)
+    asked.join()
     assert (tmp_path / "m.jsonl").read_text() == LINES
 
 
 def test_what_was_not_made_is_not_waited_for(layout, tmp_path, monkeypatch):
-    monkeypatch.setattr(judgment.time, "sleep", lambda _: pytest.fail("waits"))
+    """Or was made with other settings."""
+    monkeypatch.setattr(made.time, "sleep", lambda _: pytest.fail("waits"))
     layout.played("0a1b2c3d").write_text("k\n")
     with pytest.raises(OpenGames):
-        judgment.publish(layout, "m", "settings", "0a1b2c3d", tmp_path / "m.jsonl")
+        made.publish(layout, "m", "settings", "0a1b2c3d", tmp_path / "m.jsonl")
+    make(layout)
+    with pytest.raises(OpenGames):
+        made.publish(layout, "m", "other settings", "0a1b2c3d", tmp_path / "m.jsonl")
+
+
+def test_a_copy_to_a_full_disk_leaves_no_part_of_it(layout, tmp_path, monkeypatch):
+    def copy(_, target):
+        target.write_text(LINES[:3])
+        raise OSError("no room")
+
+    monkeypatch.setattr(made.os, "link", copy)
+    monkeypatch.setattr(made.shutil, "copyfile", copy)
+    with pytest.raises(OSError, match="no room"):
+        made.link(tmp_path / "made", tmp_path / "judgments" / "m.jsonl")
+    assert not list((tmp_path / "judgments").iterdir())

@@ -4,28 +4,36 @@ import json
 
 import pytest
 from arena.data.judgments import read_judgments
-from arena.support.errors import DataError
 
 SEEDED = '{"question_id": "q1", "games": [{"judgment": "[[A>B]]"}, {"judgment": "[[B>A]]"}]}'
 
 
-def read(tmp_path, *lines, name="some-model.jsonl", **options):
-    path = tmp_path / name
+def read_all(tmp_path, *lines, **options):
+    """The lines of a file, and the problems of those that cannot be read."""
+    path, problems = tmp_path / "some-model.jsonl", []
     path.write_bytes(b"".join(line if isinstance(line, bytes) else line.encode() for line in lines))
-    return list(read_judgments(path, **options))
+    return list(read_judgments(path, problems=problems, **options)), problems
+
+
+def read(tmp_path, *lines, **options):
+    found, problems = read_all(tmp_path, *lines, **options)
+    assert problems == []
+    return found
 
 
 def test_the_shape_of_v2_and_of_v01(tmp_path):
-    about = {"uid": "u", "category": "hard_prompt", "judge": "j", "model": "m", "baseline": "b"}
+    about = {"uid": "u", "category": "hard_prompt", "model": "m", "baseline": "b"}
     game = {"score": "A<<B", "judgment": {"answer": "so [[A<<B]]", "thought": "?"}, "toy": True}
-    new = about | {"games": [game, None]}
+    game["prompt"] = [{"role": "system", "content": None}, {"role": "user", "content": "Q"}]
+    new = about | {"judge": "j", "games": [game, None]}
     game = {"score": None, "judgment": "no verdict", "user_prompt": "..."}
     old = {"question_id": 7, "model": "m", "judge": "j", "games": [game]}
     first, second = read(tmp_path, json.dumps(new), "\r\n\r\n", json.dumps(old))
     assert {key: getattr(first, key) for key in about} == about
     played, none = first.games
     assert (played.score, played.answer, played.toy, none) == ("A<<B", "so [[A<<B]]", True, None)
-    assert (second.uid, second.line) == ("7", 3)
+    assert (played.system_prompt, played.prompt) == ("", [("system", ""), ("user", "Q")])
+    assert second.uid == "7"
     played, none = second.games  # a line with one game
     assert (played.score, played.state, played.toy, none) == (None, "unparsed", False, None)
 
@@ -81,19 +89,18 @@ def test_flaws_of_real_files(tmp_path):
         '{"uid": "none", "games": []}\n',
         '{"games": [null, null]}\n',
         '{"uid": "shape", "games": "A>B"}\n',
+        '{"uid": "deep", "other": ' + "[" * 9999 + "\n",
         '{"uid": "torn", "games": [{"sco',
     ]
-    problems = []
-    read_lines = read(tmp_path, *lines, problems=problems)
+    read_lines, problems = read_all(tmp_path, *lines)
     assert [line.uid for line in read_lines] == ["q1", "nan", "bytes"]
     first = read_lines[0]  # the shape of the scripts that this replaces
-    assert (first.model, first.judge, first.category) == ("some-model", None, None)
+    assert (first.model, first.category) == ("some-model", None)
     assert [game.score for game in first.games] == ["A>B", "B>A"]
     assert [game.answer for game in first.games] == ["[[A>B]]", "[[B>A]]"]
     assert read_lines[1].games[0].score == "A>B"
     assert read_lines[2].games[0].answer == "caf�"
-    assert [problem.number for problem in problems] == [2, 6, 7, 8, 9]
+    assert [problem.number for problem in problems] == [2, 6, 7, 8, 9, 10]
     assert "conflict" in problems[0].error
     assert "torn" in problems[-1].error
-    with pytest.raises(DataError, match=r"some-model\.jsonl:2: git conflict"):
-        read(tmp_path, *lines)
+    assert read(tmp_path, b"\xef\xbb\xbf") == []

@@ -1,9 +1,9 @@
 """What a judge sees of its job, why one did not start, and judges that run elsewhere."""
 
 import pytest
-from arena.judge.causes import Cause, explain
-from arena.judge.endpoints import check_keys, endpoints
-from arena.judge.launch import environment, gpu_count
+from arena.judge.causes import NODE, PASSING, explain
+from arena.judge.process import environment, gpu_count
+from arena.setup.upstream import check_keys, endpoints
 from arena.support.errors import ConfigError
 
 
@@ -43,24 +43,17 @@ def test_environment_of_the_judge(tmp_path):
 @pytest.mark.parametrize(
     ("status", "line", "said", "local"),
     [
-        (1, "torch.OutOfMemoryError: CUDA out of memory.", "the GPU is out of memory", False),
-        (1, "max seq len (13) ... larger than the available KV cache", "--max-model-len", False),
         (1, "ValueError: Free memory on device (3/79) is less than desired", "nvidia-smi", True),
         (1, "RuntimeError: CUDA error: uncorrectable ECC error", "the GPU cannot be used", True),
-        (2, "vllm: error: unrecognized arguments: --foo", "--help", False),
-        (127, "bash: line 2: vllm: command not found", "judge.setup", False),
-        (1, "OSError: [Errno 98] Address already in use", "the port is already in use", True),
         (1, "OSError: [Errno 28] No space left on device", "the disk is full", True),
-        (137, "", "killed by signal 9, probably because it used more memory", False),
         (-9, "", "killed by signal 9", False),
-        (0, "", "exit status 0", True),
-        (7, "what {braces} mean", "exit status 7", True),
+        (255, "what {braces} mean", "exit status 255", True),
     ],
 )
 def test_causes(status, line, said, local):
     cause = explain(status, ["INFO starting", line, "Traceback"])
     assert said in cause.text
-    assert cause.local is local
+    assert (cause.kind in NODE | PASSING) is local
 
 
 OUT_OF_MEMORY = "torch.OutOfMemoryError: CUDA out of memory."
@@ -71,11 +64,8 @@ ECHO = "RuntimeError: Engine core initialization failed. See root cause above. F
 LAST_ERRORS = """
 context           Value error, User-specified max_model_len (131072) is greater than the derived x
 gpu_name          ValueError: invalid literal for int() with base 10: 'MIG-377e0049-554c'
-gpu_name          ValueError: invalid literal for int() with base 10: 'GPU-64b90baa-0cf1'
-no_gpu            ValueError: invalid literal for int() with base 10: 'NoDevFiles'
-gpu_unusable      RuntimeError: No CUDA GPUs are available
+gpu_unusable      ValueError: invalid literal for int() with base 10: 'NoDevFiles'
 dtype             ValueError: Bfloat16 is only supported on GPUs with compute capability of at
-gated             OSError: You are trying to access a gated repo.
 gated             huggingface_hub.errors.GatedRepoError: 401 Client Error. (Request ID: x)
 remote_code       ValueError: The repository contains custom code which must be executed to
 tensor_parallel   ValueError: Total number of heads (28) must be divisible by tensor
@@ -145,14 +135,6 @@ def test_the_last_of_several_errors_wins_but_for_weak_ones(kind, lines):
     assert explain(1, lines).kind == kind
 
 
-def test_only_causes_that_pass_are_tried_again_in_the_same_job():
-    for kind in ("unknown", "engine_died", "stale_file", "compile_cache"):
-        assert Cause("", kind).passes and Cause("", kind).local  # none of them ends the campaign
-    for kind in ("gpu_memory", "context", "no_gpu", "disk"):
-        assert not Cause("", kind).passes
-    assert "VLLM_CACHE_ROOT" in explain(1, ["corrupted compilation artifact"]).text
-
-
 # External judges
 
 
@@ -171,7 +153,8 @@ def test_endpoints_with_keys_from_the_environment():
 
 
 def test_endpoints_of_the_users_api_config(tmp_path):
-    file = tmp_path / "api_config.yaml"
+    file = tmp_path / "config" / "api_config.yaml"
+    file.parent.mkdir()
     file.write_text(
         "j:\n  model: served-name\n  api_type: openai\n  endpoints:\n"
         "    - {api_base: 'http://a/v1', api_key: secret}\n    - {api_base: 'http://b/v1'}\n"

@@ -72,7 +72,7 @@ def test_what_a_file_has_stays_and_the_rest_is_counted():
     assert complete_metadata(TEXT, full | given | {"other": 1}) == full | given
     assert complete_metadata(TEXT, given) == full | given
     assert complete_metadata("x", None) == count_metadata("x")
-    for broken in (None, -1, math.nan, math.inf, "1"):
+    for broken in (None, -1, math.nan, math.inf, "1", 10**400, True):
         assert complete_metadata(TEXT, full | {"header_count": {"h1": broken}}) == full
         assert complete_metadata("x", {"token_len": broken})["token_len"] == 1
 

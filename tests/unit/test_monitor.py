@@ -15,23 +15,22 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from arena.campaign.campaign import Campaign
-from arena.campaign.status import StatusReader
+from arena.campaign.status import Campaign, StatusReader
 from arena.campaign.status_view import SORTS, chosen, screen
 from arena.data.layout import Layout
 from arena.support import slurm
 from arena.support.table import Style, visible
 
-from tests.served import SCRIPTS, run_script
+from tests.served import SCRIPTS, eventually, run_script
 from tests.synthetic import attempt, journal_line, write_attempt, write_batch, write_journal
 
-RUN = "20260921-141320-ab12"
+RUN = "20260921"
 
 
 @pytest.fixture
 def root(tmp_path):
     """Three models in two batches: one done, one playing, one whose judge did not start."""
-    root = tmp_path / "results" / "some-bench" / "some-judge"
+    root = tmp_path / "results" / "some-bench-of-ours" / "some-judge"
     long, playing = "base-model-with-a-long-name-step-000100", {"slurm_job_id": "41"}
     failed = {"cause": "did not start: out of memory", "slurm_job_id": "42"}
     write_batch(root, f"{RUN}-01", [long, "b"], attempt(0, 1, 5, None, **playing), games={"b": 8})
@@ -66,7 +65,7 @@ def test_a_page_fits_its_width_and_says_all(root, width):
     lines = text.splitlines()
     assert [line for line in lines if len(line) > width and not line.startswith("  see")] == []
     assert "\x1b" not in text  # no colours in a file
-    assert re.search(f"some-bench.* some-judge(.|\n)*JOBS .*{RUN}", text)
+    assert re.search(f"some-bench.* some-judge(.|\n)*JOBS of run {RUN}:", text)
     assert re.search(r"^◐ b +–/–.* 0/4( partial)? +3/8 ", text, re.M)
     assert re.search(r"^· c +–/–.* 0/4( missing)? +0/8 ", text, re.M)
     assert "11 of 24" not in text  # the model without a known number counts as played
@@ -90,20 +89,10 @@ def test_ascii_and_no_colour(root):
     assert "\x1b[38;5;172m" in text_of(root, "--color", "always")
 
 
-def test_json(root):
-    found = json_of(root)
-    assert found["totals"]["played"] == 11
-    assert found["totals"]["states"]["unparsed"] == 3
-    assert [model["judgments"] for model in found["models"]] == ["partial", "partial", "missing"]
-    assert found["jobs"][1]["state"] == "failed"
-    text = f"batch {RUN}-02 on n1: did not start: out of memory"
-    assert found["wrong"][0] == {"text": text, "grave": True, "where": "server.log"}
-
-
 def test_a_toy_is_called_so_by_its_batch_alone(root):
     assert "a toy" not in text_of(root)
     write_batch(root, f"{RUN}-03", ["d"], judge={"server": "demo"})
-    assert "judge some-judge (a toy" in text_of(root)
+    assert re.search(r"judge some-judge \(a toy.*\)  \d", text_of(".", cwd=root))
     assert json_of(root)["toy"] is True
 
 
@@ -111,7 +100,6 @@ def test_a_toy_is_called_so_by_its_batch_alone(root):
     ("arguments", "words"),
     [
         (["--results", "nosuch"], "monitor: --results nosuch: no such folder"),
-        (["--watch", "-1"], "argument --watch: .*'-1'"),
         (["--watch", "nan"], "argument --watch: .*'nan'"),
         (["--sort", "name"], "argument --sort: .*" + ".*".join(SORTS)),
         ([], "config/config.yaml: No such file(.|\n)*--results"),
@@ -150,7 +138,6 @@ ROWS = [
     ("filters", "sort", "models"),
     [
         (["b*"], None, "b-2 b-10"),
-        (["missing"], None, "c"),
         (["unparsed"], None, "b-2"),
         (["r-02", "b-2"], None, "c b-2 b-10"),
         (["queued", "done"], None, "c a"),
@@ -167,13 +154,6 @@ def test_filter_and_sort(filters, sort, models):
     assert [row.model for row in chosen(ROWS, filters, sort)] == models.split()
 
 
-def test_by_the_config(project):
-    found = json.loads(run("--json", "--config", "judge={name: other}", cwd=project).stdout)
-    assert [row["model"] for row in found["baselines"]] == ["llama-demo-8b"]
-    assert (found["toy"], found["totals"]["models"]) == (True, 5)
-    assert found["root"].endswith("/other")
-
-
 def test_it_changes_nothing_and_shows_models_as_asked(root):
     def files():
         return {path: path.stat().st_mtime_ns for path in root.parent.parent.rglob("*")}
@@ -181,6 +161,8 @@ def test_it_changes_nothing_and_shows_models_as_asked(root):
     before = files()
     found = json_of(root, "--filter", "b", "--filter", "c", "--sort", "games")
     assert [model["model"] for model in found["models"]] == ["b", "c"]
+    text = f"batch {RUN}-02 on n1: did not start: out of memory"
+    assert found["wrong"][0] == {"text": text, "grave": True, "where": "server.log"}
     assert files() == before
 
 
@@ -191,13 +173,13 @@ def test_watch_refreshes_in_place_and_gives_the_screen_back(root, columns):
     if pid == 0:
         env = {"PATH": "", "TERM": "xterm", "PYTHONIOENCODING": "utf-8"}
         command = [sys.executable, SCRIPT, "--results", str(root), "--watch", "0.2"]
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         os.execve(sys.executable, command, env)
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     seen = b""
 
     def read_until(condition):
         nonlocal seen
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 180
         while not condition():
             assert time.monotonic() < deadline, seen[-2000:]
             if select.select([terminal], [], [], 0.1)[0]:
@@ -239,16 +221,13 @@ def test_where_rows_do_not_fit_the_most_active_stay(root, monkeypatch):
 def test_a_page_is_written_again_and_again(root, tmp_path):
     page = tmp_path / "status.html"
     assert text_of(root, "--html", page) == ""
-    assert "base-model-with-a-long-name-step-000100" in page.read_text()
+    assert "base-model-with-a-long-name-step-000100" in page.read_text("utf-8")
     command = [sys.executable, SCRIPT, "--results", root, "--html", page, "--watch", "0.1"]
     watching = subprocess.Popen([*map(str, command)], env={"PATH": ""}, stdout=subprocess.PIPE)
     try:
         write_journal(root, "newcomer", [journal_line(0, 0)])
-        deadline = time.monotonic() + 20
-        while "newcomer" not in page.read_text():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        assert "location.reload" in page.read_text().rpartition("<script>")[2]
+        eventually(lambda: "newcomer" in page.read_text("utf-8"))
+        assert "location.reload" in page.read_text("utf-8").rpartition("<script>")[2]
     finally:
         watching.send_signal(signal.SIGINT)
-        assert watching.wait(20) == 0
+        assert watching.wait(180) == 0

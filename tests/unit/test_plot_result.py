@@ -7,14 +7,14 @@ import plot_result as command
 import pytest
 from arena.pages.charts import curves, difference_matrix, intervals
 from arena.pages.formats import comparison, write
-from arena.pages.html import Page, Part, Tab, plain_table
-from arena.pages.plot_result import make_pages
-from arena.ranking.documents import as_json
+from arena.pages.html import Page, Part, Tab, Table
+from arena.pages.plot_result import curves_page, make_pages
 from arena.ranking.intervals import question_weights
-from arena.ranking.show_result import Sources, make_health, make_result
+from arena.ranking.show_result import as_json, make_health
+from arena.support.cli import run_command
 
 from tests.browser import needs_chromium, open_page, use_page
-from tests.synthetic import write_lines
+from tests.judged import judgments, result_of, sources_of
 
 NASTY = '=x<script>alert("1")</script>,y'
 
@@ -33,16 +33,15 @@ def pages(tmp_path_factory):
                 games[1] = {"judgment": "</script> no verdict"}
             keys = {"category": "ab"[uid % 2], "model": model, "baseline": "base"}
             lines.append({"uid": str(uid), **keys, "games": games})
-        write_lines(data / "bench" / "model_judgment" / "j" / f"m{place}.jsonl", lines)
+        judgments(data, **{f"j__m{place}": lines})
     return pages_of(data, rounds=20, steps=r"(?P<run>\w)-step(?P<step>\d)")[1]
 
 
 def pages_of(data, **options):
     """The result of bench and judge j, and its pages."""
-    sources = Sources.find(bench="bench", judges=["j"], data_dir=data)
-    result = make_result(sources, **options)
+    result = result_of(data, **options)
     write(result, data)
-    (data / "health.json").write_text(as_json(make_health(sources)))
+    (data / "health.json").write_text(as_json(make_health(sources_of(data))))
     return result, make_pages(data)
 
 
@@ -125,23 +124,55 @@ def test_a_dot_marks_what_differences_csv_does_not_tell_apart():
     assert values[1:] == ["a,b,0.5,0.0,9.0,9,no,0.3", "b,a,-0.5,-9.0,-0.0,9,no,0.3"]
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of NumPy, for variances of one resample
 def test_unknown_bounds_are_dashes(tmp_path):
     """A single resample that draws no question: the score is known, its interval is not."""
     line = {"uid": "1", "games": [{"score": "A>B"}, {"score": "A>B"}]}
-    for model in ("s1", "s2"):
-        write_lines(tmp_path / "bench" / "model_judgment" / "j" / f"{model}.jsonl", [line])
+    judgments(tmp_path, j__s1=[line], j__s2=[line], k__s1=[line], k__s2=[line])
     seed = next(seed for seed in range(99) if not question_weights(["1"], 1, seed).any())
-    result, pages = pages_of(tmp_path, rounds=1, seed=seed, steps=r"(?P<step>\d)")
+    options = {"judges": ("j", "k"), "steps": r"(?P<step>\d)"}
+    result, pages = pages_of(tmp_path, rounds=1, seed=seed, **options)
     pair = comparison(result, ["s1", "s2"]).splitlines()[1]
     assert pair.split()[3:] == ["+0.0", "-", "1", "-", "-", "no"]
     rows = rows_of(pages["leaderboard"].html())
     assert [row[:4] for row in rows[1:]] == [["1–3", f"s{n}", "50.0", "–"] for n in (1, 2)]
     assert [row[3:] for row in rows_of(pages["curves"].html())] == [["50.0", "–"]] * 2
+    assert [row[1:] for row in rows_of(pages["judges"].html())] == [["50.0"] * 4] * 2
     assert "s1,s2,0.0,,,1.0,no," in pages["differences"].charts[0]["data"]["values"]
 
 
+def test_categories_without_a_verdict_have_no_empty_charts(tmp_path):
+    """Vega draws them infinitely high."""
+    played = {"x": {"score": "A>B"}, "y": {"judgment": "no verdict"}}
+    lines = [{"uid": c, "category": c, "games": [game, game]} for c, game in played.items()]
+    _, pages = pages_of(judgments(tmp_path, j__m=lines), rounds=9)
+    expected = {"intervals": ["overall", "x"], "categories": ["side by side", "overall", "x"]}
+    for name, tabs in expected.items():
+        drawn = [tab.name for tab in pages[name].tabs if tab.parts[0].chart is not None]
+        assert (drawn, len(pages[name].charts)) == (tabs, len(tabs))
+    _, pages = pages_of(judgments(tmp_path, j__m=lines[1:]), rounds=9)
+    assert pages["intervals"].charts == pages["categories"].charts == []
+
+
+def test_a_model_without_a_rank_has_a_dash():
+    """Style control does not know the style of its answers."""
+    row = {"model": "m", "is_baseline": False, "best_rank": None, "worst_rank": None}
+    row |= {"score": 50.0, "lower": 45.0, "upper": 60.0, "questions": 9, "games": 18}
+    assert intervals([row], 0.9).to_dict()["layer"][1]["data"]["values"][0]["ranks"] == "–"
+
+
+def test_large_steps_are_written_in_full():
+    point = {"category": "c", "run": "r", "step": 1234567.0, "model": "m", "score": 50.0}
+    row = {"category": "c", "model": "m", "score": 50.0, "is_baseline": False}
+    board = {"categories": {"c": {}}, "rows": [row], "level": 0.9, "notes": []}
+    about = {"bench": "b", "judges": ["j"], "ci": "questions", "control_features": []}
+    board |= about | {"rule": "v2.0", "weight": 3, "rounds": 9, "seed": 1}
+    page = curves_page(board, [point | {"lower": 45.0, "upper": 60.0}])
+    assert rows_of(page.html())[0][1] == "1,234,567"
+
+
 def test_mistakes_are_explained(tmp_path, capsys):
-    assert command.main([str(tmp_path)]) == 1
+    assert run_command("plot_result", lambda: command.main([str(tmp_path)])) == 1
     assert "leaderboard.json: no such file; run show_result.py --out" in capsys.readouterr().err
 
 
@@ -200,7 +231,7 @@ def test_pages_fit_a_telephone(tmp_path):
     known = {"score": 50, "lower": 45.0, "upper": 60.0, "is_baseline": False}
     known |= {"best_rank": 1, "worst_rank": 5, "questions": 9, "games": 18}
     rows = [{"model": model, **known} for model in models]
-    page = Page("t" * 90, "about", models=models)
+    page = Page("t" * 90, "about")
     page.tabs = [Tab("c", [Part(chart=page.chart(intervals(rows, 0.9), models))])]
     drawn = open_page(FRAME.replace("PAGE", html.escape(page.html())), tmp_path)
     wide, chart = map(int, re.search(r'data-seen="(\d+) (\d+)"', drawn).groups())
@@ -211,23 +242,26 @@ def test_pages_fit_a_telephone(tmp_path):
 @needs_chromium
 def test_tables_are_sorted_and_searched(tmp_path):
     """What is not known stays last either way, and the total below all."""
-    rows = [[f"m{(7 * place) % 20}", place or None] for place in range(20)]
-    table = plain_table(("M", "N"), [*rows, ["all 7", 99]], total=True)
-    script = """<script>for (const click of [1, 2]) {
-      document.querySelectorAll("thead button")[1].click();
-      const cells = [...document.querySelectorAll("tr td:first-child")];
+    ids = ("10", "1f3", "1e5")  # of which only some look like numbers
+    rows = [[ids[place % 3], f"m{(7 * place) % 20}", place or None] for place in range(20)]
+    table = Table(("ID", "M", "N"), [*rows, ["", "all 7", 99]], total=True)
+    script = """<script>for (const [clicked, shown] of [[0, 1], [2, 2], [2, 2]]) {
+      document.querySelectorAll("thead button")[clicked].click();
+      const cells = [...document.querySelectorAll(`tr td:nth-child(${shown})`)];
       document.body.append(`@${cells.map(cell => cell.innerText).join(" ")}@`); }</script>"""
     drawn = use_page(Page("t", "", tabs=[Tab("t", [Part(table=table)])]).html() + script, tmp_path)
-    up = [name for name, _ in rows[1:]]
+    up = [name for _, name, _ in rows[1:]]
     orders = [" ".join([*names, "m0", "all 7"]) for names in (up[::-1], up)]
-    assert re.findall(r"@(m\d[^@]+)@", drawn) == orders
+    by_id, *by_number = re.findall(r"@(\w[^@{]+)@", drawn)
+    assert by_id.split() == ["1e5"] * 6 + ["1f3"] * 7 + ["10"] * 7
+    assert by_number == orders
     # The last click was on N, ascending, after which only names with a 7 are shown.
     shown = re.findall(r"<tr>.*?<td[^>]*>(m\d+)</td>", drawn.split("<tbody>")[1])
     assert shown == ["m7", "m17"]
     assert drawn.count('<tr hidden="">') == 18
 
 
-def test_the_judges_page(pages):
+def test_the_page_of_the_judges_health(pages):
     text = pages["judge_health"].html()
     assert "Picks the first answer" in text
     assert "&lt;/script&gt; no verdict" in text

@@ -23,6 +23,8 @@ def test_counts_states_pairs_and_tokens(tmp_path):
     assert found.states == {"ok": 1, "unparsed": 1, "too_long": 1}
     assert (found.played, found.questions, found.retries) == (3, 1, 2)
     assert found.usage == (207, 80, 40)
+    found = tally(tmp_path, [journal_line(1, game, attempts=0) for game in (0, 1)])  # taken over
+    assert (found.questions, found.usage, found.last_end) == (1, (0, 0, 0), None)
 
 
 def test_a_game_asked_again_counts_once_and_its_calls_all(tmp_path):
@@ -38,24 +40,6 @@ def test_a_game_asked_again_counts_once_and_its_calls_all(tmp_path):
     assert (found.played, found.usage, found.retries) == (1, (100, 40, 20), 0)
 
 
-def test_lines_taken_over_cost_nothing(tmp_path):
-    found = tally(tmp_path, [journal_line(1, game, attempts=0) for game in (0, 1)])
-    assert (found.questions, found.usage, found.last_end) == (1, (0, 0, 0), None)
-
-
-def test_numbers_that_nobody_can_add_up_are_none(tmp_path):
-    usage = {"usage": {"prompt": 10**30, "cached": 10**400, "completion": 2}}
-    odd = (usage, {"attempts": None}, {"attempts": 10**30}, {"seconds": 10**400}, {"usage": 7})
-    lines = [
-        json.dumps(json.loads(journal_line(number, 0, usage=(0, 0, 0))) | changed) + "\n"
-        for number, changed in enumerate(odd)
-    ]
-    journal = Progress(write_journal(tmp_path, "m", lines)).update()
-    found = Tally(journal.lines)
-    assert (journal.unreadable, found.played, found.usage) == (0, 5, (0, 0, 2))
-    assert found.retries == 0
-
-
 def test_a_line_is_read_when_its_newline_is_there(tmp_path):
     line = journal_line(1, 1)
     path = write_journal(tmp_path, "m", [journal_line(1, 0), line[:100]])
@@ -68,9 +52,14 @@ def test_a_line_is_read_when_its_newline_is_there(tmp_path):
 
 
 def test_unreadable_lines_are_counted_and_blank_ones_are_not(tmp_path):
+    """Numbers that nobody can add up are unreadable; none at all are 0."""
     lines = ["\n", "{]\n", '{"uid": "q"}\n', "\xff\n", journal_line(1, 0)]
+    odd = ({"usage": {"prompt": 10**30}}, {"attempts": 10**30}, {"seconds": 10**400}, {"usage": 7})
+    for changed in ({"attempts": None}, {"reason": "cut: \ud83d"}, *odd):
+        lines.append(json.dumps(json.loads(journal_line(2, 0)) | changed) + "\n")
     journal = Progress(write_journal(tmp_path, "m", lines)).update()
-    assert (len(journal.lines), journal.unreadable) == (1, 3)
+    assert (len(journal.lines), journal.unreadable) == (3, 7)
+    assert Tally(journal.lines).retries == 0
 
 
 def test_a_replaced_file_is_read_anew(tmp_path):

@@ -19,7 +19,7 @@ NEW = b'{"uid":"a","category":"hard_prompt","subcategory":"x","prompt":"Why?"}\n
 
 def test_both_shapes_in_file_order(tmp_path):
     older = b'{"question_id":"b","category":"c","turns":[{"content":"How?"}]}\r\n'
-    path = write(tmp_path, older + b"\n" + NEW + b'{"question_id":81,"turns":["What?"]}')
+    path = write(tmp_path, older + b"\n" + NEW + b'{"uid":null,"question_id":81,"turns":["What?"]}')
     assert read_questions(path) == [
         Question("b", "c", "How?", 1),
         Question("a", "hard_prompt", "Why?", 3),

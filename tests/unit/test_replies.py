@@ -3,7 +3,9 @@
 import json
 
 import pytest
-from arena.client.replies import Failure, Outcome, read_reply, read_status
+from arena.client.replies import read_reply, read_status
+from arena.journals.journal import Outcome
+from arena.support.http import Failure
 from test_games import settings
 
 SETTINGS = settings()
@@ -43,12 +45,10 @@ def test_a_good_reply():
     [
         (reply("who knows"), "unparsed", "who knows", "no verdict in the reply"),
         (reply("[[A>>A]]"), "unparsed", "[[A>>A]]", "no verdict in the reply"),
-        (reply(""), "unparsed", "", "an empty reply"),
         (reply("\n\n"), "unparsed", "\n\n", "an empty reply"),
         (reply(None), "unparsed", "", "an empty reply"),
         (reply("cut off", "length"), "truncated", "cut off", "reached max_tokens"),
         (reply("[[B>A]] and on", "length"), "ok B>A", "[[B>A]] and on", None),
-        (reply(None, "length"), "truncated", "", "reached max_tokens"),
         (reply(None, reasoning_content="[[A>B]]"), "unparsed", "<think>[[A>B]]", "only reasoning"),
         (reply(None, reasoning="a </think>"), "unparsed", "<think>a </ think>", "only reasoning"),
         (reply(None, "length", reasoning="hm"), "truncated", "<think>hm", "reached max_tokens"),
@@ -120,10 +120,8 @@ FAILED = {"message": {"content": ""}, "finish_reason": "error", "error": {"code"
     ("body", "kind"),
     [
         ({"error": {"message": "Insufficient credits", "code": 402}}, "fatal"),
-        ({"error": {"message": "Rate limit exceeded", "code": 429}, "choices": None}, "throttled"),
         ({"error": {"message": "no", "code": "429"}, "choices": []}, "throttled"),
         ([{"error": {"message": "invalid key", "code": 401}}], "fatal"),
-        ({"error": {"message": "Provider returned error", "code": 502}}, "broken"),
         ({"error": "upstream went away"}, "broken"),
         ({"object": "error", "message": "gone", "code": 404}, "fatal"),
         ({"choices": [FAILED]}, "fatal"),
@@ -207,12 +205,8 @@ VLLM = (
         (529, b"overloaded", "throttled"),
         (429, error(code="insufficient_quota"), "fatal"),
         (401, error("Incorrect API key provided"), "fatal"),
-        (402, error("Insufficient credits"), "fatal"),
         (403, b"", "fatal"),
-        (404, error("The model does not exist"), "fatal"),
         (500, error("EngineDeadError"), "broken"),
-        (502, b"<html>Bad Gateway</html>", "broken"),
-        (504, b"", "broken"),
         (302, b"", "broken"),
         (403, error("Key limit exceeded (total limit). Manage it using https://x/keys"), "fatal"),
         (400, error("Your credit balance is too low to access the API."), "fatal"),
@@ -225,12 +219,10 @@ VLLM = (
         (400, error("messages[0].role does not support 'system' with this model."), "fatal"),
         (400, error("Developer instruction is not enabled for models/gemma-3-27b-it"), "fatal"),
         (500, error("Only user, assistant and tool roles are supported, got system."), "fatal"),
-        (400, error(VLLM, param="input_tokens"), "too_long"),
         (400, error(VLLM), "too_long"),
         (400, error(param="input_tokens"), "too_long"),
         (400, error(code="context_length_exceeded", param="messages"), "too_long"),
         (400, json.dumps({"object": "error", "message": VLLM, "code": 400}).encode(), "too_long"),
-        (400, error("the request exceeds the available context size"), "too_long"),
         (413, b"", "too_long"),
         *((400, error(words), "too_long") for words in TOO_LONG),
         (400, b"[%s]" % error(GEMINI, code=400, status="X"), "too_long"),
@@ -257,7 +249,6 @@ DATE = "Wed, 21 Oct 2026 07:27:43 GMT"  # of the response: the server's clock al
     ("headers", "seconds"),
     [
         ({"retry-after": "7"}, 7.0),
-        ({"retry-after": "0.5"}, 0.5),
         ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
         ({"retry-after": "86400"}, 120.0),
         ({"retry-after": "inf"}, 120.0),
@@ -274,9 +265,3 @@ def test_retry_after(headers, seconds):
     with pytest.raises(Failure) as caught:
         read_status(429, headers, b"")
     assert caught.value.retry_after == seconds
-
-
-def test_a_long_error_text_is_shortened():
-    reason = read_status(400, {}, error("prompt " * 10_000)).reason
-    assert len(reason) < 350
-    assert reason.endswith("(69999 characters)")

@@ -1,12 +1,13 @@
 """What a run says while it goes on, from records alone and by a clock of the test's."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from arena.campaign.run_watch import RunWatch
+from arena.campaign.screen import RunWatch
 from arena.data.layout import Layout
-from arena.journals.attempts import Attempt
-from arena.journals.records import ModelStatus, Status, Stop, StopKind, write_json
+from arena.journals.batches import Attempt
+from arena.journals.records import ModelStatus, Status, Stop, StopKind, encode, write_json
 
 RUN, GAMES = "now", {"aaaa": 200, "bbbb": 100}
 START = 1_000_000.0
@@ -17,9 +18,9 @@ def layout(tmp_path: Path) -> Layout:
     return Layout(tmp_path)
 
 
-def record(layout: Layout, batch: str, run: str = RUN, **known: object) -> None:
-    attempt = Attempt(batch, run, node="n1", start=START, **known)  # type: ignore[arg-type]
-    write_json(layout.attempts(batch), attempt.to_json())
+def record(layout: Layout, batch: str, run: str = RUN, start: float = START, **known: Any) -> None:
+    attempt = Attempt(batch, run, node="n1", start=start, **known)
+    write_json(layout.attempts(batch), encode(attempt))
 
 
 def played(layout: Layout, batch: str, now: float, **games: int) -> None:
@@ -44,7 +45,8 @@ def test_a_line_for_each_thing_once(layout: Layout) -> None:
 
 def test_a_line_a_minute_while_it_plays(layout: Layout) -> None:
     """The games of a former run are played, and tell nothing of the speed."""
-    watch = RunWatch(dict.fromkeys(GAMES, layout), RUN, GAMES)
+    watch = RunWatch(dict.fromkeys(GAMES, layout), RUN, GAMES, {"aaaa": 30})
+    assert watch.look(START) == []
     record(layout, "aaaa", ready=START)
     played(layout, "aaaa", START, a=30)
     lines = watch.look(START)[2:]
@@ -56,16 +58,30 @@ def test_a_line_a_minute_while_it_plays(layout: Layout) -> None:
     for line in lines:
         assert "0.5 games/s" in line and "1 running" in line and "1 waiting" in line
     assert "7 min left" in second  # 210 games
-    quiet = RunWatch(dict.fromkeys(GAMES, layout), RUN, GAMES, minutes=False)
+    drawn: list[float] = []
+    quiet = RunWatch(
+        dict.fromkeys(GAMES, layout), RUN, GAMES, draw=lambda part, _: drawn.append(part)
+    )
     assert [quiet.look(START + second) for second in range(0, 200, 10)][1:] == [[]] * 19
-    assert quiet.part == pytest.approx(0.3)
+    assert drawn == pytest.approx([0.3] * 20)
+
+
+def test_a_retry_still_counts_the_models_that_are_made(layout: Layout) -> None:
+    watch = RunWatch({"aaaa": layout}, RUN, {"aaaa": 200})
+    for start, games in ((0, {"a": 100, "b": 50}), (10, {"b": 60})):
+        record(layout, "aaaa", start=START + start, ready=START + start)
+        played(layout, "aaaa", START + start + 5, **games)
+        watch.look(START + start + 5)
+    assert watch.progress().startswith("160 of 200")
 
 
 def test_a_cause_is_printed_once(layout: Layout) -> None:
     watch = RunWatch(dict.fromkeys(GAMES, layout), RUN, GAMES)
     stop = Stop(StopKind.JUDGE_START, "no weights\nand the end of a log")
     for batch in GAMES:
-        record(layout, batch, end=START + 1, stop=stop, log=f"{batch}/server.log")
+        record(
+            layout, batch, end=START + 1, kind=stop.kind, cause=stop.text, log=f"{batch}/server.log"
+        )
     lines = [line for line in watch.look(START) if "failed" in line]
     assert len(lines) == 2 and "aaaa" in lines[1], "the second names the first"
     assert [line.count("no weights") for line in lines] == [1, 0]
@@ -74,17 +90,8 @@ def test_a_cause_is_printed_once(layout: Layout) -> None:
     assert "'TIMEOUT'" in (watch.failure("aaaa", "SLURM status is: 'TIMEOUT'") or "")
 
 
-def test_what_no_record_explains_shows_words_and_the_end_of_a_log(layout: Layout) -> None:
-    watch = RunWatch(dict.fromkeys(GAMES, layout), RUN, GAMES)
-    log = layout.root / "job.log"
-    log.write_text("".join(f"line {number}\n\n" for number in range(100)))
-    told = watch.failure("aaaa", "SLURM status is: 'TIMEOUT'", [str(log)]) or ""
-    assert "TIMEOUT" in told and str(log) in told
-    assert "line 99" in told and "line 90" not in told
-
-
 def test_a_file_is_read_only_when_it_has_changed(layout, monkeypatch):
-    import arena.campaign.run_watch as module
+    import arena.campaign.screen as module
 
     reads: list[Path] = []
     real = module.read_attempts

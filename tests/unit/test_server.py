@@ -4,10 +4,12 @@ import asyncio
 import os
 import socket
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
-from arena.judge.process import ServerLog
+from arena.judge.process import Process, ServerLog
 
 from tests.served import DEMO, SCRIPTS, Served, adopts_orphans, eventually
 
@@ -65,7 +67,7 @@ def test_says_how_many_requests_the_cache_has_room_for(serve, options, before, r
 def test_ends_with_nothing_left(serve):
     served = serve().ready()
     assert len(served.processes()) == 2  # keeper and judge
-    assert served.stop(8) == 0
+    assert served.stop() == 0
     assert served.processes() == [] and served.told["state"] == "ended"
     assert served.told["end_on_disk"] is None  # it is the program's to write
     assert served.record["end"] and served.record["cause"] is None
@@ -95,7 +97,8 @@ NO_GPU = "echo RuntimeError: No CUDA GPUs are available; exit 1 # {host}"
     ],
 )
 def test_a_start_that_fails_is_final_and_says_why(serve, command, said, kind, restarts):
-    served = serve({"command": command, "ready_minutes": 1 / 60 if "600" in command else 1})
+    limit = {"ready_minutes": 1 / 60} if "600" in command else {}
+    served = serve({"command": command} | limit)
     message = served.failure()
     assert message.startswith("judge toy did not start: ") and said in message
     assert (served.told["kind"], served.told["state"]) == (kind, "ended")
@@ -107,8 +110,10 @@ def test_a_start_that_fails_is_final_and_says_why(serve, command, said, kind, re
 
 def test_what_passes_is_tried_once_more_in_the_same_job(serve, tmp_path):
     once = f"mkdir {tmp_path}/died && {{{{ echo OSError: Stale file handle; exit 5; }}}}"
-    served = serve({"command": f"{once}; {DEMO}"}).ready()
+    served = serve({"command": f"{once}; {DEMO}", "max_restarts": 0}).ready()
     assert len(served.restarts) == 1 and "Stale file handle" in served.restarts[0]
+    served.hang_up("<<judge:die>>")
+    assert "given up after 1 restart" in served.failure()
     assert served.log.count("launching toy") == 2
 
 
@@ -121,19 +126,13 @@ def test_the_message_ends_with_the_end_of_the_log(serve):
     assert str(served.logs / "server.log") in lines[1]
 
 
-def test_a_line_of_the_log_that_the_cause_repeats_is_not_repeated_again(serve):
-    command = "echo before; echo 'OSError: weights.bin is not a local folder'; exit 4  # {host}"
-    message = serve({"command": command}).failure()
-    assert "before" in message and message.count("weights.bin") == 1
-
-
 def test_setup_runs_before_the_command_and_may_be_slow(serve):
     """As with imports from a busy file system: longer than any limit but that of the start."""
-    setup = "export CONTEXT=1234\nsleep 4"
-    command = DEMO + " --context $CONTEXT --cache-tokens ${CONTEXT}"
-    served = serve({"setup": setup, "command": command}, hang=0.5, stuck=0.5).ready()
-    assert served.get()[1]["data"][0]["max_model_len"] == 1234
-    assert served.restarts == []
+    setup, command = "export CONTEXT=1234\nsleep 4", f"echo $CONTEXT ${{CONTEXT}}; {DEMO}"
+    served = serve({"setup": setup, "command": command}, hang=0.5, stuck=0.5)
+    eventually(lambda: "toy is ready" in served.log)
+    start = served.log.split("toy is ready")[0]
+    assert "\n1234 1234\n" in start and start.count("launching toy") == 1
 
 
 def test_a_port_that_another_has_taken_is_told(serve):
@@ -158,18 +157,19 @@ def test_a_name_cannot_become_a_shell_word(serve, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("marker", "cause"),
+    ("marker", "limits", "cause"),
     [
-        ("die=3", "exit status 3"),
-        ("die=0", "exit status 0, but it was not stopped"),
-        ("kill", "killed by signal 9"),
-        ("hang", "it hangs: no reply for 2 s"),
-        ("engine", "its engine is dead: /health returns 500"),
-        ("engine=api", "its engine is dead: a call for one token returns 500"),
+        ("die=3", {}, "exit status 3"),
+        ("die=0", {}, "exit status 0, but it was not stopped"),
+        ("kill", {}, "killed by signal 9"),
+        ("hang", {"hang": 8.0}, "it hangs: no reply for 8 s"),
+        # Only the health check looks: either check may be the first to find that it is dead.
+        ("engine", {"engine": 600.0}, "its engine is dead: /health returns 500"),
+        ("engine=api", {}, "its engine is dead: a call for one token returns 500"),
     ],
 )
-def test_restarts_on_the_same_port(serve, tmp_path, marker, cause):
-    served = serve({"command": f"{DEMO} --fault-log {tmp_path}/faults.jsonl"}, hang=2.0).ready()
+def test_restarts_on_the_same_port(serve, tmp_path, marker, limits, cause):
+    served = serve({"command": f"{DEMO} --fault-log {tmp_path}/faults.jsonl"}, **limits).ready()
     served.hang_up(f"<<judge:{marker}>>")
     assert cause in served.restarted()[0]
     assert served.states == ["not needed", "ready", "restarting", "ready"]
@@ -178,23 +178,17 @@ def test_restarts_on_the_same_port(serve, tmp_path, marker, cause):
     assert served.stop() == 0
 
 
-def test_an_engine_that_is_stuck_is_restarted(serve, tmp_path):
-    once = f"mkdir {tmp_path}/seen || exec {DEMO}; exec {DEMO} --seconds 3600"
-    served = serve({"command": once}, stuck=1).ready()
-    served.hang_up("a game that never ends")
+def test_an_engine_that_is_stuck_is_restarted(serve):
+    served = serve(stuck=1).ready()
+    served.hang_up("<<judge:stall>>")
     assert served.restarted() == ["its engine is stuck: no token for 1 s"]
 
 
 def test_a_busy_engine_is_left_alone(serve):
-    served = serve({"command": f"{DEMO} --slots 1 --seconds 0.5"}, stuck=3).ready()
-    for number in range(10):  # 5 s of work, a token every half second
-        served.hang_up(f"game {number}")
-
-    def running(number):
-        return f'num_requests_running{{model_name="toy"}} {number}' in served.get("/metrics")[1]
-
-    eventually(lambda: running(1))
-    eventually(lambda: running(0))
+    served = serve({"command": f"{DEMO} --slots 1 --seconds 0.5"}, stuck=8).ready()
+    with ThreadPoolExecutor(24) as games:  # 12 s of work, tokens every half second
+        replies = list(games.map(served.ask, map("game {}".format, range(24))))
+    assert [status for status, _ in replies] == [200] * 24
     assert served.restarts == []
 
 
@@ -224,7 +218,7 @@ HANGS_IN_A_DRIVER = f"""
 import runpy, sys
 sys.path.insert(0, {str(SCRIPTS)!r})
 from arena.judge import process
-process.Descendants.end = lambda self, grace: [4711]
+process.end_descendants = lambda grace, other_sessions: [4711]
 sys.argv = ["tests.served", sys.argv[-1]]
 runpy.run_module("tests.served", run_name="__main__")
 """
@@ -251,28 +245,18 @@ def test_children_in_sessions_of_their_own_end_with_a_judge_that_is_killed(serve
     assert served.processes() == []
 
 
-def test_other_children_of_the_program_are_left_alone(serve):
-    """Such as a squeue that another thread has started."""
-    served = serve(before=("sh", "-c", 'sleep 600 & exec "$@"', "sh")).ready()
-    sleeper = next(one for one in map(psutil.Process, served.processes()) if one.name() == "sleep")
-    served.hang_up("<<judge:kill>>")
-    served.restarted()
-    assert served.stop() == 0
-    assert served.processes() == [sleeper.pid]
-
-
 # The end
 
 
 @pytest.mark.parametrize("habit", ["--deaf --load-seconds 600", "--clingy", LITTER])
-def test_sigterm_ends_all_in_seconds(serve, habit):
+def test_sigterm_ends_all_soon_after_the_grace(serve, habit):
     served = serve({"command": f"{DEMO} {habit}"})
     if "deaf" in habit:
-        eventually(lambda: len(served.processes()) == 2)
+        eventually(lambda: "deaf to SIGTERM" in served.log)
     else:
         served.ready().hang_up("<<judge:stall>>")
         eventually(lambda: 'running{model_name="toy"} 1' in served.get("/metrics")[1])
-    assert served.stop(1 + 7) == 0  # grace, and what a busy machine takes
+    assert served.stop() == 0
     assert served.processes() == []
     assert served.errors == "" and "Traceback" not in served.log
 
@@ -280,9 +264,7 @@ def test_sigterm_ends_all_in_seconds(serve, habit):
 @pytest.mark.parametrize("habit", ["--load-seconds 600 --deaf", LITTER])
 def test_kill_9_leaves_nothing(serve, habit):
     served = serve({"command": f"{DEMO} {habit}"})
-    eventually(lambda: len(served.processes()) >= 2)
-    if "litter" in habit:
-        served.ready()
+    eventually(lambda: ("started worker" if "litter" in habit else "deaf to") in served.log)
     served.process.kill()
     eventually(lambda: served.processes() == [], what="nothing left")
     assert served.record["kind"] == "killed"
@@ -298,10 +280,22 @@ def test_a_retry_has_its_record_to_itself(serve):
     old.process.kill()
     new = serve(launch=False)
     keeper.resume()
-    eventually(lambda: not any(map(psutil.pid_exists, left)), what="the end of the old judge")
+    eventually(lambda: not set(left) & set(new.processes()), what="the end of the old judge")
     assert new.record["pid"] == new.process.pid
     assert (new.record["end"], new.record["cause"]) == (None, None)
     assert [entry["pid"] for entry in new.record["earlier"]] == [old.process.pid]
+
+
+def test_a_launch_that_is_cancelled_leaves_nothing(tmp_path):
+    async def cancelled() -> set[asyncio.Task]:
+        log = ServerLog(tmp_path / "server.log", "key")
+        launch = asyncio.create_task(Process.launch("sleep 600", os.environ, log, None, 1.0))
+        await asyncio.sleep(0)
+        time.sleep(0.5)  # a busy loop, while the keeper starts the server
+        launch.cancel()
+        return (await asyncio.wait({launch}, timeout=300))[0]
+
+    assert asyncio.run(cancelled()), "it waits for the server to end by itself"
 
 
 @adopts_orphans
@@ -349,9 +343,9 @@ def test_no_half_of_a_key_where_a_line_is_cut(tmp_path):
 def test_any_program_that_serves_the_api_can_stand_in(serve, tmp_path):
     program = tmp_path / "other server.py"
     program.write_text(OTHER)
-    command = f"{sys.executable} '{program}' {{port}} {{name}} {{gpus}} ${{HOME}} {{host}}"
-    served = serve({"command": command}).ready()
-    assert served.get()[1]["data"][0] == {"id": "toy", "gpus": "1", "home": os.environ["HOME"]}
+    command = f"{sys.executable} '{program}' {{port}} {{name}} {{gpus}} ${{WORD}} {{host}}"
+    served = serve({"command": command, "env": {"WORD": "env"}}).ready()
+    assert served.get()[1]["data"][0] == {"id": "toy", "gpus": "1", "word": "env"}
     assert served.stop() == 0
     assert served.processes() == []
 
@@ -364,7 +358,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         known = self.path == "/v1/models"  # it has no /health
-        body = json.dumps({"data": [{"id": sys.argv[2], "gpus": sys.argv[3], "home": sys.argv[4]}]})
+        body = json.dumps({"data": [{"id": sys.argv[2], "gpus": sys.argv[3], "word": sys.argv[4]}]})
         self.send_response(200 if known else 404)
         self.end_headers()
         self.wfile.write(body.encode())

@@ -1,8 +1,10 @@
 """Which Slurm jobs `stop.py` takes to be a campaign's."""
 
+from pathlib import Path
+
 from arena.campaign.stop import stop
 from arena.data.layout import Layout
-from arena.journals.records import BatchPlan, write_json
+from arena.journals.records import BatchPlan
 from arena.support import slurm
 
 
@@ -11,8 +13,8 @@ def test_jobs_of_both_stages_and_of_no_other_campaign(tmp_path, monkeypatch):
     plans = {"aaaa": ("judge", ()), "bbbb": ("other", ())}
     plans |= {"cccc": ("answers", ("judge",)), "dddd": ("answers", ("other",))}
     for batch, (root, beside) in plans.items():
-        plan = BatchPlan(batch, run="r", models=("m",), beside=tuple(str(roots[b]) for b in beside))
-        write_json(Layout(roots[root]).batch(batch), plan.to_json())
+        plan = BatchPlan(batch, run="r", models=("m",), beside=tuple(f"bench/{b}" for b in beside))
+        plan.write(Layout(roots[root]).batch(batch))
     queue = [
         slurm.Job(ident, "RUNNING", "n1", 1, 60, "None", "", batch)
         for ident, batch in zip("1234", plans, strict=True)
@@ -20,5 +22,6 @@ def test_jobs_of_both_stages_and_of_no_other_campaign(tmp_path, monkeypatch):
     cancelled: list[str] = []
     monkeypatch.setattr(slurm, "squeue", lambda *_: (queue, None))
     monkeypatch.setattr(slurm, "cancel", lambda ids, *_: cancelled.extend(ids))
-    assert stop(Layout(roots["judge"]), print, jobs_only=True)
+    monkeypatch.chdir(roots["judge"])
+    assert stop(Layout(Path()), jobs_only=True)
     assert cancelled == ["1", "3"]

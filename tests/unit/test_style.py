@@ -1,16 +1,22 @@
-import json
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from arena.data.answers import read_answers
 from arena.ranking import style
 from arena.ranking.intervals import question_weights
-from arena.ranking.options import Options
+from arena.ranking.show_result import read_lengths, read_style_counts
 from arena.ranking.style import COLUMNS, fit, fit_style, style_columns
-from arena.ranking.style_counts import read_style_counts
+from arena.ranking.votes import Options
 
-from tests.judged import votes_of
+from tests.judged import answer, votes_of, write_lines
 
+METADATA = {
+    "token_len": 12,
+    "header_count": {"h1": 1, "h2": 2, "h3": 0, "h4": 0, "h5": 0, "h6": 0},
+    "list_count": {"ordered": 3, "unordered": 4},
+    "bold_count": {"**": 5, "__": 1},
+}
 QUESTIONS = [f"q{number}" for number in range(500)]
 
 
@@ -38,21 +44,16 @@ def even_games():
 
 
 def test_columns_by_hand():
-    model = np.array([300.0, 3, 10, 0])
-    baseline = np.array([100.0, 0, 5, 2])
-    ours, theirs = model[1:] / 301, baseline[1:] / 101
-    columns = style_columns(model, baseline)
-    assert columns[0] == 0.5
-    assert columns[1:] == pytest.approx((ours - theirs) / (ours + theirs + 1))
-    assert style_columns(np.zeros(4), np.zeros(4)).tolist() == [0, 0, 0, 0], "two empty answers"
-    assert np.isnan(style_columns(np.full(4, np.nan), baseline)).all()
-
-
-def test_v01_compares_raw_counts():
     model, baseline = np.array([300.0, 3, 10, 0]), np.array([100.0, 0, 5, 2])
-    columns = style_columns(model, baseline, "v0.1")
-    assert columns == pytest.approx([200 / 401, 3 / 4, 5 / 16, -2 / 3])
-    assert style_columns(np.zeros(4), np.zeros(4), "v0.1").tolist() == [0, 0, 0, 0]
+    ours, theirs = model[1:] / 301, baseline[1:] / 101
+    densities = (ours - theirs) / (ours + theirs + 1)
+    assert style_columns(model, baseline) == pytest.approx([0.5, *densities])
+    raw = [200 / 401, 3 / 4, 5 / 16, -2 / 3]
+    assert style_columns(model, baseline, "v0.1") == pytest.approx(raw)
+    for rule in ("v2.0", "v0.1"):
+        two_empty = style_columns(np.zeros(4), np.zeros(4), rule)
+        assert two_empty.tolist() == [0, 0, 0, 0]
+        assert np.isnan(style_columns(np.full(4, np.nan), baseline, rule)).all()
 
 
 def test_v01s_fit_on_real_answers_is_the_one_of_its_own_design_matrix(shared_data):
@@ -62,7 +63,7 @@ def test_v01s_fit_on_real_answers_is_the_one_of_its_own_design_matrix(shared_dat
     """
     folder = shared_data / "arena-hard-v0.1-older-shape" / "model_answer"
     names = ["gpt-3.5-turbo-0125", "gpt-4-0613", "gpt-4-0314"]
-    uids = [json.loads(row)["question_id"] for row in (folder / f"{names[2]}.jsonl").open()]
+    uids = list(read_answers(folder / f"{names[2]}.jsonl").answers)
     counts, _ = read_style_counts({name: folder / f"{name}.jsonl" for name in names}, uids)
     raw = np.array([counts[name] for name in names])
     columns = (raw[:2] - raw[2]) / (raw[:2] + raw[2] + 1)
@@ -140,16 +141,6 @@ def test_columns_are_standardised_over_votes_not_questions():
     assert found.sd == pytest.approx(np.std(np.repeat(columns[0, :, 0], [2, 6, 2, 4, 2]), ddof=1))
 
 
-def test_a_hopeless_model_stays_hopeless():
-    """0.4 % of the votes and columns of pure noise: Arena-Hard-Auto prints 4.4 %."""
-    columns = random_columns(3, 300)
-    wins = np.zeros((3, 300))
-    wins[0, :2] = [3, 1]
-    wins[1:] = np.random.default_rng(1).binomial(4, 0.4, (2, 300))
-    votes = votes_of(wins, np.full((3, 300), 4))
-    assert controlled(votes, columns, rounds=2).scores[0] == pytest.approx(0.33, abs=0.1)
-
-
 def test_a_model_that_lost_or_won_all():
     columns = random_columns(3, 300)
     votes = simulated([0, 0, 0], [0.5, 0, 0, 0], columns, cast=4)
@@ -178,16 +169,6 @@ def test_columns_that_say_nothing_are_left_out_and_named():
     found = controlled(votes, columns, rounds=3)
     assert [one.column for one in found.coefficients] == ["length", "header", "list"]
     assert [note.split()[2] for note in found.notes] == ["bold"]
-
-
-def test_unknown_styles_are_where_there_are_no_votes():
-    columns = random_columns(3, 300)
-    votes = simulated([0, 1, -1], [0.7, 0, 0, 0], columns, cast=40)
-    columns[0, 100:] = np.nan
-    columns[2] = np.nan
-    found = controlled(votes.where(~np.isnan(columns[..., 0])), columns, rounds=5)
-    assert found.scores[:2] == pytest.approx([50, 73], abs=3)
-    assert np.isnan(found.scores[2])
 
 
 def test_style_that_predicts_every_vote_has_no_maximum():
@@ -236,3 +217,45 @@ def test_all_rounds_together_are_the_fits_one_by_one(monkeypatch):
     one_by_one = controlled(votes, columns, rounds=300)
     np.testing.assert_allclose(together.resamples, one_by_one.resamples, atol=1e-4)
     assert together.notes == one_by_one.notes
+
+
+def test_stored_counted_and_missing(tmp_path):
+    lines = {
+        "stored": [answer("q2", metadata=METADATA), answer("z", metadata=METADATA)],
+        "older": [answer("q1", conv_metadata=METADATA)],
+        "counted": [answer("q1", "# Head\n- **bold** one", metadata=None)],
+        "half": [answer("q1", metadata=METADATA), answer("q2", "")],
+    }
+    files = {
+        **{model: write_lines(tmp_path / model, some) for model, some in lines.items()},
+        "gone": tmp_path / "none",
+    }
+    counts, notes = read_style_counts(files, ["q1", "q2"])
+    row = [12, 3, 7, 6]
+    nan = [np.nan] * 4
+    assert counts["stored"] == pytest.approx(np.array([nan, row]), nan_ok=True)
+    assert counts["older"] == pytest.approx(np.array([row, nan]), nan_ok=True)
+    assert counts["counted"][0, 1:].tolist() == [1, 1, 1]
+    assert counts["counted"][0, 0] > 0
+    assert counts["half"].tolist() == [row, [0, 0, 0, 0]]
+    assert np.isnan(counts["gone"]).all()
+    assert "gone" in notes[0]
+    assert " 2 models" in notes[1]
+
+
+def test_lengths_are_those_of_stripped_texts(tmp_path):
+    files = {
+        "m": write_lines(tmp_path / "m.jsonl", [answer("q1", " four\n"), answer("q2", " \n")]),
+        "n": tmp_path / "n.jsonl",
+        "base": write_lines(
+            tmp_path / "base.jsonl", [answer("q2", "$ERROR$"), answer("z", "other")]
+        ),
+    }
+    with files["m"].open("a") as file:
+        file.write("torn")
+    lengths, notes = read_lengths(files, ["q1", "q2", "q3"])
+    expected = {"m": [4, 0, np.nan], "n": [np.nan] * 3, "base": [np.nan, 0, np.nan]}
+    assert lengths == {model: pytest.approx(row, nan_ok=True) for model, row in expected.items()}
+    torn, missing = notes
+    assert f"{files['m']}:3: " in torn
+    assert missing == "no answer file for: n"

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from arena.campaign.validation import check_settings
-from arena.data import answer_facts
+from arena.data import answers as answer_files
 from arena.data.layout import Layout
 from arena.support.errors import ConfigError, DataError
 
@@ -53,18 +53,6 @@ def campaign(tmp_path):
     return made
 
 
-def test_a_ready_model(campaign):
-    report = campaign.check("m")
-    assert [(row.model, row.state, row.reason) for row in report.rows] == [
-        ("base", "baseline", ""),
-        ("m", "ready", ""),
-    ]
-    assert (report.rows[1].questions, report.rows[1].answers, report.rows[1].missing) == (3, 3, 0)
-    assert (report.ready, report.games, report.ok) == ({"m"}, {"m": 6}, True)
-    assert report.problems == report.notes == report.left_out() == []
-    report.raise_blocking()
-
-
 @pytest.mark.parametrize(
     ("uids", "more", "state", "counts", "reason"),
     [
@@ -74,6 +62,7 @@ def test_a_ready_model(campaign):
             *("ab", ["<<<<<<< HEAD\n", "=======\n"], "broken", {"unreadable": 2}),
             "FILE:3: git conflict marker: resolve the merge (and 1 more)",
         ),
+        ("", ["\n"], "no_answers", {"answers": 0}, "no answers: FILE has none to these questions"),
         ("xyz", [], "broken", {}, "FILE: none of its 3 answers is to a question of this bench"),
         (
             *("ab", [said(None), said("y", "a"), said("y", "z")]),
@@ -89,29 +78,10 @@ def test_what_is_found_in_a_file(campaign, uids, more, state, counts, reason):
     assert row.state == state
     assert {key: getattr(row, key) for key in counts} == counts
     assert row.reason.startswith(reason.replace("FILE", str(path)))
-    judged = state != "broken"
+    judged = state in ("ready", "incomplete")
     assert report.games == {"m": 6} | ({"n": 2 * row.answers} if judged else {})
     assert report.ok, "the others are judged all the same"
     assert report.left_out() == ([] if judged else [f"left out: n: {row.reason}"])
-    report.raise_blocking()
-
-
-def test_cut_answers_are_counted(campaign):
-    campaign.answer("m", "abc", token_len=512)
-    row = campaign.check("m").rows[-1]
-    assert (row.cut, row.state) == (3, "ready")
-
-
-def test_a_model_without_answers_is_left_out_with_one_line(campaign):
-    campaign.write("model_answer/hollow.jsonl", "\n")
-    report = campaign.check("m", "none", "hollow")
-    assert [row.state for row in report.rows[2:]] == ["no_answers", "no_answers"]
-    first, second = report.left_out()
-    assert re.fullmatch(
-        "left out: none: no answers: .*model_answer/none.jsonl does not exist", first
-    )
-    assert "hollow.jsonl has none" in second
-    assert (report.ready, report.ok) == ({"m"}, True)
     report.raise_blocking()
 
 
@@ -130,7 +100,6 @@ def test_a_gap_of_the_baseline_drops_the_question_for_all(campaign):
         "left out: only: no answers to the questions that the baseline has answered"
     ]
     assert report.ok
-    assert not campaign.check("m", "only", missing_answers="error").ok
 
 
 @pytest.mark.parametrize(
@@ -144,14 +113,11 @@ def test_a_gap_of_the_baseline_drops_the_question_for_all(campaign):
             "baseline base: 1 question without an answer: base",
         ),
         ("abc", "m", {"baselines": {"*": "basse"}}, r"baseline basse: no .*did you mean 'base'\?"),
-        ("abc{", "m", {}, r"baseline base: .*base\.jsonl:4: torn"),
-        ("abc", "m", {"reference": "nobody"}, "reference nobody: no answers"),
-        ("abc", "x", {}, "no model can be judged\nleft out: x: no answers"),
+        ("abc", "x", {}, "judged\nleft out: x: no answers: .*model_answer/x.jsonl does not exist"),
     ],
 )
 def test_what_stops_a_run(campaign, baseline, models, changes, expected):
-    uids, torn, end = baseline.partition("{")
-    campaign.answer("base", uids, torn + end)
+    campaign.answer("base", baseline)
     report = campaign.check(*models, **changes)
     assert not report.ok
     with pytest.raises(DataError, match=expected):
@@ -191,6 +157,8 @@ def test_a_baseline_a_category_needs_only_its_own_questions(campaign):
 def test_a_category_without_a_baseline_is_named(campaign):
     with pytest.raises(ConfigError, match="none for the category 'creative_writing'"):
         campaign.check("m", baselines={"hard_prompt": "base"})
+    with pytest.raises(ConfigError, match=r"judge\.reference: 'a/b' cannot be a file name"):
+        campaign.check("m", reference="a/b")
 
 
 def test_a_reference_counts_like_a_baseline(campaign):
@@ -231,7 +199,7 @@ def test_names_that_api_config_does_not_know(campaign):
     report = campaign.check("llama-8b-step10", "llama-8b-step1000", known_models=known)
     said, near = "no block in api_config.yaml", "; did you mean 'llama-8b-step100'?"
     assert report.notes == [f"llama-8b-step10: {said}{near}"]
-    assert report.rows[2].reason.endswith(f"api_config.yaml has no such block either{near}")
+    assert report.rows[2].reason.endswith(near)
 
 
 def test_a_model_that_is_to_be_judged_itself_is_no_suggestion(campaign):
@@ -242,15 +210,6 @@ def test_a_model_that_is_to_be_judged_itself_is_no_suggestion(campaign):
     campaign.answer("run-step-200", "abc")
     report = campaign.check("run-step-100", "run-step-200", known_models=["run-step-200"])
     assert report.notes == ["run-step-100: no block in api_config.yaml"]
-
-
-def test_many_unknown_names_make_one_note(campaign):
-    models = [f"model-{number}" for number in range(30)]
-    for model in models:
-        campaign.answer(model, "a")
-    report = campaign.check(*models, known_models=["gpt"])
-    (note,) = report.notes
-    assert note.startswith("30 models") and note.endswith("model-0, model-1, model-2 and 27 more")
 
 
 @pytest.mark.parametrize(
@@ -268,8 +227,8 @@ def test_questions_that_cannot_be_used_are_refused(campaign, line, error):
 
 
 def test_a_warm_start_reads_no_answers(campaign, monkeypatch):
-    read, whole = [], answer_facts.read_answers
-    monkeypatch.setattr(answer_facts, "read_answers", lambda path: read.append(path) or whole(path))
+    read, whole = [], answer_files.read_answers
+    monkeypatch.setattr(answer_files, "read_answers", lambda path: read.append(path) or whole(path))
     campaign.check("m")
     assert (len(read), campaign.check("m").games, len(read)) == (2, {"m": 6}, 2)
     campaign.answer("m", "a")
@@ -310,7 +269,6 @@ def test_the_table_names_models_in_full_and_counts_what_there_is(campaign):
 @pytest.mark.parametrize(
     ("models", "changes", "judged", "numbers", "end"),
     [
-        ("m", {}, 0, [1, 1, 6], ""),
         ("mn", {}, 8, [2, 2, 10, 8], ""),
         ("mxt", {}, 6, [1, 3, 6, 6, 2], "see above"),
         ("mxt", {"missing_answers": "error"}, 0, [1, 3, 6], "fixed: x"),
@@ -357,10 +315,3 @@ def test_a_judgment_file_that_links_to_itself_is_made_anew(campaign, tmp_path):
     (tmp_path / "judgments").mkdir()
     (tmp_path / "judgments/m.jsonl").symlink_to("m.jsonl")
     assert campaign.check("m").ready == {"m"}
-
-
-def test_names_that_differ_in_case_only_are_named(campaign):
-    for name in ("m", "M", "Base"):
-        campaign.answer(name, "abc")
-    notes = campaign.check("m", "M", "Base").notes
-    assert [note.split(":")[0] for note in notes] == ["M, m", "Base, base"]

@@ -4,9 +4,11 @@ import json
 
 import pytest
 from arena.data.verdict import (
+    DEFAULT_PATTERNS,
     LABELS,
     LABELS_OF,
     as_label,
+    check_patterns,
     parse_verdict,
     verdict_of,
     without_thoughts,
@@ -25,19 +27,16 @@ CHANNEL = "<|channel|>"
         ("verdict in lower case [[b>>a]]", "B>>A", None),
         ("single brackets [A>B]", "A>B", None),
         ("the double ones decide: [[A<B]] then [B>A]", "A<B", None),
-        ("[[B>>A]] is one of the five labels of v0.1", "B>>A", "B>>A"),
         ("[[B<A]] is none of them", "B<A", None),
         ("code without a verdict: x = arr[b]", None, None),
         ("a verdict before code [A>B] and then arr[b]", "A>B", None),
         ("[[A>>B]], as in x[[B]]", "A>>B", None),
         ("df[[b]] is wrong, so [A>B]", "A>B", None),
         ("[[A>>A]]", None, None),
-        ("[[A=B>>B]]", None, None),
         ("[[B]]", None, None),
         ("[[A>> B]]", None, None),
         ("<think>[[A>>B]]</think> so [[B>A]]", "B>A", "B>A"),
         ("<think>[[A>>B]]", None, None),
-        ("\n\n", None, None),
         ("$ERROR$", None, None),
         ("", None, None),
         (None, None, None),
@@ -61,8 +60,6 @@ def test_patterns_are_the_users_own():
     assert parse_verdict("Winner: B>A!", [r"Winner: ([AB<>=]+)"]) is None
     assert parse_verdict("Winner: B>A!", [r"WINNER: ([AB<>=]+)"]) == "B>A"
     assert parse_verdict("so A>>B", [r"A>>B|B>>A"]) == "A>>B", "a pattern without a group"
-    with pytest.raises(ConfigError, match="v3"):
-        parse_verdict("x", rule="v3")
 
 
 def test_a_hundred_thousand_characters_are_no_trouble():
@@ -73,8 +70,6 @@ def test_a_hundred_thousand_characters_are_no_trouble():
 @pytest.mark.parametrize(
     ("reply", "spoken"),
     [
-        ("plain", "plain"),
-        ("<think>no</think>yes", "yes"),
         ("\n<think>no</think>\nyes", "\n\nyes"),
         ("no</think>yes", "yes"),
         ("<think>a</think>b<think>c</think>d", "bd"),
@@ -171,3 +166,41 @@ def test_real_odd_replies(shared_data):
             assert parse_verdict(case["text"], rule=rule) == expected, case["source"]
     for case in cases:
         assert parse_verdict(case.get("text")) in LABELS | {None}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        (r"\[\[([ab<>=]+)\]\]", "upper case"),
+        (r"[Ww]inner:\s*\**([AB<>=]+)", "upper case"),
+        (r"<verdict>\s*([AB<>=]+)\s*</verdict>", "upper case"),
+        (r"\\boxed\{([AB<>=]+)\}", "upper case"),
+        (r"(\[\[[AB<>=]+\]\])", "without brackets"),
+        (r"VERDICT: (\[[AB<>=]+\])", "without brackets"),
+        (r"\[\[[AB<>=]+\]\]", "without brackets"),
+        (r"(?P<label>\[\[[AB<>=]+)\]\]", "without brackets"),
+        ("(A", "is not a regular expression"),
+    ],
+)
+def test_patterns_that_cannot_work(pattern, said):
+    with pytest.raises(ConfigError, match=said) as refused:
+        check_patterns([*DEFAULT_PATTERNS, pattern])
+    assert repr(pattern) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *DEFAULT_PATTERNS,
+        r"WINNER: ([AB<>=]+)",
+        r"[Ww](?:inner|INNER): ([AB<>=]+)",
+        r"\\BOXED\{([AB<>=]+)\}",
+        r"A>>B|A>B|A=B|B>A|B>>A",
+        r"(?<=VERDICT IS )([AB<>=]+)",
+        r"\[\[\s*(A>>B|A>B|A=B|B>A|B>>A)\s*\]\]",
+        r"FINAL.{0,20}?\b(?P<label>[AB][<>=]{1,2}[AB])\b(?!.*VERDICT)",
+        r"THE (?:BETTER|BEST) ONE IS ([AB])\.",
+    ],
+)
+def test_patterns_that_can_work(pattern):
+    check_patterns([pattern])

@@ -28,8 +28,10 @@ signal.pause()
     ("given", "asked"),
     [
         (["-n"], ["-n", "--config", FIRST]),
-        (["--config", "a=1", "-n"], ["--config", FIRST, "a=1", "-n"]),
-        (["-n", "-C", "a=1"], ["-n", "-C", FIRST, "a=1"]),
+        (["--config", "a=1", "-n"], ["-n", "--config", FIRST, "a=1"]),
+        (["--config=a=1", "-C", "b=1"], ["--config", FIRST, "b=1"]),  # as Snakemake: the last one
+        (["-Ca=1", "-j", "4"], ["-j", "4", "--config", FIRST, "a=1"]),
+        (["-n", "--", "plan"], ["-n", "--config", FIRST, "--", "plan"]),
     ],
 )
 def test_its_own_config_joins_the_users(given: list, asked: list) -> None:

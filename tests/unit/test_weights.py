@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from arena.data.chat_templates import turn_end
 from arena.data.weights import (
     Checkpoint,
     allowed_rank,
@@ -79,20 +78,26 @@ def adapter(tmp_path: Path, config: dict[str, Any] | None = None, **changed: Any
     return write(tmp_path / "adapter", files)
 
 
+def refused(match: str, *folders: Path, kind: type[DataError] = DataError) -> str:
+    """The error of a checkpoint, and of a base for it, that cannot be read."""
+    with pytest.raises(kind, match=match) as caught:
+        read_checkpoint(*folders)
+    return str(caught.value)
+
+
 def test_a_full_checkpoint(tmp_path: Path) -> None:
     found = read_checkpoint(full(tmp_path))
-    assert (found.kind, found.base, found.rank) == ("full", None, None)
+    assert (found.base, found.rank) == (None, None)
     assert found.context == 4096
     assert found.template == CHATML
     assert found.tokens == {"bos_token": "<s>", "eos_token": "</s>"}
     assert found.stops == ("</s>", "<|im_end|>")
-    assert turn_end(CHATML, found.tokens) == "<|im_end|>"
 
 
 def test_an_adapter_is_served_by_its_base(tmp_path: Path) -> None:
     path = adapter(tmp_path, {"rank_pattern": {"q_proj": 24}})
     found = read_checkpoint(path)
-    assert (found.kind, found.base, found.rank) == ("adapter", tmp_path / "full", 24)
+    assert (found.base, found.rank) == (tmp_path / "full", 24)
     assert (found.context, found.template) == (4096, CHATML)
     assert found.stops == ("</s>", "<|im_end|>")
     assert found.warnings == ()
@@ -114,14 +119,15 @@ def test_another_base_than_the_named_one_is_a_remark(tmp_path: Path) -> None:
     ("changed", "named"),
     [
         ({"config.json": None}, "config.json"),
-        ({"config.json": "{"}, "config.json"),
+        ({"config.json": "[" * 9999}, "config.json: invalid JSON"),
         ({"config.json": "[]"}, "config.json"),
         ({"chat_template.jinja": b"\xff"}, "chat_template.jinja"),
         ({"tokenizer.json": '{"added_tokens": 3}'}, "tokenizer.json"),
+        ({"tokenizer.json": b'{"added_tokens": [{"content": "\xff"}]}'}, "tokenizer.json"),
         ({"model.safetensors": None}, "no weights"),
         ({"model.safetensors": None, "optimizer.bin": b"x"}, "no weights"),
         ({"model.safetensors": b""}, "model.safetensors.*empty"),
-        ({"model.safetensors": bytes(100)}, "model.safetensors"),
+        ({"model.safetensors": struct.pack("<Q", 9999) + b"[" * 9999}, "invalid safetensors"),
         ({"model.safetensors": b"<!DOCTYPE html>"}, "model.safetensors"),
         ({"model.safetensors": b"version https://git-lfs"}, "git lfs pull"),
         ({"model.safetensors": tensors({"a": [2, 4]}, missing=1)}, "model.safetensors"),
@@ -133,14 +139,7 @@ def test_another_base_than_the_named_one_is_a_remark(tmp_path: Path) -> None:
     ],
 )
 def test_what_no_server_could_use_is_refused(tmp_path, changed, named):
-    with pytest.raises(DataError, match=named) as caught:
-        read_checkpoint(write(full(tmp_path), changed))
-    assert str(tmp_path / "full") in str(caught.value)
-
-
-def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nowhere"):
-        read_checkpoint(tmp_path / "nowhere")
+    assert str(tmp_path / "full") in refused(named, write(full(tmp_path), changed))
 
 
 def test_whole_shards_and_whole_bin_files_pass(tmp_path: Path) -> None:
@@ -148,14 +147,14 @@ def test_whole_shards_and_whole_bin_files_pass(tmp_path: Path) -> None:
     index = {"weight_map": dict(zip("ab", shards, strict=True))}
     # what the index does not name is not loaded, so it may be torn
     write(full(tmp_path), shards | {"model.safetensors.index.json": index, "model.safetensors": ""})
-    assert read_checkpoint(tmp_path / "full").kind == "full"
+    read_checkpoint(tmp_path / "full")
     write(tmp_path / "full", dict.fromkeys(["model.safetensors", "model.safetensors.index.json"]))
-    assert read_checkpoint(tmp_path / "full").kind == "full"
+    read_checkpoint(tmp_path / "full")
     write(tmp_path / "full", dict.fromkeys(shards))
     with zipfile.ZipFile(tmp_path / "full" / "pytorch_model.bin", "w") as archive:
         archive.writestr("data.pkl", b"")
     write(tmp_path / "full", {"training_args.bin": b""})
-    assert read_checkpoint(tmp_path / "full", settled_s=0).kind == "full"
+    read_checkpoint(tmp_path / "full", settled_s=0)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +163,7 @@ def test_whole_shards_and_whole_bin_files_pass(tmp_path: Path) -> None:
         ({"r": 1024}, "1024.*512.*merge"),
         ({"rank_pattern": {"q_proj": 640}}, "640"),
         ({"r": 0}, "rank_pattern"),
-        ({"r": None}, "rank_pattern"),
+        ({"modules_to_save": [["lm_head"]]}, "modules_to_save.*lm_head"),
         ({"use_dora": True}, "use_dora"),
         ({"modules_to_save": ["lm_head"]}, "modules_to_save.*lm_head"),
         ({"bias": "all"}, "bias"),
@@ -175,9 +174,7 @@ def test_whole_shards_and_whole_bin_files_pass(tmp_path: Path) -> None:
     ],
 )
 def test_adapters_that_vllm_refuses(tmp_path: Path, config: dict[str, Any], named: str) -> None:
-    with pytest.raises(DataError, match=named) as caught:
-        read_checkpoint(adapter(tmp_path, config))
-    assert "adapter_config.json" in str(caught.value)
+    assert "adapter_config.json" in refused(named, adapter(tmp_path, config))
 
 
 def test_harmless_settings_of_adapters_pass(tmp_path: Path) -> None:
@@ -190,47 +187,40 @@ def test_the_weights_of_an_adapter(tmp_path: Path) -> None:
     path = adapter(tmp_path)
     saved = ADAPTER["adapter_model.safetensors"]
     write(path, {"adapter_model.safetensors": saved[:-1]})
-    with pytest.raises(DataError, match=r"adapter_model\.safetensors"):
-        read_checkpoint(path)
+    refused(r"adapter_model\.safetensors", path)
     write(path, {"adapter_model.safetensors": tensors({"model.embed_tokens.weight": [2, 8]})})
-    with pytest.raises(DataError, match=r"model\.embed_tokens\.weight"):
-        read_checkpoint(path)
+    refused(r"model\.embed_tokens\.weight", path)
     write(path, {"adapter_model.safetensors": None})
-    with pytest.raises(DataError, match=r"adapter_model\.bin"):
-        read_checkpoint(path)
+    refused(r"adapter_model\.bin", path)
     assert read_checkpoint(write(path, {"adapter_model.bin": b"\x80\x02"})).rank == 8
 
 
 def test_a_base_that_does_not_fit(tmp_path: Path) -> None:
     path = adapter(tmp_path)
     other = write(tmp_path / "other", FULL | {"config.json": {"hidden_size": 16}})
-    with pytest.raises(DataError, match=r"adapter_model.safetensors.* 8, .*other is 16"):
-        read_checkpoint(path, other)
+    refused(r"adapter_model.safetensors.* 8, .*other is 16", path, other)
     write(other, {"config.json": {"text_config": {"hidden_size": 8}, "hidden_size": 16}})
     assert read_checkpoint(path, other).base == other
-    with pytest.raises(DataError, match="is an adapter"):
-        read_checkpoint(path, path)
-    with pytest.raises(DataError, match=r"answers\.base.*nowhere"):
-        read_checkpoint(path, tmp_path / "nowhere")
+    refused("is an adapter", path, path)
+    refused(r"answers\.base.*nowhere", path, tmp_path / "nowhere")
+    refused(r"nowhere: no such folder", tmp_path / "nowhere")
 
 
-def test_a_folder_that_is_still_being_written_is_left_for_later(tmp_path: Path) -> None:
+def test_a_folder_that_is_still_being_written_is_left_for_later(tmp_path, monkeypatch) -> None:
     path, now = adapter(tmp_path), time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
     os.utime(path / "adapter_model.safetensors", (now - 30, now - 30))
-    with pytest.raises(Unfinished, match="adapter"):
-        read_checkpoint(path)
+    refused("adapter", path, kind=Unfinished)
     assert read_checkpoint(path, settled_s=20).rank == 8
     os.utime(path / "adapter_model.safetensors", (now + 9000, now + 9000))  # a wrong clock
     assert read_checkpoint(path).rank == 8
     os.utime(tmp_path / "full" / "config.json", (now, now))
-    with pytest.raises(Unfinished, match="full"):
-        read_checkpoint(path)
+    refused("full", path, kind=Unfinished)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(Unfinished, match="empty"):
-        read_checkpoint(tmp_path / "empty")
+    os.utime(tmp_path / "empty", (now, now))
+    refused("empty", tmp_path / "empty", kind=Unfinished)
     os.utime(tmp_path / "empty", (OLD, OLD))
-    with pytest.raises(DataError, match=r"config\.json"):
-        read_checkpoint(tmp_path / "empty")
+    refused(r"config\.json", tmp_path / "empty")
 
 
 def test_the_digest_follows_what_an_answer_depends_on(tmp_path: Path) -> None:
@@ -339,40 +329,44 @@ def checkpoint(**changed: Any) -> Checkpoint:
     return Checkpoint(**known | changed)
 
 
+def warnings_of(known, template, most, longest=0, system="", **sampling) -> list[str]:
+    sampling |= {"max_tokens": most}
+    return checkpoint_warnings(known, template, sampling, longest, system)
+
+
 def test_no_warnings() -> None:
-    assert checkpoint_warnings(checkpoint(), None, 4000, 96, system_prompt=" Be brief. ") == []
-    assert checkpoint_warnings(checkpoint(context=None), None, 10**6) == []
+    assert warnings_of(checkpoint(), None, 4000, 96, system=" Be brief. ") == []
+    assert warnings_of(checkpoint(context=None), None, 10**6) == []
     trims = CHATML.replace("m.content", "m.content | trim")
-    assert checkpoint_warnings(checkpoint(), trims, 1, system_prompt=" Be brief. ") == []
+    assert warnings_of(checkpoint(), trims, 1, system=" Be brief. ") == []
 
 
 def test_warnings() -> None:
-    (never,) = checkpoint_warnings(checkpoint(stops=("</s>",)), None, 1)
+    (never,) = warnings_of(checkpoint(stops=("</s>",)), None, 1)
     assert "<|im_end|>" in never and "</s>" in never and "eos_token_id" in never
-    assert checkpoint_warnings(checkpoint(stops=()), None, 1)
+    assert warnings_of(checkpoint(stops=()), None, 1)
+    assert warnings_of(checkpoint(stops=()), None, 1, stop_token_ids=[7]) == []
     given = "{% for m in messages %}{{ m.content }}</s>{% endfor %}"
-    assert checkpoint_warnings(checkpoint(stops=("</s>",)), given, 1) == []
-    (long,) = checkpoint_warnings(checkpoint(), None, 4000, 97)
+    assert warnings_of(checkpoint(stops=("</s>",)), given, 1) == []
+    (long,) = warnings_of(checkpoint(), None, 4000, 97)
     assert "4,096" in long and "3,999" in long
-    (refused,) = checkpoint_warnings(checkpoint(), None, 4097)
-    assert "4,097" in refused and "refuses" in refused
     ignores = CHATML.replace("in messages", "in messages if m.role != 'system'")
-    (ignored,) = checkpoint_warnings(checkpoint(), ignores, 1, system_prompt="Be brief.")
+    (ignored,) = warnings_of(checkpoint(), ignores, 1, system="Be brief.")
     assert "system_prompt" in ignored
-    assert checkpoint_warnings(checkpoint(), ignores, 1) == []
-    assert checkpoint_warnings(checkpoint(warnings=("other base",)), None, 1) == ["other base"]
+    assert warnings_of(checkpoint(), ignores, 1) == []
+    assert warnings_of(checkpoint(warnings=("other base",)), None, 1) == ["other base"]
 
 
 def test_a_template_is_needed_and_must_work() -> None:
     with pytest.raises(DataError, match=r"some/folder.*answers\.chat_template"):
-        checkpoint_warnings(checkpoint(template=None), None, 1)
-    assert checkpoint_warnings(checkpoint(template=None), CHATML, 1) == []
+        warnings_of(checkpoint(template=None), None, 1)
+    assert warnings_of(checkpoint(template=None), CHATML, 1) == []
     with pytest.raises(DataError, match="some/folder"):
-        checkpoint_warnings(checkpoint(), "{{ nothing.there }}", 1)
+        warnings_of(checkpoint(), "{{ nothing.there }}", 1)
     gemma = "{{ raise_exception('no system role') if messages[0].role == 'system' }}" + CHATML
-    assert checkpoint_warnings(checkpoint(), gemma, 1) == []
+    assert warnings_of(checkpoint(), gemma, 1) == []
     with pytest.raises(DataError, match="no system role"):
-        checkpoint_warnings(checkpoint(), gemma, 1, system_prompt="Be brief.")
+        warnings_of(checkpoint(), gemma, 1, system="Be brief.")
 
 
 def test_names_that_share_their_weights(tmp_path: Path) -> None:

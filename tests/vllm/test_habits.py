@@ -21,8 +21,8 @@ from arena.support.processes import shared_memory
 from tests.served import Served, eventually
 from tests.vllm.conftest import SLOTS, judge
 
-START = 300.0  # seconds, on two busy cores; 25 on free ones
-BUSY = 120.0  # seconds for what takes a moment on a free machine
+START = 600.0  # seconds, on two busy cores; 25 on free ones
+BUSY = 300.0  # seconds for what takes a moment on a free machine
 GRACE = 6.0
 
 
@@ -30,7 +30,7 @@ GRACE = 6.0
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     root = tmp_path_factory.mktemp("vllm")
     # Looks are so far apart that a death is noticed by the end of the API, not by its sick health.
-    limits = {"grace": GRACE, "hang": START, "look": 15.0, "engine": 5.0}
+    limits = {"grace": GRACE, "hang": START, "look": START, "engine": 5.0}
     served = Served(root, {"name": "toy"} | judge("tiny"), **limits)
     try:
         yield served.start()
@@ -97,8 +97,7 @@ def test_refuses_connections_until_it_is_ready(served):
     served.ready()
     assert served.get(key="guess")[0] == 401
     assert [model["id"] for model in served.get()[1]["data"]] == ["toy"]
-    for pid in tree(served):
-        assert served.told["key"] not in Path(f"/proc/{pid}/cmdline").read_text()
+    assert not any(served.told["key"] in command for command in tree(served).values())
 
 
 def test_usage_and_metrics_tell_the_same_cached_tokens(served):
@@ -110,8 +109,8 @@ def test_usage_and_metrics_tell_the_same_cached_tokens(served):
     cached = second["prompt_tokens_details"]["cached_tokens"]
     # whole blocks, and never the last token, whose logits are needed
     assert second["prompt_tokens"] - 129 <= cached < second["prompt_tokens"]
-    hits = counted(served, "prefix_cache_hits_total") - before
-    assert hits == cached + first["prompt_tokens_details"]["cached_tokens"]
+    hits = before + cached + first["prompt_tokens_details"]["cached_tokens"]
+    eventually(lambda: counted(served, "prefix_cache_hits_total") == hits, BUSY, "the same figure")
 
 
 def test_a_prompt_over_the_context_is_a_400_with_the_parameters_name(served):
@@ -167,9 +166,15 @@ def test_sigterm_with_a_request_open_ends_it_in_seconds(served):
     pids = list(tree(served))
     memory = shared_memory(pids)
     forever = {"max_tokens": 8000, "min_tokens": 8000, "ignore_eos": True}
-    threading.Thread(target=chat, args=(served, "a"), kwargs=forever, daemon=True).start()
+    replies = []
+    ask = threading.Thread(target=lambda: replies.append(chat(served, "a", **forever)), daemon=True)
+    ask.start()
     eventually(lambda: counted(served, "num_requests_running") == 1, BUSY, "an open request")
-    assert served.stop(30) == 0  # before Slurm's SIGKILL; by itself it may hang for a minute
+    assert served.stop(BUSY) == 0
+    ask.join(BUSY)
+    # Not after its end: by itself vLLM may hang for a minute.
+    status, reply = replies[0]
+    assert status != 200 or reply["usage"]["completion_tokens"] < forever["max_tokens"]
     assert not alive(pids)
     assert not any(path.exists() for path in memory)
 
@@ -177,9 +182,10 @@ def test_sigterm_with_a_request_open_ends_it_in_seconds(served):
 def test_sigterm_while_loading_is_ignored_and_ends_it_all_the_same(served):
     served.start()
     eventually(lambda: "VLLM::EngineCore" in " ".join(tree(served).values()), START, "loading")
+    os.kill(part(served, "VLLM::EngineCore"), signal.SIGSTOP)  # so it does not come to an end
     pids = list(tree(served))
     began = time.monotonic()
-    assert served.stop(30) == 0
+    assert served.stop(BUSY) == 0
     assert time.monotonic() - began > GRACE  # it ignored SIGTERM
     assert not alive(pids)
     assert (served.record["ready"], served.record["cause"]) == (None, None)

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.slurm import cluster
-from tests.slurm.campaign import Campaign, lives
+from tests.slurm.campaign import WHOLE_S, Campaign, lives
 from tests.vllm.conftest import judge
 from tests.workflow.conftest import read_tsv
 
 QUESTIONS = 4
-WHOLE_S = 1500  # two starts of vLLM, one after the other, on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -22,12 +21,12 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
         tmp_path_factory.mktemp("slurm") / "campaign",
         models=3,
         questions=QUESTIONS,
-        config={"batch_size": 2, "walltime": {"start_minutes": 20, "minutes_per_model": 2}},
+        config={"batch_size": 2, "walltime": {"start_minutes": 30, "minutes_per_model": 2}},
         judge=judge("tiny") | {"max_tokens": 16, "no_verdict_limit": 0},
     )
     campaign.ask_for(gpu=1, mem_mb=5000, cpus_per_task=2)
     try:
-        assert campaign.run("--jobs", "1", seconds=WHOLE_S) == 0, campaign.text()
+        assert campaign.run("--jobs", "1", seconds=2 * WHOLE_S) == 0, campaign.text()
         yield campaign
     finally:
         campaign.clear()

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from datetime import datetime
 from itertools import pairwise
 
 import pytest
@@ -21,14 +22,15 @@ STATES = {"ok", "unparsed", "truncated", "too_long", "rejected"}
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Campaign, list[str]]:
-    """Ten models judged by a tiny random Llama; the campaign and vLLM's figures meanwhile."""
+def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Campaign, list[tuple[float, str]]]:
+    """Ten models judged by a tiny random Llama; the campaign, and times and texts of vLLM's figures
+    meanwhile."""
     settings = judge("tiny") | {"max_tokens": REPLY, "no_verdict_limit": 0}
     folder = tmp_path_factory.mktemp("vllm") / "campaign"
     campaign = Campaign(folder, models=10, questions=QUESTIONS, judge=settings)
     with looking(campaign.root, 0.2) as looks:
         assert campaign.run(profile="profiles/default") == 0, campaign.text()
-    return campaign, [text for _, text in looks]
+    return campaign, looks
 
 
 def test_every_game_is_terminal_and_counted(played):
@@ -64,23 +66,25 @@ def test_never_idle(played):
     # journals round to milliseconds, in which one game may end and the next begin
     assert parallel - 3 <= max(number for _, number in counts) <= parallel + 3
     gaps = [then - now for (now, number), (then, _) in pairwise(counts) if not number]
-    assert max(gaps, default=0.0) < 3.0
+    assert max(gaps, default=0.0) < 15.0  # of a busy machine; seconds at most on a free one
 
 
 def test_the_ledgers_cached_tokens_are_vllms_own(played):
     """The ledger's row against the server's metrics; what was shared is found in the cache."""
     campaign, looks = played
-    counted = {
-        name: max(figure(text, f"prefix_cache_{name}_total") or 0.0 for text in looks)
-        for name in ("queries", "hits")
-    }
+    (moment, _), (_, text) = looks[-2:]
+    counted = {name: figure(text, f"prefix_cache_{name}_total") for name in ("queries", "hits")}
     row = read_tsv(campaign.root / "ledger.tsv")[-1]
     assert (row["batch"], row["models"], row["games"]) == ("total", "10", str(20 * QUESTIONS))
     prompt, cached = int(row["prompt_tokens"]), int(row["cached_tokens"])
     assert int(row["completion_tokens"]) > 0
-    # The last look may have come before the last games; nobody else asked anything.
-    assert 0.9 * prompt <= counted["queries"] <= prompt + 100
-    assert 0.9 * cached <= counted["hits"] <= cached + 100
+    # The last look began when the one before had ended; there may be games after it. Nobody else
+    # asked anything.
+    games = [game for model in campaign.names for game in campaign.games(model)]
+    ends = (datetime.fromisoformat(game["time"]).timestamp() for game in games)
+    before = [game["usage"] for game, end in zip(games, ends, strict=True) if end < moment]
+    assert sum(one["prompt"] for one in before) <= counted["queries"] <= prompt + 100
+    assert sum(one["cached"] for one in before) <= counted["hits"] <= cached + 100
     # Ten models share system prompt, question and baseline of each first game: on paper, as the
     # cache holds all of it, every prompt but the first of its kind begins with cached blocks.
     assert cached / prompt > 0.5

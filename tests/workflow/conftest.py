@@ -134,7 +134,8 @@ def campaign(tmp_path: Path, project: Path) -> Campaign:
 
 @pytest.fixture(scope="session")
 def judged_once(shared_folder: Path, project: Path) -> Campaign:
-    """The embedded example, judged; only to copy from and to read."""
+    """The embedded example, judged; only to copy from and to read: a dry run writes too, and what
+    it writes may vanish under another worker's copy."""
     return made_once(shared_folder / "judged", lambda folder: copy_project(project, folder).run())
 
 

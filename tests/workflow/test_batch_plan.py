@@ -1,6 +1,5 @@
 """What becomes a job: DESIGN's table, on the local executor and through the whole product."""
 
-import os
 import shutil
 
 from tests.workflow.conftest import Campaign, by_command, read_lines, write_lines
@@ -39,16 +38,6 @@ def test_25_models_make_three_jobs_and_afterwards_only_what_is_missing(campaign:
     campaign.add_to_answers(MODELS[20], " Changed.", slice(1, 2))
     assert sizes(campaign) == [5]
     assert sizes(campaign, "--config", "judge={temperature: 0.5}") == [10, 10, 5]
-
-
-def test_an_older_time_of_change_hides_no_change(campaign: Campaign) -> None:
-    campaign.run()
-    path = campaign.answers("mid-7b-chat")
-    times = path.stat()
-    path.write_text(path.read_text().replace("the", "eht", 1))
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns - 10**12))  # as rsync -t, cp -p
-    assert sizes(campaign) == [1]
-    assert campaign.planned()["judgment"] == 1, "nor from Snakemake"
 
 
 IMPORTER = """
@@ -110,17 +99,24 @@ def test_a_config_file_of_ones_own_replaces_the_example(campaign: Campaign) -> N
 
 def test_a_run_of_replies_without_verdicts_fails_and_keeps_its_tables(campaign: Campaign) -> None:
     for model in ("mid-7b-chat", "grand-70b-chat", "tiny-1b-step1000", "tiny-1b-step8000"):
-        some = slice(1 if model == "mid-7b-chat" else 0, None)
-        campaign.add_to_answers(model, " <<judge:unparsed>>", some)
+        # The first replies have a verdict, in whatever order they come: else the batch would stop.
+        campaign.add_to_answers(model, " <<judge:unparsed>>", slice(1, None))
     campaign.configure(judge=by_command() | {"no_verdict_limit": 5})
     text = campaign.run(ok=False).stdout
     assert "games have no verdict" in text
     assert (campaign.root / "leaderboard.csv").exists()
 
 
-def test_a_config_that_is_no_yaml_is_named_with_its_line(campaign: Campaign) -> None:
-    path = campaign.dir / "config/config.yaml"
-    path.write_text("bench: arena-demo\njudge:\n\tname: x\n")
-    text = campaign.run("-n", ok=False).stdout
-    assert "config/config.yaml:3" in text
-    assert "Traceback" not in text
+def test_ten_models_have_requests_open_at_the_same_time(campaign: Campaign) -> None:
+    models = [f"copy-{number}" for number in range(10)]
+    for model in models:
+        shutil.copy(campaign.answers("mid-7b-chat"), campaign.answers(model))
+        campaign.add_to_answers(model, f" ({model})")
+    log = campaign.dir / "requests.jsonl"
+    judge = by_command(f"--seconds 4 --request-log {log}") | {"parallel": 20}
+    campaign.configure(models=models, judge=judge, questions=2)
+    campaign.run()
+    lines = [line for line in read_lines(log) if line["user"] != "supervisor"]
+    assert len(lines) == 10 * 4
+    # One more where the batch asks an idle judge whether its engine lives.
+    assert 10 <= max(line["open"] for line in lines) <= 21

@@ -1,7 +1,6 @@
 """What is run, and what is not run again: the embedded example as a user types it."""
 
 import json
-import shutil
 import subprocess
 import sys
 
@@ -25,30 +24,19 @@ def asked(campaign: Campaign, model: str) -> int:
     return len(campaign.journal(model))
 
 
-def test_the_example_gets_a_judgment_a_model_and_a_leaderboard(judged_once: Campaign) -> None:
-    assert judged_once.models() == MODELS
-    questions = read_lines(judged_once.dir / "examples/data/arena-demo/question.jsonl")
-    lines = read_lines(judged_once.judgment("mid-7b-chat"))
+def test_the_example_gets_a_judgment_a_model_and_a_leaderboard(judged: Campaign) -> None:
+    assert judged.models() == MODELS
+    questions = read_lines(judged.dir / "examples/data/arena-demo/question.jsonl")
+    lines = read_lines(judged.judgment("mid-7b-chat"))
     assert [line["uid"] for line in lines] == [question["uid"] for question in questions]
     for line in lines:
         assert (line["judge"], line["baseline"]) == ("demo-judge", "llama-demo-8b")
         assert all("toy" in game["judgment"]["answer"] for game in line["games"])
         assert len(line["games"]) == 2
-    table = (judged_once.root / "leaderboard.csv").read_text().splitlines()
+    table = (judged.root / "leaderboard.csv").read_text().splitlines()
     assert table[0].startswith("category,model,score,lower,upper,questions,games,")
     assert any("llama-demo-8b,50.0" in row for row in table)
-    assert judged_once.planned() == {}
-
-
-def test_a_deleted_judgment_is_rebuilt_from_the_journal_without_a_judge(judged: Campaign) -> None:
-    before = judged.judgment("mid-7b-chat").read_bytes()
-    games = asked(judged, "mid-7b-chat")
-    judged.judgment("mid-7b-chat").unlink()
-    assert jobs(judged) == REPLAYED
-    judged.run()
-    assert judged.judgment("mid-7b-chat").read_bytes() == before
-    assert asked(judged, "mid-7b-chat") == games
-    assert len(list(judged.root.glob("logs/*/batch.json"))) == 1, "no judge was started"
+    assert judged.planned() == {}
 
 
 @pytest.mark.parametrize("state", ["ok", "unparsed"])
@@ -112,13 +100,6 @@ def test_another_temperature_judges_all_again_and_going_back_costs_nothing(judge
     judged.run()
     assert {model: asked(judged, model) for model in MODELS} == doubled
     assert {model: judged.judgment(model).read_bytes() for model in MODELS} == before
-
-
-def test_a_new_model_is_judged_alone(judged: Campaign) -> None:
-    shutil.copy(judged.answers("mid-7b-chat"), judged.answers("new"))
-    assert jobs(judged) == ONE
-    judged.run()
-    assert "new" in (judged.root / "leaderboard.csv").read_text()
 
 
 def test_a_model_taken_from_the_list_costs_the_leaderboard_alone(judged: Campaign) -> None:
@@ -190,13 +171,3 @@ def test_only_nothing_with_nothing_judged_is_said_and_starts_no_job(campaign: Ca
         text = campaign.run(*dry, "--config", "only=[]", ok=False).stdout
         assert "only: []" in text
         assert "Traceback" not in text and "RuleException" not in text
-
-
-def test_an_odd_name_among_the_answers_costs_its_own_line(campaign: Campaign) -> None:
-    odd = campaign.answers("x").with_name("model(thinking).jsonl")
-    odd.write_text(campaign.answers(MODELS[0]).read_text())
-    loop = odd.with_name("loop.jsonl")
-    loop.symlink_to(loop.name)
-    text = campaign.run("-n").stdout
-    assert jobs(campaign) == ONE | {"judgment": len(MODELS)}
-    assert "left out: model(thinking): " in text and "left out: loop: " in text

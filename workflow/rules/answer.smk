@@ -1,36 +1,7 @@
 # in:  folders of weights, or endpoints; <data_dir>/<bench>/question.jsonl
 # out: <data_dir>/<bench>/model_answer/{model}.jsonl
-# One job per batch generates answers; one rule per model publishes them. Absent without `answers` in the config.
+# One rule per model publishes answers; judge.smk has the jobs that generate them. Absent without `answers` in the config.
 if ANSWERS:
-
-    if not PLANNING:
-
-        # Start the servers of a batch one after the other, request what no journal contains, write the answers, clean up.
-        rule:
-            name:
-                GEN_ANSWER
-            input:
-                batch=f"{ANSWERS.root}/batches/{{batch}}.json",
-                questions=str(SETTINGS.questions),
-            output:
-                temp(f"{ANSWERS.root}/played/{{batch}}"),
-            log:
-                f"{ANSWERS.root}/logs/gen_answer/{{batch}}.log",
-            retries: SETTINGS.retries if workflow.is_main_process else 0
-            conda:
-                "../envs/arena.yaml"
-            threads: 1 if GEN_ANSWER == "gen_answer_no_gpu" else workflow.cores
-            resources:
-                runtime=answer_walltime,
-                tries_left=lambda wildcards, attempt: SETTINGS.retries + 1 - attempt,
-            params:
-                script=SCRIPTS / "gen_answer.py",
-                asked=lambda wildcards, resources, threads: json.dumps(
-                    asked_for({**dict(resources), "threads": threads})
-                ),
-            shell:
-                "exec python {params.script:q} {input.batch:q} --tries-left {resources.tries_left}"
-                " --resources {params.asked:q} > {log:q} 2>&1"
 
     # Publish a model's answers, or report which are missing and why.
     rule answer:
@@ -51,7 +22,8 @@ if ANSWERS:
         # even where Snakemake runs this rule (-F, after a killed run).
         params:
             publish=lambda wildcards, input: (
-                publish_answers(wildcards.model, Path(input.played).name)
+                f"{publisher(ANSWERS.root, checked().answers.digests[wildcards.model])}"
+                f" --model {wildcards.model} --played={shlex.quote(input.played)}"
                 if "played" in input.keys()
                 else "test -e"
             ),

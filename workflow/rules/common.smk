@@ -1,5 +1,4 @@
-# Config, wildcards and input functions. The paths below {results_dir}/<bench>/<judge> are those of
-# arena/data/layout.py; judgments are <judgments_dir>/<judge>/{model}.jsonl.
+# Config, wildcards and input functions. Paths below {results_dir}/<bench>/<judge> are those of arena/data/layout.py.
 import contextlib
 import functools
 import os
@@ -9,23 +8,14 @@ from pathlib import Path
 
 from snakemake.logging import logger
 
-from arena.batch import plan as planning
-from arena.batch.made import check_owner, claim, made_otherwise
-from arena.batch.early_stop import submit_nothing_more, watch_for_early_stop
-from arena.batch.resources import asked_for
+from arena.batch.made import made_otherwise
 from arena.campaign import validation
 from arena.data.layout import Layout
-from arena.journals.adopt import report_adoption
-from arena.judge.endpoints import check_keys
 from arena.setup.config import check_config
 from arena.setup.resolve import resolve
+from arena.setup.upstream import check_keys
 from arena.support.errors import ArenaError, ConfigError
 from arena.support.files import load_yaml, read_text
-from arena.support.processes import put_first
-
-# bin/: our sacct, which shows the end of cancelled and preempted jobs. The folder of this Python: for nodes without an active
-# environment.
-put_first(RULES.parent / "bin", Path(sys.executable).parent)
 
 
 @contextlib.contextmanager
@@ -39,18 +29,20 @@ def errors_for_users():
 
 
 CONFIG = "config/config.yaml"
+# Snakemake names neither file nor line of an error in YAML, and takes the last of two equal keys.
+with errors_for_users():
+    for file in workflow.configfiles or [CONFIG]:
+        if os.path.isfile(file) and Path(file).suffix != ".json":
+            load_yaml(read_text(file), file)
 # A --configfile replaces the shipped example; Snakemake would merge the two.
 if not workflow.config_settings.configfiles:
-    if Path(CONFIG).is_file():
-        with errors_for_users():  # Snakemake's YAML error names neither file nor line
-            load_yaml(read_text(CONFIG), CONFIG)
 
     configfile: CONFIG
 
 
 with errors_for_users():
-    config = check_config(config, RULES.parent / "schemas/config.schema.yaml")
-    SETTINGS = resolve(config, RULES.parent.parent / "config/prompts")
+    config = check_config(config)
+    SETTINGS = resolve(config)
 
 LAYOUT = Layout(SETTINGS.root)
 ANSWERS = SETTINGS.answers
@@ -115,7 +107,7 @@ def judged_models(wildcards):
 def table_notes(wildcards):
     """Notes below the tables: this is a pilot; which judgments are of other settings or answers."""
     judged = judged_models(wildcards)
-    kept = [name for name in judged if plan().batch_of(name) is None]
+    kept = [name for name in judged if name not in plan().batch_of]
     broken = checked().broken_notes(judged) if SETTINGS.selected else []
     return [*SETTINGS.pilot_note(), *made_otherwise(LAYOUT, kept, SETTINGS.digest), *broken]
 
@@ -126,12 +118,3 @@ def style_answers(wildcards):
         return []
     models = judged_models(wildcards) + SETTINGS.baseline_models
     return [file for model in models if Path(file := SETTINGS.answer(model)).exists()]
-
-
-def preview_adoption(wildcards):
-    """No input files; a dry run shows which judgments of other tools would be imported."""
-    if workflow.dryrun:
-        with errors_for_users():
-            check_owner(SETTINGS.judgments_dir, SETTINGS.root)
-            report_adoption(SETTINGS, logger.info, dry_run=True)
-    return []

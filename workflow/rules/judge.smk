@@ -1,6 +1,7 @@
 # in:  <data_dir>/<bench>/question.jsonl, model_answer/{model}.jsonl, the baseline's answers
 # out: <judgments_dir>/<judge>/{model}.jsonl
-# One job per batch plays the games of its models; one rule per model publishes its judgments.
+# One job per batch plays the games of its models; one rule per model publishes its judgments. Batches of answers run by the
+# same rules, in the results folder of the answers.
 from arena.support import slurm
 
 STARTED = time.time()
@@ -38,37 +39,39 @@ rule plan_batch:
 
 if not PLANNING:
 
-    # Start the judge, play every game of the batch that no journal contains, make the judgments, clean up.
-    rule:
-        name:
-            GEN_JUDGMENT
-        input:
-            batch=f"{ROOT}/batches/{{batch}}.json",
-            answers=answers_of_batch,
-            opponents=OPPONENTS,
-            questions=str(SETTINGS.questions),
-        output:
-            temp(f"{ROOT}/played/{{batch}}"),
-        log:
-            f"{ROOT}/logs/gen_judgment/{{batch}}.log",
-        # From the config, because a job cannot see the retries of a profile or the command line. 0 inside the job, where
-        # Snakemake would retry within the walltime that is left.
-        retries: SETTINGS.retries if workflow.is_main_process else 0
-        conda:
-            "../envs/arena.yaml"
-        # All cores, so that one machine plays one batch at a time, except with the demo judge. profiles/slurm sets 1.
-        threads: 1 if SETTINGS.toy else workflow.cores
-        resources:
-            runtime=walltime,
-            tries_left=lambda wildcards, attempt: SETTINGS.retries + 1 - attempt,
-        params:
-            script=SCRIPTS / "gen_judgment.py",
-            asked=lambda wildcards, resources, threads: json.dumps(
-                asked_for({**dict(resources), "threads": threads})
-            ),
-        shell:
-            "exec python {params.script:q} {input.batch:q} --tries-left {resources.tries_left}"
-            " --resources {params.asked:q} > {log:q} 2>&1"
+    for NAME, OWNER, THREADS in JOBS:
+        SCRIPT = NAME.removesuffix("_no_gpu")
+
+        # Start the servers of a batch, ask what no journal contains, make the judgments or the answers, clean up.
+        rule:
+            name:
+                NAME
+            input:
+                batch=f"{OWNER.root}/batches/{{batch}}.json",
+                answers=answers_of_batch if OWNER is SETTINGS else [],
+                opponents=OPPONENTS if OWNER is SETTINGS else [],
+                questions=str(SETTINGS.questions),
+            output:
+                temp(f"{OWNER.root}/played/{{batch}}"),
+            log:
+                f"{OWNER.root}/logs/{SCRIPT}/{{batch}}.log",
+            # From the config, because a job cannot see the retries of a profile or the command line. 0 inside the job, where
+            # Snakemake would retry within the walltime that is left.
+            retries: SETTINGS.retries if workflow.is_main_process else 0
+            conda:
+                "../envs/arena.yaml"
+            threads: THREADS
+            resources:
+                runtime=functools.partial(walltime, OWNER),
+                tries_left=lambda wildcards, attempt: SETTINGS.retries + 1 - attempt,
+            params:
+                script=SCRIPTS / f"{SCRIPT}.py",
+                asked=lambda wildcards, resources, threads: json.dumps(
+                    planning.asked_for({**dict(resources), "threads": threads})
+                ),
+            shell:
+                "exec python {params.script:q} {input.batch:q} --tries-left {resources.tries_left}"
+                " --resources {params.asked:q} > {log:q} 2>&1"
 
 
 # Make the judgments of models whose journals contain all of their games. No judge is needed.
@@ -94,9 +97,7 @@ rule judgment:
     input:
         unpack(judgment_sources),
         # Changes are detected by content (arena/batch/made.py), not by time stamps.
-        answer=lambda wildcards: ancient(SETTINGS.answer(wildcards.model)),
         opponents=ancient(OPPONENTS),
-        questions=ancient(str(SETTINGS.questions)),
     output:
         SETTINGS.judgment("{model}"),
     log:
@@ -105,13 +106,7 @@ rule judgment:
     localrule: True
     conda:
         "../envs/arena.yaml"
-    params:
-        script=SCRIPTS / "judgment.py",
-        root=ROOT,
-        settings=SETTINGS.digest,
-        batch=lambda wildcards, input: (
-            f"--batch {Path(input.played).name}" if "played" in input.keys() else ""
-        ),
+    # Few directives and no params: Snakemake evaluates them for each model, also in a dry run of 1,000.
     shell:
-        "exec python {params.script:q} --root {params.root:q} --model {wildcards.model:q}"
-        " --settings {params.settings} {params.batch} {output:q} 2> {log:q}"
+        f"exec {publisher(ROOT, SETTINGS.digest)} --model {{wildcards.model:q}}"
+        " --played={input.played:q} {output:q} 2> {log:q}"

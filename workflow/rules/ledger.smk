@@ -6,7 +6,7 @@
 # Add up GPU hours, server time, games, tokens and cost.
 rule ledger:
     input:
-        all_judgments,
+        JUDGED,
     output:
         tsv=f"{ROOT}/ledger.tsv",
         html=report(

@@ -19,7 +19,7 @@ GAMES = f"{ROOT}/report/games.html"
 # Check the judge: position bias, flips, replies without a verdict, length bias.
 rule judge_health:
     input:
-        judgments=all_judgments,
+        JUDGED,
     output:
         txt=f"{ROOT}/health.txt",
         json=f"{ROOT}/health.json",
@@ -82,7 +82,7 @@ rule plot_result:
 # Show a sample of each model's games: question, answers, the judge's replies and verdicts.
 rule show_games:
     input:
-        judgments=all_judgments,
+        JUDGED,
     output:
         report(
             GAMES,
@@ -98,7 +98,6 @@ rule show_games:
     params:
         models=judged_models,
         places=PLACES,
-        questions=str(SETTINGS.questions),
-        options=READING,
+        options=READING | {"questions": SETTINGS.questions},
     script:
         "../scripts/show_games.py"

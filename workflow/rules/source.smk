@@ -35,3 +35,9 @@ RULES = unpacked(RULES) if hasattr(RULES, "hosted_repo") else Path(RULES)
 # A Path, because Snakemake ignores Paths when it compares params: the project folder may move.
 SCRIPTS = RULES.parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
+
+from arena.support.processes import put_first
+
+# bin/: our sacct, which shows the end of cancelled and preempted jobs. The folder of this Python: for nodes without an active
+# environment.
+put_first(RULES.parent / "bin", Path(sys.executable).parent)

@@ -18,25 +18,22 @@ rule validate:
 if PLANNING:
 
     # Rules with the names that profiles give resources to. They run no batch: each writes the resources of its job.
-    for NAME, FOLDER, MINUTES in [
-        (GEN_JUDGMENT, ROOT, walltime),
-        *([(GEN_ANSWER, ANSWERS.root, answer_walltime)] if ANSWERS else []),
-    ]:
+    for NAME, OWNER, _ in JOBS:
 
         rule:
             name:
                 NAME
             output:
-                temp(f"{FOLDER}/plan/{{batch}}.json"),
+                temp(f"{OWNER.root}/plan/{{batch}}.json"),
             log:
-                f"{FOLDER}/logs/plan/{{batch}}.log",
+                f"{OWNER.root}/logs/plan/{{batch}}.log",
             localrule: True
             conda:
                 "../envs/arena.yaml"
             resources:
-                runtime=MINUTES,
+                runtime=functools.partial(walltime, OWNER),
             params:
-                asked=lambda wildcards, resources: json.dumps(asked_for(dict(resources))),
+                asked=lambda wildcards, resources: json.dumps(planning.asked_for(dict(resources))),
             shell:
                 "printf '%s\\n' {params.asked:q} > {output:q} 2> {log:q}"
 
@@ -58,8 +55,7 @@ rule plan:
     conda:
         "../envs/arena.yaml"
     params:
-        batches=lambda wildcards: dict(plan().batches),
-        games=lambda wildcards: checked().games,
+        made=lambda wildcards: plan(),
         answers=lambda wildcards: checked().answers,
         settings=SETTINGS,
     script:

@@ -9,19 +9,13 @@
 import argparse
 import json
 import time
-from dataclasses import asdict
 from pathlib import Path
 
-from arena.support.cli import run_tool, wrong_python
-
-try:
-    from arena.campaign.validation import check_settings
-    from arena.costs.forecast import against_used, forecast, keep
-    from arena.costs.forecast_page import page, side_by_side
-    from arena.data.layout import Layout
-    from arena.setup.load import load_settings
-except ModuleNotFoundError as error:
-    wrong_python("forecast", error)
+from arena.campaign.validation import check_settings
+from arena.costs.forecast import against_used, forecast, keep, page, side_by_side
+from arena.data.layout import Layout
+from arena.setup.config import load_settings
+from arena.support.cli import run_tool
 
 
 def main(arguments: list[str]) -> None:
@@ -43,7 +37,7 @@ def main(arguments: list[str]) -> None:
     report.raise_blocking()
     found = forecast(settings, report, now)
     keep(found, layout, now)
-    print(json.dumps(asdict(found)) if options.json else page(found))
+    print(json.dumps(found) if options.json else page(found))
 
 
 if __name__ == "__main__":

@@ -13,22 +13,20 @@ import sys
 from pathlib import Path
 
 from arena.batch.gen_judgment import play_batch
-from arena.journals.records import BatchPlan
+from arena.journals.records import BatchPlan, decode
 from arena.support.errors import ArenaError
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("batch", type=Path, help="batches/<batch>.json")
-    parser.add_argument("--tries-left", type=int, default=0, help="attempts after this one")
-    parser.add_argument("--resources", default="{}", help="JSON: resources that the job requested")
-    parser.add_argument(
-        "--replay", action="store_true", help="ask nothing, write the files of complete journals"
-    )
+    add = parser.add_argument
+    add("batch", type=Path, help="batches/<batch>.json")
+    add("--tries-left", type=int, default=0, help="attempts after this one")
+    add("--resources", default="{}", help="JSON: resources that the job requested")
+    add("--replay", action="store_true", help="ask nothing, write the files of complete journals")
     options = parser.parse_args()
     try:
-        plain = json.loads(options.batch.read_text(encoding="utf-8"))
-        plan = BatchPlan.from_json(plain, options.batch.stem)
+        plan = decode(BatchPlan, json.loads(options.batch.read_text(encoding="utf-8")))
         asked = json.loads(options.resources)
         return play_batch(plan, asked, tries_left=options.tries_left, replay=options.replay)
     except (ArenaError, OSError, ValueError) as error:

@@ -11,9 +11,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from arena.data.game_state import STATES
+from arena.data.verdict import STATES
 from arena.journals.compact import check, compact
-from arena.setup.load import load_settings
+from arena.setup.config import load_settings
 from arena.support.cli import run_tool
 from arena.support.errors import ArenaError, ConfigError
 
@@ -42,9 +42,9 @@ def main(arguments: list[str]) -> None:
         try:
             if options.command == "compact":
                 print(compact(path, reopen=options.reopen, judgments=judgments))
-            found = check(path)
-            print("\n".join(found.lines()))
-            is_sound = is_sound and found.is_sound
+            lines, sound = check(path)
+            print("\n".join(lines))
+            is_sound = is_sound and sound
         except ArenaError as error:
             print(error, file=sys.stderr)
             is_sound = False

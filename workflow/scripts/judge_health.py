@@ -11,23 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from arena.pages.health_page import health_page
-from arena.ranking.command import command, run_rule, sources_of
-from arena.ranking.documents import as_json
-from arena.ranking.show_result import Sources, make_health
-from arena.support.cli import run_command
+from arena.ranking.command import command, run
+from arena.ranking.show_result import Sources, as_json, make_health
 from arena.support.jsonl import write_atomic
 
 
-def main() -> int:
-    parser = command(__doc__)
-    parser.add_argument("--out", type=Path, help="folder for health.txt and health.json")
-    args = vars(parser.parse_args())
-    out = args.pop("out")
-    return run_command("judge_health", lambda: print(check(sources_of(args), args, out), end=""))
-
-
-def check(sources: Sources, options: dict[str, Any], out: Path | None) -> str:
-    """Return the report as text, and write the files if a folder is given."""
+def work(sources: Sources, options: dict[str, Any], out: Path | None) -> str:
     health = make_health(sources, **options)
     text = health_page(health).text()
     if out:
@@ -36,8 +25,7 @@ def check(sources: Sources, options: dict[str, Any], out: Path | None) -> str:
     return text
 
 
-if "snakemake" in globals():
-    folder = Path(snakemake.output.txt).parent
-    sys.exit(run_rule(snakemake, lambda sources, options: check(sources, options, folder)))
 if __name__ == "__main__":
-    sys.exit(main())
+    parser = command(__doc__)
+    parser.add_argument("--out", type=Path, help="folder for health.txt and health.json")
+    sys.exit(run("judge_health", parser, work, rule=globals().get("snakemake")))

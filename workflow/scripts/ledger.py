@@ -5,21 +5,15 @@ the first. Also the script of rule ledger.
 """
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
-from arena.support.cli import run_tool, wrong_python
-
-try:
-    from arena.costs.ledger import account, as_tsv, ledger
-    from arena.costs.ledger_page import ledger_page
-    from arena.data.layout import Layout
-    from arena.journals.batches import read_batches
-    from arena.support.errors import DataError
-    from arena.support.jsonl import write_atomic
-except ModuleNotFoundError as error:
-    wrong_python("ledger", error)
+from arena.costs.ledger import ledger, ledger_page
+from arena.data.layout import Layout
+from arena.journals.batches import read_batches
+from arena.support.cli import run_tool
+from arena.support.errors import DataError
+from arena.support.jsonl import write_atomic
 
 
 def main(arguments: list[str]) -> None:
@@ -33,14 +27,10 @@ def main(arguments: list[str]) -> None:
     if not any((root / folder).is_dir() for folder in ("batches", "games")):
         raise DataError(f"{root}: not a results folder: it has neither batches/ nor games/")
     batches = read_batches(root)
-    accounts, problem = account(batches)
-    if problem:
-        text = f"sacct failed ({problem}): GPU hours are taken from the batches' own records"
-        print(text, file=sys.stderr)
     if price is None and batches:
         price = batches[-1].plan.gpu_hour_cost
-    rows = ledger(root, time.time(), price, accounts)
-    text = as_tsv(rows)
+    rows = ledger(root, time.time(), price)
+    text = rows.round(4).to_csv(sep="\t", index=False, lineterminator="\n")  # unknown: empty
     write_atomic(options.tsv or layout.ledger, text)
     notes = ["The demo judge is a toy: its times say nothing about real judges"]
     title = f"Ledger: {root.parent.name}, judge {root.name}"

@@ -5,7 +5,6 @@ and after a run, and on a copy of the folder.
 """
 
 import argparse
-import gc
 import json
 import os
 import shutil
@@ -13,22 +12,14 @@ import sys
 import time
 from pathlib import Path
 
-from arena.support.cli import run_tool, wrong_python
-
-try:
-    from arena.campaign.campaign import Campaign, is_results
-    from arena.campaign.problems import problems
-    from arena.campaign.status import StatusReader, history
-    from arena.campaign.status_json import as_json
-    from arena.campaign.status_view import SORTS, chosen, screen
-    from arena.data.layout import Layout
-    from arena.setup.load import load_settings
-    from arena.support.errors import DataError
-    from arena.support.humanize import listing
-    from arena.support.jsonl import write_atomic
-    from arena.support.table import Style, cut
-except ModuleNotFoundError as error:
-    wrong_python("monitor", error)
+from arena.campaign.problems import problems
+from arena.campaign.status import Campaign, StatusReader
+from arena.campaign.status_view import SORTS, chosen, screen
+from arena.data.layout import Layout
+from arena.setup.config import load_settings
+from arena.support.cli import run_tool
+from arena.support.jsonl import write_atomic
+from arena.support.table import Style, cut
 
 LEAST_REFRESH_S = 10  # of a page: a browser needs a moment to draw its charts
 
@@ -59,10 +50,8 @@ def pause(text: str) -> float:
 
 def main(arguments: list[str]) -> None:
     options = options_of(arguments)
-    gc.disable()  # 100,000 lines of journals are as many objects, and none of them is garbage
     if options.results:
-        check_results(options.results)
-        campaign = Campaign(Layout(options.results))
+        campaign = Campaign.of_results(options.results)
     else:
         settings = load_settings(options.configfile, options.config)
         campaign = Campaign(Layout(settings.root), settings)
@@ -76,13 +65,7 @@ def main(arguments: list[str]) -> None:
     try:
         print("\x1b[?1049h\x1b[?25l" * live, end="")  # the terminal's alternate screen
         while True:
-            if live:
-                size = shutil.get_terminal_size()
-                lines = page(reader, options, size.lines).split("\n")
-                text = "\x1b[K\n".join(cut(line, size.columns) for line in lines)
-                print("\x1b[H" + text + "\x1b[K\x1b[J", end="", flush=True)
-            else:
-                show(reader, options)
+            show(reader, options, live)
             time.sleep(options.watch)
     except KeyboardInterrupt:
         pass
@@ -90,44 +73,31 @@ def main(arguments: list[str]) -> None:
         print("\x1b[?25h\x1b[?1049l" * live, end="", flush=True)  # and back
 
 
-def show(reader: StatusReader, options: argparse.Namespace) -> None:
-    """Print the status, or write it to a file."""
-    if not options.html:
+def show(reader: StatusReader, options: argparse.Namespace, live: bool = False) -> None:
+    size = shutil.get_terminal_size()
+    text = page(reader, options, size.lines if live else None)
+    if options.html:
+        write_atomic(options.html, text)
+    elif live:
+        lines = (cut(line, size.columns) for line in text.split("\n"))
+        print("\x1b[H" + "\x1b[K\n".join(lines) + "\x1b[K\x1b[J", end="", flush=True)
+    else:
         watched = options.watch is not None and not options.json
-        print(page(reader, options) + "\n" * watched, flush=True)
-        return
-    from arena.pages.status_page import status_page  # here: its charts take half a second
-
-    status = reader.read()
-    content = as_json(status, chosen(status.rows, [], options.sort), problems(status))
-    content["history"] = history(status)
-    if status.stage:
-        content["answers"]["history"] = history(status.stage)
-    refresh = options.watch and max(LEAST_REFRESH_S, options.watch)
-    write_atomic(options.html, status_page(content, refresh).html())
-
-
-def check_results(folder: Path) -> None:
-    """Raise DataError if this is not a results folder; the message suggests one nearby."""
-    if not folder.is_dir():
-        raise DataError(f"--results {folder}: no such folder")
-    if is_results(folder):
-        return
-    depths = ("*", "*/*", "*/*/*")
-    near = [path.parent for depth in depths for path in folder.glob(f"{depth}/batches")]
-    near += [parent for parent in folder.absolute().parents[:2] if is_results(parent)]
-    hint = f"; did you mean {listing(list(map(str, near)))}?" if near else ""
-    text = "not a results folder <results_dir>/<bench>/<judge>"
-    raise DataError(f"--results {folder}: {text}{hint}")
+        print(text + "\n" * watched, flush=True)
 
 
 def page(reader: StatusReader, options: argparse.Namespace, height: int | None = None) -> str:
     status = reader.read()
     found = problems(status)
-    rows = chosen(status.rows, options.filter, options.sort)
+    rows = chosen(status.rows, [] if options.html else options.filter, options.sort)
     style = style_of(options)
-    if options.json:
-        return json.dumps(as_json(status, rows, found), ensure_ascii=not style.unicode)
+    if options.html or options.json:
+        from arena.campaign.status_page import as_json, status_page  # here: 0.1 s
+
+        if options.json:
+            return json.dumps(as_json(status, rows, found), ensure_ascii=not style.unicode)
+        refresh = options.watch and max(LEAST_REFRESH_S, options.watch)
+        return status_page(status, rows, found, refresh).html()
     lines = screen(status, found, rows, style, height, ordered=bool(options.sort))
     return style.plain("\n".join(lines))
 

@@ -7,28 +7,23 @@ Each page is one HTML file that opens in any browser, offline; the default is <f
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from arena.pages.plot_result import make_pages
-from arena.support.cli import run_command
+from arena.support.cli import run_tool
 from arena.support.jsonl import write_atomic
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path, help="with leaderboard.json, health.json, ...")
     parser.add_argument("--out", type=Path, help="default: report/ in that folder")
-    args = parser.parse_args(argv)
-    out = args.out or args.folder / "report"
-
-    def work() -> None:
-        for name, page in make_pages(args.folder).items():
-            write_atomic(out / f"{name}.html", page.html())
-            print(out / f"{name}.html")
-
-    return run_command("plot_result", work)
+    options = parser.parse_args(arguments)
+    out = options.out or options.folder / "report"
+    for name, page in make_pages(options.folder).items():
+        write_atomic(out / f"{name}.html", page.html())
+        print(out / f"{name}.html")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_tool("plot_result", main)

@@ -12,26 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from arena.pages.games_page import games_page
-from arena.ranking.command import command, run_rule, sources_of
-from arena.ranking.show_result import TOY_NOTE, Sources
-from arena.support.cli import run_command
+from arena.ranking.command import command, run
+from arena.ranking.show_result import Sources
 from arena.support.jsonl import write_atomic
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = command(__doc__)
-    add = parser.add_argument
-    add("--each", type=_each, default=1, help="pairs of every kind for each model, or: all")
+def work(sources: Sources, options: dict[str, Any], out: Path) -> str:
+    options.pop("weight", None)  # the page counts no votes
+    write_atomic(out / "games.html", games_page(sources, **options))
+    return f"{out / 'games.html'}\n"
+
+
+def main(argv: list[str] | None = None, rule: Any = None) -> int:
+    make = command(__doc__)
+    add = make.add_argument
+    add("--each", type=_each, help="pairs of every kind for each model, or: all (default: 1)")
     add("--questions", type=Path, help="question file, if it is not beside the answers")
-    add("--out", type=Path, default=Path(), help="folder for games.html")
-    args = vars(parser.parse_args(argv))
-    out, _ = args.pop("out") / "games.html", args.pop("weight")
-
-    def work() -> None:
-        write_atomic(out, games_page(sources_of(args), **args))
-        print(out)
-
-    return run_command("show_games", work)
+    add("--out", type=Path, default=Path(), help="folder for games.html (default: .)")
+    return run("show_games", make, work, argv, rule)
 
 
 def _each(text: str) -> int | None:
@@ -42,15 +40,5 @@ def _each(text: str) -> int | None:
     return int(text)
 
 
-def for_rule(rule: Any, sources: Sources, options: dict[str, Any]) -> str:
-    notes = [TOY_NOTE] if options.pop("toy") else []
-    write_atomic(
-        rule.output[0], games_page(sources, Path(rule.params.questions), notes=notes, **options)
-    )
-    return f"{rule.output[0]}\n"
-
-
-if "snakemake" in globals():
-    sys.exit(run_rule(snakemake, lambda *given: for_rule(snakemake, *given)))
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(rule=globals().get("snakemake")))

@@ -9,15 +9,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from arena.support.cli import run_tool, wrong_python
-
-try:
-    from arena.campaign.stop import stop
-    from arena.data.layout import Layout
-    from arena.setup.load import load_settings
-    from arena.support.errors import DataError
-except ModuleNotFoundError as error:
-    wrong_python("stop", error)
+from arena.campaign.stop import stop
+from arena.data.layout import Layout
+from arena.setup.config import load_settings
+from arena.support.cli import run_tool
+from arena.support.errors import DataError
 
 
 def main(arguments: list[str]) -> None:
@@ -32,7 +28,7 @@ def main(arguments: list[str]) -> None:
     if options.results and not options.results.is_dir():
         raise DataError(f"--results {options.results}: no such folder")
     root = options.results or load_settings(options.configfile, options.config).root
-    if not stop(Layout(root), print, jobs_only=options.jobs_only):
+    if not stop(Layout(root), jobs_only=options.jobs_only):
         sys.exit(1)
 
 

@@ -9,12 +9,10 @@ import sys
 import time
 
 from arena.batch.answer_plan import first_prompt
-from arena.campaign.validation import check_settings
-from arena.campaign.validation_report import Report
-from arena.costs.forecast import forecast, keep
-from arena.costs.forecast_page import page
+from arena.campaign.validation import Report, check_settings
+from arena.costs.forecast import forecast, keep, page
 from arena.data.layout import Layout
-from arena.judge.endpoints import check_keys
+from arena.setup.upstream import check_keys
 from arena.support.cli import print_also_to
 from arena.support.errors import ArenaError
 from arena.support.humanize import listing
@@ -42,5 +40,5 @@ if report.ok and found:
     keep(found, layout, now)
     print(f"\n{page(found)}")
 print(f"\nDetails: {layout.validation_table}, {layout.validation}")
-print(report.conclusion(found.played if found else 0))  # last: the screen shows it on errors
+print(report.conclusion(found["played"] if found else 0))  # last: the screen shows it on errors
 sys.exit(0 if report.ok else 1)

@@ -16,41 +16,36 @@ from arena.support.cli import run_tool
 NEWEST_FIRST = "answers={newest_first: true}"
 
 
-def options_of(arguments: list[str]) -> argparse.Namespace:
-    own, _, rest = "\0".join(arguments).partition("\0--\0")
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--every", type=float, default=300.0, metavar="SECONDS")
-    parser.add_argument("--until", type=Path, metavar="FILE", help="end when this file exists")
-    options = parser.parse_args(own.split("\0") if own else [])
-    options.snakemake = rest.split("\0") if rest else []
-    return options
-
-
 def command_of(given: list[str]) -> list[str]:
-    """Snakemake's command. Only one --config is allowed, so ours is inserted into the user's."""
-    place = next((i for i, one in enumerate(given, 1) if one in ("--config", "-C")), None)
-    if place is None:
-        given, place = [*given, "--config"], len(given) + 1
-    return [sys.executable, "-m", "snakemake", *given[:place], NEWEST_FIRST, *given[place:]]
+    """Snakemake's command. It uses only the last --config, so the user's is joined with ours."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config", "-C", nargs="*", default=[])
+    users, others = parser.parse_known_args(given)
+    end = others.index("--") if "--" in others else len(others)  # targets follow
+    config = ["--config", NEWEST_FIRST, *users.config]
+    return [sys.executable, "-m", "snakemake", *others[:end], *config, *others[end:]]
 
 
 def status_of(command: list[str]) -> int:
     """Exit status of a command. Ctrl-C reaches it too: wait while it cancels its jobs."""
     interrupted = False
     with subprocess.Popen(command) as child:
-        while True:
+        while child.returncode is None:
             try:
-                status = child.wait()
-                break
+                child.wait()
             except KeyboardInterrupt:
                 interrupted = True
     if interrupted:
         raise KeyboardInterrupt
-    return status
+    return child.returncode
 
 
 def main(arguments: list[str]) -> None:
-    options = options_of(arguments)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--every", type=float, default=300.0, metavar="SECONDS")
+    parser.add_argument("--until", type=Path, metavar="FILE", help="end when this file exists")
+    parser.add_argument("snakemake", nargs="*", metavar="-- OPTIONS", help="of Snakemake")
+    options = parser.parse_args(arguments)
     while True:
         started = time.monotonic()
         # Checked before the run: checkpoints written before the file are still judged.

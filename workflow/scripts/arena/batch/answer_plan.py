@@ -1,14 +1,14 @@
 """The plan of the answers: which are to be generated, and which models share a job and a server.
 
 A model's answers are generated if it has no answer file, or if `answers.redo` selects it; an
-existing file is kept, whichever tool made it. Adapters of one base and chat template share a
-server; the full checkpoints of a batch are served one after the other.
+existing file is kept, whichever tool made it. Adapters of one base, chat template and sampling
+share a server; the full checkpoints of a batch are served one after the other.
 """
 
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from filecmp import cmp
 from pathlib import Path
@@ -16,13 +16,11 @@ from typing import Any, ClassVar
 
 from arena.batch.made import Made, link
 from arena.batch.plan import Plan, make_batches
-from arena.data.answer_requests import AnswerSettings, asked_messages
 from arena.data.answers import read_answers
 from arena.data.chat_templates import render
-from arena.data.games import most_tokens
-from arena.data.layout import Layout
+from arena.data.games import AnswerSettings, asked_messages
+from arena.data.layout import ANSWERS, Layout, Stage
 from arena.data.questions import PILOT, Question
-from arena.data.stage import ANSWERS, Stage
 from arena.data.weights import (
     Checkpoint,
     allowed_rank,
@@ -50,59 +48,78 @@ _PILOT_DIFFERS = (
 class AnswerPlan(Plan):
     """As `Plan`, for answers. digests: of everything that determines a model's answers. problems:
     why a model's answers cannot be generated. unfinished: checkpoints that are still being written.
-    redone: uids that a model with an answer file is asked again. completed: number of questions
-    that a model is asked after a pilot. left: number of questions that a model's journal lacks.
-    notes: warnings for the user.
+    only: uids that a model with an answer file is asked, again or after a pilot. redone: models
+    that are asked again. left: number of questions that a model's journal lacks. notes: warnings
+    for the user.
     """
 
     stage: ClassVar[Stage] = ANSWERS
-    digests: Mapping[str, str] = field(default_factory=dict)
-    problems: Mapping[str, str] = field(default_factory=dict)
-    unfinished: tuple[str, ...] = ()
-    redone: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    completed: Mapping[str, int] = field(default_factory=dict)
-    left: Mapping[str, int] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    checkpoints: Mapping[str, Checkpoint] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+    unfinished: list[str] = field(default_factory=list)
+    only: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    redone: set[str] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
+    checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
 
-    def asked(self, questions: int) -> dict[str, int]:
-        """Number of questions that each model is asked. questions: of the whole bench."""
-        fewer = {model: len(uids) for model, uids in self.redone.items()} | dict(self.completed)
-        return {model: fewer.get(model, questions) for model in self.digests}
-
-    def lines(self, games: Mapping[str, int], left: Mapping[str, int]) -> Iterator[str]:
-        yield from super().lines(games, left)
+    def lines(self) -> Iterator[str]:
+        yield from super().lines()
         if self.unfinished:
             yield f"still being written, left for the next run: {listing(self.unfinished)}"
+
+    def describe(self, batch: str, settings: Settings) -> BatchPlan:
+        answers, models = settings.answers, self.members(batch)
+        assert answers is not None
+        runs = servings(self, models, answers) if batch in self.batches else []
+        writers = {}
+        for model in models:
+            digest = self.digests[model].partition(PILOT)[0]
+            writers[model] = asdict(answer_settings(model, answers.writers[model], digest))
+        return BatchPlan(
+            batch=batch,
+            models=models,
+            root=str(answers.root),
+            questions=str(settings.questions),
+            answers={model: answers.writers[model].path for model in models},
+            params={
+                "writers": writers,
+                "stop_doubtful": answers.stop_doubtful,
+                "redone": {model: uids for model, uids in self.only.items() if model in models},
+                "pilot": settings.pilot_params,
+            },
+            judge=runs[0]["server"] if runs else {},
+            servings=tuple(runs),
+            games=dict.fromkeys(models, len(settings.asked())),
+            budget=settings.budget,
+            gpu_hour_cost=settings.gpu_hour_cost,
+        )
 
 
 def make_answer_plan(settings: Settings, questions: Sequence[Question]) -> AnswerPlan:
     """Plan the answers of the selected models, the baselines and the reference."""
-    answers = settings.answers
+    plan, answers = AnswerPlan(), settings.answers
     if answers is None:
-        return AnswerPlan()
+        return plan
     layout = Layout(answers.root)
     pilot_mark = settings.pilot.mark if settings.pilot else ""
-    names = list(dict.fromkeys([*settings.selected, *(name for name, _ in settings.opponents())]))
+    names = dict.fromkeys([*settings.selected, *(name for name, _ in settings.opponents())])
+    writers = [(name, answers.writers[name]) for name in names if name in answers.writers]
     if answers.newest_first:
-        names.sort(key=lambda name: -_modified(answers, name))
-    problems, unfinished, digests, redone, completed, left = {}, [], {}, {}, {}, {}
-    checkpoints: dict[str, Checkpoint] = {}
+        writers.sort(key=lambda one: -_modified(one[1]))
     waiting, complete = defaultdict[tuple, list[str]](list), list[str]()
-    warnings, notes = defaultdict[str, list[str]](list), list[str]()
-    longest = max((len(question.prompt) for question in questions), default=0)
-    for model in names:
-        if (writer := answers.writers.get(model)) is None:
-            continue
+    warnings = defaultdict[str, list[str]](list)
+    longest = max((len(one.prompt) for one in questions), default=0) // CHARACTERS_PER_TOKEN
+    for model, writer in writers:
         path = Path(settings.answer(model))
         again: tuple[str, ...] = ()
         only, pilot_digest = again, ""  # only: uids to ask; empty: all
         if path.exists():
             if path.parent != (answers.folder or settings.answers_dir):
                 if model in answers.redo:
-                    notes.append(f"answers.redo: {path} is kept: it is not in {answers.folder}")
+                    kept = f"answers.redo: {path} is kept: it is not in {answers.folder}"
+                    plan.notes.append(kept)
                 continue
-            only = again = _asked_again(model, path, answers, layout)
+            only = again = _asked_again(model, path, answers, layout, questions)
             if not again and (pilot := made_for_pilot(layout, model, path)):
                 pilot_digest = pilot.settings.partition(PILOT)[0]
                 only = _left(layout, answer_settings(model, writer, pilot_digest), questions, path)
@@ -112,53 +129,44 @@ def make_answer_plan(settings: Settings, questions: Sequence[Question]) -> Answe
         try:
             if writer.path and writer.server["server"] != "demo":
                 checkpoint = read_checkpoint(writer.path, writer.base)
-                tokens = longest // CHARACTERS_PER_TOKEN
-                for warning in _warnings(writer, checkpoint, tokens):
+                for warning in checkpoint_warnings(
+                    checkpoint, writer.template, writer.sampling, longest, writer.system_prompt
+                ):
                     warnings[warning].append(model)
             group = _group(writer, checkpoint)
         except Unfinished:
-            unfinished.append(model)
+            plan.unfinished.append(model)
             continue
         except DataError as error:
-            problems[model] = str(error)
+            plan.problems[model] = str(error)
             continue
         digest = writer.digest(checkpoint.digest if checkpoint else "")
         if again:
-            redone[model] = again
+            plan.redone.add(model)
             # With the old file's hash: a later file is asked again once more.
             digest += REDONE + hashlib.sha256(path.read_bytes()).hexdigest()[:8]
         elif only and pilot_digest.partition(REDONE)[0] != digest:
             warnings[_PILOT_DIFFERS].append(model)
             continue
         elif only:
-            completed[model], digest = len(only), pilot_digest
-        digests[model] = digest + pilot_mark
+            digest = pilot_digest
+        if only:
+            plan.only[model] = only
+        plan.games[model] = len(only or questions)
+        plan.digests[model] = digest + pilot_mark
         if checkpoint:
-            checkpoints[model] = checkpoint
-        left[model] = _open(layout, answer_settings(model, writer, digest), questions, only)
-        if left[model]:
-            waiting[group].append(model)
-        else:
-            complete.append(model)
-    batches: dict[str, tuple[str, ...]] = {}
-    facts = [str(answers.root.absolute())]
+            plan.checkpoints[model] = checkpoint
+        records = _records(layout, answer_settings(model, writer, digest), questions)
+        plan.left[model] = sum(not record for uid, record in records if not only or uid in only)
+        (waiting[group] if plan.left[model] else complete).append(model)
+    facts, size = [str(answers.root.absolute())], answers.batch_size
     for members in waiting.values():
-        batches |= make_batches(members, answers.batch_size, facts, digests=digests)
-    notes += [f"{listing(models)}: {warning}" for warning, models in warnings.items()]
-    notes += [f"{', '.join(same)}: the same weights" for same in same_weights(checkpoints)]
-    plan = AnswerPlan(
-        batches,
-        make_batches(complete, answers.batch_size, facts, REPLAY, digests),
-        digests=digests,
-        problems=problems,
-        unfinished=tuple(unfinished),
-        redone=redone,
-        completed=completed,
-        left=left,
-        notes=tuple(notes),
-        checkpoints=checkpoints,
-    )
-    for batch in batches.values():
+        plan.batches.update(make_batches(members, size, facts, digests=plan.digests))
+    plan.replays.update(make_batches(complete, size, facts, REPLAY, plan.digests))
+    plan.notes.extend(f"{listing(models)}: {warning}" for warning, models in warnings.items())
+    same = same_weights(plan.checkpoints)
+    plan.notes.extend(f"{', '.join(models)}: the same weights" for models in same)
+    for batch in plan.batches.values():
         servings(plan, batch, answers)  # raises for a bad command now, not in its job
     return plan
 
@@ -173,23 +181,17 @@ def _group(writer: Writer, checkpoint: Checkpoint | None) -> tuple:
     """What models must have in common to share a batch."""
     if checkpoint is None:
         return (writer.server["server"],)
-    if checkpoint.kind == "adapter":
+    if checkpoint.base:
         template = writer.chat_template or checkpoint.template
-        return ("adapters", str(checkpoint.base), template)
+        asked_with = json.dumps([writer.sampling, writer.end_think_token], sort_keys=True)
+        return ("adapters", str(checkpoint.base), template, asked_with)
     return ("full",)
 
 
-def _modified(answers: Answers, model: str) -> float:
+def _modified(writer: Writer) -> float:
     """When a model's folder was last changed; 0 if it has none."""
-    writer = answers.writers.get(model)
-    path = Path(writer.path) if writer and writer.path else None
-    return path.stat().st_mtime if path and path.is_dir() else 0.0
-
-
-def _warnings(writer: Writer, checkpoint: Checkpoint, longest: int) -> list[str]:
-    """What may spoil the answers. Raises DataError if no answer would be possible."""
-    most, system = most_tokens(writer.sampling), writer.system_prompt
-    return checkpoint_warnings(checkpoint, writer.template, most, longest, system_prompt=system)
+    is_folder = writer.path and Path(writer.path).is_dir()
+    return Path(writer.path).stat().st_mtime if is_folder else 0.0
 
 
 def first_prompt(plan: AnswerPlan, answers: Answers, first: Question) -> list[tuple]:
@@ -203,20 +205,26 @@ def first_prompt(plan: AnswerPlan, answers: Answers, first: Question) -> list[tu
     return [(models, text) for text, models in shown.items()]
 
 
-def _asked_again(model: str, path: Path, answers: Answers, layout: Layout) -> tuple[str, ...]:
-    """Questions that `answers.redo` selects in an answer file; none once the redo is published."""
+def _asked_again(
+    model: str, path: Path, answers: Answers, layout: Layout, questions: Sequence[Question]
+) -> tuple[str, ...]:
+    """Uids of `questions` that `answers.redo` selects; none once the redo is published."""
     if model not in answers.redo and not answers.redo_states:
         return ()
     made = Made.read(layout.made_record(model))
     file = layout.made(model)
     if made and REDONE in made.settings and file.exists() and cmp(file, path, shallow=False):
         return ()
+    asked = {question.uid for question in questions}
     return tuple(
         uid
         for uid, answer in read_answers(path).answers.items()
-        if model in answers.redo
-        or ("empty" in answers.redo_states and answer.is_empty)
-        or ("cut" in answers.redo_states and answer.finish_reason == "length")
+        if uid in asked
+        and (
+            model in answers.redo
+            or ("empty" in answers.redo_states and answer.is_empty)
+            or ("cut" in answers.redo_states and answer.finish_reason == "length")
+        )
     )
 
 
@@ -242,57 +250,47 @@ def _left(
     layout: Layout, settings: AnswerSettings, questions: Sequence[Question], path: Path
 ) -> tuple[str, ...]:
     """Questions that an answer file lacks, except those that the server refused."""
-    answered = read_answers(path).answers
-    records = _records(layout, settings)
-    refused = {record.digest for record in records if record.answer is None}
-    games = settings.games(questions)
-    return tuple(one.uid for one in games if one.uid not in answered and one.digest not in refused)
+    answered, records = read_answers(path).answers, _records(layout, settings, questions)
+    return tuple(
+        uid
+        for uid, record in records
+        if uid not in answered and (record is None or record.answer is not None)
+    )
 
 
-def _open(
-    layout: Layout, settings: AnswerSettings, questions: Sequence[Question], only: Sequence[str]
-) -> int:
-    """Number of the questions, or of those of `only`, that the journal does not have."""
-    wanted = [game.digest for game in settings.games(questions) if not only or game.uid in only]
-    recorded = {record.digest for record in _records(layout, settings)}
-    return sum(digest not in recorded for digest in wanted)
-
-
-def _records(layout: Layout, settings: AnswerSettings) -> Iterable[Record]:
-    journal = layout.journal(settings.judge)
-    return read_records(journal) if journal.exists() else ()
+def _records(
+    layout: Layout, settings: AnswerSettings, questions: Sequence[Question]
+) -> Iterator[tuple[str, Record | None]]:
+    """The uid and the journal's record of each question."""
+    path = layout.journal(settings.judge)
+    known = {record.digest: record for record in (read_records(path) if path.exists() else ())}
+    return ((game.uid, known.get(game.digest)) for game in settings.games(questions))
 
 
 def servings(plan: AnswerPlan, models: Sequence[str], answers: Answers) -> list[dict[str, Any]]:
     """The servers of a batch, in their order: `models` of each, and the `server` to be started."""
-    found: list[dict[str, Any]]
     first, checkpoint = answers.writers[models[0]], plan.checkpoints.get(models[0])
     if first.server["server"] == "demo":  # see `_group`: so are all others
         server = first.server | {"name": models[0], "options": ["--writes", *models]}
         return [{"models": list(models), "server": server}]
-    if checkpoint and checkpoint.kind == "adapter":
-        server = _server_of_adapters(models, plan.checkpoints, first)
-        found = [{"models": list(models), "server": server}]
-    else:
-        writers = {model: answers.writers[model] for model in models}
-        found = [
-            {"models": [model], "server": writer.server | {"options": _template_option(writer)}}
-            for model, writer in writers.items()
-        ]
-    for one in found:
-        launched = one["server"]
-        if launched["options"] and "{options}" not in command_of(launched):
+    found = []
+    shared = checkpoint is not None and checkpoint.base is not None
+    for group in [list(models)] if shared else [[model] for model in models]:
+        writer = answers.writers[group[0]]
+        server = writer.server | {"options": []}
+        if shared:
+            server = _server_of_adapters(group, plan.checkpoints, writer)
+        if writer.chat_template:
+            server["options"] += ["--chat-template", writer.chat_template]
+        if server["options"] and "{options}" not in command_of(server):
             raise ConfigError(
                 "config: answers.command: {options} is missing. It is replaced by the server's "
                 "options for adapters and chat templates"
             )
-        if launched["server"] == "vllm":
-            script_of(launched, port=1, gpus=1, block="answers")
+        if server["server"] == "vllm":
+            script_of(server, port=1, gpus=1, block="answers")
+        found.append({"models": group, "server": server})
     return found
-
-
-def _template_option(writer: Writer) -> list[str]:
-    return ["--chat-template", writer.chat_template] if writer.chat_template else []
 
 
 def _server_of_adapters(
@@ -305,41 +303,8 @@ def _server_of_adapters(
     options.append(str(allowed_rank([one.rank or 1 for one in adapters.values()])))
     # As JSON, because NAME=PATH does not allow a folder such as epoch=1.
     modules = [json.dumps({"name": name, "path": str(one.path)}) for name, one in adapters.items()]
-    options += ["--lora-modules", *modules, *_template_option(writer)]
+    options += ["--lora-modules", *modules]
     server = writer.server | {"name": f"{models[0]}-base", "path": str(first.base)}
     if not writer.chat_template:
         server["template"] = first.template  # by default, vLLM uses the template of the base
     return server | {"options": options}
-
-
-def describe_answers(
-    batch: str, models: Sequence[str], plan: AnswerPlan, settings: Settings, **run: Any
-) -> BatchPlan:
-    """As `arena.batch.plan.describe`, for answers."""
-    answers = settings.answers
-    assert answers is not None
-    runs = servings(plan, models, answers) if batch in plan.batches else []
-    writers = {}
-    for model in models:
-        digest = plan.digests[model].partition(PILOT)[0]
-        writers[model] = asdict(answer_settings(model, answers.writers[model], digest))
-    return BatchPlan(
-        batch=batch,
-        models=tuple(models),
-        root=str(answers.root),
-        questions=str(settings.questions),
-        answers={model: answers.writers[model].path for model in models},
-        params={
-            "writers": writers,
-            "stop_doubtful": answers.stop_doubtful,
-            "redone": {model: plan.redone[model] for model in models if model in plan.redone},
-            "completed": [model for model in models if model in plan.completed],
-            "pilot": settings.pilot_params,
-        },
-        judge=runs[0]["server"] if runs else {},
-        servings=tuple(runs),
-        games=dict.fromkeys(models, len(settings.asked())),
-        budget=settings.budget,
-        gpu_hour_cost=settings.gpu_hour_cost,
-        **run,
-    )

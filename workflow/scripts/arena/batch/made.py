@@ -1,4 +1,4 @@
-"""Records of what judgments were made from, which decide whether they are up to date.
+"""Publishing what a batch has made, and records of what it was made from.
 
 A judgment file is up to date while the record beside `made/<model>.jsonl` has the current settings
 (`Settings.digest`) and the digests of the current files. Snakemake's own records are not used.
@@ -10,16 +10,21 @@ import hashlib
 import json
 import os
 import shutil
+import sys
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from arena.data.layout import Layout
-from arena.support.errors import DataError
+from arena.support.coerce import dict_of, list_of
+from arena.support.errors import DataError, OpenGames, os_errors_as
 from arena.support.humanize import listing
 from arena.support.jsonl import write_atomic
 
+LATE = 90.0  # s; by default NFS shows another node's file after at most 60 s
+POLL = 0.5  # s
 OWNER = ".campaign"  # file beside judgments: the results folder of the campaign that makes them
 Stat = tuple[int, int, int, int]  # size, mtime_ns, ctime_ns, inode: equal, so is the content
 
@@ -59,11 +64,11 @@ class Digests:
 
     def __init__(self, store: Path | None = None) -> None:
         self._store = store
-        self._known: dict[str, list[Any]] = {}
+        self._known: dict[str, Any] = {}
         self._changed = False
         if store is not None:
             with contextlib.suppress(OSError, ValueError):  # without it, files are read again
-                self._known = json.loads(store.read_text(encoding="utf-8"))
+                self._known = dict_of(json.loads(store.read_text(encoding="utf-8")))
 
     def of(self, path: str | Path, read: Input | None = None) -> str | None:
         """None if the file cannot be read. read: a known state, which may save reading the file."""
@@ -71,8 +76,8 @@ class Digests:
             stat = stat_of(path)
             if read is not None and read.stat == stat:
                 return read.sha256
-            known = self._known.get(str(path))
-            if known is None or known[:4] != [*stat]:
+            known = list_of(self._known.get(str(path)))
+            if known[:4] != [*stat]:
                 known = self._known[str(path)] = [*read_input(path)[1:]]
                 self._changed = True
             return known[4]
@@ -116,15 +121,8 @@ class Made:
 
     def changed(self) -> list[str]:
         """Paths of inputs that have changed since they were read."""
-        found = []
-        for one in self.inputs.values():
-            try:
-                same = stat_of(one.path) == one.stat or read_input(one.path).sha256 == one.sha256
-            except OSError:
-                same = False
-            if not same:
-                found.append(one.path)
-        return found
+        today, inputs = Digests(), self.inputs.values()
+        return [one.path for one in inputs if today.of(one.path, one) != one.sha256]
 
 
 def complete_record(layout: Layout, model: str, judgment: str | Path, settings: str) -> Made | None:
@@ -143,11 +141,13 @@ def link(source: Path, target: Path) -> None:
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
     try:
-        os.link(source, temporary)
-    except OSError:
-        shutil.copyfile(source, temporary)
-    temporary.replace(target)
-    temporary.unlink(missing_ok=True)  # `replace` does nothing if both are links to one file
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)  # `replace` does nothing if both are links to one file
 
 
 def check_owner(judgments: Path, root: Path) -> None:
@@ -168,14 +168,15 @@ def check_owner(judgments: Path, root: Path) -> None:
 def claim(judgments: Path, root: Path) -> None:
     """Claim a folder of judgments for this campaign. Raises DataError as `check_owner` does."""
     mark, mine = judgments / OWNER, str(root.absolute()) + "\n"
-    judgments.mkdir(parents=True, exist_ok=True)
-    try:
-        with mark.open("x", encoding="utf-8") as file:  # only one of two concurrent runs succeeds
-            file.write(mine)
-    except FileExistsError:
-        check_owner(judgments, root)
-        if mark.read_text(encoding="utf-8") != mine:  # the former results were moved or deleted
-            mark.write_text(mine, encoding="utf-8")
+    with os_errors_as(DataError, f"{judgments}: cannot be written", ". Set judgments_dir"):
+        judgments.mkdir(parents=True, exist_ok=True)
+        try:
+            with mark.open("x", encoding="utf-8") as file:  # one of two concurrent runs succeeds
+                file.write(mine)
+        except FileExistsError:
+            check_owner(judgments, root)
+            if mark.read_text(encoding="utf-8") != mine:  # the former results are gone
+                mark.write_text(mine, encoding="utf-8")
 
 
 def made_otherwise(layout: Layout, models: Iterable[str], settings: str) -> list[str]:
@@ -184,3 +185,48 @@ def made_otherwise(layout: Layout, models: Iterable[str], settings: str) -> list
     others = [model for model, made in records.items() if made and made.settings != settings]
     note = "judged with settings that differ from today's (temperature, prompts, judge, pilot): "
     return [note + listing(others, most=10)] if others else []
+
+
+def publish(layout: Layout, model: str, settings: str, batch: str, target: Path) -> None:
+    """Link made/<model>.jsonl to its place, or copy it to another file system.
+
+    settings: the current `Settings.digest`. batch: the one that should have made them, "" for none.
+    Raises OpenGames if they were not made, DataError if their inputs have changed since.
+    """
+    source = layout.made(model)
+    made = complete_record(layout, model, source, settings)
+    if made is None and batch and _is_done(layout.played(batch), model):
+        print(f"{model}: waiting at most {LATE:g} s for {source}", file=sys.stderr, flush=True)
+        until = time.monotonic() + LATE
+        while made is None and time.monotonic() < until:
+            time.sleep(POLL)
+            made = complete_record(layout, model, source, settings)
+    if made is None:
+        raise OpenGames(f"{model}: {_why_not(layout, model, batch)}")
+    if changed := made.changed():
+        raise DataError(
+            f"{model}: {', '.join(changed)} changed while the batch was running, so its results "
+            "do not match the current files. Run the same command again: only what changed is asked"
+        )
+    link(source, target)
+
+
+def _is_done(played: Path, model: str) -> bool:
+    """Whether the batch says that it has made this model's judgments."""
+    return played.exists() and model in played.read_text(encoding="utf-8").splitlines()
+
+
+def _why_not(layout: Layout, model: str, batch: str) -> str:
+    # Imported here, because a publication that succeeds needs no records of its batch.
+    from arena.journals.records import BatchPlan, Status
+
+    if not batch:
+        return "no judgments were made"
+    stage = (BatchPlan.read(layout.batch(batch)) or BatchPlan(batch)).stage
+    status = Status.read(layout.status(batch))
+    known = status and status.models.get(model)
+    if not known:
+        return f"no {stage.product} were made. Log: {layout.log(batch)}"
+    left = f"{known.games - known.played} of {known.games} {stage.request}s are open: "
+    why = known.stop.text if known.stop else "its batch ended early"
+    return f"{left if known.games else ''}{why}. Log: {layout.log(batch)}"

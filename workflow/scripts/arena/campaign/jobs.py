@@ -1,12 +1,11 @@
 """The state of each batch, from its Slurm job and the record of its attempts."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from arena.journals.attempts import Attempt, stop_by_slurm
-from arena.journals.batches import Batch, newest_run
-from arena.journals.records import Stop, StopKind
+from arena.journals.batches import Attempt, Batch, newest_run, stop_by_slurm
+from arena.journals.records import Status, Stop, StopKind
 from arena.support import slurm
 
 ALIVE = ("running", "starting", "idle", "queued")
@@ -18,42 +17,13 @@ ASK_S = 30  # files are read more often, but one Slurm controller serves the who
 
 
 @dataclass
-class SlurmCache:
-    """Slurm's answers; asked again when they are old or about a job that they do not have."""
-
-    _queue: tuple[list[slurm.Job] | None, str | None] = (None, None)
-    _time: float = -math.inf
-    _known: set[str] = field(default_factory=set)
-    _ended: dict[str, Stop | None] = field(default_factory=dict)
-    _asked: float = -math.inf
-
-    def queue(self, ids: set[str], now: float) -> tuple[list[slurm.Job] | None, str | None]:
-        """As `slurm.squeue`. ids: jobs that may be in the queue."""
-        if now - self._time >= ASK_S or not ids <= self._known:
-            self._queue, self._time, self._known = slurm.squeue(), now, ids
-        return self._queue
-
-    def ends(self, gone: Iterable[str], now: float) -> dict[str, Stop | None]:
-        """Why jobs ended that recorded no end, from Slurm's accounting; None: by themselves. Jobs
-        that are not in the accounting yet are asked for again later.
-        """
-        new = [job for job in gone if job not in self._ended]
-        if new and now - self._asked >= ASK_S:
-            self._asked = now
-            for job, times in slurm.ended(new).items():
-                state = max(times, key=lambda time: time[2])[0]
-                self._ended[job] = None if state in _BY_ITSELF else stop_by_slurm(state)
-        return self._ended
-
-
-@dataclass
 class JobRow:
     """A batch and its job.
 
     state: `planned` (no job yet), `queued`, `idle` (the job has just started), `starting` (the
     server is not ready yet), `running`, `ended`, `failed`, or `gone` (it recorded no end: it was
-    killed or its node failed). attempt: the newest one; None if it is of an earlier run. stop: why
-    it failed or is gone, if known.
+    killed or its node failed). attempt: the newest one; None if it is of an earlier run or job.
+    stop: why it failed or is gone, if known.
     """
 
     batch: Batch
@@ -70,11 +40,17 @@ class JobRow:
     def node(self) -> str:
         return (self.job and self.job.node) or (self.attempt and self.attempt.node) or ""
 
+    @property
+    def status(self) -> Status | None:
+        """Of the newest attempt; that of earlier attempts is outdated."""
+        last, attempt = self.batch.status, self.attempt
+        return last if last and attempt and last.time >= (attempt.start or 0) else None
+
     def elapsed(self, now: float) -> float | None:
         """Seconds that the job has run; None while it waits, and if it is gone (unknown)."""
         if self.state in ("queued", "gone"):
             return None
-        if self.attempt is not None and self.attempt.start is not None:
+        if self.attempt is not None:
             return self.attempt.elapsed(now)
         return self.job.elapsed if self.job else None
 
@@ -86,32 +62,44 @@ class JobRow:
         return self.stop.text if self.stop else ""
 
 
-def job_rows(
-    batches: Sequence[Batch], cache: SlurmCache, now: float
-) -> tuple[list[JobRow], str | None]:
-    """One row for each batch, in their order, and why squeue failed (None: it did not).
-
-    Slurm is asked only if it may have a job of this campaign: if jobs ran on this machine, or all
-    have ended, it does not matter that a controller does not answer.
+class JobReader:
+    """Reads the jobs of a campaign repeatedly. Slurm is asked again when its answers are old or do
+    not have a job; its accounting, until it knows why a job ended.
     """
-    latest = [batch.attempt for batch in batches if batch.attempt]
-    alive = {attempt.job for attempt in latest if attempt.job and attempt.end is None}
-    alive |= {f"batch {name}" for name in _may_wait(batches)}
-    queue, problem = cache.queue(alive, now) if alive else (None, None)
-    in_order = sorted(queue or (), key=lambda job: (len(job.id), job.id))  # the newest one wins
-    by_batch = {job.batch: job for job in in_order}
-    by_id = {job.id: job for job in in_order}
-    rows = []
-    for batch in batches:
-        known = by_id.get((batch.attempt and batch.attempt.job) or "")
-        rows.append(_row(batch, by_batch.get(batch.name) or known, queue))
-    # Only the accounting knows whether Slurm killed a job.
-    killed = StopKind.KILLED
-    unclear = [row for row in rows if row.state == "gone" or (row.stop and row.stop.kind is killed)]
-    ends = cache.ends([row.job_id for row in unclear if row.job_id], now)
-    for row in unclear:
-        row.stop = ends.get(row.job_id or "") or row.stop
-    return rows, problem
+
+    def __init__(self) -> None:
+        self._queue: tuple[list[slurm.Job] | None, str | None] = (None, None)
+        self._known: set[str] = set()  # jobs that were expected in it
+        self._ends: dict[str, Stop | None] = {}  # None: the job ended by itself
+        self._queue_asked = self._ends_asked = -math.inf
+
+    def read(self, batches: Sequence[Batch], now: float) -> tuple[list[JobRow], str | None]:
+        """One row for each batch, in their order, and why squeue failed (None: it did not).
+
+        Slurm is asked only if it may have a job of this campaign: if jobs ran on this machine, or
+        all have ended, it does not matter that a controller does not answer.
+        """
+        alive = {one.job for b in batches if (one := b.attempt) and one.job and one.end is None}
+        alive |= {f"batch {name}" for name in _may_wait(batches)}
+        if alive and (now - self._queue_asked >= ASK_S or not alive <= self._known):
+            self._queue, self._queue_asked, self._known = slurm.squeue(), now, alive
+        queue, problem = self._queue if alive else (None, None)
+        in_order = sorted(queue or (), key=lambda job: (len(job.id), job.id))  # the newest one wins
+        by_batch = {job.batch: job for job in in_order}
+        by_id = None if queue is None else {job.id: job for job in in_order}
+        rows = [_row(batch, by_batch.get(batch.name), by_id) for batch in batches]
+        # Only the accounting knows whether Slurm killed a job.
+        killed = StopKind.KILLED
+        unclear = [r for r in rows if r.state == "gone" or (r.stop and r.stop.kind is killed)]
+        new = [row.job_id for row in unclear if row.job_id and row.job_id not in self._ends]
+        if new and now - self._ends_asked >= ASK_S:
+            self._ends_asked = now
+            for job, times in slurm.ended(new).items():
+                state = max(times, key=lambda time: time[2])[0]
+                self._ends[job] = None if state in _BY_ITSELF else stop_by_slurm(state)
+        for row in unclear:
+            row.stop = self._ends.get(row.job_id or "") or row.stop
+        return rows, problem
 
 
 def _may_wait(batches: Sequence[Batch]) -> list[str]:
@@ -123,7 +111,7 @@ def _may_wait(batches: Sequence[Batch]) -> list[str]:
     mine = [(b.name, b.attempt if _is_of_its_run(b) else None) for b in batches if b.run == run]
     if any(attempt is not None and attempt.job is None for _, attempt in mine):
         return []
-    return [name for name, attempt in mine if attempt is None or attempt.failed]
+    return [name for name, attempt in mine if attempt is None or attempt.stop]
 
 
 def _is_of_its_run(batch: Batch) -> bool:
@@ -131,19 +119,24 @@ def _is_of_its_run(batch: Batch) -> bool:
     return batch.attempt is not None and batch.attempt.run in (None, batch.run)
 
 
-def _row(batch: Batch, job: slurm.Job | None, queue: list[slurm.Job] | None) -> JobRow:
+def _row(batch: Batch, job: slurm.Job | None, queue: Mapping[str, slurm.Job] | None) -> JobRow:
+    """job: the batch's newest in the queue, if any. queue: jobs by id; None: unknown."""
     attempt, stop, is_gone = batch.attempt, None, False
+    known = queue.get(attempt.job) if queue and attempt and attempt.job else None
+    job = job or known
     if attempt is not None and attempt.end is None:  # is the process that records it dead?
-        vanished = queue is not None and all(job.id != attempt.job for job in queue)
+        vanished = queue is not None and known is None
         is_gone = vanished if attempt.job is not None else attempt.is_dead
     if attempt and (is_gone or attempt.end is not None) and not _is_of_its_run(batch):
         attempt, is_gone = None, False
+    if attempt and job is not None and attempt.job != job.id:
+        attempt = None
     if job is not None and job.state in _WAITING:
         state = "queued"
-    elif attempt is None or (job is not None and attempt.job != job.id):
+    elif attempt is None:
         state = "idle" if job is not None else "planned"
     elif attempt.end is not None:
-        state, stop = "failed" if attempt.failed else "ended", attempt.stop
+        state, stop = "failed" if attempt.stop else "ended", attempt.stop
     elif is_gone:
         state = "gone"
     elif attempt.ready is not None:

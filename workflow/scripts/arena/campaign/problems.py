@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from arena.batch.made import made_otherwise
 from arena.campaign.jobs import ALIVE, JobRow
 from arena.campaign.status import CampaignStatus, ModelRow
-from arena.data.game_state import STATES
+from arena.data.verdict import STATES
 from arena.journals.records import StopKind
 from arena.support.humanize import counted, duration, listing, share
 
@@ -20,12 +20,8 @@ MOST_CAUSES = 3  # models that are left out for more causes share one message
 # Beginnings of squeue's reasons -> whether the job will never start, because somebody must change
 # the request or the cluster; and the reason in words. Other reasons are normal waiting.
 WAITS = {
-    "BadConstraints": (True, "no node satisfies the request"),
-    "DependencyNeverSatisfied": (True, "a job that it depends on has failed"),
-    "JobHeldAdmin": (True, "an administrator holds it"),
-    "JobHeldUser": (True, "it is held: scontrol release"),
-    "launch failed requeued held": (True, "its node could not start it: scontrol release"),
-    "PartitionNodeLimit": (True, "it exceeds the partition's node limit"),
+    "BadConstraints|PartitionNodeLimit": (True, "no node or partition satisfies the request"),
+    "JobHeld|launch failed requeued held": (True, "it is held: scontrol release"),
     "PartitionTimeLimit": (True, "it exceeds the partition's time limit: set walltime.max_minutes"),
     # Used resources become free again when other jobs end; a budget of minutes does not.
     "AssocGrp(?!.*RunMinutes).*Minutes": (True, "the account has no minutes left"),
@@ -62,18 +58,21 @@ def _data(status: CampaignStatus) -> Iterator[Problem]:
     settings, layout = status.campaign.settings, status.campaign.layout
     if settings:
         for one in status.baselines:
+            if one.state == "answering" or (one.state == "baseline" and not one.answered):
+                continue  # its answers are made first
             text = f"baseline {one.model}: answers to {one.answered} of {one.questions} questions"
-            if one.mark == "partial":
-                text += "; the other questions are left out for all models"
+            is_blocked = one.mark == "missing" or settings.baseline_gaps == "block"
+            text += "; the other questions are left out for all models" * (not is_blocked)
             if one.mark in ("missing", "partial"):
-                yield Problem(text, one.mark == "missing", settings.answer(one.model))
+                yield Problem(text, is_blocked, settings.answer(one.model))
         for note in made_otherwise(layout, settings.models, settings.digest):
             yield Problem(f"the leaderboard mixes different settings: {note}")
     by_state = defaultdict[str, dict[str, list[str]]](dict)
     for row in status.rows:
         answers, state = row.answers, row.answers.state
-        is_lost = not row.done and (answers.mark == "missing" or answers.is_left_out)
-        if is_lost or state in ("broken", "foreign_judgments"):
+        is_made = state in ("to_answer", "answering")  # in this run
+        is_lost = answers.is_left_out or (answers.mark == "missing" and not is_made)
+        if (is_lost and not row.done) or state in ("broken", "foreign_judgments"):
             state = (state or "no_answers").replace("_", " ")
             by_state[state].setdefault(answers.reason or state, []).append(row.model)
     where = str(layout.validation_table) if layout.validation_table.exists() else ""
@@ -90,12 +89,8 @@ def _data(status: CampaignStatus) -> Iterator[Problem]:
 def _job(status: CampaignStatus, job: JobRow) -> Iterator[Problem]:
     rows = status.rows_of(job)
     left = [row for row in rows if not row.done and not row.answers.is_left_out]
-    attempt, stop, own_log, words = (
-        job.attempt,
-        job.stop,
-        _log(status, job.batch.name),
-        status.words,
-    )
+    attempt, stop, words = job.attempt, job.stop, status.words
+    own_log = _log(status, job.batch.name)
     log = (attempt.log if attempt else None) or own_log
     batch = f"{words.title} {job.batch.name}"
     name = batch + (f" on {job.node}" if job.node else "")
@@ -111,9 +106,8 @@ def _job(status: CampaignStatus, job: JobRow) -> Iterator[Problem]:
         text = f"{name}: {what} vanished without recording an end: killed, or the node failed"
         yield Problem(text, bool(left), log)
     elif job.state == "ended" and status.campaign.same_questions(job.batch):
-        silent = [row for row in left if not row.stop]
-        complete = [row for row in silent if row.games and row.played >= row.games]
-        if open_rows := [row for row in silent if row not in complete]:
+        complete = [row for row in left if row.at == "publishing"]
+        if open_rows := [row for row in left if row.at == "stopped" and not row.stop]:
             text = f"{name}: it ended although {words.request}s are open: {_names(open_rows)}"
             yield Problem(text, True, own_log)
         # Snakemake, which publishes them, learns of the end of a Slurm job a little later.
@@ -138,7 +132,7 @@ def _job(status: CampaignStatus, job: JobRow) -> Iterator[Problem]:
     if attempt and attempt.restarts:
         times = counted(len(attempt.restarts), "time")
         text = f"{name}: the {words.host} was restarted {times}, most recently: "
-        yield Problem(text + attempt.restarts[-1], where=log)
+        yield Problem(text + attempt.restarts[-1]["cause"], where=log)
 
 
 def _games(status: CampaignStatus) -> Iterator[Problem]:
@@ -164,12 +158,13 @@ def _games_of(status: CampaignStatus, job: JobRow) -> Iterator[Problem]:
     all its models.
     """
     rows = [row for row in status.rows_of(job) if row.batch == job.batch.name]
-    log, last, attempt = _log(status, job.batch.name), job.batch.status, job.attempt
-    started = (attempt.start if attempt else None) or 0
-    remark = f"; last error: {last.remark}" if last and last.remark and last.time >= started else ""
+    log, last, attempt = _log(status, job.batch.name), job.status, job.attempt
+    remark = f"; last error: {last.remark}" if last and last.remark else ""
     if job.state == "running" and attempt:
         since = {row.model: max(row.tally.last_end or 0, attempt.ready or 0) for row in rows}
-        open_rows = [row for row in rows if not row.done and not row.stop]
+        if len(job.batch.plan.servings) > 1:  # models wait for the server of another one
+            since = dict.fromkeys(since, max(since.values(), default=0))
+        open_rows = [row for row in rows if row.at in ("judging", "answering") and not row.stop]
         if quiet := [row for row in open_rows if status.time - since[row.model] > SILENT_S]:
             least = duration(status.time - max(since[row.model] for row in quiet))
             text = f"{_names(quiet)}: no {status.words.request} has finished for {least}{remark}"
@@ -189,17 +184,12 @@ def _games_of(status: CampaignStatus, job: JobRow) -> Iterator[Problem]:
 def _budget(status: CampaignStatus) -> Iterator[Problem]:
     """Reported once, with the open games of the newest run."""
     run, settings = status.run_stop, status.campaign.settings
-    stops = [(run.stop, run.batch)] if run else []
-    stops += [(job.stop, job.batch.name) for job in status.jobs if job.stop]
-    stops += [(row.stop, row.batch or "") for row in status.rows if row.stop]
-    spent = [(stop, batch) for stop, batch in stops if stop.kind is StopKind.BUDGET]
     asked = settings.selected if settings else {m for job in status.jobs for m in job.batch.models}
     rows = [row for row in status.rows if row.model in asked and not row.done and row.games]
-    if spent and rows:
-        stop, batch = spent[0]
+    if run and run.kind is StopKind.BUDGET and rows:
         games = sum(max(0, (row.games or 0) - row.played) for row in rows)
         left = f"{counted(games, status.words.request)} of {counted(len(rows), 'model')}"
-        yield Problem(f"{stop.text}; {left} left", True, _log(status, batch))
+        yield Problem(f"{run.text}; {left} left", True, _log(status, run.batch))
 
 
 def _unusual(rows: Sequence[ModelRow], number: Callable[[ModelRow], int]) -> list[ModelRow]:
@@ -207,15 +197,14 @@ def _unusual(rows: Sequence[ModelRow], number: Callable[[ModelRow], int]) -> lis
     problem of the server may be small in each of ten models.
     """
 
-    def is_much(some: Sequence[ModelRow]) -> bool:
-        part = sum(map(number, some))
-        return part >= UNUSUAL_LEAST and part > UNUSUAL_SHARE * sum(row.played for row in some)
-
-    batches = defaultdict(list)
+    batches, unusual = defaultdict(list), set[str]()
     for row in rows:
         batches[row.batch].append(row)
-    unusual = {name for name, batch in batches.items() if is_much(batch)}
-    return [row for row in rows if number(row) and (row.batch in unusual or is_much([row]))]
+    for group in [*batches.values(), *([row] for row in rows)]:
+        part = sum(map(number, group))
+        if part >= UNUSUAL_LEAST and part > UNUSUAL_SHARE * sum(row.played for row in group):
+            unusual |= {row.model for row in group if number(row)}
+    return [row for row in rows if row.model in unusual]
 
 
 def _names(rows: Iterable[ModelRow]) -> str:
@@ -223,7 +212,6 @@ def _names(rows: Iterable[ModelRow]) -> str:
 
 
 def _log(status: CampaignStatus, batch: str) -> str:
-    """Log of the batch's program; for a batch of the first version, the folder of its logs."""
-    layout = status.campaign.layout
-    paths = layout.log(batch), layout.logs(batch)
-    return next((str(path) for path in paths if path.exists()), "")
+    """Log of the batch's program, once there is one."""
+    path = status.campaign.layout.log(batch)
+    return str(path) if path.exists() else ""

@@ -3,15 +3,14 @@
 import fnmatch
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from arena.campaign.jobs import JobRow
 from arena.campaign.problems import Problem
-from arena.campaign.status import CampaignStatus, ModelRow
-from arena.data.game_state import STATES
-from arena.support.coerce import dict_of, list_of
+from arena.campaign.status import MARKS, CampaignStatus, ModelRow
+from arena.data.verdict import STATES
 from arena.support.humanize import count, counted, duration, listing, share
 from arena.support.names import in_order
 from arena.support.table import Column, Style, table
@@ -20,21 +19,15 @@ WIDE = 120  # columns of a terminal with room for batches and speeds
 WIDEST = 160  # ... and for each state in which a game ends
 ROOMY = 32  # lines of a terminal with room for blank ones
 
-# The choices of --sort. `activity`: active models first, done ones last.
-_ACTIVITY = (
-    "judging",
-    "answering",
-    "starting",
-    "publishing",
-    "stopped",
-    "failed",
-    "queued",
-    "planned",
-    "no job",
+# All states of models, active ones first.
+ACTIVITY = (
+    *("judging", "answering", "starting", "publishing", "stopped", "failed"),
+    *("queued", "planned", "no job", "left out", "no answers", "done"),
 )
+# The choices of --sort.
 SORTS: dict[str, Callable[[ModelRow], Any]] = {
     "model": lambda row: in_order(row.model),
-    "activity": lambda row: _ACTIVITY.index(row.at) if row.at in _ACTIVITY else len(_ACTIVITY),
+    "activity": lambda row: ACTIVITY.index(row.at),
     "answers": lambda row: row.answers.answered or 0,
     "games": lambda row: -row.played,
     "no-verdict": lambda row: -row.no_verdict,
@@ -73,7 +66,10 @@ def screen(
     head = [*_heading(status, style), *blank, *_totals(status, style), *blank]
     jobs = [*_jobs(status, style), *blank] if status.jobs else []
     if status.stage and any(job.state != "ended" for job in status.stage.jobs):
-        jobs = [*_answers(status.stage, style), *blank, *jobs]
+        totals = status.stage.totals
+        made = ", ".join(filter(None, [_part(totals), _pace(totals, "answers")]))
+        heading = style.paint(f"ANSWERS {made}", "head")
+        jobs = [heading, *_jobs(status.stage, style), *blank, *jobs]
     wrong = _problems(found, style)
     if height is None:
         return [*head, *jobs, *_models(status, rows, style, None), "", *wrong]
@@ -100,66 +96,80 @@ def _first(lines: list[str], most: int) -> list[str]:
 
 
 def _heading(status: CampaignStatus, style: Style) -> list[str]:
-    root = status.campaign.layout.root
     toy = " (a toy: its verdicts mean nothing)" if status.toy else ""
-    at = datetime.fromtimestamp(status.time).strftime("%d %b %H:%M:%S")
-    judge = "answers" if status.is_answering else f"judge {root.name}"
-    title = style.fit(f"{root.parent.name}, {judge}{toy}", style.width - len(at) - 2)
+    at = datetime.fromtimestamp(status.time).strftime("  %d %b %H:%M:%S")
+    title = style.fit(status.title + toy, style.width - len(at))
     return [style.paint(title, "head") + at.rjust(style.width - len(title))]
 
 
 def _totals(status: CampaignStatus, style: Style) -> list[str]:
-    judged = ", ".join(f"{number} {mark}" for mark, number in status.marks.items())
-    known = "" if status.with_answers is None else f"; with answers: {status.with_answers}"
-    part = status.played / status.games if status.games else 0.0
-    bar = style.bar(part, 20 if style.width < WIDE else 40)
-    games = f"{status.played:,} of {status.games:,} ({share(status.played, status.games)})"
-    states = ", ".join(f"{status.states[s]:,} {s}" for s in STATES if status.states[s] or s == "ok")
-    retries = f"; {counted(status.retries, 'retry', 'retries')}" if status.retries else ""
-    prompt, cached, completion = status.usage
-    tokens = f"{count(prompt)} prompt ({share(cached, prompt)} cached), {count(completion)} "
+    totals, states = status.totals, status.totals["states"]
+    judged = ", ".join(f"{totals[mark]} {mark}" for mark in MARKS)
+    known = "" if totals["with_answers"] is None else f"; with answers: {totals['with_answers']}"
+    played, games = totals["played"], totals["games"]
+    bar = style.bar(played / games if games else 0.0, 20 if style.width < WIDE else 40)
+    counts = ", ".join(f"{states[s]:,} {s}" for s in STATES if states[s] or s == "ok")
+    retries = f"; {counted(totals['retries'], 'retry', 'retries')}" if totals["retries"] else ""
+    prompt, completion = totals["prompt_tokens"], count(totals["completion_tokens"])
+    tokens = f"{count(prompt)} prompt ({share(totals['cached_tokens'], prompt)} cached)"
     unit, what = f"{status.words.request}s", "state" if status.is_answering else "judged"
     lines = [f"models    {len(status.rows)}{known}", f"{what:<10}{judged}"]
-    lines.append(f"{unit:<10}{bar} {games}")
-    if status.speed:
-        left = f"{duration(status.left)} left at this speed"
-        lines.append(f"          {status.speed:.1f} {unit}/s, {left}")
-    lines += [f"          {states}{retries}", f"tokens    {tokens}completion"]
+    lines.append(f"{unit:<10}{bar} {_part(totals)}")
+    if pace := _pace(totals, unit):
+        lines.append(f"          {pace}")
+    lines += [f"          {counts}{retries}", f"tokens    {tokens}, {completion} completion"]
     for one in status.baselines:
         mark = style.paint(f"{style.mark(one.mark)} {one.mark}", one.mark)
-        lines.append(f"baseline  {one.model}: {_of(one.answered, one.questions)} answers {mark}")
-    if not status.batches:
+        lines.append(f"baseline  {one.model}: {of(one.answered, one.questions)} answers {mark}")
+    if not status.has_run:
         lines.append(f"run       none yet in {status.campaign.layout.root}")
-    elif pilot := _pilot(status):
-        lines.append(f"run       the newest was a pilot: --config {pilot} shows it")
+    elif status.batches and not status.campaign.same_questions(status.batches[-1]):
+        lines.append("run       the newest asked other questions: give its --config to see it")
     if beside := status.campaign.beside():
-        results = status.campaign.layout.root.absolute().parents[1]
+        results = status.campaign.layout.root.absolute().parent.parent
         names = [os.path.relpath(folder, results) for folder in beside]
         lines.append(f"others    {listing(names)}: not shown, see --results")
     return lines
 
 
-def _pilot(status: CampaignStatus) -> str:
-    """What must be given after --config to see the newest run; "" if it asked the same questions
-    as the settings.
-    """
-    settings, batch = status.campaign.settings, status.batches[-1]
-    pilot = dict_of(batch.plan.params.get("pilot"))
-    if not settings or status.campaign.same_questions(batch):
-        return ""
-    parts = [f"questions={size}"] if (size := pilot.get("questions")) else []
-    if categories := list_of(pilot.get("categories")):
-        parts.append(f"categories='[{', '.join(map(str, categories))}]'")
-    if size and (seed := pilot.get("seed")) != settings.seed:
-        parts.append(f"seed={seed}")
-    return " ".join(parts)
+def _part(totals: Mapping[str, Any]) -> str:
+    played, games = totals["played"], totals["games"]
+    return f"{played:,} of {games:,} ({share(played, games)})"
 
 
-def _answers(stage: CampaignStatus, style: Style) -> list[str]:
-    heading = f"ANSWERS {stage.played:,} of {stage.games:,} ({share(stage.played, stage.games)})"
-    if stage.speed:
-        heading += f", {stage.speed:.1f} answers/s, {duration(stage.left)} left at this speed"
-    return [style.paint(heading, "head"), *_jobs(stage, style)]
+def _pace(totals: Mapping[str, Any], unit: str) -> str:
+    """Speed and time left; "" while nothing runs."""
+    speed, left = totals["games_per_second"], duration(totals["seconds_left"])
+    return f"{speed:.1f} {unit}/s, {left} left at this speed" if speed else ""
+
+
+def job_columns(status: CampaignStatus) -> list[Column]:
+    """Also of the monitor's page."""
+    kinds = {"running": "done", "failed": "grave", "gone": "grave"}
+
+    def done(job: JobRow) -> str:
+        return of(sum(row.done for row in status.rows_of(job)), len(status.rows_of(job)))
+
+    def games(job: JobRow) -> str:
+        mine = status.rows_of(job)
+        return of(sum(row.played for row in mine), sum(row.games or 0 for row in mine))
+
+    def time(job: JobRow) -> str:
+        elapsed = job.elapsed(status.time)
+        limit = f" of {duration(job.job.limit)}" if job.job and job.job.limit else ""
+        return "" if elapsed is None else duration(elapsed) + limit
+
+    return [
+        Column("batch", lambda job: job.batch.name, right=False),
+        Column("job", lambda job: job.job_id or "", right=False),
+        Column("state", lambda job: job.state, lambda job: kinds.get(job.state, ""), right=False),
+        Column("node", lambda job: job.node, right=False),
+        Column("time", time, key=lambda job: job.elapsed(status.time)),
+        Column("done", done),
+        Column(f"{status.words.request}s", games),
+        # Only the first line: a log's last lines are in the problems.
+        Column("reason", lambda job: job.reason.partition("\n")[0], right=False, shrinks=True),
+    ]
 
 
 def _jobs(status: CampaignStatus, style: Style) -> list[str]:
@@ -167,47 +177,28 @@ def _jobs(status: CampaignStatus, style: Style) -> list[str]:
     newest = max(job.batch.run for job in status.jobs)
     states = Counter(job.state for job in status.jobs)
     counts = ", ".join(f"{number} {state}" for state, number in states.items())
-    kinds = {"running": "done", "failed": "grave", "gone": "grave"}
-
-    def done(job: JobRow) -> str:
-        return _of(sum(row.done for row in status.rows_of(job)), len(status.rows_of(job)))
-
-    def games(job: JobRow) -> str:
-        mine = status.rows_of(job)
-        return _of(sum(row.played for row in mine), sum(row.games or 0 for row in mine))
-
-    def reason(job: JobRow) -> str:
-        return job.reason.partition("\n")[0]  # a log's last lines are in the problems
-
-    def time(job: JobRow) -> str:
-        elapsed = job.elapsed(status.time)
-        limit = f" of {duration(job.job.limit)}" if job.job and job.job.limit else ""
-        return "" if elapsed is None else duration(elapsed) + limit
-
-    columns = [
-        # Without the run in the names of its own batches (first version: `<run>-<number>`).
-        Column("batch", lambda job: job.batch.name.removeprefix(f"{newest}-"), right=False),
-        Column("job", lambda job: job.job_id or "", right=False),
-        Column("state", lambda job: job.state, lambda job: kinds.get(job.state, ""), right=False),
-        Column("node", lambda job: job.node, right=False),
-        Column("time", time),
-        Column("done", done),
-        Column(f"{status.words.request}s", games),
-        Column("reason", reason, right=False, shrinks=True),
-    ]
     shown = [job for job in status.jobs if job.state != "ended"]
     heading = style.paint(f"JOBS of run {newest}: {counts}", "head")
-    return [heading, *(table(columns, shown, style) if shown else [])]
+    return [heading, *(table(job_columns(status), shown, style) if shown else [])]
 
 
-def _models(
-    status: CampaignStatus, rows: Sequence[ModelRow], style: Style, most: int | None
-) -> list[str]:
+def model_columns(status: CampaignStatus, style: Style) -> list[Column]:
+    """Also of the monitor's page."""
     current = {job.batch.name for job in status.jobs}
 
     def answers(row: ModelRow) -> str:
         one = row.answers
-        return f"{_of(one.answered, one.questions)} {style.mark(one.mark)}"
+        return f"{of(one.answered, one.questions)} {style.mark(one.mark)}"
+
+    def left(row: ModelRow) -> str:
+        """Time left while it is judged, else its state."""
+        if row.left is not None:
+            return duration(row.left)
+        return "" if row.at == "no answers" else row.at
+
+    def batch(row: ModelRow) -> str:
+        """Name of a batch that is listed in JOBS; "earlier" for any other."""
+        return row.batch if row.batch in current else "earlier" if row.batch else ""
 
     def number(games: int) -> str:
         return f"{games:,}" if games else ""
@@ -215,39 +206,34 @@ def _models(
     def state(name: str) -> Column:
         return Column(name, lambda row: f"{row.states.get(name, 0):,}", least=WIDEST, spare=6)
 
-    def left(row: ModelRow) -> str:
-        """Time left while it is judged, else its state."""
-        if row.at == "judging" and row.left is not None:
-            return duration(row.left)
-        return "" if row.at == "no answers" else row.at
-
-    def batch(row: ModelRow) -> str:
-        """Name of a batch that is listed in JOBS; "earlier" for any other."""
-        name = row.batch or ""
-        return name.rpartition("-")[2] if name in current or not name else "earlier"
-
     unit, missing = f"{status.words.request}s", "empty" if status.is_answering else "no verdict"
     of_judging = [
         Column("answers", answers, lambda row: row.answers.mark, spare=1),
-        Column("judged", lambda row: _of(row.judged, row.games and row.games // 2)),
+        Column("judged", lambda row: of(row.judged, row.games and row.games // 2)),
     ]
-    columns = [
+    return [
         Column("", lambda row: style.mark(row.mark), lambda row: row.mark),
         Column("model", lambda row: row.model, right=False, names=True),
         *([] if status.is_answering else of_judging),
         Column("", lambda row: row.mark, lambda row: row.mark, right=False, spare=5),
-        Column(unit, lambda row: _of(row.played, row.games)),
+        Column(unit, lambda row: of(row.played, row.games)),
         *map(state, STATES[1:]),
         Column(missing, lambda row: number(row.no_verdict), lambda _: "partial", spare=3),
         Column("retries", lambda row: number(row.tally.retries), spare=4),
         Column(f"{unit}/s", lambda row: f"{row.speed:.1f}" if row.speed else "", least=WIDE),
-        Column("left", left),
+        Column("left", left, key=lambda row: row.left),
         Column("batch", batch, right=False, least=WIDE, spare=2),
     ]
+
+
+def _models(
+    status: CampaignStatus, rows: Sequence[ModelRow], style: Style, most: int | None
+) -> list[str]:
     shown = rows if most is None else rows[:most]
     part = f"{len(rows)} of " if len(rows) != len(status.rows) else ""
     heading = f"MODELS {part}{len(status.rows)}"
-    legend = ", ".join(f"{style.mark(kind)} {kind}" for kind in status.marks)
+    legend = ", ".join(f"{style.mark(kind)} {kind}" for kind in MARKS)
+    columns = model_columns(status, style)
     lines = [f"{style.paint(heading, 'head')}   {legend}", *table(columns, shown, style)]
     if len(shown) < len(rows):
         lines.append(f"  {len(rows) - len(shown)} more: --filter, --sort, or a taller terminal")
@@ -267,5 +253,5 @@ def _problems(found: Sequence[Problem], style: Style) -> list[str]:
     return lines
 
 
-def _of(part: int | None, whole: int | None) -> str:
+def of(part: int | None, whole: int | None) -> str:
     return f"{'–' if part is None else f'{part:,}'}/{'–' if whole is None else f'{whole:,}'}"

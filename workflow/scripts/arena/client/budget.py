@@ -6,7 +6,7 @@ may finish, and other batches go on until they read again (at most `READ_EVERY[1
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -21,14 +21,20 @@ KINDS = {"games": "games", "tokens": "tokens", "gpu_hours": "GPU hours"}
 SKEW_S = 86_400.0  # clocks of nodes and file servers differ by less than a day
 
 
-class Meter:
-    """Adds up what a run spends. It reads only what was written since the last call."""
+class Budget:
+    """What a run may spend and has spent. Reads only what was written since the last call."""
 
-    def __init__(self, roots: Sequence[Path], run: str, planned: float):
-        """roots: results folders that the run fills. planned: when one of its batches was."""
-        self._roots, self._run, self._planned = roots, run, planned
+    def __init__(
+        self, limits: Mapping[str, float], roots: Sequence[Path], run: str, planned: float
+    ):
+        """limits: by kind; without any, nothing is read. roots: results folders that the run fills.
+        planned: when one of its batches was.
+        """
+        self._limits, self._roots, self._run, self._planned = limits, roots, run, planned
         self._journals: dict[Path, Progress] = {}
         self._games = self._tokens = 0
+        self._due = 0.0
+        self._reason: str | None = None
 
     @cached_property
     def _since(self) -> float:
@@ -40,14 +46,13 @@ class Meter:
         """
         batches = [batch for batch in self._batches() if batch.run == self._run]
         starts = [one.start for batch in batches for one in batch.attempts if one.run == self._run]
-        planned = [batch.plan.time for batch in batches]
-        return min([self._planned, *filter(None, planned + starts)])
+        planned = filter(None, (batch.plan.time for batch in batches))
+        return min([self._planned, *planned, *starts])
 
-    def _batches(self) -> Iterator[Batch]:
-        for root in self._roots:
-            yield from read_batches(root)
+    def _batches(self) -> list[Batch]:
+        return [batch for root in self._roots for batch in read_batches(root)]
 
-    def read(self, now: float) -> dict[str, float]:
+    def spent(self, now: float) -> dict[str, float]:
         """What the run has spent, by kind. Tokens are those of prompts and completions."""
         for path in (path for root in self._roots for path in Layout(root).journals()):
             if path not in self._journals and path.stat().st_mtime < self._since - SKEW_S:
@@ -61,22 +66,12 @@ class Meter:
         hours = sum(batch.gpu_hours(now, self._run) for batch in self._batches())
         return {"games": self._games, "tokens": self._tokens, "gpu_hours": hours}
 
-
-class Guard:
-    """Says when a budget is used up. Cheap enough to call before every request."""
-
-    def __init__(self, limits: Mapping[str, float], read: Callable[[float], Mapping[str, float]]):
-        """limits: by kind; without any, nothing is read. read: returns what was spent."""
-        self._limits, self._read = limits, read
-        self._due = 0.0
-        self._reason: str | None = None
-
     def exceeded(self) -> str | None:
-        """Why no further request may be sent, or None. Once there is a reason, it stays."""
+        """Why no further request may be sent, or None; a reason stays. Cheap: call it often."""
         limits, now = self._limits, time.time()
         if not limits or self._reason or now < self._due:
             return self._reason
-        spent = self._read(now)
+        spent = self.spent(now)
         left = {kind: limit - spent[kind] for kind, limit in limits.items()}
         # So even a large campaign cannot exceed a limit by much before the next read.
         shortest, longest = READ_EVERY

@@ -7,28 +7,27 @@ question in flight at once, so that the server computes what these prompts share
 import asyncio
 import contextlib
 import heapq
-import random
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Protocol
 
-from arena.client.adaptive_limit import AdaptiveLimit, delay
 from arena.client.asker import Asker
-from arena.client.breaker import Breaker
 from arena.client.deadline import Deadline
-from arena.client.ready import Server
-from arena.client.refusals import Refusals
-from arena.client.replies import Failure, shorten
+from arena.client.pace import AdaptiveLimit, Breaker, delay
+from arena.data.games import Game
 from arena.journals.batch_games import BatchGames, Prompt
 from arena.journals.journal import NO_TOKENS, Outcome, record_of
 from arena.support.errors import BudgetSpent, JobEnds, JournalError, JudgeError, OpenGames
+from arena.support.http import Failure
+from arena.support.humanize import shorten
 
 TRIES = 6  # failures of one request, about a minute with back-off; then the batch may end without
 LONGEST_TRIAL = 8.0  # s between trials of a failing server: so long it may be idle once it works
 SYNC_EVERY = 30.0  # s of replies that may be lost if the whole node dies
 POLL = 0.2  # s between checks whether to stop waiting for the server
+TEST_QUESTION = "What is 1 + 1?"  # see `Client._test`
 PARALLEL = 64  # open requests, if neither user nor server says; vLLM runs up to 256 at once
 
 
@@ -39,8 +38,6 @@ class Counts:
     calls: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     again: int = 0  # asked again because there was no verdict
-    first: float | None = None  # end of the first request, and of the last; s since 1970
-    last: float | None = None
     usage: Counter[str] = field(default_factory=lambda: Counter(NO_TOKENS))
 
     def text(self, seconds: float) -> str:
@@ -54,6 +51,20 @@ class Counts:
         )
 
 
+class Server(Protocol):
+    """A server as the client sees it. patience: s without a reply, while it looks healthy, after
+    which the batch ends. parallel: requests to keep open, None if that is unknown.
+    """
+
+    patience: float
+
+    @property
+    def parallel(self) -> int | None: ...
+
+    async def ready(self) -> None:
+        """Return when requests can be sent; JudgeError if waiting is useless."""
+
+
 class Client:
     """Writes replies into journals; `run` returns when every request has ended, or raises."""
 
@@ -61,9 +72,9 @@ class Client:
         self,
         games: BatchGames,
         asker: Asker,
-        server: Server,
         *,
         deadline: Deadline,
+        server: Server | None = None,
         parallel: int | None = None,
         exceeded: Callable[[], str | None] = lambda: None,
         lost: Callable[[], str | None] = lambda: None,
@@ -71,7 +82,8 @@ class Client:
         tick: Callable[[], None] = lambda: None,
         no_verdict_limit: int = 0,
     ):
-        """parallel: requests to keep open; None: as many as the server says it can run.
+        """server: the one behind the asker, if this batch starts it. parallel: requests to keep
+        open; None: as many as the server says it can run.
 
         exceeded: why no more may be sent (budget), or None. lost: why no more may be written
         (another process took a lock), or None. log: writes a line. tick: called once a second.
@@ -79,23 +91,25 @@ class Client:
         """
         self._games = games
         self._settings, self._stage = games.settings, games.settings.stage
-        self._asker, self._server, self._deadline = asker, server, deadline
-        self._parallel, self._no_verdict_limit = parallel, no_verdict_limit
+        self._asker, self._deadline = asker, deadline
+        self._server: Server = server or asker
+        self._no_verdict_limit = no_verdict_limit
         self._exceeded, self._lost = exceeded, lost
         self._log, self._tick = log, tick
-        self._chance = random.Random()  # unseeded: many jobs must not retry at the same moments
-        self._limit = AdaptiveLimit(PARALLEL)
-        self._breaker = Breaker(server.patience)
-        self._prompts = {prompt.game.digest: prompt for prompt in games.prompts}
-        self._ready = [prompt.order for prompt in games.prompts]  # in order, so a heap
-        self._later: list[tuple[float, int, int, str]] = []  # a heap: not before a time, order
+        self._limit = AdaptiveLimit(lambda: parallel or self._server.parallel or PARALLEL)
+        self.breaker = Breaker(self._server.patience)
+        self._trial: asyncio.Task | None = None  # the last request that the open circuit let pass
+        self._ready = [(prompt.order, prompt) for prompt in games.prompts]  # in order, so a heap
+        self._later: list[tuple[float, tuple, Prompt]] = []  # a heap: not before a time, order
         known = [one for journal in games.journals.values() for one in journal.records.values()]
         answered = any(record.attempts and record.answer is not None for record in known)
-        self._refusals = Refusals(self._settings, answered=answered)
+        self._answered = answered  # the server has replied under these settings
         self._probing = not answered  # a first request is sent alone
+        self._accepted: dict[int, float] = {}  # by address: when its last good request was sent
+        self._testing = asyncio.Lock()
         self._has_verdict = any(record.label for record in known)
         self._without = 0  # replies, while no reply has had a verdict
-        self._tasks: set[asyncio.Task] = set()
+        self.tasks: set[asyncio.Task] = set()  # requests in flight
         self._stop: Exception | None = None
         self._drain_reason: str | None = None
         self._wake = asyncio.Event()
@@ -111,32 +125,21 @@ class Client:
         ticker.add_done_callback(self._ended)
         try:
             if await self._wait_for_server():
-                self._set_ceiling()
                 await self._dispatch()
             elif not self._stop and not self._exceeded():
                 late = f"the job ends before the {self._stage.server} is ready"
                 self._drain_reason = f"{late}; raise walltime.start_minutes"
         finally:
             ticker.cancel()
-            for task in self._tasks:  # requests that are cancelled write nothing
+            for task in self.tasks:  # requests that are cancelled write nothing
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.gather(*self.tasks, return_exceptions=True)
         if not isinstance(self._stop, JournalError):
             self._games.settle_rest()
         if self._stop:
             raise self._stop
         if self._games.played() < self._games.total():
             raise self._left_open()
-
-    @property
-    def open(self) -> int:
-        """Requests in flight."""
-        return len(self._tasks)
-
-    @property
-    def remark(self) -> str:
-        """The last failure, which explains a lack of progress."""
-        return self._breaker.last
 
     def stop(self, why: Exception) -> None:
         """Send no more and leave; the first cause counts."""
@@ -148,15 +151,12 @@ class Client:
         self._stop = why
         self._loop.call_soon_threadsafe(self._wake.set)
 
-    def _set_ceiling(self) -> None:
-        self._limit.set_ceiling(self._parallel or self._server.parallel or PARALLEL)
-
     async def _wait_for_server(self) -> bool:
         """Whether it is ready; False once waiting is useless."""
         waiting = asyncio.create_task(self._server.ready())
         try:
             while not waiting.done():
-                if self._stop or self._is_draining():
+                if self._stop or await self._must_drain():
                     return False
                 await asyncio.wait({waiting}, timeout=POLL)
             waiting.result()
@@ -171,57 +171,59 @@ class Client:
     async def _dispatch(self) -> None:
         """Send requests as slots become free, until nothing is left or a cause to stop."""
         while not self._stop:
-            if control := self._refusals.control(idle=not (self._ready or self._tasks)):
-                self._prompts[control.digest] = prompt = Prompt(control, [])
-                heapq.heappush(self._ready, prompt.order)
-            if not (self._ready or self._later or self._tasks):
+            if not (self._ready or self._later or self.tasks):
                 return
-            if self._is_draining() and not await self._has_more_time():
-                await self._drain()
+            if await self._must_drain():
+                sent = f"no more are sent, {len(self.tasks)} open requests may finish"
+                self._log(f"{self._drain_reason}: {sent}")
+                while self.tasks and not self._stop and not self._deadline.is_over():
+                    await self._pause(time.monotonic())
                 return
-            if self._breaker.is_open:
-                await self._half_open()
-                continue
-            now = time.monotonic()
-            while self._later and self._later[0][0] <= now:
+            now, is_open = time.monotonic(), self.breaker.is_open
+            # A circuit that is open is tried with fresh requests, and with failed ones at last.
+            while self._later and (not self._ready if is_open else self._later[0][0] <= now):
                 heapq.heappush(self._ready, heapq.heappop(self._later)[1:])
-            if now >= self._limit.hold_until:
+            if now >= self._limit.hold_until and self._may_send():
+                if is_open and not await self._is_healthy():
+                    continue  # stopped, or draining
                 while self._may_send():
-                    digest = heapq.heappop(self._ready)[-1]
-                    if not self._games.is_dropped(self._prompts[digest]):
-                        self._send(digest)
-            if self._only_failing_left():
+                    self._send(heapq.heappop(self._ready)[1])
+            idle = self._later and not self.tasks and not self._ready
+            if idle and all(prompt.failures >= TRIES for *_, prompt in self._later):
                 return
             await self._pause(now)
 
     def _may_send(self) -> bool:
-        most = 1 if self._probing else self._limit.limit
-        if not self._ready or self.open >= most or self._is_draining():
+        if not self._ready or self._is_draining():
             return False
-        next_game = self._prompts[self._ready[0][-1]].game
-        return self._refusals.asked is None or self._refusals.asked is next_game
+        if self.breaker.is_open:
+            return self._trial is None or self._trial.done()
+        return len(self.tasks) < (1 if self._probing else self._limit.limit)
 
     def _is_draining(self) -> bool:
         """Whether no more may be sent: the end of the job is near, or the budget is used up."""
         self._drain_reason = self._drain_reason or self._exceeded()
         return self._drain_reason is not None or self._deadline.is_draining()
 
-    async def _has_more_time(self) -> bool:
-        """Whether Slurm has extended the job since its end was read."""
-        if self._drain_reason is None and await self._deadline.extended():
-            self._log("the job was given more time")
-            return True
-        self._drain_reason = self._drain_reason or "the job ends soon"
-        return False
+    async def _must_drain(self) -> bool:
+        """As `_is_draining`, but near the end of the job Slurm is asked again before, once."""
+        if self._is_draining() and self._drain_reason is None:
+            if await self._deadline.extended():
+                self._log("the job was given more time")
+            else:
+                self._drain_reason = "the job ends soon"
+        return self._drain_reason is not None
 
-    def _send(self, digest: str) -> asyncio.Task:
-        task = asyncio.create_task(self._play(self._prompts[digest]))
-        self._tasks.add(task)
+    def _send(self, prompt: Prompt) -> None:
+        if self._games.is_dropped(prompt):
+            return
+        task = asyncio.create_task(self._play(prompt))
+        self.tasks.add(task)
         task.add_done_callback(self._ended)
-        return task
+        self._trial = task if self.breaker.is_open else None
 
     def _ended(self, task: asyncio.Task) -> None:
-        self._tasks.discard(task)
+        self.tasks.discard(task)
         self._wake.set()
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Exception):
@@ -239,34 +241,52 @@ class Client:
         self._wake.clear()
 
     async def _play(self, prompt: Prompt) -> None:
-        game = prompt.game
-        body = self._settings.request(game, prompt.again)
         prompt.calls += 1
         self.counts.calls += 1
         begun = time.monotonic()
         try:
-            outcome = await self._asker.ask(body, self._refusals.address(game))
+            outcome = await self._asker.ask(self._settings.request(prompt.game, prompt.again))
+            seconds = time.monotonic() - begun
+            self._deadline.observe(seconds)
+            self.breaker.replied()
+            self._limit.replied()
+            if outcome.is_refusal:
+                await self._test(prompt.game, outcome)
+            else:
+                self._answered, self._accepted[outcome.address] = True, begun
         except Failure as failure:
             self._failed(prompt, failure)
             return
         self._probing = False
-        seconds = time.monotonic() - begun
-        self._deadline.observe(seconds)
-        self._breaker.replied()
-        self._limit.replied()
-        if game is self._refusals.asked:
-            if outcome.is_refusal:
-                self.stop(JudgeError(self._refusals.why(outcome)))
-            else:
-                self._refusals.asked = None
-                self.counts.usage.update(outcome.usage or {})
-        elif self._refusals.may_be_our_fault(outcome):
-            self._refusals.hold(game, outcome, seconds)
-        else:
-            self._finish(prompt, outcome, seconds)
+        self._finish(prompt, outcome, seconds)
+
+    async def _test(self, game: Game, refused: Outcome) -> None:
+        """Raise JudgeError if the server refuses everything, not only this game.
+
+        A refusal (HTTP 400 and the like) ends a game for good. So if settings or an account without
+        credit may be the cause, a test request of a few words has to be accepted first, by the same
+        address, which may have a key and an account of its own. A refusal with a reason is the
+        game's own once the server has replied; credit can run out at any time.
+        """
+        at, body = time.monotonic(), self._settings.request(game)
+        test = [*body["messages"][:-1], {"role": "user", "content": TEST_QUESTION}]
+        async with self._testing:  # so that one test serves all games that were refused before it
+            proven = self._answered and not refused.is_unexplained
+            if proven or self._accepted.get(refused.address, 0.0) > at:
+                return
+            begun = time.monotonic()
+            outcome = await self._asker.ask({**body, "messages": test}, refused.address)
         if not outcome.is_refusal:
-            for held in self._refusals.replied(begun, outcome.address):
-                self._finish(self._prompts[held.game.digest], held.outcome, held.seconds)
+            self.counts.usage.update(outcome.usage or {})
+            self._answered, self._accepted[refused.address] = True, begun
+            return
+        stage = self._stage
+        raise JudgeError(
+            f"the {stage.server} refused a request and then a test request of a few words: "
+            f"{outcome.reason}. So the {stage.request}s are not the cause, and none is recorded. "
+            f"Check {stage.block}.sampling, {stage.block}.max_tokens, the server's settings and "
+            "the account"
+        )
 
     def _finish(self, prompt: Prompt, outcome: Outcome, seconds: float) -> None:
         """Write it into the journal; queue it again if it is to be asked again."""
@@ -284,13 +304,11 @@ class Client:
             self.stop(error)
             return
         self.counts.usage.update(record.usage)
-        self.counts.last = time.time()
-        self.counts.first = self.counts.first or self.counts.last
         prompt.calls = 0
         if ask_again:
             prompt.again += 1
             self.counts.again += 1
-            heapq.heappush(self._ready, prompt.order)
+            heapq.heappush(self._ready, (prompt.order, prompt))
 
     def _look_for_verdicts(self, outcome: Outcome) -> None:
         """Stop a judge that never gives a verdict before it has used hours."""
@@ -312,55 +330,34 @@ class Client:
         if failure.kind == "fatal":
             self.stop(JudgeError(f"the {self._stage.server} rejects requests: {failure.message}"))
         elif failure.kind == "throttled":
-            self._breaker.throttled(failure.message)
+            self.breaker.throttled(failure.message)
             self._limit.throttled(failure.retry_after)
-            wait = delay(1, self._chance, failure.retry_after)
+            wait = delay(1, failure.retry_after)
         else:
             gone = failure.kind == "connection"
-            self._breaker.failed(prompt.game.digest, failure.message, unreachable=gone)
+            self.breaker.failed(prompt.game.digest, failure.message, unreachable=gone)
             if not gone:
                 prompt.failures += 1
-                wait = delay(prompt.failures, self._chance, failure.retry_after)
-        heapq.heappush(self._later, (time.monotonic() + wait, *prompt.order))
+                wait = delay(prompt.failures, failure.retry_after)
+            if self.breaker.is_open:
+                self._limit.hold(min(LONGEST_TRIAL, delay(self.breaker.trials)))
+        heapq.heappush(self._later, (time.monotonic() + wait, prompt.order, prompt))
 
-    async def _half_open(self) -> None:
-        """The circuit is open: wait until the server looks healthy, then try a single request."""
+    async def _is_healthy(self) -> bool:
+        """The circuit is open: wait until the server looks healthy; then one request is sent."""
         begun = time.monotonic()
         if not await self._wait_for_server():
-            return  # stopped, or draining, which the caller sees
-        self._breaker.excuse(time.monotonic() - begun)
-        if cause := self._breaker.cause:
+            return False
+        self.breaker.excuse(time.monotonic() - begun)
+        if cause := self.breaker.cause:
             self.stop(JudgeError(f"the {self._asker} looks healthy, but: {cause}", "judge_died"))
-            return
-        queue: list[Any] = self._ready or self._later
-        trial = self._send(heapq.heappop(queue)[-1]) if queue else None
-        while self._breaker.is_open and not self._stop and not self._is_draining():
-            if not self._tasks or (trial and trial.done()):
-                await asyncio.sleep(min(LONGEST_TRIAL, delay(self._breaker.trials, self._chance)))
-                return
-            await self._pause(time.monotonic())
-
-    def _only_failing_left(self) -> bool:
-        """Whether nothing is in flight and all that is left has failed too often."""
-        return (
-            bool(self._later)
-            and not self._tasks
-            and not self._ready
-            and all(self._prompts[digest].failures >= TRIES for *_, digest in self._later)
-        )
-
-    async def _drain(self) -> None:
-        """Send nothing more, wait for open requests."""
-        self._log(f"{self._drain_reason}: no more are sent, {self.open} open requests may finish")
-        while self._tasks and not self._stop and not self._deadline.is_over():
-            await self._pause(time.monotonic())
+        return not cause
 
     async def _every_second(self) -> None:
         synced = time.monotonic()
         while True:
             await asyncio.sleep(1)
-            self._set_ceiling()
-            if (cause := self._breaker.cause) and not self._breaker.is_open:
+            if (cause := self.breaker.cause) and not self.breaker.is_open:
                 self.stop(JudgeError(f"the {self._asker}: {cause}", "judge_died"))
             if time.monotonic() - synced > SYNC_EVERY:
                 await asyncio.to_thread(self._games.sync)
@@ -369,7 +366,7 @@ class Client:
 
     def _left_open(self) -> OpenGames:
         failed = ", ".join(f"{number} {kind}" for kind, number in self.counts.failed.most_common())
-        last = f" (failures: {failed}; the last: {self._breaker.last})" if failed else ""
+        last = f" (failures: {failed}; the last: {self.breaker.last})" if failed else ""
         spent = self._exceeded()
         kind = BudgetSpent if spent else JobEnds if self._drain_reason else OpenGames
         why = spent or self._drain_reason or f"the {self._stage.server} did not reply to them"

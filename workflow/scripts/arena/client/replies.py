@@ -7,23 +7,22 @@ requests would fail.
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from arena.data.game_state import state_of
 from arena.data.games import Requests
-from arena.data.verdict import without_thoughts
+from arena.data.verdict import state_of, without_thoughts
 from arena.journals.journal import Outcome
 from arena.support.coerce import count_of, dict_of
-from arena.support.humanize import printable
+from arena.support.http import Failure
+from arena.support.humanize import shorten
 
 _ENDS = re.compile("</think>", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")  # alone; cannot be stored as UTF-8
 # finish_reason of vLLM and others for a reply that the server itself aborted.
 _ABORTED = ("abort", "error", "cancelled", "network_error", "insufficient_system_resource")
 # s. Providers limit requests per minute. If one asks for a longer wait, the quota is used up; we
-# still retry now and then until `breaker.PATIENCE_THROTTLED` is over.
+# still retry now and then until `pace.PATIENCE_THROTTLED` is over.
 LONGEST_WAIT = 120.0
 # A 503 without such a text comes from a proxy whose server is down.
 _BUSY = re.compile("overload|over capacity|rate.?limit|too many|slow down|busy")
@@ -56,24 +55,6 @@ _CUT = ("max_tokens", "max_output_tokens", "model_length", "token_limit", "max_l
 _FILTERED = re.compile(
     r"content_filter|safety|recitation|prohibited|blocklist|spii|guardrail|refusal|sensitive"
 )
-
-
-@dataclass(slots=True)
-class Failure(Exception):
-    """No reply. kind decides what follows:
-
-    throttled  too many requests: send fewer, after `retry_after` seconds
-    broken, connection, timeout   unusable reply, nothing listens, no reply in time: back-off
-    unlisted   the server does not list its models
-    fatal      all requests would fail: stop, with this message
-    """
-
-    kind: str
-    message: str
-    retry_after: float | None = None
-
-    def __str__(self) -> str:
-        return f"{self.kind}: {self.message}"
 
 
 def read_reply(body: bytes, settings: Requests, redact: Callable[[str], str] = str) -> Outcome:
@@ -162,16 +143,12 @@ def _why_no_result(result: str, state: str, content: str, thoughts: str, message
 
 
 def _text(content: Any) -> str:
-    """The text of a `content`: a string, null, or OpenAI's list of parts."""
+    """The text of a `content`: a string, null, or OpenAI's list of parts; else TypeError."""
     if isinstance(content, list):
         parts = (part for part in content if isinstance(part, dict))
         texts = (part.get("text") for part in parts if not _is_thought(part))
         content = "".join(text for text in texts if isinstance(text, str))
-    if content is None:
-        return ""
-    if not isinstance(content, str):
-        raise TypeError(content)
-    return _SURROGATE.sub("\ufffd", content)
+    return _SURROGATE.sub("\ufffd", "" if content is None else content)
 
 
 def _is_thought(part: dict[str, Any]) -> bool:
@@ -283,9 +260,3 @@ def _retry_after(headers: Any) -> float | None:
         return max(0.0, (until - now).total_seconds())
     except (TypeError, ValueError):
         return None
-
-
-def shorten(text: str, most: int = 300) -> str:
-    """One line of at most `most` characters: an error text may contain a whole prompt."""
-    line = printable(" ".join(text.split()))
-    return line if len(line) <= most else f"{line[:most]}… ({len(line)} characters)"

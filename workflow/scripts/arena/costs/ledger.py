@@ -1,5 +1,5 @@
 """What a campaign used: a row for each batch and a total, from the batches' records and the
-journals.
+journals; and their page in the report.
 
 A game belongs to the batch that was running for its model when it ended. Times of a batch, in
 seconds, over all its attempts (retries, and later runs of the same batch):
@@ -11,6 +11,7 @@ seconds, over all its attempts (retries, and later runs of the same batch):
 """
 
 import math
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -20,48 +21,61 @@ from typing import Any
 import pandas as pd
 
 from arena.data.layout import Layout
-from arena.journals.attempts import Attempt
 from arena.journals.batches import Batch, read_batches
 from arena.journals.progress import Calls, Progress
+from arena.pages.html import Cell, Page, Part, Tab, Table, Value, number
 from arena.support import slurm
 
 TOTAL = "total"
-# Sums over games; columns that are summed for the total; all columns in their order.
+# Sums over games; columns that are summed for the total.
 _OF_GAMES = (
     *("games", "prompt_tokens", "cached_tokens", "completion_tokens"),
     *("failures", "asked_again", "retries"),
 )
 _SUMS = (*_OF_GAMES, "gpu_hours", "start_s", "busy_s", "idle_s", "restarts", "jobs")
-COLUMNS = (
-    *("batch", "models", "gpu_hours", "start_s", "busy_s", "idle_s", *_OF_GAMES[:4]),
-    *("games_per_hour", *_OF_GAMES[4:], "restarts", "jobs", "source", "cost"),
-)
+# Column -> heading on the page, and what it means.
+_HEADINGS = {
+    "batch": ("Batch", ""),
+    "models": ("Models", "that shared its judge server"),
+    "gpu_hours": ("GPU hours", "by Slurm's accounting, else by the batch's own record"),
+    "start_s": ("Start (s)", "from the judge's launch until it was ready"),
+    "busy_s": ("Busy (s)", "at least one game was open"),
+    "idle_s": ("Idle (s)", "the job ran without an open game"),
+    "games": ("Games", ""),
+    "prompt_tokens": ("Prompt tokens", "as counted by the server"),
+    "cached_tokens": ("of these cached", "prefixes that prompts share, computed once"),
+    "completion_tokens": ("Completion tokens", ""),
+    "games_per_hour": ("Games per hour", "of busy time"),
+    "failures": ("No verdict", "games that ended in any state but ok"),
+    "asked_again": ("Asked again", "games that had ended without a verdict before"),
+    "retries": ("Retries", "calls that failed and were repeated"),
+    "restarts": ("Restarts", "of the judge"),
+    "jobs": ("Jobs", "one for each attempt"),
+    "source": ("Source", "of the GPU hours: Slurm's accounting, or the batch's own record"),
+    "cost": ("Cost", "GPU hours times their price"),
+}
+COLUMNS = tuple(_HEADINGS)
+_STRETCHES = {"start_s": "starting", "busy_s": "busy", "idle_s": "idle"}
 
 
-def ledger(
-    root: Path,
-    now: float,
-    price: float | None = None,
-    accounts: Mapping[str, slurm.Account] | None = None,
-    since: float = 0.0,
-) -> pd.DataFrame:
+def ledger(root: Path, now: float, price: float | None = None, since: float = 0.0) -> pd.DataFrame:
     """A row with COLUMNS for each batch that was started, and the total as the last one.
 
-    failures: games that ended without a verdict, in any state but ok. asked_again: games that had
-    ended so before. retries: calls that failed and were retried. restarts: of the judge. source:
-    of the GPU hours: `slurm` (accounting) or `record` (the batch's own start and end). NaN: cost
-    without a price, games_per_hour without a game.
+    source: `slurm` or `record`. NaN: cost without a price, games_per_hour without a game.
 
-    now: s since 1970, taken as the end of running batches. price: of one GPU hour. accounts: by
-    Slurm job id, see `account`; else the batch's own record counts. since: only attempts that
-    started at this time or later.
+    now: s since 1970, taken as the end of running batches. price: of one GPU hour. since: only
+    attempts that started at this time or later.
     """
     started = []
     for batch in read_batches(root):
-        late = tuple(one for one in batch.attempts if not since or (one.start or 0) >= since)
-        started += [replace(batch, attempts=late)] if late else []
+        if attempts := tuple(one for one in batch.attempts if one.start >= since):
+            started.append(replace(batch, attempts=attempts))
+    accounts, problem = slurm.sacct(one.job for b in started for one in b.attempts if one.job)
+    if problem:
+        text = f"sacct failed ({problem}): GPU hours are taken from the batches' own records"
+        print(text, file=sys.stderr)
     games = _games(root, started, now)
-    rows = [_row(batch, games[games.batch == batch.name], now, accounts or {}) for batch in started]
+    rows = [_row(batch, games[games.batch == batch.name], now, accounts) for batch in started]
     total: dict[str, Any] = {column: sum(row[column] for row in rows) for column in _SUMS}
     models = {model for batch in started for model in batch.models}
     sources = "+".join(sorted({row["source"] for row in rows}))
@@ -72,14 +86,33 @@ def ledger(
     return frame[list(COLUMNS)]
 
 
-def account(batches: Iterable[Batch]) -> tuple[dict[str, slurm.Account], str | None]:
-    """Slurm's accounting of all jobs of these batches, and why it failed (or None)."""
-    return slurm.sacct(one.job for batch in batches for one in batch.attempts if one.job)
+def ledger_page(rows: pd.DataFrame, title: str, notes: Sequence[str] = ()) -> Page:
+    """rows: of `ledger`; the last one is the total."""
+    shown = [column for column in _HEADINGS if column != "cost" or rows.cost.notna().any()]
+    batch, *others = (_HEADINGS[column] for column in shown)
+    columns = dict([batch, ("Job time", "point at a part to see its seconds"), *others])
+    lines = [_line(row, shown) for row in rows.to_dict("records")]
+    table = Table(columns, lines, total=True)
+    about = "One row for each batch of models that shared a judge server."
+    part = Part(key=list(_STRETCHES.values()), table=table)
+    return Page(title, about, notes, [Tab("ledger", [part])])
 
 
-def as_tsv(rows: pd.DataFrame) -> str:
-    """Content of ledger.tsv; unknown numbers are empty fields."""
-    return rows.round(4).to_csv(sep="\t", index=False, lineterminator="\n")
+def _line(row: Mapping[str, Any], columns: Sequence[str]) -> list[Value]:
+    batch, *cells = (_cell(column, row[column]) for column in columns)
+    held = sum(row[column] for column in _STRETCHES)
+    stretches = [
+        (name, 100 * row[column] / held, f"{name} {row[column]:,.0f} s")
+        for column, name in _STRETCHES.items()
+        if held
+    ]
+    return [batch, Cell("", held, stretches=stretches), *cells]
+
+
+def _cell(column: str, value: str | float) -> Value:
+    if isinstance(value, str):
+        return value
+    return number(None if pd.isna(value) else value, 2 if column in ("gpu_hours", "cost") else 0)
 
 
 def _games(root: Path, batches: Sequence[Batch], now: float) -> pd.DataFrame:
@@ -90,11 +123,9 @@ def _games(root: Path, batches: Sequence[Batch], now: float) -> pd.DataFrame:
     attempts: dict[str, list[tuple[float, float, str]]] = defaultdict(list)  # of each model
     for batch in batches:
         for attempt in batch.attempts:
-            if attempt.start is not None:
-                # The first version recorded ends in whole seconds, which may be too early.
-                stop = now if attempt.end is None else attempt.end + 1
-                for model in batch.models:
-                    attempts[model].append((attempt.start, stop, batch.name))
+            stop = now if attempt.end is None else attempt.end
+            for model in batch.models:
+                attempts[model].append((attempt.start, stop, batch.name))
     for model, times in attempts.items():
         times.sort(reverse=True)  # the attempt that started last wins
         calls = Calls()
@@ -113,14 +144,15 @@ def _games(root: Path, batches: Sequence[Batch], now: float) -> pd.DataFrame:
 def _row(
     batch: Batch, games: pd.DataFrame, now: float, accounts: Mapping[str, slurm.Account]
 ) -> dict[str, Any]:
-    start = sum(_starting(attempt, now) for attempt in batch.attempts)
+    start = sum(attempt.starting(now) for attempt in batch.attempts)
     busy = open_seconds(zip(games.begin, games.end, strict=True))
-    jobs = {attempt.job for attempt in batch.attempts if attempt.job}
-    accounted = bool(jobs) and jobs <= set(accounts)
+    jobs = {attempt.job or "" for attempt in batch.attempts}
+    accounted = jobs <= accounts.keys()  # not if an attempt ran without Slurm
     if accounted:  # includes the seconds before our program starts
         held = sum(accounts[job].elapsed for job in jobs)
+        hours = sum(accounts[job].gpu_hours for job in jobs)
         # A Slurm that does not track GPUs reports none: count those requested.
-        hours = sum(accounts[job].gpu_hours for job in jobs) or held / 3600 * batch.gpus
+        hours = hours or held / 3600 * batch.attempts[-1].gpus
     else:
         held = sum(attempt.elapsed(now) for attempt in batch.attempts)
         hours = batch.gpu_hours(now)
@@ -135,12 +167,6 @@ def _row(
         "jobs": len(batch.attempts),
         "source": "slurm" if accounted else "record",
     }
-
-
-def _starting(attempt: Attempt, now: float) -> float:
-    """Seconds from the launch until the judge was ready, or until the end if it never was."""
-    launched = attempt.launched or (attempt.start if attempt.ready is not None else None)
-    return 0.0 if launched is None else max(0.0, (attempt.ready or attempt.until(now)) - launched)
 
 
 def open_seconds(spans: Iterable[tuple[float, float]]) -> float:

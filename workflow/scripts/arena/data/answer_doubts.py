@@ -27,12 +27,11 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """kind: `empty`, `cut`, `same_beginning`, `other_language` or `repeats`. share: of the answers.
-    text: numbers and likely cause. is_grave: enough such answers to stop the model.
+    """kind: `empty`, `cut`, `same_beginning`, `other_language` or `repeats`. text: numbers and
+    likely cause. is_grave: enough such answers to stop the model.
     """
 
     kind: str
-    share: float
     text: str
     is_grave: bool
 
@@ -77,7 +76,7 @@ _TOGETHER["FULLWIDTH"] = "LATIN"
 
 
 def doubts(seen: Sequence[Seen]) -> list[Doubt]:
-    """The doubts about these answers, grave ones first."""
+    """The doubts about these answers: grave ones first, then those about more answers."""
     cut = [one for one in seen if one.finish_reason == "length"]
     silent = sum(not one.text.strip() for one in cut)
     empty = sum(not one.text.strip() for one in seen) - silent
@@ -94,14 +93,13 @@ def doubts(seen: Sequence[Seen]) -> list[Doubt]:
         "repeats": (sum(_is_loop(one.text) for one in seen), "repeat themselves to the end"),
     }
     found = []
-    for kind, (hits, what) in counts.items():
+    for kind, (hits, what) in sorted(counts.items(), key=lambda item: -item[1][0]):
         doubtful, grave = LIMITS[kind]
         if hits >= max(FEW, doubtful * len(seen)):
             text = f"{hits} of {counted(len(seen), 'answer')} {what}: {CAUSES[kind]}"
             equal = _commonest(seen, WHOLE)[1] if kind == "same_beginning" else hits
-            is_grave = equal >= max(MANY, grave * len(seen))
-            found.append(Doubt(kind, hits / len(seen), text, is_grave))
-    return sorted(found, key=lambda doubt: (not doubt.is_grave, -doubt.share))
+            found.append(Doubt(kind, text, is_grave=equal >= max(MANY, grave * len(seen))))
+    return sorted(found, key=lambda doubt: not doubt.is_grave)
 
 
 def _commonest(seen: Sequence[Seen], length: int) -> tuple[str, int]:
@@ -111,21 +109,13 @@ def _commonest(seen: Sequence[Seen], length: int) -> tuple[str, int]:
 
 
 def _foreign_script(one: Seen) -> str | None:
-    """The script of the answer, None if the question has it too."""
-    asked, answered = _scripts(one.prompt), _scripts(one.text)
+    """The script of the answer, None if the question has it too; code blocks do not count."""
+    texts = (_FENCED.sub("", text) for text in (one.prompt, one.text))
+    asked, answered = (Counter(map(_script, filter(str.isalpha, text))) for text in texts)
     if min(asked.total(), answered.total()) < LETTERS:
         return None
     script = answered.most_common(1)[0][0]
     return script if asked[script] < FOREIGN * asked.total() else None
-
-
-def _scripts(text: str) -> Counter[str]:
-    """Number of letters by script, outside code blocks."""
-    scripts: Counter[str] = Counter()
-    for char, times in Counter(_FENCED.sub("", text)).items():
-        if char.isalpha():
-            scripts[_script(char)] += times
-    return scripts
 
 
 @cache

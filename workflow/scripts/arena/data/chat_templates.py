@@ -5,23 +5,14 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
-from jinja2 import TemplateError, ext, nodes
-from jinja2.parser import Parser
+from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from arena.support.errors import DataError
 
 _ANSWER = "Text of an answer."
-
-
-class _Generation(ext.Extension):
-    """`{% generation %}` marks answers for training; rendering prints its content."""
-
-    tags = {"generation"}  # noqa: RUF012 (Jinja's own declaration)
-
-    def parse(self, parser: Parser) -> nodes.Node:
-        line = next(parser.stream).lineno
-        return nodes.Scope(parser.parse_statements(("name:endgeneration",), True), lineno=line)
+# `{% generation %}` marks answers for training; for rendering it is a block without a condition.
+_GENERATION = re.compile(r"(?<=\{%)(-?\s*)(end)?generation(?=\s*-?%\})")
 
 
 def _raise(message: str) -> None:
@@ -29,7 +20,7 @@ def _raise(message: str) -> None:
 
 
 _JINJA = ImmutableSandboxedEnvironment(
-    trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, ext.loopcontrols]
+    trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
 )
 # Jinja's own filter escapes HTML.
 _JINJA.filters["tojson"] = lambda value, ensure_ascii=False, **options: json.dumps(
@@ -51,6 +42,7 @@ def render(
 
     DataError with `where` and the template's own message, for example that it has no system role.
     """
+    template = _GENERATION.sub(lambda tag: tag[1] + ("endif" if tag[2] else "if true"), template)
     try:
         return _JINJA.from_string(template).render(
             **tokens,

@@ -1,26 +1,34 @@
-"""The games of a model, and the settings that determine the judge's replies.
+"""The requests of a model: games for the judge, or questions for the model itself.
 
-games[0]: A is the baseline, B the model. games[1]: swapped.
+Games: in games[0] A is the baseline, B the model; games[1] is swapped. An answer is a game with
+index 0; if there is one, its label is ANSWER. `GameSettings` and `AnswerSettings` determine the
+replies. They have one interface, so that client, journal and batch are the same for both.
 """
 
+import base64
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from datetime import datetime
+from typing import Any, ClassVar
+
+import msgspec
 
 from arena.data.answers import Answer
-from arena.data.prompts import Prompts, asks_for, fill, messages, of_category
+from arena.data.layout import ANSWERS, JUDGMENTS, Stage
+from arena.data.metadata import count_metadata
+from arena.data.prompts import asks_for, check_template, fill, needed_of_category
 from arena.data.questions import Question
-from arena.data.stage import JUDGMENTS, Stage
 from arena.data.verdict import DEFAULT_PATTERNS, parse_verdict
 from arena.support.errors import ConfigError
 
 Messages = list[dict[str, str]]
+ANSWER = "answer"
+_PARSED = "\x1e"  # in a journal, ends a thought that the server's own parser has split off
 
 # Not allowed in `sampling`: we set these, or they change the format of the reply.
 _RESERVED = ("model", "messages", "n", "priority", "stream", "stream_options")
-CONTROL_QUESTION = "What is 1 + 1?"  # see `GameSettings.control`
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +43,7 @@ class AskAgain:
 @dataclass(frozen=True, slots=True)
 class Game:
     """One judge call. position: of its question in the file, from 0. index: 0 or 1. served: name of
-    the model to ask, if its server has several (see `answer_requests`).
+    the model to ask, if its server has several.
     """
 
     uid: str
@@ -50,37 +58,21 @@ class Game:
         return self.uid, self.index
 
 
-class Requests(Protocol):
-    """What the client needs of GameSettings and AnswerSettings. judge: its name on the server."""
-
-    stage: ClassVar[Stage]
-
-    @property
-    def judge(self) -> str: ...
-    @property
-    def ask_again(self) -> AskAgain: ...
-    @property
-    def most_tokens(self) -> int: ...
-    def request(self, game: Game, again: int = 0) -> dict[str, Any]: ...
-    def control(self, like: Game) -> Game: ...
-    def reply(self, content: str, thoughts: str) -> str: ...
-    def verdict(self, reply: str | None) -> str | None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class GameSettings:
     """Everything that determines the games.
 
-    sampling: the request's fields besides model and messages. baseline: category -> model, "*" for
-    all others. served_as: the judge's names on its endpoints, if different. fold_system: put the
-    system prompt at the start of the user's message.
+    sampling: the request's fields besides model and messages. baseline, system_prompt: by category,
+    "*" for all others. served_as: the judge's names on its endpoints, if different. fold_system:
+    put the system prompt at the start of the user's message.
     """
 
     stage: ClassVar[Stage] = JUDGMENTS
     judge: str
     sampling: dict[str, Any]
     baseline: dict[str, str]
-    prompts: Prompts
+    system_prompt: dict[str, str]
+    prompt_template: str
     patterns: tuple[str, ...] = DEFAULT_PATTERNS
     reference: str | None = None
     ask_again: AskAgain = AskAgain()
@@ -91,18 +83,10 @@ class GameSettings:
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "GameSettings":
         """Read `Settings.judgment_params()`; ConfigError names the key that is wrong."""
-        return cls(
-            judge=plain["judge"],
-            sampling=sampling_of(plain),
-            baseline=plain["baseline"],
-            prompts=Prompts(plain["system_prompt"], plain["prompt_template"]),
-            patterns=tuple(plain.get("patterns") or DEFAULT_PATTERNS),
-            reference=plain.get("reference") or None,
-            ask_again=AskAgain(**plain.get("ask_again") or {}),
-            toy=bool(plain.get("toy")),
-            served_as=tuple(plain.get("served_as") or ()),
-            fold_system=bool(plain.get("fold_system")),
-        )
+        given = {key: value for key, value in plain.items() if value}
+        given |= {"sampling": sampling_of(plain), "system_prompt": plain["system_prompt"]}
+        given["prompt_template"] = check_template(plain["prompt_template"])
+        return msgspec.convert(given, cls)
 
     @property
     def most_tokens(self) -> int:
@@ -110,12 +94,7 @@ class GameSettings:
         return max(most_tokens(self.sampling), self.ask_again.max_tokens or 0)
 
     def baseline_of(self, category: str) -> str:
-        if found := of_category(self.baseline, category):
-            return found
-        raise ConfigError(
-            f"no baseline for the category {category!r}; there are baselines for "
-            f"{', '.join(sorted(self.baseline))}. Set baseline"
-        )
+        return needed_of_category(self.baseline, category, "baseline")
 
     def digest(self, asked: Messages) -> str:
         """SHA-256 of all that determines the reply: judge, messages and sampling."""
@@ -123,9 +102,7 @@ class GameSettings:
         # Only where they are set, so that older digests stay valid.
         more = ("toy", "served_as", "fold_system")
         content |= {key: value for key in more if (value := getattr(self, key))}
-        text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        # Some answers have lone surrogates, which UTF-8 cannot encode.
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        return _sha256(content, separators=(",", ":"))
 
     def request(self, game: Game, again: int = 0) -> dict[str, Any]:
         """The body of the request. again: number of the repetition (0: first time)."""
@@ -139,22 +116,106 @@ class GameSettings:
             asked = [{"role": "user", "content": "\n\n".join(part["content"] for part in asked)}]
         return {"model": self.judge, "messages": asked, **sampling}
 
-    def control(self, like: Game) -> Game:
-        """A short game with the system prompt, template and sampling of another one; index -1.
-
-        If the judge refuses it, it refuses every game.
-        """
-        words = {"QUESTION": CONTROL_QUESTION, "ANSWER_A": "2", "ANSWER_B": "3", "REFERENCE": "2"}
-        user = {"role": "user", "content": fill(self.prompts.template, words)}
-        asked = [*like.messages[:-1], user]
-        return Game("", 0, -1, asked, self.digest(asked))
-
     def reply(self, content: str, thoughts: str) -> str:  # noqa: ARG002
         """The part of a reply that counts: not the judge's thoughts."""
         return content
 
     def verdict(self, reply: str | None) -> str | None:
         return parse_verdict(reply, self.patterns)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSettings:
+    """Of one model. judge: its name on its server. writer: `Writer.digest`."""
+
+    stage: ClassVar[Stage] = ANSWERS
+    ask_again: ClassVar[AskAgain] = AskAgain()
+    judge: str
+    writer: str
+    sampling: Mapping[str, Any]
+    system_prompt: str | None = None
+    end_think_token: str | None = None
+    toy: bool = False
+
+    @property
+    def most_tokens(self) -> int:
+        return most_tokens(self.sampling)
+
+    def games(self, questions: Iterable[Question]) -> list[Game]:
+        found = []
+        for position, question in enumerate(questions):
+            asked = asked_messages(question.prompt, self.system_prompt)
+            found.append(Game(question.uid, position, 0, asked, self.digest(asked), self.judge))
+        return found
+
+    def digest(self, asked: Messages) -> str:
+        """SHA-256 of all that determines the answer."""
+        return _sha256([self.writer, self.toy, asked])
+
+    def request(self, game: Game, again: int = 0) -> dict[str, Any]:  # noqa: ARG002
+        return {"model": game.served, "messages": game.messages, **self.sampling}
+
+    def reply(self, content: str, thoughts: str) -> str:
+        """The whole reply, with thoughts that the server's parser has split off."""
+        return f"{thoughts}{self.end_think_token or _PARSED}{content}" if thoughts else content
+
+    def verdict(self, reply: str | None) -> str | None:
+        return ANSWER if self.parts(reply or "")[1].strip() else None
+
+    def parts(self, reply: str) -> tuple[str | None, str]:
+        """The thought (None: there is none) and the answer of a reply.
+
+        As in reasoning parsers, the first token ends the thought: an answer may quote it. Without
+        the token, the whole reply is the answer.
+        """
+        thought, token, answer = reply.partition(self.end_think_token or _PARSED)
+        return (thought, answer.lstrip()) if token else (None, reply)
+
+
+Requests = GameSettings | AnswerSettings  # what the client may be given
+
+
+def _sha256(content: Any, **options: Any) -> str:
+    """Of the content as JSON; some answers have lone surrogates, which UTF-8 cannot encode."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, **options)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def asked_messages(prompt: str, system_prompt: str | None) -> Messages:
+    """The messages that a model is sent; an empty system prompt is left out."""
+    system = [{"role": "system", "content": system_prompt}] if system_prompt else []
+    return [*system, {"role": "user", "content": prompt}]
+
+
+def answer_line(
+    settings: AnswerSettings, question: Question, record: Any, model: str
+) -> dict[str, Any]:
+    """The line of an answer file, from a journal's record (arena.journals.journal.Record).
+
+    Its keys are Arena-Hard-Auto's, in its order, and our `finish_reason` and `usage`. Metadata
+    counts the answer without the thought.
+    """
+    thought, answer = settings.parts(record.answer or "")
+    content = {"answer": answer} | ({} if thought is None else {"thought": thought})
+    return {
+        "uid": question.uid,
+        "ans_id": answer_id(model, record.digest),
+        "model": model,
+        "messages": [
+            *asked_messages(question.prompt, settings.system_prompt),
+            {"role": "assistant", "content": content},
+        ],
+        "tstamp": datetime.fromisoformat(record.time).timestamp(),
+        "metadata": count_metadata(answer),
+        "finish_reason": record.finish_reason,
+        "usage": {key: record.usage[key] for key in ("prompt", "completion")},
+    }
+
+
+def answer_id(model: str, digest: str) -> str:
+    """An `ans_id` from the request's digest: a rewritten file has the same ids."""
+    code = base64.b32encode(hashlib.sha256(f"{model}\0{digest}".encode()).digest())
+    return code.decode()[:22]  # as long as Arena-Hard-Auto's
 
 
 def plan_games(
@@ -169,7 +230,7 @@ def plan_games(
     baseline or the reference has not answered are left out.
     """
     games: list[Game] = []
-    wanted = settings.reference and asks_for(settings.prompts.template, "REFERENCE")
+    wanted = asks_for(settings.prompt_template, "REFERENCE")
     for position, question in enumerate(questions):
         ours = answers.get(question.uid)
         baseline = settings.baseline_of(question.category)
@@ -177,10 +238,13 @@ def plan_games(
         reference = others.get(settings.reference or "", {}).get(question.uid)
         if ours is None or theirs is None or (wanted and reference is None):
             continue
-        shown = reference.text if reference else None
-        for index, pair in enumerate(((theirs, ours), (ours, theirs))):
-            a, b = (answer.text for answer in pair)
-            asked = messages(settings.prompts, question.category, question.prompt, a, b, shown)
+        system = needed_of_category(
+            settings.system_prompt, question.category, "judge.system_prompt"
+        )
+        shown = {"QUESTION": question.prompt, "REFERENCE": reference.text if reference else ""}
+        for index, (a, b) in enumerate(((theirs, ours), (ours, theirs))):
+            user = fill(settings.prompt_template, shown | {"ANSWER_A": a.text, "ANSWER_B": b.text})
+            asked = asked_messages(user, system)
             games.append(Game(question.uid, position, index, asked, settings.digest(asked)))
     return games
 
@@ -202,7 +266,7 @@ def sampling_of(plain: Mapping[str, Any], block: str = "judge") -> dict[str, Any
         if key in extra:
             raise ConfigError(f"{block}.sampling.{key}: this field cannot be set; remove it")
     fields = {"temperature": plain.get("temperature"), "max_tokens": plain.get("max_tokens")}
-    if "max_completion_tokens" in extra:  # OpenAI's newer name; servers refuse both at once
+    if "max_completion_tokens" in extra:  # OpenAI's newer name, null: no limit; servers refuse both
         del fields["max_tokens"]
     return {
         key: int(value) if isinstance(value, float) and value.is_integer() else value

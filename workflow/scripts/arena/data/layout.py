@@ -1,4 +1,4 @@
-"""Every path of a campaign's own files, below `<results_dir>/<bench>/<judge>`.
+"""A campaign: the words for its stages, its files below `<results_dir>/<bench>/<judge>`.
 
 batches/<batch>.json        the plan of a batch (BatchPlan)
 batches/<run>.stop.json     why a run submits no more jobs (RunStop)
@@ -9,9 +9,58 @@ stale/<model>               newer than judgments made from other settings or inp
 logs/<batch>/               batch.json (Attempt), status.json (Status), gen_judgment.log, server.log
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from arena.data.stage import ANSWERS, JUDGMENTS, Stage
+from arena.support.humanize import counted
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The words for a stage of the workflow: models are asked for answers, if the config has
+    `answers`; then a judge compares the answers.
+    """
+
+    block: str  # of config.yaml
+    weights: str  # the key that says where the weights are
+    server: str  # who is asked
+    request: str  # one of the things it is asked
+    result: str  # what a complete reply contains
+    product: str  # what is written once all requests of a model have ended
+    title: str  # of a batch, before its name
+    host: str  # the server where a reader sees both stages
+    no_verdict: str  # about requests whose replies have no result
+    unpublished: str  # about a model whose product is not where it belongs
+
+    def are_open(self, number: int) -> str:
+        """`1 game is open`, `8 games are open`."""
+        return f"{counted(number, self.request)} {'is' if number == 1 else 'are'} open"
+
+
+JUDGMENTS = Stage(
+    block="judge",
+    weights="judge.path",
+    server="judge",
+    request="game",
+    result="verdict",
+    product="judgments",
+    title="batch",
+    host="judge",
+    no_verdict="games have no verdict",
+    unpublished="all games are finished, but the judgments are missing or outdated",
+)
+ANSWERS = Stage(
+    block="answers",
+    weights="answers.models",
+    server="server",
+    request="answer",
+    result="answer",
+    product="answers",
+    title="answers",
+    host="model server",
+    no_verdict="answers are empty",
+    unpublished="all answers are in the journals, but the answer files are missing",
+)
 
 
 class Layout:

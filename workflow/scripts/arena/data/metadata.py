@@ -5,7 +5,6 @@ On the 1,500 answers of Arena-Hard v0.1 that have official counts, all counts ar
 
 import functools
 import hashlib
-import math
 import os
 import re
 import tempfile
@@ -13,6 +12,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from arena.support.coerce import number_of
 
 _FENCED = re.compile(r"```([^`]*)```")
 _HEADER = re.compile(r"^(#{1,6})\s", re.MULTILINE)
@@ -83,7 +84,7 @@ def complete_metadata(text: str, given: dict[str, Any] | None) -> dict[str, Any]
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int | float) and 0 <= value < math.inf
+    return (number := number_of(value)) is not None and number >= 0
 
 
 @functools.cache
@@ -93,20 +94,21 @@ def token_counter() -> tuple[Callable[[str], int], str]:
     `o200k_base`, as in Arena-Hard-Auto, if tiktoken and the encoding's file are available; nothing
     is downloaded, as compute nodes are offline. Else `estimate_tokens`, and the name says why.
     """
-    given = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")
-    folder = Path(given) if given else Path(tempfile.gettempdir()) / "data-gym-cache"
+    temp = Path(tempfile.gettempdir()) / "data-gym-cache"
+    folder = Path(os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR", temp)))
     try:
         import tiktoken  # slow (0.1 s), and most runs count nothing
+
+        found = hashlib.sha256((folder / _O200K_NAME).read_bytes()).hexdigest()
     except ImportError:
         return estimate_tokens, "estimate (tiktoken is not installed)"
-    file = folder / _O200K_NAME
-    if file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == _O200K_SHA256:
+    except OSError:  # missing, or in another user's folder
+        found = ""
+    if found == _O200K_SHA256:
         encoding = tiktoken.get_encoding("o200k_base")
         return lambda text: len(encoding.encode(text, disallowed_special=())), "o200k_base"
-    return (
-        estimate_tokens,
-        f"estimate (no o200k_base file in {folder}; run this online: {_O200K_FETCH})",
-    )
+    why = f"no o200k_base file in {folder}; run this online: {_O200K_FETCH}"
+    return estimate_tokens, f"estimate ({why})"
 
 
 def estimate_tokens(text: str) -> int:

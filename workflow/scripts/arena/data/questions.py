@@ -95,18 +95,24 @@ def read_questions(path: str | Path, pilot: Pilot | None = None) -> list[Questio
 
 def line_uid(obj: dict[str, Any]) -> str | None:
     """The question id of a question, answer or judgment, or None."""
-    uid = obj.get("uid", obj.get("question_id"))
+    uid = obj["uid"] if obj.get("uid") is not None else obj.get("question_id")
     if isinstance(uid, bool) or not isinstance(uid, str | int):
         return None
     return str(uid) or None
 
 
+def object_of(line: Line) -> tuple[dict[str, Any], str]:
+    """The JSON object of a line and its `line_uid`; ValueError if either is missing."""
+    if line.obj is None:
+        raise ValueError(line.error)
+    if (uid := line_uid(line.obj)) is None:
+        raise ValueError("neither `uid` nor `question_id`")
+    return line.obj, uid
+
+
 def _question(line: Line, bench: str) -> Question:
     """The question in a line; ValueError if there is none."""
-    if (obj := line.obj) is None:
-        raise ValueError(line.error)
-    if (uid := line_uid(obj)) is None:
-        raise ValueError("neither `uid` nor `question_id`")
+    obj, uid = object_of(line)
     category = obj.get("category") or bench
     if not isinstance(category, str):
         raise ValueError(f"`category` must be text, not {category!r}")

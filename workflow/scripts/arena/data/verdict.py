@@ -5,8 +5,10 @@ Judges also write `[[A>>A]]` or a bare `[[B]]`, and the second pattern also matc
 """
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import Any
 
 from arena.support.errors import ConfigError
 
@@ -18,6 +20,11 @@ LABELS = frozenset(VERDICTS) | frozenset(_ALIASES)
 # Arena-Hard v0.1's code knows only the five: some judges use `A<B` in another sense there, and with
 # it every model scores near 50.
 LABELS_OF = {"v0.1": frozenset(VERDICTS), "v2.0": LABELS}
+
+# The states in which a game ends, in display order. Only "ok" is a vote; games in the others are
+# asked again only by `ask_again`.
+STATES = ("ok", "unparsed", "truncated", "too_long", "rejected")
+ANSWERED = ("ok", "unparsed", "truncated")  # the judge replied
 
 DEFAULT_PATTERNS = (r"\[\[([AB<>=]+)\]\]", r"\[([AB<>=]+)\]")
 RULES = tuple(LABELS_OF)
@@ -49,6 +56,18 @@ _BEFORE_QUOTED = re.compile(r"(?:\w[ \t]|[`'\"(])\Z")
 _LINE_ENDS = re.compile(r"[ \t]*\n")
 
 
+def state_of(label: str | None, finish_reason: Any) -> str:
+    """The state of a game with a reply; label: the verdict, None without one."""
+    if label:
+        return "ok"
+    return "truncated" if finish_reason == "length" else "unparsed"
+
+
+def states_text(states: Counter[str]) -> str:
+    """`ok 400, unparsed 12`."""
+    return ", ".join(f"{state} {states[state]}" for state in STATES if states[state])
+
+
 def default_rule(bench: str) -> str:
     """v0.1 for Arena-Hard v0.1, whose published tables were made by that rule."""
     return "v0.1" if bench == "arena-hard-v0.1" else "v2.0"
@@ -63,8 +82,6 @@ def parse_verdict(
     last match. rule "v0.1": only the first pattern counts, case matters, and all matches must be
     equal. Thoughts do not count (see `without_thoughts`).
     """
-    if rule not in RULES:
-        raise ConfigError(f"rule: {rule!r} is not one of {', '.join(RULES)}")
     if not text or not patterns:
         return None
     text = without_thoughts(text)
@@ -102,8 +119,10 @@ def without_thoughts(reply: str) -> str:
 
 def _without(reply: str, begin: re.Pattern, end: re.Pattern) -> str:
     spoken, at, ended = "", 0, False  # ended: the first thought, with or without its beginning
+    searched = 0  # `at`, or the end of a quoted tag: each part is searched once
     for tag in end.finditer(reply):
-        begun = begin.search(reply, at, tag.start())
+        begun = begin.search(reply, searched, tag.start())
+        searched = tag.end()
         if begun or ended:
             spoken += reply[at : begun.start() if begun else tag.start()]
         elif _BEFORE_QUOTED.search(reply, max(0, tag.start() - 2), tag.start()) and not (
@@ -113,7 +132,7 @@ def _without(reply: str, begin: re.Pattern, end: re.Pattern) -> str:
         else:
             spoken = ""
         ended = ended or not begun or not spoken.strip()
-        at = tag.end()
+        at = searched
     rest = reply[at:]
     for number, tag in enumerate(begin.finditer(rest)):
         if not number and not (spoken + rest[: tag.start()]).strip():
@@ -137,10 +156,8 @@ def verdict_of(label: str) -> str:
 
 
 def _matches(pattern: str, text: str) -> list[str]:
-    found = (
-        next(filter(None, match.groups() or [match[0]]), "")
-        for match in compile_pattern(pattern).finditer(text)
-    )
+    matches = compile_pattern(pattern).finditer(text)
+    found = (next(filter(None, match.groups() or [match[0]]), "") for match in matches)
     return [one.strip() for one in found if one]
 
 
@@ -151,3 +168,49 @@ def compile_pattern(pattern: str, where: str = "judge.patterns") -> re.Pattern:
         return re.compile(pattern)
     except re.error as error:
         raise ConfigError(f"{where}: {pattern!r} is not a regular expression: {error}") from error
+
+
+# For `check_patterns`: forms of verdicts, and what `_read` simplifies in a pattern.
+_FORMS = ("[[{}]]", "[{}]", "({})", "<{}>", "**{}**", "VERDICT: {}", r"\boxed{{{}}}", '"{}"', "{}")
+_BRACKETS = '[](){}<>*" \t'
+_GROUP = re.compile(r"\((?!\?[^P])(?:\?P<\w+>)?[^()]*\)")
+_CLASS = re.compile(r"\[(\\?[^\]^])[^\]]*\]")
+_BLANKS = re.compile(r"\\[sbBAZ][*+?]*|[$^]|(?<!\\)[.][*+]\??")
+_QUANTIFIERS = re.compile(r"(?<!\\)[*+?]+")
+
+
+def check_patterns(patterns: Iterable[str]) -> None:
+    """Raise ConfigError for a pattern that is no regular expression or can never find a verdict.
+
+    It is tried on a sample of verdicts, and refused if the reason for its failure is known: it
+    finds only text that is not a label, or would find a label if the reply were not upper-cased.
+    """
+    for pattern in patterns:
+        compiled = compile_pattern(pattern)
+        read = _read(pattern)
+        forms = (*_FORMS, *(read.format(kept) for kept in ("{}", "[{}]", "[[{}]]")))
+        sample = [form.format(label) for label in VERDICTS for form in forms]
+        if any(parse_verdict(reply, [pattern]) for reply in sample):
+            continue
+        for reply in sample:
+            found = compiled.search(reply.upper())
+            groups = (found.groups() or found.group(0, 0)) if found else ()
+            labels = (group for group in groups if as_label((group or "").strip(_BRACKETS)))
+            if almost := next(labels, None):
+                raise ConfigError(
+                    f"judge.patterns: {pattern!r} finds {almost!r} in {reply!r}, which is not a "
+                    "label: the group must match the label alone, without brackets"
+                )
+            if parse_verdict(reply, [f"(?i:{pattern})"]):
+                raise ConfigError(
+                    f"judge.patterns: {pattern!r} can never match, because replies are upper-cased "
+                    f"first ({reply.upper()!r}). Write the pattern in upper case"
+                )
+
+
+def _read(pattern: str) -> str:
+    """The shortest text that a simple pattern matches, with `{}` for its label; format it twice."""
+    text = _BLANKS.sub("", _GROUP.sub("\0", pattern, count=1))
+    text = _QUANTIFIERS.sub("", _CLASS.sub(r"\1", text))
+    text = re.sub(r"\\(.)", r"\1", text)
+    return text.replace("{", "{{{{").replace("}", "}}}}").replace("\0", "{}")

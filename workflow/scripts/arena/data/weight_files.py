@@ -69,7 +69,7 @@ def read_header(file: Path) -> dict[str, Any]:
             header = json.loads(stream.read(length) if length <= _LARGEST_HEADER else b"")
             tensors = {key: value for key, value in header.items() if key != "__metadata__"}
             end = 8 + length + max((one["data_offsets"][1] for one in tensors.values()), default=0)
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise DataError(f"{file}: invalid safetensors header; {again}") from error
     if size != end:
         raise DataError(f"{file}: {size:,} bytes instead of {end:,} as in its header; {again}")
@@ -93,7 +93,7 @@ def read_json(file: Path, *, optional: bool = False) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(read_text(file))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{file}: invalid JSON: {error}; copy or save it again") from error
     if not isinstance(content, dict):
         raise DataError(f"{file}: must be a JSON object, not {type(content).__name__}")

@@ -7,13 +7,14 @@ What vLLM refuses, ignores and reads from which file was looked up in vLLM 0.32
 import json
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from arena.data.chat_templates import render, turn_end
+from arena.data.games import asked_messages, most_tokens
 from arena.data.weight_files import digest_of, read_header, read_json, read_text, weight_files
 from arena.support.coerce import count_of, dict_of, list_of, number_of, text_of
 from arena.support.errors import DataError, Unfinished
@@ -53,10 +54,6 @@ class Checkpoint:
     rank: int | None = None
     warnings: tuple[str, ...] = ()
 
-    @property
-    def kind(self) -> str:
-        return "adapter" if self.base else "full"
-
 
 def read_checkpoint(
     path: str | Path, base: str | Path | None = None, *, settled_s: float = 60
@@ -95,14 +92,14 @@ def _full_checkpoint(folder: Path) -> Checkpoint:
     for file in weights:
         read_header(file)
     tokenizer = read_json(folder / "tokenizer_config.json", optional=True)
-    tokens = _special_tokens(folder, tokenizer)
+    config, tokens = read_json(folder / "config.json"), _special_tokens(folder, tokenizer)
     return Checkpoint(
         path=folder,
         digest=digest_of(folder, weights),
-        context=context_length(read_json(folder / "config.json"), tokenizer),
+        context=context_length(config, tokenizer),
         template=_own_template(folder, tokenizer),
         tokens=tokens,
-        stops=_stops(folder, tokenizer, tokens),
+        stops=_stops(folder, config, tokenizer, tokens),
     )
 
 
@@ -127,14 +124,12 @@ def _adapter_checkpoint(
     base = read_checkpoint(path, settled_s=settled_s)
     _check_base(weights[0], header, base.path)
     other = trained_on and Path(trained_on).name != path.name
-    return Checkpoint(
+    tokenizer = read_json(folder / "tokenizer_config.json", optional=True)
+    return replace(
+        base,
         path=folder,
         digest=digest_of(folder, weights, base.digest),
-        context=base.context,
-        template=_own_template(folder, read_json(folder / "tokenizer_config.json", optional=True))
-        or base.template,
-        tokens=base.tokens,
-        stops=base.stops,
+        template=_own_template(folder, tokenizer) or base.template,
         base=path,
         rank=rank,
         warnings=(f"it was trained on {trained_on} but is served on {path}",) if other else (),
@@ -144,7 +139,7 @@ def _adapter_checkpoint(
 def _rank(file: Path, config: dict[str, Any]) -> int:
     """The highest rank of an adapter; DataError for what vLLM cannot serve."""
     refused = [key for key in _UNSUPPORTED if config.get(key)]
-    if set(list_of(config.get("modules_to_save"))) - {"classifier", "score"}:
+    if any(one not in ("classifier", "score") for one in list_of(config.get("modules_to_save"))):
         refused.append("modules_to_save")
     init = config.get("init_lora_weights")
     if isinstance(init, str) and init.lower() not in _PLAIN_INITS:
@@ -182,11 +177,11 @@ def _check_base(file: Path, header: dict[str, Any], base: Path) -> None:
     hidden = dict_of(config.get("text_config") or config).get("hidden_size")
     # Image encoders have a q_proj of another size, so one match is enough.
     shapes = [one.get("shape") for key, one in header.items() if ".q_proj.lora_A." in key]
-    inputs = {size for shape in shapes for size in list_of(shape)[1:]}  # [rank, input]
-    if inputs and hidden and hidden not in inputs:
+    inputs = {str(size) for shape in shapes for size in list_of(shape)[1:]}  # [rank, input]
+    if inputs and hidden and str(hidden) not in inputs:
         raise DataError(
-            f"{file}: made for a hidden_size of {', '.join(map(str, sorted(inputs)))}, but that of "
-            f"{base} is {hidden}; set answers.base to the model it was trained on"
+            f"{file}: made for a hidden_size of {', '.join(sorted(inputs))}, but that of {base} is "
+            f"{hidden}; set answers.base to the model it was trained on"
         )
 
 
@@ -232,26 +227,25 @@ class _Tokenizer(msgspec.Struct):
     added_tokens: list[dict[str, Any]] = []
 
 
-def _stops(folder: Path, tokenizer: dict[str, Any], tokens: dict[str, str]) -> tuple[str, ...]:
+def _stops(
+    folder: Path, config: dict[str, Any], tokenizer: dict[str, Any], tokens: dict[str, str]
+) -> tuple[str, ...]:
     """Texts of the tokens at which vLLM ends an answer: the eos of tokenizer and config."""
+    config = dict_of(config.get("text_config")) | config
     if (file := folder / "generation_config.json").exists():
         config = read_json(file)
-    else:
-        config = read_json(folder / "config.json")
-        config = dict_of(config.get("text_config")) | config
     ids = config.get("eos_token_id")
-    texts: dict[int, str | None] = {}
+    texts: dict[str, str | None] = {}
     if (file := folder / "tokenizer.json").exists():
         try:
             added = msgspec.json.decode(file.read_bytes(), type=_Tokenizer).added_tokens
-        except msgspec.MsgspecError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{file}: invalid tokenizer: {error}; copy or save it again") from error
-        texts = {one.get("id", -1): text_of(one.get("content")) for one in added}
-    for key, one in dict_of(tokenizer.get("added_tokens_decoder")).items():
-        if key.isdecimal():
-            texts[int(key)] = text_of(dict_of(one).get("content"))
+        texts = {str(one.get("id")): text_of(one.get("content")) for one in added}
+    decoder = dict_of(tokenizer.get("added_tokens_decoder"))
+    texts |= {key: text_of(dict_of(one).get("content")) for key, one in decoder.items()}
     ids = [one for one in (ids if isinstance(ids, list) else [ids]) if type(one) is int]
-    stops = [tokens.get("eos_token"), *(texts.get(one) or f"token {one}" for one in ids)]
+    stops = [tokens.get("eos_token"), *(texts.get(str(one)) or f"token {one}" for one in ids)]
     return tuple(dict.fromkeys(stop for stop in stops if stop))
 
 
@@ -268,44 +262,38 @@ def _own_template(folder: Path, tokenizer: dict[str, Any]) -> str | None:
 def checkpoint_warnings(
     checkpoint: Checkpoint,
     template: str | None,
-    max_tokens: int,
-    longest_prompt_tokens: int = 0,
-    *,
+    sampling: Mapping[str, Any],
+    longest: int = 0,
     system_prompt: str | None = None,
 ) -> list[str]:
     """What may spoil the answers of a checkpoint, one sentence each.
 
-    template: replaces its own. DataError where there is no template, or where it fails.
+    template: replaces its own. sampling: fields of the requests. longest: prompt, in tokens.
+    DataError where there is no template, or where it fails.
     """
     if not (template := template or checkpoint.template):
         raise DataError(
             f"{checkpoint.path}: no chat template, as in base models; set answers.chat_template "
             "to a file"
         )
-    asked = [{"role": "system", "content": system_prompt}] if system_prompt else []
-    asked.append({"role": "user", "content": "?"})
-    warnings = list(checkpoint.warnings)
+    asked, warnings = asked_messages("?", system_prompt), list(checkpoint.warnings)
     where = f"chat template of {checkpoint.path}"
     prompt = render(template, asked, checkpoint.tokens, where=where)
     if (system_prompt or "").strip() not in prompt:
         warnings.append("the chat template ignores answers.system_prompt")
     stops, end = checkpoint.stops, turn_end(template, checkpoint.tokens)
-    if end is not None and not any(stop in end for stop in stops):
+    own_stops = sampling.keys() & {"stop", "stop_token_ids"}
+    if end is not None and not own_stops and not any(stop in end for stop in stops):
         warnings.append(
             f"the chat template ends an answer with {end or 'nothing'!r}, but generation stops at "
             f"{listing([repr(stop) for stop in stops]) or 'no token'}, so answers may never stop; "
-            "correct eos_token_id in generation_config.json or set stop in answers.sampling"
+            "correct eos_token_id in generation_config.json or set answers.sampling.stop_token_ids"
         )
-    context, longest = checkpoint.context, longest_prompt_tokens
-    if context and max_tokens > context:
-        warnings.append(
-            f"max_tokens {max_tokens:,} is larger than the context of {context:,} tokens, so vLLM "
-            "refuses every question; lower answers.max_tokens"
-        )
-    elif context and max_tokens + longest > context:
+    max_tokens = most_tokens(sampling)
+    if (context := checkpoint.context) and max_tokens + longest > context:
         warnings.append(
             f"max_tokens {max_tokens:,} plus the longest question ({count(longest)} tokens) exceed "
-            f"the context of {context:,} tokens, so vLLM truncates such answers; lower "
+            f"the context of {context:,} tokens, so vLLM truncates or refuses such answers; lower "
             f"answers.max_tokens to {max(context - longest, 0):,}"
         )
     return warnings

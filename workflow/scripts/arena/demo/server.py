@@ -4,15 +4,17 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
+from itertools import accumulate, takewhile
 from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from arena.demo import judge, writer
-from arena.demo.judge import PrefixCache, count_tokens, verdict
+from arena.demo.toys import CHARS_PER_TOKEN, JUDGE_NAME, WRITER_NAME, count_tokens, verdict, write
 
 MAX_BODY = 64 * 1024 * 1024  # bytes; a prompt of 1,000,000 tokens is about 5 MB
+BLOCK = 16  # tokens in a block of vLLM's prefix cache
+MOST_BLOCKS = 1_000_000  # in ours, about 100 MB
 
 
 class DemoJudge:
@@ -31,9 +33,9 @@ class DemoJudge:
     ):
         self.name, self.key, self.seconds = name, key, seconds
         self.writes, self.names = bool(writes), tuple(writes) or (name,)
-        self.kind = writer.NAME if writes else judge.NAME
+        self.kind = WRITER_NAME if writes else JUDGE_NAME
         self.slot = asyncio.Semaphore(slots) if slots else contextlib.nullcontext()
-        self.cache = PrefixCache()
+        self._prefixes: set[int] = set()  # each the hash of a prompt up to the end of a block
         self.served = 0
 
     def app(self) -> web.Application:
@@ -72,26 +74,36 @@ class DemoJudge:
 
     def text(self, asked: dict[str, Any], user: str) -> str:
         """The reply to a request, before it is cut at max_tokens."""
-        return writer.write(asked["model"], asked["messages"]) if self.writes else verdict(user)[1]
+        return write(asked["model"], asked["messages"]) if self.writes else verdict(user)[1]
 
     async def play(
         self, _: web.Request, asked: dict[str, Any], prompt: str, user: str
     ) -> web.StreamResponse:
         """Reply to a valid request, as soon as a slot is free."""
         async with self.slot:
-            cached = self.cache.cached_tokens(prompt)
+            cached = self.cached_tokens(prompt)
             await asyncio.sleep(self.seconds)
             reply = self.completion(asked, prompt, self.text(asked, user), limit_of(asked), cached)
         return web.json_response(reply)
+
+    def cached_tokens(self, prompt: str) -> int:
+        """Tokens of the blocks at its start that earlier prompts have too. Remembers the prompt."""
+        size = BLOCK * CHARS_PER_TOKEN
+        blocks = (prompt[at : at + size] for at in range(0, len(prompt) - size + 1, size))
+        keys = list(accumulate(blocks, lambda key, block: hash((key, block)), initial=0))[1:]
+        found = sum(1 for _ in takewhile(self._prefixes.__contains__, keys))
+        if len(self._prefixes) > MOST_BLOCKS:
+            self._prefixes.clear()
+        self._prefixes.update(keys)
+        return found * BLOCK
 
     def completion(
         self, asked: dict[str, Any], prompt: str, text: str, limit: int, cached: int
     ) -> dict[str, Any]:
         """The body of a reply. limit: of its tokens. cached: tokens of the prompt."""
-        tokens, written = count_tokens(prompt), count_tokens(text)
-        finish = "stop"
+        tokens, written, finish = count_tokens(prompt), count_tokens(text), "stop"
         if written > limit:
-            text, written, finish = text[: limit * 4], limit, "length"
+            text, written, finish = text[: limit * CHARS_PER_TOKEN], limit, "length"
         message = {"role": "assistant", "content": text}
         self.served += 1
         return {

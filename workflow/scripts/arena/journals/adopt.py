@@ -14,15 +14,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from arena.data.answers import FAILED_GENERATION, left_out, read_answers
-from arena.data.game_state import state_of, states_text
-from arena.data.games import Game, GameSettings, plan_games
+from arena.data.answers import FAILED_GENERATION, left_out
+from arena.data.games import Game, GameSettings
 from arena.data.judgments import is_foreign, reply_in
 from arena.data.layout import Layout
-from arena.data.questions import line_uid, read_questions
-from arena.data.verdict import as_label
-from arena.journals.journal import NO_TOKENS, Journal, Record, read_records
+from arena.data.questions import line_uid
+from arena.data.verdict import as_label, state_of, states_text
+from arena.journals.journal import Journal, Outcome, Record
 from arena.journals.lock import Lock
+from arena.journals.replay import CurrentGames
 from arena.setup.settings import Settings
 from arena.support.coerce import text_of
 from arena.support.errors import ArenaError, DataError, JournalError, os_errors_as
@@ -109,38 +109,27 @@ def adopt_all(campaign: Settings, *, dry_run: bool = False) -> Iterator[Adopted 
     if not files:
         return
     # Whole files even for a pilot: the later full run then asks less.
-    campaign = replace(campaign, pilot=None, categories=frozenset())
-    settings = GameSettings.from_dict(campaign.judgment_params())
-    questions = read_questions(campaign.questions)
-    categories = {question.uid: question.category for question in questions}
-    others = {name: read_answers(path).answers for name, path in campaign.opponents()}
+    current = CurrentGames(replace(campaign, pilot=None, categories=frozenset()))
+    categories = {question.uid: question.category for question in current.questions}
     now = datetime.now().astimezone()
     for model, path in files.items():
-        journal_path = layout.journal(model)
         try:
-            answers = read_answers(campaign.answer(model)).answers
-        except DataError as error:
-            yield DataError(f"{path} cannot be adopted without the model's answers: {error}")
-            continue
-        games = plan_games(settings, questions, answers, others)
-        take = partial(adopt, path, model, settings, games, categories)
-        digests = {game.digest for game in games}
-        if dry_run:
-            records = read_records(journal_path) if journal_path.exists() else ()
-            known = digests & {record.digest for record in records}
-            yield take(known, lambda _: None)
-            continue
-        try:
-            with Lock(journal_path) as lock:
+            games, found = current.of(model)
+            take = partial(adopt, path, model, current.requests, games, categories)
+            if dry_run:
+                yield take({digest for digest, *_ in found.last}, lambda _: None)
+                continue
+            with Lock(layout.journal(model)) as lock:
                 lock.acquire()
-                with Journal(journal_path, digests) as journal:
+                with Journal(layout.journal(model), {game.digest for game in games}) as journal:
                     result = take(set(journal.records), journal.append)
                     journal.sync()
                     result.moved_to = move_aside(path, layout.adopted, now)
+            yield result
+        except DataError as error:
+            yield DataError(f"{path} cannot be adopted: {error}")
         except JournalError as error:
             yield error
-            continue
-        yield result
 
 
 def adopt(
@@ -160,6 +149,7 @@ def adopt(
     result = Adopted(model, path, len(games))
     planned = {game.key: game for game in games}
     stamp = datetime.fromtimestamp(path.stat().st_mtime).astimezone()
+    time = stamp.isoformat(timespec="milliseconds")
     for line in iter_lines(path):
         plain = line.obj or {}
         uid, stored = line_uid(plain), plain.get("games")
@@ -174,16 +164,15 @@ def adopt(
                 result.left[foreign or ("question" if game is None else "null")] += 1
                 continue
             same = _same_prompt(game, played)
-            record = _record(game, played, plain, model, settings, same)
-            if isinstance(record, str) or record.digest in known:
-                result.left[record if isinstance(record, str) else "known"] += 1
+            found = _outcome(played, plain, model, settings, same)
+            if isinstance(found, str) or game.digest in known:
+                result.left[found if isinstance(found, str) else "known"] += 1
                 continue
-            record.time = stamp.isoformat(timespec="milliseconds")
-            record.reason = "; ".join(filter(None, (f"adopted from {path.name}", record.reason)))
-            known.add(record.digest)
+            reason = "; ".join(filter(None, (f"adopted from {path.name}", found.reason)))
+            known.add(game.digest)
             result.unsure += same is None
-            result.taken[record.state] += 1
-            append(record)
+            result.taken[found.state] += 1
+            append(Record.of(game, replace(found, reason=reason), calls=0, seconds=0.0, time=time))
     result.open = sum(game.digest not in known for game in games)
     return result
 
@@ -198,15 +187,14 @@ def _foreign_line(
     return next((key for key, name in ours.items() if (plain.get(key) or name) != name), "")
 
 
-def _record(
-    game: Game,
+def _outcome(
     plain: Mapping[str, Any],
     line: Mapping[str, Any],
     model: str,
     settings: GameSettings,
     same: bool | None,
-) -> Record | str:
-    """The record of a stored game, or a key of SKIPPED. same: see `_same_prompt`."""
+) -> Outcome | str:
+    """The outcome of a stored game, or a key of SKIPPED. same: see `_same_prompt`."""
     if plain.get("toy") and not settings.toy:
         return "judge"
     if same is False:
@@ -224,20 +212,8 @@ def _record(
         label = settings.verdict(answer)
         state = state_of(label, finish)
         reason = reason if label else "no verdict in the reply"
-    return Record(
-        digest=game.digest,
-        uid=game.uid,
-        game=game.index,
-        state=state,
-        label=label if state == "ok" else None,
-        answer=answer or None,
-        finish_reason=finish,
-        usage=dict(NO_TOKENS),
-        attempts=0,
-        seconds=0.0,
-        time="",
-        reason=text_of(reason),
-    )
+    label = label if state == "ok" else None
+    return Outcome(state, label, answer or None, finish, reason=text_of(reason))
 
 
 def _reply(plain: Mapping[str, Any]) -> str:

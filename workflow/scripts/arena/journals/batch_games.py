@@ -6,7 +6,7 @@ without calls and tokens.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from arena.data.games import Game, Requests
@@ -44,7 +44,6 @@ class BatchGames:
 
     def __post_init__(self) -> None:
         self._open: dict[str, set[str]] = {model: set() for model in self.games}
-        self._ended: dict[str, dict[tuple[str, int], str]] = {model: {} for model in self.games}
         self.dropped: set[str] = set()
         self.prompts = list(self._plan())
 
@@ -53,8 +52,8 @@ class BatchGames:
         self.dropped.add(model)
 
     def is_dropped(self, prompt: Prompt) -> bool:
-        """Whether all its models are dropped; False for the control, which has no owners."""
-        return bool(prompt.owners) and self.dropped.issuperset(name for name, _ in prompt.owners)
+        """Whether all its models are dropped."""
+        return self.dropped.issuperset(name for name, _ in prompt.owners)
 
     def _plan(self) -> Iterator[Prompt]:
         """The prompts to ask, in question order; replies in another journal are copied."""
@@ -66,17 +65,15 @@ class BatchGames:
         known = {
             digest: record
             for model, needed in open_now.items()
-            for digest, record in self._records(model).items()
+            for digest, record in self.journals[model].records.items()
             if digest not in needed
         }
         for model, needed in open_now.items():
             journal = self.journals[model]
             for game in self.games[model]:
-                if record := journal.records.get(game.digest):
-                    self._ended[model][game.key] = record.state
                 if game.digest not in needed:
                     self._own_line(model, game, journal.records[game.digest])
-                elif game.digest not in journal.records and game.digest in known:
+                elif game.digest in known:
                     self._own_line(model, game, known[game.digest])
                 else:
                     prompt = by_digest.setdefault(game.digest, Prompt(game, []))
@@ -85,28 +82,24 @@ class BatchGames:
                     self._open[model].add(game.digest)
         for prompt in by_digest.values():
             # First the one that asked before: its journal has counted the calls so far.
-            prompt.owners.sort(key=lambda one: prompt.game.digest not in self._records(one[0]))
+            prompt.owners.sort(key=lambda one: -self.journals[one[0]].asked[prompt.game.digest])
             prompt.game = prompt.owners[0][1]
         yield from sorted(by_digest.values(), key=lambda prompt: prompt.order)
 
-    def _records(self, model: str) -> Mapping[str, Record]:
-        return self.journals[model].records
-
     def record_of(self, prompt: Prompt) -> Record | None:
         """The last record of a prompt that was asked before and got no verdict."""
-        lines = (self._records(model).get(game.digest) for model, game in prompt.owners)
+        lines = (self.journals[model].records.get(game.digest) for model, game in prompt.owners)
         return next(filter(None, lines), None)
 
     def finish(self, prompt: Prompt, record: Record, *, is_final: bool) -> None:
         """Record a reply. is_final: the prompt will not be asked again. Raises JournalError."""
-        (payer, game), *others = prompt.owners
+        payer, _ = prompt.owners[0]
         self.journals[payer].append(record)
-        self._ended[payer][game.key] = record.state
         if is_final:
-            self._settle(prompt, record, others)
+            self._settle(prompt, record)
 
-    def _settle(self, prompt: Prompt, record: Record, others: Iterable[Owner]) -> None:
-        for model, game in others:
+    def _settle(self, prompt: Prompt, record: Record) -> None:
+        for model, game in prompt.owners:
             self._own_line(model, game, record)
         for model in dict.fromkeys(model for model, _ in prompt.owners):
             if prompt.game.digest in self._open[model]:
@@ -118,29 +111,33 @@ class BatchGames:
         """At the end: prompts with a reply but no verdict keep that reply."""
         for prompt in self.prompts:
             if record := self.record_of(prompt):
-                self._settle(prompt, record, prompt.owners)
+                self._settle(prompt, record)
 
     def _own_line(self, model: str, game: Game, record: Record) -> None:
-        self._ended[model][game.key] = record.state
-        if (game.digest, *game.key) in self.journals[model].recorded:
-            return
-        reason = f"the same prompt as game {record.game} of {record.uid}"
-        line = replace(record, uid=game.uid, game=game.index, reason=reason)
-        line = replace(line, usage=dict(NO_TOKENS), attempts=0, seconds=0.0)
-        self.journals[model].append(line)
+        """Give a game a line with the reply of another one, unless its own line is as good."""
+        journal = self.journals[model]
+        own = journal.last.get((game.digest, *game.key))
+        is_damaged = game.digest not in journal.records  # see `reparse`
+        if own is None or is_damaged or (record.label and record.answer != own.answer):
+            reason = f"the same prompt as game {record.game} of {record.uid}"
+            line = replace(record, uid=game.uid, game=game.index, reason=reason)
+            journal.append(replace(line, usage=dict(NO_TOKENS), attempts=0, seconds=0.0))
 
     def states(self, model: str) -> Counter[str]:
-        return Counter(self._ended[model].values())
+        """The states of a model's finished games."""
+        records = self.journals[model].records
+        found = (records.get(game.digest) for game in self.games[model])
+        return Counter(record.state for record in found if record)
 
     def total(self) -> int:
         return sum(map(len, self.games.values())) - sum(map(self.left, self.dropped))
 
     def played(self) -> int:
-        return sum(map(len, self._ended.values()))
+        return sum(self.states(model).total() for model in self.games)
 
     def left(self, model: str) -> int:
         """Unfinished games of a model; one to be asked again for a verdict counts as finished."""
-        return len(self.games[model]) - len(self._ended[model])
+        return len(self.games[model]) - self.states(model).total()
 
     def is_whole(self, model: str) -> bool:
         return not self._open[model]

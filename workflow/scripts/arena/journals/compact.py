@@ -2,64 +2,42 @@
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from arena.data.game_state import states_text
 from arena.data.judgments import is_foreign
 from arena.data.layout import Layout
+from arena.data.verdict import states_text
 from arena.journals.adopt import move_aside
 from arena.journals.journal import Record, read_records
 from arena.journals.lock import Lock
+from arena.support.coerce import dict_of, list_of
 from arena.support.errors import JournalError, os_errors_as
 from arena.support.jsonl import Line, iter_lines, write_atomic
-
-
-@dataclass(slots=True)
-class Checked:
-    """Contents of a journal. superseded: lines that a later line of the same game replaces."""
-
-    path: Path
-    states: Counter[str]
-    superseded: int
-    adopted: int
-    calls: int
-    flaws: list[Line]
-
-    @property
-    def is_sound(self) -> bool:
-        """An incomplete last line is fine: the next run drops it and asks that game again."""
-        return all(flaw.torn for flaw in self.flaws)
-
-    def lines(self) -> list[str]:
-        shown = states_text(self.states) or "none"
-        head = f"{self.path}: {self.states.total()} games ({shown}), {self.calls} calls"
-        if self.adopted:
-            head += f", {self.adopted} adopted"
-        if self.superseded:
-            head += f", {self.superseded} lines replaced by later ones"
-        return [head] + [f"{self.path}:{flaw.number}: {flaw.error}" for flaw in self.flaws]
 
 
 def _read(path: Path) -> tuple[list[Record], dict[tuple[str, str, int], Record], list[Line]]:
     """All records, the last one of each game, and invalid lines. Raises JournalError."""
     flaws: list[Line] = []
-    with os_errors_as(JournalError, f"{path}: cannot be read"):
-        records = list(read_records(path, flaws))
+    records = list(read_records(path, flaws))
     return records, {one.key: one for one in records}, flaws
 
 
-def check(path: Path) -> Checked:
+def check(path: Path) -> tuple[list[str], bool]:
+    """A summary of a journal, a line for each invalid line, and whether it is sound.
+
+    An incomplete last line is fine: the next run drops it and asks that game again.
+    """
     records, last, flaws = _read(path)
-    return Checked(
-        path,
-        Counter(record.state for record in last.values()),
-        superseded=len(records) - len(last),
-        adopted=sum(record.attempts == 0 for record in records),
-        calls=sum(record.attempts for record in last.values()),
-        flaws=flaws,
-    )
+    states = states_text(Counter(record.state for record in last.values()))
+    calls = sum(record.attempts for record in last.values())
+    head = f"{path}: {len(last)} games ({states or 'none'}), {calls} calls"
+    if adopted := sum(record.attempts == 0 for record in records):
+        head += f", {adopted} adopted"
+    if len(records) > len(last):
+        head += f", {len(records) - len(last)} lines replaced by later ones"
+    lines = [head, *(f"{path}:{flaw.number}: {flaw.error}" for flaw in flaws)]
+    return lines, all(flaw.torn for flaw in flaws)
 
 
 def compact(path: Path, *, reopen: Collection[str] = (), judgments: Path | None = None) -> str:
@@ -82,11 +60,10 @@ def compact(path: Path, *, reopen: Collection[str] = (), judgments: Path | None 
         reopened = sum(record.state in reopen for record in last.values())
         summary = f"{path}: {len(records) - len(kept)} of {len(records)} lines dropped"
         summary += f", {reopened} games reopened, {len(flaws)} unreadable lines dropped"
-        judgment = judgments / path.name if judgments else None
-        if judgment and (not judgment.exists() or is_foreign(judgment, path)):
-            judgment = None
+        judgment = judgments and judgments / path.name
+        is_ours = judgment and judgment.exists() and not is_foreign(judgment, path)
         # Moved first: if we are killed in between, it is made again from the unchanged journal.
-        if judgment and (reopened or _has_games_in(judgment, reopen)):
+        if judgment and is_ours and (reopened or _has_games_in(judgment, reopen)):
             aside = move_aside(judgment, Layout(path.parent.parent).reopened, datetime.now())
             summary += f", its judgments moved to {aside}"
         with os_errors_as(JournalError, f"{path}: cannot be written"):
@@ -97,5 +74,5 @@ def compact(path: Path, *, reopen: Collection[str] = (), judgments: Path | None 
 def _has_games_in(judgment: Path, states: Collection[str]) -> bool:
     """Whether a judgment file has games in these states; the journal may have lost them when they
     were reopened for another baseline's file."""
-    games = (game for line in iter_lines(judgment) for game in (line.obj or {}).get("games") or ())
-    return any(game and game.get("state") in states for game in games)
+    lines = (list_of(dict_of(line.obj).get("games")) for line in iter_lines(judgment))
+    return any(dict_of(game).get("state") in states for games in lines for game in games)

@@ -8,7 +8,7 @@ stay; of several lines with one digest the last one counts.
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -16,8 +16,8 @@ from typing import Any
 
 import msgspec
 
-from arena.data.game_state import STATES
 from arena.data.games import Game
+from arena.data.verdict import STATES
 from arena.support.coerce import count_of, dict_of, number_of
 from arena.support.errors import JournalError, os_errors_as
 from arena.support.jsonl import Line, dump_line, parse_line
@@ -67,14 +67,39 @@ class Record:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "Record":
-        """Raises JournalError for an invalid record; unknown keys are ignored."""
+        """Raises JournalError for an invalid record; unknown keys are ignored. Numbers that are
+        invalid or absurdly large become 0.
+        """
+        usage = dict_of(plain.get("usage"))
+        numbers = {
+            "usage": {key: count_of(usage.get(key)) for key in NO_TOKENS},
+            "attempts": count_of(plain.get("attempts")),
+            "seconds": number_of(plain.get("seconds")) or 0.0,
+        }
         try:
-            record = msgspec.convert(plain | numbers_in(plain), cls)
+            record = msgspec.convert(plain | numbers, cls)
         except msgspec.ValidationError as error:
             raise JournalError(f"invalid record: {error}") from error
         if record.state not in STATES or record.game not in (0, 1):
             raise JournalError(f"unknown state {record.state!r} or game {record.game}")
         return record
+
+    @classmethod
+    def of(cls, game: Game, outcome: Outcome, calls: int, seconds: float, time: str) -> "Record":
+        return cls(
+            digest=game.digest,
+            uid=game.uid,
+            game=game.index,
+            state=outcome.state,
+            label=outcome.label,
+            answer=outcome.answer,
+            finish_reason=outcome.finish_reason,
+            usage=outcome.usage or dict(NO_TOKENS),
+            attempts=calls,
+            seconds=round(seconds, 3),
+            time=time,
+            reason=outcome.reason,
+        )
 
     def line(self) -> str:
         return dump_line({key: getattr(self, key) for key in self.__slots__})
@@ -90,16 +115,6 @@ class Record:
         return self.state in ("unparsed", "truncated")
 
 
-def numbers_in(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers of a line; 0 for invalid and for absurdly large ones."""
-    usage = dict_of(plain.get("usage"))
-    return {
-        "usage": {key: count_of(usage.get(key)) for key in NO_TOKENS},
-        "attempts": count_of(plain.get("attempts")),
-        "seconds": number_of(plain.get("seconds")) or 0.0,
-    }
-
-
 def record_of(
     game: Game, outcome: Outcome, earlier: Record | None, *, calls: int, again: int, seconds: float
 ) -> Record:
@@ -109,38 +124,24 @@ def record_of(
     If a repetition is refused, the earlier reply without a verdict is kept.
     """
     reason = outcome.reason
-    if again:
+    if earlier and outcome.state in ("too_long", "rejected"):
+        reason = f"{earlier.reason or earlier.state}; {outcome.state} when asked again: {reason}"
+        outcome = replace(outcome, state=earlier.state, answer=earlier.answer)
+        outcome = replace(outcome, finish_reason=earlier.finish_reason)
+    elif again:
         times = "once" if again == 1 else f"{again} times"
         what = "verdict" if outcome.state == "ok" else f"{reason or outcome.state}, also"
         reason = f"{what} after asking again {times}"
-    record = Record(
-        digest=game.digest,
-        uid=game.uid,
-        game=game.index,
-        state=outcome.state,
-        label=outcome.label,
-        answer=outcome.answer,
-        finish_reason=outcome.finish_reason,
-        usage=outcome.usage or dict(NO_TOKENS),
-        attempts=(earlier.attempts if earlier else 0) + calls,
-        seconds=round(seconds, 3),
-        time=datetime.now().astimezone().isoformat(timespec="milliseconds"),
-        reason=reason,
-    )
-    if earlier is None or outcome.state not in ("too_long", "rejected"):
-        return record
-    return replace(
-        record,
-        state=earlier.state,
-        answer=earlier.answer,
-        finish_reason=earlier.finish_reason,
-        reason=f"{earlier.reason}; {outcome.state} when asked again: {outcome.reason}",
-    )
+    now = datetime.now().astimezone().isoformat(timespec="milliseconds")
+    calls += earlier.attempts if earlier else 0
+    return Record.of(game, replace(outcome, reason=reason), calls, seconds, now)
 
 
 def read_records(path: Path | str, flaws: list[Line] | None = None) -> Iterator[Record]:
-    """Yield the records of a journal in file order; invalid lines are added to `flaws`."""
-    with Path(path).open("rb") as file:
+    """Yield the records of a journal in file order; invalid lines are added to `flaws`. Raises
+    JournalError if the file cannot be read.
+    """
+    with os_errors_as(JournalError, f"{path}: cannot be read"), Path(path).open("rb") as file:
         for number, raw in enumerate(file, 1):
             line = parse_line(number, raw)
             if line is None:
@@ -156,20 +157,20 @@ def read_records(path: Path | str, flaws: list[Line] | None = None) -> Iterator[
 
 class Replayed:
     """What a journal contains. records: the last record of each digest. asked: number of records
-    with calls, by digest. recorded: keys of all games that have a record.
+    with calls, by digest. last: the last record of each game, by `Record.key`.
     """
 
     def __init__(self, records: Iterable[Record] = ()):
         self.records: dict[str, Record] = {}
         self.asked: Counter[str] = Counter()
-        self.recorded: set[tuple[str, str, int]] = set()
+        self.last: dict[tuple[str, str, int], Record] = {}
         for record in records:
             self._take_in(record)
 
     def _take_in(self, record: Record) -> None:
         self.records[record.digest] = record
         self.asked[record.digest] += record.attempts > 0
-        self.recorded.add(record.key)
+        self.last[record.key] = record
 
     def times_asked(self, digest: str) -> int:
         """How often a game was asked; once, if it was adopted from another tool."""
@@ -179,8 +180,8 @@ class Replayed:
 class Journal(Replayed):
     """A journal open for appending; the caller holds its lock.
 
-    flaws: invalid lines; they stay until `compact`. torn: the file had an incomplete last line,
-    which was dropped.
+    torn: the file had an incomplete last line, which was dropped. Other invalid lines stay until
+    `compact`.
     """
 
     def __init__(self, path: Path | str, digests: Collection[str] | None = None):
@@ -190,7 +191,6 @@ class Journal(Replayed):
         """
         super().__init__()
         self.path = Path(path)
-        self.flaws: list[Line] = []
         with contextlib.ExitStack() as undo, self._errors("cannot open the journal"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
@@ -198,7 +198,7 @@ class Journal(Replayed):
             undo.callback(os.close, self._file)
             self.torn = self._drop_torn_tail()
             self._size = os.fstat(self._file).st_size
-            for record in read_records(self.path, self.flaws):
+            for record in read_records(self.path):
                 if digests is None or record.digest in digests:
                     self._take_in(record)
             undo.pop_all()
@@ -254,10 +254,11 @@ class Journal(Replayed):
             os.fsync(self._file)
 
     def close(self) -> None:
-        try:
-            self.sync()
-        finally:
-            os.close(self._file)
+        with self._errors("cannot write the journal to disk"):
+            try:
+                self.sync()
+            finally:
+                os.close(self._file)  # on NFS this may fail as well
 
     def __enter__(self) -> "Journal":
         return self

@@ -8,14 +8,15 @@ checks the holder: by its process, by Slurm, else by its heartbeat, the file's m
 
 import contextlib
 import errno
-import json
 import os
 import secrets
 import socket
 import threading
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from arena.support import processes, slurm
 from arena.support.errors import JournalError, os_errors_as
@@ -93,10 +94,6 @@ class Lock:
                 "it has ended"
             )
 
-    def is_ours(self) -> bool:
-        holder = read_holder(self.path)
-        return holder is not None and holder.token == self._me.token
-
     def release(self) -> None:
         """Release the lock, unless another process has taken it over."""
         if self._beat is None:
@@ -105,7 +102,7 @@ class Lock:
         self._beat.join()
         self._beat = None
         with contextlib.suppress(OSError):  # others will see that this process has ended
-            if self.is_ours():
+            if read_holder(self.path) == self._me:
                 self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> "Lock":
@@ -122,7 +119,7 @@ class Lock:
                 missed = missed + 1 if holder is None else 0
                 # Another took it over while this node was cut off. That the file is missing may
                 # be a file server's error, once.
-                if missed == 2 or (holder and holder.token != self._me.token):
+                if missed == 2 or (holder and holder != self._me):
                     self.lost = True
                     return
                 if holder:
@@ -131,7 +128,7 @@ class Lock:
     def _link(self, target: Path) -> bool:
         temporary = self.path.with_name(f".{self.path.name}.{self._me.token}")
         try:
-            temporary.write_text(json.dumps(asdict(self._me)), encoding="utf-8")
+            temporary.write_bytes(msgspec.json.encode(self._me))
             os.link(temporary, target)
             return True
         except FileExistsError:
@@ -168,11 +165,14 @@ def is_alive(holder: Holder, path: Path, *, ask: bool = False) -> bool:
     waiting jobs must not overload its controller.
     """
     if holder.machine == processes.machine():
-        return bool(holder.started) and processes.started(holder.pid) == holder.started
+        if start := processes.started(holder.pid):
+            return start == holder.started
+        if processes.has_ended(holder.pid):
+            return False
     if not holder.slurm_job_id or holder.cluster != os.environ.get("SLURM_CLUSTER_NAME"):
         return _beats(path)
     if holder.slurm_job_id == os.environ.get("SLURM_JOB_ID"):
-        return False  # our own job, before it was requeued
+        return _beats(path, TRUSTED)  # our job before it was requeued, or a step on another node
     if not ask and _beats(path, TRUSTED):
         return True
     runs = slurm_job_runs(holder.slurm_job_id)
@@ -195,28 +195,22 @@ def slurm_job_runs(job: str) -> bool | None:
 def _read(path: Path) -> str | None:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return None
     except OSError as error:
-        if error.errno == errno.ESTALE:  # NFS: another node removed it meanwhile
+        if error.errno in (errno.ENOENT, errno.ESTALE):  # NFS: another node removed it meanwhile
             return None
         raise
 
 
 def _parse(text: str) -> Holder | None:
-    """Unknown keys are ignored: the first version wrote more."""
-    try:
-        plain = json.loads(text)
-        return Holder(**{one.name: plain[one.name] for one in fields(Holder) if one.name in plain})
-    except (ValueError, TypeError):
-        return None
+    with contextlib.suppress(ValueError):
+        return msgspec.json.decode(text, type=Holder)
+    return None
 
 
 def _beats(path: Path, within: float = STALE) -> bool:
-    try:
+    with contextlib.suppress(FileNotFoundError):
         return _age(path) < within
-    except FileNotFoundError:
-        return False
+    return False
 
 
 def _age(path: Path) -> float:

@@ -4,22 +4,17 @@ Only the keys needed here are decoded, not the judge's replies, and a second rea
 the first one ended.
 """
 
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
 
-from arena.data.game_state import STATES
-from arena.journals.journal import numbers_in
-from arena.support.coerce import dict_of
-from arena.support.times import epoch
-
-# Lines with values out of bounds are decoded again, as the journal reads them (see `_lenient`).
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+from arena.data.verdict import STATES
+from arena.journals.records import Count
+from arena.support.coerce import epoch
+from arena.support.jsonl import parse_line
 
 
 class Usage(msgspec.Struct, gc=False, frozen=True):
@@ -50,12 +45,16 @@ class Line(msgspec.Struct, gc=False):
         return (getattr(self.usage, kind) or 0) if self.usage else 0
 
 
-_decode = msgspec.json.Decoder(Line).decode
+_DECODER = msgspec.json.Decoder(Line)
 
 
-def _lenient(data: bytes) -> Line:
-    plain = dict_of(json.loads(data))
-    return msgspec.convert(plain | numbers_in(plain), Line)
+def _decode(raw: memoryview) -> Line:
+    """Raises ValueError for an invalid line."""
+    try:
+        return _DECODER.decode(raw)
+    except (ValueError, RecursionError):
+        line = parse_line(1, bytes(raw))  # it may have a lone surrogate, which msgspec refuses
+        return msgspec.convert(line and line.obj, Line)
 
 
 class Progress:
@@ -99,11 +98,8 @@ class Progress:
         while (end := data.find(b"\n", position)) >= 0:
             try:
                 take(_decode(view[position:end]))
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                try:
-                    take(_lenient(data[position:end]))
-                except (ValueError, RecursionError):
-                    self.unreadable += bool(data[position:end].strip())
+            except ValueError:
+                self.unreadable += bool(data[position:end].strip())
             position = end + 1
         self._offset += position
 

@@ -3,29 +3,32 @@
 | record | file (see `arena.data.layout`) | written by |
 | --- | --- | --- |
 | BatchPlan | batches/<batch>.json | the main process, before it submits the batch's job |
-| Attempt (attempts.py) | logs/<batch>/batch.json, former attempts in `earlier` | the job |
+| Attempt (batches.py) | logs/<batch>/batch.json, former attempts in `earlier` | the job |
 | Status | logs/<batch>/status.json | the job, every few seconds |
 | RunStop | batches/<run>.stop.json | the first job that finds a reason to stop the run |
 
-A reader may see a file of another version, or while it is written: missing keys and values of a
-wrong type get the default, never an error. Times are seconds since 1970 here, ISO 8601 in files.
+A file of another version may lack keys, which get the default, or have more; with a value of a
+wrong type it is unreadable. Times are seconds since 1970 here, ISO 8601 in files.
 """
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Annotated, Any, Self, TypeVar
 
+import msgspec
+
+from arena.data.layout import ANSWERS, JUDGMENTS, Stage
 from arena.data.questions import Pilot
-from arena.data.stage import ANSWERS, JUDGMENTS, Stage
-from arena.support.coerce import count_of, dict_of, list_of, number_of, numbers_of, text_of
+from arena.support.coerce import dict_of, epoch, iso
 from arena.support.jsonl import write_atomic
-from arena.support.times import epoch, iso
 
 REPLAY = "replay-"  # prefix of batches that only make judgments of complete journals
+TIMES = {"time", "start", "launched", "ready", "end"}
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]  # above it JSON readers differ
 
 T = TypeVar("T")
 
@@ -67,43 +70,16 @@ class Stop:
     kind: StopKind
     text: str
 
-    @classmethod
-    def from_json(cls, plain: Any) -> "Stop | None":
-        text = text_of(dict_of(plain).get("text"))
-        return None if text is None else cls(StopKind(plain.get("kind")), text)
 
-
-TIMES = {"time", "start", "launched", "ready", "first_game", "last_game", "end"}
-# How a value is read, by the type of its field; None for a value of a wrong type.
-READ: dict[Any, Callable[[Any], Any]] = {
-    str: text_of,
-    str | None: text_of,
-    int: count_of,
-    float: number_of,
-    float | None: number_of,
-    Stop | None: Stop.from_json,
-    tuple[Mapping[str, Any], ...]: lambda value: tuple(map(dict_of, list_of(value))),
-    tuple[str, ...]: lambda value: tuple(filter(text_of, list_of(value))),
-    Mapping[str, str]: dict_of,
-    Mapping[str, Any]: dict_of,
-    Mapping[str, float]: numbers_of,
-}
-
-
-@cache
-def _readers(kind: Any) -> dict[str, Callable[[Any], Any]]:
-    hints = {name: hint for name, hint in get_type_hints(kind).items() if hint in READ}
-    return {name: epoch if name in TIMES else READ[hint] for name, hint in hints.items()}
-
-
-def decode(kind: Callable[..., T], plain: Any, **known: Any) -> T:
-    """A record of this kind from a JSON object; missing or wrong values get the default."""
-    values = {name: read(dict_of(plain).get(name)) for name, read in _readers(kind).items()}
-    return kind(**{name: value for name, value in values.items() if value is not None} | known)
+def decode(kind: type[T], plain: Mapping[str, Any]) -> T:
+    """A record of this kind from a JSON object. Raises ValueError for a value of a wrong type."""
+    times = {name: epoch(plain[name]) for name in TIMES & plain.keys()}
+    return msgspec.convert({**plain, **times}, kind)
 
 
 def encode(record: Any) -> dict[str, Any]:
-    return {name: iso(one) if name in TIMES else one for name, one in asdict(record).items()}
+    plain = msgspec.to_builtins(record)
+    return plain | {name: iso(plain[name]) for name in TIMES & plain.keys()}
 
 
 def write_json(path: Path, plain: Mapping[str, Any], *, durable: bool = True) -> None:
@@ -111,19 +87,29 @@ def write_json(path: Path, plain: Mapping[str, Any], *, durable: bool = True) ->
     write_atomic(path, text + "\n", durable=durable)
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The JSON object in a file; {} where there is no file, None where it cannot be read."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, RecursionError):
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; {} where there is none or it cannot be read."""
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        return dict_of(json.loads(path.read_text(encoding="utf-8")))
+    return {}
+
+
+class JsonFile:
+    """A record with a file of its own."""
+
+    def write(self, path: Path, *, durable: bool = True) -> None:
+        write_json(path, encode(self), durable=durable)
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """None where there is no file or it cannot be read."""
+        with contextlib.suppress(ValueError):
+            return decode(cls, read_json(path))
         return None
-    return value if isinstance(value, dict) else None
 
 
 @dataclass(frozen=True)
-class BatchPlan:
+class BatchPlan(JsonFile):
     """All that a batch's job, and whoever watches it, needs to know; it never contains a key.
 
     settings, requests: digests of what determines the judgments, and the judge's replies. root:
@@ -148,37 +134,18 @@ class BatchPlan:
     judge: Mapping[str, Any] = field(default_factory=dict)
     servings: tuple[Mapping[str, Any], ...] = ()
     beside: tuple[str, ...] = ()
-    games: Mapping[str, float] = field(default_factory=dict)
+    games: Mapping[str, Count] = field(default_factory=dict)
     resources: Mapping[str, Any] = field(default_factory=dict)
-    budget: Mapping[str, float] = field(default_factory=dict)
+    budget: Mapping[str, int | float] = field(default_factory=dict)
     gpu_hour_cost: float | None = None
     time: float | None = None
     main: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        return encode(self)
-
-    @classmethod
-    def from_json(cls, plain: Mapping[str, Any], name: str) -> "BatchPlan":
-        """name: of the batch; the first version called it `<run>-<number>`."""
-        plan = decode(cls, plain, batch=name)
-        run = plan.run or name.rpartition("-")[0]
-        return replace(plan, run=run, requests=plan.requests or plan.settings)
-
-    def roles(self, model: str) -> dict[str, str]:
-        """Role -> path, for all files that a model's judgments are made from."""
-        others = {f"opponent {name}": path for name, path in self.opponents.items()}
-        return {"answers": self.answers[model], "questions": self.questions, **others}
 
     @property
     def pilot(self) -> Pilot | None:
         """The part of the questions that is asked, None for all."""
         plain = self.params.get("pilot")
         return Pilot(**plain) if plain else None
-
-    @property
-    def gpus(self) -> float:
-        return number_of(self.resources.get("gpus")) or 0
 
     @property
     def stage(self) -> Stage:
@@ -189,64 +156,40 @@ class BatchPlan:
         return self.judge.get("server") == "demo"
 
 
-@dataclass(frozen=True)
+@dataclass
 class ModelStatus:
     """One model of a batch. games: all of its games. states: state -> number of finished games.
     stop: why it is incomplete, once the batch has dropped it or ended."""
 
-    games: int = 0
-    states: Mapping[str, float] = field(default_factory=dict)
+    games: Count = 0
+    states: Mapping[str, Count] = field(default_factory=dict)
     stop: Stop | None = None
 
     @property
     def played(self) -> int:
-        return int(sum(self.states.values()))
+        return sum(self.states.values())
 
 
-@dataclass(frozen=True)
-class Status:
+@dataclass
+class Status(JsonFile):
     """Progress of a batch. judge: "not needed", "starting", "ready", "restarting" or "ended".
     open: requests in flight. remark: its current problem, "" for none."""
 
     time: float
     judge: str = ""
-    models: Mapping[str, ModelStatus] = field(default_factory=dict)
-    open: int = 0
+    models: dict[str, ModelStatus] = field(default_factory=dict)
+    open: Count = 0
     remark: str = ""
-
-    def write(self, path: Path) -> None:
-        write_json(path, encode(self), durable=False)
-
-    @classmethod
-    def read(cls, path: Path) -> "Status | None":
-        plain = read_json(path) or {}
-        models = {
-            name: decode(ModelStatus, one)
-            for name, one in dict_of(plain.get("models")).items()
-            if isinstance(one, dict)
-        }
-        return None if epoch(plain.get("time")) is None else decode(cls, plain, models=models)
 
 
 @dataclass(frozen=True)
-class RunStop:
+class RunStop(Stop, JsonFile):
     """Why a run submits no more jobs (no judge, no budget); a new run tries again."""
 
-    stop: Stop
     batch: str = ""
     node: str | None = None
     log: str | None = None
 
-    def write(self, path: Path) -> None:
-        plain = encode(self)
-        write_json(path, plain.pop("stop") | plain)
-
-    @classmethod
-    def read(cls, path: Path) -> "RunStop | None":
-        plain = read_json(path)
-        stop = Stop.from_json(plain)
-        return decode(cls, plain, stop=stop) if stop else None
-
     def __str__(self) -> str:
         log = f", {self.log}" if self.log else ""
-        return f"{self.stop.text} (detected by batch {self.batch} on {self.node}{log})"
+        return f"{self.text} (detected by batch {self.batch} on {self.node}{log})"

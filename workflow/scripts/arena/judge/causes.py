@@ -1,16 +1,15 @@
 """Why a server did not start or died: found in the end of its log, with advice."""
 
 import re
+import signal
 from dataclasses import dataclass
 
-from arena.data.stage import JUDGMENTS, Stage
+from arena.data.layout import JUDGMENTS, Stage
+from arena.support.humanize import shorten
 
 # Causes that may not occur on another node, so the other batches of the run still try; and
 # transient causes, which the same job retries once. All others are due to the settings.
-NODE = {
-    *("gpu_busy", "gpu_unusable", "no_gpu", "old_driver", "port", "disk", "nccl", "limits"),
-    "shared_memory",
-}
+NODE = {"gpu_busy", "gpu_unusable", "old_driver", "port", "disk", "nccl", "limits", "shared_memory"}
 PASSING = {"unknown", "engine_died", "stale_file", "compile_cache"}
 
 # fmt: off
@@ -20,8 +19,6 @@ KNOWN = (
     ("context", "--max-model-len exceeds the context of the model",
      r"max_model_len.*(?:greater than the derived|exceeds)|max_position_embeddings.*max_model",
      "lower it, or leave it out"),
-    ("no_gpu", "the job has no GPU", r"NoDevFiles",
-     "request one (profile, set-resources: gres or gpus)"),
     ("gpu_name", "this server cannot parse the GPU names in CUDA_VISIBLE_DEVICES (MIG or UUID)",
      r"invalid literal for int\(\).*'(?:MIG|GPU)-",
      "use numbers ({block}.setup: export CUDA_VISIBLE_DEVICES=0), or update the server"),
@@ -107,7 +104,7 @@ KNOWN = (
      r"can't allocate memory|Cannot allocate memory|MemoryError",
      "raise mem_mb in the profile's set-resources"),
     ("gpu_unusable", "the GPU cannot be used",
-     r"uncorrectable ECC|CUDA error:|libcuda\.so|system not yet initialized"
+     r"NoDevFiles|uncorrectable ECC|CUDA error:|libcuda\.so|system not yet initialized"
      r"|NVMLError_(?:Unknown|GpuIsLost|DriverNotLoaded)|CUDA unknown error"
      r"|CUDA driver initialization failed",
      "check nvidia-smi on the node, and that the job requests a GPU (profile, set-resources)"),
@@ -148,31 +145,21 @@ _ECHO = re.compile(
 _QUOTED = 200  # characters of a log line that a cause repeats
 
 
-@dataclass(frozen=True)
-class Cause:
-    """Why a server is not running. kind: "other" if it was not found in the log. quoted: the end of
-    a line of the log that the text repeats.
+@dataclass(eq=False)
+class Died(Exception):
+    """A server did not start, has ended, hangs, or is not ours. text: why. kind: of the cause;
+    "other" if it was not found in the log.
     """
 
     text: str
     kind: str = "other"
-    quoted: str = ""
-
-    @property
-    def local(self) -> bool:
-        """Whether it is due to this node or temporary, not due to the settings."""
-        return self.kind in NODE | PASSING
-
-    @property
-    def passes(self) -> bool:
-        """Whether a retry of the same start may succeed."""
-        return self.kind in PASSING
 
 
-def explain(status: int, lines: list[str], stage: Stage = JUDGMENTS) -> Cause:
+def explain(status: int, lines: list[str], stage: Stage = JUDGMENTS) -> Died:
     """The cause of an exit with `status` (128 + N or -N: by signal N). lines: the log's end."""
     status = 128 - status if status < 0 else status
-    how = f"killed by signal {status - 128}" if status > 128 else f"exit status {status}"
+    by_signal = 128 < status < 128 + signal.NSIG
+    how = f"killed by signal {status - 128}" if by_signal else f"exit status {status}"
     texts = [_PREFIX.sub("", line).strip() for line in lines if not _HARMLESS.search(line)]
     texts = [text for text in texts if text]
     errors = [text for text in texts if _ERROR.search(text) and not _ECHO.search(text)]
@@ -181,17 +168,11 @@ def explain(status: int, lines: list[str], stage: Stage = JUDGMENTS) -> Cause:
             for kind, what, pattern, advice in known:
                 if re.search(pattern, line):
                     advice = advice.format(block=stage.block, weights=stage.weights)
-                    quoted = _shorten(line)
-                    return Cause(f"{what} ({how}): {advice}. Log: {quoted}", kind, quoted)
+                    return Died(f"{what} ({how}): {advice}. Log: {shorten(line, _QUOTED)}", kind)
     if status == 137:
         advice = "probably because it used more memory than the job has: raise mem_mb in the"
-        return Cause(f"{how}, {advice} profile's set-resources", "killed_for_memory")
+        return Died(f"{how}, {advice} profile's set-resources", "killed_for_memory")
     if status == 0:
         how += ", but it was not stopped: vLLM does this when its engine has died"
-    quoted = _shorten(errors[-1]) if errors else ""
-    last = f". The last error in its log: {quoted}" if quoted else ""
-    return Cause(how + last, "unknown" if status else "engine_died", quoted)
-
-
-def _shorten(line: str) -> str:
-    return line if len(line) <= _QUOTED else f"{line[:_QUOTED]}…"
+    last = f". The last error in its log: {shorten(errors[-1], _QUOTED)}" if errors else ""
+    return Died(how + last, "unknown" if status else "engine_died")

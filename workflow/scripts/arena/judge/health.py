@@ -5,23 +5,15 @@ behind the API. The engine is checked by `/metrics`, which costs nothing while r
 a call for one token if the number of tokens has not changed.
 """
 
-import json
 import re
 from typing import NamedTuple
 
-from arena.judge.causes import Cause
-from arena.support.http import HttpClient, NoReply, Reply
+from arena.judge.causes import Died
+from arena.support.http import Failure, HttpClient, Reply, listed_models
+from arena.support.humanize import listing
 
 REPLY_SECONDS = 10.0  # vLLM answers /health from its event loop, which a burst of requests delays
 TOKEN_SECONDS = 60.0  # a call behind a long prefill
-
-
-class Died(Exception):
-    """The server has ended, hangs, or is not ours."""
-
-    def __init__(self, cause: Cause) -> None:
-        super().__init__(cause.text)
-        self.cause = cause
 
 
 class Progress(NamedTuple):
@@ -30,13 +22,11 @@ class Progress(NamedTuple):
 
 
 class Health:
-    """key: of our job. timeout: s for a reply."""
+    """key: of our job. hang: s without a reply after which it counts as dead."""
 
-    def __init__(
-        self, http: HttpClient, url: str, key: str, name: str, timeout: float = REPLY_SECONDS
-    ) -> None:
-        self.http, self.url, self.key, self.name, self.timeout = http, url, key, name, timeout
-        self.base = url.removesuffix("/v1")
+    def __init__(self, url: str, key: str, name: str, hang: float) -> None:
+        self.http, self.url, self.key, self.name = HttpClient(), url, key, name
+        self.base, self.timeout = url.removesuffix("/v1"), min(REPLY_SECONDS, hang)
 
     async def ready(self) -> bool:
         """Whether it accepts requests; Died if another server answers."""
@@ -44,22 +34,18 @@ class Health:
             if (await self._get(f"{self.base}/health")).status >= 500:
                 return False
             listed = await self._get(f"{self.url}/models")
-        except NoReply:
+        except Failure:
             return False
         if listed.status in (401, 403):
-            refused = f"{self.url} rejects this job's key: another server uses the port"
-            raise Died(Cause(refused, "port"))
-        if listed.status != 200:
-            return False
-        names = served_names(listed)
-        if names is not None and self.name not in names:
-            text = f"the server serves {', '.join(names)}, not {self.name}: add "
-            text += "--served-model-name {name} to its command in the config"
-            raise Died(Cause(text))
-        return names is not None
+            raise Died(f"{self.url} rejects this job's key: another server uses the port", "port")
+        names = listed_models(listed)
+        if names and self.name not in names:
+            text = f"the server serves {listing(names)}, not {self.name}: add "
+            raise Died(text + "--served-model-name {name} to its command in the config")
+        return bool(names)
 
     async def sick(self) -> str | None:
-        """What is wrong with the API, if anything. Raises NoReply."""
+        """What is wrong with the API, if anything. Raises Failure."""
         status = (await self._get(f"{self.base}/health")).status
         if status == 404:  # not every server has /health
             status = (await self._get(f"{self.url}/models")).status
@@ -80,32 +66,22 @@ class Health:
         return int(sizes[0]) * int(sizes[1]) if all(size.isdigit() for size in sizes) else None
 
     async def one_token(self) -> str | None:
-        """What is wrong with a call for one token. Raises NoReply, which is normal under load."""
-        messages = [{"role": "user", "content": "ok"}]
+        """What is wrong with a call for one token. Raises Failure, which is normal under load."""
+        url, messages = f"{self.url}/chat/completions", [{"role": "user", "content": "ok"}]
         body = {"model": self.name, "messages": messages, "max_tokens": 1, "user": "supervisor"}
-        reply = await self.http.call(
-            f"{self.url}/chat/completions", key=self.key, body=body, timeout=TOKEN_SECONDS
-        )
+        reply = await self.http.call(url, key=self.key, body=body, timeout=TOKEN_SECONDS)
         return f"a call for one token returns {reply.status}" if reply.status >= 500 else None
 
     async def _metrics(self) -> str:
         """The text of `/metrics`; empty if there is none."""
         try:
             reply = await self._get(f"{self.base}/metrics")
-        except NoReply:
+        except Failure:
             return ""
         return reply.body.decode(errors="replace") if reply.status == 200 else ""
 
     async def _get(self, url: str) -> Reply:
         return await self.http.call(url, key=self.key, timeout=self.timeout)
-
-
-def served_names(listed: Reply) -> list[str] | None:
-    """The models in a reply of `/models`; None if it is not in OpenAI's format."""
-    try:
-        return [str(model["id"]) for model in json.loads(listed.body)["data"]]
-    except (ValueError, KeyError, TypeError):
-        return None
 
 
 def figure(metrics: str, name: str) -> float | None:

@@ -1,4 +1,4 @@
-"""The processes of a server below its keeper, and its log."""
+"""The processes of a server below its keeper, their environment, and their log."""
 
 import asyncio
 import os
@@ -8,17 +8,25 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 from arena.judge.keeper import GOODBYE
 from arena.setup.judge_command import SCRIPTS
 from arena.support.humanize import printable
-from arena.support.processes import Descendants
+from arena.support.processes import end_descendants
 
 TAIL = 200  # lines of the log that are searched for a cause
 _COLOUR = re.compile(r"\x1b\[[\d;]*[mK]")
 LONGEST_LINE = 10_000  # characters of a line that are kept
 LAST_OUTPUT = 2.0  # s to read the rest of the pipe
+LOOPBACK = "127.0.0.1,localhost,::1"
+# Snakemake sets these to the rule's threads. A server chooses better values itself: on a busy CPU
+# vLLM took 139 s with OMP_NUM_THREADS=2, and 12 s without.
+_LIBRARIES = ("OMP", "GOTO", "OPENBLAS", "MKL", "NUMEXPR")
+OF_SNAKEMAKE = {f"{name}_NUM_THREADS" for name in _LIBRARIES} | {"VECLIB_MAXIMUM_THREADS"}
+_DEVICE = re.compile(r"\d|(?:GPU|MIG)-")
 
 
 class ServerLog:
@@ -82,16 +90,20 @@ class Process:
         code = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); "
         code += "from arena.judge.keeper import main; main()"
         keeper = [sys.executable, "-I", "-c", code, str(os.getpid()), str(grace), str(record or "")]
-        process = await asyncio.create_subprocess_exec(
-            *keeper,
-            *("--", "bash", "-c", script),
+        start = asyncio.create_subprocess_exec(
+            *(*keeper, "--", "bash", "-c", script),
             env=env,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C reaches only us; we stop the server
         )
-        return cls(process, log)
+        starting = asyncio.create_task(start)
+        try:
+            return cls(await asyncio.shield(starting), log)
+        except asyncio.CancelledError:  # asyncio itself would kill the keeper and not the server
+            await cls(await starting, log).end()
+            raise
 
     async def ended(self, within: float) -> int | None:
         """The exit status; None if it does not end within so many seconds."""
@@ -109,10 +121,52 @@ class Process:
             self._stdin.close()
         await self.keeper.wait()
         # If the keeper was killed, its processes are ours now.
-        left = await asyncio.to_thread(Descendants(other_sessions=True).end, 0)
+        left = await asyncio.to_thread(end_descendants, 0, other_sessions=True)
         for pid in left:
             self._log.add(f"SIGKILL does not end process {pid}: see ps and dmesg on the node")
         # With a time limit: where orphans cannot be adopted, one may still have the pipe open.
         await asyncio.wait({self._copying}, timeout=LAST_OUTPUT)
         self._copying.cancel()
         return left
+
+
+def environment(
+    judge: Mapping[str, Any], key: str, outer: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """Environment of the server: the job's, the config's `env`, and the key.
+
+    The key is not on the command line, because every user of a node can read command lines.
+    """
+    own = {name: str(value) for name, value in (judge.get("env") or {}).items()}
+    inherited = {name: value for name, value in outer.items() if name not in OF_SNAKEMAKE}
+    env = {**inherited, **own, "VLLM_API_KEY": key, "JUDGE_API_KEY": key}
+    for name in ("NO_PROXY", "no_proxy"):
+        env[name] = ",".join(filter(None, [env.get(name), LOOPBACK]))
+    env.setdefault("VLLM_NO_USAGE_STATS", "1")  # no data about a campaign is sent
+    env.setdefault("PYTHONUNBUFFERED", "1")  # else the last lines of a crash are lost
+    if judge.get("path") and Path(judge["path"]).is_dir():
+        env.setdefault("HF_HUB_OFFLINE", "1")  # else nodes without internet wait for time-outs
+    return env
+
+
+def gpu_count(asked: int, env: Mapping[str, str] = os.environ) -> int:
+    """GPUs of this job, from CUDA_VISIBLE_DEVICES, else from Slurm, else as requested."""
+    visible = env.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        # For CUDA, the list ends at the first entry that is no device (Slurm's NoDevFiles).
+        return len(list(takewhile(_DEVICE.match, map(str.strip, visible.split(",")))))
+    if env.get("SLURM_GPUS_ON_NODE", "").isdigit():
+        return int(env["SLURM_GPUS_ON_NODE"])
+    return asked
+
+
+def requested_gpus(resources: Mapping[str, Any]) -> int:
+    """GPUs of a job, from `gpu`, `gpus` or `gres` (gpu, gpu:2, gpu:a100:2); 0 without any."""
+    if number := str(resources.get("gpu") or resources.get("gpus") or "").strip():
+        return int(number.rpartition(":")[2])
+    gpus = 0
+    for part in str(resources.get("gres") or "").split(","):
+        name, *rest = part.strip().split(":")
+        if name.removeprefix("gres/") == "gpu":
+            gpus += int(rest[-1]) if rest and rest[-1].isdigit() else 1
+    return gpus

@@ -14,19 +14,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from arena.data.stage import JUDGMENTS, Stage
-from arena.journals.attempts import AttemptLog
-from arena.judge.causes import Cause, explain
-from arena.judge.health import REPLY_SECONDS, Died, Health, Progress
-from arena.judge.launch import environment
-from arena.judge.process import Process, ServerLog
-from arena.setup.judge_command import parallel_of, script_of, slots_of
+from arena.data.layout import JUDGMENTS, Stage
+from arena.journals.batches import AttemptLog
+from arena.judge.causes import NODE, PASSING, Died, explain
+from arena.judge.health import Health, Progress
+from arena.judge.process import Process, ServerLog, environment
+from arena.setup.judge_command import HOST, parallel_of, script_of, slots_of
 from arena.support.errors import JudgeError
-from arena.support.http import HttpClient, NoReply
+from arena.support.http import Failure
 from arena.support.processes import adopt_orphans
 
-HOST = "127.0.0.1"
 SHOWN = 15  # lines of the log that an error message repeats
+STILL = 10.0  # s that a health check takes beyond its own limits: the job was suspended
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Limits:
     hang: float = 60.0  # without a reply of /health; under load, vLLM was late by seconds
     engine: float = 30.0  # between two checks of the engine
     stuck: float = 300.0  # requests run, but no tokens; a prefill of 100,000 tokens takes seconds
-    backoff: float = 5.0  # before the second restart; doubles
+    backoff: float = 5.0  # before the second restart; doubles, at most twelve times as long
 
 
 class LocalJudge:
@@ -78,9 +77,7 @@ class LocalJudge:
         self._judge, self._attempt, self._stage = judge, attempt, stage
         self._name = f"{stage.server} {judge['name']}"
         self._log = ServerLog(log, self.key)
-        self._http = HttpClient()
-        timeout = min(REPLY_SECONDS, limits.hang)
-        self._health = Health(self._http, self.url, self.key, judge["name"], timeout)
+        self._health = Health(self.url, self.key, judge["name"], limits.hang)
         self._process: Process | None = None
         self._serving: asyncio.Task | None = None
         self._changed = asyncio.Event()  # wakes those who wait in `ready`
@@ -95,15 +92,13 @@ class LocalJudge:
         """Start it if needed, and wait until it accepts requests, also during a restart.
 
         Raises JudgeError once it has failed for good, with the cause and the end of its log. Its
-        kind is judge_start, judge_here or judge_died; "stopped" after `end`.
+        kind is judge_start, judge_here or judge_died.
         """
         if self.state == "not needed":
             self.start()
         while self.state != "ready":
             if self.gave_up:
                 raise JudgeError(str(self.gave_up), self.gave_up.kind)
-            if self.state == "ended":
-                raise JudgeError(f"{self._name} has been stopped", "stopped")
             await self._changed.wait()
 
     async def end(self) -> None:
@@ -117,7 +112,7 @@ class LocalJudge:
             self._process = None
         self._set("ended")
         self._hold.close()
-        await self._http.close()
+        await self._health.http.close()
         self._log.close()
 
     def _set(self, state: str) -> None:
@@ -139,7 +134,7 @@ class LocalJudge:
                 self._set("ended")
 
     async def _serve_until_given_up(self) -> NoReturn:
-        self._attempt.note(launched=time.time())
+        self._attempt.launched()
         restarts, first = 0, True
         while True:
             try:
@@ -154,28 +149,28 @@ class LocalJudge:
                 self._set("ready")
                 await self._watch(process)
             except Died as died:
-                cause = died.cause
+                cause = died
             self._set("starting" if first else "restarting")
             left = await self._process.end() if self._process else []
             message = f"{self._name} {'did not start' if first else 'died'}: {cause.text}"
-            quoted, tail = cause.quoted, list(self._log.tail)[-SHOWN:]
-            if tail := [line for line in tail if not (quoted and line.endswith(quoted))]:
+            if tail := list(self._log.tail)[-SHOWN:]:
                 message += "\n  ".join([f"\nEnd of its log, {self._log.path}:", *tail])
             self._log.add(message)
-            last = False
+            # A start that failed for a transient cause gets one retry.
+            hopeless = restarts > 0 or cause.kind not in PASSING
+            last = hopeless if first else restarts >= self.limits.restarts
             if left:
-                last, message = True, f"{message}\n(not restarted: its processes {left} do not end)"
-            elif first:
-                last = restarts > 0 or not cause.passes  # a transient cause gets one retry
-            elif restarts == self.limits.restarts:
-                last, message = True, f"{message}\n(given up after {restarts} restarts)"
-            if last:
-                start = "judge_here" if cause.local else "judge_start"
+                message += f"\n(not restarted: its processes {left} do not end)"
+            elif last and not first:
+                message += f"\n(given up after {restarts} restarts)"
+            if left or last:
+                start = "judge_here" if cause.kind in NODE | PASSING else "judge_start"
                 raise JudgeError(message, start if first else "judge_died")
             if restarts:
-                await asyncio.sleep(self.limits.backoff * 2 ** (restarts - 1))
+                await asyncio.sleep(self.limits.backoff * min(2 ** (restarts - 1), 12))
             restarts += 1
-            self._attempt.restarted(cause.text)
+            former = self._attempt.attempt.restarts
+            self._attempt.note(restarts=(*former, {"cause": cause.text}))
             self._log.add(f"restart {restarts} of at most {self.limits.restarts}")
 
     async def _launch(self) -> Process:
@@ -183,21 +178,20 @@ class LocalJudge:
         self._log.add(f"launching {self._judge['name']}")
         env = environment(self._judge, self.key)
         record, grace = self._attempt.path, self.limits.grace
-        process = await Process.launch(self._script, env, self._log, record, grace)
-        self._process = process
+        self._process = process = await Process.launch(self._script, env, self._log, record, grace)
         deadline = time.monotonic() + self.limits.start
         while True:
             if time.monotonic() > deadline:
                 text = f"not ready after {self.limits.start / 60:g} minutes: raise "
                 text += f"{self._stage.block}.ready_minutes, or check the log for errors"
-                raise Died(Cause(text))
+                raise Died(text)
             await self._raise_if_ended(process, within=0.1)
             if await self._health.ready():
                 return process
 
     async def _raise_if_ended(self, process: Process, within: float) -> None:
         if (status := await process.ended(within)) is not None:
-            raise Died(explain(status, list(self._log.tail), self._stage))
+            raise explain(status, list(self._log.tail), self._stage)
 
     async def _watch(self, process: Process) -> NoReturn:
         """Check the health; raises Died when the server has died, hangs, or its engine has."""
@@ -205,6 +199,7 @@ class LocalJudge:
         answered, sick = time.monotonic(), 0
         try:
             while True:
+                begun = time.monotonic()
                 await self._raise_if_ended(process, within=self.limits.look)
                 if engine.done():
                     engine.result()
@@ -212,22 +207,25 @@ class LocalJudge:
                     symptom = await self._health.sick()
                     answered, sick = time.monotonic(), sick + 1 if symptom else 0
                     if sick == 3:  # a single 500 may be transient
-                        raise Died(Cause(f"its engine is dead: {symptom}"))
-                except NoReply as silent:
+                        raise Died(f"its engine is dead: {symptom}")
+                except Failure as silent:
+                    longest = self.limits.look + 2 * self._health.timeout  # of both its calls
+                    if time.monotonic() - begun > longest + STILL:
+                        answered = time.monotonic()
                     if time.monotonic() - answered > self.limits.hang:
-                        text = f"it hangs: no reply for {self.limits.hang:g} s"
-                        raise Died(Cause(text)) from silent
+                        raise Died(f"it hangs: no reply for {self.limits.hang:g} s") from silent
         finally:
             engine.cancel()
             await asyncio.wait({engine})
 
     async def _watch_engine(self) -> NoReturn:
         """As `_watch`, for an engine that is dead or stuck behind an API that looks healthy."""
-        seen: Progress | None = None
+        known: Progress | None = None  # the last figures; under load not every call gets them
         moved, bad = time.monotonic(), 0
         while True:
             await asyncio.sleep(self.limits.engine if not bad else self.limits.look)
-            seen, before = await self._health.progress(), seen
+            before, seen = known, await self._health.progress()
+            known = seen or before
             if before and seen and seen.tokens > before.tokens:
                 moved, bad = time.monotonic(), 0
                 continue
@@ -235,15 +233,15 @@ class LocalJudge:
                 moved = time.monotonic()
             elif seen:
                 if time.monotonic() - moved > self.limits.stuck:
-                    raise Died(Cause(f"its engine is stuck: no token for {self.limits.stuck:g} s"))
+                    raise Died(f"its engine is stuck: no token for {self.limits.stuck:g} s")
                 continue  # busy: another call would have to wait too
             try:
                 symptom = await self._health.one_token()
-            except NoReply:
+            except Failure:
                 continue
             bad = bad + 1 if symptom else 0
             if bad == 3:
-                raise Died(Cause(f"its engine is dead: {symptom}"))
+                raise Died(f"its engine is dead: {symptom}")
 
 
 def _free_port() -> tuple[socket.socket, int]:

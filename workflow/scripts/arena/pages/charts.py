@@ -10,10 +10,9 @@ import altair as alt
 from pandas import DataFrame, concat
 
 from arena.pages.html import span
-from arena.ranking.answer_health import bin_text
 
-BLUE, ORANGE, RED, GREEN, GREY = "#0072b2", "#e69f00", "#d55e00", "#009e73", "#8c959f"
-COLOURS = [BLUE, RED, GREEN, "#cc79a7", ORANGE, "#56b4e9", "#000000", "#b3a100"]
+BLUE, ORANGE, RED, GREY = "#0072b2", "#e69f00", "#d55e00", "#8c959f"
+COLOURS = [BLUE, RED, "#009e73", "#cc79a7", ORANGE, "#56b4e9", "#000000", "#b3a100"]
 LABEL_COLOURS = [BLUE, "#7fb8d8", "#d0d7de", "#f2cf80", ORANGE]  # A>>B to B>>A
 PLACES = ("A is the baseline", "A is the model")  # first and second game
 WIDTH = 640
@@ -61,10 +60,10 @@ def difference_matrix(pairs: Rows, order: Sequence[str]) -> alt.LayerChart:
     most = max((abs(pair["difference"]) for pair in pairs), default=1) or 1
     names = {"labelFontSize": min(12, cell), "labelOverlap": False}
     place = {"sort": list(order), "scale": alt.Scale(domain=list(order), paddingInner=0.06)}
-    across = names_axis(labelAngle=-60, **names)
+    across = _names_axis(labelAngle=-60, **names)
     base = alt.Chart(data).encode(
         x=alt.X("other:N", title="... than this", axis=across, **place),
-        y=alt.Y("model:N", title="how much better this is ...", axis=names_axis(**names), **place),
+        y=alt.Y("model:N", title="how much better this is ...", axis=_names_axis(**names), **place),
         tooltip=_tips(
             *(("model:N",), ("other:N", "", "minus")),
             *((f"{key}:Q", "+.1f") for key in numbers),
@@ -95,10 +94,11 @@ def curves(points: Rows, level: float) -> alt.LayerChart | alt.FacetChart:
     # A zoomable plot is clipped at its axes, so marks at the ends need padding.
     room = alt.Scale(zero=False, nice=False, padding=10)
     steps = alt.Axis(format="~s", grid=False)
+    colours = alt.Scale(domain=runs, range=COLOURS)
     base = _chart(points).encode(
         x=alt.X("step:Q", title="training step", axis=steps, scale=room),
         color=alt.Color(
-            "run:N", title="run", scale=_colours(runs), legend=legend if runs != [""] else None
+            "run:N", title="run", scale=colours, legend=legend if runs != [""] else None
         ),
         opacity=alt.condition(pick, alt.value(1), alt.value(0.12)),
     )
@@ -120,16 +120,11 @@ def speeds(points: Rows, what: str) -> alt.LayerChart:
     base = _chart(points).encode(
         x=alt.X("time:T", title=None, axis=axis), y=alt.Y("speed:Q", title=f"{what}/s")
     )
-    over = alt.selection_point(fields=["batch"], on="pointerover", nearest=True, clear="pointerout")
     each, whole = base.transform_filter("datum.batch"), base.transform_filter("!datum.batch")
     near = each.mark_point(opacity=0, size=80).encode(detail="batch:N", tooltip=hint)
-    lines = each.mark_line(strokeWidth=1.5).encode(
-        detail="batch:N",
-        color=alt.condition(over, alt.value(ORANGE), alt.value(GREY), empty=False),
-        strokeWidth=alt.condition(over, alt.value(3), alt.value(1), empty=False),
-    )
+    lines = each.mark_line(strokeWidth=1, color=GREY).encode(detail="batch:N")
     total = whole.mark_line(strokeWidth=2.5, color=BLUE)
-    return (lines + total + near.add_params(over)).properties(width=WIDTH, height=220)
+    return (lines + total + near).properties(width=WIDTH, height=220)
 
 
 def _small_curves(points: Rows, runs: list[str], tips: list[alt.Tooltip]) -> alt.FacetChart:
@@ -147,7 +142,8 @@ def _small_curves(points: Rows, runs: list[str], tips: list[alt.Tooltip]) -> alt
     low = alt.Y("lower:Q", title="")
     band = base.mark_area(opacity=0.25, color=BLUE).encode(y=low, y2="upper:Q")
     line = base.mark_line(strokeWidth=2.5, color=BLUE).encode(y="score:Q")
-    dots = _points(base, 45, color=BLUE).encode(y="score:Q", tooltip=tips)
+    dots = base.mark_point(filled=True, size=45, opacity=1, color=BLUE)
+    dots = dots.encode(y="score:Q", tooltip=tips)
     header = alt.Header(labelLimit=0, labelFontWeight="bold")
     facet = alt.Facet("run:N", title=None, sort=runs, header=header)
     layers = alt.layer(others, band, line, dots, data=alt.Data(values=list(points)))
@@ -187,14 +183,12 @@ def _bars(
         for place, (kind, number) in enumerate(parts.items())
     ]
     scale = alt.Scale(domain=list(next(iter(counts.values()), ())), range=list(colours))
-    shares = _side(counts, format=".0%")
-    games = ("games:Q", "", what)
     bars = _chart(values).encode(
-        x=alt.X("share:Q", title=f"share of {what}", axis=shares),
+        x=alt.X("share:Q", title=f"share of {what}", axis=_side(counts, format=".0%")),
         y=_names(list(counts), whole),
         order="place:Q",
         color=alt.Color(f"{part}:N", scale=scale, legend=alt.Legend(orient="top", title=None)),
-        tooltip=_tips((f"{whole}:N",), (f"{part}:N",), games, ("share:Q", ".1%")),
+        tooltip=_tips((f"{whole}:N",), (f"{part}:N",), ("games:Q", "", what), ("share:Q", ".1%")),
     )
     return bars.mark_bar().properties(width=WIDTH, height=alt.Step(step))
 
@@ -206,10 +200,11 @@ def by_category(rows: Rows) -> alt.LayerChart:
     means = DataFrame(shown, columns=["model", "score"]).groupby("model", sort=False).mean()
     order = list(means.sort_values("score", ascending=False, kind="stable").index)
     legend = alt.Legend(orient="top", columns=1, title=None, symbolOpacity=1)
+    scale = alt.Scale(domain=names, range=COLOURS)
     base = _chart(shown).encode(
         y=_names(order),
         yOffset=alt.YOffset("category:N", sort=names),
-        color=alt.Color("category:N", scale=_colours(names), legend=legend),
+        color=alt.Color("category:N", scale=scale, legend=legend),
         tooltip=_tips(("model:N",), ("category:N",), *_scores()),
     )
     shape = alt.Shape("category:N", scale=alt.Scale(domain=names), legend=legend)
@@ -217,61 +212,21 @@ def by_category(rows: Rows) -> alt.LayerChart:
     return _scored(base, shape, order).properties(width=WIDTH, height=height)
 
 
-def flips(judge: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Two charts by model: how often A won, and how often the verdict flipped."""
-    rows = [row for row in judge["models"] if row["flips"] is not None]
-    rows.sort(key=lambda row: -row["flips"])
-    size = {"width": WIDTH, "height": alt.Step(ROW)}
-
-    def drawn(key: str, title: str, most: float) -> alt.Chart:
-        scale = alt.Scale(domain=[0, most], nice=True)
-        x = alt.X(f"{key}:Q", title=title, axis=_side(rows), scale=scale)
-        tips = _tips(("model:N",), (f"{key}:Q", ".1f"), ("games:Q",))
-        return _chart(rows).encode(x=x, y=_names([row["model"] for row in rows]), tooltip=tips)
-
-    wins = _line_at_50() + _points(drawn("a_wins", "A wins (%)", 100), 70, color=BLUE)
-    flipped = drawn("flips", "flipped when swapped (%)", max([5, *(row["flips"] for row in rows)]))
-    return wins.properties(**size), flipped.mark_bar(color=ORANGE).properties(**size)
-
-
-def lengths(bins: Rows) -> alt.LayerChart:
-    """Mean vote by length of the answer relative to the baseline's."""
-    values = [
-        {"ratio": bin_text(one["low"], one["high"]), **one["score"]}
-        for one in bins
-        if one["score"]["of"]
-    ]
-    order, axis = [one["ratio"] for one in values], alt.Axis(labelAngle=0, ticks=False)
-    base = _chart(values).encode(
-        x=alt.X("ratio:N", sort=order, title="times the baseline's length", axis=axis),
-        tooltip=_tips(
-            *(("ratio:N",), ("value:Q", ".1f", "mean vote (%)")),
-            *(("lower:Q", ".1f"), ("upper:Q", ".1f"), ("of:Q", "", "votes")),
-        ),
-    )
-    y = alt.Y("lower:Q", title="mean vote for the model (%)")
-    whiskers = base.mark_rule(strokeWidth=2.5, opacity=0.5, color=GREEN).encode(y=y, y2="upper:Q")
-    points = _points(base, 80, color=GREEN).encode(y="value:Q")
-    return (whiskers + points).properties(width=WIDTH, height=240)
-
-
 def _chart(rows: Rows) -> alt.Chart:
     return alt.Chart(alt.Data(values=list(rows)))
-
-
-def _points(chart: alt.Chart, size: int, **options: str) -> alt.Chart:
-    return chart.mark_point(filled=True, size=size, opacity=1, **options)
 
 
 def _scored(base: alt.Chart, shape: alt.Shape, rows: Sized) -> alt.LayerChart:
     """Scores with their intervals and a line at 50."""
     x = alt.X("lower:Q", title="Score (%)", scale=alt.Scale(zero=False), axis=_side(rows))
     whiskers = base.mark_rule(strokeWidth=2.5, opacity=0.55).encode(x=x, x2="upper:Q")
-    return _line_at_50() + whiskers + _points(base, 60).encode(x="score:Q", shape=shape)
+    points = base.mark_point(filled=True, size=60, opacity=1).encode(x="score:Q", shape=shape)
+    line = _chart([{"at": 50}]).mark_rule(color=GREY, strokeDash=[4, 4]).encode(x="at:Q")
+    return line + whiskers + points
 
 
 def _names(order: Sequence[str], field: str = "model") -> alt.Y:
-    return alt.Y(f"{field}:N", sort=list(order), title=None, axis=names_axis())
+    return alt.Y(f"{field}:N", sort=list(order), title=None, axis=_names_axis())
 
 
 def _tips(*fields: tuple[str, ...]) -> list[alt.Tooltip]:
@@ -289,28 +244,12 @@ def _scores(level: float | None = None) -> Iterator[tuple[str, ...]]:
         yield (f"{end}:Q", ".1f", f"{end} ({level:.0%})" if level else "")
 
 
-def _colours(names: Sequence[str]) -> alt.Scale:
-    return alt.Scale(domain=names, range=[COLOURS[i % len(COLOURS)] for i in range(len(names))])
-
-
-def _line_at_50() -> alt.Chart:
-    return _chart([{"at": 50}]).mark_rule(color=GREY, strokeDash=[4, 4]).encode(x="at:Q")
-
-
 def _side(rows: Sized, **options: str) -> alt.Axis:
     """A horizontal axis, at the top if the list is longer than a screen."""
     return alt.Axis(orient="top" if len(rows) > 30 else "bottom", **options)
 
 
-def names_axis(**options: Any) -> alt.Axis:
+def _names_axis(**options: Any) -> alt.Axis:
     """An axis of models' names, which are never cut, however long they are."""
-    plain = {"labelLimit": 0, "maxExtent": 2000, "labelExpr": "datum.label", "labelPadding": 8}
+    plain = {"labelLimit": 0, "maxExtent": 2000, "labelPadding": 8}
     return alt.Axis(ticks=False, domain=False, **plain, **options)
-
-
-def specification(chart: alt.TopLevelMixin) -> dict[str, Any]:
-    """The chart as Vega-Lite JSON, in the report's fonts."""
-    font = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
-    letters = {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": 500}
-    styled = chart.configure(font=font, background="transparent", view={"stroke": None})
-    return styled.configure_axis(gridColor="#eaeef2", **letters).to_dict()

@@ -14,13 +14,11 @@ from typing import Any
 
 from pandas import DataFrame
 
+from arena.pages.health_page import judges_page
 from arena.pages.html import interval, span
-from arena.pages.judges_page import judges_page
-from arena.ranking.curves import Point
-from arena.ranking.documents import as_json, plain
-from arena.ranking.leaderboard import Board, Row, shown, title
-from arena.ranking.options import Options
-from arena.ranking.show_result import TOY_NOTE, Result
+from arena.ranking.leaderboard import Board, Point, Row, shown, title
+from arena.ranking.show_result import TOY_NOTE, Result, as_json, plain
+from arena.ranking.votes import Options
 from arena.support.errors import DataError
 from arena.support.humanize import csv_cell, listing, printable
 from arena.support.jsonl import write_atomic
@@ -115,16 +113,14 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
 
 def judges_csv(found: Mapping[str, Any]) -> str:
     """A row per model and category, with score, lower and upper bound of each judge."""
-    cells = {
-        f"{judge}{end}": (judge, key)
-        for judge in found["judges"]
-        for end, key in {"": "value", " lower": "lower", " upper": "upper"}.items()
-    }
+    ends = {"": "value", " lower": "lower", " upper": "upper"}
     rows = [
-        row | {name: row["by_judge"][judge][key] for name, (judge, key) in cells.items()}
+        row | {judge + end: one[key] for judge, one in own.items() for end, key in ends.items()}
         for row in found["scores"]
+        if (own := row["by_judge"])
     ]
-    return csv_text(["category", "model", "pooled", "mean", *cells], rows)
+    names = [judge + end for judge in found["judges"] for end in ends]
+    return csv_text(["category", "model", "pooled", "mean", *names], rows)
 
 
 def as_text(result: Result) -> str:
@@ -169,9 +165,7 @@ def as_latex(result: Result) -> str:
     for board in boards:
         table = _table(board).drop(columns=["Group", "Games"]).map(_latex)
         table["CI (%)"] = [
-            "-"
-            if row.is_baseline or not math.isfinite(row.lower)
-            else f"$_{{-{row.score - row.lower:.1f}}}^{{+{row.upper - row.score:.1f}}}$"
+            "-" if row.is_baseline else interval_text(row, "$_{{-{:.1f}}}^{{+{:.1f}}}$")
             for row in board.rows
         ]
         table["Rank"] = [rank_text(row).replace("-", "--") for row in board.rows]
@@ -211,7 +205,6 @@ def heading(settings: Mapping[str, Any]) -> str:
 
 
 def legend(options: Options) -> str:
-    """The meaning of the column Rank."""
     return f"Rank: {RANKS[options.ranks].format(options.level)}"
 
 
@@ -282,15 +275,15 @@ def _document(result: Result) -> dict[str, Any]:
     }
 
 
-def interval_text(row: Row) -> str:
+def interval_text(row: Row, style: str = "(-{:.1f} / +{:.1f})") -> str:
     """`(-1.9 / +2.4)`: the bounds relative to the score."""
     below, above = max(row.score - row.lower, 0), max(row.upper - row.score, 0)
-    return f"(-{below:.1f} / +{above:.1f})" if math.isfinite(row.lower) else "-"
+    return style.format(below, above) if math.isfinite(row.lower) else "-"
 
 
 def rank_text(row: Row) -> str:
     """`3` or `3-5`."""
-    return "-" if row.best_rank is None else span(row.best_rank, row.worst_rank, "-")
+    return span(row.best_rank, row.worst_rank, "-")
 
 
 def _rows(boards: Sequence[Board]) -> list[dict[str, Any]]:
@@ -366,7 +359,7 @@ def _comment(line: str) -> str:
 
 def _latex(text: str) -> str:
     """Any text, such as a model's name, as LaTeX in one line."""
-    return "".join(_LATEX.get(char, char) for char in " ".join(text.splitlines()))
+    return "".join(_LATEX.get(char, char) for char in printable(" ".join(text.splitlines())))
 
 
 def _markdown(table: DataFrame) -> str:

@@ -7,7 +7,8 @@ never as markup.
 import hashlib
 import heapq
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from arena.data.answers import read_answers
 from arena.data.judgments import JudgmentLine, read_judgments
 from arena.data.questions import read_questions
 from arena.data.verdict import DEFAULT_PATTERNS, VERDICTS, default_rule, verdict_of
-from arena.pages.html import templates
-from arena.ranking.agreement import STRENGTH
-from arena.ranking.show_result import Sources
+from arena.pages.html import Page, templates
+from arena.ranking.judge_health import STRENGTH
+from arena.ranking.show_result import TOY_NOTE, Sources
 from arena.support.errors import DataError
 from arena.support.names import in_order
 
@@ -27,8 +28,6 @@ WORDS = {2: "the model wins clearly", 1: "the model wins", 0: "a tie"} | {
     -1: "the baseline wins",
     -2: "the baseline wins clearly",
 }
-
-Found = tuple[JudgmentLine, list[str]]  # a line and its kinds
 
 
 def games_page(
@@ -40,6 +39,7 @@ def games_page(
     baselines: Collection[str] = (),
     each: int | None = 1,
     seed: int = 42,
+    toy: bool = False,
     notes: Sequence[str] = (),
 ) -> str:
     """Return the page as HTML, with `each` random pairs of each model and `each` of every kind.
@@ -53,26 +53,26 @@ def games_page(
     pairs, files, wanted = [], {}, defaultdict[str, set[str]](set)
     given = ((judge, path) for judge, some in sources.judgments.items() for path in some)
     for judge, path in given:
-        lines = (
-            (line, _kinds(line))
+        lines = {
+            (line.model, line.uid): line  # of two lines the last counts, as in scores
             for line in read_judgments(path, rule=rule, patterns=patterns, problems=[])
             if line.model != line.baseline
             if not baselines or line.baseline in (None, *baselines)
-        )
-        for line, kinds in lines if each is None else _sample(lines, each, seed):
-            pairs.append(_pair(judge, sources.bench, line, kinds, chars))
-            files[line.model] = path.name  # the line's model may be `org/name`
+        }.values()
+        for line in lines if each is None else _sample(lines, each, seed):
+            pairs.append(_pair(judge, sources.bench, line, chars))
+            toy = toy or any(game.toy for game in line.games if game)
+            files[line.model] = path.name.removesuffix(".jsonl")
             for model in filter(None, (line.model, line.baseline)):
                 wanted[model].add(line.uid)
     pairs.sort(key=lambda pair: (in_order(pair["model"]), pair["judge"], pair["uid"]))
     answers = {}
-    for model, uids in wanted.items():
-        name = files.get(model, f"{model}.jsonl")
-        places = [folder / name for folder in (sources.answers_dir, sources.made_dir) if folder]
-        path = next(filter(Path.is_file, places), places[0])
+    for model, path in sources.answers_of(wanted, files).items():
         found = read_answers(path).answers if path.is_file() else {}
-        answers[model] = {uid: _cut(found[uid].text, chars) for uid in uids if uid in found}
-    shown, notes = {pair["uid"] for pair in pairs}, list(notes)
+        known = wanted[model] & found.keys()
+        answers[model] = {uid: _cut(found[uid].text, chars) for uid in known}
+    shown = {pair["uid"] for pair in pairs}
+    notes = [*[TOY_NOTE] * toy, *notes]
     prompts: dict[str, str] = {}
     try:
         asked = read_questions(questions or sources.answers_dir.parent / "question.jsonl")
@@ -88,20 +88,20 @@ def games_page(
     what = "all games" if each is None else f"a sample of each model's games, seed {seed}"
     about = f"{sources.bench}, judge {' + '.join(sources.judgments)}; {what}"
     data = {"questions": prompts, "answers": answers, "pairs": pairs, "kinds": KINDS}
-    return templates().get_template("games.html").render(about=about, notes=notes, data=data)
+    page = Page("Games", about, notes)
+    return templates().get_template("games.html").render(page=page, data=data)
 
 
-def _sample(lines: Iterator[Found], each: int, seed: int) -> list[Found]:
-    """The `each` lines of every kind with the largest hashes: a random sample in one pass."""
-    kept = defaultdict[str, list[tuple[bytes, int, Found]]](list)
-    for number, (line, kinds) in enumerate(lines):  # the number orders lines with equal hashes
-        for kind in ("any", *kinds):
+def _sample(lines: Iterable[JudgmentLine], each: int, seed: int) -> Iterable[JudgmentLine]:
+    """`each` random lines of every model, and of its lines of every kind."""
+    groups = defaultdict[tuple[str, str], list[tuple[bytes, JudgmentLine]]](list)
+    for line in lines:
+        for kind in ("any", *_kinds(line)):
             text = f"{seed} {kind} {line.model} {line.uid}"
-            entry = (hashlib.sha256(text.encode()).digest(), number, (line, kinds))
-            heapq.heappush(kept[kind], entry)
-            if len(kept[kind]) > each:
-                heapq.heappop(kept[kind])
-    return list({one[2][0].uid: one[2] for heap in kept.values() for one in heap}.values())
+            chance = hashlib.sha256(text.encode()).digest()
+            groups[line.model, kind].append((chance, line))
+    chosen = (heapq.nlargest(each, group, key=itemgetter(0)) for group in groups.values())
+    return {(line.model, line.uid): line for some in chosen for _, line in some}.values()
 
 
 def _strengths(line: JudgmentLine) -> list[int | None]:
@@ -120,14 +120,12 @@ def _kinds(line: JudgmentLine) -> list[str]:
     return [kind for kind, is_so in zip(KINDS, tests, strict=True) if is_so]
 
 
-def _pair(
-    judge: str, bench: str, line: JudgmentLine, kinds: Sequence[str], chars: int | None
-) -> dict[str, Any]:
-    """Both games of a question as plain data; the prompt is that of the first game."""
+def _pair(judge: str, bench: str, line: JudgmentLine, chars: int | None) -> dict[str, Any]:
+    """Both games of a question as plain data; the prompt is that of the first one played."""
     prompts = (text for game in line.games if game for role, text in game.prompt if role == "user")
     return {
         **{"judge": judge, "model": line.model, "baseline": line.baseline, "uid": line.uid},
-        **{"category": line.category or bench, "kinds": kinds},
+        **{"category": line.category or bench, "kinds": _kinds(line)},
         "prompt": _cut(next(prompts, ""), chars and 3 * chars),
         "games": [
             game

@@ -10,53 +10,48 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from arena.support.humanize import printable
-from arena.support.names import common_beginning, without
 from arena.support.table import lay_out
 
 if TYPE_CHECKING:
     from altair import TopLevelMixin
 
-TEMPLATES = Path(__file__).parent
-
-
-class Column(NamedTuple):
-    """word: cells are text, left-aligned. hint: tooltip."""
-
-    name: str
-    word: bool = False
-    hint: str = ""
-
-
-class Stretch(NamedTuple):
-    """A part of a bar, `share` percent of it; `name`: class in style.css that sets its colour."""
-
-    name: str
-    share: float
-    hint: str
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"  # as in style.css
 
 
 class Cell(NamedTuple):
     """key: sort key; "" is always last. Drawn instead of the text: bar, a score with its lower and
-    upper bound in percent; stretches, a bar in parts.
+    upper bound in percent; stretches, a bar in parts: class in style.css that sets the colour,
+    percent of the bar, tooltip.
     """
 
     text: str
     key: float | str = ""
     style: str = ""
     bar: tuple[float, float, float] | None = None
-    stretches: Sequence[Stretch] = ()
+    stretches: Sequence[tuple[str, float, str]] = ()
 
 
-Value = Cell | str | float | None  # see `plain_table`
+Value = Cell | str | float | None  # integers are shown without decimals, other numbers with one
 
 
-class Table(NamedTuple):
-    """total: a last row that is not sorted. baselines: indices of rows."""
+class Table:
+    """columns: names, or name -> tooltip. baselines: indices of rows. total: the last row is a
+    total, which is not sorted. words: indices of the columns of texts, which are left-aligned.
+    """
 
-    columns: Sequence[Column]
-    rows: Sequence[Sequence[Cell]]
-    total: Sequence[Cell] | None = None
-    baselines: Collection[int] = ()
+    def __init__(
+        self,
+        columns: Sequence[str] | Mapping[str, str],
+        rows: Sequence[Sequence[Value]],
+        baselines: Collection[int] = (),
+        total: bool = False,
+    ) -> None:
+        hints = columns if isinstance(columns, Mapping) else dict.fromkeys(columns, "")
+        self.columns = [(name, hints[name]) for name in columns]
+        self.rows = [[_cell(value) for value in row] for row in rows]
+        self.words = [i for i, cell in enumerate(next(iter(self.rows), ())) if cell.style == "word"]
+        self.total = self.rows.pop() if total else None
+        self.baselines = baselines
 
 
 class Card(NamedTuple):
@@ -100,26 +95,17 @@ class Page:
     notes: Sequence[str] = ()
     tabs: list[Tab] = field(default_factory=list)
     charts: list[dict[str, Any]] = field(default_factory=list)
-    models: Collection[str] = ()
     refresh: float | None = None
     written: float = 0
 
-    @property
-    def beginning(self) -> str:
-        """Common beginning of all models' names, which charts omit if there is no room."""
-        return common_beginning(self.models)
-
     def chart(self, chart: "TopLevelMixin", names: Sequence[str] = ()) -> int:
         """Add a chart and return its index for Part; `names`: labels of its axis."""
-        from arena.pages.charts import CELL, specification  # importing Altair takes half a second
-
-        drawn = _printable(specification(chart))
-        longest, shortened = (
-            max(map(len, some), default=0) for some in (names, without(self.beginning, names))
-        )
+        letters = {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": 500}
+        styled = chart.configure(font=FONT, background="transparent", view={"stroke": None})
+        styled = styled.configure_axis(gridColor="#eaeef2", **letters)
         # With these the page's script fits a chart into the available width.
-        sizes = {"names": longest, "short": shortened, "rows": len(names), "cell": CELL}
-        self.charts.append(drawn | {"usermeta": sizes})
+        sizes = {"names": max(map(len, names), default=0), "rows": len(names)}
+        self.charts.append(_printable(styled.to_dict()) | {"usermeta": sizes})
         return len(self.charts) - 1
 
     def text(self) -> str:
@@ -134,10 +120,9 @@ class Page:
                     cells = [[one.name, one.value, one.meaning] for one in part.cards]
                     lines += ["\n".join(lay_out(cells, (0, 2)))]
                 if part.table:
-                    heads = [column.name for column in part.table.columns]
+                    heads = [name for name, _ in part.table.columns]
                     rows = [[cell.text for cell in row] for row in part.table.rows]
-                    left = [i for i, column in enumerate(part.table.columns) if column.word]
-                    lines += ["\n".join(lay_out([heads, *rows], left))]
+                    lines += ["\n".join(lay_out([heads, *rows], part.table.words))]
                 lines += [f"{title}\n{indent(text, '    ')}" for title, text in part.examples]
         return printable("\n\n".join(filter(None, lines))) + "\n"
 
@@ -147,7 +132,9 @@ class Page:
 
 
 def span(first: int | None, last: int | None, dash: str = "–") -> str:
-    """`3` or `3–5`."""
+    """`3` or `3–5`; a dash for None."""
+    if first is None:
+        return dash
     return f"{first}" if first == last else f"{first}{dash}{last}"
 
 
@@ -164,29 +151,11 @@ def between(lower: float | None, upper: float | None, spec: str = ".1f") -> Cell
 
 
 def interval(one: Mapping[str, Any], digits: int = 2) -> Cell:
-    """A cell of a value with its interval: `0.62 (0.58, 0.66)`."""
-    if one["value"] is None:
-        return Cell("–")
+    """A cell of a value with its interval: `0.62 (0.58, 0.66)`; without one, of the value."""
+    if one["lower"] is None:
+        return number(one["value"], digits)
     value, lower, upper = (f"{one[key]:.{digits}f}" for key in ("value", "lower", "upper"))
     return Cell(f"{value} ({lower}, {upper})", one["value"])
-
-
-def plain_table(
-    columns: Sequence[str] | Mapping[str, str],
-    rows: Sequence[Sequence[Value]],
-    baselines: Collection[int] = (),
-    total: bool = False,
-) -> Table:
-    """A table of cells and values; integers are shown as they are, other numbers with one digit.
-
-    columns: names, or name -> tooltip. total: the last row is a total.
-    """
-    cells = [[_cell(value) for value in row] for row in rows]
-    words = [cell.style == "word" for cell in cells[0]] if cells else [False] * len(columns)
-    hints = columns.values() if isinstance(columns, Mapping) else [""] * len(columns)
-    last = cells.pop() if total else None
-    heads = [Column(*head) for head in zip(columns, words, hints, strict=True)]
-    return Table(heads, cells, last, baselines)
 
 
 def _cell(value: Value) -> Cell:
@@ -200,7 +169,7 @@ def _cell(value: Value) -> Cell:
 @functools.cache
 def templates() -> Environment:
     return Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,  # model names and judges' replies are untrusted
         finalize=lambda value: printable(value) if type(value) is str else value,
         undefined=StrictUndefined,

@@ -8,9 +8,8 @@ from typing import Any
 
 from arena.pages import charts
 from arena.pages.formats import POWER, RANKS, heading
-from arena.pages.health_page import health_page
-from arena.pages.html import Cell, Page, Part, Tab, Value, between, number, plain_table, span
-from arena.pages.judges_page import judges_page
+from arena.pages.health_page import health_page, judges_page
+from arena.pages.html import Cell, Page, Part, Tab, Table, Value, between, number, span
 from arena.ranking.leaderboard import title
 from arena.ranking.votes import OVERALL
 from arena.support.errors import DataError
@@ -18,6 +17,7 @@ from arena.support.humanize import csv_cell
 
 MATRIX_MODELS = 150  # 22,500 cells; more are slow in a browser and cannot be read
 TEXTS = ("category", "model", "other", "run", "told_apart")  # columns that are not numbers
+UNSCORED = Part(text="No model has a score here.")  # Vega draws a chart of nothing infinitely high
 
 Rows = list[dict[str, Any]]
 
@@ -61,7 +61,6 @@ def read_csv(path: Path, names: Mapping[str, str]) -> Rows:
 
 
 def leaderboard_page(board: Mapping[str, Any]) -> Page:
-    """The table: sortable, searchable, with an interval drawn in every row."""
     page = _page("Leaderboard", board)
     level = f"{board['level']:.0%}"
     controlled = bool(board["control_features"])
@@ -78,7 +77,7 @@ def leaderboard_page(board: Mapping[str, Any]) -> Page:
     for category, rows in _by_category(board):
         about = board["categories"][category]
         cells = [_leaderboard_row(row, controlled, tokens) for row in rows]
-        table = plain_table(columns, cells, [i for i, row in enumerate(rows) if row["is_baseline"]])
+        table = Table(columns, cells, [i for i, row in enumerate(rows) if row["is_baseline"]])
         text = POWER.format(**about) if about["detectable"] else ""
         tab = Tab(category, [Part(text=text, table=table)], about["notes"])
         if about["style"]:
@@ -97,7 +96,7 @@ def _leaderboard_row(row: Mapping[str, Any], controlled: bool, tokens: bool) -> 
         strong = Cell(f"{score:.1f}{'*' * row['is_plain']}", score, "strong")
         bar = Cell(interval.text, score, bar=(score, *ends))
     return [
-        Cell("–") if best is None else Cell(span(best, worst), best + worst / 1e4),
+        Cell(span(best, worst), "" if best is None else best + worst / 1e4),
         *(title(row["model"], row["is_baseline"]), strong, interval, bar),
         *([None] * 3 if row["is_baseline"] else [won, row["questions"], row["games"]]),
         *[row["plain_score"]] * controlled,
@@ -116,19 +115,20 @@ def _style_part(style: Rows, level: str) -> Part:
         "the effect is not significant."
     )
     columns = ("Style column", "Coefficient", f"{level} interval")
-    return Part("Effect of style on votes", text, table=plain_table(columns, rows))
+    return Part("Effect of style on votes", text, table=Table(columns, rows))
 
 
 def intervals_page(board: Mapping[str, Any]) -> Page:
     page = _page("Scores with intervals", board)
     for category, rows in _by_category(board):
-        chart = page.chart(charts.intervals(rows, board["level"]), _names(rows))
-        page.tabs.append(Tab(category, [Part(chart=chart)]))
+        part = UNSCORED
+        if any(row["games"] for row in rows):
+            part = Part(chart=page.chart(charts.intervals(rows, board["level"]), _names(rows)))
+        page.tabs.append(Tab(category, [part]))
     return page
 
 
 def differences_page(board: Mapping[str, Any], pairs: Rows) -> Page:
-    """Differences of all pairs, and groups of models that are not significantly different."""
     page = _page("Who is better than whom", board)
     for category, rows in _by_category(board):
         scored = [row["model"] for row in rows if row["score"] is not None]
@@ -159,7 +159,7 @@ def differences_page(board: Mapping[str, Any], pairs: Rows) -> Page:
             "Neighbours in the leaderboard of which no pair is significantly different. Groups may "
             "overlap."
         )
-        parts.append(Part("Groups", text, table=plain_table(("Group", "Models", "Size"), cells)))
+        parts.append(Part("Groups", text, table=Table(("Group", "Models", "Size"), cells)))
         page.tabs.append(Tab(category, parts))
     return page
 
@@ -168,19 +168,21 @@ def categories_page(board: Mapping[str, Any]) -> Page:
     """Games won, tied and lost; with several categories also the scores side by side."""
     page = _page("Wins by category", board)
     shown = list(_by_category(board))
-    if len(shown) > 1:
-        rows = [row for category, some in shown for row in some if category != OVERALL]
+    rows = [row for category, some in shown for row in some if category != OVERALL]
+    if len(shown) > 1 and any(row["games"] for row in rows):
         chart = page.chart(charts.by_category(rows), _names(shown[0][1]))
         text = "The dashed line is the baseline of each category."
         page.tabs.append(Tab("side by side", [Part("Scores by category", text, chart)]))
     for category, rows in shown:
-        chart = page.chart(charts.outcomes(rows), _names(rows))
-        page.tabs.append(Tab(category, [Part("Games won, tied and lost", chart=chart)]))
+        part = UNSCORED
+        if any(row["games"] for row in rows):
+            chart = page.chart(charts.outcomes(rows), _names(rows))
+            part = Part("Games won, tied and lost", chart=chart)
+        page.tabs.append(Tab(category, [part]))
     return page
 
 
 def curves_page(board: Mapping[str, Any], points: Rows) -> Page:
-    """Checkpoints of training runs: score against step."""
     page = _page("Score over training", board)
     for category, rows in _by_category(board):
         some = [one for one in points if one["category"] == category and one["score"] is not None]
@@ -193,7 +195,7 @@ def curves_page(board: Mapping[str, Any], points: Rows) -> Page:
         cells = [
             (
                 one["run"] or "–",
-                Cell(f"{one['step']:,g}", one["step"]),
+                Cell(f"{one['step']:,.15g}", one["step"]),
                 *(one["model"], one["score"], between(one["lower"], one["upper"])),
             )
             for one in some
@@ -201,7 +203,7 @@ def curves_page(board: Mapping[str, Any], points: Rows) -> Page:
         text = "Click a run in the legend to highlight it; scroll and drag to zoom."
         if many:
             text = "One plot per run, with the other runs in grey; all have the same scales."
-        parts = [Part(text=text, chart=chart), Part(table=plain_table(columns, cells))]
+        parts = [Part(text=text, chart=chart), Part(table=Table(columns, cells))]
         page.tabs.append(Tab(category, parts, list(_not_drawn(rows, some))))
     if not page.tabs:
         nothing = "No name of a judged model matches the pattern `steps`."
@@ -210,7 +212,6 @@ def curves_page(board: Mapping[str, Any], points: Rows) -> Page:
 
 
 def _not_drawn(rows: Rows, drawn: Rows) -> Iterator[str]:
-    """Notes on models that are not on a curve."""
     known = {one["model"] for one in drawn}
     rest = [row for row in rows if row["model"] not in known and not row["is_baseline"]]
     for why, scored in (("their names have no step", True), ("they have no score", False)):
@@ -219,8 +220,7 @@ def _not_drawn(rows: Rows, drawn: Rows) -> Iterator[str]:
 
 
 def _page(name: str, board: Mapping[str, Any]) -> Page:
-    names = [row["model"] for row in board["rows"] if not row["is_baseline"]]
-    return Page(name, heading(board), board["notes"], models=names)
+    return Page(name, heading(board), board["notes"])
 
 
 def _names(rows: Rows) -> list[str]:

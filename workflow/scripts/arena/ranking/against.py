@@ -6,6 +6,7 @@ docs/judges.md. A ranking without intervals separates every pair whose scores di
 
 import csv
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from arena.ranking.agreement import FEWEST, measure, rank_correlations
+from arena.ranking.judge_health import FEWEST, measure, rank_correlations
 from arena.ranking.leaderboard import Board
-from arena.ranking.votes import Array
 from arena.support.errors import DataError
+from arena.support.files import read_text
 
 # Column -> its names, in lower case, also those of Arena-Hard-Auto and Chatbot Arena.
 COLUMNS = {
@@ -38,13 +39,7 @@ class Ranking:
 
 def read_ranking(path: Path) -> Ranking:
     """Read a CSV file with the columns model and score, and optionally lower and upper."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8; save it as CSV in UTF-8") from error
-    reader = csv.DictReader(io.StringIO(text))
+    reader = csv.DictReader(io.StringIO(read_text(path)), restval="")
     heads = {(head or "").strip().lower(): head for head in reader.fieldnames or ()}
     found = {
         key: heads[name]
@@ -61,9 +56,11 @@ def read_ranking(path: Path) -> Ranking:
     for row in reader:
         try:
             score, lower, upper = (float(row[key]) for key in keys)
-        except (TypeError, ValueError):
+        except ValueError:
+            score = lower = upper = math.nan
+        if math.isnan(score):
             names = ", ".join(dict.fromkeys(keys))
-            raise DataError(f"{path}:{reader.line_num}: not a number in {names}") from None
+            raise DataError(f"{path}:{reader.line_num}: not a number in {names}")
         scores[row[found["model"]].strip()] = score, lower, upper
     return Ranking(path.name, scores, has_intervals)
 
@@ -71,31 +68,36 @@ def read_ranking(path: Path) -> Ranking:
 def compare_rankings(board: Board, other: Ranking) -> dict[str, Any]:
     """Compare a board with another ranking; DataError if they share fewer than three models.
 
-    Shares and means are from 0 to 1, None without such pairs or without intervals of the other
-    ranking; `unknown`: models that are not in it; `unmatched`: its models that the board lacks.
+    Shares and means are from 0 to 1, None without such pairs, without intervals of the other
+    ranking, or if no round drew votes of all models. `unknown`: models that are not in it;
+    `unmatched`: its models that the board lacks.
     """
     folded = {name.casefold(): scores for name, scores in other.scores.items()}
     ours_folded = {row.model.casefold() for row in board.rows}
-    scored = [i for i, row in enumerate(board.rows) if np.isfinite(row.score)]
-    rows = [i for i in scored if board.rows[i].model.casefold() in folded]
+    at = [i for i, row in enumerate(board.rows) if row.model.casefold() in folded]
+    rows = [board.rows[i] for i in at]
     if len(rows) < FEWEST:
         raise DataError(
             f"{other.name}: has only {len(rows)} of the models of category {board.category}, but "
             f"{FEWEST} are needed; its models are {', '.join(sorted(other.scores)[:5])}, ..."
         )
-    ours = np.array([(r.score, r.lower, r.upper) for r in (board.rows[i] for i in rows)])
-    theirs = np.array([folded[board.rows[i].model.casefold()] for i in rows])
-    drawn = board.resamples[:, rows]
+    ours = np.array([(row.score, row.lower, row.upper) for row in rows])
+    theirs = np.array([folded[row.model.casefold()] for row in rows])
+    drawn = board.resamples[:, at]
     drawn = drawn[np.isfinite(drawn).all(axis=1)]
     one, two = np.triu_indices(len(rows), 1)
-    separated = _separated(ours, one, two), _separated(theirs, one, two)
+    # 0 where the intervals of a pair overlap, else 1 or -1.
+    separated = [
+        (each[one, 1] > each[two, 2]).astype(int) - (each[two, 1] > each[one, 2])
+        for each in (ours, theirs)
+    ]
     agree = separated[0] * separated[1]  # 1, -1, or 0 where either does not separate the pair
     better = np.sign(theirs[one, 0] - theirs[two, 0])
-    ordered = better != 0
-    chance = ((drawn[:, one] > drawn[:, two]) + (drawn[:, one] == drawn[:, two]) / 2).mean(axis=0)
+    wins = (drawn[:, one] > drawn[:, two]) + (drawn[:, one] == drawn[:, two]) / 2
+    errors = ((wins.mean(axis=0) - (better > 0)) ** 2)[better != 0] if len(drawn) else better[:0]
     values = rank_correlations(ours[:, 0], theirs[:, 0])
-    resampled = np.array([rank_correlations(each, theirs[:, 0]) for each in drawn])
-    spearman, kendall = map(measure, values, resampled.T)
+    resampled = [rank_correlations(each, theirs[:, 0]) for each in drawn]
+    spearman, kendall = map(measure, values, np.reshape(resampled, (-1, 2)).T)
     return {
         "category": board.category,
         "other": other.name,
@@ -105,15 +107,9 @@ def compare_rankings(board: Board, other: Ranking) -> dict[str, Any]:
         "other_separability": float((separated[1] != 0).mean()) if other.has_intervals else None,
         "agreement": float(agree.mean()),
         "agreement_where_separated": float(agree[agree != 0].mean()) if agree.any() else None,
-        "brier": float(((chance - (better > 0)) ** 2)[ordered].mean()) if ordered.any() else None,
+        "brier": float(errors.mean()) if errors.size else None,
         "spearman": asdict(spearman),
         "kendall": asdict(kendall),
-        "unknown": [board.rows[i].model for i in scored if i not in rows],
+        "unknown": [row.model for row in board.rows if row.model.casefold() not in folded],
         "unmatched": [name for name in other.scores if name.casefold() not in ours_folded],
     }
-
-
-def _separated(scores: Array, one: Array, two: Array) -> Array:
-    """For pairs of rows (score, lower, upper): 0 where the intervals overlap, else 1 or -1."""
-    above = scores[one, 1] > scores[two, 2]
-    return above.astype(int) - (scores[two, 1] > scores[one, 2])

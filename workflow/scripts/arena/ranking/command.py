@@ -2,73 +2,76 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from arena.data.verdict import DEFAULT_PATTERNS, RULES
+from arena.data.verdict import RULES
 from arena.ranking.show_result import Sources
+from arena.support.cli import run_command
 from arena.support.errors import ArenaError
 
 
-class Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Show defaults, and keep the line breaks of the example."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        # Not for None and for lists, such as patterns.
-        plain = isinstance(action.default, int | float | str | Path)
-        return super()._get_help_string(action) if plain else action.help
-
-
 def command(doc: str | None) -> argparse.ArgumentParser:
-    """A parser with the options for what to read and how to count votes."""
-    lines = (doc or "").splitlines()
+    """A parser with the options for what to read and how to count votes.
+
+    An option that is not given is left out, so that the default of the library counts.
+    """
+    about, _, example = (doc or "").partition("\n")  # Snakemake leaves a script no docstring
     parser = argparse.ArgumentParser(
-        description=lines[0], epilog="\n".join(lines[1:]), formatter_class=Help
+        description=about,
+        epilog=example,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
     )
     add = parser.add_argument
     add("-b", "--bench", "--benchmark", required=True, help="a folder in --data-dir")
     names, judges = ("--judges", "--judge", "--judge-names"), "the votes of several are pooled"
     add("-j", *names, nargs="+", required=True, metavar="JUDGE", help=judges)
-    add("--data-dir", type=Path, default=Path("data"), help="folder with one folder per bench")
+    add("--data-dir", type=Path, help="folder with one folder per bench (default: data)")
     default = "default: <data-dir>/<bench>"
     judgments = f"folder with one folder per judge ({default}/model_judgment)"
     add("--judgments-dir", type=Path, help=judgments)
     add("--answers-dir", type=Path, help=f"folder of the answers ({default}/model_answer)")
-    add("--models", nargs="*", default=[], help="only these models; * and ? are wildcards")
-    add("--baselines", "--baseline", nargs="*", default=[], help="only judgments against these")
+    add("--models", nargs="*", help="only these models; * and ? are wildcards")
+    add("--baselines", "--baseline", nargs="*", help="only judgments against these")
     add("--rule", choices=RULES, help="default: v0.1 for the bench arena-hard-v0.1, else v2.0")
-    add("--weight", type=float, default=3, help="number of votes of a strong verdict")
-    add("--seed", type=int, default=42, help="seed of the resampling")
+    add("--weight", type=float, help="number of votes of a strong verdict (default: 3)")
+    add("--seed", type=int, help="seed of the resampling (default: 42)")
     patterns = "patterns of verdicts, for games without a stored score (default: Arena-Hard-Auto's)"
-    add("--patterns", nargs="+", default=DEFAULT_PATTERNS, metavar="REGEX", help=patterns)
-    add("--note", dest="notes", action="append", default=[], help="note to show above the tables")
+    add("--patterns", nargs="+", metavar="REGEX", help=patterns)
+    add("--note", dest="notes", action="append", help="note to show above the tables")
     return parser
 
 
-def sources_of(args: dict[str, Any]) -> Sources:
-    """Remove the arguments of Sources.find from `args`, and find the files."""
-    names = ("bench", "judges", "data_dir", "judgments_dir", "answers_dir", "models")
-    return Sources.find(**{name: args.pop(name) for name in names})
+def run(
+    name: str,
+    parser: argparse.ArgumentParser,
+    work: Callable[[Sources, dict[str, Any], Any], str],
+    argv: Sequence[str] | None = None,
+    rule: Any = None,
+) -> int:
+    """Run a command, or a rule on the judgments of its models, which need not be all of a folder.
 
-
-def run_rule(rule: Any, work: Callable[[Sources, dict[str, Any]], str]) -> int:
-    """Run a rule on its input files, which need not be all files of a folder.
-
-    `work` gets the files and the rule's options, writes the outputs and returns the log's text.
+    `work` gets the files, the options and the folder of the outputs; it writes them and returns
+    the text for the screen or the rule's log.
     """
-    places = rule.params.places
-    judgments = {places["judge"]: [Path(file) for file in rule.input.judgments]}
-    made = places.get("made_dir")
-    sources = Sources(
-        places["bench"], judgments, Path(places["answers_dir"]), Path(made) if made else None
-    )
+    if rule is None:
+        options = vars(parser.parse_args(argv))
+        names = ("bench", "judges", "data_dir", "judgments_dir", "answers_dir", "models")
+        find = {name: options.pop(name) for name in names if name in options}
+        out = options.pop("out", None)
+        return run_command(name, lambda: print(work(Sources.find(**find), options, out), end=""))
+    places = dict(rule.params.places)
+    folder = places.pop("judgments_dir")
+    files = [folder / f"{model}.jsonl" for model in rule.params.models]
+    judgments = {places.pop("judge"): files}
+    sources = Sources(judgments=judgments, **places)
     with Path(rule.log[0]).open("w", encoding="utf-8") as log:
         try:
-            notes = rule.params.get("notes")  # only show_result has them
-            log.write(work(sources, rule.params.options | ({"notes": notes} if notes else {})))
+            log.write(work(sources, dict(rule.params.options), Path(rule.output[0]).parent))
         except ArenaError as error:
-            log.write(f"{rule.rule}: {error}\n")
-            print(f"{rule.rule}: {error}", file=sys.stderr)
+            log.write(f"{name}: {error}\n")
+            print(f"{name}: {error}", file=sys.stderr)
             return 1
     return 0

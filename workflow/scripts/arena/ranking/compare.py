@@ -1,7 +1,9 @@
-"""Differences between any two models on the same questions, ranks, and groups."""
+"""Differences between any two models on the same questions, p-values, ranks, and groups."""
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -14,9 +16,12 @@ from arena.ranking.intervals import (
     student,
     widen_certain,
 )
-from arena.ranking.options import RANKS, Options
-from arena.ranking.significance import STILL, at_most_certain, detectable, p_values
-from arena.ranking.votes import Array, Votes
+from arena.ranking.votes import RANKS, Array, Options, Votes
+
+POWER = 0.8  # share of campaigns in which a difference is significant; the usual choice
+STILL = 1e-9  # points; smaller ones are rounding errors
+
+_two_sided = np.vectorize(lambda z: math.erfc(z / math.sqrt(2)), otypes=[float])
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ class Differences:
     p_adjusted: Array
     better: Array
     questions: Array  # on which both were judged
-    detectable: tuple[float, float] | None  # see `significance.detectable`
+    detectable: tuple[float, float] | None  # see the function
 
 
 def paired_rows(votes: Votes, weights: Array, strata: Strata = WHOLE) -> Iterator[Array]:
@@ -44,10 +49,9 @@ def paired_rows(votes: Votes, weights: Array, strata: Strata = WHOLE) -> Iterato
     `weights`: [rounds, Q]; NaN where two models share no question.
     """
     weights = np.vstack([np.ones_like(weights[:1]), weights])
-    pairs = [_Pairs(votes[:, rows], weights[:, rows], len(strata) > 1) for rows in strata]
-    for i in range(len(votes.votes)):  # one row at a time, so memory is rounds x models
-        columns = zip(*(part.sums(i) for part in pairs), strict=True)
-        won, cast, other_won, other_cast = map(sum, columns)
+    parts = [_sums(votes[:, rows], weights[:, rows], len(strata) > 1) for rows in strata]
+    for sums in zip(*parts, strict=True):  # one row at a time, so memory is rounds x models
+        won, cast, other_won, other_cast = map(sum, zip(*sums, strict=True))
         with np.errstate(invalid="ignore", divide="ignore"):
             difference = 100 * (won / cast - other_won / other_cast)
         # Rounding errors of a subtraction are not votes.
@@ -114,58 +118,52 @@ def compare(
         z[i, rest] = z[rest, i] = normal
         errors[i, rest] = error
     p, adjusted = p_values(z, largest)
-    with np.errstate(invalid="ignore"):
-        better = ((adjusted if options.ranks == RANKS[0] else p) < 1 - level) & (whole > 0)
+    better = ((adjusted if options.ranks == RANKS[0] else p) < 1 - level) & (whole > 0)
     if baseline is not None and len(has) > 2:
         errors[baseline] = errors[:, baseline] = np.nan  # only pairs of models
     found = detectable(errors, largest, level)
     return Differences(whole, lower, upper, p, adjusted, better, together, found)
 
 
-class _Pairs:
-    """Sums over the questions that two models share: sums over all questions minus the others.
+def _sums(votes: Votes, weights: Array, rescale: bool) -> Iterator[list[Array]]:
+    """For each model i: votes won and cast of i [rounds, 1 or M - i - 1], then of all models after
+    it, on the questions that both share: sums over all questions minus the others.
 
-    Few questions are missing for any model, so the second sum is short.
+    Few questions are missing for any model, so the second sum is short. rescale: every round gets
+    the weight of the shared questions; for several strata.
     """
-
-    def __init__(self, votes: Votes, weights: Array, rescale: bool) -> None:
-        """rescale: every round gets the weight of the shared questions; for several strata."""
-        self.missing = votes.votes == 0
-        self.gaps = np.flatnonzero(self.missing.any(axis=0))
-        if rescale and not self.gaps.size:  # then all pairs share the same questions
-            weights = weights * scale_of(weights.sum(axis=1), weights.shape[1])[:, None]
-        self.rescale = rescale and self.gaps.size > 0
-        self.votes, self.weights = votes, weights
-        self.won, self.cast = weights @ votes.wins.T, weights @ votes.votes.T
-        self.drawn = weights @ (~self.missing).T if self.rescale else self.cast
-
-    def sums(self, i: int) -> list[Array]:
-        """Votes won and cast of model i [rounds, 1 or M - i - 1], then of all models after it."""
+    missing = votes.votes == 0
+    gaps = np.flatnonzero(missing.any(axis=0))
+    if rescale and not gaps.size:  # then all pairs share the same questions
+        weights = weights * scale_of(weights.sum(axis=1), weights.shape[1])[:, None]
+    kinds = votes.wins, votes.votes
+    whole = [weights @ kind.T for kind in kinds]
+    all_drawn = weights @ (~missing).T
+    for i in range(len(missing)):
         after = slice(i + 1, None)
-        sums = [self.won[:, [i]], self.cast[:, [i]], self.won[:, after], self.cast[:, after]]
-        if not self.gaps.size:
-            return sums
-        votes, gaps, mine = self.votes, self.gaps, np.flatnonzero(self.missing[i])
-        drawn, theirs = self.weights[:, gaps], self.missing[after, gaps].T.astype(float)
-        for place, kind in enumerate((votes.wins, votes.votes)):
-            sums[place] = sums[place] - (drawn * kind[i, gaps]) @ theirs
-            sums[place + 2] = sums[place + 2] - self.weights[:, mine] @ kind[after, mine].T
-        if self.rescale:
-            shared = self.drawn[:, [i]] - (drawn * ~self.missing[i, gaps]) @ theirs
-            scale = scale_of(shared, (~self.missing[after] & ~self.missing[i]).sum(axis=1))
-            sums = [scale * part for part in sums]
-        return sums
+        sums = [part[:, some] for some in ([i], after) for part in whole]
+        if gaps.size:
+            mine = np.flatnonzero(missing[i])
+            drawn, theirs = weights[:, gaps], missing[after, gaps].T.astype(float)
+            for place, kind in enumerate(kinds):
+                sums[place] = sums[place] - (drawn * kind[i, gaps]) @ theirs
+                sums[place + 2] = sums[place + 2] - weights[:, mine] @ kind[after, mine].T
+            if rescale:
+                shared = all_drawn[:, [i]] - (drawn * ~missing[i, gaps]) @ theirs
+                scale = scale_of(shared, (~missing[after] & ~missing[i]).sum(axis=1))
+                sums = [scale * part for part in sums]
+        yield sums
 
 
-def rank_ranges(differences: Differences, known: Array) -> tuple[Array, Array]:
+def rank_ranges(differences: Differences, is_ranked: Array) -> tuple[Array, Array]:
     """Return each model's best and worst rank that is consistent with the data, 1 being the top.
 
-    Best: 1 + the models that are significantly better; worst: the `known` models (mask of those
-    with a score) minus those that are significantly worse. If `better` is of all pairs at once, all
-    ranks hold at once (Mogstad, Romano, Shaikh and Wilhelm, "Inference for Ranks", 2024).
+    Best: 1 + the models that are significantly better; worst: the ranked models (mask [M]) minus
+    those that are significantly worse. If `better` is of all pairs at once, all ranks hold at once
+    (Mogstad, Romano, Shaikh and Wilhelm, "Inference for Ranks", 2024).
     """
     better = differences.better
-    return 1 + better.sum(axis=0), known.sum() - better.sum(axis=1)
+    return 1 + better.sum(axis=0), is_ranked.sum() - better.sum(axis=1)
 
 
 def similar_groups(differences: Differences, order: list[int]) -> list[list[int]]:
@@ -182,3 +180,52 @@ def similar_groups(differences: Differences, order: list[int]) -> list[list[int]
         if not groups or order[end - 1] != groups[-1][-1]:
             groups.append(order[start:end])
     return groups
+
+
+def at_most_certain(
+    normal: Array, values: Array, errors: Array, questions: Array, least: Array, most: Array
+) -> Array:
+    """Bound normal values for few questions, consistent with the intervals of `widen_certain`.
+
+    Such an interval excludes 0 as long as its tail is above (1 - s) ** questions, where s is the
+    distance from the value to 0 as a share of the distance to the other end of its range.
+    """
+    far = np.where(values > 0, most, -least)
+    reached = np.where(errors > STILL, far, np.abs(values))
+    room = np.where(values > 0, reached - least, reached + most)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        tail = (1 - reached / room) ** questions
+    for place in np.flatnonzero(tail > _two_sided(normal) / 2):
+        normal[place] = max(0.0, -NormalDist().inv_cdf(min(tail[place], 0.5)))
+    return normal
+
+
+def p_values(z: Array, largest: Array) -> tuple[Array, Array]:
+    """Two-sided p-values of single pairs and of all pairs at once, from normal values [M, M].
+
+    At once: share of rounds whose largest deviation among all pairs is as large (single-step
+    max-|t|, Westfall and Young 1993), but at most Bonferroni's bound, which also gives p-values
+    below 1 / rounds.
+    """
+    p = _two_sided(z)
+    ordered = np.sort(largest)
+    above = len(ordered) - np.searchsorted(ordered, z)
+    pairs = np.isfinite(p[np.triu_indices(len(p), 1)]).sum()
+    adjusted = np.minimum((1 + above) / (1 + len(ordered)), p * max(pairs, 1))
+    adjusted = np.clip(adjusted, p, 1)
+    return p, np.where(np.isnan(z), np.nan, adjusted)
+
+
+def detectable(errors: Array, largest: Array, level: float) -> tuple[float, float] | None:
+    """The smallest true difference, in points, that is significant with probability POWER.
+
+    For a single pair and for one among all pairs, with the median pair's standard error; None
+    without pairs and if all models have the same votes.
+    """
+    known = errors[np.isfinite(errors)]
+    if not known.size or (error := float(np.median(known))) < STILL:
+        return None
+    critical = NormalDist().inv_cdf((1 + level) / 2)
+    together = max(critical, float(np.quantile(largest, level)))
+    power = NormalDist().inv_cdf(POWER)
+    return error * (critical + power), error * (together + power)

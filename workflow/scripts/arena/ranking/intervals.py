@@ -7,7 +7,7 @@ and Student's for everything else. "upstream" draws single votes, as Arena-Hard-
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -80,37 +80,32 @@ def upstream_scores(
     totals = votes.votes.sum(axis=1)
     everyone = totals.sum()
     columns = []
-    for model, *counts, total in zip(models, wins, ties, totals, strict=True):
+    for model, *counts, total in zip(models, wins, ties, totals, strict=True):  # totals are not 0
         generator = _generator(seed, model)
         drawn = np.full(rounds, round(total))
         if rule == "v0.1":
             drawn = generator.binomial(round(everyone), total / everyone, rounds)
         # Rounding errors may be negative: a weight of 0.3 gives -5e-17 votes.
-        shares = np.maximum([*counts, total - sum(counts)], 0) / max(total, 1)
-        won, tied, _ = generator.multinomial(drawn, shares if total else [0, 0, 1]).T
+        shares = np.maximum([*counts, total - sum(counts)], 0) / total
+        won, tied, _ = generator.multinomial(drawn, shares).T
         with np.errstate(invalid="ignore"):
             columns.append(100 * (won + tied / 2) / drawn)
     return np.array(columns).reshape(len(columns), rounds).T
 
 
-def resampler(
-    votes: Votes, weights: Array, ci: str, seed: int
-) -> Callable[[int], tuple[Array, Array]]:
-    """Return a function: number of a round -> its votes won and all its votes, [M, Q] each.
+def resampled_votes(
+    votes: Votes, weights: Array, number: int, ci: str, seed: int
+) -> tuple[Array, Array]:
+    """Return the votes won and all votes of a round, [M, Q] each, for fits that need each question.
 
-    For fits that need each question's votes. "upstream" draws single votes: the numbers of won,
-    tied and lost votes are Poisson with the observed numbers as means.
+    "upstream" draws single votes: the numbers of won, tied and lost votes are Poisson with the
+    observed numbers as means.
     """
     if ci == "questions":
-        return lambda number: (votes.wins * weights[number], votes.votes * weights[number])
-    won = votes.wins - votes.ties / 2
-    counts = np.maximum([won, votes.ties, votes.votes - votes.wins - votes.ties / 2], 0)
-
-    def draw(number: int) -> tuple[Array, Array]:
-        won, tied, lost = _generator(seed, f"round {number}").poisson(counts)
-        return won + tied / 2, won + tied + lost
-
-    return draw
+        return votes.wins * weights[number], votes.votes * weights[number]
+    counts = [votes.wins - votes.ties / 2, votes.ties, votes.votes - votes.wins - votes.ties / 2]
+    won, tied, lost = _generator(seed, f"round {number}").poisson(np.maximum(counts, 0))
+    return won + tied / 2, won + tied + lost
 
 
 def unanchored_bounds(resamples: Array, level: float) -> tuple[Array, Array]:
@@ -132,7 +127,8 @@ def percentiles(resamples: Array, level: float) -> Array:
     """Return lower and upper percentile [2, M] of resamples [rounds, M], as upstream."""
     shares = (1 - level) / 2, (1 + level) / 2
     known = [column[~np.isnan(column)] for column in resamples.T]  # NaN: a round drew no vote
-    return np.array([np.quantile(some, shares) if some.size else [np.nan] * 2 for some in known]).T
+    bounds = [np.quantile(some, shares) if some.size else [np.nan] * 2 for some in known]
+    return np.reshape(bounds, (-1, 2)).T
 
 
 def standard_errors(
@@ -143,15 +139,9 @@ def standard_errors(
     The spread of resamples of n questions in k strata is too small by the factor
     sqrt((n - k) / n), so it is corrected; `free` is n - k.
     """
-    known = ~np.isnan(resamples)
-    if known.all():  # takes half the time
-        errors = resamples.std(axis=0)
-    else:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            rounds = known.sum(axis=0)
-            mean = np.where(known, resamples, 0.0).sum(axis=0) / rounds
-            squares = np.where(known, resamples - mean, 0.0) ** 2
-            errors = np.sqrt(squares.sum(axis=0) / rounds)
+    errors = resamples.std(axis=0)
+    if np.isnan(errors).any():  # unlike np.nanstd, no warning where no round has a value
+        errors = np.ma.masked_invalid(resamples).std(axis=0).filled(np.nan)
     return errors * np.sqrt(np.maximum(questions, 1) / np.maximum(free, 1))
 
 
@@ -183,10 +173,8 @@ def score_bounds(
     """
     p = scores / 100
     variance = (np.maximum(errors, least) / 100) ** 2
-    t2 = student(level, free) ** 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = t2 * variance / (p * (1 - p))  # t ** 2 / effective number of observations
-    ratio = np.where(variance == 0, 0.0, ratio)
+    spread = np.where((p > 0) & (p < 1), p * (1 - p), np.inf)  # at 0 and 1 any error is rounding
+    ratio = student(level, free) ** 2 * variance / spread  # t ** 2 / effective number of votes
     middle = (p + ratio / 2) / (1 + ratio)
     half = np.sqrt(ratio * p * (1 - p) + ratio**2 / 4) / (1 + ratio)
     lower, upper = 100 * (middle - half), 100 * (middle + half)

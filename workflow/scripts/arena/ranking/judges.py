@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from arena.ranking.agreement import agreements, disputed
-from arena.ranking.documents import plain
 from arena.ranking.intervals import question_weights
+from arena.ranking.judge_health import agreements, disputed
 from arena.ranking.leaderboard import Board, make_boards
 from arena.ranking.notes import FEW
-from arena.ranking.options import Options
-from arena.ranking.votes import Array, Verdicts
+from arena.ranking.votes import Array, Options, Verdicts
 from arena.support.errors import DataError
 
 KEYS = {"value": "score", "lower": "lower", "upper": "upper"}  # key of the document -> of Row
@@ -24,7 +22,7 @@ def compare_judges(
     boards: Sequence[Board],
     style_counts: Mapping[str, Array] | None = None,
 ) -> dict[str, Any] | None:
-    """Compare the judges of `verdicts`, as plain data; None if there is only one.
+    """Compare the judges of `verdicts`; None if there is only one.
 
     boards: of all judges together. scores: a row per model and category, in percent; pooled: score
     of the leaderboard; mean: of the judges' own scores; by_judge: value, lower and upper bound on
@@ -38,15 +36,13 @@ def compare_judges(
     ]
     weights = question_weights(verdicts.questions, options.rounds, options.seed)
     tables = [(board, own) for board, *own in zip(boards, *alone, strict=True)]
-    return plain(
-        {
-            "judges": verdicts.judges,
-            "scores": [row for table in tables for row in _scores(*table, verdicts.judges)],
-            "shares": [_share(*table) for table in tables],
-            "agreement": agreements(verdicts, weights, options.weight),
-            "disputed": disputed(verdicts),
-        }
-    )
+    return {
+        "judges": verdicts.judges,
+        "scores": [row for table in tables for row in _scores(*table, verdicts.judges)],
+        "shares": [_share(*table) for table in tables],
+        "agreement": agreements(verdicts, weights, options.weight),
+        "disputed": disputed(verdicts),
+    }
 
 
 def check_poolable(verdicts: Verdicts) -> None:
@@ -64,7 +60,6 @@ def check_poolable(verdicts: Verdicts) -> None:
 
 
 def uneven_prompts(verdicts: Verdicts) -> Iterator[str]:
-    """Notes on judges that had several system prompts in a category."""
     for category, by_judge in verdicts.prompts.items():
         for judge, prompts in by_judge.items():
             if len(prompts) > 1:
@@ -82,12 +77,11 @@ def _scores(board: Board, own: Sequence[Board], judges: Sequence[str]) -> Iterat
         if row.is_baseline:
             continue
         found = [by_model.get(row.model) for by_model in rows]
-        known = [one.score for one in found if one and np.isfinite(one.score)]
         yield {
             "category": board.category,
             "model": row.model,
             "pooled": row.score,
-            "mean": float(np.mean(known)) if known else None,
+            "mean": float(np.mean([one.score for one in found if one])),
             "by_judge": {
                 judge: {key: one and getattr(one, name) for key, name in KEYS.items()}
                 for judge, one in zip(judges, found, strict=True)
@@ -99,15 +93,13 @@ def _share(board: Board, own: Sequence[Board]) -> dict[str, Any]:
     """Percent of the variance of mean scores that is due to the choice of judges, not questions.
 
     of_differences: the same for differences between models, where a judge that gives all models
-    higher scores has no effect. None: all judges have too few models in common.
+    higher scores has no effect. None: too few models with scores of all judges, or resamples.
 
     The variance of a mean is: variance of questions + variance between judges / number of judges.
     The observed variance between judges contains noise of the questions once, that of resamples
     twice. So twice the observed one minus the mean of the resampled ones is without it.
     """
-    places = [
-        {row.model: i for i, row in enumerate(each.rows) if np.isfinite(row.score)} for each in own
-    ]
+    places = [{row.model: i for i, row in enumerate(each.rows)} for each in own]
     models = [
         row.model
         for row in board.rows
@@ -119,8 +111,9 @@ def _share(board: Board, own: Sequence[Board]) -> dict[str, Any]:
     drawn = np.array([each.resamples[:, some] for each, some in pairs])
     drawn = drawn[:, np.isfinite(drawn).all(axis=(0, 2))]  # [J, rounds, M]
     shares: dict[str, Any] = {"category": board.category, "of_scores": None, "of_differences": None}
-    if models:
-        shares["of_scores"] = _judges_variance(scores, drawn)
+    if not models or drawn.shape[1] < 2:
+        return shares
+    shares["of_scores"] = _judges_variance(scores, drawn)
     if len(models) > 1:
         apart = scores - scores.mean(axis=1, keepdims=True)
         drawn = drawn - drawn.mean(axis=2, keepdims=True)

@@ -1,18 +1,24 @@
-"""The leaderboard: one table per category and one overall, from verdicts."""
+"""The leaderboard: one table per category and one overall, and curves of checkpoints."""
 
+import math
+import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
+from operator import itemgetter
 
 import numpy as np
 
+from arena.data.verdict import compile_pattern
 from arena.ranking import compare, intervals
 from arena.ranking.notes import fewer_questions, unknown_style, unscored_models
-from arena.ranking.options import Options
 from arena.ranking.style import StyleFit, fit_style, style_columns
-from arena.ranking.votes import OVERALL, Array, Verdicts, Votes, count_votes
+from arena.ranking.votes import OVERALL, Array, Options, Verdicts, Votes, count_votes
+from arena.support.errors import ConfigError
 from arena.support.names import in_order
 
+FINAL = re.compile(r"(.+)[-_.](final|last)", re.IGNORECASE)  # a run's last checkpoint
 UNNAMED_BASELINE = "(baseline)"  # in tables of judgments that do not name their baseline
 
 
@@ -30,14 +36,14 @@ class Row:
     score: float
     lower: float
     upper: float
-    questions: int
-    games: int
-    won: int
-    tied: int
-    best_rank: int | None
-    worst_rank: int | None
-    plain_score: float
-    is_baseline: bool
+    questions: int = 0
+    games: int = 0
+    won: int = 0
+    tied: int = 0
+    best_rank: int | None = None
+    worst_rank: int | None = None
+    plain_score: float = 50.0
+    is_baseline: bool = False
     is_plain: bool = False
     lost: int = 0
     avg_tokens: float | None = None
@@ -45,7 +51,6 @@ class Row:
 
 
 def title(model: str, is_baseline: bool) -> str:
-    """The name that tables show for a model."""
     return model + " (baseline)" * (is_baseline and model != UNNAMED_BASELINE)
 
 
@@ -62,6 +67,16 @@ class Board:
     style: StyleFit | None = None
     notes: list[str] = field(default_factory=list)
     resamples: Array = field(default_factory=lambda: np.empty((0, 0)))  # [rounds, M] of scores
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A checkpoint of a training run: its row, drawn against its step."""
+
+    category: str
+    run: str
+    step: float
+    row: Row
 
 
 def make_boards(
@@ -89,6 +104,53 @@ def make_boards(
 def shown(boards: Sequence[Board]) -> list[Board]:
     """The tables to show: with one category, the overall one is a copy."""
     return [board for board in boards if board.category != OVERALL or len(boards) > 2]
+
+
+def run_and_step(pattern: re.Pattern, model: str) -> tuple[str, float] | None:
+    """Return a checkpoint's run and step, or None for any other model. Steps: 1000, 1.5e3, 20k, 2M.
+
+    The run is "" where the pattern has no group `run` or the group is empty; the step of a run's
+    final checkpoint is infinite.
+    """
+    match = pattern.search(model)
+    if not match or match["step"] is None:
+        final = FINAL.fullmatch(model)
+        return (final[1], math.inf) if final else None
+    run = match.groupdict().get("run") or ""
+    if match["step"].lower() in ("final", "last"):
+        return run, math.inf
+    number = re.fullmatch(r"(\d[\d_]*\.?\d*(?:e\d\d?)?)([kKmMbB]?)", match["step"])
+    if not number:
+        raise ConfigError(f"steps: {match['step']!r}, the step in {model!r}, is not a number")
+    unit = {"": 1, "k": 1e3, "m": 1e6, "b": 1e9}[number[2].lower()]
+    return run, float(number[1].replace("_", "")) * unit
+
+
+def make_curves(boards: Sequence[Board], pattern: str) -> list[Point]:
+    """Return the checkpoints of each table, by run and step.
+
+    `<run>-final` is drawn after the run's last step, at the distance of the last two steps.
+    """
+    compiled = compile_pattern(pattern, "steps")
+    if "step" not in compiled.groupindex:
+        raise ConfigError(f"steps: {pattern!r} has no group (?P<step>...)")
+    curves = []
+    for board in boards:
+        points = []
+        steps = defaultdict[str, set[float]](set)
+        models = (row for row in board.rows if not row.is_baseline)
+        found = ((*at, row) for row in models if (at := run_and_step(compiled, row.model)))
+        for run, step, row in sorted(found, key=itemgetter(1)):  # final checkpoints last
+            if step < math.inf:
+                steps[run].add(step)
+            elif run in steps:
+                *_, before, last = [0.0, *sorted(steps[run])]
+                step = 2 * last - before
+            else:
+                continue
+            points.append(Point(board.category, run, step, row))
+        curves += sorted(points, key=lambda point: (in_order(point.run), point.step))
+    return curves
 
 
 def _baseline(baselines: Mapping[str, str | None], category: str) -> str | None:
@@ -140,54 +202,53 @@ def _board(
         resamples = np.where(is_plain, resamples, fit.resamples)
     notes += fewer_questions(models, votes, baseline, options)
     questions = int((votes.votes > 0).any(axis=0).sum())
-    shown = every.where(is_plain[:, None] | (votes.votes > 0))  # votes behind each score
+    scored = every.where(is_plain[:, None] | (votes.votes > 0))  # votes behind each score
+    lower, upper, design = _intervals(scores, resamples, scored, strata, options)
+    parts = (scored.votes > 0, scored.games, scored.games_won, scored.games_tied)
+    used, games, won, tied = (part.sum(axis=1).astype(int) for part in parts)
+    tokens = {model: _mean(each[chosen, 0]) for model, each in counts.items()}
+    rows = [
+        Row(
+            model=model,
+            score=float(scores[i]),
+            lower=float(lower[i]),
+            upper=float(upper[i]),
+            questions=int(used[i]),
+            games=int(games[i]),
+            won=int(won[i]),
+            tied=int(tied[i]),
+            lost=int(games[i] - won[i] - tied[i]),
+            plain_score=float(plain[i]),
+            is_plain=bool(is_plain[i]),
+            avg_tokens=tokens.get(model),
+            design_effect=float(design[i]) if np.isfinite(design[i]) else None,
+        )
+        for i, model in enumerate(models)
+    ]
     if baseline is not None:
-        models = [*models, baseline]
-        votes, shown = votes.with_baseline(), shown.with_baseline()
-        scores, plain = np.append(scores, 50.0), np.append(plain, 50.0)
-        is_plain = np.append(is_plain, False)
+        rows.append(
+            Row(baseline, 50.0, 50.0, 50.0, is_baseline=True, avg_tokens=tokens.get(baseline))
+        )
+        votes = votes.with_baseline()
         resamples = np.pad(resamples, ((0, 0), (0, 1)), constant_values=50.0)
-    # Best first, unknown scores last, ties by name.
-    best_first = np.nan_to_num(-scores, nan=1).tolist()
-    order = sorted(range(len(models)), key=lambda i: (best_first[i], in_order(models[i])))
-    at_baseline = None if baseline is None else order.index(len(models) - 1)
-    models = [models[i] for i in order]
-    scores, plain, is_plain, resamples = (
-        values[..., order] for values in (scores, plain, is_plain, resamples)
-    )
-    votes, shown = votes[order], shown[order]
-    lower, upper, design = _intervals(scores, resamples, shown, strata, at_baseline, options)
+    # Best first, ties by name.
+    order = sorted(range(len(rows)), key=lambda i: (-rows[i].score, in_order(rows[i].model)))
+    rows, votes, resamples = [rows[i] for i in order], votes[order], resamples[:, order]
+    at_baseline = next((i for i, row in enumerate(rows) if row.is_baseline), None)
     rows_of_pairs = (
         compare.paired_rows(votes, weights, strata)
         if options.paired
-        else compare.score_rows(scores, resamples)
+        else compare.score_rows(np.array([row.score for row in rows]), resamples)
     )
     differences = compare.compare(rows_of_pairs, votes, options, at_baseline, strata)
-    known = np.isfinite(scores) & ~is_plain
-    best, worst = compare.rank_ranges(differences, known)
-    is_baseline = np.arange(len(models)) == at_baseline
-    parts = (shown.votes > 0, shown.games, shown.games_won, shown.games_tied)
-    sums = [part.sum(axis=1) for part in parts]
-    used, games, won, tied = np.where(is_baseline, 0, sums).astype(int)
-    arrays = {
-        **{"score": scores, "lower": lower, "upper": upper, "questions": used, "games": games},
-        **{"won": won, "tied": tied, "lost": games - won - tied, "plain_score": plain},
-        **{"is_plain": is_plain, "is_baseline": is_baseline},
-        "best_rank": np.where(known, best, np.array(None)),
-        "worst_rank": np.where(known, worst, np.array(None)),
-        "design_effect": np.where(np.isfinite(design), design, np.array(None)),
-    }
-    tokens = (_mean(counts[model][chosen, 0]) if model in counts else None for model in models)
-    columns_of = zip(*(values.tolist() for values in arrays.values()), strict=True)
-    rows = [
-        Row(model=model, avg_tokens=mean, **dict(zip(arrays, row, strict=True)))
-        for model, mean, row in zip(models, tokens, columns_of, strict=True)
-    ]
-    similar = compare.similar_groups(differences, np.flatnonzero(known).tolist())
-    groups = [[models[i] for i in group] for group in similar]
+    is_ranked = np.array([not row.is_plain for row in rows], dtype=bool)
+    best, worst = (ranks.tolist() for ranks in compare.rank_ranges(differences, is_ranked))
+    for i in (ranked := np.flatnonzero(is_ranked).tolist()):
+        rows[i] = replace(rows[i], best_rank=best[i], worst_rank=worst[i])
+    similar = compare.similar_groups(differences, ranked)
+    groups = [[rows[i].model for i in group] for group in similar]
     notes += fit.notes if fit else []
-    about = category, baseline, questions
-    return Board(*about, rows, differences, groups, fit, notes, resamples)
+    return Board(category, baseline, questions, rows, differences, groups, fit, notes, resamples)
 
 
 def _mean(tokens: Array) -> float | None:
@@ -195,14 +256,9 @@ def _mean(tokens: Array) -> float | None:
 
 
 def _intervals(
-    scores: Array,
-    resamples: Array,
-    votes: Votes,
-    strata: intervals.Strata,
-    baseline: int | None,
-    options: Options,
+    scores: Array, resamples: Array, votes: Votes, strata: intervals.Strata, options: Options
 ) -> tuple[Array, Array, Array]:
-    """Lower and upper bounds of the scores, and design effects; [M] each."""
+    """Lower and upper bounds of the models' scores, and design effects; [M] each."""
     questions = (votes.votes > 0).sum(axis=1)
     cast, games = votes.votes.sum(axis=1), votes.games.sum(axis=1)
     free = questions - sum((votes.votes[:, rows] > 0).any(axis=1) for rows in strata)
@@ -216,13 +272,7 @@ def _intervals(
     elif options.ci == "upstream":
         lower, upper = intervals.percentiles(resamples, options.level)
     else:
-        models = np.arange(len(scores)) != baseline
-        lower, upper = np.full((2, len(scores)), 50.0)
-        bounds = intervals.unanchored_bounds(resamples[:, models], options.level)
-        lower[models], upper[models] = bounds
-    if baseline is not None:
-        lower[baseline] = upper[baseline] = 50.0
-        design[baseline] = np.nan
+        lower, upper = intervals.unanchored_bounds(resamples, options.level)
     return lower, upper, design
 
 

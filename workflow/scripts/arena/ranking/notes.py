@@ -5,9 +5,8 @@ from itertools import compress
 
 import numpy as np
 
-from arena.ranking.agreement import for_the_model
-from arena.ranking.options import Options
-from arena.ranking.votes import ABSENT, Array, Verdicts, Votes
+from arena.ranking.judge_health import for_the_model
+from arena.ranking.votes import ABSENT, Array, Options, Verdicts, Votes
 
 FEW = 0.9  # share of the table's questions; occasional missing verdicts leave more
 MISSING = 0.1  # share of games without a verdict; judge_health also shows smaller shares
@@ -21,7 +20,14 @@ def verdict_notes(verdicts: Verdicts, rule: str) -> Iterator[str]:
     """Notes on problems of the judges' verdicts."""
     yield from _uneven_judges(verdicts)
     for judge, codes in zip(verdicts.judges, verdicts.codes, strict=True):
-        yield from _missing_verdicts(judge, codes, verdicts.models, rule)
+        missing = ((codes != ABSENT) & (codes < 0)).sum(axis=(1, 2))
+        played, total, most = (codes != ABSENT).sum(), missing.sum(), missing.argmax()
+        if total > MISSING * played:
+            yield (
+                f"judge {judge}: {total:,} of {played:,} games have no verdict that rule {rule} "
+                f"counts, most of them ({missing[most]:,}) of {verdicts.models[most]}; "
+                "judge_health shows why"
+            )
         yield from _cancelled(judge, codes, verdicts.models)
 
 
@@ -38,16 +44,6 @@ def _uneven_judges(verdicts: Verdicts) -> Iterator[str]:
             f"judge {judge} judged only {mine.sum():,} of the {together:,} judged answers{models}: "
             "the others have only other judges' votes, and scores of models with different judges "
             "are not comparable"
-        )
-
-
-def _missing_verdicts(judge: str, codes: Array, models: Sequence[str], rule: str) -> Iterator[str]:
-    missing = ((codes != ABSENT) & (codes < 0)).sum(axis=(1, 2))
-    played, total, most = (codes != ABSENT).sum(), missing.sum(), missing.argmax()
-    if total > MISSING * played:
-        yield (
-            f"judge {judge}: {total:,} of {played:,} games have no verdict that rule {rule} "
-            f"counts, most of them ({missing[most]:,}) of {models[most]}; judge_health shows why"
         )
 
 

@@ -1,30 +1,30 @@
 """From a folder of judgments to the leaderboard's files."""
 
-from collections.abc import Collection, Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from arena.data.answers import model_inside
+import msgspec
+import numpy as np
+
+from arena.data.answers import Answer, left_out, model_inside, read_answers
+from arena.data.metadata import complete_metadata, token_counter
 from arena.data.verdict import DEFAULT_PATTERNS, default_rule
 from arena.ranking.against import compare_rankings, read_ranking
-from arena.ranking.agreement import LEVEL, agreements
-from arena.ranking.answer_health import answer_health, read_lengths
-from arena.ranking.curves import Point, make_curves
-from arena.ranking.documents import plain
 from arena.ranking.intervals import question_weights
-from arena.ranking.judge_health import judge_health
+from arena.ranking.judge_health import LEVEL, agreements, answer_health, judge_health
 from arena.ranking.judges import check_poolable, compare_judges, uneven_prompts
-from arena.ranking.leaderboard import Board, make_boards, shown
+from arena.ranking.leaderboard import Board, Point, make_boards, make_curves, shown
 from arena.ranking.notes import verdict_notes
-from arena.ranking.options import Options
 from arena.ranking.style import DIFFERENCES
-from arena.ranking.style_counts import read_style_counts
-from arena.ranking.votes import Verdicts, count_votes, read_verdicts
+from arena.ranking.votes import Array, Options, Verdicts, count_votes, read_verdicts
 from arena.support.errors import DataError
 from arena.support.names import did_you_mean
 
+DIGITS = 4  # in files; published scores have 2
 TOY_NOTE = (
     "The demo judge is a toy: its verdicts come from no language model, and these numbers say "
     "nothing about the models"
@@ -81,14 +81,19 @@ class Sources:
         return cls(bench, judgments, answers_dir or data_dir / bench / "model_answer")
 
     def answers(self, verdicts: Verdicts) -> dict[str, Path]:
-        """model -> its answer file, for all models and named baselines.
+        """model -> its answer file, for all models and named baselines."""
+        models = {*verdicts.models, *filter(None, verdicts.baselines.values())}
+        return self.answers_of(models, verdicts.files)
+
+    def answers_of(self, models: Collection[str], files: Mapping[str, str]) -> dict[str, Path]:
+        """model -> its answer file; files: model -> judgment file without .jsonl.
 
         The file has the name of the model's judgment file or of the model, or its lines have the
         name as `model`: judgment lines may have `org/name` where files are called `name`.
         """
         found = {}
-        for name in sorted({*verdicts.models, *filter(None, verdicts.baselines.values())}):
-            stems = (verdicts.files.get(name, name), name)
+        for name in sorted(models):
+            stems = (files.get(name, name), name)
             folders = filter(None, (self.answers_dir, self.made_dir))
             paths = [folder / f"{stem}.jsonl" for folder in folders for stem in stems]
             found[name] = next(filter(Path.is_file, paths), paths[-1])
@@ -100,8 +105,6 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The tables and their notes."""
-
     bench: str
     verdicts: Verdicts
     options: Options
@@ -126,7 +129,7 @@ def make_result(
     notes: Sequence[str] = (),
     **options: Any,
 ) -> Result:
-    """Read the judgments and compute all tables; `options` are the other ones of options.Options.
+    """Read the judgments and compute all tables; `options` are the other ones of votes.Options.
 
     rule: by default v0.1 for the bench arena-hard-v0.1, else v2.0. toy: the judge is the demo
     judge, which its judgments may also say. against: a CSV file of another ranking. tokens: read
@@ -151,7 +154,7 @@ def make_result(
     curves = make_curves(boards, steps) if steps else None
     if curves == []:
         notes.append(f"no curves: the pattern steps {steps!r} matches no name of a judged model")
-    judges = compare_judges(verdicts, chosen, boards, counts)
+    judges = plain(compare_judges(verdicts, chosen, boards, counts))
     other = read_ranking(against) if against else None
     compared = [compare_rankings(board, other) for board in shown(boards)] if other else None
     return Result(bench, verdicts, chosen, boards, notes, curves, judges, compared)
@@ -174,11 +177,11 @@ def make_health(
     answers, texts = None, sources.answers(verdicts)
     if any(path.is_file() for path in texts.values()):
         votes = count_votes(verdicts.codes, options.rule, weight)
-        answers = answer_health(verdicts, votes, weights, *read_lengths(verdicts, texts))
+        answers = answer_health(verdicts, votes, weights, *read_lengths(texts, verdicts.questions))
     return plain(
         {
             "bench": sources.bench,
-            "judges": judge_health(verdicts, weights),
+            "judges": [judge_health(verdicts, i, weights) for i in range(len(verdicts.judges))],
             "agreement": agreements(verdicts, weights, weight),
             "answers": answers,
             "examples": verdicts.examples,
@@ -186,6 +189,79 @@ def make_health(
             "level": LEVEL,
         }
     )
+
+
+def plain(value: Any) -> Any:
+    """Data for JSON: dicts and lists, rounded numbers, None for NaN."""
+    text = msgspec.json.encode(value, enc_hook=lambda number: number.item())  # of NumPy
+    return json.loads(text, parse_float=lambda number: round(float(number), DIGITS))
+
+
+def as_json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_style_counts(
+    files: Mapping[str, Path], questions: Sequence[str]
+) -> tuple[dict[str, Array], list[str]]:
+    """Return model -> counts [Q, 4] of tokens, headers, list items and bold passages, and notes.
+
+    Missing metadata is computed from the answers.
+    """
+    computed = set()
+
+    def count(model: str, answer: Answer) -> tuple[float, ...]:
+        metadata = complete_metadata(answer.text, answer.metadata)
+        if not metadata.items() <= (answer.metadata or {}).items():
+            computed.add(model)
+        kinds = ("header_count", "list_count", "bold_count")
+        return (metadata["token_len"], *(sum(metadata[kind].values()) for kind in kinds))
+
+    missing = "no answer file, so tokens and style are not known"
+    counts, notes = _count_answers(files, questions, count, missing, (4,))
+    if computed:
+        notes.append(
+            f"style metadata computed from the answers of {len(computed)} models; token counts: "
+            f"{token_counter()[1]}"
+        )
+    return counts, notes
+
+
+def read_lengths(
+    files: Mapping[str, Path], questions: Sequence[str]
+) -> tuple[dict[str, Array], list[str]]:
+    """Return model -> characters of its answers [Q], 0 for an empty answer, and notes."""
+
+    def count(_: str, answer: Answer) -> int:
+        return 0 if answer.is_empty else len(answer.text.strip())
+
+    return _count_answers(files, questions, count, "no answer file for")
+
+
+def _count_answers(
+    files: Mapping[str, Path],
+    questions: Sequence[str],
+    count: Callable[[str, Answer], float | Sequence[float]],
+    missing: str,
+    shape: tuple[int, ...] = (),
+) -> tuple[dict[str, Array], list[str]]:
+    """Return model -> `count` of its answers [Q, *shape] in the order of `questions`, and notes.
+
+    NaN: no answer; a model without an answer file has only NaN, and a note that begins `missing`.
+    """
+    counts = {model: np.full((len(questions), *shape), np.nan) for model in files}
+    notes = []
+    for model, path in files.items():
+        if not path.is_file():
+            continue
+        file = read_answers(path)
+        notes += left_out(path, file.unreadable)
+        for place, uid in enumerate(questions):
+            if uid in file.answers:
+                counts[model][place] = count(model, file.answers[uid])
+    if gone := [model for model, path in files.items() if not path.is_file()]:
+        notes.append(f"{missing}: {', '.join(gone)}")
+    return counts, notes
 
 
 def _check_baselines(verdicts: Verdicts, files: Mapping[str, Path]) -> None:

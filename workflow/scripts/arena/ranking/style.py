@@ -11,16 +11,18 @@ from itertools import chain, compress
 
 import numpy as np
 
-from arena.ranking.intervals import resampler, standard_errors, student
-from arena.ranking.options import FEATURES, Options
-from arena.ranking.style_resamples import resampled_fits
-from arena.ranking.votes import Array, Votes
+from arena.ranking.intervals import resampled_votes, standard_errors, student
+from arena.ranking.votes import FEATURES, Array, Options, Votes
 
 COLUMNS = tuple(chain(*FEATURES.values()))
 TOLERANCE = 1e-4  # of a step, in log-odds; the next error is its square, below 1e-7
+RESAMPLE_TOLERANCE = 1e-3  # the same in resamples: 3e-5 points of a score
 ITERATIONS = 60  # 4 are usual; if 60 do not suffice, no finite maximum exists
+RESAMPLE_STEPS = 6
+CHUNK = 100  # rounds, so that a model's [rounds, questions] fit into the processor's cache
 SEPARATED = 30.0  # log-odds per standard deviation, at which style predicts votes perfectly
 FLAT = 1e-3  # share of a slope's initial curvature; less is left if the slope diverges
+SINGULAR = 1e-10  # share of the largest curvature: nothing depends on this slope
 COLLINEAR = 1e-8  # share of a column's variance that models and other columns do not explain
 
 # rule -> differences from Arena-Hard-Auto's own tables
@@ -62,12 +64,10 @@ def style_columns(model: Array, baseline: Array, rule: str = "v2.0") -> Array:
     """
     if rule == "v0.1":
         return (model - baseline) / (model + baseline + 1)
-    columns = np.empty(np.broadcast_shapes(model.shape, baseline.shape))
-    total = model[..., 0] + baseline[..., 0]
-    columns[..., 0] = (model[..., 0] - baseline[..., 0]) / np.where(total == 0, 1, total)
+    total = model[..., :1] + baseline[..., :1]
+    length = (model[..., :1] - baseline[..., :1]) / np.where(total == 0, 1, total)
     ours, theirs = (counts[..., 1:] / (counts[..., :1] + 1) for counts in (model, baseline))
-    columns[..., 1:] = (ours - theirs) / (ours + theirs + 1)
-    return columns
+    return np.concatenate([length, (ours - theirs) / (ours + theirs + 1)], axis=-1)
 
 
 def fit_style(votes: Votes, columns: Array, weights: Array, options: Options) -> StyleFit:
@@ -100,10 +100,10 @@ def fit_style(votes: Votes, columns: Array, weights: Array, options: Options) ->
     resamples = np.full((rounds, len(won)), np.nan)
     drawn_slopes = np.full((rounds, len(names)), np.nan)
     if names and options.ci == "questions":
-        resamples, drawn_slopes = resampled_fits(won, cast, x, weights, scores, slopes, FLAT)
-    draw = resampler(votes, weights, options.ci, options.seed)
+        resamples, drawn_slopes = resampled_fits(won, cast, x, weights, scores, slopes)
     for number in np.flatnonzero(np.isnan(resamples).all(axis=1)).tolist():  # not yet fitted
-        if (again := fit(*draw(number), x, start=slopes)) is not None:
+        drawn = resampled_votes(votes, weights, number, options.ci, options.seed)
+        if (again := fit(*drawn, x, start=slopes)) is not None:
             resamples[number], drawn_slopes[number] = again
     if failed := int(np.isnan(drawn_slopes).any(axis=1).sum()):
         notes.append(
@@ -133,8 +133,7 @@ def fit(
     slopes = np.zeros(len(x)) if start is None else start.copy()
     if not len(x) or not mixed.any():
         return scores, slopes
-    if not mixed.all():
-        won, cast, x = won[mixed], cast[mixed], x[:, mixed]
+    won, cast, x = won[mixed], cast[mixed], x[:, mixed]
     strengths = np.log(sum_won[mixed] / (total - sum_won)[mixed])
     found = _newton(won, cast, x, strengths, slopes)
     if found is None and start is not None:
@@ -169,7 +168,7 @@ def _newton(
         corner = weighted.reshape(flat.shape) @ flat.T - (border / diagonal) @ border.T
         whiten = _whitening(corner) if whiten is None else whiten
         slope_gradient = flat @ missing.ravel() - (border / diagonal) @ missing.sum(axis=1)
-        slope_step = np.linalg.lstsq(corner, slope_gradient, rcond=1e-10)[0]
+        slope_step = np.linalg.lstsq(corner, slope_gradient, rcond=SINGULAR)[0]
         step = (missing.sum(axis=1) - slope_step @ border) / diagonal
         size = max(np.abs(step).max(), np.abs(slope_step).max())
         scale = min(1.0, 5.0 / size) if size > 0 else 1.0  # longer steps overshoot
@@ -192,7 +191,7 @@ def _newton(
 def _whitening(corner: Array) -> Array:
     """Directions of the slopes with curvature 1, without those that have no curvature."""
     values, vectors = np.linalg.eigh(corner)
-    some = values > 1e-10 * values.max(initial=0)
+    some = values > SINGULAR * values.max(initial=0)
     return vectors[:, some] / np.sqrt(values[some])
 
 
@@ -234,3 +233,84 @@ def _independent(x: Array, cast: Array) -> Array:
         if keep[-1]:
             basis.append(rest / norm)
     return np.array(keep, dtype=bool)
+
+
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # in rounds that diverge
+def resampled_fits(
+    won: Array, cast: Array, x: Array, weights: Array, scores: Array, slopes: Array
+) -> tuple[Array, Array]:
+    """Fit all resamples `weights` [rounds, Q] together: scores [rounds, M] and slopes [rounds, K].
+
+    won, cast: [M, Q]; x: columns [K, M, Q]; scores (percent) and slopes: the fit of all votes. The
+    maximum of a resample is close to it, so two or three steps suffice, computed model by model for
+    many rounds at once, as matrix products. NaN in rounds that do not converge.
+    """
+    if len(weights) > CHUNK:
+        chunks = [weights[at : at + CHUNK] for at in range(0, len(weights), CHUNK)]
+        parts = [resampled_fits(won, cast, x, chunk, scores, slopes) for chunk in chunks]
+        return np.concatenate([one for one, _ in parts]), np.concatenate([two for _, two in parts])
+    row, column = np.triu_indices(len(x))
+    # 1, the columns, and their products: [M, Q, 1 + K + K (K + 1) / 2]
+    features = np.moveaxis(np.concatenate([np.ones_like(x[:1]), x, x[row] * x[column]]), 0, -1)
+    total, sum_won = weights @ cast.T, weights @ won.T
+    mixed = ((sum_won > 0) & (sum_won < total))[..., None]  # see `fit`
+    shares = sum_won / total
+    beside = _log_odds(scores / 100) - _log_odds(won.sum(axis=1) / cast.sum(axis=1))
+    strengths = np.where(mixed[..., 0], _log_odds(shares) + beside, 0)
+    slopes = np.tile(slopes, (len(weights), 1))
+    width = len(x)
+    corner = np.empty((len(weights), width, width))
+    lost = np.zeros(len(weights), dtype=bool)  # rounds that diverge
+    for number in range(RESAMPLE_STEPS):
+        gradient, curvature = _derivatives(won, cast, features, weights, strengths, slopes)
+        gradient, curvature = gradient * mixed, curvature * mixed
+        diagonal = np.where(mixed, curvature[..., :1], 1)
+        border = curvature[..., 1 : width + 1]  # [R, M, K]
+        corner[:, row, column] = corner[:, column, row] = curvature[..., width + 1 :].sum(axis=1)
+        share = np.swapaxes(border / diagonal, 1, 2)  # [R, K, M]
+        inner = corner - share @ border
+        lost |= ~np.isfinite(inner).all(axis=(1, 2))
+        inner[lost] = np.eye(width)
+        spread = np.linalg.eigvalsh(inner)
+        lost |= spread[:, 0] <= SINGULAR * spread[:, -1]
+        inner[lost] = np.eye(width)
+        ahead = gradient[..., 1:].sum(axis=1)[..., None] - share @ gradient[..., :1]  # [R, K, 1]
+        slope_step = np.linalg.solve(inner, ahead)
+        step = ((gradient[..., :1] - border @ slope_step) / diagonal)[..., 0]
+        strengths, slopes = strengths + step, slopes + slope_step[..., 0]
+        if number == 0:
+            begun = inner
+        largest = np.maximum(np.abs(step).max(axis=1), np.abs(slope_step).max(axis=(1, 2)))
+        settled = (largest < RESAMPLE_TOLERANCE) & ~lost
+        if (settled | lost).all():
+            break
+    settled &= np.linalg.eigvals(np.asarray(np.linalg.solve(begun, inner))).real.min(axis=1) > FLAT
+    found = np.where(mixed[..., 0], 1 / (1 + np.exp(-strengths)), shares)
+    found[~settled], slopes[~settled] = np.nan, np.nan
+    return 100 * found, slopes
+
+
+def _derivatives(
+    won: Array, cast: Array, features: Array, weights: Array, strengths: Array, slopes: Array
+) -> tuple[Array, Array]:
+    """Gradient [R, M, 1 + K] and curvature [R, M, features] of the log-likelihood."""
+    width = 1 + slopes.shape[1]
+    gradient = np.empty((*strengths.shape, width))
+    curvature = np.empty((*strengths.shape, features.shape[-1]))
+    for model, each in enumerate(features):
+        expected = -slopes @ each[:, 1:width].T
+        expected -= strengths[:, [model]]
+        np.exp(expected, out=expected)
+        expected += 1
+        np.reciprocal(expected, out=expected)
+        votes = weights * cast[model]
+        curved = votes * expected
+        gradient[:, model] = (weights * won[model] - curved) @ each[:, :width]
+        expected -= 1
+        curved *= expected
+        curvature[:, model] = -curved @ each
+    return gradient, curvature
+
+
+def _log_odds(shares: Array) -> Array:
+    return np.log(shares / (1 - shares))

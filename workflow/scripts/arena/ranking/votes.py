@@ -1,4 +1,4 @@
-"""All verdicts as one array of small integers, and the votes they stand for.
+"""All verdicts as one array of small integers, the votes they stand for, and how to count them.
 
     Verdicts.codes[judge, model, question, game]     int8: 0..4 = VERDICTS, negative = no verdict
     Votes.wins, .votes[model, question]              votes for the model (a tie is 0.5), all votes
@@ -6,6 +6,7 @@
 1,000 models x 750 questions take 1.5 MB per judge.
 """
 
+import math
 import re
 from array import array
 from collections import Counter
@@ -20,7 +21,7 @@ import numpy as np
 from arena.data.answers import left_out
 from arena.data.judgments import STATES, GameResult, JudgmentLine, read_judgments
 from arena.data.verdict import DEFAULT_PATTERNS, VERDICTS, verdict_of
-from arena.support.errors import DataError
+from arena.support.errors import ConfigError, DataError
 from arena.support.jsonl import Line
 from arena.support.names import did_you_mean, in_order
 
@@ -29,8 +30,13 @@ OVERALL = "overall"  # the table of all categories
 ABSENT = -len(STATES) - 1  # no such line, or a line with only one game
 CODE_OF_VERDICT = {verdict: code for code, verdict in enumerate(VERDICTS)}
 CODE_OF_STATE = {state: -1 - code for code, state in enumerate(STATES)}  # "ok" is never stored
+CI = ("questions", "upstream", "unanchored")
+POOL = ("games", "votes")
+RANKS = ("simultaneous", "marginal")
+FEATURES = {"length": ("length",), "markdown": ("header", "list", "bold")}  # -> style columns
+LEVELS = {"v2.0": 0.90, "v0.1": 0.95}  # of intervals, as in Arena-Hard-Auto
+ROUNDS = 1000  # with Arena-Hard-Auto's 100, bounds have a noise of a tenth of the interval's width
 EXAMPLES = 3  # replies without a verdict that are kept, per judge and state
-EXAMPLES_READ = 200  # most are identical ("", "$ERROR$"), so reading more finds nothing new
 EXAMPLE_CHARS = 300  # the end of a reply, where the verdict should be
 MAX_NOTES = 5  # in an error: 117 files fail in the same way
 # Start of a file without any readable line -> what it is and how to convert it.
@@ -68,11 +74,8 @@ class Verdicts:
 
     def of_baselines(self, known: Mapping[str, Array], unknown: Array) -> Array:
         """Each question's row of known[baseline of its category] [Q, ...], else of `unknown`."""
-        found = unknown.copy()
-        for number, category in enumerate(self.categories):
-            rows = self.category == number
-            found[rows] = known.get(self.baselines[category] or "", unknown)[rows]
-        return found
+        theirs = [known.get(self.baselines[name] or "", unknown) for name in self.categories]
+        return np.array([theirs[category][row] for row, category in enumerate(self.category)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,46 @@ class Votes:
         return Votes(*(np.vstack([getattr(self, name), row]) for name, row in last))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Settings of a leaderboard; the defaults are ours, not Arena-Hard-Auto's.
+
+    The config's schema and the command's parser check the names.
+    """
+
+    rule: str = "v2.0"
+    weight: float = 3
+    pool: str = POOL[0]  # with several judges, whether all games or all votes count the same
+    rounds: int = ROUNDS
+    seed: int = 42
+    ci: str = CI[0]
+    ranks: str = RANKS[0]
+    control_features: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for key in ("weight", "rounds"):
+            if not 0 < getattr(self, key) < math.inf:
+                raise ConfigError(f"{key}: {getattr(self, key)} is not a positive number")
+        if self.ci == "unanchored" and (self.rule != "v0.1" or self.control_features):
+            raise ConfigError(
+                "ci: unanchored needs rule v0.1 without style control; use upstream instead"
+            )
+        if self.seed < 0:
+            raise ConfigError(f"seed: {self.seed} is negative; use a number from 0")
+
+    @property
+    def level(self) -> float:
+        return LEVELS[self.rule]
+
+    @property
+    def paired(self) -> bool:
+        """Whether differences use the questions that two models share.
+
+        Style control and resampled votes give no scores per question, so there they use the scores.
+        """
+        return self.ci == "questions" and not self.control_features
+
+
 def count_votes(
     codes: Array, rule: str = "v2.0", weight: float = 3, pool_by: Array | None = None
 ) -> Votes:
@@ -120,13 +163,14 @@ def count_votes(
     wins[..., 0] = votes[..., 0] - wins[..., 0]
     ties = index == VERDICTS.index("A=B")
     scale = np.ones(votes.shape)
-    for category in np.unique(pool_by) if pool_by is not None and len(codes) > 1 else ():
-        here = np.flatnonzero(pool_by == category)
-        games, cast = (part[:, :, here].sum(axis=(2, 3)) for part in (counted, votes))  # [J, M]
-        with np.errstate(invalid="ignore"):
-            # The total votes of a model stay the same; judges share them by their games.
-            factor = np.nan_to_num(games / cast * (cast.sum(axis=0) / games.sum(axis=0)))
-        scale[:, :, here] = factor[:, :, None, None]
+    if pool_by is not None and len(codes) > 1:
+        for category in np.unique(pool_by):
+            here = np.flatnonzero(pool_by == category)
+            games, cast = (part[:, :, here].sum(axis=(2, 3)) for part in (counted, votes))  # [J, M]
+            with np.errstate(invalid="ignore"):
+                # The total votes of a model stay the same; judges share them by their games.
+                factor = np.nan_to_num(games / cast * (cast.sum(axis=0) / games.sum(axis=0)))
+            scale[:, :, here] = factor[:, :, None, None]
     parts = (wins * scale, ties * scale, votes * scale, counted, counted & ~ties & (wins > 0), ties)
     return Votes(*(part.sum(axis=(0, 3)) for part in parts))
 
@@ -136,7 +180,7 @@ def read_verdicts(
     bench: str,
     rule: str = "v2.0",
     patterns: Sequence[str] = DEFAULT_PATTERNS,
-    categories: Collection[str] | None = None,
+    categories: Collection[str] = (),
     baselines: Collection[str] = (),
 ) -> Verdicts:
     """Read judgment files, judge -> files. Lines without a category take the bench's name.
@@ -178,7 +222,6 @@ class _Reader:
     # (question, baseline) -> lines; by question, as its category may only be in a later file
     against: Counter[tuple[str, str]] = field(default_factory=Counter)
     examples: list[dict[str, Any]] = field(default_factory=list)
-    examined: Counter[tuple[str, str]] = field(default_factory=Counter)  # (judge, state) -> replies
     notes: list[str] = field(default_factory=list)
     toy: bool = False
     prompts: dict[str, dict[str, dict[str, list[str]]]] = field(default_factory=dict)
@@ -194,8 +237,10 @@ class _Reader:
                 others[first] = line.model
                 if _is_called(first, line.model):
                     continue
-            counts[self._add(judge, line)] += 1
-            if line.category not in prompted and self._prompt(judge, line):
+            kind = self._add(judge, line)
+            counts[kind] += 1
+            counted = kind in ("new", "duplicate")
+            if counted and line.category not in prompted and self._prompt(judge, line):
                 prompted.add(line.category)
         found = counts or others
         self.notes += left_out(path, problems) if found else [_unreadable(path, problems)]
@@ -246,18 +291,17 @@ class _Reader:
             return CODE_OF_VERDICT[verdict_of(game.score)]
         kind = {"judge": judge, "state": game.state}
         kept = {one["text"] for one in self.examples if kind.items() <= one.items()}
-        if len(kept) < EXAMPLES and self.examined[judge, game.state] < EXAMPLES_READ:
-            self.examined[judge, game.state] += 1
+        if len(kept) < EXAMPLES:
             text = game.answer.strip()[-EXAMPLE_CHARS:]
             if text not in kept:
                 where = {"judge": judge, "model": line.model, "uid": line.uid, "game": index}
                 self.examples.append(where | {"state": game.state, "text": text})
         return CODE_OF_STATE[game.state]
 
-    def table(self, wanted: Collection[str] | None) -> Verdicts:
+    def table(self, wanted: Collection[str]) -> Verdicts:
         category_of = {uid: _category(self.category.get(uid, self.bench)) for uid in self.place}
         found = sorted(set(category_of.values()))
-        for name in wanted or ():
+        for name in wanted:
             if name not in found:
                 hint = did_you_mean(name, found) or f"; known: {', '.join(found) or 'none'}"
                 raise DataError(f"category {name!r} is in no judgment file{hint}")

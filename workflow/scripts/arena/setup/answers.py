@@ -5,28 +5,20 @@ the defaults. Models that the block does not name use their existing answers.
 """
 
 import fnmatch
-import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from arena.data.checkpoints import expand
 from arena.data.games import sampling_of
-from arena.setup.settings import (
-    DEFAULTS,
-    WALLTIME,
-    first_set,
-    job_minutes,
-    request_params,
-    with_defaults,
-)
-from arena.setup.upstream import Upstream, checked_api_config
+from arena.setup.settings import TOY, WALLTIME, first_set, request_params, server_of, short_hash
+from arena.setup.upstream import Upstream
 from arena.support.errors import ConfigError
 from arena.support.files import load_yaml, read_text
-from arena.support.names import check_model_name, did_you_mean
+from arena.support.names import check_model_name, did_you_mean, in_order
+
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")
 
 
 @dataclass(frozen=True)
@@ -56,8 +48,7 @@ class Writer:
         plain: list[Any] = [weights, *prompt]
         if not self.path:
             plain.append([self.server.get(key) for key in ("name", "endpoints", "api_config")])
-        text = json.dumps(plain, sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return short_hash(plain)
 
 
 @dataclass(frozen=True)
@@ -81,13 +72,9 @@ class Answers:
     walltime: dict[str, float]
     folder: Path | None = None
 
-    def job_minutes(self, models: int, starts: int, attempt: int = 1) -> float:
-        """Walltime of a job for so many models, which starts so many servers."""
-        return job_minutes(self.walltime, models, starts, attempt)
-
 
 def resolve_answers(
-    config: Mapping[str, Any], results: Path, upstream: Upstream | None, *, rehearsal: bool
+    config: Mapping[str, Any], results: Path, upstream: Upstream | None
 ) -> Answers | None:
     """The block `answers` completed; None without one. results: `<results_dir>/<bench>`.
 
@@ -96,6 +83,7 @@ def resolve_answers(
     ours = config.get("answers")
     if ours is None:
         return None
+    rehearsal = config.get("rehearsal", False)
     toy = rehearsal or ours.get("server") == "demo"
     writers = {
         name: _writer(name, path, ours, upstream, toy)
@@ -114,14 +102,14 @@ def resolve_answers(
     return Answers(
         writers=writers,
         root=results / "answers",
-        batch_size=ours.get("batch_size", DEFAULTS["batch_size"]),
+        batch_size=ours.get("batch_size", 10),  # the same as for judgments
         redo=frozenset(models),
         redo_states=frozenset(states),
-        steps=_steps(with_step[0]) if with_step else None,
+        steps=f"^{_pattern(with_step[0], step='[^-_]+')}$" if with_step else None,
         newest_first=ours.get("newest_first", False),
         stop_doubtful=ours.get("stop_doubtful", False),
         folder=Path(folder) if folder else None,
-        walltime=with_defaults(config.get("walltime", {}) | ours.get("walltime", {}), *WALLTIME),
+        walltime=WALLTIME | config.get("walltime", {}) | ours.get("walltime", {}),
     )
 
 
@@ -136,33 +124,80 @@ def _folders(ours: Mapping[str, Any], upstream: Upstream | None) -> dict[str, st
     if not isinstance(models, Mapping):
         models = dict.fromkeys(models)
     for name, folder in models.items():
-        if folder and "{" in name:
-            more = {one: str(path) for one, path in expand(name, folder).items()}
+        if folder:
+            more = expand(name, folder)
             if not more:
                 raise ConfigError(f"config: answers.models: {name}: no folder matches {folder}")
         else:
             theirs = str(upstream.block(name).get("model", "")) if upstream else ""
-            more = {name: str(folder or (theirs if Path(theirs).is_dir() else ""))}
-        for one, path in more.items():
-            check_model_name(one, where="config: answers.models")
+            more = [(name, theirs if Path(theirs).is_dir() else "")]
+        for one, path in more:
+            check_model_name(one, where=f"config: answers.models: {path}")
             if found.setdefault(one, path) != path:
                 raise ConfigError(
-                    f"config: answers.models: two folders for {one}: {found[one]} and {path}"
+                    f"config: answers.models: two folders for {one}: {found[one]} and {path}; add "
+                    "a placeholder to the name that differs between them"
                 )
     return found
 
 
-def _steps(name: str) -> str:
-    """Regular expression of the names that a name with {step} and perhaps {run} stands for."""
-    groups = {"run": "(?P<run>.+)", "step": "(?P<step>[^-_]+)"}
-    parts = re.split(r"\{(\w+)\}", name)
-    texts = [groups.get(part, ".+") if i % 2 else re.escape(part) for i, part in enumerate(parts)]
-    return "^" + "".join(texts) + "$"
+def expand(name: str, folder: str) -> list[tuple[str, str]]:
+    """(model name, folder), for a name and a path with the same {placeholders}.
+
+    A placeholder matches one or more characters within one part of the path; where it occurs
+    twice, both must be equal. Without placeholders: the one folder, even if it does not exist.
+    """
+    known = set(_PLACEHOLDER.findall(folder))
+    if unknown := sorted(set(_PLACEHOLDER.findall(name)) - known):
+        raise ConfigError(
+            f"config: answers.models: {name}: the path {folder} has no placeholder "
+            f"{{{unknown[0]}}}; it has {', '.join(sorted(known)) or 'none'}"
+        )
+    found: list[tuple[Path, dict[str, str]]] = [(Path(), {})]
+    try:
+        for part in Path(folder).parts:
+            found = [more for path, values in found for more in _matches(path, part, values)]
+        found = [one for one in found if one[0].is_dir() or not one[1]]
+    except OSError as error:
+        raise ConfigError(
+            f"config: answers.models: {name}: {error.filename}: cannot be read: {error.strerror}"
+        ) from error
+    models = [(_filled(name, values), str(path)) for path, values in found]
+    return sorted(models, key=lambda item: in_order(item[0]))
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    return _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), text)
+
+
+def _matches(path: Path, part: str, values: dict[str, str]) -> list[tuple[Path, dict[str, str]]]:
+    """What matches one part of a path in the folder `path`, and the values of its placeholders
+    added to `values`, those of the parts above.
+    """
+    part = _filled(part, values)
+    if not _PLACEHOLDER.search(part):
+        return [(path / part, values)]
+    not_hidden = r"(?!\.)" if part.startswith("{") else ""
+    pattern = re.compile(not_hidden + _pattern(part), re.DOTALL)
+    entries = path.iterdir() if path.is_dir() else ()
+    matches = [(entry, pattern.fullmatch(entry.name)) for entry in entries]
+    return [(entry, values | match.groupdict()) for entry, match in matches if match]
+
+
+def _pattern(text: str, step: str = ".+") -> str:
+    """Regular expression of a text with {placeholders}, each a group. step: what {step} matches."""
+    begin, *rest = _PLACEHOLDER.split(text)  # text, name, text, name, ..., text
+    pattern = re.escape(begin)
+    for place, (name, after) in enumerate(zip(rest[::2], rest[1::2], strict=True)):
+        group = f"(?P<{name}>{step if name == 'step' else '.+'})"
+        is_known = name in rest[: 2 * place : 2]
+        pattern += (f"(?P={name})" if is_known else group) + re.escape(after)
+    return pattern
 
 
 def _model_list(upstream: Upstream) -> list[str]:
     file = upstream.directory / "config" / "gen_answer_config.yaml"
-    loaded = load_yaml(read_text(file), file)
+    loaded = load_yaml(read_text(file), file, unique=False)
     names = loaded.get("model_list") if isinstance(loaded, dict) else None
     if not isinstance(names, list) or not names:
         raise ConfigError(f"{file}: model_list contains no model. Add some, or set answers.models")
@@ -173,36 +208,25 @@ def _writer(
     name: str, folder: str, ours: Mapping[str, Any], upstream: Upstream | None, toy: bool
 ) -> Writer:
     block = upstream.block(name) if upstream else {}
-    keys = ("command", "setup", "parallel", "ready_minutes", "max_restarts")
-    server: dict[str, Any] = {
-        **{key: first_set(key, ours, block) for key in keys},
-        "name": name,
-        "server": "vllm" if folder else "external",
-        "path": folder or None,
-        "env": {key: str(value) for key, value in (ours.get("env") or {}).items()},
-        "api_config": None,
-        **{key: ours.get(key) for key in ("endpoints", "api_type", "timeout_s")},
-    }
+    kind = "demo" if toy else "vllm" if folder else "external"
+    missing = f"answers.models: {name}: set its folder of weights, or answers.endpoints"
+    server = server_of(ours, name, kind, upstream, missing) | {"path": folder or None}
     if toy:
-        server |= {"server": "demo", "command": None, "setup": None, "endpoints": None}
-    elif not folder and not ours.get("endpoints"):
-        missing = f"answers.models: {name}: set its folder of weights, or answers.endpoints"
-        server["api_config"] = checked_api_config(upstream, name, ours.get("api_type"), missing)
-    template = ours.get("chat_template")
-    if isinstance(template, Mapping):
-        matching = (file for glob, file in template.items() if fnmatch.fnmatch(name, glob))
-        template = next(matching, None)
+        server |= TOY
+    templates = ours.get("chat_template") or {}
+    templates = templates if isinstance(templates, Mapping) else {"*": templates}
+    template = next((templates[glob] for glob in templates if fnmatch.fnmatch(name, glob)), None)
     if template:
         read_text(template, "config: answers.chat_template: ")  # an error now, not in a job
-    system = ours.get("system_prompt")
+    system = block.get("sys_prompt")
+    if file := ours.get("system_prompt"):
+        system = read_text(file, "config: answers.system_prompt: ").strip()
     return Writer(
         server,
         folder,
         base=ours.get("base"),
         chat_template=template,
-        system_prompt=read_text(system, "config: answers.system_prompt: ").strip()
-        if system
-        else block.get("sys_prompt"),
+        system_prompt=system,
         end_think_token=first_set("end_think_token", ours, block),
         sampling=sampling_of(request_params(ours, block), "answers"),
     )

@@ -1,4 +1,4 @@
-"""Check config.yaml against its schema, with errors that name the key and what to write instead."""
+"""Read config.yaml and check it, with errors that name the key and what to write instead."""
 
 import math
 from collections.abc import Iterator
@@ -8,23 +8,57 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from arena.setup.resolve import WORKFLOW, resolve
 from arena.setup.secrets import check_block, without_secrets
+from arena.setup.settings import Settings
 from arena.support.errors import ConfigError
 from arena.support.files import load_yaml, read_text
 from arena.support.names import nearest
 
 
-def check_config(config: dict[str, Any], schema_file: Path) -> dict[str, Any]:
+def load_settings(configfile: Path, overrides: list[str]) -> Settings:
+    """Read a config file as Snakemake does; `overrides` are KEY=VALUE as in `snakemake --config`.
+
+    Paths in it are relative to the working directory. Raises ConfigError.
+    """
+    if not configfile.exists():
+        raise ConfigError(
+            f"{configfile}: No such file or directory. Run this in the folder where Snakemake runs,"
+            " or use --configfile for another file, or --results for a results folder"
+        )
+    config = load_yaml(read_text(configfile), configfile)
+    if not isinstance(config, dict):
+        raise ConfigError(f"{configfile}: contains no settings (KEY: VALUE)")
+    for override in overrides:
+        key, sign, value = override.partition("=")
+        if not sign:
+            raise ConfigError(f"--config {override}: write KEY=VALUE")
+        config = _merge(config, {key: load_yaml(value, f"--config {key}")})
+    return resolve(check_config(config))
+
+
+def _merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Merge like Snakemake: blocks key by key, everything else is replaced."""
+    merged = dict(old)
+    for key, value in new.items():
+        both = isinstance(value, dict) and isinstance(old.get(key), dict)
+        merged[key] = _merge(old[key], value) if both else value
+    return merged
+
+
+def check_config(config: dict[str, Any]) -> dict[str, Any]:
     """Check a config against the schema; returns it with every value in its type.
 
     Raises ConfigError with one line per problem, each naming its key.
     """
+    schema_file = WORKFLOW / "schemas" / "config.schema.yaml"
     schema = load_yaml(read_text(schema_file), schema_file)
     config = _typed(config, schema, "")
     for block in ("judge", "answers"):
         if isinstance(config.get(block), dict):
             check_block(block, config[block])
-    found = Draft202012Validator(schema).iter_errors(config)
+    formats = Draft202012Validator.FORMAT_CHECKER
+    found = Draft202012Validator(schema, format_checker=formats).iter_errors(config)
     problems = sorted(found, key=lambda problem: list(map(str, problem.path)))
     if problems:
         paths = list(_paths(schema, ""))

@@ -11,6 +11,7 @@ from arena.support.errors import ConfigError
 from arena.support.names import did_you_mean
 
 SCRIPTS = Path(__file__).resolve().parents[2]
+HOST = "127.0.0.1"  # that a server listens on; the client asks it there
 # ${...} belongs to the shell; doubled braces are literal braces
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|(?<!\$)\{([A-Za-z_]+)\}")
 DEFAULT_COMMANDS = {
@@ -43,25 +44,22 @@ def fill(template: str, values: Mapping[str, Any], block: str = "judge") -> str:
                 f"{block}.command: unknown placeholder {{{name}}} (known: {', '.join(values)}; "
                 f"write {{{{ and }}}} for literal braces){did_you_mean(name, values)}"
             )
-        if values[name] is None:
+        if (given := values[name]) is None:
             raise ConfigError(f"{block}.{name} is not set, but the command contains {{{name}}}")
-        value = values[name]
-        return shlex.join(value) if isinstance(value, list) else shlex.quote(str(value))
+        return shlex.join(given) if isinstance(given, list) else shlex.quote(str(given))
 
     return _PLACEHOLDER.sub(value, template)
 
 
-def script_of(
-    judge: Mapping[str, Any], port: int, gpus: int, host: str = "127.0.0.1", block: str = "judge"
-) -> str:
+def script_of(judge: Mapping[str, Any], port: int, gpus: int, block: str = "judge") -> str:
     """The lines that bash runs: the user's setup, then the command.
 
     Raises ConfigError as `fill` does, and if the command does not set the address to listen on.
     """
-    values = {"path": judge.get("path"), "name": judge["name"], "host": host, "port": port}
+    values = {"path": judge.get("path"), "name": judge["name"], "host": HOST, "port": port}
     values |= {"gpus": gpus, "options": list(judge.get("options") or ())}
     command = fill(command_of(judge), values, block)
-    if not any(address in command for address in (host, "127.0.0.1", "localhost")):
+    if not any(address in command for address in (HOST, "localhost")):
         raise ConfigError(
             f"{block}.command: {{host}} is missing. Without it the server may listen on all "
             "network interfaces. Add it, for example as --host {host}"

@@ -17,7 +17,6 @@ _KEY = re.compile(
     r"\b(?:sk|pk|rk|hf|gsk|xai|nvapi|ghp|r8|glpat|pplx|csk|fw|tgp)[-_][\w-]{8,}|\bAIza[\w-]{20,}"
     r"|\beyJ[\w.-]{20,}|\b[0-9a-fA-F]{32,}\b|\b(?=\w*\d)(?=\w*[a-z])(?=\w*[A-Z])[\w-]{32,}"
 )
-_NAME = re.compile(r"[A-Za-z_]\w*")
 
 
 def without_secrets(text: str) -> str:
@@ -45,7 +44,7 @@ def check_block(block: str, given: Mapping[str, Any], env: Mapping[str, str] = o
         if url := text_of(dict_of(entry).get("api_base")):
             check_address(url, f"{where}.api_base")
         name = dict_of(entry).get("api_key_env")
-        is_name = isinstance(name, str) and _NAME.fullmatch(name) and not _KEY.search(name)
+        is_name = isinstance(name, str) and name.isidentifier() and not _KEY.search(name)
         if name and not is_name and not (isinstance(name, str) and name in env):
             raise ConfigError(
                 f"{where}.api_key_env: not the name of an environment variable, perhaps the key "

@@ -15,51 +15,43 @@ from typing import TYPE_CHECKING, Any
 from arena.data.prompts import of_category
 from arena.data.questions import Pilot, Question, read_questions
 from arena.setup.upstream import DEFAULT_EFFORT, THINKING, Upstream
+from arena.support.errors import ConfigError
 
 if TYPE_CHECKING:
     from arena.setup.answers import Answers
 
-# What a batch's job needs to know of the judge server; nothing that changes a judgment.
-SERVER_KEYS = (
-    *("name", "server", "path", "setup", "command", "env", "endpoints", "api_config", "parallel"),
-    *("timeout_s", "max_restarts", "ready_minutes", "api_type", "no_verdict_limit"),
-)
+# Keys of `judge` that change a judgment, and those that its server does not need.
+_OF_JUDGMENTS = ("temperature", "max_tokens", "sampling", "reference", "ask_again")
+_NOT_OF_SERVER = (*_OF_JUDGMENTS, "context", "fold_system")
 
 DEFAULTS: dict[str, Any] = {
-    "data_dir": "data",
-    "results_dir": "results",
     "batch_size": 10,  # the best use of one server's cache: see docs/traffic.md
     "retries": 2,
     "seed": 42,
     "missing_answers": "skip",
     "baseline_gaps": "drop",
+    "budget": {},
+    "gpu_hour_cost": None,
+}
+WALLTIME = {
+    "start_minutes": 20,
+    "minutes_per_model": 12,  # 70B FP8 on one H100: 1,500 games at about 2 a second
+    "max_minutes": math.inf,
+}
+# What replaces the config's keys where the embedded toy serves.
+TOY = {"server": "demo", "endpoints": None, "command": None, "setup": None}
+_SERVER: dict[str, Any] = {
     "temperature": 0.0,
     "max_tokens": 4096,
     "max_restarts": 3,
     "no_verdict_limit": 20,  # with a good judge about 1 game in 100 has no verdict
     "ready_minutes": 30,  # a 70B from a busy parallel file system took up to 20
-    "start_minutes": 20,
-    "minutes_per_model": 12,  # 70B FP8 on one H100: 1,500 games at about 2 a second
-    "max_minutes": math.inf,
-    "weight": 3,
-    "rounds": 1000,
-    "ci": "questions",
-    "control_features": [],
-    "steps": None,
-    "ranks": "simultaneous",
-    "tokens": False,
 }
-WALLTIME = ("start_minutes", "minutes_per_model", "max_minutes")
-
-
-def with_defaults(block: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    return {key: block.get(key, DEFAULTS[key]) for key in keys}
 
 
 def first_set(key: str, *blocks: Mapping[str, Any]) -> Any:
-    """The first value that is not null, else the default, else None."""
-    found = (block[key] for block in blocks if block.get(key) is not None)
-    return next(found, DEFAULTS.get(key))
+    """The first value of `judge` or `answers` that is not null, else the default, else None."""
+    return next((one[key] for one in (*blocks, _SERVER) if one.get(key) is not None), None)
 
 
 @dataclass(frozen=True)
@@ -133,19 +125,14 @@ class Settings:
         asked = {of_category(self.baselines, category) for category in self.categories}
         return sorted(filter(None, asked)) or sorted(set(self.baselines.values()))
 
-    def job_minutes(self, models: int, attempt: int = 1) -> float:
-        """Walltime of a job for so many models."""
-        return job_minutes(self.walltime, models, 1, attempt)
-
     def judgment_params(self) -> dict[str, Any]:
         """What determines a judgment besides its input files; plain JSON for `GameSettings`."""
-        keys = ("temperature", "max_tokens", "sampling", "reference", "ask_again")
         name = self.judge["name"]
         # Other names of the judge at its endpoints. No key without any: it would change digests.
         names = {end.get("model") or name for end in self.judge["endpoints"] or ()} - {name}
         return {
             "judge": name,
-            **{key: self.judge[key] for key in keys},
+            **{key: self.judge[key] for key in _OF_JUDGMENTS},
             "baseline": self.baselines,
             **self.prompts,
             "toy": self.toy,
@@ -157,17 +144,44 @@ class Settings:
     @cached_property
     def digest(self) -> str:
         """Digest of `judgment_params`: judgments of the same digest and files are the same."""
-        return _digest(self.judgment_params())
+        return short_hash(self.judgment_params())
 
     @property
     def requests_digest(self) -> str:
         """Digest of what a single reply depends on: not how it is read, nor which are asked for."""
         reading = ("patterns", "ask_again", "pilot")
-        return _digest({k: v for k, v in self.judgment_params().items() if k not in reading})
+        return short_hash({k: v for k, v in self.judgment_params().items() if k not in reading})
 
     def server_settings(self) -> dict[str, Any]:
         """What a batch's job needs besides; no judgment depends on it."""
-        return {key: self.judge[key] for key in SERVER_KEYS} | {"seed": self.seed}
+        found = {key: self.judge[key] for key in self.judge if key not in _NOT_OF_SERVER}
+        return found | {"seed": self.seed}
+
+
+def server_of(
+    ours: Mapping[str, Any], name: str, kind: str, upstream: Upstream | None, missing: str
+) -> dict[str, Any]:
+    """The server's keys of `judge` or `answers`, for a model and a kind of server.
+
+    A server that already runs has its endpoints in `ours`, or in the model's block of
+    api_config.yaml, from which its jobs read the keys. Raises ConfigError for a block that cannot
+    be used, or with the text `missing` without one.
+    """
+    block, api_config = upstream.block(name) if upstream else {}, None
+    if kind == "external" and not ours.get("endpoints"):
+        if upstream is None or name not in upstream.api_config:
+            place = f", or a block {name!r} in {upstream.api_config_file}" if upstream else ""
+            raise ConfigError(f"config: {missing}{place}")
+        upstream.endpoints(name, ours.get("api_type"))
+        api_config = str(upstream.api_config_file)
+    as_given = ("path", "setup", "command", "endpoints", "api_type", "timeout_s")
+    return {
+        **{key: ours.get(key) for key in as_given},
+        **{key: first_set(key, ours) for key in ("max_restarts", "ready_minutes")},
+        "parallel": first_set("parallel", ours, block),
+        "env": {key: str(value) for key, value in (ours.get("env") or {}).items()},
+        **{"api_config": api_config, "name": name, "server": kind},
+    }
 
 
 def request_params(ours: Mapping[str, Any], *theirs: Mapping[str, Any]) -> dict[str, Any]:
@@ -177,8 +191,8 @@ def request_params(ours: Mapping[str, Any], *theirs: Mapping[str, Any]) -> dict[
     """
     block, sampling = theirs[-1], ours.get("sampling") or {}
     # unlike elsewhere null is a value: no temperature is sent
-    stated = [source["temperature"] for source in (ours, *theirs) if "temperature" in source]
-    temperature = [*stated, DEFAULTS["temperature"]][0]
+    blocks = (ours, *theirs, _SERVER)
+    temperature = next(one["temperature"] for one in blocks if "temperature" in one)
     max_tokens = int(first_set("max_tokens", ours, *theirs))
     if (ours.get("api_type") or block.get("api_type")) == THINKING:
         effort = block.get("reasoning_effort") or DEFAULT_EFFORT
@@ -191,30 +205,15 @@ def request_params(ours: Mapping[str, Any], *theirs: Mapping[str, Any]) -> dict[
     }
 
 
-def job_minutes(walltime: Mapping[str, float], models: int, starts: int, attempt: int) -> float:
+def job_minutes(
+    walltime: Mapping[str, float], models: int, *, starts: int = 1, attempt: int = 1
+) -> float:
     """Walltime of a job that starts so many servers; each attempt requests more."""
     asked = walltime["start_minutes"] * starts + walltime["minutes_per_model"] * models
     return min(asked * attempt, walltime["max_minutes"])
 
 
-def job_notes(settings: Settings) -> list[str]:
-    """Warnings about settings that would probably make every job of a vLLM judge fail."""
-    notes, walltime = [], settings.walltime
-    least = walltime["start_minutes"] + walltime["minutes_per_model"]
-    if walltime["max_minutes"] < least:
-        notes.append(
-            f"walltime.max_minutes: {walltime['max_minutes']:g} is less than start_minutes + "
-            f"minutes_per_model ({least:g}): a job may time out before it has judged one model"
-        )
-    path = settings.judge["path"] if settings.judge["server"] == "vllm" else None
-    # a name on the Hugging Face hub is org/name; every other path with a slash is a folder
-    if path and (path[0] in "/.~" or path.count("/") > 1) and not Path(path).exists():
-        notes.append(
-            f"judge.path: {path} does not exist on this machine; it must exist on the GPU nodes"
-        )
-    return notes
-
-
-def _digest(plain: Any) -> str:
+def short_hash(plain: Any) -> str:
+    """Of plain JSON."""
     text = json.dumps(plain, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -2,12 +2,16 @@
 
 Two layouts are in use. v2.0: `config/<bench>.yaml`, with system prompts and baselines by category
 in `utils/judge_utils.py`. v0.1: `config/judge_config.yaml`, which holds all of it for one category.
-Both have `config/api_config.yaml`. Nothing of the checkout is executed (see `python_literals`).
+Both have `config/api_config.yaml`. Nothing of the checkout is executed: importing its module of
+prompts would run all of its code, with its dependencies, in every job.
 """
 
+import ast
 import math
+import os
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,29 +22,15 @@ from arena.setup.secrets import check_address
 from arena.support.errors import ConfigError
 from arena.support.files import load_yaml, read_text
 from arena.support.names import did_you_mean
-from arena.support.python_literals import read_literal
 
 # The OpenAI protocol with an effort instead of a temperature, and the default effort.
 THINKING, DEFAULT_EFFORT = "openai_thinking", "medium"
 OPENAI_COMPATIBLE = ("openai", THINKING, "vllm", "sglang", "litellm")
-OPENAI_BASE = "https://api.openai.com/v1"  # for `endpoints: null`, as in Arena-Hard-Auto
+_OPENAI_BASE = "https://api.openai.com/v1"  # for `endpoints: null`, as in Arena-Hard-Auto
+NO_KEY = "EMPTY"  # what servers without keys accept and clients must send
 _PLACEHOLDER = re.compile(r"<[^<>]*>")
-# Type and minimum of numbers in api_config.yaml and settings files.
-_NUMBERS = {"temperature": (float, 0), "max_tokens": (int, 1), "parallel": (int, 1)}
 # In the original, and in forks that are installed as a package.
 _JUDGE_UTILS = ("utils/judge_utils.py", "src/*/utils/judge_utils.py")
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One address of a model. api_key: None for the client's default (OPENAI_API_KEY).
-
-    model: the model's name on this server, often not the name of the block.
-    """
-
-    api_base: str
-    api_key: str | None = field(repr=False)  # never in a message or a log
-    model: str
 
 
 @dataclass(frozen=True)
@@ -67,8 +57,21 @@ class Upstream:
 
     @cached_property
     def api_config(self) -> dict[str, dict[str, Any]]:
-        """The blocks of api_config.yaml by name, {} without the file."""
-        return read_api_config(self.api_config_file) if self.api_config_file.is_file() else {}
+        """The blocks of api_config.yaml by name, {} without the file.
+
+        `model` is always set: the model's name on the server (v0.1 calls it `model_name`).
+        """
+        file, blocks = self.api_config_file, {}
+        text = read_text(file) if file.is_file() else ""
+        loaded = load_yaml(text, file, unique=False) or {}  # as in Arena-Hard-Auto
+        if not isinstance(loaded, dict):
+            raise ConfigError(f"{file}: must be a mapping, not a {type(loaded).__name__}")
+        for name, block in loaded.items():
+            if not isinstance(block, dict):
+                raise ConfigError(f"{file}: {name}: must be a block of settings")  # it may be a key
+            model = block.get("model") or block.get("model_name") or str(name)
+            blocks[str(name)] = block | {"model": model}
+        return blocks
 
     def block(self, name: str) -> dict[str, Any]:
         """The block of a model with its numbers checked, {} without one."""
@@ -76,101 +79,71 @@ class Upstream:
         _check_numbers(block, f"{self.api_config_file}: {name}")
         return block
 
-    def settings(self, bench: str) -> dict[str, Any]:
-        """The settings of a bench, {} if no file of the checkout is for it.
+    def endpoints(self, name: str, api_type: str | None = None) -> list[dict[str, str | None]]:
+        """The endpoints of a block of api_config.yaml, checked: as in config.yaml, with `api_key`.
 
-        Keys: judge_model, max_tokens, reference (a model's name), prompt_template (with our
-        markers), each None if the file lacks it; regex_patterns (list); and temperature if the
-        file has it, where null is a value.
+        api_type: of the config, overrides the block's. `endpoints: null` means OpenAI itself, with
+        the key from the environment. Raises ConfigError naming file and key.
+        """
+        file, blocks = self.api_config_file, self.api_config
+        if name not in blocks:
+            raise ConfigError(f"{file}: no block {name!r}{did_you_mean(name, blocks)}")
+        block, where = blocks[name], f"{file}: {name}"
+        if (kind := api_type or block.get("api_type") or "openai") not in OPENAI_COMPATIBLE:
+            raise ConfigError(
+                f"{where}: api_type: {kind!r} is not OpenAI-compatible (supported: "
+                f"{', '.join(OPENAI_COMPATIBLE)}). Use a proxy that speaks the OpenAI protocol, "
+                "and set api_base to its address"
+            )
+        given = block.get("endpoints")
+        given = [{"api_base": _OPENAI_BASE}] if given is None else given
+        if not isinstance(given, list) or not given:
+            raise ConfigError(f"{where}: endpoints: must be null or a list of api_base, api_key")
+        return [
+            _endpoint(one, block["model"], f"{where}: endpoints[{number}]")
+            for number, one in enumerate(given)
+        ]
+
+    def settings(self, bench: str) -> dict[str, Any]:
+        """The settings of a bench.
+
+        Keys: by_category (baseline and system_prompt by category; "*" alone for v0.1, {} if there
+        are none); and if a file of the checkout is for the bench: judge_model, max_tokens,
+        reference (a model's name), prompt_template (with our markers), each None if the file lacks
+        it; regex_patterns (list); and temperature if the file has it, where null is a value.
         """
         file, raw = self._settings_file(bench)
-        return _normalised(raw, file) if file else {}
-
-    def judge_settings(self, bench: str) -> dict[str, dict[str, str]]:
-        """Baseline and system prompt by category: "*" alone for v0.1, {} if it has neither."""
-        file, raw = self._settings_file(bench)
+        found = _normalised(raw, file) if file else {}
         if "system_prompt" in raw:
-            return {ANY_CATEGORY: _entry(raw, f"{file}", "baseline_model")}
+            return found | {"by_category": {ANY_CATEGORY: _entry(raw, f"{file}", "baseline_model")}}
         code = next((path for glob in _JUDGE_UTILS for path in self.directory.glob(glob)), None)
-        if code is None:
-            return {}
-        table = read_literal(code, "JUDGE_SETTINGS")
+        table = read_literal(code, "JUDGE_SETTINGS") if code else {}
         if not isinstance(table, dict):
             raise ConfigError(f"{code}: JUDGE_SETTINGS must be a dict of categories")
-        return {name: _entry(entry, f"{code}: {name}") for name, entry in table.items()}
+        entries = {name: _entry(entry, f"{code}: {name}") for name, entry in table.items()}
+        return found | {"by_category": entries}
 
     def _settings_file(self, bench: str) -> tuple[Path | None, dict[str, Any]]:
         """The file of a bench: by file name, then by `bench_name`."""
-        others = {}
+        found = {}
         for path in sorted((self.directory / "config").glob("*.y*ml")):
             if path.name in ("api_config.yaml", "gen_answer_config.yaml"):
                 continue
-            raw = load_yaml(read_text(path), path)
-            if isinstance(raw, dict) and path.stem == bench:
-                return path, raw
-            if isinstance(raw, dict) and raw.get("bench_name") == bench and "judge_model" in raw:
-                others[path] = raw
-        others = {path: others[path] for path in others if path.stem == "judge_config"} or others
-        if len(others) > 1:
+            raw = load_yaml(read_text(path), path, unique=False)
+            raw = raw if isinstance(raw, dict) else {}
+            if path.stem == bench or (raw.get("bench_name") == bench and "judge_model" in raw):
+                found[path] = raw
+        for stem in (bench, "judge_config"):
+            found = {path: found[path] for path in found if path.stem == stem} or found
+        if len(found) > 1:
             raise ConfigError(
-                f"{', '.join(map(str, others))}: all have `bench_name: {bench}`. "
+                f"{', '.join(map(str, found))}: all have `bench_name: {bench}`. "
                 f"Rename the one to use to {bench}.yaml"
             )
-        return next(iter(others.items()), (None, {}))
+        return next(iter(found.items()), (None, {}))
 
 
-def read_api_config(file: Path) -> dict[str, dict[str, Any]]:
-    """The blocks of an api_config.yaml by name.
-
-    `model` is always set: the model's name on the server (v0.1 calls it `model_name`).
-    """
-    loaded = load_yaml(read_text(file), file) or {}
-    if not isinstance(loaded, dict):
-        raise ConfigError(f"{file}: must be a mapping, not a {type(loaded).__name__}")
-    for name, block in loaded.items():
-        if not isinstance(block, dict):
-            raise ConfigError(f"{file}: {name}: must be a block of settings, not {block!r}")
-    return {
-        str(name): block | {"model": block.get("model") or block.get("model_name") or str(name)}
-        for name, block in loaded.items()
-    }
-
-
-def checked_api_config(
-    upstream: Upstream | None, name: str, api_type: str | None, missing: str
-) -> str:
-    """Path of the api_config.yaml whose block serves a model; the server reads the keys from there.
-
-    Raises ConfigError for a block that cannot be used, or with the text `missing` without one.
-    """
-    if upstream is None or name not in upstream.api_config:
-        place = f", or a block {name!r} in {upstream.api_config_file}" if upstream else ""
-        raise ConfigError(f"config: {missing}{place}")
-    read_endpoints(upstream.api_config_file, name, api_type)
-    return str(upstream.api_config_file)
-
-
-def read_endpoints(file: str | Path, name: str, api_type: str | None = None) -> list[Endpoint]:
-    """The addresses and keys of a block of api_config.yaml, checked.
-
-    api_type: of the config, overrides the block's. `endpoints: null` means OpenAI itself, with the
-    key from the environment. Raises ConfigError naming file and key.
-    """
-    file = Path(file)
-    blocks = read_api_config(file)
-    if name not in blocks:
-        raise ConfigError(f"{file}: no block {name!r}{did_you_mean(name, blocks)}")
-    block = blocks[name]
-    check_api_type(api_type or block.get("api_type"), f"{file}: {name}: api_type")
-    given, where = block.get("endpoints"), f"{file}: {name}: endpoints"
-    if given is None:
-        return [Endpoint(OPENAI_BASE, None, block["model"])]
-    if not isinstance(given, list) or not given:
-        raise ConfigError(f"{where}: must be null or a list of api_base, api_key")
-    return [_endpoint(one, block["model"], f"{where}[{i}]") for i, one in enumerate(given)]
-
-
-def _endpoint(entry: Any, model: str, where: str) -> Endpoint:
+def _endpoint(entry: Any, model: str, where: str) -> dict[str, str | None]:
     base = entry.get("api_base") if isinstance(entry, dict) else None
     if not isinstance(base, str):
         raise ConfigError(f"{where}: api_base is missing")
@@ -184,24 +157,17 @@ def _endpoint(entry: Any, model: str, where: str) -> Endpoint:
     ):
         if wrong:
             raise ConfigError(f"{where}: {message}")
-    return Endpoint(base, key, entry.get("model_name") or model)
-
-
-def check_api_type(api_type: Any, where: str) -> None:
-    """Raise ConfigError for an `api_type` that is not the OpenAI protocol; None is accepted."""
-    if api_type is not None and api_type not in OPENAI_COMPATIBLE:
-        raise ConfigError(
-            f"{where}: {api_type!r} is not OpenAI-compatible (supported: "
-            f"{', '.join(OPENAI_COMPATIBLE)}). Use a proxy that speaks the OpenAI protocol, and "
-            "set api_base to its address"
-        )
+    # OPENAI_API_KEY must not be sent to other servers.
+    variable = "OPENAI_API_KEY" if base == _OPENAI_BASE else None
+    model = entry.get("model_name") or model
+    return {"api_base": base, "api_key": key, "api_key_env": variable, "model": model}
 
 
 def _check_numbers(raw: dict[str, Any], where: str) -> None:
-    for key, (kind, least) in _NUMBERS.items():
+    for key, least in {"temperature": 0, "max_tokens": 1, "parallel": 1}.items():
         value = raw.get(key)
-        number = isinstance(value, (int, kind)) and not isinstance(value, bool)
-        if value is not None and not (number and least <= value < math.inf):
+        is_number = type(value) in ((int, float) if key == "temperature" else (int,))
+        if value is not None and not (is_number and least <= value < math.inf):
             raise ConfigError(f"{where}: {key}: cannot be {value!r}")
 
 
@@ -213,7 +179,11 @@ def _normalised(raw: dict[str, Any], file: Path) -> dict[str, Any]:
     _check_numbers(raw, str(file))
     patterns = raw.get("regex_patterns") or raw.get("regex_pattern") or []
     patterns = [patterns] if isinstance(patterns, str) else patterns
-    _check_patterns(patterns, f"{file}: regex_patterns")
+    where = f"{file}: regex_patterns"
+    if not isinstance(patterns, list) or not all(isinstance(item, str) for item in patterns):
+        raise ConfigError(f"{where}: must be a list of regular expressions")
+    for pattern in patterns:
+        compile_pattern(pattern, where)
     reference = raw.get("ref_model") if raw.get("reference") is True else raw.get("reference")
     texts = {
         "judge_model": raw.get("judge_model"),
@@ -221,7 +191,7 @@ def _normalised(raw: dict[str, Any], file: Path) -> dict[str, Any]:
         "reference": _only_item(reference) or None,
     }
     for key, text in texts.items():
-        if not isinstance(text or "", str):
+        if not isinstance(text, str | None):
             raise ConfigError(f"{file}: {key}: cannot be {text!r}; write a single text")
     if (template := texts["prompt_template"]) is not None:
         where = f"{file}: prompt_template"
@@ -235,14 +205,6 @@ def _only_item(value: Any) -> Any:
     return next(iter(value), None) if isinstance(value, list) and len(value) < 2 else value
 
 
-def _check_patterns(patterns: Any, where: str) -> None:
-    if not isinstance(patterns, list) or not all(isinstance(item, str) for item in patterns):
-        raise ConfigError(f"{where}: must be a list of regular expressions")
-    for pattern in patterns:
-        if (groups := compile_pattern(pattern, where).groups) != 1:
-            raise ConfigError(f"{where}: {pattern!r} must have 1 group (the label), not {groups}")
-
-
 def _entry(entry: Any, where: str, baseline: str = "baseline") -> dict[str, str]:
     if not isinstance(entry, dict):
         raise ConfigError(f"{where}: must be a dict of baseline and system_prompt")
@@ -250,3 +212,119 @@ def _entry(entry: Any, where: str, baseline: str = "baseline") -> dict[str, str]
         if not isinstance(entry.get(key), str) or not entry[key]:
             raise ConfigError(f"{where}: {key} is missing or not text")
     return {"baseline": entry[baseline], "system_prompt": entry["system_prompt"]}
+
+
+def endpoints(
+    judge: Mapping[str, Any], env: Mapping[str, str] = os.environ
+) -> list[dict[str, str]]:
+    """`url`, `key` and `model` (its name there) of every endpoint of a server that already runs.
+
+    From `endpoints` in the config (the key from the environment variable `api_key_env`), else from
+    the model's block in api_config.yaml. Raises ConfigError naming what is missing.
+    """
+    name, ours, result = judge["name"], judge.get("endpoints"), []
+    if not (given := ours):
+        upstream = Upstream(Path(judge["api_config"]).parents[1])
+        given = upstream.endpoints(name, judge.get("api_type"))
+    for number, one in enumerate(given):
+        url, variable = one["api_base"], one.get("api_key_env")
+        key = one.get("api_key") or (env.get(variable, "") if variable else NO_KEY)
+        if not key:
+            where = f"endpoints[{number}] ({url}): api_key_env"
+            where = where if ours else f"{judge['api_config']}: {name}: no api_key"
+            raise ConfigError(
+                f"{where}: the environment variable {variable} is not set; export it before you "
+                "start snakemake"
+            )
+        result.append({"url": url.rstrip("/"), "key": key, "model": one.get("model") or name})
+    return result
+
+
+def check_keys(judge: Mapping[str, Any], env: Mapping[str, str] = os.environ) -> None:
+    """Raise ConfigError if a key is missing, before jobs are submitted."""
+    if judge["server"] == "external":
+        endpoints(judge, env)
+
+
+class _NotLiteral(Exception):
+    """Why a value cannot be read, and the line."""
+
+
+def read_literal(file: str | Path, name: str) -> Any:
+    """The value of a module-level name of a Python file, from literals only.
+
+    Supported: constants, lists, tuples, dicts, names assigned above, `+`, f-strings of these,
+    subscripts, `.strip()`, and later `NAME[key] = value` or `NAME += value`. Other code is ignored;
+    ConfigError with file and line if the value depends on it.
+    """
+    try:
+        tree = ast.parse(read_text(file), filename=str(file))
+    except (SyntaxError, ValueError) as error:
+        line = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
+        raise ConfigError(f"{file}{line}: not Python: {error}") from error
+    names: dict[str, Any] = {}
+    for statement in tree.body:
+        match statement:
+            case ast.Assign(targets, value):
+                for target in targets:
+                    _assign(target, value, names)
+            case ast.AnnAssign(target, _, ast.expr() as value):
+                _assign(target, value, names)
+            case ast.AugAssign(target, operator, added):
+                value = ast.copy_location(ast.BinOp(target, operator, added), statement)
+                _assign(target, value, names)
+    if name not in names:
+        raise ConfigError(f"{file}: {name} is not assigned at the top level of the file")
+    if isinstance(value := names[name], _NotLiteral):
+        reason, line = value.args
+        raise ConfigError(f"{file}:{line}: {name} cannot be read: {reason}")
+    return value
+
+
+def _assign(target: ast.expr, node: ast.expr, names: dict[str, Any]) -> None:
+    """Assign a value, or the reason why it cannot be read."""
+    root = target
+    while isinstance(root, ast.Subscript):
+        root = root.value
+    if not isinstance(root, ast.Name):
+        return
+    try:
+        value = _value(node, names)
+        if isinstance(target, ast.Subscript):
+            _value(target.value, names)[_value(target.slice, names)] = value
+        else:
+            names[root.id] = value
+    except _NotLiteral as error:
+        names[root.id] = error
+    except (TypeError, LookupError, AttributeError) as error:
+        names[root.id] = _NotLiteral(error, node.lineno)
+
+
+def _value(node: ast.expr, names: dict[str, Any]) -> Any:
+    match node:
+        case ast.Constant(value):
+            return value
+        case ast.Name(name):
+            unknown = _NotLiteral(f"{name} is not a literal assigned above", node.lineno)
+            if isinstance(found := names.get(name, unknown), _NotLiteral):
+                raise found
+            return found
+        case ast.List(items) | ast.Tuple(items):
+            return [_value(item, names) for item in items]
+        case ast.Dict(keys, values):
+            made: dict[Any, Any] = {}
+            for key, item in zip(keys, values, strict=True):  # no key: {**other}
+                value = _value(item, names)
+                made |= value if key is None else {_value(key, names): value}
+            return made
+        case ast.BinOp(left, ast.Add(), right):
+            return _value(left, names) + _value(right, names)
+        case ast.JoinedStr(parts):
+            return "".join(str(_value(part, names)) for part in parts)
+        case ast.FormattedValue(value, -1, None):
+            return _value(value, names)
+        case ast.Subscript(value, key):
+            return _value(value, names)[_value(key, names)]
+        case ast.Call(ast.Attribute(value, "strip" | "lstrip" | "rstrip" as strip), [], []):
+            return getattr(_value(value, names), strip)()
+    raise _NotLiteral(f"{ast.unparse(node)[:60]!r} is not a literal", node.lineno)

@@ -17,7 +17,7 @@ def discard(stream: TextIO) -> None:
     os.close(null)
 
 
-class _Tee:
+class _Tee(io.TextIOBase):
     def __init__(self, *streams: TextIO) -> None:
         self._streams = streams
 
@@ -25,16 +25,10 @@ class _Tee:
         for stream in self._streams:
             try:
                 stream.write(text)
-            except BrokenPipeError:
-                discard(stream)
-        return len(text)
-
-    def flush(self) -> None:
-        for stream in self._streams:
-            try:
                 stream.flush()
             except BrokenPipeError:
                 discard(stream)
+        return len(text)
 
 
 def print_also_to(log: str | Path) -> None:
@@ -44,11 +38,6 @@ def print_also_to(log: str | Path) -> None:
     file = path.open("w", encoding="utf-8")
     sys.stdout = _Tee(sys.stdout, file)
     sys.stderr = _Tee(sys.stderr, file)
-
-
-def wrong_python(tool: str, error: ModuleNotFoundError) -> NoReturn:
-    """Exit a tool that was started with a Python without this project's packages."""
-    sys.exit(f"{tool}: {error}. Use the Python that runs Snakemake, such as .venv/bin/python")
 
 
 def run_command(name: str, work: Callable[[], None]) -> int:

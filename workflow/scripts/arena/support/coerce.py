@@ -1,5 +1,8 @@
-"""Values from files that other tools or versions wrote; one of a wrong type is unknown."""
+"""Values from files that other tools or versions wrote; one of a wrong type is unknown. Times are
+ISO 8601 in files, and seconds since 1970 in memory.
+"""
 
+from datetime import UTC, datetime
 from typing import Any
 
 _LARGEST = 1e300  # above it a sum overflows
@@ -30,6 +33,20 @@ def list_of(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def numbers_of(value: Any) -> dict[str, float]:
-    """The entries of a JSON object whose values are numbers."""
-    return {key: n for key, one in dict_of(value).items() if (n := number_of(one)) is not None}
+def iso(seconds: float | None) -> str | None:
+    """UTC, in milliseconds; None for None."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def epoch(time: Any) -> float | None:
+    """Seconds since 1970 of an ISO time or a number; None for anything else."""
+    try:
+        if isinstance(time, str):
+            return datetime.fromisoformat(time).timestamp()
+        number = number_of(time)
+        iso(number)  # fails for a number beyond the year 9999
+        return number
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -21,6 +21,12 @@ def printable(text: str) -> str:
     return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
+def shorten(text: str, most: int = 300) -> str:
+    """One line of at most `most` characters: an error text may contain a whole prompt."""
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= most else f"{line[:most]}… ({len(line)} characters)"
+
+
 def csv_cell(value: Any) -> Any:
     """The cell; an apostrophe in front of text that a spreadsheet would take for a formula."""
     if not isinstance(value, str):

@@ -5,6 +5,7 @@ with its number and the reason, and go on.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -42,24 +43,24 @@ def iter_lines(path: str | Path) -> Iterator[Line]:
     A byte order mark, CRLF and a missing last newline are accepted; lone surrogates (`"\\ud800"`),
     which UTF-8 cannot encode, become U+FFFD. Raises DataError if the file cannot be read.
     """
+    for number, raw in raw_lines(path):
+        if (line := parse_line(number, raw)) is not None:
+            yield line
+
+
+def raw_lines(path: str | Path, buffer: int = -1) -> Iterator[tuple[int, bytes]]:
+    """Number and bytes of each line. DataError also for a FIFO or a device, which never ends."""
     try:
-        refuse_odd_file(path)
-        with Path(path).open("rb") as file:
-            for number, raw in enumerate(file, start=1):
-                line = parse_line(number, raw.removeprefix(_BOM) if number == 1 else raw)
-                if line is not None:
-                    yield line
+        mode = os.stat(path).st_mode  # noqa: PTH116 (faster, for 1,000 files at each start)
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise DataError(f"{path}: cannot be read: it is a FIFO or a device, not a file")
+        with Path(path).open("rb", buffer) as file:
+            for number, raw in enumerate(file, 1):
+                yield number, raw.removeprefix(_BOM) if number == 1 else raw
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-
-
-def refuse_odd_file(path: str | Path) -> None:
-    """Raise DataError for a FIFO or a device, which never ends; OSError if there is no file."""
-    mode = os.stat(path).st_mode  # noqa: PTH116 (faster, for 1,000 files at each start)
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise DataError(f"{path}: cannot be read: it is a FIFO or a device, not a file")
 
 
 def parse_line(number: int, raw: bytes) -> Line | None:
@@ -69,7 +70,10 @@ def parse_line(number: int, raw: bytes) -> Line | None:
     try:
         obj = json.loads(body.decode("utf-8"))
         if isinstance(obj, dict):
-            return Line(number, _without_surrogates(obj) if b"\\ud" in body.lower() else obj)
+            if b"\\ud" in body.lower():
+                text = json.dumps(obj, ensure_ascii=False)
+                obj = json.loads(_LONE_SURROGATE.sub("\ufffd", text))
+            return Line(number, obj)
         return Line(number, None, f"not a JSON object but {type(obj).__name__}")
     except (ValueError, RecursionError) as error:
         return Line(number, None, *_reason(number, body, raw.endswith(b"\n"), error))
@@ -99,11 +103,6 @@ def _reason(number: int, body: bytes, ended: bool, error: Exception) -> tuple[st
     return f"{what} at column {error.colno}", False
 
 
-def _without_surrogates(obj: dict[str, Any]) -> dict[str, Any]:
-    text = json.dumps(obj, ensure_ascii=False)
-    return json.loads(_LONE_SURROGATE.sub("\ufffd", text))
-
-
 def dump_line(obj: dict[str, Any]) -> str:
     """One JSON object as one line with its newline, not ASCII-escaped."""
     return json.dumps(obj, ensure_ascii=False) + "\n"
@@ -116,8 +115,10 @@ def write_atomic(path: str | Path, text: str | Iterable[str], *, durable: bool =
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Host and process id, because two nodes may write the same file on a shared file system.
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+    # Host and process id, because two nodes may write the same file on a shared file system. Of
+    # the host a hash, because a file name has at most 255 bytes.
+    host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12]
+    temporary = path.with_name(f".{path.name}.{host}.{os.getpid()}.tmp")
     try:
         # `backslashreplace` turns a lone surrogate into its JSON escape.
         with temporary.open("w", encoding="utf-8", newline="", errors="backslashreplace") as file:

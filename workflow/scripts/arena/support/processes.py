@@ -6,6 +6,7 @@ become the parent of all orphans below it (`adopt_orphans`); elsewhere they are 
 """
 
 import ctypes
+import math
 import os
 import signal
 import socket
@@ -19,9 +20,6 @@ import psutil
 
 PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 PROC = Path("/proc")
-# In the command line of Python's resource tracker, which unlinks shared memory of dead processes
-TRACKER = "from multiprocessing.resource_tracker import main"
-TRACKER_SECONDS = 1.0  # it needs milliseconds
 UNKILLED_SECONDS = 10.0  # a GPU driver needs seconds to free memory, or hangs for good
 
 
@@ -38,8 +36,10 @@ def adopt_orphans() -> None:
 
 
 def started(pid: int) -> str | None:
-    """Start time of a process, which with its pid identifies it; None if it has ended."""
-    with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+    """Start time of a process, which with its pid identifies it; None if it has ended, or if it is
+    another user's and hidden.
+    """
+    with suppress(psutil.Error, OSError):
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return None
@@ -51,6 +51,17 @@ def started(pid: int) -> str | None:
     return None
 
 
+def has_ended(pid: int) -> bool:
+    """Whether it has ended. Another user's has not, also where `started` cannot see it because
+    /proc hides it (mount option hidepid).
+    """
+    try:
+        os.kill(pid, 0)
+    except (OSError, OverflowError) as error:
+        return not isinstance(error, PermissionError)
+    return started(pid) is None  # a zombie
+
+
 def machine() -> str:
     """Id of the boot and the pid namespace (container) in which a pid is valid."""
     if not PROC.is_dir():
@@ -59,68 +70,74 @@ def machine() -> str:
     return f"{boot}/{(PROC / 'self/ns/pid').readlink()}"
 
 
-class Descendants:
-    """Processes below this one. other_sessions: only those in other sessions, such as a judge, and
-    not a `squeue` that another thread waits for.
+def below(pid: int) -> list[psutil.Process]:
+    """All processes below one, parents before children. Where /proc has hidepid=1, psutil's own
+    `children` fails.
     """
+    parents: dict[psutil.Process, int] = {}
+    for one in psutil.pids():
+        with suppress(psutil.Error):
+            process = psutil.Process(one)
+            parents[process] = process.ppid()
+    found, level = list[psutil.Process](), {pid}
+    while level:
+        children = [process for process, parent in parents.items() if parent in level]
+        found, level = found + children, {process.pid for process in children}
+    return found
 
-    def __init__(self, other_sessions: bool = False) -> None:
-        self.other_sessions = other_sessions
 
-    def running(self, but_trackers: bool = False) -> list[psutil.Process]:
-        """Parents before children. Reaps our own children that have ended."""
-        found = []
-        for process in psutil.Process().children(recursive=True):
-            with suppress(psutil.Error, ProcessLookupError, ChildProcessError):  # it has ended
-                if self.other_sessions and os.getsid(process.pid) == os.getsid(0):
-                    continue
-                if process.status() == psutil.STATUS_ZOMBIE:
-                    if process.ppid() == os.getpid():
-                        os.waitpid(process.pid, os.WNOHANG)
-                elif not (but_trackers and any(TRACKER in word for word in process.cmdline())):
-                    found.append(process)
-        return found
+def descendants(*, other_sessions: bool = False) -> list[psutil.Process]:
+    """Running processes below this one, parents before children. Reaps children that have ended.
 
-    def end(self, grace: float) -> list[int]:
-        """SIGTERM to all, after `grace` seconds SIGKILL; returns the pids that still run.
+    other_sessions: only those in other sessions, such as a judge, and not a `squeue` that another
+    thread waits for.
+    """
+    found = []
+    for process in below(os.getpid()):
+        with suppress(psutil.Error, ProcessLookupError, ChildProcessError):  # it has ended
+            if other_sessions and os.getsid(process.pid) == os.getsid(0):
+                continue
+            if process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+            elif process.ppid() == os.getpid():
+                os.waitpid(process.pid, os.WNOHANG)
+    return found
 
-        Python's resource trackers are ended last, because they clean up after the others. Shared
-        memory that is still left is removed.
-        """
-        below = self.running()
-        memory = shared_memory(process.pid for process in below)
-        _signal(below, signal.SIGTERM)
-        self._wait(grace, but_trackers=True)
-        deadline = time.monotonic() + UNKILLED_SECONDS
-        for but_trackers in (True, False):
-            # In a loop: a process may start another one before it gets the signal.
-            while left := self.running(but_trackers):
-                memory |= shared_memory(process.pid for process in left)
-                _signal(left, signal.SIGKILL)
-                self._wait(0.2, but_trackers)
-                if time.monotonic() > deadline:
-                    break
-            if but_trackers:
-                self._wait(TRACKER_SECONDS)
-        for path in memory and memory - shared_memory(psutil.pids()):
-            with suppress(OSError):  # another user's, or already removed
-                path.unlink()
-        return [process.pid for process in self.running()]
 
-    def _wait(self, seconds: float, but_trackers: bool = False) -> None:
-        deadline = time.monotonic() + seconds
-        while self.running(but_trackers) and time.monotonic() < deadline:
-            time.sleep(0.02)  # there is no event for "no descendant is left"
+def end_descendants(grace: float, *, other_sessions: bool = False) -> list[int]:
+    """SIGTERM to all, after `grace` seconds SIGKILL; returns the pids that still run.
+
+    Shared memory that they leave is removed.
+    """
+    left = descendants(other_sessions=other_sessions)
+    memory = shared_memory(process.pid for process in left)
+    _signal(left, signal.SIGTERM)
+    kill_at, give_up_at = time.monotonic() + grace, math.inf
+    while left:
+        time.sleep(0.02)  # there is no event for "no descendant is left"
+        left, now = descendants(other_sessions=other_sessions), time.monotonic()
+        if now > give_up_at:
+            break
+        if now > kill_at:
+            # Every time: a process may start another one before it gets the signal.
+            memory |= shared_memory(process.pid for process in left)
+            _signal(left, signal.SIGKILL)
+            # From the first SIGKILL on: this process may have been suspended before.
+            give_up_at = min(give_up_at, now + UNKILLED_SECONDS)
+    for path in memory and memory - shared_memory(psutil.pids()):
+        with suppress(OSError):  # another user's, or already removed
+            path.unlink()
+    return [process.pid for process in left]
 
 
 def shared_memory(pids: Iterable[int]) -> set[Path]:
-    """Files in /dev/shm that these processes have mapped."""
+    """Files in /dev/shm that these processes write and share; not weights, which are only read."""
     found = set()
     for pid in pids:
         with suppress(OSError):  # it has ended, or is another user's
             for line in (PROC / str(pid) / "maps").read_text(errors="replace").splitlines():
-                _, slash, name = line.partition(" /dev/shm/")
-                if slash and not name.endswith(" (deleted)"):
+                mapping, slash, name = line.partition(" /dev/shm/")
+                if slash and " rw-s " in mapping and not name.endswith(" (deleted)"):
                     found.add(Path("/dev/shm") / name)
     return found
 

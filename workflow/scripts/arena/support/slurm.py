@@ -18,11 +18,14 @@ from typing import Any
 # must not wait for it.
 TIMEOUT_S = 5
 CANCEL_S = 60  # no screen waits for it, and a job that is not cancelled occupies GPUs
+RECORD_S = 30  # no screen waits for it, and what the accounting does not say is lost to the records
 _SEPARATOR = "\x1f"  # never part of a name or a reason
 _FIELDS = ("%i", "%T", "%N", "%M", "%l", "%r", "%S", "%V", "%k")
 _NO_CLUSTER = "Could not establish a configuration source"
 # The comment that the executor plugin sets; an importing workflow adds a prefix to the rule.
 _BATCH = re.compile(r"gen_(?:judgment|answer)(?:_no_gpu)?_wildcards_([\w-]+)$")
+# The user's defaults that would hide jobs, or ask before a job is cancelled.
+_DEFAULTS = re.compile("SQUEUE_(?!ALL|FEDERATION)|SCANCEL_|SACCT_(?!FEDERATION)")
 _TRES_GPUS = re.compile(r"gres/gpu(?::[^=,]+)?=(\d+)")
 
 
@@ -64,9 +67,9 @@ def squeue(patience: float = TIMEOUT_S) -> tuple[list[Job] | None, str | None]:
             job, state, node, elapsed, limit, reason, expected, at, comment = parts
             batch = found[1] if (found := _BATCH.search(comment)) else None
             times = seconds(elapsed) or 0, seconds(limit)
-            expected = "" if expected == "N/A" else expected
-            submitted = 0.0 if at == "N/A" else datetime.fromisoformat(at).timestamp()
-            jobs.append(Job(job, state, node, *times, reason, expected, batch, submitted))
+            start = datetime.fromtimestamp(int(expected)).isoformat() if expected.isdigit() else ""
+            submitted = float(at) if at.isdigit() else 0.0
+            jobs.append(Job(job, state, node, *times, reason, start, batch, submitted))
     return (None if problem else jobs), problem
 
 
@@ -88,7 +91,7 @@ def sacct(ids: Iterable[str]) -> tuple[dict[str, Account], str | None]:
     wanted = set(ids)
     if not wanted or shutil.which("sacct") is None:
         return {}, None
-    rows, problem = _sacct(wanted, "JobIDRaw,ElapsedRaw,AllocTRES")
+    rows, problem = _sacct(wanted, "JobIDRaw,ElapsedRaw,AllocTRES", RECORD_S)
     accounts: dict[str, Account] = {}
     for job, elapsed, tres in rows:
         gpus = int(found[1]) if (found := _TRES_GPUS.search(tres)) else 0
@@ -97,24 +100,23 @@ def sacct(ids: Iterable[str]) -> tuple[dict[str, Account], str | None]:
     return accounts, problem
 
 
-def ended(ids: Iterable[str]) -> dict[str, list[tuple[str, float, float]]]:
-    """State, start and end (s since 1970) of each job's ended runs, as far as sacct knows them; a
-    requeued job has several.
-    """
+def ended(
+    ids: Iterable[str], patience: float = TIMEOUT_S
+) -> dict[str, list[tuple[str, float, float]]]:
+    """State, start, end (s since 1970) of each job's ended runs; a requeued job has several."""
     found: dict[str, list[tuple[str, float, float]]] = {}
-    for job, state, start, end in _sacct(ids, "JobIDRaw,State,Start,End")[0]:
+    for job, state, start, end in _sacct(ids, "JobIDRaw,State,Start,End", patience)[0]:
         if start.isdigit() and end.isdigit():
             times = float(start), float(end)
             found.setdefault(job, []).append((state.split()[0], *times))  # "CANCELLED by 1000"
     return found
 
 
-def _sacct(ids: Iterable[str], fields: str) -> tuple[list[list[str]], str | None]:
-    """Rows of sacct, times in s since 1970, and the error if it failed."""
+def _sacct(ids: Iterable[str], fields: str, patience: float) -> tuple[list[list[str]], str | None]:
+    """Rows of sacct, and the error if it failed."""
     # --duplicates: a requeued job has one record per run, and each run used GPUs
     command = ["sacct", "-n", "-P", "-X", "--duplicates", "-j", ",".join(sorted(set(ids)))]
-    env = os.environ | {"SLURM_TIME_FORMAT": "%s"}
-    output, problem = _call([*command, "-o", fields], env=env)
+    output, problem = _call([*command, "-o", fields], patience)
     return [line.split("|") for line in output.splitlines()], problem
 
 
@@ -129,25 +131,24 @@ def seconds(text: str) -> float | None:
 
 
 def cancel_batches(names: Collection[str], since: float) -> str | None:
-    """Cancel the batches' jobs that were submitted since a time (s since 1970), but not those of an
-    earlier run that was killed. Returns the error if it failed.
-    """
+    """Cancel the batches' jobs submitted since a time (s since 1970); the error if it failed."""
     jobs, problem = squeue(CANCEL_S)
     ids = [job.id for job in jobs or () if job.batch in names and job.submitted >= since]
     return cancel(ids) or problem
 
 
-def cancel(ids: Sequence[str], *options: str) -> str | None:
+def cancel(ids: Sequence[str]) -> str | None:
     """Run scancel; returns the error if it failed. Without ids there is nothing to do."""
-    return _call(["scancel", *options, *ids], CANCEL_S)[1] if ids else None
+    return _call(["scancel", *ids], CANCEL_S)[1] if ids else None
 
 
-def _call(
-    command: list[str], patience: float = TIMEOUT_S, env: Mapping[str, str] | None = None
-) -> tuple[str, str | None]:
+def _call(command: list[str], patience: float = TIMEOUT_S) -> tuple[str, str | None]:
+    """Output of a command, times in s since 1970, and the error if it failed."""
+    env = {name: value for name, value in os.environ.items() if not _DEFAULTS.match(name)}
+    env["SLURM_TIME_FORMAT"] = "%s"
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=patience, check=False, env=env
+            command, capture_output=True, text=True, errors="replace", timeout=patience, env=env
         )
     except subprocess.TimeoutExpired:
         return "", f"{command[0]} did not answer within {patience:g} s"
@@ -166,7 +167,7 @@ _OPTIONS |= {"nodes": "nodes", "gpu": "gpus", "gres": "gres"}
 def refusal(asked: Mapping[str, Any]) -> str | None:
     """Why Slurm would refuse a job with these resources; None if it would not, or without Slurm.
 
-    asked: from `arena.batch.resources.asked_for`. Submits nothing.
+    asked: from `arena.batch.plan.asked_for`. Submits nothing.
     """
     if shutil.which("sbatch") is None:
         return None

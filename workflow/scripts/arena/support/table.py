@@ -66,7 +66,8 @@ class Style:
 
 @dataclass(frozen=True)
 class Column:
-    """text: row -> cell. kind: row -> colour. least, most: widths of terminals that show it.
+    """text: row -> cell. kind: row -> colour. least: width of terminals that show it. key: what a
+    page sorts by, instead of the text's number.
 
     If the table is too wide: shrinks: cells are cut in the middle; names: their common prefix is
     left out; spare: the column is dropped, the largest number first.
@@ -77,10 +78,10 @@ class Column:
     kind: Callable[[Any], str] = lambda _: ""
     right: bool = True
     least: int = 0
-    most: int = 10_000
     shrinks: bool = False
     names: bool = False
     spare: int = 0
+    key: Callable[[Any], float | None] | None = None
 
 
 def lay_out(
@@ -106,7 +107,7 @@ def table(columns: Sequence[Column], rows: Iterable[Any], style: Style) -> list[
     shown = {
         column: [re.sub("[\n\t]", " ", printable(column.text(row))) for row in rows]
         for column in columns
-        if column.least <= style.width <= column.most
+        if column.least <= style.width
     }
 
     def width(column: Column) -> int:
