@@ -38,7 +38,7 @@ def plan():
         answers = checked().answers if ready else AnswerPlan()
         made = planning.make_plan(SETTINGS, ready, games, answers.models, answers.redone)
         if (made.batches or made.replays) and not workflow.dryrun:
-            check_keys(SETTINGS.judge)
+            check_keys(SETTINGS.judge, upstream=SETTINGS.upstream)
             claim(SETTINGS.judgments_dir, SETTINGS.root)
     show_plan(made)
     watch_for_early_stop([one.root for one in (SETTINGS, ANSWERS) if one], RUN, stop_submitting)

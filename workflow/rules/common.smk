@@ -67,7 +67,7 @@ def checked():
         found.raise_blocking()
         if not workflow.dryrun:
             for model in found.answers.models:
-                check_keys(ANSWERS.writers[model].server)
+                check_keys(ANSWERS.writers[model].server, upstream=SETTINGS.upstream)
     for line in [*found.left_out(), *found.with_gaps()]:
         logger.warning(line)
     return found

@@ -25,9 +25,9 @@ report = Report(settings.bench, 0, [], [])
 found = None
 try:
     report = check_settings(settings)
-    check_keys(settings.judge)
+    check_keys(settings.judge, upstream=settings.upstream)
     for model in report.answers.models:
-        check_keys(settings.answers.writers[model].server)
+        check_keys(settings.answers.writers[model].server, upstream=settings.upstream)
     found = forecast(settings, report, now) if report.ok else None
 except ArenaError as error:  # an error outside the table, or one that ended the checks early
     report.problems.append(str(error))

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 
 from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -28,6 +29,7 @@ _JINJA.filters["tojson"] = lambda value, ensure_ascii=False, **options: json.dum
 )
 _JINJA.globals["raise_exception"] = _raise
 _JINJA.globals["strftime_now"] = lambda layout: datetime.now().strftime(layout)
+_compiled = lru_cache(maxsize=16)(_JINJA.from_string)  # checkpoints share a few templates
 
 
 def render(
@@ -44,7 +46,7 @@ def render(
     """
     template = _GENERATION.sub(lambda tag: tag[1] + ("endif" if tag[2] else "if true"), template)
     try:
-        return _JINJA.from_string(template).render(
+        return _compiled(template).render(
             **tokens,
             messages=messages,
             tools=None,

@@ -215,16 +215,19 @@ def _entry(entry: Any, where: str, baseline: str = "baseline") -> dict[str, str]
 
 
 def endpoints(
-    judge: Mapping[str, Any], env: Mapping[str, str] = os.environ
+    judge: Mapping[str, Any],
+    env: Mapping[str, str] = os.environ,
+    upstream: Upstream | None = None,
 ) -> list[dict[str, str]]:
     """`url`, `key` and `model` (its name there) of every endpoint of a server that already runs.
 
     From `endpoints` in the config (the key from the environment variable `api_key_env`), else from
-    the model's block in api_config.yaml. Raises ConfigError naming what is missing.
+    the model's block in api_config.yaml. Raises ConfigError naming what is missing. upstream: has
+    read that file already.
     """
     name, ours, result = judge["name"], judge.get("endpoints"), []
     if not (given := ours):
-        upstream = Upstream(Path(judge["api_config"]).parents[1])
+        upstream = upstream or Upstream(Path(judge["api_config"]).parents[1])
         given = upstream.endpoints(name, judge.get("api_type"))
     for number, one in enumerate(given):
         url, variable = one["api_base"], one.get("api_key_env")
@@ -240,10 +243,14 @@ def endpoints(
     return result
 
 
-def check_keys(judge: Mapping[str, Any], env: Mapping[str, str] = os.environ) -> None:
-    """Raise ConfigError if a key is missing, before jobs are submitted."""
+def check_keys(
+    judge: Mapping[str, Any],
+    env: Mapping[str, str] = os.environ,
+    upstream: Upstream | None = None,
+) -> None:
+    """Raise ConfigError if a key is missing, before jobs are submitted. upstream: as above."""
     if judge["server"] == "external":
-        endpoints(judge, env)
+        endpoints(judge, env, upstream)
 
 
 class _NotLiteral(Exception):
