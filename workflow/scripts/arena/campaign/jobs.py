@@ -44,7 +44,7 @@ class JobRow:
     def status(self) -> Status | None:
         """Of the newest attempt; that of earlier attempts is outdated."""
         last, attempt = self.batch.status, self.attempt
-        return last if last and attempt and last.time >= (attempt.start or 0) else None
+        return last if last and attempt and last.time >= attempt.start else None
 
     def elapsed(self, now: float) -> float | None:
         """Seconds that the job has run; None while it waits, and if it is gone (unknown)."""
@@ -128,7 +128,7 @@ def _row(batch: Batch, job: slurm.Job | None, queue: Mapping[str, slurm.Job] | N
         vanished = queue is not None and known is None
         is_gone = vanished if attempt.job is not None else attempt.is_dead
     if attempt and (is_gone or attempt.end is not None) and not _is_of_its_run(batch):
-        attempt, is_gone = None, False
+        attempt = None
     if attempt and job is not None and attempt.job != job.id:
         attempt = None
     if job is not None and job.state in _WAITING:

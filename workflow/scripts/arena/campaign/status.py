@@ -25,6 +25,7 @@ from arena.setup.settings import Settings
 from arena.support.coerce import count_of, dict_of, list_of, text_of
 from arena.support.errors import DataError
 from arena.support.humanize import listing
+from arena.support.jsonl import raw_lines
 from arena.support.names import in_order
 
 
@@ -99,7 +100,7 @@ class Campaign:
         """Whether a batch asks the questions of the settings: the same pilot, or all."""
         return not self.settings or batch.plan.params.get("pilot") == self.settings.pilot_params
 
-    def answers_of(self, model: str, checked: Mapping[str, Mapping]) -> Answers:
+    def answers_of(self, model: str, checked: Mapping[str, Mapping], asked: int | None) -> Answers:
         """checked: see `validation`. The lines of the answer file are counted if the model is not
         in it or its row is outdated.
         """
@@ -109,20 +110,19 @@ class Campaign:
             questions = count_of(row.get("questions")) or None
             return Answers(model, count_of(row.get("answers")), questions, state, reason)
         lines = count_lines(settings.answer(model)) or 0 if settings else None
-        return Answers(model, min(lines, self.asked) if lines and self.asked else lines, self.asked)
+        return Answers(model, min(lines, asked) if lines and asked else lines, asked)
 
-    @property
     def asked(self) -> int | None:
         """Number of questions; None if unknown."""
         if self.pilot is not None:
             return len(self.pilot)
         return count_lines(self.settings.questions) if self.settings else None
 
-    def validation(self) -> dict[str, Mapping[str, Any]]:
+    def validation(self, asked: int | None) -> dict[str, Mapping[str, Any]]:
         """Rows of validation.json by model; {} if it does not exist or has another number of
         questions.
         """
-        plain, asked = read_json(self.layout.validation), self.asked
+        plain = read_json(self.layout.validation)
         if asked and plain.get("questions", asked) != asked:
             return {}
         rows = map(dict_of, list_of(plain.get("models")))
@@ -152,7 +152,7 @@ class Campaign:
         patterns = [f"{root.parent.name or '.'}/*/batches", "rehearsal/*/*/batches"]
         patterns += ["*/*/batches"] * (self.settings is not None)
         folders = {path.parent for pattern in patterns for path in real.glob(pattern)} - {root}
-        others = (folder for folder in folders if folder.name != "answers")
+        others = (folder for folder in folders if Layout(folder).stage is not ANSWERS)
         return sorted(others, key=lambda folder: -_time(folder / "batches"))
 
 
@@ -163,9 +163,8 @@ def is_results(folder: Path) -> bool:
 
 def count_lines(path: str | Path) -> int | None:
     """Number of lines that are not blank; None if the file cannot be read."""
-    with suppress(OSError):
-        if Path(path).is_file():  # reading a FIFO would never end
-            return sum(1 for line in Path(path).read_bytes().splitlines() if line.strip())
+    with suppress(DataError):
+        return sum(1 for _, raw in raw_lines(path) if raw.strip())
     return None
 
 
@@ -303,7 +302,8 @@ class StatusReader:
         layout, settings = self.campaign.layout, self.campaign.settings
         known = read_batches(layout.root)
         batches = [batch for batch in known if not batch.is_replay]
-        checked = self.campaign.validation()
+        asked = self.campaign.asked()
+        checked = self.campaign.validation(asked)
         jobs, problem = self._jobs.read(batches, now)
         models = settings.models if settings else _names(layout, checked, jobs)
         baselines = settings.baseline_models if settings else []
@@ -313,7 +313,7 @@ class StatusReader:
 
         def answers(model: str) -> Answers:
             """In its file; until there is one, those that the answers stage has made so far."""
-            known, made = self.campaign.answers_of(model, checked), making.get(model)
+            known, made = self.campaign.answers_of(model, checked, asked), making.get(model)
             if not settings or not made or Path(settings.answer(model)).exists():
                 return known
             if made.at in ("stopped", "failed", "no job"):  # nothing writes the file any more

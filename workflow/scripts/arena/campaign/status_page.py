@@ -15,7 +15,7 @@ from arena.campaign.problems import Problem
 from arena.campaign.status import Answers, CampaignStatus, ModelRow, pace
 from arena.campaign.status_view import ACTIVITY, job_columns, model_columns, of
 from arena.data.verdict import STATES
-from arena.pages.html import Card, Cell, Page, Part, Tab, Table
+from arena.pages.html import Card, Cell, Page, Part, Tab, Table, Value
 from arena.support.humanize import duration, share
 from arena.support.table import Column, Style
 
@@ -88,8 +88,7 @@ def status_page(
     others = status.campaign.beside()
     notes += [f"Another results folder, not shown here: {path}" for path in others]
     page = Page(status.title, about, notes, written=status.time, refresh=refresh)
-    tab = "Answers" if status.is_answering else "Judgments"
-    page.tabs = [Tab(tab, list(_parts(page, status, rows, found)))]
+    page.tabs = [Tab(status.words.product.capitalize(), list(_parts(page, status, rows, found)))]
     if stage := status.stage:
         page.tabs.append(Tab("Answers", list(_parts(page, stage, stage.rows, ()))))
     return page
@@ -115,14 +114,13 @@ def _parts(
         text = "Blue: all jobs together; grey: single jobs, whose names are tooltips."
         chart = page.chart(charts.speeds(points, what))
         yield Part(f"{what.capitalize()} per second", text, chart)
-    missed = "empty" if status.is_answering else "no verdict"
     columns = [one for one in model_columns(status, Style()) if one.title not in ("", *STATES)]
     model, *others = (one.title.capitalize() for one in columns)
     hints = dict.fromkeys([model, "State", "Progress", *others], "")
-    hints["Progress"] = f"blue: done, orange: {missed}"
+    hints["Progress"] = f"blue: done, orange: {status.words.missed}"
     cells = [[_cell(column, row) for column in columns] for row in rows]
     for row, line in zip(rows, cells, strict=True):
-        line[1:1] = [Cell(row.at, row.at, "word"), _bar(row)]
+        line[1:1] = [row.at, _bar(row)]
     yield Part("Models", table=Table(hints, cells))
 
 
@@ -156,10 +154,10 @@ def _map(rows: Sequence[ModelRow]) -> dict[str, list[tuple[str, float]]]:
     return {state: tiles[state] for state in ACTIVITY if tiles[state]}
 
 
-def _cell(column: Column, row: Any) -> Cell:
+def _cell(column: Column, row: Any) -> Value:
     text = column.text(row)
     if not column.right:
-        return Cell(text, text, "word")
+        return text
     number = re.match(r"[\d,.]+", text)
     key = column.key(row) if column.key else number and float(number[0].replace(",", ""))
     return Cell(text, "" if key is None else key)

@@ -206,7 +206,7 @@ def model_columns(status: CampaignStatus, style: Style) -> list[Column]:
     def state(name: str) -> Column:
         return Column(name, lambda row: f"{row.states.get(name, 0):,}", least=WIDEST, spare=6)
 
-    unit, missing = f"{status.words.request}s", "empty" if status.is_answering else "no verdict"
+    unit, missed = f"{status.words.request}s", status.words.missed
     of_judging = [
         Column("answers", answers, lambda row: row.answers.mark, spare=1),
         Column("judged", lambda row: of(row.judged, row.games and row.games // 2)),
@@ -218,7 +218,7 @@ def model_columns(status: CampaignStatus, style: Style) -> list[Column]:
         Column("", lambda row: row.mark, lambda row: row.mark, right=False, spare=5),
         Column(unit, lambda row: of(row.played, row.games)),
         *map(state, STATES[1:]),
-        Column(missing, lambda row: number(row.no_verdict), lambda _: "partial", spare=3),
+        Column(missed, lambda row: number(row.no_verdict), lambda _: "partial", spare=3),
         Column("retries", lambda row: number(row.tally.retries), spare=4),
         Column(f"{unit}/s", lambda row: f"{row.speed:.1f}" if row.speed else "", least=WIDE),
         Column("left", left, key=lambda row: row.left),

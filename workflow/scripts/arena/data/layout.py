@@ -29,6 +29,7 @@ class Stage:
     product: str  # what is written once all requests of a model have ended
     title: str  # of a batch, before its name
     host: str  # the server where a reader sees both stages
+    missed: str  # heading of the number of requests whose replies have no result
     no_verdict: str  # about requests whose replies have no result
     unpublished: str  # about a model whose product is not where it belongs
 
@@ -46,6 +47,7 @@ JUDGMENTS = Stage(
     product="judgments",
     title="batch",
     host="judge",
+    missed="no verdict",
     no_verdict="games have no verdict",
     unpublished="all games are finished, but the judgments are missing or outdated",
 )
@@ -58,6 +60,7 @@ ANSWERS = Stage(
     product="answers",
     title="answers",
     host="model server",
+    missed="empty",
     no_verdict="answers are empty",
     unpublished="all answers are in the journals, but the answer files are missing",
 )
