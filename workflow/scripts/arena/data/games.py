@@ -102,7 +102,7 @@ class GameSettings:
         # Only where they are set, so that older digests stay valid.
         more = ("toy", "served_as", "fold_system")
         content |= {key: value for key in more if (value := getattr(self, key))}
-        return _sha256(content, separators=(",", ":"))
+        return sha256_of(content, separators=(",", ":"))
 
     def request(self, game: Game, again: int = 0) -> dict[str, Any]:
         """The body of the request. again: number of the repetition (0: first time)."""
@@ -150,7 +150,7 @@ class AnswerSettings:
 
     def digest(self, asked: Messages) -> str:
         """SHA-256 of all that determines the answer."""
-        return _sha256([self.writer, self.toy, asked])
+        return sha256_of([self.writer, self.toy, asked])
 
     def request(self, game: Game, again: int = 0) -> dict[str, Any]:  # noqa: ARG002
         return {"model": game.served, "messages": game.messages, **self.sampling}
@@ -175,7 +175,7 @@ class AnswerSettings:
 Requests = GameSettings | AnswerSettings  # what the client may be given
 
 
-def _sha256(content: Any, **options: Any) -> str:
+def sha256_of(content: Any, **options: Any) -> str:
     """Of the content as JSON; some answers have lone surrogates, which UTF-8 cannot encode."""
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, **options)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

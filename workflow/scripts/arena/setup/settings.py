@@ -3,8 +3,6 @@
 What changes a judgment is in `Settings.judgment_params`; nothing else may cause judging again.
 """
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from arena.data.games import sha256_of
 from arena.data.prompts import of_category
 from arena.data.questions import Pilot, Question, read_questions
 from arena.setup.upstream import DEFAULT_EFFORT, THINKING, Upstream
@@ -215,5 +214,4 @@ def job_minutes(
 
 def short_hash(plain: Any) -> str:
     """Of plain JSON."""
-    text = json.dumps(plain, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return sha256_of(plain)[:16]
