@@ -7,7 +7,6 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from itertools import combinations
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -287,9 +286,7 @@ def rank_text(row: Row) -> str:
 
 
 def _rows(boards: Sequence[Board]) -> list[dict[str, Any]]:
-    return [
-        {"category": board.category, **plain(asdict(row))} for board in boards for row in board.rows
-    ]
+    return [{"category": board.category, **row} for board in boards for row in plain(board.rows)]
 
 
 def _point(point: Point) -> dict[str, Any]:
@@ -298,19 +295,22 @@ def _point(point: Point) -> dict[str, Any]:
 
 def _pairs(boards: Sequence[Board]) -> Iterator[dict[str, Any]]:
     """All pairs of models by category, the better model first; None for NaN."""
+    keys = ("difference", "lower", "upper", "questions")
     for board in boards:
         found = board.differences
-        for i, j in combinations(range(len(board.rows)), 2):
-            keys = ("difference", "lower", "upper", "questions")
-            p, adjusted = found.p[i, j], found.p_adjusted[i, j]
-            yield {
-                **{"category": board.category, "model": board.rows[i].model},
-                "other": board.rows[j].model,
-                **plain({key: getattr(found, key)[i, j].item() for key in keys}),
-                "p": float(f"{p:.3g}") if math.isfinite(p) else None,
-                "p_adjusted": float(f"{adjusted:.3g}") if math.isfinite(adjusted) else None,
-                "told_apart": "yes" if found.better[i, j] or found.better[j, i] else "no",
-            }
+        for i, row in enumerate(board.rows):
+            after = slice(i + 1, None)
+            values = plain([getattr(found, key)[i, after].tolist() for key in keys])
+            for j, *known in zip(range(i + 1, len(board.rows)), *values, strict=True):
+                p, adjusted = found.p[i, j], found.p_adjusted[i, j]
+                yield {
+                    **{"category": board.category, "model": row.model},
+                    "other": board.rows[j].model,
+                    **dict(zip(keys, known, strict=True)),
+                    "p": float(f"{p:.3g}") if math.isfinite(p) else None,
+                    "p_adjusted": float(f"{adjusted:.3g}") if math.isfinite(adjusted) else None,
+                    "told_apart": "yes" if found.better[i, j] or found.better[j, i] else "no",
+                }
 
 
 def _table(board: Board) -> DataFrame:

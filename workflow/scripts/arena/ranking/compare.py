@@ -138,13 +138,14 @@ def _sums(votes: Votes, weights: Array, rescale: bool) -> Iterator[list[Array]]:
         weights = weights * scale_of(weights.sum(axis=1), weights.shape[1])[:, None]
     kinds = votes.wins, votes.votes
     whole = [weights @ kind.T for kind in kinds]
+    drawn, absent = weights[:, gaps], missing[:, gaps].astype(float)
     all_drawn = weights @ (~missing).T
     for i in range(len(missing)):
         after = slice(i + 1, None)
         sums = [part[:, some] for some in ([i], after) for part in whole]
         if gaps.size:
             mine = np.flatnonzero(missing[i])
-            drawn, theirs = weights[:, gaps], missing[after, gaps].T.astype(float)
+            theirs = absent[after].T
             for place, kind in enumerate(kinds):
                 sums[place] = sums[place] - (drawn * kind[i, gaps]) @ theirs
                 sums[place + 2] = sums[place + 2] - weights[:, mine] @ kind[after, mine].T

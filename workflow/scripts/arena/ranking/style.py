@@ -80,7 +80,7 @@ def fit_style(votes: Votes, columns: Array, weights: Array, options: Options) ->
     won, cast, rounds = votes.wins, votes.votes, options.rounds
     names = [name for key in FEATURES if key in options.control_features for name in FEATURES[key]]
     x, sds = _standardised(columns[..., [COLUMNS.index(name) for name in names]], cast)
-    mixed = _mixed(won, cast)  # other models have no effect on the slopes
+    mixed = _mixed(won.sum(axis=1), cast.sum(axis=1))  # other models have no effect on the slopes
     kept = _independent(x[:, mixed], cast[mixed])
     notes = [
         f"style column {name} is constant or collinear with others: left out"
@@ -129,7 +129,7 @@ def fit(
     total, sum_won = cast.sum(axis=1), won.sum(axis=1)
     with np.errstate(invalid="ignore"):
         scores = 100 * sum_won / total
-    mixed = _mixed(won, cast)
+    mixed = _mixed(sum_won, total)
     slopes = np.zeros(len(x)) if start is None else start.copy()
     if not len(x) or not mixed.any():
         return scores, slopes
@@ -146,8 +146,8 @@ def fit(
 
 
 def _mixed(won: Array, cast: Array) -> Array:
-    """Mask of the models that lost some votes and won some."""
-    return (won.sum(axis=1) > 0) & (won.sum(axis=1) < cast.sum(axis=1))
+    """Mask of the models that lost some votes and won some; sums over questions."""
+    return (won > 0) & (won < cast)
 
 
 def _newton(
@@ -253,7 +253,7 @@ def resampled_fits(
     # 1, the columns, and their products: [M, Q, 1 + K + K (K + 1) / 2]
     features = np.moveaxis(np.concatenate([np.ones_like(x[:1]), x, x[row] * x[column]]), 0, -1)
     total, sum_won = weights @ cast.T, weights @ won.T
-    mixed = ((sum_won > 0) & (sum_won < total))[..., None]  # see `fit`
+    mixed = _mixed(sum_won, total)[..., None]
     shares = sum_won / total
     beside = _log_odds(scores / 100) - _log_odds(won.sum(axis=1) / cast.sum(axis=1))
     strengths = np.where(mixed[..., 0], _log_odds(shares) + beside, 0)
