@@ -84,11 +84,6 @@ class Judge(DemoJudge):
         blocks = f'block_size="{BLOCK}",num_gpu_blocks="{self.args.cache_tokens // BLOCK}"'
         return web.Response(text="".join([*lines, f"vllm:cache_config_info{{{blocks}}} 1.0\n"]))
 
-    async def models(self, _: web.Request) -> web.Response:
-        more = {"max_model_len": self.args.context} if self.args.context else {}
-        models = [{"id": name, "object": "model"} | more for name in self.names]
-        return web.json_response({"object": "list", "data": models})
-
     def digest(self, asked: dict[str, Any]) -> str:
         """The name of a request in the logs: all models that write are asked the same."""
         return message_digest(asked["messages"], asked["model"] if self.writes else "")
@@ -135,8 +130,6 @@ class Judge(DemoJudge):
         if self.dead_engine:
             return error(500, "internal_server_error", "the engine is dead")
         tokens, limit = count_tokens(prompt), limit_of(asked)
-        if self.args.context and tokens + limit > self.args.context:
-            return too_long(self.args.context, tokens, limit)
         cached = self.cached_tokens(prompt) if self.args.cache_tokens else 0
         await asyncio.sleep(self.seconds)
         kind = fault.kind if fault else ""
@@ -244,7 +237,6 @@ def arguments() -> argparse.Namespace:
         default=200_000,
         help="that vLLM's figures name; 0: nothing is cached",
     )
-    add("--context", type=int, default=0, help="tokens of prompt and reply (0: no limit)")
     add("--request-log", type=Path, help="JSONL, a line a call")
     add("--fault-log", type=Path, help="JSONL, a line a fault; read back at start")
     held = "plays so many games, and others only when there is this file"

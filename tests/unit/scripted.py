@@ -81,7 +81,7 @@ class ScriptedJudge:
         self.controls = 0
         self.calls: list[Call] = []
         self.looks = self.refused = 0
-        self.open = self.most_open = 0
+        self.open = 0
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
         """An HTTP response; where the script gives no reply, the connection is closed."""
@@ -106,7 +106,6 @@ class ScriptedJudge:
         call = Call(len(self.calls), again, body, request.transport.write)
         self.calls.append(call)
         self.open += 1
-        self.most_open = max(self.open, self.most_open)
         try:
             reply = self.script(call)
             return await reply if asyncio.iscoroutine(reply) else reply

@@ -12,7 +12,6 @@ from arena.client.deadline import LEAVE, QUICKEST, Deadline
 def job(monkeypatch):
     """We are in one, and only squeue tells its end."""
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    monkeypatch.delenv("SLURM_JOB_END_TIME", raising=False)
 
 
 def left(deadline: Deadline) -> float:

@@ -8,6 +8,8 @@ from arena.batch.made import Made
 from arena.data.layout import Layout
 from arena.support.errors import OpenGames
 
+from tests.served import eventually
+
 LINES = '{"uid": "q1"}\n'
 
 
@@ -30,8 +32,7 @@ def test_what_the_batch_says_it_has_made_is_waited_for(layout, tmp_path, capsys)
         target=made.publish, args=(layout, "m", "settings", "0a1b2c3d", tmp_path / "m.jsonl")
     )
     asked.start()
-    while "waiting" not in capsys.readouterr().err and asked.is_alive():
-        asked.join(0.01)
+    eventually(lambda: "waiting" in capsys.readouterr().err or not asked.is_alive())
     make(layout)
     asked.join()
     assert (tmp_path / "m.jsonl").read_text() == LINES

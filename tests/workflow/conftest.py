@@ -109,9 +109,9 @@ def read_tsv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file, delimiter="\t"))
 
 
-def by_command(options: str = "", before: str = "") -> dict[str, str]:
+def by_command(options: str = "") -> dict[str, str]:
     """`judge` of a config: the tests' judge in the place of vLLM, with its options."""
-    return {"server": "vllm", "path": "none", "command": f"{before}{DEMO} {options}"}
+    return {"server": "vllm", "path": "none", "command": f"{DEMO} {options}"}
 
 
 def copy_project(project: Path, folder: Path, *, answers: bool = False) -> Campaign:

@@ -40,8 +40,8 @@ def batches(campaign: Campaign, *arguments: str, word: str = "answers") -> dict[
     return {name.split()[1]: set(models.split(": ")[-1].split(", ")) for name, _, models in told}
 
 
-def servers(campaign: Campaign) -> list[set[str]]:
-    """Models asked at each server that ran, in the order of their start."""
+def servers(campaign: Campaign) -> list[int]:
+    """How many servers became ready in each batch of answers, in no order."""
     logs = campaign.dir.glob("results/*/answers/logs/*/server.log")
     return [path.read_text().count(" is ready") for path in logs]
 

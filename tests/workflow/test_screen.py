@@ -63,9 +63,7 @@ def test_what_fails_is_a_line_with_its_cause_and_log(campaign: Campaign) -> None
     """Two models fail for one cause, which is given once; the summary names both."""
     copies(campaign, MODELS)
     for model in ("m02", "m03"):
-        lines = read_lines(campaign.answers(model))
-        lines[0]["messages"][-1]["content"]["answer"] += " <<judge:500*all>>"
-        write_lines(campaign.answers(model), lines)
+        campaign.add_to_answers(model, " <<judge:500*all>>", slice(1))
     campaign.configure(judge=by_command(), retries=1)
     text = campaign.run("--keep-going", ok=False).stdout
     lines = lines_of(text)
